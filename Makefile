@@ -1,0 +1,79 @@
+# The commands of the project. `make` alone prints them.
+
+PYTHON ?= python3
+VENV ?= .venv
+bin := $(VENV)/bin
+# The first Python that runs the newest Ansible, if this machine has one.
+NEWEST_PYTHON ?= $(firstword $(wildcard $(foreach v,14 13 12,\
+	/usr/bin/python3.$v /usr/local/bin/python3.$v $(HOME)/.pyenv/versions/3.$v.*/bin/python)))
+tests := lint sanity unit integration molecule newest
+
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# What could not run goes here, with the reason, to be named at the end.
+export HOSTING_ALEMBIC_NOT_RUN ?= $(CURDIR)/.hosting-alembic/not-run
+# The environment's programs are the ones that run, also when one starts another.
+export PATH := $(CURDIR)/$(bin):$(PATH)
+
+.PHONY: help
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+.PHONY: setup
+setup: ## make the controller's environment in .venv
+	@tests/install setup
+	@tests/environment $(VENV) $(PYTHON) requirements
+
+.PHONY: migrate
+migrate: setup ## migrate this machine's example database (SQLite, below .hosting-alembic/)
+	ansible-playbook migrate.yml
+
+.PHONY: test
+test: ## install what the tests need, then run all of them
+	@tests/run $(tests)
+
+.PHONY: test-setup
+test-setup: setup
+	@tests/install tests
+	@tests/environment $(VENV) $(PYTHON) requirements requirements-test
+
+.PHONY: test-lint
+test-lint: test-setup ## ruff, mypy, ansible-lint
+	@tests/each "ruff check ." "ruff format --check ." "mypy plugins tests" "ansible-lint --strict"
+
+.PHONY: test-sanity
+test-sanity: test-setup ## ansible-test sanity
+	tests/sanity
+
+.PHONY: test-unit
+test-unit: test-setup ## what the modules are made of, on SQLite
+	python -m pytest tests/unit
+
+.PHONY: test-integration
+test-integration: test-setup ## real playbooks on real servers
+	python -m pytest tests/integration
+
+.PHONY: test-molecule
+test-molecule: test-setup ## real hosts over SSH; one scenario: make test-molecule SCENARIO=default
+	tests/molecule $(SCENARIO)
+
+.PHONY: test-newest
+test-newest: test-setup ## the tests marked both_cores, on the newest Ansible
+	@tests/newest "$(NEWEST_PYTHON)"
+
+.PHONY: bench
+bench: test-setup ## measure, side by side, against the plain ways of doing the same
+	python -m tests.bench
+
+.PHONY: requirements
+requirements: test-setup ## compile requirements*.in anew, with hashes
+	tests/requirements "$(NEWEST_PYTHON)"
+
+.PHONY: build
+build: setup ## make the collection's tarball
+	ansible-galaxy collection build --force
+
+.PHONY: clean
+clean: ## remove what tests and builds left behind; the example's database and the environment stay
+	rm -rf .ansible .cache .mypy_cache .pytest_cache .ruff_cache .hosting-alembic/cache .hosting-alembic/not-run
+	rm -f hosting-alembic-*.tar.gz
+	find plugins tests migrations -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,27 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's half of the plan module: what a host plans is known to the others, so that one of them migrates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.plugin_utils import run
+from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction, display
+
+
+class ActionModule(FollowingAction):
+    """Plan, and leave which databases the host has something to do with."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's answer."""
+        super().run(tmp, task_vars)
+        facts = task_vars or {}
+        answer = self.call(self._task.args, facts)
+        pending = {entry["name"]: entry["identity"] for entry in answer.get("databases", []) if entry["pending"]}
+        run.share("plans", facts["inventory_hostname"], pending)
+        for refusal in answer.get("refusals", []):
+            display.warning(f"{facts['inventory_hostname']}: {refusal}")
+        return answer

@@ -1,0 +1,67 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Preflight: all of it happens here, on the controller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils import run
+from ansible_collections.hosting.alembic.plugins.plugin_utils.checks import problems
+from ansible_collections.hosting.alembic.plugins.plugin_utils.packing import pack
+
+_DEFAULTS: dict[str, Any] = {
+    "run": "",
+    "requirements": "requirements.txt",
+    "packages": [],
+    "pip_arguments": [],
+    "wheelhouse": "",
+    "python": "python3",
+    "virtualenv": "",
+}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Check the options, pack the source, name the run."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what was packed, or all that is wrong."""
+        super().run(tmp, task_vars)
+        options = {**_DEFAULTS, **self._task.args}
+        wrong = problems(options)
+        if not wrong:
+            try:
+                return {"changed": False, "run": run.run_id(options["run"]), **self._packed(options)}
+            except Refused as refusal:
+                wrong = [str(refusal)]
+        count = "One thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
+        message = "\n".join([f"{count} wrong, and nothing was changed:", *wrong])
+        return {"failed": True, "msg": message, "problems": wrong}
+
+    @staticmethod
+    def _packed(options: dict[str, Any]) -> dict[str, Any]:
+        packed = pack(
+            Path(options["source"]),
+            options["requirements"],
+            options["packages"],
+            options["wheelhouse"],
+            pip_arguments=options["pip_arguments"],
+            python=options["python"],
+            virtualenv=options["virtualenv"],
+        )
+        if not (packed["requirements"] or packed["packages"] or packed["virtualenv"]):
+            raise Refused(
+                "Nothing says what the migrations need",
+                f"there is no {options['requirements']} in {options['source']}",
+                "Add one, or set migrate_packages, for example [alembic, psycopg2-binary], or migrate_virtualenv",
+            )
+        return packed

@@ -1,0 +1,30 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's half of the rollback module: which run is the last one is a matter of the whole fleet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.plugin_utils import run
+from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
+
+
+class ActionModule(FollowingAction):
+    """Roll back the run that is named, else the last one that changed anything on any host of the play."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's last answer."""
+        super().run(tmp, task_vars)
+        facts = task_vars or {}
+        of_run = self._task.args.get("of_run") or self._last_change(facts)
+        answer = self.follow({**self._task.args, "of_run": of_run}, facts)
+        answer["of_run"] = of_run
+        return answer
+
+    @staticmethod
+    def _last_change(facts: dict[str, Any]) -> str:
+        changes = [change for host in facts["ansible_play_hosts_all"] for change in run.shared("changes", host) or []]
+        return str(max(changes)[1]) if changes else ""

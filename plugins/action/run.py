@@ -1,0 +1,29 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Naming a run that packs nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.layout import checked_run
+from ansible_collections.hosting.alembic.plugins.plugin_utils.run import run_id
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Return the run's id."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the same id to every host."""
+        super().run(tmp, task_vars)
+        try:
+            return {"changed": False, "run": checked_run(run_id(self._task.args.get("run", "")))}
+        except Refused as refusal:
+            return {"failed": True, "msg": str(refusal)}

@@ -1,0 +1,25 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's half of the status module: each host's last change is known to a rollback of the fleet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.plugin_utils import run
+from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
+
+
+class ActionModule(FollowingAction):
+    """Ask for the status, and leave the host's last change."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's answer."""
+        super().run(tmp, task_vars)
+        facts = task_vars or {}
+        answer = self.call(self._task.args, facts)
+        changes = [entry["last_change"] for entry in answer.get("databases", []) if entry["last_change"]]
+        run.share("changes", facts["inventory_hostname"], [[change["at"], change["run"]] for change in changes])
+        return answer

@@ -1,0 +1,164 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The documentation of the options in ``module_utils/arguments.py``, each written once."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Fragments named like the functions that define the options."""
+
+    RELEASE = r"""
+options:
+  root:
+    description: The folder on the host that holds releases, virtualenvs, backups and journals.
+    type: path
+    required: true
+  release:
+    description:
+      - Digest of the release to work with.
+      - By default the one that was shipped last.
+    type: str
+    default: ""
+  databases:
+    description: The databases to work on. Their names are unique on a host.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: What the database is called in results, journals and backups.
+        type: str
+        required: true
+      url:
+        description:
+          - Where it is, as SQLAlchemy writes it, for example V(postgresql://user@server/name) or
+            V(sqlite:////srv/app/app.db).
+          - A URL without a driver gets one that is installed.
+        type: str
+        required: true
+      password:
+        description: The password, when it shall stay out of O(databases[].url).
+        type: str
+      direct_url:
+        description: A URL that leads past a connection pooler. Everything here uses it in place of O(databases[].url).
+        type: str
+      target:
+        description: What to upgrade this database to, in place of O(target).
+        type: str
+      url_variables:
+        description: Names of environment variables that receive the URL before C(env.py) runs.
+        type: list
+        elements: str
+        default: []
+      environment:
+        description: Further environment variables for C(env.py).
+        type: dict
+        default: {}
+      x_arguments:
+        description: What would stand behind C(-x) on Alembic's command line, for example V(tenant=shop).
+        type: list
+        elements: str
+        default: []
+  target:
+    description: What to upgrade to. Whatever C(alembic upgrade) takes.
+    type: str
+    default: head
+  alembic_options:
+    description:
+      - Main options of the Alembic configuration, set on top of the release's own.
+      - V(%(here\)s) in a value is the shipped directory.
+    type: dict
+    default: {}
+  setup:
+    description:
+      - A callable as V(package.module:callable), called before C(env.py) runs.
+      - When it returns a context manager or a Flask application, C(env.py) runs inside of it.
+    type: str
+    default: ""
+  workers:
+    description:
+      - How many databases are worked on at once, each in a process of its own.
+      - Each takes at most four connections to its server, and while it is backed up one more for each parallel job.
+    type: int
+    default: 2
+  plan_timeout:
+    description: Seconds that C(env.py) may take to say where a database stands.
+    type: float
+    default: 60
+  pg_bin:
+    description:
+      - Folder of C(pg_dump) and C(pg_restore).
+      - By default the newest ones found in C(PATH) and below C(/usr/lib/postgresql).
+    type: str
+    default: ""
+"""
+
+    RUN = r"""
+options:
+  run:
+    description: The run id. It names the journal and the backup.
+    type: str
+    required: true
+  lock_timeout:
+    description: Seconds that one statement of a migration waits for a lock before the revision is tried again.
+    type: float
+    default: 2
+  lock_wait:
+    description: Seconds until a migration that gets no lock is given up.
+    type: float
+    default: 300
+  database_wait:
+    description: Seconds to wait for another run that holds the database.
+    type: float
+    default: 900
+  statement_timeout:
+    description: Seconds that one statement of a migration may take; 0 is for ever.
+    type: float
+    default: 0
+  backup_jobs:
+    description: Parallel jobs of C(pg_dump).
+    type: int
+    default: 2
+  backup_compression:
+    description: Compression level of C(pg_dump), 0 to 9.
+    type: int
+    default: 6
+  backup_lock_wait:
+    description: Seconds that C(pg_dump) waits for a table lock.
+    type: float
+    default: 60
+  backup_keep:
+    description: How many backups of a database are kept. The newest always is.
+    type: int
+    default: 5
+  backup_keep_days:
+    description: After how many days a backup is removed. The newest never is, nor the one a way back needs.
+    type: int
+    default: 30
+  row_counts_limit:
+    description: Bytes above which a database's rows are not counted before and after.
+    type: int
+    default: 1073741824
+  follow:
+    description: Seconds that one call stays with the worker before it tells what came and is called again.
+    type: float
+    default: 3
+  cursor:
+    description: What earlier calls have told already. The action plugin fills it in.
+    type: dict
+    default: {}
+  reconnect_timeout:
+    description: Seconds to try to reach the host again after its connection broke. The work there goes on meanwhile.
+    type: float
+    default: 300
+attributes:
+  check_mode:
+    support: full
+    description: Returns what would be done, with the same keys, and changes nothing.
+  diff_mode:
+    support: full
+    description: Shows where each database was and where it is.
+"""

@@ -1,0 +1,76 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of the modules, each defined once. Their documentation is the fragment of the same name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Spec = dict[str, Any]
+
+DATABASE: Spec = {
+    "name": {"type": "str", "required": True},
+    "url": {"type": "str", "required": True},
+    "password": {"type": "str", "no_log": True},
+    "direct_url": {"type": "str"},
+    "target": {"type": "str"},
+    "url_variables": {"type": "list", "elements": "str", "default": []},
+    "environment": {"type": "dict", "default": {}},
+    "x_arguments": {"type": "list", "elements": "str", "default": []},
+}
+
+
+def release() -> Spec:
+    """Options of every verb that works with a release."""
+    return {
+        "root": {"type": "path", "required": True},
+        "release": {"type": "str", "default": ""},
+        "databases": {"type": "list", "elements": "dict", "required": True, "options": DATABASE},
+        "target": {"type": "str", "default": "head"},
+        "alembic_options": {"type": "dict", "default": {}},
+        "setup": {"type": "str", "default": ""},
+        "workers": {"type": "int", "default": 2},
+        "plan_timeout": {"type": "float", "default": 60},
+        "pg_bin": {"type": "str", "default": ""},
+    }
+
+
+def run() -> Spec:
+    """Options of the verbs that change something, and so belong to a run."""
+    return {
+        **release(),
+        "run": {"type": "str", "required": True},
+        "lock_timeout": {"type": "float", "default": 2},
+        "lock_wait": {"type": "float", "default": 300},
+        "database_wait": {"type": "float", "default": 900},
+        "statement_timeout": {"type": "float", "default": 0},
+        "backup_jobs": {"type": "int", "default": 2},
+        "backup_compression": {"type": "int", "default": 6},
+        "backup_lock_wait": {"type": "float", "default": 60},
+        "backup_keep": {"type": "int", "default": 5},
+        "backup_keep_days": {"type": "int", "default": 30},
+        "row_counts_limit": {"type": "int", "default": 1 << 30},
+        "follow": {"type": "float", "default": 3},
+        "cursor": {"type": "dict", "default": {}},
+        "reconnect_timeout": {"type": "float", "default": 300},
+    }
+
+
+def installation() -> Spec:
+    """Options of the release module."""
+    return {
+        "root": {"type": "path", "required": True},
+        "release": {"type": "str", "required": True},
+        "content": {"type": "str", "required": True},
+        "requirements": {"type": "str", "default": ""},
+        "packages": {"type": "list", "elements": "str", "default": []},
+        "pip_arguments": {"type": "list", "elements": "str", "default": []},
+        "wheelhouse": {"type": "str", "default": ""},
+        "python": {"type": "str", "default": "python3"},
+        "virtualenv": {"type": "str", "default": ""},
+        "keep": {"type": "int", "default": 5},
+        "archive": {"type": "path"},
+        "wheelhouse_archive": {"type": "path"},
+    }

@@ -1,0 +1,70 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a module, under the host's own Python, to the engine room, under the virtualenv's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from .errors import Refused
+
+_ENTRY = f"import sys; sys.path[:1] = []; from {__name__} import engine_room; engine_room()"
+
+
+def engine_room() -> None:
+    """Do one job; runs under the virtualenv's Python. Imported here so that Ansible packs it with the module."""
+    from .engine_room import main  # noqa: PLC0415
+
+    main()
+
+
+def virtualenv_python(root: str, release: str) -> Path | None:
+    """Return the Python of a release's virtualenv, or None if the release is not there whole."""
+    folder = Path(root) / "releases" / release
+    python = folder / "virtualenv" / "bin" / "python"
+    return python if release and (folder / "release.json").is_file() and python.exists() else None
+
+
+def current_release(root: str) -> str:
+    """Return the digest of the release that was shipped last, or an empty string."""
+    try:
+        return Path(os.readlink(Path(root) / "releases" / "current")).name
+    except OSError:
+        return ""
+
+
+def ask(python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Have a verb done and return its answer.
+
+    The job, with its secrets, goes through a pipe: a command line can be read by everybody on the host.
+
+    Raises:
+        Refused: the engine room refused, or could not start.
+    """
+    packed = str(Path(__file__)).split("/ansible_collections/", maxsplit=1)[0]
+    search = os.pathsep.join(path for path in (packed, os.environ.get("PYTHONPATH", "")) if path)
+    done = subprocess.run(
+        [str(python), "-c", _ENTRY],
+        input=json.dumps({**options, "verb": verb}).encode(),
+        env={**os.environ, "PYTHONPATH": search},
+        capture_output=True,
+        check=False,
+    )
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise Refused(
+            f"The virtualenv's {python} could not do the {verb}",
+            words[-1] if words else f"it ended with exit code {done.returncode} and said nothing",
+            "Ship the release again, or look at migrate_virtualenv",
+        ) from None
+    if "refused" in answer:
+        raise Refused(**answer["refused"])
+    return dict(answer)

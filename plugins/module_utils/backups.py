@@ -1,0 +1,153 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Backups: a dump plus a manifest, written beside and renamed into place once proven."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from .connection import OwnConnection
+from .engines.base import Engine, Tell
+from .errors import Failed
+from .job import Job
+from .journal import now
+from .layout import private_directory, sync_directory, write_durably
+
+MANIFEST = "manifest.json"
+
+
+@dataclass
+class Manifest:
+    """What a backup says of itself. Sizes are bytes, times are seconds or ISO 8601 in UTC."""
+
+    database: str
+    run: str
+    taken: str
+    engine: str
+    server: str
+    identity: str
+    tool: str
+    dump: str
+    heads: dict[str, list[str]]
+    size: int
+    seconds: float
+    files: dict[str, str]
+    fingerprint: list[str]
+    row_counts: dict[str, int] | None
+    path: str = field(default="")
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a result shows: all but the long lists."""
+        shown = asdict(self)
+        for key in ("files", "fingerprint", "row_counts"):
+            shown.pop(key)
+        return shown
+
+
+def take(engine: Engine, own: OwnConnection | None, heads: dict[str, list[str]], job: Job, tell: Tell) -> Manifest:
+    """Back a database up and return the manifest of the proven backup.
+
+    Args:
+        engine: the database's engine.
+        own: a connection to it, or None if there is no database yet.
+        heads: where it stands.
+        job: names the run, the folders and the tools' options.
+        tell: is called with how far the dump is.
+
+    Raises:
+        Failed: the dump failed or could not be proven; nothing of it is left.
+    """
+    place = private_directory(job.layout.backups_of(engine.database.name)) / job.run
+    beside = place.with_name(f".{job.run}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    private_directory(beside)
+    begun = time.monotonic()
+    try:
+        small = own is not None and own.run(engine.size) <= job.row_counts_limit
+        dump = engine.dump(beside, small, tell)
+        manifest = Manifest(
+            database=engine.database.name,
+            run=job.run,
+            taken=now(),
+            engine=engine.name,
+            server=own.run(engine.describe) if own else "not there yet",
+            identity=str(engine.own_identity()),
+            tool=dump.tool,
+            dump=str(dump.path.relative_to(beside)),
+            heads=heads,
+            size=sum(path.stat().st_size for path in _files(beside)),
+            seconds=round(time.monotonic() - begun, 3),
+            files={str(path.relative_to(beside)): _sha256(path) for path in _files(beside)},
+            fingerprint=own.run(engine.fingerprint, frozenset(heads)) if own else [],
+            row_counts=dump.row_counts,
+        )
+        write_durably(beside / MANIFEST, json.dumps(asdict(manifest), indent=1))
+        shutil.rmtree(place, ignore_errors=True)
+        os.rename(beside, place)
+    except OSError as error:
+        raise Failed(
+            f"The backup of {engine.database.name!r} could not be written",
+            str(error),
+            f"Make room at {place.parent}; nothing of the database was changed",
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    sync_directory(place.parent)
+    manifest.path = str(place)
+    return manifest
+
+
+def proven(folder: Path) -> list[Manifest]:
+    """Return the manifests of a database's backups, the newest first; what has no manifest does not count."""
+    manifests = []
+    for path in folder.glob(f"*/{MANIFEST}"):
+        manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
+        manifest.path = str(path.parent)
+        manifests.append(manifest)
+    return sorted(manifests, key=lambda manifest: manifest.taken, reverse=True)
+
+
+def check(manifest: Manifest) -> None:
+    """Compare a backup's files with its manifest.
+
+    Raises:
+        Failed: one is missing or has changed.
+    """
+    for name, expected in manifest.files.items():
+        path = Path(manifest.path) / name
+        if not path.is_file() or _sha256(path) != expected:
+            raise Failed(f"The backup {manifest.path} is damaged", f"{name} is not what its manifest says")
+
+
+def prune(folder: Path, keep: int, keep_days: int, needed: frozenset[str] = frozenset()) -> list[str]:
+    """Remove backups beyond a number or an age, never the newest nor one that a way back needs; return their paths."""
+    oldest = (datetime.now(timezone.utc) - timedelta(days=keep_days)).isoformat()
+    removed = []
+    for index, manifest in enumerate(proven(folder)):
+        surplus = index >= keep or manifest.taken < oldest
+        if index and surplus and manifest.run not in needed:
+            shutil.rmtree(manifest.path)
+            removed.append(manifest.path)
+    return removed
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while chunk := handle.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

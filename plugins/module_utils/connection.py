@@ -1,0 +1,204 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Connections of our own: never the application's, never env.py's, always in autocommit."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import select
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .errors import Refused
+from .job import Database
+from .libraries import sa
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection
+
+T = TypeVar("T")
+
+#: True while a connection of our own is being opened, so that listeners for env.py's leave it alone.
+OPENING_OWN: ContextVar[bool] = ContextVar("OPENING_OWN", default=False)
+
+# The drivers of each backend that can be used here, the ones to prefer for our own connections first.
+_DRIVERS = {
+    "postgresql": {"psycopg2": "psycopg2", "psycopg": "psycopg", "asyncpg": "asyncpg"},
+    "sqlite": {"pysqlite": "sqlite3", "aiosqlite": "aiosqlite"},
+}
+_ASYNC = {"asyncpg", "aiosqlite", "psycopg_async"}
+
+
+def migration_url(database: Database) -> URL:
+    """Return the URL that migrations use: the direct one if there is one, with its password and its driver.
+
+    A URL that names no driver gets one that is installed, because SQLAlchemy's own choice differs between
+    releases (psycopg2 before 2.1, psycopg since) and need not be there.
+
+    Raises:
+        Refused: the URL cannot be parsed, or no driver for it is installed.
+    """
+    try:
+        url = sa.engine.make_url(database.direct_url or database.url)
+    except Exception as error:
+        raise Refused(
+            f"The URL of database {database.name!r} cannot be parsed",
+            "",
+            "Write it as SQLAlchemy does, for example postgresql://user@server/name or sqlite:////srv/app.db",
+        ) from error
+    if database.password is not None:
+        url = url.set(password=database.password)
+    backend, _plus, driver = url.drivername.partition("+")
+    if backend == "postgres":
+        backend = "postgresql"
+    if backend not in _DRIVERS:
+        raise Refused(
+            f"The URL of database {database.name!r} names {backend!r}, which cannot be migrated safely here",
+            "it can be backed up only on " + " and ".join(sorted(_DRIVERS)),
+        )
+    return url.set(drivername=f"{backend}+{driver or _installed(backend)[0]}")
+
+
+def own_url(url: URL) -> URL:
+    """Return the same URL with the driver that suits our own connections, a synchronous one if any is there."""
+    backend = url.get_backend_name()
+    drivers = _installed(backend)
+    driver = url.get_driver_name()
+    if driver in _ASYNC or driver not in drivers:
+        driver = drivers[0]
+    return url.set(drivername=f"{backend}+{driver}", query=_query_for(driver, dict(url.query)))
+
+
+def _installed(backend: str) -> list[str]:
+    found = [driver for driver, package in _DRIVERS[backend].items() if importlib.util.find_spec(package)]
+    if not found:
+        raise Refused(
+            f"No driver for {backend} is installed in the virtualenv of the release",
+            "it needs one of " + ", ".join(_DRIVERS[backend]),
+            "Add one to the requirements or to migrate_packages, for example psycopg2-binary",
+        )
+    return found
+
+
+def _query_for(driver: str, query: dict[str, Any]) -> dict[str, Any]:
+    """Translate the one option that asyncpg and libpq both need but name differently."""
+    if driver != "asyncpg" and "ssl" in query:
+        query["sslmode"] = query.pop("ssl")
+    return query
+
+
+class OwnConnection:
+    """A connection in autocommit, driven the same way whether its driver is synchronous or not.
+
+    An asynchronous driver gets an event loop of its own that runs only during a call, so that env.py
+    can use ``asyncio.run`` in the same thread.
+    """
+
+    def __init__(self, url: URL, connect_args: dict[str, Any] | None = None) -> None:
+        token = OPENING_OWN.set(True)
+        try:
+            self._open(url, connect_args or {})
+        finally:
+            OPENING_OWN.reset(token)
+
+    def _open(self, url: URL, connect_args: dict[str, Any]) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        options = {"poolclass": sa.pool.NullPool, "isolation_level": "AUTOCOMMIT", "connect_args": connect_args}
+        if url.get_driver_name() in _ASYNC:
+            # Imported only where it is needed: it wants greenlet, which a synchronous virtualenv need not have.
+            from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+
+            self._loop = asyncio.new_event_loop()
+            self._engine: Any = create_async_engine(url, **options)
+            try:
+                self._connection: Any = self._loop.run_until_complete(self._connect())
+            except BaseException:
+                self._loop.close()
+                raise
+        else:
+            self._engine = sa.create_engine(url, **options)
+            self._connection = self._engine.connect()
+
+    async def _connect(self) -> Any:
+        return await self._engine.connect()
+
+    def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Call ``function(connection, *args)`` with the synchronous face of the connection."""
+        if self._loop is None:
+            return function(self._connection, *args)
+        return self._loop.run_until_complete(self._connection.run_sync(function, *args))
+
+    def rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Execute one statement and return its rows, none if it returns none."""
+        return self.run(execute, statement, parameters)
+
+    def is_broken(self) -> bool:
+        """Tell whether the server has closed the connection: then its socket can be read while nothing was asked."""
+        try:
+            descriptor = self.run(_descriptor)
+        except Exception:
+            return True
+        if descriptor is None:
+            return False
+        return bool(select.select([descriptor], [], [], 0)[0])
+
+    def close(self) -> None:
+        """Close the connection; one that is broken already is no error."""
+        try:
+            if self._loop is None:
+                self._connection.close()
+            else:
+                self._loop.run_until_complete(self._connection.close())
+        except Exception:
+            self._connection = None
+        finally:
+            if self._loop is not None:
+                self._loop.close()
+
+    def __enter__(self) -> OwnConnection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def execute(connection: Connection, statement: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    """Execute one statement on any SQLAlchemy connection and return its rows as tuples."""
+    result = connection.execute(sa.text(statement), parameters or {})
+    return [tuple(row) for row in result] if result.returns_rows else []
+
+
+def driver_connection(connection: Connection) -> Any:
+    """Return the driver's own connection below SQLAlchemy's."""
+    fairy = connection.connection
+    return getattr(fairy, "driver_connection", None) or fairy.dbapi_connection
+
+
+def _descriptor(connection: Connection) -> int | None:
+    driver = driver_connection(connection)
+    if hasattr(driver, "fileno"):
+        return int(driver.fileno())
+    transport = getattr(driver, "_transport", None)  # asyncpg
+    return transport.get_extra_info("socket").fileno() if transport else None
+
+
+def sqlstate(error: BaseException) -> str:
+    """Return the SQLSTATE of a driver's error inside any wrapping, or an empty string."""
+    seen: BaseException | None = error
+    while seen is not None:
+        for candidate in (seen, getattr(seen, "orig", None)):
+            code = getattr(candidate, "sqlstate", None) or getattr(candidate, "pgcode", None)
+            if code:
+                return str(code)
+        seen = seen.__cause__ or seen.__context__
+    return ""
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says, without SQLAlchemy's appended statement and link."""
+    text = str(getattr(error, "orig", None) or error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

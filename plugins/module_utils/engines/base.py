@@ -1,0 +1,196 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The interface of an engine, and the data it speaks in."""
+
+from __future__ import annotations
+
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..connection import OwnConnection
+from ..errors import Refused
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection
+
+    from ..job import Database, Job
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which database this is, whatever URL led to it."""
+
+    server: str
+    database: str
+
+    def __str__(self) -> str:
+        return f"{self.database} on {self.server}"
+
+
+@dataclass
+class Dump:
+    """What a dump brought: its file (or directory), and what was true at its snapshot."""
+
+    path: Path
+    tool: str
+    tables: list[str] = field(default_factory=list)
+    row_counts: dict[str, int] | None = None
+
+
+class Lock(ABC):
+    """The lock on a whole database, held by a connection or file of its own."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise Failed if the lock was lost."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give the lock back."""
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class Engine(ABC):
+    """One kind of database. Methods that take a connection run on any connection to it, ours or env.py's."""
+
+    name: str
+    #: Whether a failed revision can leave something behind although it ran in a transaction.
+    ddl_survives_rollback: bool
+
+    def __init__(self, database: Database, url: URL, job: Job) -> None:
+        self.database = database
+        self.url = url
+        self.job = job
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Tell whether there is anything to connect to; connecting to what is not there could create it."""
+
+    @abstractmethod
+    def connect(self) -> OwnConnection:
+        """Return a connection of our own.
+
+        Raises:
+            Refused: the server cannot be reached, or does not let us in.
+        """
+
+    @abstractmethod
+    def identity(self, connection: Connection) -> Identity:
+        """Return which database a connection leads to."""
+
+    @abstractmethod
+    def own_identity(self) -> Identity:
+        """Return which database the URL leads to, whether it exists already or not."""
+
+    @abstractmethod
+    def describe(self, connection: Connection) -> str:
+        """Return the server's name and version, for manifests."""
+
+    @abstractmethod
+    def schema_of(self, connection: Connection, schema: str | None) -> str:
+        """Return the schema that an unqualified table of the connection lies in, or the one given."""
+
+    @abstractmethod
+    def obstacles(self, own: OwnConnection, backup_space: Path) -> list[Refused]:
+        """Return whatever would stop a backup and an upgrade now; reads, never writes."""
+
+    @abstractmethod
+    def size(self, connection: Connection) -> int:
+        """Return the database's size in bytes."""
+
+    @abstractmethod
+    def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
+        """Return the schema as sorted lines, without the version tables named in ``leave_out`` (schema.table)."""
+
+    @abstractmethod
+    def row_counts(self, connection: Connection) -> dict[str, int]:
+        """Return the number of rows of each table."""
+
+    @abstractmethod
+    def try_lock(self) -> Lock | None:
+        """Return the lock on the database, or None while somebody else has it."""
+
+    @abstractmethod
+    def lock_holder(self) -> str:
+        """Return who holds the lock, as far as it can be told."""
+
+    @abstractmethod
+    def lock_migrating(self, connection: Connection, patience: float) -> None:
+        """Lock on the very connection that will change things; the lock lives as long as its backend."""
+
+    @abstractmethod
+    def watch_connections(self) -> AbstractContextManager[None]:
+        """Set timeouts on every connection that is opened inside the block."""
+
+    @abstractmethod
+    def is_lock_timeout(self, error: BaseException) -> bool:
+        """Tell whether a statement failed only because it waited too long for a lock."""
+
+    @abstractmethod
+    def blockers(self, own: OwnConnection) -> list[str]:
+        """Return who keeps our migrating connection waiting, one line a session."""
+
+    @abstractmethod
+    def dump(self, folder: Path, count_rows: bool, tell: Tell) -> Dump:
+        """Write a dump into an empty folder and prove it.
+
+        Raises:
+            Failed: a tool failed, or the dump does not hold what it should.
+        """
+
+    def restore(self, dump: Path, aside: Path) -> None:
+        """Bring a dump back where this engine can; what it replaces is moved to ``aside``."""
+        raise NotImplementedError
+
+    @property
+    def can_restore(self) -> bool:
+        """Tell whether ``restore`` is there."""
+        return False
+
+    @abstractmethod
+    def restore_command(self, dump: Path) -> str:
+        """Return a command that a person can type to bring a dump back into a database of its own."""
+
+    def lock(self, patience: float, tell: Tell) -> Lock:
+        """Wait for the lock by polling; a lock that *waits* would deadlock with CREATE INDEX CONCURRENTLY.
+
+        Args:
+            patience: seconds to wait at the most.
+            tell: called with who holds the lock while it is waited for.
+
+        Raises:
+            Refused: somebody else held it all the time.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            lock = self.try_lock()
+            if lock is not None:
+                return lock
+            holder = self.lock_holder()
+            if time.monotonic() >= deadline:
+                raise Refused(
+                    f"Database {self.database.name!r} is being migrated by somebody else",
+                    f"{holder} has held its lock for more than {patience:g} s",
+                    "Wait for that run to end, or raise migrate_database_wait",
+                )
+            tell(f"waits for {holder}")
+            time.sleep(random.uniform(0.2, 0.6))  # noqa: S311 - jitter, not a secret
+
+    def facts(self) -> dict[str, Any]:
+        """Return what results show of this database's URL: nothing secret."""
+        return {"engine": self.name, "url": self.url.render_as_string(hide_password=True)}

@@ -1,0 +1,359 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PostgreSQL: advisory locks, pg_dump, and a catalog that tells nearly everything."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..connection import OPENING_OWN, OwnConnection, driver_connection, execute, first_line, own_url, sqlstate
+from ..errors import Failed, Refused
+from ..libraries import sa
+from . import postgresql_catalog as catalog
+from . import postgresql_dump as tools
+from .base import Dump, Engine, Identity, Lock, Tell
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection
+
+    from ..job import Database, Job
+
+# Advisory locks belong to a database, so these two numbers serve for all of them. They are part of the
+# protocol between versions of this collection: a changed number would let two runs meet.
+_LOCK_DATABASE = 0x68616C_656D6201
+_LOCK_MIGRATING = 0x68616C_656D6202
+
+_CONNECT_TIMEOUT = 10
+_LOCK_NOT_AVAILABLE = "55P03"
+_IDLE_SESSION_TIMEOUT_SINCE = 140000
+
+
+class AdvisoryLock(Lock):
+    """The lock on a database, held by a connection that does nothing else."""
+
+    def __init__(self, own: OwnConnection, name: str) -> None:
+        self._own = own
+        self._name = name
+
+    def check(self) -> None:
+        """Raise Failed if the server has ended the connection and with it the lock."""
+        if self._own.is_broken():
+            raise Failed(
+                f"The lock on database {self._name!r} was lost",
+                "the server closed the connection that held it",
+                "No further revision was begun; look into the server's log",
+            )
+
+    def release(self) -> None:
+        """Close the connection, which gives the lock back."""
+        self._own.close()
+
+
+class PostgreSQL(Engine):
+    """One database of a PostgreSQL server, 10 or newer."""
+
+    name = "postgresql"
+    ddl_survives_rollback = False
+
+    def __init__(self, database: Database, url: URL, job: Job) -> None:
+        super().__init__(database, url, job)
+        self.application = f"hosting.alembic {job.run or job.verb} {socket.gethostname()}"[:63]
+        self._migrating: set[int] = set()
+        self._own_identity: Identity | None = None
+
+    def exists(self) -> bool:
+        """Leave it to the connection, which changes nothing."""
+        return True
+
+    def connect(self) -> OwnConnection:
+        """Open a connection without the timeouts that a server may set for applications."""
+        url = own_url(self.url)
+        key = "timeout" if url.get_driver_name() == "asyncpg" else "connect_timeout"
+        try:
+            own = OwnConnection(url, {key: _CONNECT_TIMEOUT})
+        except Refused:
+            raise
+        except Exception as error:
+            raise Refused(
+                f"Database {self.database.name!r} cannot be reached",
+                first_line(error),
+                "Check its URL and its password, and that the server lets this host in",
+            ) from error
+        own.run(_settle, self.application)
+        return own
+
+    def identity(self, connection: Connection) -> Identity:
+        """Return the server's own number and the database's name there."""
+        return Identity(*execute(connection, catalog.IDENTITY)[0])
+
+    def own_identity(self) -> Identity:
+        """Ask the server once; the answer does not change in a run."""
+        if self._own_identity is None:
+            with self.connect() as own:
+                self._own_identity = own.run(self.identity)
+        return self._own_identity
+
+    def describe(self, connection: Connection) -> str:
+        """Return the server's version and where it is."""
+        version = execute(connection, "show server_version")[0][0]
+        return f"PostgreSQL {version} at {self.url.host or 'a local socket'}:{self.url.port or 5432}"
+
+    def schema_of(self, connection: Connection, schema: str | None) -> str:
+        """Return where an unqualified table would be made."""
+        return schema or execute(connection, "select current_schema()")[0][0] or "public"
+
+    def obstacles(self, own: OwnConnection, backup_space: Path) -> list[Refused]:
+        """Return what would stop a backup and an upgrade now."""
+        checks = (self._standby, self._pooler, self._client_programs, self._permissions)
+        found = [obstacle for check in checks for obstacle in check(own)]
+        return found + self._space(own, backup_space)
+
+    def _standby(self, own: OwnConnection) -> Iterator[Refused]:
+        if own.rows("select pg_is_in_recovery()")[0][0]:
+            yield Refused(
+                f"Database {self.database.name!r} is on a standby, which cannot be written",
+                f"{self.url.host} is in recovery",
+                "Name the primary in its url",
+            )
+
+    def _pooler(self, own: OwnConnection) -> Iterator[Refused]:
+        promised = own.run(_promised_pid)
+        if promised is not None and promised != own.rows("select pg_backend_pid()")[0][0]:
+            yield Refused(
+                f"Database {self.database.name!r} is behind a connection pooler",
+                "locks and settings would leak between its clients",
+                "Name the server itself in direct_url",
+            )
+
+    def _client_programs(self, own: OwnConnection) -> Iterator[Refused]:
+        found = tools.find_tools(self.job.pg_bin)
+        major = own.run(_server_version) // 10000
+        where = self.job.pg_bin or "PATH and /usr/lib/postgresql"
+        remedy = f"Install postgresql-client-{major} or newer on the host, or set migrate_pg_bin"
+        if found is None:
+            yield Refused(
+                f"There is no pg_dump for database {self.database.name!r}", f"none was found in {where}", remedy
+            )
+        elif found.major < major:
+            yield Refused(
+                f"pg_dump is too old for database {self.database.name!r}",
+                f"it is {found.version} in {found.folder} and the server {major}",
+                remedy,
+            )
+
+    def _permissions(self, own: OwnConnection) -> Iterator[Refused]:
+        closed = [f"{schema}.{table}" for schema, table, readable in own.rows(catalog.TABLES) if not readable]
+        if closed:
+            yield Refused(
+                f"Database {self.database.name!r} cannot be backed up by its user",
+                f"{self.url.username} may not read {', '.join(closed[:5])}{' …' if closed[5:] else ''}",
+                "Grant SELECT on them, or name their owner in the url",
+            )
+        if not own.rows("select has_schema_privilege(current_schema(), 'create')")[0][0]:
+            yield Refused(
+                f"Database {self.database.name!r} cannot be migrated by its user",
+                f"{self.url.username} may not create tables in its schema",
+                "Grant CREATE on the schema, or name its owner in the url",
+            )
+
+    def _space(self, own: OwnConnection, backup_space: Path) -> list[Refused]:
+        needed = int(own.rows(catalog.TABLE_BYTES)[0][0])
+        free = shutil.disk_usage(backup_space).free
+        if free >= needed:
+            return []
+        return [
+            Refused(
+                f"There is too little disk for a backup of {self.database.name!r}",
+                f"its tables hold {needed:,} bytes and {free:,} are free at {backup_space}",
+                "Make room, or set migrate_root on a larger disk",
+            )
+        ]
+
+    def size(self, connection: Connection) -> int:
+        """Return what the server counts for the database, indexes included."""
+        return int(execute(connection, "select pg_database_size(current_database())")[0][0])
+
+    def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
+        """Return catalog facts, without the version tables and all that hangs on them."""
+        rows = execute(connection, catalog.FINGERPRINT)
+        return sorted(catalog.normalised(line) for table, line in rows if table not in leave_out)
+
+    def row_counts(self, connection: Connection) -> dict[str, int]:
+        """Count every table that has rows of its own."""
+        tables = [(schema, table) for schema, table, readable in execute(connection, catalog.TABLES) if readable]
+        quote = connection.dialect.identifier_preparer.quote
+        counts = {}
+        for schema, table in tables:
+            statement = sa.select(sa.func.count()).select_from(sa.text(_literal(f"{quote(schema)}.{quote(table)}")))
+            counts[f"{schema}.{table}"] = connection.execute(statement).scalar_one()
+        return counts
+
+    def try_lock(self) -> Lock | None:
+        """Try the advisory lock on a connection of its own."""
+        own = self.connect()
+        if own.rows("select pg_try_advisory_lock(:key)", key=_LOCK_DATABASE)[0][0]:
+            return AdvisoryLock(own, self.database.name)
+        own.close()
+        return None
+
+    def lock_holder(self) -> str:
+        """Return the application, process and address of who holds it."""
+        with self.connect() as own:
+            rows = own.rows(catalog.LOCK_HOLDER, key=_LOCK_DATABASE)
+        return f"{rows[0][0]} (pid {rows[0][1]}, from {rows[0][2]})" if rows else "a session that has just ended"
+
+    def lock_migrating(self, connection: Connection, patience: float) -> None:
+        """Lock on env.py's own connection, so that the lock lives as long as the backend that changes things."""
+        deadline = time.monotonic() + patience
+        while not execute(connection, "select pg_try_advisory_lock(:key)", {"key": _LOCK_MIGRATING})[0][0]:
+            if time.monotonic() >= deadline:
+                raise Failed(
+                    f"A backend of an earlier run still works in database {self.database.name!r}",
+                    "it holds the lock on the migrating connection",
+                    "Wait until it has ended; pg_stat_activity shows it",
+                )
+            time.sleep(random.uniform(0.1, 0.4))  # noqa: S311 - jitter, not a secret
+
+    @contextmanager
+    def watch_connections(self) -> Iterator[None]:
+        """Set timeouts through SQLAlchemy, the one way that every driver and pooler understands.
+
+        CONCURRENTLY is let wait: a timeout would leave an INVALID index.
+        """
+
+        def opened(connection: Any, _record: object) -> None:
+            if OPENING_OWN.get() or not _is_postgresql(connection):
+                return
+            cursor = connection.cursor()
+            cursor.execute(self._settings(self.job.lock_timeout, self.job.statement_timeout))
+            cursor.execute("select pg_backend_pid()")
+            self._migrating.add(cursor.fetchone()[0])
+            cursor.close()
+            connection.commit()
+
+        def before(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+            if "CONCURRENTLY" in statement.upper():
+                cursor.execute(self._settings(0, 0))
+
+        def after(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+            if "CONCURRENTLY" in statement.upper():
+                cursor.execute(self._settings(self.job.lock_timeout, self.job.statement_timeout))
+
+        listeners = (
+            (sa.pool.Pool, "connect", opened),
+            (sa.engine.Engine, "before_cursor_execute", before),
+            (sa.engine.Engine, "after_cursor_execute", after),
+        )
+        for listener in listeners:
+            sa.event.listen(*listener)
+        try:
+            yield
+        finally:
+            for listener in listeners:
+                sa.event.remove(*listener)
+
+    def _settings(self, lock_timeout: float, statement_timeout: float) -> str:
+        return (
+            f"select set_config('lock_timeout', '{int(lock_timeout * 1000)}', false),"
+            f" set_config('statement_timeout', '{int(statement_timeout * 1000)}', false),"
+            f" set_config('application_name', {_string(self.application)}, false)"
+        )
+
+    def is_lock_timeout(self, error: BaseException) -> bool:
+        """Tell lock_not_available."""
+        return sqlstate(error) == _LOCK_NOT_AVAILABLE
+
+    def blockers(self, own: OwnConnection) -> list[str]:
+        """Return the sessions that our migrating connections wait for."""
+        if not self._migrating:
+            return []
+        pids = ",".join(str(pid) for pid in sorted(self._migrating))
+        rows = own.rows(catalog.BLOCKERS, pids=pids)
+        return ["pid {} ({}, {}, {}, transaction open for {})".format(*row) for row in rows]
+
+    def dump(self, folder: Path, count_rows: bool, tell: Tell) -> Dump:
+        """Run pg_dump at an exported snapshot, count rows at the same one, and read the archive back."""
+        found = tools.find_tools(self.job.pg_bin)
+        if found is None:
+            raise Failed(f"There is no pg_dump for database {self.database.name!r}")
+        target = folder / "dump"
+        with self.connect() as own:
+            own.rows("begin isolation level repeatable read, read only")
+            snapshot = own.rows("select pg_export_snapshot()")[0][0]
+            tables = own.rows(catalog.TABLES)
+            counts = own.run(self.row_counts) if count_rows else None
+            self._pg_dump(found, target, snapshot, tell)
+        listing = tools.run_tool(
+            [str(found.folder / "pg_restore"), "--list", str(target)], tools.environment(self.url, ""), target, tell
+        )
+        tools.check_archive(listing, target, str(self.url.database), len(tables))
+        return Dump(target, f"pg_dump {found.version}", [f"{row[0]}.{row[1]}" for row in tables], counts)
+
+    def _pg_dump(self, found: tools.Tools, target: Path, snapshot: str, tell: Tell) -> None:
+        command = [
+            str(found.folder / "pg_dump"),
+            "--format=directory",
+            f"--jobs={self.job.backup_jobs}",
+            f"--compress={self.job.backup_compression}",
+            f"--lock-wait-timeout={int(self.job.backup_lock_wait * 1000)}",
+            f"--snapshot={snapshot}",
+            f"--file={target}",
+            "--no-password",
+            f"--dbname={tools.conninfo(self.url)}",
+        ]
+        target.mkdir(mode=0o700)
+        tools.run_tool(command, tools.environment(self.url, self.application), target, tell)
+
+    def restore_command(self, dump: Path) -> str:
+        """Return the commands that bring a dump back into a new database beside the held one."""
+        name = f"{self.url.database}_restored"
+        server = " ".join(
+            f"--{option}={value}"
+            for option, value in (("host", self.url.host), ("port", self.url.port), ("username", self.url.username))
+            if value
+        )
+        return f"createdb {server} '{name}' && pg_restore {server} --exit-on-error --jobs=2 --dbname='{name}' '{dump}'"
+
+
+def _settle(connection: Connection, application: str) -> None:
+    """Make a connection of our own known by name and safe from timeouts meant for applications."""
+    settings = {"application_name": application, "statement_timeout": "0", "lock_timeout": "0"}
+    if _server_version(connection) >= _IDLE_SESSION_TIMEOUT_SINCE:
+        settings["idle_session_timeout"] = "0"
+    for name, value in settings.items():
+        execute(connection, "select set_config(:name, :value, false)", {"name": name, "value": value})
+
+
+def _server_version(connection: Connection) -> int:
+    return int(execute(connection, "show server_version_num")[0][0])
+
+
+def _promised_pid(connection: Connection) -> int | None:
+    """Return the process id that the server (or a pooler in its place) gave when the connection was opened."""
+    driver = driver_connection(connection)
+    if hasattr(driver, "get_server_pid"):
+        return int(driver.get_server_pid())
+    return int(driver.info.backend_pid)
+
+
+def _is_postgresql(connection: Any) -> bool:
+    module = type(connection).__module__
+    return any(name in module for name in ("psycopg", "asyncpg", "pg8000"))
+
+
+def _string(value: str) -> str:
+    return "'" + value.replace("'", "''").replace("\\", "") + "'"
+
+
+def _literal(name: str) -> str:
+    """Return a quoted name safe from SQLAlchemy's own reading of colons."""
+    return name.replace(":", "\\:")

@@ -1,0 +1,143 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What PostgreSQL's catalogs say of a database, in SQL: a fingerprint of its schema, its tables, its sessions."""
+
+from __future__ import annotations
+
+import re
+
+# Objects that belong to an extension come and go with it, so they are not the migration's.
+_OURS = """
+  {schema} not like 'pg\\_%' and {schema} <> 'information_schema'
+  and not exists (select from pg_depend e
+                   where e.classid = '{catalog}'::regclass and e.objid = {oid} and e.deptype = 'e')
+"""
+
+
+def _ours(catalog: str, oid: str, schema: str = "n.nspname") -> str:
+    return _OURS.format(catalog=catalog, oid=oid, schema=schema)
+
+
+#: One row an object, as (schema.relation, line). The order of columns is not part of it: a restore may change it.
+FINGERPRINT = f"""
+select n.nspname || '.' || c.relname,
+       format('%s %I.%I owner %s acl %s options %s rls %s%s',
+              case c.relkind when 'r' then 'table' when 'p' then 'partitioned table' when 'v' then 'view'
+                             when 'm' then 'materialized view' when 'S' then 'sequence' else 'foreign table' end,
+              n.nspname, c.relname, pg_get_userbyid(c.relowner), c.relacl, c.reloptions,
+              c.relrowsecurity, c.relforcerowsecurity)
+       || case when c.relkind in ('v', 'm') then ' as ' || pg_get_viewdef(c.oid) else '' end
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and {_ours("pg_class", "c.oid")}
+union all
+select n.nspname || '.' || c.relname,
+       format('column %I.%I.%I %s null %s default %s identity %s generated %s collation %s',
+              n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), not a.attnotnull,
+              pg_get_expr(d.adbin, d.adrelid), a.attidentity, a.attgenerated,
+              nullif(a.attcollation, 0)::regcollation)
+  from pg_attribute a
+  join pg_class c on c.oid = a.attrelid
+  join pg_namespace n on n.oid = c.relnamespace
+  left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+ where c.relkind in ('r', 'p', 'v', 'm', 'f') and a.attnum > 0 and not a.attisdropped and {_ours("pg_class", "c.oid")}
+union all
+select n.nspname || '.' || coalesce(c.relname, ''),
+       format('constraint %I.%I.%I %s validated %s', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid),
+              k.convalidated)
+  from pg_constraint k
+  join pg_namespace n on n.oid = k.connamespace
+  left join pg_class c on c.oid = k.conrelid
+ where {_ours("pg_constraint", "k.oid")} and {_ours("pg_class", "coalesce(c.oid, 0)")}
+union all
+select n.nspname || '.' || c.relname,
+       format('index %s valid %s ready %s', pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisready)
+  from pg_index i
+  join pg_class c on c.oid = i.indrelid
+  join pg_namespace n on n.oid = c.relnamespace
+ where {_ours("pg_class", "c.oid")}
+union all
+select n.nspname || '.' || c.relname, format('trigger %s enabled %s', pg_get_triggerdef(t.oid), t.tgenabled)
+  from pg_trigger t
+  join pg_class c on c.oid = t.tgrelid
+  join pg_namespace n on n.oid = c.relnamespace
+ where not t.tgisinternal and {_ours("pg_class", "c.oid")}
+union all
+select n.nspname || '.' || c.relname,
+       format('policy %I on %I.%I %s %s roles %s using %s check %s', p.polname, n.nspname, c.relname, p.polcmd,
+              p.polpermissive, (select string_agg(pg_get_userbyid(r), ',' order by r) from unnest(p.polroles) r),
+              pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+  from pg_policy p
+  join pg_class c on c.oid = p.polrelid
+  join pg_namespace n on n.oid = c.relnamespace
+ where {_ours("pg_class", "c.oid")}
+union all
+select n.nspname || '.',
+       format('routine %I.%I(%s) owner %s acl %s ', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid),
+              pg_get_userbyid(f.proowner), f.proacl)
+       || case when f.prokind = 'a' then 'aggregate' else pg_get_functiondef(f.oid) end
+  from pg_proc f join pg_namespace n on n.oid = f.pronamespace
+ where {_ours("pg_proc", "f.oid")}
+union all
+select n.nspname || '.',
+       format('type %I.%I %s owner %s labels %s base %s', n.nspname, t.typname, t.typtype, pg_get_userbyid(t.typowner),
+              (select string_agg(quote_literal(e.enumlabel), ',' order by e.enumsortorder)
+                 from pg_enum e where e.enumtypid = t.oid),
+              case when t.typbasetype <> 0 then format_type(t.typbasetype, t.typtypmod) end)
+  from pg_type t join pg_namespace n on n.oid = t.typnamespace
+ where t.typtype in ('e', 'd', 'r') and {_ours("pg_type", "t.oid")}
+union all
+select n.nspname || '.', format('schema %I owner %s acl %s', n.nspname, pg_get_userbyid(n.nspowner), n.nspacl)
+  from pg_namespace n where {_ours("pg_namespace", "n.oid")}
+union all
+select '.', format('extension %I', x.extname) from pg_extension x
+"""
+
+#: Every table with rows of its own: (schema, name, whether we may read it).
+TABLES = f"""
+select n.nspname, c.relname, has_table_privilege(c.oid, 'select')
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'p') and {_ours("pg_class", "c.oid")}
+ order by 1, 2
+"""
+
+#: Bytes of tables without their indexes: what a dump has to write, uncompressed.
+TABLE_BYTES = """
+select coalesce(sum(pg_table_size(c.oid)), 0)
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'm') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+"""
+
+#: The server's own number, which no URL can disguise; who may not read it gets the server's address and start.
+IDENTITY = """
+select case when has_function_privilege('pg_control_system()', 'execute')
+            then (select system_identifier::text from pg_control_system())
+            else concat_ws(' ', inet_server_addr(), inet_server_port(), pg_postmaster_start_time()) end,
+       current_database()
+"""
+
+LOCK_HOLDER = """
+select coalesce(nullif(a.application_name, ''), a.usename, '?'), a.pid,
+       coalesce(host(a.client_addr), 'the same machine')
+  from pg_locks l join pg_stat_activity a on a.pid = l.pid
+ where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+   and l.database = (select oid from pg_database where datname = current_database())
+   and ((l.classid::bigint << 32) | l.objid::bigint) = :key
+"""
+
+BLOCKERS = """
+select b.pid, coalesce(b.usename, '?'), coalesce(nullif(b.application_name, ''), 'unnamed'), coalesce(b.state, '?'),
+       coalesce(date_trunc('second', now() - b.xact_start)::text, '?')
+  from unnest(cast(string_to_array(:pids, ',') as int[])) p, unnest(pg_blocking_pids(p)) blocker
+  join pg_stat_activity b on b.pid = blocker
+"""
+
+_CAST = re.compile(
+    r"::(?:\"[^\"]+\"|[a-z_][\w.]*)(?: varying| precision| with(?:out)? time zone)?(?:\(\d+(?:,\d+)?\))?(?:\[\])*"
+)
+
+
+def normalised(line: str) -> str:
+    """Return a fingerprint line without what a restore renders differently: casts, parentheses, white space."""
+    return " ".join(_CAST.sub("", line).replace("(", " ").replace(")", " ").split())

@@ -1,0 +1,141 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""pg_dump and pg_restore: finding them, running them, and proving what they wrote."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import Failed
+from .base import Tell
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+_DEBIAN = Path("/usr/lib/postgresql")
+_LIBPQ_OPTIONS = {"sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "options", "service", "target_session_attrs"}
+_ENTRY = re.compile(rb"^(\d+); \d+ \d+ ([A-Z][A-Z ]*[A-Z]) ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """One installation of PostgreSQL's client programs."""
+
+    folder: Path
+    version: str
+
+    @property
+    def major(self) -> int:
+        """Return the major version, which may not be below the server's."""
+        return int(re.match(r"\d+", self.version)[0])  # type: ignore[index]
+
+
+def find_tools(folder: str) -> Tools | None:
+    """Return the newest client programs, or those in ``folder`` if it is named."""
+    if folder:
+        candidates = [Path(folder)]
+    else:
+        on_path = shutil.which("pg_dump")
+        candidates = [path / "bin" for path in _DEBIAN.glob("*")] + ([Path(on_path).parent] if on_path else [])
+    found = [tools for tools in map(_tools_in, candidates) if tools]
+    return max(found, key=lambda tools: [int(part) for part in re.findall(r"\d+", tools.version)], default=None)
+
+
+def _tools_in(folder: Path) -> Tools | None:
+    if not (folder / "pg_dump").exists() or not (folder / "pg_restore").exists():
+        return None
+    answer = subprocess.run([folder / "pg_dump", "--version"], capture_output=True, text=True, check=False)
+    version = re.search(r"\d+(\.\d+)*", answer.stdout)
+    return Tools(folder, version[0]) if answer.returncode == 0 and version else None
+
+
+def conninfo(url: URL) -> str:
+    """Return a libpq connection string without the password, which travels in the environment."""
+    query = {key: value for key, value in url.query.items() if key in _LIBPQ_OPTIONS}
+    host = url.host or url.query.get("host")
+    facts = {"host": host, "port": url.port, "user": url.username, "dbname": url.database, **query}
+    return " ".join(f"{key}='{_escaped(value)}'" for key, value in facts.items() if value)
+
+
+def _escaped(value: object) -> str:
+    return str(value).replace("\\", "\\\\").replace("'", "\\'")
+
+
+def environment(url: URL, application: str) -> dict[str, str]:
+    """Return the environment of a client program."""
+    variables = {**os.environ, "PGAPPNAME": application, "LC_MESSAGES": "C"}
+    if url.password is not None:
+        variables["PGPASSWORD"] = str(url.password)
+    return variables
+
+
+def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: Tell) -> str:
+    """Run a client program and return its standard output, telling how much lies in ``folder`` meanwhile.
+
+    Raises:
+        Failed: it ended with another code than 0; its own words are the reason.
+    """
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        begun = time.monotonic()
+        process = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
+        try:
+            while True:
+                try:
+                    code = process.wait(timeout=0.5)
+                    break
+                except subprocess.TimeoutExpired:
+                    tell(f"{size_of(folder):,} bytes dumped in {time.monotonic() - begun:.0f} s")
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        output.seek(0)
+        errors.seek(0)
+        if code:
+            words = errors.read().decode(errors="replace").strip()
+            raise Failed(f"{Path(command[0]).name} failed with exit code {code}", words)
+        return output.read().decode(errors="replace")
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in a folder, also while others come and go in it."""
+    total = 0
+    for path in folder.iterdir():
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def check_archive(listing: str, folder: Path, database: str, tables: int) -> None:
+    """Compare an archive's own table of contents with the database and with the files beside it.
+
+    Args:
+        listing: what ``pg_restore --list`` printed.
+        folder: the directory archive.
+        database: the name of the database that was dumped.
+        tables: how many tables the catalog had at the snapshot.
+
+    Raises:
+        Failed: the archive does not hold what the database held.
+    """
+    if f"dbname: {database}\n" not in listing:
+        raise Failed(f"The dump {folder} is not one of {database!r}", "its table of contents names another database")
+    entries = _ENTRY.findall(listing.encode())
+    dumped = sum(kind == b"TABLE" for _number, kind in entries)
+    if dumped != tables:
+        raise Failed(f"The dump {folder} is not complete", f"it holds {dumped} tables and the database {tables}")
+    for number, kind in entries:
+        if kind == b"TABLE DATA" and not any(folder.glob(f"{number.decode()}.dat*")):
+            raise Failed(f"The dump {folder} is not complete", f"the data of its entry {number.decode()} is missing")

@@ -1,0 +1,357 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""SQLite: a file, its online backup API, and a lock file beside it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ..connection import OwnConnection, first_line, own_url
+from ..errors import Failed, Refused
+from ..layout import sync_directory
+from ..libraries import sa
+from .base import Dump, Engine, Identity, Lock, Tell
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection
+
+    from ..job import Database, Job
+
+#: A backup counts free disk generously: SQLite may need as much again for its journal.
+_SPACE_FACTOR = 1.1
+_CHECK = re.compile(r"(?:constraint\s+\S+\s+)?check\s*\(", re.IGNORECASE)
+
+
+class FileLock(Lock):
+    """A lock file that exists only while somebody holds it."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def attempt(cls, path: Path, holder: str) -> FileLock | None:
+        """Return the lock, or None while another process has it."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its last holder may have removed the file between our open and our lock.
+            if os.fstat(descriptor).st_ino != os.stat(path).st_ino:
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError):
+            os.close(descriptor)
+            return None
+        os.truncate(descriptor, 0)
+        os.write(descriptor, holder.encode())
+        return cls(path, descriptor)
+
+    def check(self) -> None:
+        """A file lock cannot be lost while its holder lives."""
+
+    def release(self) -> None:
+        """Remove the file and give the lock back."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+class SQLite(Engine):
+    """One database file."""
+
+    name = "sqlite"
+    ddl_survives_rollback = True
+
+    def __init__(self, database: Database, url: URL, job: Job) -> None:
+        super().__init__(database, url, job)
+        self.path = _absolute(url.database, database.name)
+
+    def exists(self) -> bool:
+        """Tell whether the file is there."""
+        return self.path.is_file()
+
+    def connect(self) -> OwnConnection:
+        """Open the file that is there; never make one."""
+        url = own_url(self.url).set(database=f"file:{quote(str(self.path))}", query={"mode": "rw", "uri": "true"})
+        try:
+            own = OwnConnection(url, {"timeout": 5})
+            own.rows("select count(*) from sqlite_master")
+        except Exception as error:
+            raise Refused(
+                f"Database {self.database.name!r} cannot be opened",
+                f"{self.path}: {first_line(error)}",
+                "Check its URL, and that the user of this connection may read and write the file",
+            ) from error
+        return own
+
+    def identity(self, connection: Connection) -> Identity:
+        """Return the file's real path, whatever links led to it."""
+        files = {row[1]: row[2] for row in _rows(connection, "pragma database_list")}
+        return Identity("this host", os.path.realpath(files.get("main") or ":memory:"))
+
+    def own_identity(self) -> Identity:
+        """Return the file that the URL names."""
+        return Identity("this host", os.path.realpath(self.path))
+
+    def describe(self, connection: Connection) -> str:
+        """Return the version of the library."""
+        return f"SQLite {_rows(connection, 'select sqlite_version()')[0][0]}"
+
+    def schema_of(self, connection: Connection, schema: str | None) -> str:
+        """Return the attached database's name."""
+        return schema or "main"
+
+    def obstacles(self, own: OwnConnection, backup_space: Path) -> list[Refused]:
+        """Return what would stop a backup and an upgrade: a file that cannot be written, no space."""
+        found = []
+        if not os.access(self.path, os.W_OK) or not os.access(self.path.parent, os.W_OK):
+            found.append(
+                Refused(
+                    f"Database {self.database.name!r} cannot be written",
+                    f"{self.path} or its folder is read-only for this user",
+                    "Give its user write permission, or set ansible_become_user",
+                )
+            )
+        needed = int(self.path.stat().st_size * _SPACE_FACTOR)
+        free = shutil.disk_usage(backup_space).free
+        if free < needed:
+            found.append(
+                Refused(
+                    f"There is too little disk for a backup of {self.database.name!r}",
+                    f"{needed:,} bytes are needed and {free:,} are free at {backup_space}",
+                    "Make room, or set migrate_root on a larger disk",
+                )
+            )
+        return found
+
+    def size(self, connection: Connection) -> int:
+        """Return pages times page size."""
+        return int(_rows(connection, "pragma page_count")[0][0] * _rows(connection, "pragma page_size")[0][0])
+
+    def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
+        """Return the schema from PRAGMAs, so that a table rebuilt in batch mode equals the one it replaced."""
+        lines: list[str] = []
+        statement = "select type, name, tbl_name, coalesce(sql, '') from sqlite_master"
+        for kind, name, table, sql in _rows(connection, statement):
+            if f"main.{table}" in leave_out or name.startswith("sqlite_"):
+                continue
+            if kind == "table":
+                lines += _table_lines(connection, name, sql)
+            else:
+                lines.append(f"{kind} {name} on {table}: {_normalised(sql)}")
+        return sorted(lines)
+
+    def row_counts(self, connection: Connection) -> dict[str, int]:
+        """Count every table: a batch rebuild with foreign keys on deletes the rows of others."""
+        statement = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
+        names = [row[0] for row in _rows(connection, statement)]
+        return {name: _rows(connection, f"select count(*) from {_quoted(name)}")[0][0] for name in names}
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path.with_name(self.path.name + "-migrating")
+
+    def try_lock(self) -> Lock | None:
+        """Lock a file beside the database, named as SQLite names its own (-wal, -shm)."""
+        return FileLock.attempt(self._lock_path, f"run {self.job.run}")
+
+    def lock_holder(self) -> str:
+        """Return what the lock's holder wrote into it."""
+        try:
+            return self._lock_path.read_text(encoding="utf-8") or "another run"
+        except OSError:
+            return "another run"
+
+    def lock_migrating(self, connection: Connection, patience: float) -> None:
+        """Do nothing: a process that is gone holds no file, and nothing of SQLite outlives its process."""
+
+    @contextmanager
+    def watch_connections(self) -> Iterator[None]:
+        """Let statements wait for SQLite's own lock as long as lock_timeout says."""
+        timeout = int(self.job.lock_timeout * 1000)
+
+        def listen(connection: Any, _record: object) -> None:
+            if "sqlite" in type(connection).__module__:
+                cursor = connection.cursor()
+                cursor.execute(f"pragma busy_timeout = {timeout}")
+                cursor.close()
+
+        sa.event.listen(sa.pool.Pool, "connect", listen)
+        try:
+            yield
+        finally:
+            sa.event.remove(sa.pool.Pool, "connect", listen)
+
+    def is_lock_timeout(self, error: BaseException) -> bool:
+        """Tell SQLITE_BUSY, which the driver reports in words only."""
+        return "database is locked" in str(error)
+
+    def blockers(self, own: OwnConnection) -> list[str]:
+        """Return nothing: SQLite does not tell who holds its lock."""
+        return []
+
+    def dump(self, folder: Path, count_rows: bool, tell: Tell) -> Dump:
+        """Copy by the online backup API, which is safe with a WAL and with open writers, and prove the copy."""
+        target = folder / "database.sqlite3"
+        if not self.exists():
+            return Dump(folder, f"sqlite3 {sqlite3.sqlite_version}", [], {})
+
+        def progress(_status: int, remaining: int, total: int) -> None:
+            tell(f"copied {total - remaining:,} of {total:,} pages")
+
+        with closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True)) as source:
+            with closing(sqlite3.connect(target)) as copy:
+                source.backup(copy, pages=4096, progress=progress)
+                # The copy of a WAL database is one as well; a backup is a single file.
+                copy.execute("pragma journal_mode = delete")
+        os.chmod(target, 0o600)
+        counts = _proven(target, count_rows)
+        _sync(target)
+        return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", sorted(counts or {}), counts if count_rows else None)
+
+    @property
+    def can_restore(self) -> bool:
+        """SQLite's restore is a copy beside and a rename."""
+        return True
+
+    def restore(self, dump: Path, aside: Path) -> None:
+        """Put a proven copy in the file's place; the replaced file is kept at ``aside``.
+
+        Raises:
+            Failed: the backup is damaged, or somebody else is writing.
+        """
+        if dump.is_dir():
+            raise Failed(
+                f"Database {self.database.name!r} did not exist before this run, so there is nothing to bring back"
+            )
+        beside = self._copied_beside(dump)
+        with closing(sqlite3.connect(self.path, timeout=self.job.lock_timeout, isolation_level=None)) as current:
+            mode = current.execute("pragma journal_mode").fetchone()[0]
+            if current.execute("pragma wal_checkpoint(truncate)").fetchone()[0]:
+                raise Failed(
+                    f"Database {self.database.name!r} is in use, so its file cannot be replaced",
+                    "another process reads or writes its write-ahead log",
+                    f"Stop what uses it, then: {self.restore_command(dump)}",
+                )
+            current.execute("begin exclusive")
+            os.link(self.path, aside)
+            os.replace(beside, self.path)
+            for suffix in ("-wal", "-shm"):  # they belong to the replaced file and would corrupt this one
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            sync_directory(self.path.parent)
+        with closing(sqlite3.connect(self.path)) as restored:
+            restored.execute(f"pragma journal_mode = {mode}")
+
+    def _copied_beside(self, dump: Path) -> Path:
+        """Copy a backup beside the database, proven and with its owner and mode."""
+        beside = self.path.with_name(f".{self.path.name}.restored")
+        shutil.copyfile(dump, beside)
+        _proven(beside, count_rows=False)
+        shutil.copymode(self.path, beside)
+        owner = self.path.stat()
+        os.chown(beside, owner.st_uid, owner.st_gid)
+        _sync(beside)
+        return beside
+
+    def restore_command(self, dump: Path) -> str:
+        """Return the copy that SQLite's own shell makes."""
+        return f"sqlite3 {_shell(self.path)} \".restore {dump}\""
+
+
+def _absolute(path: str | None, name: str) -> Path:
+    plain = (path or "").removeprefix("file:")
+    if not plain or plain == ":memory:" or not os.path.isabs(plain):
+        raise Refused(
+            f"The URL of database {name!r} names no absolute file",
+            "a relative path would lie inside a release, and memory ends with the process",
+            "Write four slashes: sqlite:////srv/app/app.db",
+        )
+    return Path(plain)
+
+
+def _table_lines(connection: Connection, table: str, sql: str) -> list[str]:
+    quoted = _quoted(table)
+    lines = [f"table {table}{_table_options(sql)}"]
+    for _cid, name, kind, notnull, default, primary, hidden in _rows(connection, f"pragma table_xinfo({quoted})"):
+        lines.append(f"column {table}.{name} {kind} notnull {notnull} default {default} key {primary} hidden {hidden}")
+    keys: dict[int, list[str]] = {}
+    for row in _rows(connection, f"pragma foreign_key_list({quoted})"):
+        keys.setdefault(row[0], []).append(" ".join(str(part) for part in row[2:]))
+    lines += [f"foreign key {table} {' '.join(parts)}" for parts in keys.values()]
+    for _seq, name, unique, origin, _partial in _rows(connection, f"pragma index_list({quoted})"):
+        if origin != "c":  # those made by CREATE INDEX have a line of their own
+            columns = [str(row[2]) for row in _rows(connection, f"pragma index_xinfo({_quoted(name)})") if row[5]]
+            lines.append(f"key {table} {origin} unique {unique} {' '.join(columns)}")
+    return lines + [f"check {table} {check}" for check in _checks(sql)]
+
+
+def _table_options(sql: str) -> str:
+    tail = sql[sql.rfind(")") + 1 :].strip().lower()
+    return (" autoincrement" if "autoincrement" in sql.lower() else "") + (f" {tail}" if tail else "")
+
+
+def _checks(sql: str) -> list[str]:
+    """Return the text of each CHECK, which no PRAGMA shows."""
+    found = []
+    for match in _CHECK.finditer(sql):
+        depth, end = 1, match.end()
+        while end < len(sql) and depth:
+            depth += {"(": 1, ")": -1}.get(sql[end], 0)
+            end += 1
+        found.append(_normalised(sql[match.end() : end - 1]))
+    return sorted(found)
+
+
+def _normalised(sql: str) -> str:
+    return " ".join(re.sub(r"[\"`\[\]]", "", sql).split())
+
+
+def _rows(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
+    """Execute as it stands: a colon in a table's name is no parameter."""
+    return [tuple(row) for row in connection.exec_driver_sql(statement)]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _shell(path: Path) -> str:
+    return "'" + str(path).replace("'", "'\\''") + "'"
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _proven(path: Path, count_rows: bool) -> dict[str, int] | None:
+    """Read a whole database file back and count its rows if asked.
+
+    Raises:
+        Failed: SQLite finds it damaged.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as copy:
+            verdict = copy.execute("pragma integrity_check").fetchone()[0]
+            names = [row[0] for row in copy.execute("select name from sqlite_master where type = 'table'")]
+            counts = {
+                name: copy.execute(f"select count(*) from {_quoted(name)}").fetchone()[0]
+                for name in (names if count_rows else [])
+            }
+    except sqlite3.DatabaseError as error:
+        verdict, counts = str(error), {}
+    if verdict != "ok":
+        raise Failed(f"The backup {path} is damaged", str(verdict), "Nothing was changed; check the disk and run again")
+    return counts if count_rows else None

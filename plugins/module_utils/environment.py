@@ -1,0 +1,426 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Driving Alembic: any env.py, unedited, with a step function of our own.
+
+Alembic calls the function once for each ``run_migrations()`` in env.py. Each such call is a *stream*: one version
+table with its heads. Most have one; an env.py that serves several schemas has more.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .connection import OwnConnection, own_url
+from .engines import engine_for
+from .engines.base import Engine, Identity
+from .errors import Refused
+from .job import Database, Job
+from .libraries import CommandError, EnvironmentContext, MigrationContext, MigrationStep, sa
+from .source import Source, configuration, script_directory
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+Heads = tuple[str, ...]
+
+#: First words of statements that change rows; a routine called by SELECT is beyond what can be told.
+_WRITES_ROWS = {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "DO", "CALL"}
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One revision to apply, with the first line of its message."""
+
+    revision: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One version table of a database, where it stands and what lies before it."""
+
+    table: str
+    identity: Identity
+    heads: Heads
+    pending: tuple[Revision, ...] = ()
+    #: Where the database stands once the pending revisions are applied.
+    goal: Heads = ()
+
+
+@dataclass
+class Step:
+    """One revision that a run began. ``ran`` is Alembic's word for it; committed is what we read ourselves."""
+
+    table: str
+    revision: str
+    message: str
+    began: float = field(default_factory=time.monotonic)
+    seconds: float = 0
+    ran: bool = False
+    #: Rows were written in an autocommit block: no rollback and no downgrade of the other revisions undoes that.
+    wrote_early: bool = False
+    error: BaseException | None = None
+
+
+def shown(step: Step) -> dict[str, Any]:
+    """Return what a result shows of a step."""
+    return {"revision": step.revision, "message": step.message, "seconds": step.seconds}
+
+
+class Watcher:
+    """What an upgrade or a downgrade wants to know while Alembic works. This one wants nothing."""
+
+    def begins(self, step: Step, number: int, count: int) -> None:
+        """Hear that a revision is about to run."""
+
+    def ran(self, step: Step) -> None:
+        """Hear that a revision's function has returned; nothing is committed yet."""
+
+    def left(self, step: Step) -> None:
+        """Hear that Alembic has left the revision's block and asks for the next one."""
+
+    def commits_early(self, step: Step) -> None:
+        """Hear that an autocommit block is about to commit what came before it."""
+
+
+class Attributes(dict):  # type: ignore[type-arg]
+    """``config.attributes`` with a ``connection`` that is opened only if env.py asks for one."""
+
+    def __init__(self, open_connection: Callable[[], Connection | None]) -> None:
+        super().__init__()
+        self._open = open_connection
+
+    def _fill(self, key: object) -> None:
+        if key == "connection" and not super().__contains__(key):
+            connection = self._open()
+            if connection is not None:
+                self[key] = connection
+
+    def __contains__(self, key: object) -> bool:
+        self._fill(key)
+        return super().__contains__(key)
+
+    def __getitem__(self, key: Any) -> Any:
+        self._fill(key)
+        return super().__getitem__(key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return an attribute as a dictionary does."""
+        self._fill(key)
+        return super().get(key, default)
+
+
+class Environment:
+    """One release's Alembic environment, aimed at one database. Needs a process of its own: env.py may do anything."""
+
+    def __init__(self, database: Database, job: Job, engine: Engine) -> None:
+        self.database = database
+        self.job = job
+        self.engine = engine
+        self.source = Source(job.layout.release(job.release) / "source")
+        self._url = engine.url.render_as_string(hide_password=False)
+        self._inside = ExitStack()
+        self._prepare()
+        self.config = configuration(self.source, job.alembic_options, self._url, database.x_arguments)
+        self.script = script_directory(self.config, self.source)
+
+    @classmethod
+    def of(cls, database: Database, job: Job) -> Environment:
+        """Return the environment of a database."""
+        return cls(database, job, engine_for(database, job))
+
+    @property
+    def target(self) -> str:
+        """Return what Alembic shall upgrade to."""
+        return self.database.target or self.job.target
+
+    def streams(self) -> list[Stream]:
+        """Run env.py without letting it change anything, and return where the database stands.
+
+        Raises:
+            Refused: env.py fails, leads to another database, or its target cannot be reached.
+        """
+        found: list[Stream] = []
+
+        def read(heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
+            found.append(self._stream(heads, context))
+            return ()
+
+        with self._refusing():
+            self._run(read)
+        if not found:
+            raise Refused(
+                f"env.py never ran migrations for {self.database.name!r}",
+                "it returned without calling context.run_migrations()",
+                "Check the conditions in env.py, its -x arguments and its environment",
+            )
+        for stream in found:
+            self._check_same_database(stream.identity)
+        return found
+
+    def unborn(self) -> list[Stream]:
+        """Return the one stream of a database that does not exist yet, without running env.py, which could make it."""
+        with self._refusing():
+            return [self._planned("main.alembic_version", self.engine.own_identity(), ())]
+
+    def upgrade(self, watcher: Watcher) -> list[Step]:
+        """Upgrade to the target and return every step that was begun, also after an error (as its ``steps``).
+
+        Raises:
+            Interrupted: a revision failed, or env.py did.
+        """
+
+        def steps_of(heads: Heads, _table: str) -> list[MigrationStep]:
+            return list(self.script._upgrade_revs(self.target, heads))  # type: ignore[arg-type]
+
+        return self._migrate(steps_of, watcher)
+
+    def downgrade(self, committed: dict[str, list[str]], watcher: Watcher) -> list[Step]:
+        """Undo revisions, the last first, and return every step that was begun.
+
+        Args:
+            committed: for each version table the revisions to undo, in the order they were applied.
+            watcher: is told what happens.
+
+        Raises:
+            Interrupted: a downgrade failed, or env.py did.
+        """
+
+        def steps_of(_heads: Heads, table: str) -> list[MigrationStep]:
+            scripts = [self.script.get_revision(revision) for revision in reversed(committed.get(table, []))]
+            return [MigrationStep.downgrade_from_script(self.script.revision_map, script) for script in scripts]
+
+        return self._migrate(steps_of, watcher)
+
+    def read_heads(self, own: OwnConnection, table: str) -> Heads:
+        """Read a version table through a connection of our own: what is there is committed."""
+        return own.run(_heads_of, *table.rsplit(".", 1))
+
+    def applied(self, heads: Heads) -> set[str]:
+        """Return all revisions that are applied when these are the heads.
+
+        Raises:
+            CommandError: this release does not know one of them.
+        """
+        if not heads:
+            return set()
+        return {script.revision for script in self.script.iterate_revisions(heads, "base")}
+
+    def _migrate(self, steps_of: Callable[[Heads, str], list[MigrationStep]], watcher: Watcher) -> list[Step]:
+        begun: list[Step] = []
+        streams: dict[str, bool] = {}  # version table -> whether its steps came to their end
+
+        def work(heads: Heads, context: MigrationContext) -> Iterator[MigrationStep]:
+            assert context.connection is not None
+            table = self._table(context)
+            self._check_same_database(self.engine.identity(context.connection))
+            self.engine.lock_migrating(context.connection, self.job.lock_wait)
+            # Only now may the version table be made: dont_mutate kept Alembic from doing so before we could look.
+            if not heads:
+                context._ensure_version_table()
+            streams[table] = False
+            return _watched(context, steps_of(heads, table), begun, watcher, table, streams)
+
+        try:
+            self._run(work)
+        except (Exception, SystemExit) as error:
+            raise Interrupted(error, begun) from error
+        if not streams or not all(streams.values()):
+            raise Interrupted(begun[-1].error if begun else None, begun)
+        return begun
+
+    def _run(self, function: Callable[[Heads, MigrationContext], Iterable[MigrationStep]]) -> None:
+        opened: list[Connection] = []
+        self.config.attributes = Attributes(lambda: self._offer_connection(opened))
+        try:
+            with EnvironmentContext(self.config, self.script, fn=function, dont_mutate=True, as_sql=False):
+                self.script.run_env()
+        finally:
+            for connection in opened:
+                connection.close()
+
+    def _offer_connection(self, opened: list[Connection]) -> Connection | None:
+        """Open what env.py may take from ``config.attributes``; only a synchronous connection can be handed over."""
+        url = own_url(self.engine.url)
+        if url.get_driver_name() == "asyncpg":
+            return None
+        connection = sa.create_engine(url, poolclass=sa.pool.NullPool).connect()
+        opened.append(connection)
+        return connection
+
+    def _prepare(self) -> None:
+        """Set the process up as the database's entry asks, and stay inside of what ``migrate_setup`` returns."""
+        os.environ.update(self.database.environment)
+        os.environ.update(dict.fromkeys(self.database.url_variables, self._url))
+        os.chdir(self.source.folder)
+        if str(self.source.folder) not in sys.path:
+            sys.path.insert(0, str(self.source.folder))
+        if not self.job.setup:
+            return
+        try:
+            module, _colon, name = self.job.setup.partition(":")
+            prepared = getattr(importlib.import_module(module), name)()
+            if hasattr(prepared, "app_context"):  # a Flask application
+                prepared = prepared.app_context()
+            if hasattr(prepared, "__enter__"):
+                self._inside.enter_context(prepared)
+        except (Exception, SystemExit) as error:
+            raise Refused(
+                f"migrate_setup {self.job.setup!r} failed",
+                f"{type(error).__name__}: {error}",
+                "It is called without arguments before env.py runs; it is looked up in the release and the virtualenv",
+            ) from error
+
+    def _stream(self, heads: Heads, context: MigrationContext) -> Stream:
+        assert context.connection is not None
+        return self._planned(self._table(context), self.engine.identity(context.connection), heads)
+
+    def _planned(self, table: str, identity: Identity, heads: Heads) -> Stream:
+        steps = self.script._upgrade_revs(self.target, heads)  # type: ignore[arg-type]
+        pending = tuple(Revision(step.revision.revision, step.revision.doc or "") for step in steps)
+        return Stream(table, identity, tuple(sorted(heads)), pending, _after(heads, steps))
+
+    def _table(self, context: MigrationContext) -> str:
+        schema = self.engine.schema_of(context.connection, context.version_table_schema)  # type: ignore[arg-type]
+        return f"{schema}.{context.version_table}"
+
+    def _check_same_database(self, found: Identity) -> None:
+        """Make sure that what is backed up is what is migrated.
+
+        Raises:
+            Refused: env.py leads elsewhere.
+        """
+        expected = self.engine.own_identity()
+        if found != expected:
+            raise Refused(
+                f"env.py does not connect to the database that {self.database.name!r} names",
+                f"it connects to {found}, and the url leads to {expected}",
+                "Let env.py take its URL from sqlalchemy.url, or name its variable in url_variables",
+            )
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Turn whatever Alembic or env.py raises into a refusal that says what to do."""
+        try:
+            yield
+        except Refused:
+            raise
+        except CommandError as error:
+            raise self._explained(error) from error
+        except (Exception, SystemExit) as error:
+            raise Refused(
+                f"env.py failed for {self.database.name!r}",
+                f"{type(error).__name__}: {error}",
+                "Try `alembic current` with the same URL and environment",
+            ) from error
+
+    def _explained(self, error: Exception) -> Refused:
+        words = str(error)
+        if "Multiple head revisions" in words:
+            heads = ", ".join(self.script.get_heads())
+            return Refused(
+                f"The release has several heads, and {self.target!r} names only one",
+                f"they are {heads}",
+                "Set migrate_target to heads, to branch@head, or merge them",
+            )
+        if "Can't locate revision" in words:
+            return Refused(f"Database {self.database.name!r} is at a revision that this release does not know", words)
+        return Refused(f"{self.target!r} cannot be reached in {self.database.name!r}", words, "Check migrate_target")
+
+
+class Interrupted(Exception):
+    """Alembic did not come to its end. ``steps`` are those begun, ``cause`` is None if env.py hid the error."""
+
+    def __init__(self, cause: BaseException | None, steps: list[Step]) -> None:
+        super().__init__(str(cause) if cause else "env.py ended without running its migrations to their end")
+        self.cause = cause
+        self.steps = steps
+
+
+def _after(heads: Heads, steps: Sequence[MigrationStep]) -> Heads:
+    """Return the heads that steps lead to: each takes the place of those it builds on."""
+    reached = set(heads)
+    for step in steps:
+        script = step.revision  # type: ignore[attr-defined]
+        reached -= set(step.from_revisions_no_deps) | set(script._resolved_dependencies)
+        reached.add(script.revision)
+    return tuple(sorted(reached))
+
+
+def _watched(
+    context: MigrationContext,
+    steps: list[MigrationStep],
+    begun: list[Step],
+    watcher: Watcher,
+    table: str,
+    streams: dict[str, bool],
+) -> Iterator[MigrationStep]:
+    """Yield Alembic its steps; being asked for the next one means that the block of the last one was left."""
+
+    def applied(**_facts: Any) -> None:
+        begun[-1].ran = True
+        begun[-1].seconds = round(time.monotonic() - begun[-1].began, 3)
+        watcher.ran(begun[-1])
+
+    # configure() overwrites what EnvironmentContext was given, so the callback is added here.
+    context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, applied)
+    _tell_of_autocommit(context, begun, watcher)
+    for number, alembic_step in enumerate(steps, 1):
+        script = alembic_step.revision  # type: ignore[attr-defined]
+        step = Step(table, script.revision, script.doc or "")
+        watcher.begins(step, number, len(steps))
+        begun.append(step)
+        alembic_step.migration_fn = _noting(alembic_step.migration_fn, step)
+        yield alembic_step
+        watcher.left(step)
+    streams[table] = True
+
+
+def _noting(function: Callable[..., Any], step: Step) -> Callable[..., Any]:
+    """Wrap a revision's function so that its error is known even if env.py hides it."""
+
+    @functools.wraps(function)
+    def noting(*args: Any, **keywords: Any) -> Any:
+        try:
+            return function(*args, **keywords)
+        except BaseException as error:
+            step.error = error
+            raise
+
+    return noting
+
+
+def _tell_of_autocommit(context: MigrationContext, begun: list[Step], watcher: Watcher) -> None:
+    """Tell the watcher before an autocommit block commits, and note whether rows are written inside of one."""
+    original = context.autocommit_block
+
+    def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.split(None, 1)[0].upper() in _WRITES_ROWS:
+            begun[-1].wrote_early = True
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        watcher.commits_early(begun[-1])
+        with original():
+            sa.event.listen(sa.engine.Engine, "before_cursor_execute", before)
+            try:
+                yield
+            finally:
+                sa.event.remove(sa.engine.Engine, "before_cursor_execute", before)
+
+    context.autocommit_block = told  # type: ignore[method-assign]
+
+
+def _heads_of(connection: Connection, schema: str, table: str) -> Heads:
+    options = {"version_table": table, "version_table_schema": schema}
+    return tuple(sorted(MigrationContext.configure(connection, opts=options).get_current_heads()))

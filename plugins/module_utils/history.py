@@ -1,0 +1,70 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the journals of a host say of its earlier runs. Needs no virtualenv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .errors import Refused
+from .journal import Event, newest_first, read_events
+from .layout import Layout
+
+
+def last_change(root: str) -> str:
+    """Return the run that last upgraded any database of this host.
+
+    Raises:
+        Refused: there was none.
+    """
+    begun = [
+        (events[0]["at"], run)
+        for folder in Layout(Path(root)).journals.glob("*")
+        for run, events in newest_first(folder)
+        if _has_upgraded(events)
+    ]
+    if not begun:
+        raise Refused("There is no run to roll back on this host", "its journals know of no upgrade")
+    return max(begun)[1]
+
+
+def upgraded_by(root: str, run: str, names: list[str]) -> list[str]:
+    """Return which of some databases a run has upgraded."""
+    layout = Layout(Path(root))
+    return [name for name in names if _has_upgraded(read_events(layout.journal(name, run)))]
+
+
+def release_of(root: str, run: str) -> str:
+    """Return the release that a run worked with.
+
+    Raises:
+        Refused: no journal of this host knows the run.
+    """
+    for path in Layout(Path(root)).journals.glob(f"*/{run}.jsonl"):
+        for event in read_events(path):
+            if event["event"] == "planned":
+                return str(event["release"])
+    raise Refused(f"Run {run} is not known on this host", "", "playbooks/status.yml shows the last runs")
+
+
+def unshipped_status(name: str) -> dict[str, Any]:
+    """Return the status of a database on a host that holds no release."""
+    problem = Refused("Nothing was shipped to this host yet", "", "Run playbooks/ship.yml or migrate.yml")
+    return {
+        "name": name,
+        "server": "",
+        "current": [],
+        "pending": [],
+        "problems": [problem.facts()],
+        "last_run": None,
+        "last_change": None,
+        "last_backup": None,
+        "backups": 0,
+    }
+
+
+def _has_upgraded(events: list[Event]) -> bool:
+    return any(event["event"] == "done" and event["result"].get("outcome") == "upgraded" for event in events)

@@ -1,0 +1,278 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Releases and virtualenvs on a host: whole or not at all, shared, verified, pruned."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .content import digest_of
+from .errors import Failed, Refused
+from .journal import newest_first, now
+from .layout import Layout, private_directory, write_durably
+
+_RECORD = "release.json"
+_COMPLETE = "complete.json"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What a release needs to be installed, as the controller packed it."""
+
+    release: str
+    content: str
+    requirements: str
+    packages: tuple[str, ...]
+    pip_arguments: tuple[str, ...]
+    wheelhouse: str
+    python: str
+    virtualenv: str
+
+
+class Installer:
+    """Install releases below one root."""
+
+    def __init__(self, layout: Layout, installation: Installation) -> None:
+        self.layout = layout
+        self.installation = installation
+        self.place = layout.release(installation.release)
+
+    def needs(self) -> list[str]:
+        """Return what the host has to be sent: ``archive``, ``wheelhouse``, both or nothing."""
+        needed = [] if self._is_whole() else ["archive"]
+        if self.installation.wheelhouse and not self._virtualenv_is_complete() and not self._wheels().is_dir():
+            needed.append("wheelhouse")
+        return needed
+
+    def is_installed(self) -> bool:
+        """Tell whether the release is there, with a virtualenv that works."""
+        return self._is_whole() and (self.place / "virtualenv" / "bin" / "python").exists()
+
+    def is_current(self) -> bool:
+        """Tell whether the link ``current`` names this release."""
+        link = self.layout.releases / "current"
+        return link.is_symlink() and os.readlink(link) == self.installation.release
+
+    def install(self, archive: str, wheelhouse: str) -> None:
+        """Unpack, make the virtualenv, and let the release appear at once.
+
+        Args:
+            archive: path of the packed source on this host; it may be empty if the release is whole already.
+            wheelhouse: path of the packed wheels on this host, or empty.
+
+        Raises:
+            Failed: what arrived is not what was sent, or the virtualenv cannot be made.
+        """
+        for folder in (self.layout.root, self.layout.releases, self.layout.virtualenvs):
+            private_directory(folder)
+        with _alone(self.layout.releases / ".lock"):
+            if wheelhouse:
+                self._unpack_wheels(wheelhouse)
+            if not self._is_whole():
+                self._unpack(archive)
+            self._link_virtualenv(self._virtualenv())
+
+    def make_current(self) -> None:
+        """Point the link ``current`` at this release, atomically."""
+        beside = self.layout.releases / ".current"
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(self.installation.release)
+        os.replace(beside, self.layout.releases / "current")
+
+    def _is_whole(self) -> bool:
+        return (self.place / _RECORD).is_file()
+
+    def _unpack(self, archive: str) -> None:
+        beside = self.layout.releases / f".{self.installation.release}.partial"
+        shutil.rmtree(beside, ignore_errors=True)
+        private_directory(beside)
+        try:
+            _extract(archive, beside / "source")
+            found = digest_of(beside / "source")
+            if found != self.installation.content:
+                raise Failed(
+                    f"Release {self.installation.release[:12]} did not arrive whole",
+                    f"its content is {found[:12]} and should be {self.installation.content[:12]}",
+                    "Run again; if it happens again, look at the host's disk",
+                )
+            record = {**asdict(self.installation), "shipped": now()}
+            write_durably(beside / _RECORD, json.dumps(record, indent=1))
+            shutil.rmtree(self.place, ignore_errors=True)
+            os.rename(beside, self.place)
+        except OSError as error:
+            raise Failed(
+                f"Release {self.installation.release[:12]} could not be unpacked", str(error), "Make room on the host"
+            ) from error
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def _link_virtualenv(self, virtualenv: Path) -> None:
+        link = self.place / "virtualenv"
+        beside = self.place / ".virtualenv"
+        target = os.path.relpath(virtualenv, self.place) if virtualenv.parent == self.layout.virtualenvs else virtualenv
+        if link.is_symlink() and os.readlink(link) == str(target):
+            return
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(target)
+        os.replace(beside, link)
+
+    def _virtualenv(self) -> Path:
+        if self.installation.virtualenv:
+            given = Path(self.installation.virtualenv)
+            if not (given / "bin" / "python").exists():
+                raise Refused(
+                    f"There is no virtualenv at {given}", "bin/python is missing", "Correct migrate_virtualenv"
+                )
+            return given
+        place = self._virtualenv_place()
+        if not self._virtualenv_is_complete():
+            self._build(place)
+        return place
+
+    def _virtualenv_place(self) -> Path:
+        """Name a virtualenv by what is installed into it and by the Python that runs it."""
+        wanted = self.installation
+        facts = [wanted.requirements, wanted.packages, wanted.pip_arguments, wanted.wheelhouse, self._python_version()]
+        return self.layout.virtualenvs / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def _python_version(self) -> str:
+        try:
+            asked = [self.installation.python, "-c", "import platform; print(platform.python_version())"]
+            return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Refused(
+                f"There is no Python called {self.installation.python!r} on the host", str(error), "Set migrate_python"
+            ) from error
+
+    def _virtualenv_is_complete(self) -> bool:
+        if self.installation.virtualenv:
+            return True
+        place = self._virtualenv_place()
+        return (place / _COMPLETE).is_file() and (place / "bin" / "python").exists()
+
+    def _build(self, place: Path) -> None:
+        shutil.rmtree(place, ignore_errors=True)
+        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+        if self.installation.wheelhouse:
+            pip += ["--no-index", f"--find-links={self._wheels()}"]
+        pip += self.installation.pip_arguments
+        try:
+            _run([self.installation.python, "-m", "venv", str(place)], "The virtualenv could not be made")
+            if self.installation.requirements:
+                # Apart from the packages: a file with hashes would ask them of every package.
+                with _written(place / "requirements.txt", self.installation.requirements) as path:
+                    _run([*pip, "--requirement", str(path)], "The requirements could not be installed")
+            if self.installation.packages:
+                _run([*pip, *self.installation.packages], "The packages could not be installed")
+            write_durably(place / _COMPLETE, json.dumps({"built": now(), "python": self._python_version()}))
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+
+    def _wheels(self) -> Path:
+        return self.layout.wheelhouses / self.installation.wheelhouse
+
+    def _unpack_wheels(self, archive: str) -> None:
+        beside = private_directory(self.layout.wheelhouses) / f".{self.installation.wheelhouse}.partial"
+        shutil.rmtree(beside, ignore_errors=True)
+        _extract(archive, beside)
+        os.rename(beside, self._wheels())
+
+
+def prune(layout: Layout, keep: int) -> list[str]:
+    """Remove old releases and what only they used; never the current one nor one that a way back needs.
+
+    Returns:
+        The names of the releases that were removed.
+    """
+    records = {path.parent.name: json.loads(path.read_text()) for path in layout.releases.glob(f"*/{_RECORD}")}
+    newest = sorted(records, key=lambda name: records[name]["shipped"], reverse=True)
+    current = layout.releases / "current"
+    needed = set(newest[:keep]) | _ways_back(layout) | ({os.readlink(current)} if current.is_symlink() else set())
+    removed = [name for name in newest if name not in needed]
+    for name in removed:
+        shutil.rmtree(layout.release(name))
+    linked = {os.path.realpath(layout.release(name) / "virtualenv") for name in records if name not in removed}
+    for virtualenv in layout.virtualenvs.glob("*"):
+        if os.path.realpath(virtualenv) not in linked:
+            shutil.rmtree(virtualenv)
+    wheels = {record["wheelhouse"] for name, record in records.items() if name not in removed}
+    for wheelhouse in layout.wheelhouses.glob("*"):
+        if wheelhouse.name not in wheels:
+            shutil.rmtree(wheelhouse)
+    return removed
+
+
+def _ways_back(layout: Layout) -> set[str]:
+    """Return the releases of the last run that changed each database."""
+    releases = set()
+    for folder in layout.journals.glob("*"):
+        for _run_id, events in newest_first(folder):
+            if any(event["event"] == "done" and event["result"].get("changed") for event in events):
+                releases |= {event["release"] for event in events if event["event"] == "planned"}
+                break
+    return releases
+
+
+def _extract(archive: str, target: Path) -> None:
+    target.mkdir(mode=0o700)
+    with tarfile.open(archive) as tar:
+        # The controller packed it, but it crossed a network: nothing may land outside of the target.
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(target, filter="data")
+        else:
+            for member in tar.getmembers():
+                if os.path.isabs(member.name) or ".." in Path(member.name).parts:
+                    raise Failed(f"The archive holds {member.name!r}, which leads out of the release")
+            tar.extractall(target)  # noqa: S202 - checked above
+
+
+def _run(command: list[str], what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        words = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise Failed(
+            what,
+            " / ".join(words[-3:]) or f"exit code {done.returncode}",
+            "For a host without a package index set migrate_wheelhouse; for venv install python3-venv",
+        )
+
+
+@contextmanager
+def _written(path: Path, text: str) -> Iterator[Path]:
+    path.write_text(text, encoding="utf-8")
+    yield path
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep two controllers from installing at once."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def facts_of(installer: Installer) -> dict[str, Any]:
+    """Return what a result says of an installed release."""
+    link = installer.place / "virtualenv"
+    return {
+        "release": installer.installation.release,
+        "path": str(installer.place),
+        "virtualenv": os.path.realpath(link) if link.is_symlink() else "",
+    }

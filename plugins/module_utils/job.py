@@ -1,0 +1,80 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a verb is asked to do, as plain data that crosses from a module to the engine room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .layout import Layout
+
+
+@dataclass(frozen=True)
+class Database:
+    """One thing to migrate, as the inventory names it."""
+
+    name: str
+    url: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
+    direct_url: str | None = field(default=None, repr=False)
+    target: str | None = None
+    url_variables: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    x_arguments: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def from_options(cls, options: dict[str, Any]) -> Database:
+        """Make a database from the options of a module, whose names it shares."""
+        known = {key: options[key] for key in (f.name for f in fields(cls)) if options.get(key) is not None}
+        for key in ("url_variables", "x_arguments"):
+            known[key] = tuple(known.get(key, ()))
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of one verb. Times are seconds, sizes are bytes."""
+
+    verb: str
+    root: str
+    databases: tuple[Database, ...] = ()
+    release: str = ""
+    run: str = ""
+    of_run: str = ""
+    target: str = "head"
+    alembic_options: dict[str, str] = field(default_factory=dict)
+    setup: str = ""
+    workers: int = 2
+    lock_timeout: float = 2
+    lock_wait: float = 300
+    database_wait: float = 900
+    statement_timeout: float = 0
+    plan_timeout: float = 60
+    backup_jobs: int = 2
+    backup_compression: int = 6
+    backup_lock_wait: float = 60
+    backup_keep: int = 5
+    backup_keep_days: int = 30
+    row_counts_limit: int = 1 << 30
+    pg_bin: str = ""
+    verify_only: tuple[str, ...] = ()
+    follow: float = 3
+    cursor: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        """Return the folders of this job's root."""
+        return Layout(Path(self.root))
+
+    @classmethod
+    def from_options(cls, verb: str, options: dict[str, Any]) -> Job:
+        """Make a job from a module's options; options that the engine room does not know stay behind."""
+        known = {key: options[key] for key in (f.name for f in fields(cls)) if options.get(key) is not None}
+        known["databases"] = tuple(Database.from_options(entry) for entry in known.get("databases", ()))
+        known["verify_only"] = tuple(known.get("verify_only", ()))
+        known["verb"] = verb
+        return cls(**known)

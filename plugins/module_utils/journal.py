@@ -1,0 +1,73 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a run did to one database, event by event, flushed to disk before the step each announces."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from .layout import private_directory, sync_directory
+
+Event = dict[str, Any]
+
+
+def now() -> str:
+    """Return this moment in UTC, as ISO 8601 with milliseconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+class Journal:
+    """One journal: a line of JSON an event, appended and never rewritten."""
+
+    def __init__(self, path: Path, verb: str) -> None:
+        self.path = path
+        self.verb = verb
+
+    def write(self, event: str, **facts: Any) -> None:
+        """Append one event; when this returns, it is on the disk."""
+        line = json.dumps({"at": now(), "verb": self.verb, "event": event, **facts}, default=str)
+        new = not self.path.exists()
+        private_directory(self.path.parent)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "ab") as handle:
+            handle.write(line.encode() + b"\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        if new:
+            sync_directory(self.path.parent)
+
+    def events(self) -> list[Event]:
+        """Return every event of the file, of all verbs of its run."""
+        return read_events(self.path)
+
+
+def read_events(path: Path, skip: int = 0) -> list[Event]:
+    """Return the events of a journal after the first ``skip`` ones; a line cut short by a crash is left out."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")][skip:]
+
+
+def ending(events: list[Event], verb: str) -> Event | None:
+    """Return the event that ended a verb, or None while it goes on."""
+    for event in reversed(events):
+        if event["verb"] == verb and event["event"] == "done":
+            return event
+    return None
+
+
+def newest_first(folder: Path) -> Iterator[tuple[str, list[Event]]]:
+    """Yield (run id, events) of each journal of a database, the run that began last first."""
+    journals = [(path.stem, read_events(path)) for path in folder.glob("*.jsonl")]
+    begun = [(events[0]["at"], run, events) for run, events in journals if events]
+    for _at, run, events in sorted(begun, key=lambda row: row[:2], reverse=True):
+        yield run, events

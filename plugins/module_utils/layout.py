@@ -1,0 +1,132 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where things lie below ``migrate_root`` on a host. Everything is readable by its owner only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import Refused
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def key_of(name: str) -> str:
+    """Return a directory name for any database name: itself if plain, else a slug with a digest."""
+    if _PLAIN.fullmatch(name):
+        return name
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "database"
+    return f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+
+
+def checked_run(run: str) -> str:
+    """Return the run id unchanged if it can be a file name.
+
+    Raises:
+        Refused: it could not.
+    """
+    if not _RUN.fullmatch(run):
+        raise Refused(
+            f"The run id {run!r} cannot be used",
+            "it becomes a file name",
+            "Use letters, digits, dots, dashes and underscores, 64 at most",
+        )
+    return run
+
+
+def private_directory(path: Path) -> Path:
+    """Make a directory (and its parents) that only its owner can read, and return it.
+
+    Raises:
+        Refused: a link or a file stands there; a planted link must not lead the data elsewhere.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        raise Refused(f"{path} is not a directory", "a link or a file stands in its place", "Remove it and run again")
+    return path
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a file whole or not at all: beside, flushed to disk, renamed into place (mode 0600)."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(beside, path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Flush a directory's entries to disk, so that a rename survives a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders below one root."""
+
+    root: Path
+
+    @property
+    def releases(self) -> Path:
+        """Hold one folder a release, and the link ``current``."""
+        return self.root / "releases"
+
+    @property
+    def virtualenvs(self) -> Path:
+        """Hold one virtualenv for each digest of what is installed."""
+        return self.root / "virtualenvs"
+
+    @property
+    def wheelhouses(self) -> Path:
+        """Hold shipped wheels, one folder a digest."""
+        return self.root / "wheelhouses"
+
+    @property
+    def backups(self) -> Path:
+        """Hold one folder a database, and in it one folder a backup."""
+        return self.root / "backups"
+
+    @property
+    def journals(self) -> Path:
+        """Hold one folder a database, and in it one file a run."""
+        return self.root / "journals"
+
+    @property
+    def workers(self) -> Path:
+        """Hold the files that running workers keep locked."""
+        return self.root / "workers"
+
+    def release(self, digest: str) -> Path:
+        """Return the folder of one release."""
+        return self.releases / digest
+
+    def backups_of(self, database: str) -> Path:
+        """Return the folder of a database's backups."""
+        return self.backups / key_of(database)
+
+    def journals_of(self, database: str) -> Path:
+        """Return the folder of a database's journals."""
+        return self.journals / key_of(database)
+
+    def journal(self, database: str, run: str) -> Path:
+        """Return the journal of one run on one database."""
+        return self.journals_of(database) / f"{checked_run(run)}.jsonl"
+
+    def worker(self, run: str, verb: str) -> Path:
+        """Return the file whose lock says that the worker of a run's verb is alive."""
+        return self.workers / f"{checked_run(run)}.{verb}"

@@ -1,0 +1,256 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Leading a database back: what a run committed, in reverse; where that is not enough, restore or hold."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import backups
+from .engines import engine_for
+from .engines.base import Engine
+from .environment import Environment, Interrupted, Step, Watcher, shown
+from .errors import Failed, Refused
+from .job import Database, Job
+from .journal import Event, Journal, ending, newest_first, read_events
+from .position import Position, differences, read_position
+from .progress import Progress
+
+Result = dict[str, Any]
+
+
+@dataclass
+class Account:
+    """What a journal says that a run did to a database."""
+
+    run: str
+    release: str = ""
+    before: Position = field(default_factory=lambda: Position({}))
+    after: Position = field(default_factory=lambda: Position({}))
+    begun: dict[str, list[str]] = field(default_factory=dict)
+    committed: dict[str, list[str]] = field(default_factory=dict)
+    #: The process died: what it committed must be read from the database.
+    cut_short: bool = True
+    left_behind: bool = False
+    backup: Path | None = None
+    error: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: str, events: list[Event]) -> Account:
+        """Read an account from the events of an upgrade; one that was cut short may have left anything behind."""
+        account = cls(run)
+        for event in events:
+            if event["event"] == "planned":
+                account.release = event["release"]
+            elif event["event"] == "backed_up":
+                account.before = Position(event["heads"], event["fingerprint"])
+                account.after = account.before
+                account.backup = Path(event["path"])
+            elif event["event"] == "begun":
+                account.begun.setdefault(event["table"], []).append(event["revision"])
+            elif event["event"] == "committed":
+                account.committed.setdefault(event["table"], []).append(event["revision"])
+            elif event["event"] in ("verified", "failed"):
+                account.after = Position(event["heads"], event["fingerprint"])
+                account.cut_short = False
+                account.left_behind = event.get("left_behind", False)
+                account.error = event.get("error", {})
+        return account
+
+    @property
+    def revisions(self) -> list[str]:
+        """Return all committed revisions in the order they were applied, table by table."""
+        return [revision for revisions in self.committed.values() for revision in revisions]
+
+
+class _Quiet(Watcher):
+    """Journal each downgrade before it runs."""
+
+    def __init__(self, journal: Journal, progress: Progress) -> None:
+        self._journal = journal
+        self._progress = progress
+        self.undone: list[Step] = []
+
+    def begins(self, step: Step, number: int, count: int) -> None:
+        self._journal.write("downgrade_begun", revision=step.revision, table=step.table)
+        self._progress.phase(f"downgrades {number} of {count}, {step.revision} {step.message}".strip())
+
+    def ran(self, step: Step) -> None:
+        self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds)
+        self.undone.append(step)
+
+
+class LeadBack:
+    """The way back of one database from one run."""
+
+    def __init__(self, database: Database, job: Job, journal: Journal, progress: Progress, account: Account) -> None:
+        self.database = database
+        self.job = job
+        self.journal = journal
+        self.progress = progress
+        self.account = account
+        self.begun = time.monotonic()
+        self.undone: list[Step] = []
+        self.backup: backups.Manifest | None = None
+
+    def run(self, on_purpose: bool) -> Result:
+        """Lead the database back and return its result; that it is held, or refused, is a result too.
+
+        Args:
+            on_purpose: a person asked for it later, so that what was written since is backed up first.
+        """
+        engine = engine_for(self.database, self.job)
+        try:
+            environment = Environment(self.database, self.job, engine)
+            with engine.lock(self.job.database_wait, self.progress.tell), engine.watch_connections():
+                return self._locked(environment, on_purpose)
+        except Failed as failure:
+            return self._held(engine, failure)
+        except Refused as refusal:
+            return self._result("refused" if on_purpose else "held", error=refusal.facts())
+
+    def _locked(self, environment: Environment, on_purpose: bool) -> Result:
+        self.progress.phase("leads back")
+        now = read_position(environment, list(self.account.after.heads))
+        if self.account.cut_short:
+            self._read_committed(environment, now)
+        if now.heads != self.account.after.heads:
+            raise Refused(
+                f"Database {self.database.name!r} has been moved since run {self.account.run}",
+                f"that run left it at {self.account.after}, and now it stands at {now}",
+                "Go back by hand with alembic downgrade, or restore a backup",
+            )
+        if on_purpose:
+            self._back_up(environment.engine, now)
+        if self.account.left_behind:
+            return self._restore(environment, "the failed revision left something behind that no downgrade undoes")
+        try:
+            self._downgrade(environment)
+            return self._verified(environment)
+        except (Interrupted, Failed) as error:
+            if on_purpose:
+                raise Failed(f"The downgrade of {self.database.name!r} failed", str(error)) from error
+            return self._restore(environment, f"the downgrade failed: {error}")
+
+    def _read_committed(self, environment: Environment, now: Position) -> None:
+        """Take what a dead process committed from the database: of the revisions it began, those that are applied."""
+        self.account.committed = {
+            table: [revision for revision in revisions if revision in environment.applied(tuple(now.heads[table]))]
+            for table, revisions in self.account.begun.items()
+        }
+        self.account.after = now
+
+    def _back_up(self, engine: Engine, now: Position) -> None:
+        with engine.connect() as own:
+            self.backup = backups.take(engine, own, now.heads, self.job, self.progress.tell)
+        self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **now.facts())
+
+    def _downgrade(self, environment: Environment) -> None:
+        if self.account.revisions:
+            watcher = _Quiet(self.journal, self.progress)
+            self.undone = watcher.undone
+            environment.downgrade(self.account.committed, watcher)
+
+    def _verified(self, environment: Environment) -> Result:
+        """Compare with what was true before the run.
+
+        Raises:
+            Failed: the downgrades ran, but the database is not what it was.
+        """
+        now = read_position(environment, list(self.account.before.heads))
+        if now.heads != self.account.before.heads:
+            raise Failed("the downgrades did not lead to the old revision", f"it stands at {now}")
+        changed = differences(self.account.before.fingerprint, now.fingerprint)
+        if changed:
+            raise Failed("the downgrades did not bring the old schema back", "; ".join(changed[:5]))
+        self.journal.write("downgraded", **now.facts())
+        return self._result("downgraded" if self.undone else "untouched", now)
+
+    def _restore(self, environment: Environment, reason: str) -> Result:
+        engine = environment.engine
+        if not engine.can_restore or self.account.backup is None:
+            raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason)
+        manifest = next(found for found in backups.proven(self.account.backup.parent) if found.run == self.account.run)
+        backups.check(manifest)
+        aside = Path(f"{engine.url.database}.aside-{self.account.run}")
+        self.progress.phase("restores")
+        self.journal.write("restore_begun", path=manifest.path, aside=str(aside), reason=reason)
+        engine.restore(Path(manifest.path) / manifest.dump, aside)
+        now = read_position(environment, list(self.account.before.heads))
+        if now.heads != self.account.before.heads:
+            raise Failed("the restore did not lead to the old revision", f"it stands at {now}")
+        self.journal.write("restored", path=manifest.path, aside=str(aside), **now.facts())
+        return self._result("restored", now, aside=str(aside), reason=reason)
+
+    def _held(self, engine: Engine, failure: Failed) -> Result:
+        """Leave the database as it is and say both ways out."""
+        ways = {"forward": "correct the release and run migrate.yml again"}
+        if self.account.backup:
+            ways["back"] = engine.restore_command(self.account.backup / "dump")
+        self.journal.write("held", error=failure.facts(), ways_out=ways)
+        return self._result("held", self._where(engine), error=failure.facts(), ways_out=ways)
+
+    def _where(self, engine: Engine) -> Position | None:
+        """Read once more where the database stands; None if it cannot be told."""
+        try:
+            return read_position(Environment(self.database, self.job, engine), list(self.account.before.heads))
+        except Exception:  # the server may be what failed
+            return None
+
+    def _result(self, outcome: str, now: Position | None = None, **facts: Any) -> Result:
+        return {
+            "name": self.database.name,
+            "outcome": outcome,
+            "changed": bool(self.undone) or outcome == "restored",
+            "of_run": self.account.run,
+            "before": self.account.after.revisions,
+            "after": (now or self.account.after).revisions,
+            "undone": [shown(step) for step in self.undone],
+            "backup": self.backup.facts() if self.backup else None,
+            "upgrade_error": self.account.error,
+            "seconds": round(time.monotonic() - self.begun, 3),
+            **facts,
+        }
+
+
+def needs_leading_back(events: list[Event]) -> bool:
+    """Tell whether the upgrade of a journal ended badly, or never ended."""
+    done = ending(events, "upgrade")
+    began = any(event["verb"] == "upgrade" for event in events)
+    return began and (done is None or done["result"]["outcome"] == "failed")
+
+
+def downgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Lead a database back from what this run did to it."""
+    account = Account.of(job.run, journal.events())
+    return LeadBack(database, job, journal, progress, account).run(on_purpose=False)
+
+
+def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Lead a database back from an earlier run, on purpose."""
+    account = Account.of(job.of_run, read_events(job.layout.journal(database.name, job.of_run)))
+    later = _later_changes(job, database.name)
+    if later:
+        error = Refused(
+            f"Run {job.of_run} cannot be rolled back in database {database.name!r}",
+            f"run {later[0]} has moved it since",
+            f"Roll that one back first: -e migrate_rollback_run={later[0]}",
+        )
+        return {"name": database.name, "outcome": "refused", "changed": False, "error": error.facts()}
+    return LeadBack(database, job, journal, progress, account).run(on_purpose=True)
+
+
+def _later_changes(job: Job, database: str) -> list[str]:
+    """Return the runs that changed a database after the one to roll back, the newest first."""
+    later = []
+    for run, events in newest_first(job.layout.journals_of(database)):
+        if run == job.of_run:
+            break
+        if any(event["event"] == "done" and event["result"].get("changed") for event in events):
+            later.append(run)
+    return later

@@ -1,0 +1,38 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The libraries of the release's virtualenv, in one place.
+
+A module starts under the host's own Python, which need not have them; the engine room always does.
+"""
+
+from __future__ import annotations
+
+try:
+    import alembic
+    import sqlalchemy as sa
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.runtime.migration import MigrationContext, MigrationStep
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    MISSING = ""
+except ImportError as error:
+    alembic = sa = None
+    Config = EnvironmentContext = MigrationContext = MigrationStep = ScriptDirectory = object
+    CommandError = Exception
+    MISSING = str(error)
+
+__all__ = [
+    "MISSING",
+    "CommandError",
+    "Config",
+    "EnvironmentContext",
+    "MigrationContext",
+    "MigrationStep",
+    "ScriptDirectory",
+    "alembic",
+    "sa",
+]

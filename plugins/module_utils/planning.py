@@ -1,0 +1,128 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The plan of one database: where it is, where it would go, and what would stop it. Reads, never writes."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .engines import engine_for
+from .engines.base import Engine
+from .environment import Environment, Revision, Stream
+from .errors import Refused
+from .job import Database, Job
+from .layout import Layout
+
+
+@dataclass
+class Plan:
+    """What is known of a database before anything is done to it."""
+
+    name: str
+    target: str
+    engine: str = ""
+    url: str = ""
+    server: str = ""
+    identity: str = ""
+    streams: list[Stream] = field(default_factory=list)
+    obstacles: list[Refused] = field(default_factory=list)
+
+    @property
+    def heads(self) -> dict[str, list[str]]:
+        """Return the heads of each version table."""
+        return {stream.table: list(stream.heads) for stream in self.streams}
+
+    @property
+    def pending(self) -> list[Revision]:
+        """Return the revisions to apply, in order."""
+        return [revision for stream in self.streams for revision in stream.pending]
+
+    def facts(self) -> dict[str, Any]:
+        """Return the plan as a result shows it."""
+        return {
+            "name": self.name,
+            "engine": self.engine,
+            "url": self.url,
+            "server": self.server,
+            "identity": self.identity,
+            "target": self.target,
+            "current": sorted({head for heads in self.heads.values() for head in heads}),
+            "heads": sorted({head for stream in self.streams for head in stream.goal}),
+            "pending": [{"revision": revision.revision, "message": revision.message} for revision in self.pending],
+            "obstacles": [obstacle.facts() for obstacle in self.obstacles],
+        }
+
+
+def plan_database(database: Database, job: Job) -> Plan:
+    """Return the plan of a database; whatever would stop its upgrade is an obstacle in it, not an error."""
+    plan = Plan(database.name, database.target or job.target)
+    try:
+        engine = engine_for(database, job)
+        fill_plan(plan, engine, Environment(database, job, engine))
+    except Refused as refusal:
+        plan.obstacles.append(_with_release(refusal, job.layout))
+    return plan
+
+
+def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
+    """Find out where a database stands.
+
+    Raises:
+        Refused: that cannot be told.
+    """
+    plan.engine = engine.name
+    plan.url = engine.facts()["url"]
+    if not engine.exists():
+        plan.obstacles += _cannot_be_made(environment.database, Path(str(engine.url.database)).parent)
+        plan.server, plan.identity = "not there yet", str(engine.own_identity())
+        plan.streams = environment.unborn()
+        return
+    with engine.connect() as own:
+        plan.server = own.run(engine.describe)
+        plan.identity = str(engine.own_identity())
+        with engine.watch_connections():
+            plan.streams = environment.streams()
+        if plan.pending:
+            plan.obstacles += engine.obstacles(own, environment.job.layout.root)
+
+
+def _cannot_be_made(database: Database, folder: Path) -> list[Refused]:
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return []
+    return [
+        Refused(
+            f"Database {database.name!r} is not there and cannot be made",
+            f"{folder} does not exist or is read-only for this user",
+            "Make the folder, or correct the url",
+        )
+    ]
+
+
+def _with_release(refusal: Refused, layout: Layout) -> Refused:
+    """Say which release on the host knows a revision that this one does not."""
+    match = re.search(r"Can't locate revision identified by '([^']+)'", refusal.why)
+    if not match:
+        return refusal
+    knowing = _releases_with(layout, match[1])
+    remedy = (
+        f"Release {', '.join(knowing)} on this host knows it: set migrate_source to a directory not older than that"
+        if knowing
+        else "No release on this host knows it: set migrate_source to the directory it came from"
+    )
+    return Refused(refusal.what, refusal.why, remedy)
+
+
+def _releases_with(layout: Layout, revision: str) -> list[str]:
+    assignment = re.compile(rf"^revision(?:\s*:[^=]+)?\s*=\s*['\"]{re.escape(revision)}['\"]", re.MULTILINE)
+    found = []
+    for release in sorted(path for path in layout.releases.glob("*") if not path.is_symlink()):
+        files = release.glob("source/**/*.py")
+        if any(assignment.search(file.read_text(encoding="utf-8", errors="replace")) for file in files):
+            found.append(release.name[:12])
+    return found

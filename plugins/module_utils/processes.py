@@ -1,0 +1,84 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One forked process for each database, a few at a time: what env.py does to its process stays there."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# Forking keeps the imports, which are most of what an `alembic` call costs.
+_FORK = multiprocessing.get_context("fork")
+
+
+class Died(Exception):
+    """A database's process ended without an answer."""
+
+
+def each_apart(
+    items: Iterable[T], limit: int, task: Callable[[T], Any], patience: float, answered: Callable[[T, Any], None]
+) -> None:
+    """Call ``task(item)`` in a process of its own for each item, at most ``limit`` at a time.
+
+    Args:
+        items: what to work on, in order.
+        limit: how many processes there may be.
+        task: runs in the process; its answer must be picklable.
+        patience: seconds until a process is killed with all that it started; 0 for ever.
+        answered: is called here with the item and its answer, or with Died.
+    """
+    waiting = list(items)
+    running: dict[Any, tuple[T, Any, Connection, float]] = {}
+    while waiting or running:
+        while waiting and len(running) < max(limit, 1):
+            item = waiting.pop(0)
+            receiver, sender = _FORK.Pipe(duplex=False)
+            process = _FORK.Process(target=_answer, args=(sender, task, item))
+            process.start()
+            sender.close()
+            running[process.sentinel] = (item, process, receiver, time.monotonic())
+        ready = wait([*running, *(entry[2] for entry in running.values())], timeout=0.2)
+        for sentinel, (item, process, receiver, begun) in list(running.items()):
+            if patience and time.monotonic() - begun > patience and process.is_alive():
+                os.killpg(process.pid, signal.SIGKILL)
+            elif sentinel not in ready and receiver not in ready:
+                continue
+            answered(item, _received(receiver, process))
+            process.join()
+            del running[sentinel]
+
+
+def _answer(sender: Connection, task: Callable[[Any], Any], item: Any) -> None:
+    os.setsid()  # so that a dump that runs below can be ended with its parent
+    sender.send(task(item))
+    sender.close()
+
+
+def _received(receiver: Connection, process: Any) -> Any:
+    try:
+        return receiver.recv()
+    except EOFError:
+        process.join()
+        code = process.exitcode
+        return Died(f"it ended by signal {-code}" if code and code < 0 else f"it ended with exit code {code}")
+
+
+def silence(path: Path | str) -> None:
+    """Send standard output and error of this process to a file (or to nowhere), and read nothing."""
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+    os.close(nothing)

@@ -1,0 +1,127 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A migrations directory on disk: which shape it has, and the Alembic configuration it asks for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import Refused
+from .libraries import Config, ScriptDirectory
+
+#: The first Alembic that reads [tool.alembic] of a pyproject.toml.
+_TOML_SINCE = (1, 16)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A script directory, or a project folder whose configuration names one."""
+
+    folder: Path
+
+    @property
+    def ini(self) -> Path | None:
+        """Return alembic.ini, which stands in the project folder or, with Flask-Migrate, beside env.py."""
+        return self._file("alembic.ini")
+
+    @property
+    def toml(self) -> Path | None:
+        """Return pyproject.toml if it has a section for Alembic."""
+        path = self._file("pyproject.toml")
+        return path if path and "[tool.alembic" in path.read_text(encoding="utf-8") else None
+
+    @property
+    def is_script_directory(self) -> bool:
+        """Tell whether env.py stands in the folder itself."""
+        return (self.folder / "env.py").is_file()
+
+    def _file(self, name: str) -> Path | None:
+        path = self.folder / name
+        return path if path.is_file() else None
+
+    def check(self) -> None:
+        """Raise Refused if this is no migrations directory."""
+        if not (self.is_script_directory or self.ini or self.toml):
+            raise Refused(
+                f"{self.folder} is no migrations directory",
+                "it holds neither env.py nor alembic.ini nor a pyproject.toml with [tool.alembic]",
+                "Set migrate_source to the script directory or to the project folder",
+            )
+
+
+def configuration(source: Source, options: dict[str, str], url: str, x_arguments: tuple[str, ...]) -> Config:
+    """Return the configuration that ``alembic`` would have made here, aimed at one URL.
+
+    Args:
+        source: the shipped directory; it is also the working directory.
+        options: main options to set on top of its own.
+        url: what ``sqlalchemy.url`` shall be.
+        x_arguments: what would stand behind ``-x`` on the command line.
+    """
+    arguments: dict[str, Any] = {"file_": str(source.ini) if source.ini else None}
+    if source.toml:
+        _require_toml_support()
+        arguments["toml_file"] = str(source.toml)
+    config = Config(**arguments)
+    if source.is_script_directory:
+        config.set_main_option("script_location", _escaped(str(source.folder)))
+    for name, value in options.items():
+        # A relative place in an option is meant from the source, as %(here)s is in a file.
+        config.set_main_option(name, str(value).replace("%(here)s", _escaped(str(source.folder))))
+    config.set_main_option("sqlalchemy.url", _escaped(url))
+    config.cmd_opts = argparse.Namespace(
+        config=config.config_file_name,
+        name=config.config_ini_section,
+        x=list(x_arguments),
+        raiseerr=True,
+        quiet=False,
+        sql=False,
+        tag=None,
+        revision=None,
+    )
+    return config
+
+
+def script_directory(config: Config, source: Source) -> ScriptDirectory:
+    """Return the revisions of a source, loaded under its own working directory and import path.
+
+    Raises:
+        Refused: they do not load.
+    """
+    os.chdir(source.folder)
+    if str(source.folder) not in sys.path:
+        sys.path.insert(0, str(source.folder))
+    try:
+        script = ScriptDirectory.from_config(config)
+        script.get_heads()
+    except (Exception, SystemExit) as error:
+        raise Refused(
+            "The revisions of the release do not load",
+            f"{type(error).__name__}: {error}",
+            "Try `alembic heads` in the migrations directory",
+        ) from error
+    return script
+
+
+def _require_toml_support() -> None:
+    import alembic  # noqa: PLC0415 - here it is known to be there
+
+    version = tuple(int(part) for part in alembic.__version__.split(".")[:2])
+    if version < _TOML_SINCE:
+        raise Refused(
+            "pyproject.toml configures Alembic, but the virtualenv's Alembic cannot read it",
+            f"it is {alembic.__version__}, and [tool.alembic] came with 1.16",
+            "Require alembic>=1.16, or add an alembic.ini",
+        )
+
+
+def _escaped(value: str) -> str:
+    """Keep configparser from reading a percent sign."""
+    return value.replace("%", "%%")

@@ -1,0 +1,52 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is known of a database on this host: where it is, what is pending, its last run and its last backup."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import backups
+from .job import Database, Job
+from .journal import newest_first
+
+Facts = dict[str, Any]
+
+
+def status_of(database: Database, job: Job, planned: Facts | None) -> Facts:
+    """Return the status of a database; what cannot be read is said in ``problems``.
+
+    Args:
+        database: the database.
+        job: names the folders.
+        planned: its plan against the current release, None if there is no release.
+    """
+    plan = planned or {}
+    runs = [_run(run, events) for run, events in newest_first(job.layout.journals_of(database.name))]
+    taken = backups.proven(job.layout.backups_of(database.name))
+    return {
+        "name": database.name,
+        "server": plan.get("server", ""),
+        "current": plan.get("current", []),
+        "pending": plan.get("pending", []),
+        "problems": plan.get("obstacles", []),
+        "last_run": runs[0] if runs else None,
+        "last_change": next((run for run in runs if run["changed"]), None),
+        "last_backup": taken[0].facts() if taken else None,
+        "backups": len(taken),
+    }
+
+
+def _run(run: str, events: list[Facts]) -> Facts:
+    """Sum a journal up by its last ending; one without an ending is still running or was cut short."""
+    results = [event["result"] for event in events if event["event"] == "done"]
+    last = results[-1] if results else {"outcome": "unfinished"}
+    return {
+        "run": run,
+        "at": events[0]["at"],
+        "outcome": last["outcome"],
+        "changed": any(result.get("changed") for result in results),
+        "error": last.get("error"),
+    }

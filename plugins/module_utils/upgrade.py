@@ -1,0 +1,257 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The upgrade of one database: lock, plan again, back up, run Alembic, verify. Runs in a process of its own."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+from . import backups
+from .connection import OwnConnection, first_line
+from .engines import engine_for
+from .engines.base import Engine, Lock
+from .environment import Environment, Interrupted, Step, Watcher, shown
+from .errors import Failed, Refused
+from .job import Database, Job
+from .journal import Journal
+from .planning import Plan, fill_plan
+from .position import Position, differences, lost_rows, read_fingerprint, read_heads, read_position
+from .progress import Progress
+
+Result = dict[str, Any]
+
+
+class Chronicle(Watcher):
+    """Write what Alembic does into the journal, before it is done, and remember what a failure will need."""
+
+    def __init__(self, environment: Environment, lock: Lock, journal: Journal, progress: Progress) -> None:
+        self._environment = environment
+        self._engine = environment.engine
+        self._lock = lock
+        self._journal = journal
+        self._progress = progress
+        self.tables: list[str] = []
+        self.committed: list[Step] = []
+        #: The schema as it was before the step that runs now, where a rollback might not bring it back.
+        self.before_step: list[str] | None = None
+
+    def begins(self, step: Step, number: int, count: int) -> None:
+        """Journal the step; on an engine whose DDL survives a rollback, look at the schema first."""
+        self._lock.check()
+        self.before_step = self._look() if self._engine.ddl_survives_rollback else None
+        self._journal.write("begun", revision=step.revision, table=step.table, number=number, count=count)
+        self._progress.phase(f"revision {number} of {count}, {step.revision} {step.message}".strip())
+
+    def ran(self, step: Step) -> None:
+        """Journal that the revision's function has returned."""
+        self._journal.write("ran", revision=step.revision, table=step.table, seconds=step.seconds)
+
+    def left(self, step: Step) -> None:
+        """Journal the step as committed if a connection of our own sees it."""
+        with self._engine.connect() as own:
+            heads = self._environment.read_heads(own, step.table)
+        if step.revision in self._environment.applied(heads):
+            self.note_committed(step)
+
+    def commits_early(self, step: Step) -> None:
+        """Look at the schema before an autocommit block makes a part of the step permanent."""
+        if self.before_step is None:
+            self.before_step = self._look()
+
+    def note_committed(self, step: Step) -> None:
+        """Journal one committed revision, once."""
+        if step not in self.committed:
+            self.committed.append(step)
+            self._journal.write("committed", revision=step.revision, table=step.table, message=step.message)
+
+    def _look(self) -> list[str]:
+        with self._engine.connect() as own:
+            return read_fingerprint(self._engine, own, self.tables)
+
+
+class Blockers:
+    """Ask who keeps the migration waiting, over a connection that is opened when somebody first asks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._own: OwnConnection | None = None
+
+    def __call__(self) -> list[str]:
+        if self._own is None:
+            self._own = self._engine.connect()
+        return self._engine.blockers(self._own)
+
+
+class Upgrade:
+    """One database's upgrade, from its lock to its verdict."""
+
+    def __init__(self, database: Database, job: Job, journal: Journal, progress: Progress, engine: Engine) -> None:
+        self.database = database
+        self.job = job
+        self.journal = journal
+        self.progress = progress
+        self.engine = engine
+        self.begun = time.monotonic()
+        self.plan = Plan(database.name, database.target or job.target)
+        self.backup: backups.Manifest | None = None
+        self.before = Position({})
+
+    def run(self) -> Result:
+        """Upgrade the database and return its result; a failure is a result too."""
+        try:
+            environment = Environment(self.database, self.job, self.engine)
+            self.journal.write("planned", release=self.job.release, target=self.plan.target)
+            self.progress.phase("waits for the lock on the database")
+            with self.engine.lock(self.job.database_wait, self.progress.tell) as lock:
+                self.journal.write("locked")
+                return self._locked(environment, lock)
+        except Refused as refusal:
+            return self._result("refused" if type(refusal) is Refused else "failed", error=refusal.facts())
+
+    def _locked(self, environment: Environment, lock: Lock) -> Result:
+        fill_plan(self.plan, self.engine, environment)
+        self.before = Position(self.plan.heads)
+        if self.plan.obstacles:
+            return self._result("refused", error=self.plan.obstacles[0].facts())
+        if not self.plan.pending:
+            return self._result("unchanged", after=self.before)
+        if self.database.name in self.job.verify_only:
+            raise Refused(
+                f"Database {self.database.name!r} is shared, and the host that migrates it has not brought it here",
+                f"it stands at {self.before}, and {len(self.plan.pending)} revisions lie ahead",
+                "Look at the result of that host",
+            )
+        self._back_up()
+        chronicle = Chronicle(environment, lock, self.journal, self.progress)
+        chronicle.tables = list(self.before.heads)
+        try:
+            self._run_patiently(environment, chronicle)
+        except Interrupted as interruption:
+            return self._interrupted(environment, chronicle, interruption)
+        lock.check()
+        return self._verified(environment, chronicle)
+
+    def _back_up(self) -> None:
+        self.progress.phase("backs up")
+        if self.engine.exists():
+            with self.engine.connect() as own:
+                self.backup = backups.take(self.engine, own, self.before.heads, self.job, self.progress.tell)
+        else:
+            self.backup = backups.take(self.engine, None, self.before.heads, self.job, self.progress.tell)
+        self.before = Position(self.before.heads, self.backup.fingerprint, self.backup.row_counts)
+        self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **self.before.facts())
+
+    def _run_patiently(self, environment: Environment, chronicle: Chronicle) -> None:
+        """Run Alembic, and again while it failed for a lock that it did not get and left nothing behind.
+
+        Raises:
+            Interrupted: it failed for good.
+        """
+        self.progress.waits_for = Blockers(self.engine)
+        deadline = time.monotonic() + self.job.lock_wait
+        pause = 0.5
+        while True:
+            try:
+                with self.engine.watch_connections():
+                    steps = environment.upgrade(chronicle)
+            except Interrupted as interruption:
+                cause = interruption.cause
+                patient = cause is not None and self.engine.is_lock_timeout(cause) and time.monotonic() < deadline
+                self._note(environment, chronicle, interruption.steps)
+                if not patient or self._left_behind(environment, chronicle, interruption.steps):
+                    raise
+                self.journal.write("waits", reason=first_line(cause))  # type: ignore[arg-type]
+                self.progress.phase(f"waits {pause:.1f} s for a lock, then tries again")
+                time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+                pause = min(pause * 2, 10)
+            else:
+                self._note(environment, chronicle, steps)
+                return
+
+    def _note(self, environment: Environment, chronicle: Chronicle, steps: list[Step]) -> None:
+        """Read what is committed; in a single transaction that is known only at its end."""
+        if not steps or not self.engine.exists():
+            return
+        with self.engine.connect() as own:
+            heads = read_heads(environment, own, sorted({step.table for step in steps}))
+        for step in steps:
+            if step.revision in environment.applied(tuple(heads[step.table])):
+                chronicle.note_committed(step)
+
+    def _left_behind(self, environment: Environment, chronicle: Chronicle, steps: list[Step]) -> bool:
+        """Tell whether the step that failed left something that no rollback took away."""
+        failed = [step for step in steps if step not in chronicle.committed]
+        if not failed:
+            return False
+        if any(step.wrote_early for step in failed):
+            return True
+        expected = chronicle.before_step
+        if expected is None:
+            if chronicle.committed:
+                return False  # its own transaction was rolled back, and the schema before it was not looked at
+            expected = self.before.fingerprint
+        now = read_position(environment, list(self.before.heads))
+        return bool(differences(expected, now.fingerprint))
+
+    def _interrupted(self, environment: Environment, chronicle: Chronicle, interruption: Interrupted) -> Result:
+        failed = next((step for step in interruption.steps if step not in chronicle.committed), None)
+        cause = interruption.cause
+        if isinstance(cause, Refused):
+            error = cause.facts()
+        else:
+            what = f"Revision {failed.revision} ({failed.message}) failed" if failed else "env.py failed"
+            why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
+            error = Failed(f"{what} in database {self.database.name!r}", why, "Correct it and run again").facts()
+        left_behind = self._left_behind(environment, chronicle, interruption.steps)
+        after = read_position(environment, list(self.before.heads))
+        self.journal.write("failed", error=error, left_behind=left_behind, **after.facts())
+        return self._result("failed", chronicle, after, error)
+
+    def _verified(self, environment: Environment, chronicle: Chronicle) -> Result:
+        self.progress.phase("verifies")
+        tables = sorted({step.table for step in chronicle.committed} | set(self.before.heads))
+        after = read_position(environment, tables, count_rows=self.before.row_counts is not None)
+        committed = {step.revision for step in chronicle.committed}
+        missing = [revision.revision for revision in self.plan.pending if revision.revision not in committed]
+        if missing:
+            error = Failed(
+                f"Database {self.database.name!r} is not where it should be after its upgrade",
+                f"it stands at {after}; not applied: {', '.join(missing)}",
+                "Look at what env.py does after run_migrations()",
+            ).facts()
+            self.journal.write("failed", error=error, left_behind=False, **after.facts())
+            return self._result("failed", chronicle, after, error)
+        self.journal.write("verified", **after.facts())
+        return self._result("upgraded", chronicle, after)
+
+    def _result(
+        self,
+        outcome: str,
+        chronicle: Chronicle | None = None,
+        after: Position | None = None,
+        error: dict[str, str] | None = None,
+    ) -> Result:
+        committed = chronicle.committed if chronicle else []
+        return {
+            "name": self.database.name,
+            "outcome": outcome,
+            "changed": bool(committed),
+            "identity": self.plan.identity,
+            "target": self.plan.target,
+            "before": self.before.revisions,
+            "after": (after or self.before).revisions,
+            "applied": [shown(step) for step in committed],
+            "backup": self.backup.facts() if self.backup else None,
+            "lost_rows": lost_rows(self.before.row_counts, after.row_counts if after else None),
+            "error": error,
+            "seconds": round(time.monotonic() - self.begun, 3),
+        }
+
+
+def upgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Upgrade one database and return its result."""
+    return Upgrade(database, job, journal, progress, engine_for(database, job)).run()

@@ -1,0 +1,150 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the modules of the verbs have in common: one place where errors become results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+from urllib.parse import unquote, urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .arguments import Spec
+from .ask import ask, current_release, virtualenv_python
+from .errors import Refused
+
+Result = dict[str, Any]
+
+#: Outcomes that a person has to look at.
+BAD = ("failed", "refused", "held", "died")
+
+
+def module_of(spec: Spec) -> AnsibleModule:
+    """Return a module that keeps what it was given to itself.
+
+    A URL, an environment or an ``-x`` argument may hold a secret beside harmless words. Declaring all of it
+    ``no_log`` would blank those words wherever they stand, so the invocation is neither logged nor returned,
+    and only passwords are blanked.
+    """
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True, no_log=True)
+    for entry in module.params.get("databases") or []:
+        for url in (entry["url"], entry["direct_url"]):
+            password = urlsplit(url or "").password
+            if password:
+                module.no_log_values |= {password, unquote(password)}
+    return module
+
+
+@contextmanager
+def answering(module: AnsibleModule) -> Iterator[None]:
+    """Turn a refusal or a failure into the module's failed result."""
+    try:
+        yield
+    except Refused as error:
+        fail(module, str(error), error=error.facts(), changed=False, databases=[], finished=True)
+
+
+def leave(module: AnsibleModule, **facts: Any) -> NoReturn:
+    """Exit with a result that does not repeat the module's options."""
+    module.exit_json(invocation={}, **facts)
+
+
+def fail(module: AnsibleModule, msg: str, **facts: Any) -> NoReturn:
+    """Fail with a result that does not repeat the module's options."""
+    module.fail_json(msg=msg, invocation={}, **facts)
+
+
+def options_of(module: AnsibleModule) -> Result:
+    """Return a module's options, with the host's current release where none is named."""
+    options = dict(module.params)
+    if not options.get("release"):
+        options["release"] = current_release(options["root"])
+    return options
+
+
+def have_done(verb: str, options: Result) -> Result:
+    """Have a verb done under the virtualenv of its release.
+
+    Raises:
+        Refused: the release is not on the host, or the verb was refused.
+    """
+    python = virtualenv_python(options["root"], options["release"])
+    if python is None:
+        raise Refused(
+            f"Release {options['release'][:12] or 'current'} is not on this host",
+            f"{options['root']} does not hold it whole",
+            "Ship it with playbooks/ship.yml",
+        )
+    return ask(python, verb, options)
+
+
+def follow(module: AnsibleModule, verb: str, options: Result) -> NoReturn:
+    """Start or attach to a verb's worker, and exit with what it has done so far."""
+    answer = have_done(verb, options)
+    results = answer["results"]
+    changed = any(result.get("changed") for result in results)
+    facts = {key: answer[key] for key in ("finished", "lines", "cursor")}
+    bad = [result for result in results if result["outcome"] in BAD]
+    if answer["finished"] and bad:
+        fail(module, said(bad), changed=changed, databases=results, **facts)
+    leave(module, changed=changed, databases=results, diff=difference(results), **facts)
+
+
+def predict(module: AnsibleModule, options: Result) -> NoReturn:
+    """Exit with what an upgrade would change, for check mode."""
+    plans = have_done("plan", options)["databases"]
+    results = [predicted(entry) for entry in plans]
+    bad = [result for result in results if result["outcome"] in BAD]
+    facts = {"changed": any(result["changed"] for result in results), "databases": results}
+    facts.update(finished=True, lines=[], cursor={}, diff=difference(results))
+    if bad:
+        fail(module, said(bad), **facts)
+    leave(module, **facts)
+
+
+def foresee(module: AnsibleModule, outcome: str, names: list[str]) -> NoReturn:
+    """Exit with what would be done to some databases, for the check mode of verbs that need no plan."""
+    results = [{"name": name, "outcome": outcome, "changed": True} for name in names]
+    leave(module, changed=bool(names), databases=results, finished=True, lines=[], cursor={}, diff=difference(results))
+
+
+def predicted(plan: Result) -> Result:
+    """Return the result that an upgrade by this plan would have."""
+    pending = plan["pending"]
+    blocked = plan["obstacles"]
+    return {
+        "name": plan["name"],
+        "outcome": "refused" if blocked else ("upgraded" if pending else "unchanged"),
+        "changed": bool(pending) and not blocked,
+        "identity": plan["identity"],
+        "target": plan["target"],
+        "before": plan["current"],
+        "after": plan["current"] if blocked or not pending else plan["heads"],
+        "applied": [{**revision, "seconds": None} for revision in ([] if blocked else pending)],
+        "backup": None,
+        "lost_rows": {},
+        "error": blocked[0] if blocked else None,
+        "seconds": 0.0,
+    }
+
+
+def said(results: list[Result]) -> str:
+    """Return what went wrong, one line a database."""
+    errors = [Refused(**(result.get("error") or {"what": result["outcome"]})) for result in results]
+    return "\n".join(f"{result['name']}: {' '.join(str(error).split())}" for result, error in zip(results, errors))
+
+
+def difference(results: list[Result]) -> dict[str, str]:
+    """Return where databases were and where they are, as Ansible's diff."""
+    return {
+        "before": "".join(f"{entry['name']}: {_position(entry.get('before'))}\n" for entry in results),
+        "after": "".join(f"{entry['name']}: {_position(entry.get('after'))}\n" for entry in results),
+    }
+
+
+def _position(heads: list[str] | None) -> str:
+    return ", ".join(heads or []) or "base"

@@ -1,0 +1,179 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Long work is followed, not awaited: a detached worker does it, and any later call finds it again.
+
+A worker is alive while somebody holds the lock on its file: itself or the process of one of its databases.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Any
+
+from .errors import Failed, Refused
+from .job import Database, Job
+from .journal import Event, Journal, ending, read_events
+from .layout import private_directory
+from .processes import Died, each_apart, silence
+from .progress import Progress, read_progress
+
+Task = Callable[[Database, Job, Journal, Progress], dict[str, Any]]
+
+_LOOK_EVERY = 0.05  # seconds
+
+
+def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
+    """Start the worker of a verb unless it was started before, and follow it for a while.
+
+    Args:
+        job: ``run`` and ``verb`` name the worker, ``follow`` says how long to stay, ``cursor`` what is known already.
+        databases: what to work on.
+        task: what to do with each.
+
+    Returns:
+        ``finished``, the ``results`` so far, ``lines`` that say what happens, and the next ``cursor``.
+    """
+    if databases:
+        _start_once(job, databases, task)
+    deadline = monotonic() + job.follow
+    while not (finished := _finished(job, databases)) and monotonic() < deadline:
+        sleep(_LOOK_EVERY)
+    if not finished and not is_alive(job, job.verb):
+        _bury(job, databases)
+        finished = True
+    return _report(job, databases, finished)
+
+
+def is_alive(job: Job, verb: str) -> bool:
+    """Tell whether the worker of a verb of this run holds its lock."""
+    try:
+        descriptor = os.open(job.layout.worker(job.run, verb), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _start_once(job: Job, databases: list[Database], task: Task) -> None:
+    private_directory(job.layout.workers)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(job.layout.worker(job.run, job.verb), flags, 0o600)
+    try:
+        if _locked(descriptor) and not os.fstat(descriptor).st_size:
+            os.write(descriptor, b"started\n")
+            os.fsync(descriptor)
+            if os.fork() == 0:
+                _work(job, databases, task, descriptor)
+    finally:
+        os.close(descriptor)  # the worker's own copy keeps the lock
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
+    """Be the worker: let go of the connection, work on every database, and end."""
+    try:
+        os.setsid()
+        silence(os.devnull)
+        # An inherited descriptor would keep SSH waiting for this process.
+        os.closerange(3, lock)
+        os.closerange(lock + 1, min(os.sysconf("SC_OPEN_MAX"), 65536))
+        each_apart(
+            databases,
+            job.workers,
+            lambda database: _work_on(database, job, task),
+            0,
+            lambda database, answer: _settle(database, job, answer),
+        )
+    finally:
+        os._exit(0)
+
+
+def _work_on(database: Database, job: Job, task: Task) -> None:
+    journal = Journal(job.layout.journal(database.name, job.run), job.verb)
+    private_directory(journal.path.parent)
+    silence(journal.path.with_suffix(".output"))
+    with Progress(journal.path.with_suffix(".progress")) as progress:
+        try:
+            result = task(database, job, journal, progress)
+        except Refused as refusal:
+            outcome = "failed" if isinstance(refusal, Failed) else "refused"
+            result = _without_result(database, outcome, refusal)
+        except Exception as error:
+            # Whatever it is, the journal must say so before the process ends.
+            failure = Failed(f"{job.verb} of {database.name!r} failed", f"{type(error).__name__}: {error}")
+            result = _without_result(database, "failed", failure)
+        journal.write("done", result=result)
+
+
+def _settle(database: Database, job: Job, answer: Any) -> None:
+    """Write the end of a database's journal if its process could not."""
+    journal = Journal(job.layout.journal(database.name, job.run), job.verb)
+    if ending(journal.events(), job.verb) is None:
+        why = str(answer) if isinstance(answer, Died) else "it ended without a result"
+        output = journal.path.with_suffix(".output")
+        failure = Failed(f"The process that worked on {database.name!r} died", why, f"Its output is {output}")
+        journal.write("done", result=_without_result(database, "failed", failure))
+
+
+def _bury(job: Job, databases: list[Database]) -> None:
+    """Settle what a dead worker left: its machine or its whole session was ended."""
+    for database in databases:
+        _settle(database, job, Died("the worker was ended"))
+
+
+def _without_result(database: Database, outcome: str, error: Refused) -> dict[str, Any]:
+    return {"name": database.name, "outcome": outcome, "changed": False, "error": error.facts()}
+
+
+def _finished(job: Job, databases: list[Database]) -> bool:
+    return all(_ending(job, database) for database in databases)
+
+
+def _ending(job: Job, database: Database) -> Event | None:
+    return ending(read_events(job.layout.journal(database.name, job.run)), job.verb)
+
+
+def _report(job: Job, databases: list[Database], finished: bool) -> dict[str, Any]:
+    lines, cursor, results = [], {}, []
+    for database in databases:
+        path = job.layout.journal(database.name, job.run)
+        events = read_events(path)
+        done = ending(events, job.verb)
+        cursor[database.name] = len(events)
+        new = [event for event in events[job.cursor.get(database.name, 0) :] if event["verb"] == job.verb]
+        said = [_said(event) for event in new if event["event"] in _SAID]
+        doing = "" if done else read_progress(path.with_suffix(".progress"))
+        lines += [f"{database.name}: {line}" for line in [*said, doing] if line]
+        if done:
+            results.append(done["result"])
+    return {"finished": finished, "results": results, "lines": lines, "cursor": cursor}
+
+
+_SAID: dict[str, str] = {
+    "backed_up": "backed up to {path}, {size:,} bytes",
+    "committed": "committed {revision} {message}",
+    "waits": "did not get a lock: {reason}",
+    "verified": "verified",
+    "failed": "failed: {error[what]}",
+    "downgrade_ran": "downgraded {revision}",
+    "restored": "restored from {path}; what it replaced is {aside}",
+    "held": "held: {error[what]}",
+}
+
+
+def _said(event: Event) -> str:
+    return _SAID[event["event"]].format(**event)

@@ -1,0 +1,101 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup
+short_description: Back each database up and prove the backup
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Writes a dump and a manifest beside, reads it back, and renames it into place once it is proven.
+  - PostgreSQL is dumped by C(pg_dump) in directory format, SQLite copied by its online backup API.
+  - Old backups are removed by number and age, never the newest nor one that a way back needs.
+extends_documentation_fragment:
+  - hosting.alembic.options.release
+  - hosting.alembic.options.run
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Backup
+  hosting.alembic.backup:
+    root: /var/lib/hosting-alembic
+    run: 20261122T030000Z-5f3a9c
+    databases:
+      - name: shop
+        url: postgresql://shop@db.example.net/shop
+        password: "{{ vault_shop_password }}"
+"""
+
+RETURN = r"""
+databases:
+  description: One result for each database that was worked on.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The database.
+      type: str
+    outcome:
+      description: V(backed_up), V(refused) or V(failed).
+      type: str
+    changed:
+      description: Whether anything was committed to it.
+      type: bool
+    before:
+      description: The heads it stood at.
+      type: list
+      elements: str
+    after:
+      description: The heads it stands at, read from the database.
+      type: list
+      elements: str
+    backup:
+      description: The manifest without the long lists.
+      type: dict
+    error:
+      description: What failed; what, why and the remedy.
+      type: dict
+    seconds:
+      description: How long it took.
+      type: float
+finished:
+  description: Whether the work has ended. The action plugin calls again until it has.
+  returned: always
+  type: bool
+lines:
+  description: What has happened since the last call, for people.
+  returned: always
+  type: list
+  elements: str
+cursor:
+  description: What to hand to the next call.
+  returned: always
+  type: dict
+"""
+
+from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
+    answering,
+    follow,
+    foresee,
+    module_of,
+    options_of,
+)
+
+
+def main() -> None:
+    module = module_of(arguments.run())
+    with answering(module):
+        if module.check_mode:
+            foresee(module, "backed_up", [entry["name"] for entry in module.params["databases"]])
+        follow(module, "backup", options_of(module))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: downgrade
+short_description: Undo what this run committed to databases whose upgrade failed
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Replays the revisions that this run committed, in reverse, and compares heads and schema with those before.
+  - Where a failed revision left something behind, SQLite is restored from its backup and the replaced file is kept.
+  - What cannot be led back is held, with the ways out in the result. Nothing is dropped.
+  - Databases whose upgrade succeeded are left alone.
+extends_documentation_fragment:
+  - hosting.alembic.options.release
+  - hosting.alembic.options.run
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Downgrade
+  hosting.alembic.downgrade:
+    root: /var/lib/hosting-alembic
+    run: 20261122T030000Z-5f3a9c
+    databases:
+      - name: shop
+        url: postgresql://shop@db.example.net/shop
+        password: "{{ vault_shop_password }}"
+"""
+
+RETURN = r"""
+databases:
+  description: One result for each database that was worked on.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The database.
+      type: str
+    outcome:
+      description: V(downgraded), V(untouched) if the upgrade had committed nothing, V(restored), or V(held).
+      type: str
+    changed:
+      description: Whether anything was committed to it.
+      type: bool
+    before:
+      description: The heads it stood at.
+      type: list
+      elements: str
+    after:
+      description: The heads it stands at, read from the database.
+      type: list
+      elements: str
+    undone:
+      description: The revisions that were downgraded.
+      type: list
+      elements: dict
+    upgrade_error:
+      description: What had failed.
+      type: dict
+    error:
+      description: Why it is held.
+      type: dict
+    ways_out:
+      description: Commands that lead out of a held state, forward and back.
+      type: dict
+    seconds:
+      description: How long it took.
+      type: float
+finished:
+  description: Whether the work has ended. The action plugin calls again until it has.
+  returned: always
+  type: bool
+lines:
+  description: What has happened since the last call, for people.
+  returned: always
+  type: list
+  elements: str
+cursor:
+  description: What to hand to the next call.
+  returned: always
+  type: dict
+"""
+
+from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
+    answering,
+    follow,
+    foresee,
+    module_of,
+    options_of,
+)
+
+
+def main() -> None:
+    module = module_of(arguments.run())
+    with answering(module):
+        if module.check_mode:  # a predicted upgrade has committed nothing
+            foresee(module, "downgraded", [])
+        follow(module, "downgrade", options_of(module))
+
+
+if __name__ == "__main__":
+    main()

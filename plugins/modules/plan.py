@@ -1,0 +1,136 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: plan
+short_description: Say what an Alembic upgrade would do to each database
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - For each database where it is, where it would go, which revisions lie between, and what would stop it.
+  - Reads, never writes. C(env.py) is run in a way in which Alembic changes nothing.
+  - Where the release is not on the host yet, it answers RV(shipped=false) and looks at no database.
+  - What would stop an upgrade is collected for all databases and does not fail the module.
+extends_documentation_fragment: hosting.alembic.options.release
+attributes:
+  check_mode:
+    support: full
+    description: Never changes anything.
+  diff_mode:
+    support: none
+    description: Changes nothing, so there is nothing to compare.
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Plan
+  hosting.alembic.plan:
+    root: /var/lib/hosting-alembic
+    databases:
+      - name: shop
+        url: postgresql://shop@db.example.net/shop
+        password: "{{ vault_shop_password }}"
+  register: plan
+
+- name: Show what lies ahead
+  ansible.builtin.debug:
+    msg: "{{ plan.databases | map(attribute='pending') }}"
+"""
+
+RETURN = r"""
+shipped:
+  description: Whether the release is on the host with a virtualenv that works.
+  returned: always
+  type: bool
+release:
+  description: Digest of the release that was asked.
+  returned: always
+  type: str
+pending:
+  description: Whether any database has something to apply or cannot be planned.
+  returned: always
+  type: bool
+refusals:
+  description: What would stop an upgrade, one line for each reason.
+  returned: always
+  type: list
+  elements: str
+databases:
+  description: One plan for each database, empty where the release is not shipped.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The database.
+      type: str
+    engine:
+      description: What kind of database it is.
+      type: str
+    url:
+      description: Its URL without the password.
+      type: str
+    server:
+      description: The server's version and place.
+      type: str
+    identity:
+      description: Which database this is on which server, whatever the URL says.
+      type: str
+    target:
+      description: What was asked for.
+      type: str
+    current:
+      description: The heads it stands at, none if no revision is applied.
+      type: list
+      elements: str
+    heads:
+      description: The heads it would stand at afterwards.
+      type: list
+      elements: str
+    pending:
+      description: The revisions between, in the order they would be applied.
+      type: list
+      elements: dict
+      sample: [{"revision": "27c6a30d7c24", "message": "Add the users table"}]
+    obstacles:
+      description: What would stop the upgrade; each says what, why and the remedy.
+      type: list
+      elements: dict
+"""
+
+from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask, virtualenv_python
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
+    answering,
+    leave,
+    module_of,
+    options_of,
+    said,
+)
+
+
+def main() -> None:
+    module = module_of(arguments.release())
+    with answering(module):
+        options = options_of(module)
+        python = virtualenv_python(options["root"], options["release"])
+        databases = ask(python, "plan", options)["databases"] if python else []
+        refused = [{**entry, "error": obstacle} for entry in databases for obstacle in entry["obstacles"]]
+        pending = any(entry["pending"] for entry in databases) or bool(refused)
+        leave(
+            module,
+            changed=False,
+            shipped=python is not None,
+            release=options["release"],
+            pending=pending,
+            refusals=said(refused).splitlines(),
+            databases=databases,
+        )
+
+
+if __name__ == "__main__":
+    main()

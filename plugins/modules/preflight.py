@@ -1,0 +1,110 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: Refuse what cannot work, pack the migrations and name the run, all on the controller
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Checks everything that can be checked without a host, and shows all that is wrong at once.
+  - Packs the migrations directory once for all hosts of a run, the same bytes for the same content.
+  - Names the run. All hosts of one C(ansible-playbook) get the same run id.
+  - Runs on the controller only; no connection is made.
+options:
+  source:
+    description: The migrations directory on the controller, a script directory or a project folder.
+    type: path
+    required: true
+  databases:
+    description: The databases, as the other modules take them.
+    type: list
+    elements: raw
+    required: true
+  run:
+    description: The run id; made from the time if it is empty.
+    type: str
+    default: ""
+  requirements:
+    description: A requirements file below O(source), used if it exists.
+    type: str
+    default: requirements.txt
+  packages:
+    description: Requirement specifiers to install besides.
+    type: list
+    elements: str
+    default: []
+  pip_arguments:
+    description: Further arguments of C(pip install).
+    type: list
+    elements: str
+    default: []
+  wheelhouse:
+    description: A directory of wheels on the controller, for hosts without a package index.
+    type: str
+    default: ""
+  python:
+    description: The interpreter that makes the virtualenv on the hosts.
+    type: str
+    default: python3
+  virtualenv:
+    description: A virtualenv that is on the hosts already.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+    description: Packs as always, because nothing outside of Ansible's own temporary folder is written.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+"""
+
+EXAMPLES = r"""
+- name: Refuse what cannot work
+  hosting.alembic.preflight:
+    source: migrations
+    databases: "{{ migrate_databases }}"
+  register: packed
+"""
+
+RETURN = r"""
+run:
+  description: The run id.
+  returned: success
+  type: str
+  sample: 20261122T030000Z-5f3a9c
+release:
+  description: Digest of the directory and of what it installs.
+  returned: success
+  type: str
+content:
+  description: Digest of the directory alone.
+  returned: success
+  type: str
+archive:
+  description: The packed directory on the controller.
+  returned: success
+  type: str
+requirements:
+  description: Text of the requirements file, empty if there is none.
+  returned: success
+  type: str
+wheelhouse:
+  description: Digest of the wheels, empty if there are none.
+  returned: success
+  type: str
+wheelhouse_archive:
+  description: The packed wheels on the controller, empty if there are none.
+  returned: success
+  type: str
+problems:
+  description: All that was refused.
+  returned: failure
+  type: list
+  elements: str
+"""

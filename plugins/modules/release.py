@@ -1,0 +1,162 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Install one version of a migrations directory with its virtualenv
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Unpacks a release that M(hosting.alembic.preflight) has packed, and makes the virtualenv it asks for.
+  - A release appears whole or not at all. Virtualenvs are shared by what is installed in them, and used once complete.
+  - The archive is sent only to hosts that need it.
+  - Removes old releases, but neither the current one nor one that a way back needs.
+options:
+  root:
+    description: The folder on the host that holds releases, virtualenvs, backups and journals.
+    type: path
+    required: true
+  release:
+    description: Digest of the release, its content and what it installs.
+    type: str
+    required: true
+  content:
+    description: Digest of the directory alone; what arrives on the host is compared with it.
+    type: str
+    required: true
+  requirements:
+    description: Text of a requirements file to install.
+    type: str
+    default: ""
+  packages:
+    description: Requirement specifiers to install besides.
+    type: list
+    elements: str
+    default: []
+  pip_arguments:
+    description: Further arguments of C(pip install).
+    type: list
+    elements: str
+    default: []
+  wheelhouse:
+    description: Digest of the wheels to install from in place of a package index.
+    type: str
+    default: ""
+  python:
+    description: The interpreter that makes the virtualenv.
+    type: str
+    default: python3
+  virtualenv:
+    description: A virtualenv that is on the host already, in place of building one.
+    type: str
+    default: ""
+  keep:
+    description: How many releases are kept.
+    type: int
+    default: 5
+  archive:
+    description: The packed directory. On the controller for the task; the action plugin sends it.
+    type: path
+  wheelhouse_archive:
+    description: The packed wheels. On the controller for the task; the action plugin sends them.
+    type: path
+attributes:
+  check_mode:
+    support: full
+    description: Says whether the release would be installed.
+  diff_mode:
+    support: full
+    description: Shows the current release before and after.
+"""
+
+EXAMPLES = r"""
+- name: Ship what was packed
+  hosting.alembic.release:
+    root: /var/lib/hosting-alembic
+    release: "{{ packed.release }}"
+    content: "{{ packed.content }}"
+    requirements: "{{ packed.requirements }}"
+    archive: "{{ packed.archive }}"
+"""
+
+RETURN = r"""
+needs:
+  description: What the host had to be sent.
+  returned: always
+  type: list
+  elements: str
+release:
+  description: Digest of the release.
+  returned: always
+  type: str
+path:
+  description: Where it is on the host.
+  returned: always
+  type: str
+virtualenv:
+  description: The virtualenv it uses.
+  returned: always
+  type: str
+pruned:
+  description: Releases that were removed.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from pathlib import Path
+
+from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.ask import current_release
+from ansible_collections.hosting.alembic.plugins.module_utils.installation import (
+    Installation,
+    Installer,
+    facts_of,
+    prune,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils.layout import Layout
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answering, leave, module_of
+
+
+def main() -> None:
+    module = module_of(arguments.installation())
+    options = module.params
+    layout = Layout(Path(options["root"]))
+    wanted = Installation(
+        release=options["release"],
+        content=options["content"],
+        requirements=options["requirements"],
+        packages=tuple(options["packages"]),
+        pip_arguments=tuple(options["pip_arguments"]),
+        wheelhouse=options["wheelhouse"],
+        python=options["python"],
+        virtualenv=options["virtualenv"],
+    )
+    with answering(module):
+        installer = Installer(layout, wanted)
+        before = current_release(options["root"])
+        needs = installer.needs()
+        changed = not (installer.is_installed() and installer.is_current())
+        sent = {name for name, path in (("archive", "archive"), ("wheelhouse", "wheelhouse_archive")) if options[path]}
+        complete = set(needs) <= sent
+        pruned = []
+        if changed and complete and not module.check_mode:
+            installer.install(options["archive"] or "", options["wheelhouse_archive"] or "")
+            installer.make_current()
+            pruned = prune(layout, options["keep"])
+        leave(
+            module,
+            changed=changed,
+            needs=needs,
+            pruned=pruned,
+            diff={"before": f"{before or 'none'}\n", "after": f"{wanted.release}\n"},
+            **facts_of(installer),
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: report
+short_description: Say what was found or done, for people
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Prints one line a database from the results of the other modules, and below what needs a person.
+  - Fails if any of the results did, with what failed, what was undone, where each database stands and what to type next.
+  - Runs on the controller only; no connection is made.
+options:
+  plan:
+    description: Result of M(hosting.alembic.plan).
+    type: dict
+    default: {}
+  upgrade:
+    description: Result of M(hosting.alembic.upgrade).
+    type: dict
+    default: {}
+  downgrade:
+    description: Result of M(hosting.alembic.downgrade).
+    type: dict
+    default: {}
+  backup:
+    description: Result of M(hosting.alembic.backup).
+    type: dict
+    default: {}
+  rollback:
+    description: Result of M(hosting.alembic.rollback).
+    type: dict
+    default: {}
+  status:
+    description: Result of M(hosting.alembic.status).
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    support: full
+    description: Never changes anything.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+"""
+
+EXAMPLES = r"""
+- name: Report
+  hosting.alembic.report:
+    status: "{{ status }}"
+"""
+
+RETURN = r"""
+lines:
+  description: What was printed.
+  returned: always
+  type: list
+  elements: str
+"""

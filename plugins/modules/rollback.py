@@ -1,0 +1,115 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollback
+short_description: Lead databases back from an earlier run, on purpose
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Undoes what an earlier run committed, revision by revision in reverse, with the release of that run.
+  - Each database is backed up first, because a downgrade drops what was written since.
+  - Refused where a later run or other hands have moved a database since.
+extends_documentation_fragment:
+  - hosting.alembic.options.release
+  - hosting.alembic.options.run
+options:
+  of_run:
+    description:
+      - The run to lead back from.
+      - By default the last run that changed a database, on any host that M(hosting.alembic.status) was asked of.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Roll the last run back
+  hosting.alembic.rollback:
+    root: /var/lib/hosting-alembic
+    run: 20261122T034500Z-91d4f2
+    of_run: 20261122T030000Z-5f3a9c
+    databases:
+      - name: shop
+        url: postgresql://shop@db.example.net/shop
+        password: "{{ vault_shop_password }}"
+"""
+
+RETURN = r"""
+of_run:
+  description: The run that was led back from.
+  returned: always
+  type: str
+databases:
+  description: One result for each database that the run had upgraded.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The database.
+      type: str
+    outcome:
+      description: V(downgraded), V(refused) or V(held).
+      type: str
+    changed:
+      description: Whether anything was undone.
+      type: bool
+    before:
+      description: The heads it stood at.
+      type: list
+      elements: str
+    after:
+      description: The heads it stands at, read from the database.
+      type: list
+      elements: str
+    undone:
+      description: The revisions that were downgraded.
+      type: list
+      elements: dict
+    backup:
+      description: The manifest of the backup that was taken first.
+      type: dict
+    error:
+      description: Why it was refused or is held.
+      type: dict
+    seconds:
+      description: How long it took.
+      type: float
+finished:
+  description: Whether the work has ended. The action plugin calls again until it has.
+  returned: always
+  type: bool
+lines:
+  description: What has happened since the last call, for people.
+  returned: always
+  type: list
+  elements: str
+cursor:
+  description: What to hand to the next call.
+  returned: always
+  type: dict
+"""
+
+from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.history import last_change, release_of, upgraded_by
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answering, follow, foresee, module_of
+
+
+def main() -> None:
+    module = module_of({**arguments.run(), "of_run": {"type": "str", "default": ""}})
+    with answering(module):
+        options = dict(module.params)
+        options["of_run"] = options["of_run"] or last_change(options["root"])
+        names = upgraded_by(options["root"], options["of_run"], [entry["name"] for entry in options["databases"]])
+        if module.check_mode or not names:
+            foresee(module, "downgraded", names)
+        options["release"] = release_of(options["root"], options["of_run"])
+        follow(module, "rollback", options)
+
+
+if __name__ == "__main__":
+    main()

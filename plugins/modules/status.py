@@ -1,0 +1,100 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: status
+short_description: Say where each database stands and what was last done to it
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - For each database its revision, what is pending in the host's current release, its last run and its last backup.
+  - Reads, never writes. What cannot be read is said in RV(databases[].problems) and does not fail the module.
+extends_documentation_fragment: hosting.alembic.options.release
+attributes:
+  check_mode:
+    support: full
+    description: Never changes anything.
+  diff_mode:
+    support: none
+    description: Changes nothing, so there is nothing to compare.
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Status
+  hosting.alembic.status:
+    root: /var/lib/hosting-alembic
+    databases:
+      - name: shop
+        url: postgresql://shop@db.example.net/shop
+        password: "{{ vault_shop_password }}"
+  register: status
+"""
+
+RETURN = r"""
+release:
+  description: Digest of the host's current release, empty if nothing was shipped yet.
+  returned: always
+  type: str
+databases:
+  description: One status for each database.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The database.
+      type: str
+    server:
+      description: The server's version and place.
+      type: str
+    current:
+      description: The heads it stands at.
+      type: list
+      elements: str
+    pending:
+      description: The revisions of the current release that are not applied.
+      type: list
+      elements: dict
+    problems:
+      description: What could not be read, or would stop an upgrade.
+      type: list
+      elements: dict
+    last_run:
+      description: The last run that touched it, with its time, outcome and error.
+      type: dict
+    last_change:
+      description: The last run that changed it.
+      type: dict
+    last_backup:
+      description: The manifest of its newest proven backup, without the long lists.
+      type: dict
+    backups:
+      description: How many proven backups there are.
+      type: int
+"""
+
+from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask, virtualenv_python
+from ansible_collections.hosting.alembic.plugins.module_utils.history import unshipped_status
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answering, leave, module_of, options_of
+
+
+def main() -> None:
+    module = module_of(arguments.release())
+    with answering(module):
+        options = options_of(module)
+        python = virtualenv_python(options["root"], options["release"])
+        if python:
+            databases = ask(python, "status", options)["databases"]
+        else:
+            databases = [unshipped_status(entry["name"]) for entry in options["databases"]]
+        leave(module, changed=False, release=options["release"], databases=databases)
+
+
+if __name__ == "__main__":
+    main()

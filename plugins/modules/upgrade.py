@@ -1,0 +1,116 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: upgrade
+short_description: Back up and upgrade each database with Alembic, and verify it
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - For each database takes its lock, plans again, backs it up, runs Alembic and reads back where it stands.
+  - The backup is taken under the same lock right before the upgrade, so that little can be written in between.
+  - The work is done by a worker on the host that outlives the connection. A call with the same run attaches to it.
+  - A database that fails does not stop the others. The module fails in the end if any did.
+  - What a failed database committed is undone by M(hosting.alembic.downgrade).
+extends_documentation_fragment:
+  - hosting.alembic.options.release
+  - hosting.alembic.options.run
+options:
+  verify_only:
+    description: Names of databases that another host migrates; here they are only verified.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Upgrade
+  hosting.alembic.upgrade:
+    root: /var/lib/hosting-alembic
+    run: 20261122T030000Z-5f3a9c
+    databases:
+      - name: shop
+        url: postgresql://shop@db.example.net/shop
+        password: "{{ vault_shop_password }}"
+"""
+
+RETURN = r"""
+databases:
+  description: One result for each database that was worked on.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The database.
+      type: str
+    outcome:
+      description: V(upgraded), V(unchanged), V(refused) if nothing was tried, or V(failed).
+      type: str
+    changed:
+      description: Whether anything was committed to it.
+      type: bool
+    before:
+      description: The heads it stood at.
+      type: list
+      elements: str
+    after:
+      description: The heads it stands at, read from the database.
+      type: list
+      elements: str
+    applied:
+      description: The revisions that were committed, each with its message and its seconds.
+      type: list
+      elements: dict
+    backup:
+      description: The manifest of its backup without the long lists; none if nothing was to be applied.
+      type: dict
+    lost_rows:
+      description: Tables that have fewer rows than before, as V([before, after]).
+      type: dict
+    error:
+      description: What failed; what, why and the remedy.
+      type: dict
+    seconds:
+      description: How long it took.
+      type: float
+finished:
+  description: Whether the work has ended. The action plugin calls again until it has.
+  returned: always
+  type: bool
+lines:
+  description: What has happened since the last call, for people.
+  returned: always
+  type: list
+  elements: str
+cursor:
+  description: What to hand to the next call.
+  returned: always
+  type: dict
+"""
+
+from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
+    answering,
+    follow,
+    module_of,
+    options_of,
+    predict,
+)
+
+
+def main() -> None:
+    verify_only = {"type": "list", "elements": "str", "default": []}
+    module = module_of({**arguments.run(), "verify_only": verify_only})
+    with answering(module):
+        if module.check_mode:
+            predict(module, options_of(module))
+        follow(module, "upgrade", options_of(module))
+
+
+if __name__ == "__main__":
+    main()

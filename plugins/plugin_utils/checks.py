@@ -1,0 +1,95 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What can be refused on the controller, before any host is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..module_utils.arguments import DATABASE
+from ..module_utils.errors import Refused
+from ..module_utils.layout import checked_run
+
+_TYPES: dict[str, type] = {"str": str, "list": list, "dict": dict}
+_WORDS = {"str": "a string", "list": "a list", "dict": "a dictionary"}
+
+
+def problems(options: dict[str, Any]) -> list[str]:
+    """Return all that is wrong with the options of a run, each as a sentence."""
+    return [
+        *_strings(options, ("source", "run", "requirements", "wheelhouse", "python", "virtualenv")),
+        *_paths(options),
+        *_run(options),
+        *_databases(options.get("databases")),
+    ]
+
+
+def _strings(options: dict[str, Any], names: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        # Ansible's own check turns a list into a string and says nothing.
+        if not isinstance(options.get(name, ""), str):
+            yield f"migrate_{name} must be a string and is {_kind(options[name])}."
+
+
+def _paths(options: dict[str, Any]) -> Iterator[str]:
+    source = options.get("source")
+    if isinstance(source, str) and not Path(source).is_dir():
+        yield f"migrate_source {source!r} is no directory on the controller. Correct the path."
+    wheelhouse = options.get("wheelhouse")
+    if isinstance(wheelhouse, str) and wheelhouse and not Path(wheelhouse).is_dir():
+        yield f"migrate_wheelhouse {wheelhouse!r} is no directory on the controller. Correct the path."
+
+
+def _run(options: dict[str, Any]) -> Iterator[str]:
+    try:
+        if options.get("run"):
+            checked_run(str(options["run"]))
+    except Refused as refusal:
+        yield str(refusal)
+
+
+def _databases(databases: Any) -> Iterator[str]:
+    if not isinstance(databases, list):
+        yield f"migrate_databases must be a list and is {_kind(databases)}."
+        return
+    if not databases:
+        yield "migrate_databases is empty. Name at least one database with its url."
+    names = [entry.get("name") for entry in databases if isinstance(entry, dict)]
+    for number, entry in enumerate(databases, 1):
+        if isinstance(entry, dict):
+            yield from _database(f"Entry {number} of migrate_databases ({entry.get('name', 'without a name')})", entry)
+        else:
+            yield f"Entry {number} of migrate_databases must be a dictionary and is {_kind(entry)}."
+    for name in sorted({str(name) for name in names if names.count(name) > 1}):
+        yield f"migrate_databases has {names.count(name)} entries named {name!r}. Give each a name of its own."
+
+
+def _database(place: str, entry: dict[str, Any]) -> Iterator[str]:
+    for key in entry.keys() - DATABASE.keys():
+        yield f"{place} has an unknown key {key!r}. Known are {', '.join(DATABASE)}."
+    for key, spec in DATABASE.items():
+        value = entry.get(key)
+        if value is None:
+            if spec.get("required"):
+                yield f"{place} has no {key}."
+        elif not isinstance(value, _TYPES[spec["type"]]):
+            yield f"{place}: {key} must be {_WORDS[spec['type']]} and is {_kind(value)}."
+        elif spec.get("elements") == "str" and not all(isinstance(item, str) for item in value):
+            yield f"{place}: {key} must hold strings only."
+        elif spec.get("required") and not value.strip():
+            yield f"{place}: {key} is empty."
+
+
+def _kind(value: Any) -> str:
+    names = {"NoneType": "nothing", "list": "a list", "dict": "a dictionary", "str": "a string", "int": "a number"}
+    for kind, word in ((bool, "true or false"), (str, names["str"]), (int, names["int"]), (float, names["int"])):
+        if isinstance(value, kind):
+            return word
+    for kind, word in ((list, names["list"]), (dict, names["dict"])):
+        if isinstance(value, kind):
+            return word
+    return names.get(type(value).__name__, type(value).__name__)

@@ -1,0 +1,83 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's half of long work: ask, tell what came, ask again; a lost connection is asked for again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+Result = dict[str, Any]
+
+display = Display()
+
+_PAUSES = (1, 2, 4, 8, 15)  # seconds between attempts to reach a host again
+
+
+class FollowingAction(ActionBase):  # type: ignore[misc]
+    """Run the module of the same name until its work has ended."""
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    def follow(self, arguments: Result, task_vars: Result) -> Result:
+        """Call the module until it has finished, and return its last answer.
+
+        A connection that is lost and does not come back is a failed result with ``lost: true``, not an unreachable
+        host: neither rescue nor handlers run for those.
+        """
+        host = task_vars.get("inventory_hostname", "")
+        cursor: Result = {}
+        while True:
+            answer = self.call({**arguments, "cursor": cursor}, task_vars)
+            if answer.get("finished", True):
+                for name in ("lines", "cursor", "finished"):
+                    answer.pop(name, None)
+                return answer
+            for line in answer["lines"]:
+                display.display(f"  {host} | {line}")
+            cursor = answer["cursor"]
+
+    def call(self, arguments: Result, task_vars: Result) -> Result:
+        """Call the module once, patiently."""
+        name = self._task.action
+        deadline = time.monotonic() + float(arguments.get("reconnect_timeout") or 300)
+        for attempt in range(1_000_000):
+            try:
+                answer = self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars)
+                if not answer.get("unreachable"):
+                    return dict(answer)
+                reason = answer.get("msg", "unreachable")
+            except AnsibleConnectionFailure as error:
+                reason = error.message
+            if attempt == 0:
+                display.warning(f"{task_vars.get('inventory_hostname')}: the connection broke; the work goes on there")
+            if time.monotonic() > deadline:
+                return _lost(str(reason))
+            time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
+            self._reset()
+        return _lost("too many attempts")
+
+    def _reset(self) -> None:
+        try:
+            self._connection.reset()
+        except Exception as error:  # the next attempt says what is wrong
+            display.vvv(f"reset: {error}")
+
+
+def _lost(reason: str) -> Result:
+    return {
+        "failed": True,
+        "lost": True,
+        "changed": False,
+        "databases": [],
+        "finished": True,
+        "msg": f"The host was lost and did not come back: {reason}\n"
+        "What was begun there goes on there. Run migrate.yml again to see how it ended.",
+    }

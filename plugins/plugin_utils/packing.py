@@ -1,0 +1,94 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Packing a migrations directory on the controller: the same bytes for the same content, on any machine."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..module_utils.content import digest_of, files_of
+from ..module_utils.source import Source
+from . import run
+
+
+def pack(source: Path, requirements: str, packages: list[str], wheelhouse: str, **installed: Any) -> dict[str, Any]:
+    """Pack a source and its wheels once for the run, and return what the release module needs.
+
+    Args:
+        source: the migrations directory.
+        requirements: a file below it, used if it is there.
+        packages: requirement specifiers.
+        wheelhouse: a directory of wheels, or empty.
+        installed: what else decides what is installed.
+
+    Raises:
+        Refused: the source is no migrations directory, or a link leads out of it.
+    """
+    Source(source).check()
+    content = digest_of(source)
+    wheels = _digest_of_wheels(Path(wheelhouse)) if wheelhouse else ""
+    text = (source / requirements).read_text(encoding="utf-8") if (source / requirements).is_file() else ""
+    wants = [content, text, packages, wheels, sorted(installed.items())]
+    release = hashlib.sha256(json.dumps(wants).encode()).hexdigest()
+    archive = run.folder() / f"{content}.tar.gz"
+    wheel_archive = run.folder() / f"{wheels}.tar"
+    with run.alone("pack"):
+        if not archive.exists():
+            _write(archive, source, files_of(source), compress=True)
+        if wheels and not wheel_archive.exists():
+            _write(wheel_archive, Path(wheelhouse), _wheels(Path(wheelhouse)), compress=False)
+    return {
+        "release": release,
+        "content": content,
+        "archive": str(archive),
+        "requirements": text,
+        "packages": packages,
+        "wheelhouse": wheels,
+        "wheelhouse_archive": str(wheel_archive) if wheels else "",
+        **installed,
+    }
+
+
+def _wheels(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def _digest_of_wheels(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in _wheels(folder):
+        digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
+    return digest.hexdigest()
+
+
+def _write(archive: Path, folder: Path, paths: Iterable[Path], compress: bool) -> None:
+    beside = archive.with_name(f".{archive.name}")
+    with beside.open("wb") as raw:
+        packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) if compress else raw
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[arg-type]
+            for path in paths:
+                _add(tar, path, str(path.relative_to(folder)))
+        if compress:
+            packed.close()
+    os.rename(beside, archive)
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    member = tar.gettarinfo(str(path), name)
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime = 0
+    if member.isfile():
+        member.mode = 0o755 if os.access(path, os.X_OK) else 0o644
+        with path.open("rb") as content:
+            tar.addfile(member, content)
+    else:
+        tar.addfile(member)

@@ -1,0 +1,202 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What people read at the end: a table of databases, and what to type where something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..module_utils.errors import Refused
+
+Result = dict[str, Any]
+
+
+@dataclass
+class Report:
+    """The lines of one host, and what it fails with, if it does."""
+
+    lines: list[str] = field(default_factory=list)
+    failure: list[str] = field(default_factory=list)
+
+
+def report(results: Result, check_mode: bool) -> Report:
+    """Return the report of whichever results there are."""
+    for verb, make in _REPORTS.items():
+        if results.get(verb):
+            return make(results, check_mode)
+    return Report(["Nothing was asked."])
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return aligned lines; a column that is empty in every row is left out."""
+    kept = [index for index in range(len(headings)) if any(row[index] for row in rows)]
+    cells = [[line[index] for index in kept] for line in [headings, *rows]]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(kept))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]
+
+
+def size(count: int | None) -> str:
+    """Return bytes as people say them."""
+    amount = float(count or 0)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def _heads(heads: Sequence[str] | None) -> str:
+    return ", ".join(heads or []) or "base"
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f} s"
+
+
+def _backup(result: Result) -> str:
+    backup = result.get("backup")
+    return f"{backup['path']} ({size(backup['size'])})" if backup else ""
+
+
+def _migration(results: Result, check_mode: bool) -> Report:
+    plan, upgrade = results.get("plan") or {}, results.get("upgrade") or {}
+    if plan and not plan.get("shipped"):
+        return Report(["The release is not on this host yet: what it would do is known once playbooks/ship.yml has run."])
+    done = {entry["name"]: entry for entry in upgrade.get("databases", [])}
+    entries = [done.get(entry["name"], _at_head(entry)) for entry in plan.get("databases", [])]
+    rows = [_migrated(entry, check_mode) for entry in entries]
+    lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "REVISIONS", "TIME", "BACKUP"), rows)
+    return Report(lines + [line for entry in entries for line in _losses(entry)])
+
+
+def _at_head(plan: Result) -> Result:
+    return {"name": plan["name"], "outcome": "unchanged", "before": plan["current"], "after": plan["current"]}
+
+
+def _migrated(entry: Result, check_mode: bool) -> list[str]:
+    moved = entry["outcome"] == "upgraded"
+    return [
+        entry["name"],
+        f"would be {entry['outcome']}" if check_mode and moved else entry["outcome"],
+        _heads(entry.get("before")) if moved else "",
+        _heads(entry.get("after")),
+        str(len(entry.get("applied", []))) if moved else "",
+        _seconds(entry.get("seconds")) if moved and not check_mode else "",
+        _backup(entry),
+    ]
+
+
+def _losses(entry: Result) -> list[str]:
+    return [
+        f"{entry['name']}: table {name} had {before} rows and has {after} now"
+        for name, (before, after) in sorted((entry.get("lost_rows") or {}).items())
+    ]
+
+
+def _failure(results: Result, _check_mode: bool) -> Report:
+    """Say of each database what failed, what was undone, where it stands, and what to type next."""
+    upgrade, downgrade = results.get("upgrade") or {}, results["downgrade"]
+    led_back = {entry["name"]: entry for entry in downgrade.get("databases", [])}
+    found = Report()
+    rows = []
+    for entry in upgrade.get("databases", []):
+        back = led_back.get(entry["name"])
+        last = back or entry
+        rows.append([entry["name"], entry["outcome"], back["outcome"] if back else "", _heads(last.get("after"))])
+        if entry.get("error"):
+            found.failure += _explained(entry, back)
+    found.lines = table(("DATABASE", "UPGRADE", "WAY BACK", "STANDS AT"), rows) if rows else []
+    for result in (upgrade, downgrade):
+        if result.get("lost") or (result.get("failed") and not result.get("databases")):
+            found.failure.append(str(result.get("msg", "It failed and did not say why.")))
+    found.failure = found.failure or ["The upgrade failed."]
+    return found
+
+
+def _explained(entry: Result, back: Result | None) -> list[str]:
+    lines = [f"{entry['name']}: {Refused(**entry['error'])}"]
+    if back is None:
+        return [*lines, "  Nothing was tried in it."]
+    if back["outcome"] == "untouched":
+        lines.append(f"  Nothing of it was committed; it stands at {_heads(back['after'])}, as before.")
+    elif back["outcome"] == "downgraded":
+        undone = ", ".join(step["revision"] for step in back["undone"])
+        lines.append(f"  Downgraded {undone}; it stands at {_heads(back['after'])}, as before.")
+    elif back["outcome"] == "restored":
+        lines.append(f"  Restored from its backup, because {back['reason']}; what it replaced is {back['aside']}.")
+        lines.append(f"  It stands at {_heads(back['after'])}, as before.")
+    else:
+        lines.append(f"  HELD at {_heads(back.get('after'))}: {Refused(**(back.get('error') or {'what': 'unknown'}))}")
+        lines += [f"  Way {way}: {command}" for way, command in (back.get("ways_out") or {}).items()]
+    lines.append("  Next: correct the release and run migrate.yml again.")
+    return lines
+
+
+def _plan(results: Result, _check_mode: bool) -> Report:
+    plan = results["plan"]
+    if not plan.get("shipped"):
+        return Report(["The release is not on this host yet: playbooks/ship.yml ships it and touches no database."])
+    lines = []
+    for entry in plan["databases"]:
+        pending = entry["pending"]
+        lines.append(f"{entry['name']}  {_heads(entry['current'])} -> {_heads(entry['heads'])}" if pending else
+                     f"{entry['name']}  {_heads(entry['current'])}  nothing to do")
+        lines += [f"    {step['revision']}  {step['message']}" for step in pending]
+        lines += [f"    REFUSED: {Refused(**obstacle)}" for obstacle in entry["obstacles"]]
+    return Report(lines)
+
+
+def _status(results: Result, _check_mode: bool) -> Report:
+    rows = [_state(entry) for entry in results["status"]["databases"]]
+    lines = table(("DATABASE", "STANDS AT", "PENDING", "LAST RUN", "OUTCOME", "LAST BACKUP", "SERVER"), rows)
+    problems = [
+        f"{entry['name']}: {Refused(**problem)}" for entry in results["status"]["databases"] for problem in entry["problems"]
+    ]
+    return Report(lines + problems)
+
+
+def _state(entry: Result) -> list[str]:
+    last, backup = entry["last_run"] or {}, entry["last_backup"]
+    return [
+        entry["name"],
+        _heads(entry["current"]) if entry["server"] else "unknown",
+        str(len(entry["pending"])),
+        last.get("run", "never"),
+        last.get("outcome", ""),
+        f"{backup['taken'][:19].replace('T', ' ')} UTC" if backup else "none",
+        entry["server"],
+    ]
+
+
+def _backups(results: Result, _check_mode: bool) -> Report:
+    rows = [
+        [entry["name"], entry["outcome"], _heads(entry.get("after")), _seconds(entry.get("seconds")), _backup(entry)]
+        for entry in results["backup"]["databases"]
+    ]
+    return Report(table(("DATABASE", "OUTCOME", "STANDS AT", "TIME", "BACKUP"), rows))
+
+
+def _rollback(results: Result, _check_mode: bool) -> Report:
+    rollback = results["rollback"]
+    rows = [
+        [entry["name"], entry["outcome"], _heads(entry.get("before")), _heads(entry.get("after")), _backup(entry)]
+        for entry in rollback["databases"]
+    ]
+    if not rows:
+        return Report([f"Run {rollback['of_run'] or 'none'} changed no database of this host."])
+    return Report(table(("DATABASE", "OUTCOME", "FROM", "TO", "BACKUP BEFORE"), rows))
+
+
+# The first verb that has a result decides what is reported; an upgrade is reported with its plan.
+_REPORTS = {
+    "downgrade": _failure,
+    "upgrade": _migration,
+    "rollback": _rollback,
+    "backup": _backups,
+    "status": _status,
+    "plan": _plan,
+}

@@ -1,0 +1,65 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One invocation of ansible-playbook: its id, and a folder that all of its hosts share on the controller."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ansible import constants
+
+
+def folder() -> Path:
+    """Return the run's folder. Ansible makes its parent when it starts, shares it with every fork and removes it."""
+    path = Path(constants.DEFAULT_LOCAL_TMP) / "hosting.alembic"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Let one fork at a time do something."""
+    with (folder() / f"{name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def run_id(wanted: str) -> str:
+    """Return the run's id: the one wanted, else one made by whichever host asks first."""
+    if wanted:
+        return wanted
+    with alone("run"):
+        path = folder() / "run"
+        if not path.exists():
+            path.write_text(f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
+        return path.read_text()
+
+
+def share(kind: str, host: str, facts: Any) -> None:
+    """Leave facts of a host for the other hosts of the run. Never secrets."""
+    path = folder() / kind
+    path.mkdir(exist_ok=True)
+    beside = path / f".{_file_name(host)}"
+    beside.write_text(json.dumps(facts))
+    beside.rename(path / _file_name(host))
+
+
+def shared(kind: str, host: str) -> Any:
+    """Return what a host has left, or None if it has not yet."""
+    try:
+        return json.loads((folder() / kind / _file_name(host)).read_text())
+    except FileNotFoundError:
+        return None
+
+
+def _file_name(host: str) -> str:
+    return host.encode().hex()[:200]

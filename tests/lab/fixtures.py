@@ -1,0 +1,63 @@
+"""What a test asks for by name: a database, a server, hosts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from . import PROJECT, hosts
+from .postgres import PostgresServer
+
+LOGS = PROJECT / ".hosting-alembic" / "logs"
+
+
+@dataclass(frozen=True)
+class Database:
+    """An empty database with an owner who is not a superuser, as hosting customers have it."""
+
+    server: PostgresServer
+    name: str
+    user: str
+    password: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url(self.name, user=self.user, password=self.password)
+
+    @property
+    def url_without_password(self) -> str:
+        return self.server.url(self.name, user=self.user)
+
+    def execute(self, statement: str) -> list[list[str]]:
+        return self.server.execute(statement, self.name)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for all tests of a run. A test that stops or crashes its server starts one of its own."""
+    # Nobody pulls this one's plug, so it need not wait for the disk.
+    with PostgresServer(fsync=False, log=LOGS / "postgres.log") as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer) -> Iterator[Database]:
+    """An empty database of the test's own."""
+    name = f"app_{secrets.token_hex(4)}"
+    password = postgres_server.create_role(name)
+    postgres_server.create_database(name, owner=name)
+    yield Database(postgres_server, name, name, password)
+    postgres_server.drop_database(name)
+    postgres_server.execute(f'DROP ROLE "{name}"')
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hosts.Lab]:
+    """Two hosts behind SSH and a database server on their network."""
+    folder: Path = tmp_path_factory.mktemp("lab")
+    yield hosts.up(folder, hosts=2, postgres=True)
+    hosts.down(folder)
