@@ -15,13 +15,24 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils.following import F
 class ActionModule(FollowingAction):
     """Plan, and leave which databases the host has something to do with."""
 
+    TRANSFERS_FILES = True
+
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's answer."""
         super().run(tmp, task_vars)
         facts = task_vars or {}
-        answer = self.call(self._task.args, facts)
+        answer = self._planned(facts)
         pending = {entry["name"]: entry["identity"] for entry in answer.get("databases", []) if entry["pending"]}
         run.share("plans", facts["inventory_hostname"], pending)
         for refusal in answer.get("refusals", []):
             display.warning(f"{facts['inventory_hostname']}: {refusal}")
         return answer
+
+    def _planned(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Ask; in check mode send what is not there, so that the prediction is exact."""
+        arguments, local = self.split_archives()
+        answer = self.call(arguments, facts)
+        if not self._task.check_mode or answer.get("shipped", True) or not local["archive"]:
+            return answer
+        with self.sent(local) as sent:
+            return self.call({**arguments, **sent}, facts)

@@ -58,7 +58,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             python=options["python"],
             virtualenv=options["virtualenv"],
         )
-        if not (packed["requirements"] or packed["packages"] or packed["virtualenv"]):
+        if not any(packed["installation"][source] for source in ("requirements", "packages", "virtualenv")):
             raise Refused(
                 "Nothing says what the migrations need",
                 f"there is no {options['requirements']} in {options['source']}",

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
-
-_ARCHIVES = {"archive": "archive", "wheelhouse": "wheelhouse_archive"}
+from ansible_collections.hosting.alembic.plugins.plugin_utils.following import ARCHIVES, FollowingAction
 
 
 class ActionModule(FollowingAction):
@@ -22,23 +20,9 @@ class ActionModule(FollowingAction):
         """Return the module's last answer."""
         super().run(tmp, task_vars)
         facts = task_vars or {}
-        local = {option: self._task.args.get(option) or "" for option in _ARCHIVES.values()}
-        arguments = {key: value for key, value in self._task.args.items() if key not in local}
+        arguments, local = self.split_archives()
         answer = self.call(arguments, facts)
         if self._task.check_mode or answer.get("failed") or not answer["needs"]:
             return answer
-        try:
-            for need in answer["needs"]:
-                option = _ARCHIVES[need]
-                arguments[option] = self._send(local[option])
-            return {**self.call(arguments, facts), "needs": answer["needs"]}
-        finally:
-            self._remove_tmp_path(self._connection._shell.tmpdir)
-
-    def _send(self, path: str) -> str:
-        if not self._connection._shell.tmpdir:
-            self._make_tmp_path()
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, path.rsplit("/", 1)[-1])
-        self._transfer_file(path, remote)
-        self._fixup_perms2((self._connection._shell.tmpdir, remote))
-        return str(remote)
+        with self.sent({ARCHIVES[need]: local[ARCHIVES[need]] for need in answer["needs"]}) as sent:
+            return {**self.call({**arguments, **sent}, facts), "needs": answer["needs"]}

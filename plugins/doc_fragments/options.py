@@ -96,6 +96,44 @@ options:
     default: ""
 """
 
+    INSTALLATION = r"""
+options:
+  release:
+    description: Digest of the release, its content and what it installs.
+    type: str
+    required: true
+  content:
+    description: Digest of the directory alone; what arrives on the host is compared with it.
+    type: str
+    required: true
+  requirements:
+    description: Text of a requirements file to install.
+    type: str
+    default: ""
+  packages:
+    description: Requirement specifiers to install besides.
+    type: list
+    elements: str
+    default: []
+  pip_arguments:
+    description: Further arguments of C(pip install).
+    type: list
+    elements: str
+    default: []
+  wheelhouse:
+    description: Digest of the wheels to install from in place of a package index.
+    type: str
+    default: ""
+  python:
+    description: The interpreter that makes the virtualenv.
+    type: str
+    default: python3
+  virtualenv:
+    description: A virtualenv that is on the host already, in place of building one.
+    type: str
+    default: ""
+"""
+
     RUN = r"""
 options:
   run:
@@ -150,6 +188,12 @@ options:
     description: What earlier calls have told already. The action plugin fills it in.
     type: dict
     default: {}
+  attach:
+    description:
+      - Whether this call belongs to a run that an earlier call began, and may find it ended.
+      - The action plugin sets it after its first call.
+    type: bool
+    default: false
   reconnect_timeout:
     description: Seconds to try to reach the host again after its connection broke. The work there goes on meanwhile.
     type: float

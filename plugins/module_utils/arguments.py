@@ -54,14 +54,49 @@ def run() -> Spec:
         "row_counts_limit": {"type": "int", "default": 1 << 30},
         "follow": {"type": "float", "default": 3},
         "cursor": {"type": "dict", "default": {}},
+        "attach": {"type": "bool", "default": False},
         "reconnect_timeout": {"type": "float", "default": 300},
     }
 
 
-def installation() -> Spec:
+def plan() -> Spec:
+    """Options of the plan module, which in check mode can plan with a release that was not shipped."""
+    return {
+        **release(),
+        "installation": {"type": "dict", "options": installation()},
+        "archive": {"type": "path"},
+        "wheelhouse_archive": {"type": "path"},
+    }
+
+
+def upgrade() -> Spec:
+    """Options of the upgrade module."""
+    return {
+        **run(),
+        "verify_only": {"type": "list", "elements": "str", "default": []},
+        "planned": {"type": "list", "elements": "dict"},
+    }
+
+
+def rollback() -> Spec:
+    """Options of the rollback module."""
+    return {**run(), "of_run": {"type": "str", "default": ""}}
+
+
+def shipping() -> Spec:
     """Options of the release module."""
     return {
+        **installation(),
         "root": {"type": "path", "required": True},
+        "keep": {"type": "int", "default": 5},
+        "archive": {"type": "path"},
+        "wheelhouse_archive": {"type": "path"},
+    }
+
+
+def installation() -> Spec:
+    """What a release is and what it installs."""
+    return {
         "release": {"type": "str", "required": True},
         "content": {"type": "str", "required": True},
         "requirements": {"type": "str", "default": ""},
@@ -70,7 +105,4 @@ def installation() -> Spec:
         "wheelhouse": {"type": "str", "default": ""},
         "python": {"type": "str", "default": "python3"},
         "virtualenv": {"type": "str", "default": ""},
-        "keep": {"type": "int", "default": 5},
-        "archive": {"type": "path"},
-        "wheelhouse_archive": {"type": "path"},
     }

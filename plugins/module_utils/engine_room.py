@@ -22,7 +22,7 @@ from .environment import Environment
 from .errors import Refused
 from .history import upgraded_by
 from .job import Database, Job
-from .journal import Journal, newest_first
+from .journal import Journal, moved, newest_first
 from .layout import private_directory
 from .lead_back import downgrade_database, needs_leading_back, rollback_database
 from .libraries import MISSING
@@ -129,9 +129,10 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
 
 def _prune_backups(job: Job) -> None:
     for database in job.databases:
-        last_change = next((run for run, _events in newest_first(job.layout.journals_of(database.name))), "")
-        needed = frozenset({last_change, job.run})
-        backups.prune(job.layout.backups_of(database.name), job.backup_keep, job.backup_keep_days, needed)
+        runs = newest_first(job.layout.journals_of(database.name))
+        way_back = next((run for run, events in runs if moved(events)), "")
+        folder = job.layout.backups_of(database.name)
+        backups.prune(folder, job.backup_keep, job.backup_keep_days, frozenset({way_back}))
 
 
 def _journal(job: Job, database: Database) -> Journal:

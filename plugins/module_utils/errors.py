@@ -23,8 +23,8 @@ class Refused(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        parts = (self.what, self.why, self.remedy)
-        return ". ".join(part.strip().rstrip(".") for part in parts if part.strip()) + "."
+        said = ": ".join(part.strip().rstrip(".") for part in (self.what, self.why) if part.strip())
+        return ". ".join(part for part in (said, self.remedy.strip().rstrip(".")) if part) + "."
 
     def facts(self) -> dict[str, str]:
         """Return the three parts as data, for results and journals."""

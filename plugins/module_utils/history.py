@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Refused
-from .journal import Event, newest_first, read_events
+from .journal import moved, newest_first, read_events
 from .layout import Layout
 
 
@@ -24,7 +24,7 @@ def last_change(root: str) -> str:
         (events[0]["at"], run)
         for folder in Layout(Path(root)).journals.glob("*")
         for run, events in newest_first(folder)
-        if _has_upgraded(events)
+        if moved(events) == "upgraded"
     ]
     if not begun:
         raise Refused("There is no run to roll back on this host", "its journals know of no upgrade")
@@ -34,7 +34,7 @@ def last_change(root: str) -> str:
 def upgraded_by(root: str, run: str, names: list[str]) -> list[str]:
     """Return which of some databases a run has upgraded."""
     layout = Layout(Path(root))
-    return [name for name in names if _has_upgraded(read_events(layout.journal(name, run)))]
+    return [name for name in names if moved(read_events(layout.journal(name, run))) == "upgraded"]
 
 
 def release_of(root: str, run: str) -> str:
@@ -64,7 +64,3 @@ def unshipped_status(name: str) -> dict[str, Any]:
         "last_backup": None,
         "backups": 0,
     }
-
-
-def _has_upgraded(events: list[Event]) -> bool:
-    return any(event["event"] == "done" and event["result"].get("outcome") == "upgraded" for event in events)

@@ -15,14 +15,15 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from .content import digest_of
 from .errors import Failed, Refused
-from .journal import newest_first, now
+from .journal import moved, newest_first, now
 from .layout import Layout, private_directory, write_durably
+from .source import INI, PLAIN_INI
 
 _RECORD = "release.json"
 _COMPLETE = "complete.json"
@@ -41,13 +42,28 @@ class Installation:
     python: str
     virtualenv: str
 
+    @classmethod
+    def from_options(cls, options: dict[str, Any]) -> Installation:
+        """Make an installation from the options of a module, whose names it shares."""
+        known = {field.name: options[field.name] for field in fields(cls)}
+        for name in ("packages", "pip_arguments"):
+            known[name] = tuple(known[name])
+        return cls(**known)
+
 
 class Installer:
-    """Install releases below one root."""
+    """Install releases below one root.
 
-    def __init__(self, layout: Layout, installation: Installation) -> None:
+    Args:
+        layout: where to install.
+        installation: what to install.
+        lender: another root, whose virtualenv is used if it has the one that is wanted.
+    """
+
+    def __init__(self, layout: Layout, installation: Installation, lender: Layout | None = None) -> None:
         self.layout = layout
         self.installation = installation
+        self.lender = lender
         self.place = layout.release(installation.release)
 
     def needs(self) -> list[str]:
@@ -108,6 +124,7 @@ class Installer:
                     f"its content is {found[:12]} and should be {self.installation.content[:12]}",
                     "Run again; if it happens again, look at the host's disk",
                 )
+            write_durably(beside / INI, PLAIN_INI)
             record = {**asdict(self.installation), "shipped": now()}
             write_durably(beside / _RECORD, json.dumps(record, indent=1))
             shutil.rmtree(self.place, ignore_errors=True)
@@ -137,16 +154,19 @@ class Installer:
                     f"There is no virtualenv at {given}", "bin/python is missing", "Correct migrate_virtualenv"
                 )
             return given
-        place = self._virtualenv_place()
-        if not self._virtualenv_is_complete():
+        name = self._virtualenv_name()
+        if self.lender and _is_complete(self.lender.virtualenvs / name):
+            return self.lender.virtualenvs / name
+        place = self.layout.virtualenvs / name
+        if not _is_complete(place):
             self._build(place)
         return place
 
-    def _virtualenv_place(self) -> Path:
+    def _virtualenv_name(self) -> str:
         """Name a virtualenv by what is installed into it and by the Python that runs it."""
         wanted = self.installation
         facts = [wanted.requirements, wanted.packages, wanted.pip_arguments, wanted.wheelhouse, self._python_version()]
-        return self.layout.virtualenvs / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def _python_version(self) -> str:
         try:
@@ -158,10 +178,7 @@ class Installer:
             ) from error
 
     def _virtualenv_is_complete(self) -> bool:
-        if self.installation.virtualenv:
-            return True
-        place = self._virtualenv_place()
-        return (place / _COMPLETE).is_file() and (place / "bin" / "python").exists()
+        return bool(self.installation.virtualenv) or _is_complete(self.layout.virtualenvs / self._virtualenv_name())
 
     def _build(self, place: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)
@@ -221,10 +238,14 @@ def _ways_back(layout: Layout) -> set[str]:
     releases = set()
     for folder in layout.journals.glob("*"):
         for _run_id, events in newest_first(folder):
-            if any(event["event"] == "done" and event["result"].get("changed") for event in events):
+            if moved(events):
                 releases |= {event["release"] for event in events if event["event"] == "planned"}
                 break
     return releases
+
+
+def _is_complete(virtualenv: Path) -> bool:
+    return (virtualenv / _COMPLETE).is_file() and (virtualenv / "bin" / "python").exists()
 
 
 def _extract(archive: str, target: Path) -> None:

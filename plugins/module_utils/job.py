@@ -64,6 +64,9 @@ class Job:
     verify_only: tuple[str, ...] = ()
     follow: float = 3
     cursor: dict[str, int] = field(default_factory=dict)
+    attach: bool = False
+    #: A folder that is not there yet because only shipping makes it; a plan made before that knows better.
+    shipping_makes: str = ""
 
     @property
     def layout(self) -> Layout:

@@ -71,3 +71,16 @@ def newest_first(folder: Path) -> Iterator[tuple[str, list[Event]]]:
     begun = [(events[0]["at"], run, events) for run, events in journals if events]
     for _at, run, events in sorted(begun, key=lambda row: row[:2], reverse=True):
         yield run, events
+
+
+def moved(events: list[Event]) -> str:
+    """Return how a run moved its database (upgraded, downgraded, restored), or nothing if it left it where it was.
+
+    An upgrade that failed and was led back has moved nothing in the end.
+    """
+    outcomes = [event["result"]["outcome"] for event in events if event["event"] == "done"]
+    if not outcomes:
+        return "unfinished" if any(event["event"] == "begun" for event in events) else ""
+    if outcomes[0] == "failed" and outcomes[-1] in ("untouched", "downgraded", "restored"):
+        return ""
+    return outcomes[-1] if outcomes[-1] in ("upgraded", "downgraded", "restored", "failed", "held") else ""

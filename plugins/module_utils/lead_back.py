@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from .engines.base import Engine
 from .environment import Environment, Interrupted, Step, Watcher, shown
 from .errors import Failed, Refused
 from .job import Database, Job
-from .journal import Event, Journal, ending, newest_first, read_events
+from .journal import Event, Journal, ending, moved, newest_first, read_events
 from .position import Position, differences, read_position
 from .progress import Progress
 
@@ -234,23 +235,22 @@ def downgrade_database(database: Database, job: Job, journal: Journal, progress:
 def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
     """Lead a database back from an earlier run, on purpose."""
     account = Account.of(job.of_run, read_events(job.layout.journal(database.name, job.of_run)))
-    later = _later_changes(job, database.name)
+    later = next(_later_moves(job, database.name), None)
     if later:
+        run, how = later
         error = Refused(
             f"Run {job.of_run} cannot be rolled back in database {database.name!r}",
-            f"run {later[0]} has moved it since",
-            f"Roll that one back first: -e migrate_rollback_run={later[0]}",
+            f"run {run} has {how} it since",
+            "It is back already" if how == "downgraded" else f"Roll that one back first: migrate_rollback_run={run}",
         )
         return {"name": database.name, "outcome": "refused", "changed": False, "error": error.facts()}
     return LeadBack(database, job, journal, progress, account).run(on_purpose=True)
 
 
-def _later_changes(job: Job, database: str) -> list[str]:
-    """Return the runs that changed a database after the one to roll back, the newest first."""
-    later = []
+def _later_moves(job: Job, database: str) -> Iterator[tuple[str, str]]:
+    """Yield the runs that moved a database after the one to roll back, the newest first, and how."""
     for run, events in newest_first(job.layout.journals_of(database)):
         if run == job.of_run:
-            break
-        if any(event["event"] == "done" and event["result"].get("changed") for event in events):
-            later.append(run)
-    return later
+            return
+        if run != job.run and moved(events):
+            yield run, moved(events)

@@ -79,7 +79,9 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     plan.engine = engine.name
     plan.url = engine.facts()["url"]
     if not engine.exists():
-        plan.obstacles += _cannot_be_made(environment.database, Path(str(engine.url.database)).parent)
+        folder = Path(str(engine.url.database)).parent
+        if str(folder) != environment.job.shipping_makes:
+            plan.obstacles += _cannot_be_made(environment.database, folder)
         plan.server, plan.identity = "not there yet", str(engine.own_identity())
         plan.streams = environment.unborn()
         return

@@ -16,6 +16,30 @@ from typing import Any
 from .errors import Refused
 from .libraries import Config, ScriptDirectory
 
+INI = "alembic.ini"
+
+#: What a release without a configuration of its own gets.
+PLAIN_INI = """\
+# Written by hosting.alembic for a migrations directory without an alembic.ini.
+[alembic]
+
+[loggers]
+keys = root
+[handlers]
+keys = console
+[formatters]
+keys = plain
+[logger_root]
+level = WARNING
+handlers = console
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+formatter = plain
+[formatter_plain]
+format = %(levelname)s %(name)s %(message)s
+"""
+
 #: The first Alembic that reads [tool.alembic] of a pyproject.toml.
 _TOML_SINCE = (1, 16)
 
@@ -26,10 +50,15 @@ class Source:
 
     folder: Path
 
-    @property
-    def ini(self) -> Path | None:
-        """Return alembic.ini, which stands in the project folder or, with Flask-Migrate, beside env.py."""
-        return self._file("alembic.ini")
+    def ini(self, options: dict[str, str]) -> Path | None:
+        """Return the alembic.ini to read: the folder's own, or the one in the script directory that an option names.
+
+        Flask-Migrate keeps it there. Where there is none, the release has a plain one beside its source, because many
+        an env.py hands ``config_file_name`` to ``fileConfig`` without looking.
+        """
+        script_location = self.folder / str(options.get("script_location", "")).replace("%(here)s", str(self.folder))
+        candidates = (self.folder / INI, script_location / INI, self.folder.parent / INI)
+        return next((path for path in candidates if path.is_file()), None)
 
     @property
     def toml(self) -> Path | None:
@@ -48,7 +77,7 @@ class Source:
 
     def check(self) -> None:
         """Raise Refused if this is no migrations directory."""
-        if not (self.is_script_directory or self.ini or self.toml):
+        if not (self.is_script_directory or self._file(INI) or self.toml or list(self.folder.glob(f"*/{INI}"))):
             raise Refused(
                 f"{self.folder} is no migrations directory",
                 "it holds neither env.py nor alembic.ini nor a pyproject.toml with [tool.alembic]",
@@ -65,7 +94,8 @@ def configuration(source: Source, options: dict[str, str], url: str, x_arguments
         url: what ``sqlalchemy.url`` shall be.
         x_arguments: what would stand behind ``-x`` on the command line.
     """
-    arguments: dict[str, Any] = {"file_": str(source.ini) if source.ini else None}
+    ini = source.ini(options)
+    arguments: dict[str, Any] = {"file_": str(ini) if ini else None}
     if source.toml:
         _require_toml_support()
         arguments["toml_file"] = str(source.toml)

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import backups
 from .job import Database, Job
-from .journal import newest_first
+from .journal import moved, newest_first
 
 Facts = dict[str, Any]
 
@@ -33,7 +33,7 @@ def status_of(database: Database, job: Job, planned: Facts | None) -> Facts:
         "pending": plan.get("pending", []),
         "problems": plan.get("obstacles", []),
         "last_run": runs[0] if runs else None,
-        "last_change": next((run for run in runs if run["changed"]), None),
+        "last_change": next((run for run in runs if run["moved"] == "upgraded"), None),
         "last_backup": taken[0].facts() if taken else None,
         "backups": len(taken),
     }
@@ -47,6 +47,6 @@ def _run(run: str, events: list[Facts]) -> Facts:
         "run": run,
         "at": events[0]["at"],
         "outcome": last["outcome"],
-        "changed": any(result.get("changed") for result in results),
+        "moved": moved(events),
         "error": last.get("error"),
     }

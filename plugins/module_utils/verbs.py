@@ -96,7 +96,7 @@ def follow(module: AnsibleModule, verb: str, options: Result) -> NoReturn:
 
 def predict(module: AnsibleModule, options: Result) -> NoReturn:
     """Exit with what an upgrade would change, for check mode."""
-    plans = have_done("plan", options)["databases"]
+    plans = options.get("planned") or have_done("plan", options)["databases"]
     results = [predicted(entry) for entry in plans]
     bad = [result for result in results if result["outcome"] in BAD]
     facts = {"changed": any(result["changed"] for result in results), "databases": results}

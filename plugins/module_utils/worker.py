@@ -35,6 +35,9 @@ def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
         databases: what to work on.
         task: what to do with each.
 
+    Raises:
+        Refused: a run of this id has ended here before, and this call does not belong to it.
+
     Returns:
         ``finished``, the ``results`` so far, ``lines`` that say what happens, and the next ``cursor``.
     """
@@ -66,11 +69,18 @@ def _start_once(job: Job, databases: list[Database], task: Task) -> None:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(job.layout.worker(job.run, job.verb), flags, 0o600)
     try:
-        if _locked(descriptor) and not os.fstat(descriptor).st_size:
+        nobody_works = _locked(descriptor)
+        if nobody_works and not os.fstat(descriptor).st_size:
             os.write(descriptor, b"started\n")
             os.fsync(descriptor)
             if os.fork() == 0:
                 _work(job, databases, task, descriptor)
+        elif nobody_works and not job.attach:
+            raise Refused(
+                f"Run {job.run} has ended on this host already",
+                "a run id names one run",
+                "Leave migrate_run empty, or choose another id",
+            )
     finally:
         os.close(descriptor)  # the worker's own copy keeps the lock
 

@@ -23,7 +23,54 @@ attributes:
   diff_mode:
     support: none
     description: Changes nothing, so there is nothing to compare.
-options: {}
+options:
+  installation:
+    description:
+      - What the release is and what it installs, as M(hosting.alembic.preflight) returns it.
+      - In check mode, a release that is not on the host is unpacked into a temporary folder, asked, and removed again,
+        so that the prediction is exact. Its virtualenv is built there too, if the host has none like it.
+    type: dict
+    suboptions:
+      release:
+        description: Digest of the release, its content and what it installs.
+        type: str
+        required: true
+      content:
+        description: Digest of the directory alone; what arrives on the host is compared with it.
+        type: str
+        required: true
+      requirements:
+        description: Text of a requirements file to install.
+        type: str
+        default: ""
+      packages:
+        description: Requirement specifiers to install besides.
+        type: list
+        elements: str
+        default: []
+      pip_arguments:
+        description: Further arguments of C(pip install).
+        type: list
+        elements: str
+        default: []
+      wheelhouse:
+        description: Digest of the wheels to install from in place of a package index.
+        type: str
+        default: ""
+      python:
+        description: The interpreter that makes the virtualenv.
+        type: str
+        default: python3
+      virtualenv:
+        description: A virtualenv that is on the host already, in place of building one.
+        type: str
+        default: ""
+  archive:
+    description: The packed directory. On the controller for the task; the action plugin sends it in check mode.
+    type: path
+  wheelhouse_archive:
+    description: The packed wheels. On the controller for the task; the action plugin sends them in check mode.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -104,6 +151,7 @@ databases:
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
 from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask, virtualenv_python
+from ansible_collections.hosting.alembic.plugins.module_utils.staging import plan_with_unshipped
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
     answering,
     leave,
@@ -114,11 +162,16 @@ from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
 
 
 def main() -> None:
-    module = module_of(arguments.release())
+    module = module_of(arguments.plan())
     with answering(module):
         options = options_of(module)
         python = virtualenv_python(options["root"], options["release"])
-        databases = ask(python, "plan", options)["databases"] if python else []
+        if python:
+            databases = ask(python, "plan", options)["databases"]
+        elif module.check_mode and options["archive"]:
+            databases = plan_with_unshipped(options)
+        else:
+            databases = []
         refused = [{**entry, "error": obstacle} for entry in databases for obstacle in entry["obstacles"]]
         pending = any(entry["pending"] for entry in databases) or bool(refused)
         leave(

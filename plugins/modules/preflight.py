@@ -82,22 +82,14 @@ release:
   description: Digest of the directory and of what it installs.
   returned: success
   type: str
-content:
-  description: Digest of the directory alone.
-  returned: success
-  type: str
 archive:
   description: The packed directory on the controller.
   returned: success
   type: str
-requirements:
-  description: Text of the requirements file, empty if there is none.
+installation:
+  description: What the release is and what it installs, as M(hosting.alembic.release) takes it.
   returned: success
-  type: str
-wheelhouse:
-  description: Digest of the wheels, empty if there are none.
-  returned: success
-  type: str
+  type: dict
 wheelhouse_archive:
   description: The packed wheels on the controller, empty if there are none.
   returned: success

@@ -15,45 +15,12 @@ description:
   - A release appears whole or not at all. Virtualenvs are shared by what is installed in them, and used once complete.
   - The archive is sent only to hosts that need it.
   - Removes old releases, but neither the current one nor one that a way back needs.
+extends_documentation_fragment: hosting.alembic.options.installation
 options:
   root:
     description: The folder on the host that holds releases, virtualenvs, backups and journals.
     type: path
     required: true
-  release:
-    description: Digest of the release, its content and what it installs.
-    type: str
-    required: true
-  content:
-    description: Digest of the directory alone; what arrives on the host is compared with it.
-    type: str
-    required: true
-  requirements:
-    description: Text of a requirements file to install.
-    type: str
-    default: ""
-  packages:
-    description: Requirement specifiers to install besides.
-    type: list
-    elements: str
-    default: []
-  pip_arguments:
-    description: Further arguments of C(pip install).
-    type: list
-    elements: str
-    default: []
-  wheelhouse:
-    description: Digest of the wheels to install from in place of a package index.
-    type: str
-    default: ""
-  python:
-    description: The interpreter that makes the virtualenv.
-    type: str
-    default: python3
-  virtualenv:
-    description: A virtualenv that is on the host already, in place of building one.
-    type: str
-    default: ""
   keep:
     description: How many releases are kept.
     type: int
@@ -78,8 +45,8 @@ EXAMPLES = r"""
   hosting.alembic.release:
     root: /var/lib/hosting-alembic
     release: "{{ packed.release }}"
-    content: "{{ packed.content }}"
-    requirements: "{{ packed.requirements }}"
+    content: "{{ packed.installation.content }}"
+    requirements: "{{ packed.installation.requirements }}"
     archive: "{{ packed.archive }}"
 """
 
@@ -123,19 +90,10 @@ from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answe
 
 
 def main() -> None:
-    module = module_of(arguments.installation())
+    module = module_of(arguments.shipping())
     options = module.params
     layout = Layout(Path(options["root"]))
-    wanted = Installation(
-        release=options["release"],
-        content=options["content"],
-        requirements=options["requirements"],
-        packages=tuple(options["packages"]),
-        pip_arguments=tuple(options["pip_arguments"]),
-        wheelhouse=options["wheelhouse"],
-        python=options["python"],
-        virtualenv=options["virtualenv"],
-    )
+    wanted = Installation.from_options(options)
     with answering(module):
         installer = Installer(layout, wanted)
         before = current_release(options["root"])

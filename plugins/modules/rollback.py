@@ -100,7 +100,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answe
 
 
 def main() -> None:
-    module = module_of({**arguments.run(), "of_run": {"type": "str", "default": ""}})
+    module = module_of(arguments.rollback())
     with answering(module):
         options = dict(module.params)
         options["of_run"] = options["of_run"] or last_change(options["root"])

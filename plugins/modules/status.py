@@ -68,7 +68,7 @@ databases:
       description: The last run that touched it, with its time, outcome and error.
       type: dict
     last_change:
-      description: The last run that changed it.
+      description: The last run that upgraded it.
       type: dict
     last_backup:
       description: The manifest of its newest proven backup, without the long lists.

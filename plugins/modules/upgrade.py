@@ -25,6 +25,12 @@ options:
     type: list
     elements: str
     default: []
+  planned:
+    description:
+      - RV(hosting.alembic.plan#module:databases) of a plan that was just made.
+      - Check mode predicts from it; without it the databases are asked again.
+    type: list
+    elements: dict
 """
 
 EXAMPLES = r"""
@@ -104,8 +110,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
 
 
 def main() -> None:
-    verify_only = {"type": "list", "elements": "str", "default": []}
-    module = module_of({**arguments.run(), "verify_only": verify_only})
+    module = module_of(arguments.upgrade())
     with answering(module):
         if module.check_mode:
             predict(module, options_of(module))

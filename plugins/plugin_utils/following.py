@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -16,6 +18,9 @@ from ansible.utils.display import Display
 Result = dict[str, Any]
 
 display = Display()
+
+#: What a host may need to be sent, and the option that names it.
+ARCHIVES = {"archive": "archive", "wheelhouse": "wheelhouse_archive"}
 
 _PAUSES = (1, 2, 4, 8, 15)  # seconds between attempts to reach a host again
 
@@ -33,16 +38,16 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         host: neither rescue nor handlers run for those.
         """
         host = task_vars.get("inventory_hostname", "")
-        cursor: Result = {}
+        progress: Result = {"cursor": {}, "attach": False}
         while True:
-            answer = self.call({**arguments, "cursor": cursor}, task_vars)
+            answer = self.call({**arguments, **progress}, task_vars)
             if answer.get("finished", True):
                 for name in ("lines", "cursor", "finished"):
                     answer.pop(name, None)
                 return answer
             for line in answer["lines"]:
                 display.display(f"  {host} | {line}")
-            cursor = answer["cursor"]
+            progress = {"cursor": answer["cursor"], "attach": True}
 
     def call(self, arguments: Result, task_vars: Result) -> Result:
         """Call the module once, patiently."""
@@ -56,6 +61,8 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
                 reason = answer.get("msg", "unreachable")
             except AnsibleConnectionFailure as error:
                 reason = error.message
+            if "attach" in arguments:
+                arguments = {**arguments, "attach": True}  # what was asked for may have been done
             if attempt == 0:
                 display.warning(f"{task_vars.get('inventory_hostname')}: the connection broke; the work goes on there")
             if time.monotonic() > deadline:
@@ -63,6 +70,28 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             self._reset()
         return _lost("too many attempts")
+
+    def split_archives(self) -> tuple[Result, dict[str, str]]:
+        """Return the task's options without the archives, and the archives' paths on the controller."""
+        local = {option: self._task.args.get(option) or "" for option in ARCHIVES.values()}
+        return {key: value for key, value in self._task.args.items() if key not in local}, local
+
+    @contextmanager
+    def sent(self, local: dict[str, str]) -> Iterator[dict[str, str]]:
+        """Send archives and yield their paths on the host; they are removed afterwards."""
+        if not self._connection._shell.tmpdir:
+            self._make_tmp_path()
+        folder = self._connection._shell.tmpdir
+        try:
+            remote = {}
+            for option, path in local.items():
+                if path:
+                    remote[option] = self._connection._shell.join_path(folder, path.rsplit("/", 1)[-1])
+                    self._transfer_file(path, remote[option])
+            self._fixup_perms2((folder, *remote.values()))
+            yield remote
+        finally:
+            self._remove_tmp_path(folder)
 
     def _reset(self) -> None:
         try:

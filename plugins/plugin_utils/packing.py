@@ -48,13 +48,16 @@ def pack(source: Path, requirements: str, packages: list[str], wheelhouse: str, 
             _write(wheel_archive, Path(wheelhouse), _wheels(Path(wheelhouse)), compress=False)
     return {
         "release": release,
-        "content": content,
         "archive": str(archive),
-        "requirements": text,
-        "packages": packages,
-        "wheelhouse": wheels,
         "wheelhouse_archive": str(wheel_archive) if wheels else "",
-        **installed,
+        "installation": {
+            "release": release,
+            "content": content,
+            "requirements": text,
+            "packages": packages,
+            "wheelhouse": wheels,
+            **installed,
+        },
     }
 
 

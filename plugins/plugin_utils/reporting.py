@@ -64,8 +64,6 @@ def _backup(result: Result) -> str:
 
 def _migration(results: Result, check_mode: bool) -> Report:
     plan, upgrade = results.get("plan") or {}, results.get("upgrade") or {}
-    if plan and not plan.get("shipped"):
-        return Report(["The release is not on this host yet: what it would do is known once playbooks/ship.yml has run."])
     done = {entry["name"]: entry for entry in upgrade.get("databases", [])}
     entries = [done.get(entry["name"], _at_head(entry)) for entry in plan.get("databases", [])]
     rows = [_migrated(entry, check_mode) for entry in entries]
@@ -138,7 +136,7 @@ def _explained(entry: Result, back: Result | None) -> list[str]:
 
 def _plan(results: Result, _check_mode: bool) -> Report:
     plan = results["plan"]
-    if not plan.get("shipped"):
+    if not plan.get("shipped") and not plan.get("databases"):
         return Report(["The release is not on this host yet: playbooks/ship.yml ships it and touches no database."])
     lines = []
     for entry in plan["databases"]:
@@ -151,11 +149,10 @@ def _plan(results: Result, _check_mode: bool) -> Report:
 
 
 def _status(results: Result, _check_mode: bool) -> Report:
-    rows = [_state(entry) for entry in results["status"]["databases"]]
+    entries = results["status"]["databases"]
+    rows = [_state(entry) for entry in entries]
     lines = table(("DATABASE", "STANDS AT", "PENDING", "LAST RUN", "OUTCOME", "LAST BACKUP", "SERVER"), rows)
-    problems = [
-        f"{entry['name']}: {Refused(**problem)}" for entry in results["status"]["databases"] for problem in entry["problems"]
-    ]
+    problems = [f"{entry['name']}: {Refused(**problem)}" for entry in entries for problem in entry["problems"]]
     return Report(lines + problems)
 
 
