@@ -220,9 +220,9 @@ class LeadBack:
 
 
 def needs_leading_back(events: list[Event]) -> bool:
-    """Tell whether the upgrade of a journal ended badly, or never ended."""
+    """Tell whether the upgrade of a journal began a revision and ended badly, or never ended."""
     done = ending(events, "upgrade")
-    began = any(event["verb"] == "upgrade" for event in events)
+    began = any(event["event"] == "begun" for event in events)
     return began and (done is None or done["result"]["outcome"] == "failed")
 
 

@@ -129,7 +129,7 @@ def _explained(entry: Result, back: Result | None) -> list[str]:
         lines.append(f"  It stands at {_heads(back['after'])}, as before.")
     else:
         lines.append(f"  HELD at {_heads(back.get('after'))}: {Refused(**(back.get('error') or {'what': 'unknown'}))}")
-        lines += [f"  Way {way}: {command}" for way, command in (back.get("ways_out") or {}).items()]
+        return lines + [f"  Way {way}: {command}" for way, command in (back.get("ways_out") or {}).items()]
     lines.append("  Next: correct the release and run migrate.yml again.")
     return lines
 

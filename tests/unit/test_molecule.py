@@ -16,7 +16,7 @@ BUILT_IN = {"idempotence": "converge"}
 
 
 def _playbook(folder: Path, name: str) -> Path:
-    named = SHARED["ansible"]["playbooks"].get(name, f"{name}.yml")
+    named: str = SHARED["ansible"]["playbooks"].get(name, f"{name}.yml")
     return folder / named.replace("${MOLECULE_PROJECT_DIRECTORY}", str(PROJECT))
 
 

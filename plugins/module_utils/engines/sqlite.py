@@ -43,7 +43,14 @@ class FileLock(Lock):
     @classmethod
     def attempt(cls, path: Path, holder: str) -> FileLock | None:
         """Return the lock, or None while another process has it."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Refused(
+                "The database cannot be locked",
+                str(error),
+                "Its folder must exist, and its user must be allowed to write there",
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Its last holder may have removed the file between our open and our lock.
@@ -226,13 +233,15 @@ class SQLite(Engine):
     def restore(self, dump: Path, aside: Path) -> None:
         """Put a proven copy in the file's place; the replaced file is kept at ``aside``.
 
+        A dump that is a folder stands for a file that was not there: then there is none again.
+
         Raises:
             Failed: the backup is damaged, or somebody else is writing.
         """
         if dump.is_dir():
-            raise Failed(
-                f"Database {self.database.name!r} did not exist before this run, so there is nothing to bring back"
-            )
+            os.rename(self.path, aside)
+            sync_directory(self.path.parent)
+            return
         beside = self._copied_beside(dump)
         with closing(sqlite3.connect(self.path, timeout=self.job.lock_timeout, isolation_level=None)) as current:
             mode = current.execute("pragma journal_mode").fetchone()[0]

@@ -1,0 +1,92 @@
+"""Taking turns at a clock: contenders run one after the other, several times over, and their medians are compared."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..lab import PROJECT
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Contender:
+    """One way of doing the work. ``prepare`` is not timed; both are given the number of the turn."""
+
+    name: str
+    run: Callable[[int], None]
+    prepare: Callable[[int], None] = lambda _turn: None
+    #: How many times the work the others do; a slow loop does a slice of it, and its time is scaled up.
+    share: float = 1
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """Return the median of all turns, in seconds for the whole work."""
+        return statistics.median(self.seconds) / self.share
+
+
+@dataclass
+class Ratio:
+    """Our time divided by another's."""
+
+    meaning: str
+    ours: Contender
+    theirs: Contender
+    limit: float
+
+    @property
+    def value(self) -> float:
+        """Return the ratio of the medians."""
+        return self.ours.median / self.theirs.median
+
+    @property
+    def kept(self) -> bool:
+        """Tell whether the ratio is within its limit."""
+        return self.value <= self.limit
+
+
+def take_turns(contenders: Sequence[Contender], turns: int) -> None:
+    """Let each contender run once a turn, so that whatever else the machine does falls on all of them."""
+    for turn in range(turns):
+        for contender in contenders:
+            contender.prepare(turn)
+            begun = time.perf_counter()
+            contender.run(turn)
+            contender.seconds.append(time.perf_counter() - begun)
+            print(f"  {contender.name}, turn {turn + 1}: {contender.seconds[-1]:.2f} s", file=sys.stderr, flush=True)
+
+
+def must(argv: Sequence[str | Path], env: Mapping[str, str] | None = None, cwd: Path = PROJECT) -> str:
+    """Run a command that has to succeed; return what it printed.
+
+    Raises:
+        RuntimeError: it failed; a time without work behind it means nothing.
+    """
+    done = subprocess.run(
+        [str(word) for word in argv],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, argv))} ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+def playbook(name: Path | str, inventory: Path, env: Mapping[str, str] | None = None, **variables: str) -> str:
+    """Run a playbook with the checkout's settings, as a person would."""
+    extra = [word for key, value in variables.items() for word in ("--extra-vars", f"{key}={value}")]
+    settings = {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", **(env or {})}
+    return must([BIN / "ansible-playbook", "--inventory", inventory, *extra, name], settings)

@@ -1,0 +1,62 @@
+"""What the integration tests ask for by name."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.site import Site
+from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
+from tests.integration.virtualenvs import virtualenv
+from tests.lab.fixtures import Database
+from tests.lab.postgres import PostgresServer
+
+
+@pytest.fixture(scope="session")
+def newest_virtualenv() -> Path:
+    return virtualenv("newest")
+
+
+@pytest.fixture
+def site(tmp_path: Path, newest_virtualenv: Path) -> Site:
+    """A host with nothing on it but a virtualenv."""
+    variables = {"migrate_root": str(tmp_path / "root"), "migrate_virtualenv": str(newest_virtualenv)}
+    return Site(tmp_path, variables)
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> SQLiteTarget:
+    return SQLiteTarget(tmp_path / "app.db")
+
+
+@pytest.fixture
+def postgres(postgres_database: Database) -> PostgresTarget:
+    return PostgresTarget(postgres_database)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def target(request: pytest.FixtureRequest) -> Target:
+    """An empty database, once of each engine."""
+    found: Target = request.getfixturevalue("sqlite" if request.param == "sqlite" else "postgres")
+    return found
+
+
+@pytest.fixture
+def more_postgres(postgres_server: PostgresServer) -> Iterator[Callable[[], PostgresTarget]]:
+    """Further empty databases of the session's server, each with an owner of its own."""
+    made: list[str] = []
+
+    def make() -> PostgresTarget:
+        name = f"more_{secrets.token_hex(4)}"
+        password = postgres_server.create_role(name)
+        made.append(name)
+        postgres_server.create_database(name, owner=name)
+        return PostgresTarget(Database(postgres_server, name, name, password))
+
+    yield make
+    for name in made:
+        postgres_server.drop_database(name)
+        postgres_server.execute(f'DROP ROLE "{name}"')

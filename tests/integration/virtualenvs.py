@@ -1,0 +1,53 @@
+"""Virtualenvs for ``migrate_virtualenv``, made once and kept in the cache: building one for each test takes too long."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from tests.lab import PROJECT
+from tests.lab.shell import CommandFailed, run
+
+CACHE = PROJECT / ".cache" / "virtualenvs"
+
+#: What a customer's requirements may say, by the name of the driver that stands out.
+PACKAGES = {
+    "newest": ["alembic", "sqlalchemy", "psycopg2-binary"],
+    "psycopg": ["alembic", "sqlalchemy", "psycopg[binary]"],
+    "asyncpg": ["alembic", "sqlalchemy[asyncio]", "asyncpg", "aiosqlite"],
+    "oldest": ["alembic==1.8.*", "sqlalchemy==1.4.*", "psycopg2-binary"],
+}
+
+
+def virtualenv(name: str, python: str | Path = sys.executable) -> Path:
+    """Return a virtualenv with the packages of that name; half of one is never returned."""
+    version = run([python, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]).strip()
+    place = CACHE / f"{name}-{version}"
+    wanted = "\n".join(PACKAGES[name])
+    mark = place / "complete"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not mark.exists() or mark.read_text() != wanted:
+            shutil.rmtree(place, ignore_errors=True)
+            run([python, "-m", "venv", place])
+            pip = [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            run([*pip, "--only-binary=:all:", *PACKAGES[name]], timeout=600)
+            mark.write_text(wanted)
+    return place
+
+
+def oldest_python() -> str | None:
+    """Return the oldest Python that hosts may have, if this machine has it: by name, or where pyenv keeps it."""
+    found = shutil.which("python3.9")
+    candidates = sorted(Path("~/.pyenv/versions").expanduser().glob("3.9.*/bin/python"), reverse=True)
+    for python in [*candidates, *([found] if found else [])]:
+        try:  # pyenv puts a name on the PATH also where it leads to nothing
+            if run([python, "-c", "import sys, venv; print(sys.version_info[:2])"]).strip() == "(3, 9)":
+                return os.fspath(python)
+        except CommandFailed:
+            continue
+    return None
