@@ -16,7 +16,6 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from .connection import OwnConnection
 from .engines.base import Engine, Tell
 from .errors import Failed
 from .job import Job
@@ -54,12 +53,11 @@ class Manifest:
         return shown
 
 
-def take(engine: Engine, own: OwnConnection | None, heads: dict[str, list[str]], job: Job, tell: Tell) -> Manifest:
+def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> Manifest:
     """Back a database up and return the manifest of the proven backup.
 
     Args:
         engine: the database's engine.
-        own: a connection to it, or None if there is no database yet.
         heads: where it stands.
         job: names the run, the folders and the tools' options.
         tell: is called with how far the dump is.
@@ -73,6 +71,7 @@ def take(engine: Engine, own: OwnConnection | None, heads: dict[str, list[str]],
     private_directory(beside)
     begun = time.monotonic()
     try:
+        own = engine.own() if engine.exists() else None
         small = own is not None and own.run(engine.size) <= job.row_counts_limit
         dump = engine.dump(beside, small, tell)
         manifest = Manifest(

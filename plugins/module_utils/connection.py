@@ -130,7 +130,8 @@ class OwnConnection:
         """Call ``function(connection, *args)`` with the synchronous face of the connection."""
         if self._loop is None:
             return function(self._connection, *args)
-        return self._loop.run_until_complete(self._connection.run_sync(function, *args))
+        answer: T = self._loop.run_until_complete(self._connection.run_sync(function, *args))
+        return answer
 
     def rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Execute one statement and return its rows, none if it returns none."""
@@ -140,7 +141,7 @@ class OwnConnection:
         """Tell whether the server has closed the connection: then its socket can be read while nothing was asked."""
         try:
             descriptor = self.run(_descriptor)
-        except Exception:
+        except Exception:  # noqa: BLE001 - each driver says in its own way that its connection is closed
             return True
         if descriptor is None:
             return False
@@ -153,7 +154,7 @@ class OwnConnection:
                 self._connection.close()
             else:
                 self._loop.run_until_complete(self._connection.close())
-        except Exception:
+        except Exception:  # noqa: BLE001 - as above
             self._connection = None
         finally:
             if self._loop is not None:

@@ -113,8 +113,7 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
             raise Refused(f"Database {database.name!r} does not exist yet, so there is nothing to back up")
         progress.phase("backs up")
         position = read_position(environment, tables)
-        with engine.connect() as own:
-            manifest = backups.take(engine, own, position.heads, job, progress.tell)
+        manifest = backups.take(engine, position.heads, job, progress.tell)
     journal.write("backed_up", path=manifest.path, size=manifest.size, **position.facts())
     return {
         "name": database.name,

@@ -35,9 +35,9 @@ class Journal:
         line = json.dumps({"at": now(), "verb": self.verb, "event": event, **facts}, default=str)
         new = not self.path.exists()
         private_directory(self.path.parent)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "ab") as handle:
-            handle.write(line.encode() + b"\n")
+            handle.write(_mended(descriptor) + line.encode() + b"\n")
             handle.flush()
             os.fsync(handle.fileno())
         if new:
@@ -46,6 +46,12 @@ class Journal:
     def events(self) -> list[Event]:
         """Return every event of the file, of all verbs of its run."""
         return read_events(self.path)
+
+
+def _mended(descriptor: int) -> bytes:
+    """Return the end of a line that a crash or a full disk cut short, so that the next event is not lost with it."""
+    size = os.fstat(descriptor).st_size
+    return b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
 
 
 def read_events(path: Path, skip: int = 0) -> list[Event]:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def private_directory(path: Path) -> Path:
     Raises:
         Refused: a link or a file stands there; a planted link must not lead the data elsewhere.
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700, parents=True)
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         raise Refused(f"{path} is not a directory", "a link or a file stands in its place", "Remove it and run again")
     return path

@@ -147,8 +147,7 @@ class LeadBack:
         self.account.after = now
 
     def _back_up(self, engine: Engine, now: Position) -> None:
-        with engine.connect() as own:
-            self.backup = backups.take(engine, own, now.heads, self.job, self.progress.tell)
+        self.backup = backups.take(engine, now.heads, self.job, self.progress.tell)
         self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **now.facts())
 
     def _downgrade(self, environment: Environment) -> None:
@@ -181,6 +180,7 @@ class LeadBack:
         aside = Path(f"{engine.url.database}.aside-{self.account.run}")
         self.progress.phase("restores")
         self.journal.write("restore_begun", path=manifest.path, aside=str(aside), reason=reason)
+        engine.close()  # it would go on looking at the replaced file
         engine.restore(Path(manifest.path) / manifest.dump, aside)
         now = read_position(environment, list(self.account.before.heads))
         if now.heads != self.account.before.heads:
@@ -200,7 +200,7 @@ class LeadBack:
         """Read once more where the database stands; None if it cannot be told."""
         try:
             return read_position(Environment(self.database, self.job, engine), list(self.account.before.heads))
-        except Exception:  # the server may be what failed
+        except Exception:  # noqa: BLE001 - the server may be what failed
             return None
 
     def _result(self, outcome: str, now: Position | None = None, **facts: Any) -> Result:

@@ -20,10 +20,11 @@ try:
 
     MISSING = ""
 except ImportError as error:
-    alembic = sa = None
-    Config = EnvironmentContext = MigrationContext = MigrationStep = ScriptDirectory = object
-    CommandError = Exception
     MISSING = str(error)
+    # Names that module code mentions while it is loaded; nothing here is called without the libraries.
+    globals().update(dict.fromkeys(("alembic", "sa")))
+    globals().update(dict.fromkeys(("Config", "EnvironmentContext", "MigrationContext", "MigrationStep"), object))
+    globals().update(ScriptDirectory=object, CommandError=Exception)
 
 __all__ = [
     "MISSING",

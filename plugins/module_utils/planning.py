@@ -85,13 +85,13 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.server, plan.identity = "not there yet", str(engine.own_identity())
         plan.streams = environment.unborn()
         return
-    with engine.connect() as own:
-        plan.server = own.run(engine.describe)
-        plan.identity = str(engine.own_identity())
-        with engine.watch_connections():
-            plan.streams = environment.streams()
-        if plan.pending:
-            plan.obstacles += engine.obstacles(own, environment.job.layout.root)
+    own = engine.own()
+    plan.server = own.run(engine.describe)
+    plan.identity = str(engine.own_identity())
+    with engine.watch_connections():
+        plan.streams = environment.streams()
+    if plan.pending:
+        plan.obstacles += engine.obstacles(own, environment.job.layout.root)
 
 
 def _cannot_be_made(database: Database, folder: Path) -> list[Refused]:

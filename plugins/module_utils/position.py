@@ -49,10 +49,10 @@ def read_position(environment: Environment, tables: list[str], count_rows: bool 
     engine = environment.engine
     if not engine.exists():
         return Position({table: [] for table in tables})
-    with engine.connect() as own:
-        heads = read_heads(environment, own, tables)
-        counts = own.run(engine.row_counts) if count_rows else None
-        return Position(heads, read_fingerprint(engine, own, tables), counts)
+    own = engine.own()
+    heads = read_heads(environment, own, tables)
+    counts = own.run(engine.row_counts) if count_rows else None
+    return Position(heads, read_fingerprint(engine, own, tables), counts)
 
 
 def read_fingerprint(engine: Engine, own: OwnConnection, tables: list[str]) -> list[str]:

@@ -52,8 +52,7 @@ class Chronicle(Watcher):
 
     def left(self, step: Step) -> None:
         """Journal the step as committed if a connection of our own sees it."""
-        with self._engine.connect() as own:
-            heads = self._environment.read_heads(own, step.table)
+        heads = self._environment.read_heads(self._engine.own(), step.table)
         if step.revision in self._environment.applied(heads):
             self.note_committed(step)
 
@@ -69,8 +68,7 @@ class Chronicle(Watcher):
             self._journal.write("committed", revision=step.revision, table=step.table, message=step.message)
 
     def _look(self) -> list[str]:
-        with self._engine.connect() as own:
-            return read_fingerprint(self._engine, own, self.tables)
+        return read_fingerprint(self._engine, self._engine.own(), self.tables)
 
 
 class Blockers:
@@ -137,11 +135,7 @@ class Upgrade:
 
     def _back_up(self) -> None:
         self.progress.phase("backs up")
-        if self.engine.exists():
-            with self.engine.connect() as own:
-                self.backup = backups.take(self.engine, own, self.before.heads, self.job, self.progress.tell)
-        else:
-            self.backup = backups.take(self.engine, None, self.before.heads, self.job, self.progress.tell)
+        self.backup = backups.take(self.engine, self.before.heads, self.job, self.progress.tell)
         self.before = Position(self.before.heads, self.backup.fingerprint, self.backup.row_counts)
         self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **self.before.facts())
 
@@ -176,8 +170,7 @@ class Upgrade:
         """Read what is committed; in a single transaction that is known only at its end."""
         if not steps or not self.engine.exists():
             return
-        with self.engine.connect() as own:
-            heads = read_heads(environment, own, sorted({step.table for step in steps}))
+        heads = read_heads(environment, self.engine.own(), sorted({step.table for step in steps}))
         for step in steps:
             if step.revision in environment.applied(tuple(heads[step.table])):
                 chronicle.note_committed(step)

@@ -51,11 +51,13 @@ def answering(module: AnsibleModule) -> Iterator[None]:
 def leave(module: AnsibleModule, **facts: Any) -> NoReturn:
     """Exit with a result that does not repeat the module's options."""
     module.exit_json(invocation={}, **facts)
+    raise AssertionError("exit_json does not return")
 
 
 def fail(module: AnsibleModule, msg: str, **facts: Any) -> NoReturn:
     """Fail with a result that does not repeat the module's options."""
     module.fail_json(msg=msg, invocation={}, **facts)
+    raise AssertionError("fail_json does not return")
 
 
 def options_of(module: AnsibleModule) -> Result:

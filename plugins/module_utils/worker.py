@@ -122,8 +122,7 @@ def _work_on(database: Database, job: Job, task: Task) -> None:
         except Refused as refusal:
             outcome = "failed" if isinstance(refusal, Failed) else "refused"
             result = _without_result(database, outcome, refusal)
-        except Exception as error:
-            # Whatever it is, the journal must say so before the process ends.
+        except Exception as error:  # noqa: BLE001 - whatever it is, the journal must say so before the process ends
             failure = Failed(f"{job.verb} of {database.name!r} failed", f"{type(error).__name__}: {error}")
             result = _without_result(database, "failed", failure)
         journal.write("done", result=result)

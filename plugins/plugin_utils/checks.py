@@ -15,6 +15,15 @@ from ..module_utils.errors import Refused
 from ..module_utils.layout import checked_run
 
 _TYPES: dict[str, type] = {"str": str, "list": list, "dict": dict}
+_KINDS: tuple[tuple[type, str], ...] = (
+    (bool, "true or false"),
+    (str, "a string"),
+    (int, "a number"),
+    (float, "a number"),
+    (list, "a list"),
+    (dict, "a dictionary"),
+    (type(None), "nothing"),
+)
 _WORDS = {"str": "a string", "list": "a list", "dict": "a dictionary"}
 
 
@@ -72,7 +81,7 @@ def _database(place: str, entry: dict[str, Any]) -> Iterator[str]:
     for key in entry.keys() - DATABASE.keys():
         yield f"{place} has an unknown key {key!r}. Known are {', '.join(DATABASE)}."
     for key, spec in DATABASE.items():
-        value = entry.get(key)
+        value: Any = entry.get(key)
         if value is None:
             if spec.get("required"):
                 yield f"{place} has no {key}."
@@ -85,11 +94,4 @@ def _database(place: str, entry: dict[str, Any]) -> Iterator[str]:
 
 
 def _kind(value: Any) -> str:
-    names = {"NoneType": "nothing", "list": "a list", "dict": "a dictionary", "str": "a string", "int": "a number"}
-    for kind, word in ((bool, "true or false"), (str, names["str"]), (int, names["int"]), (float, names["int"])):
-        if isinstance(value, kind):
-            return word
-    for kind, word in ((list, names["list"]), (dict, names["dict"])):
-        if isinstance(value, kind):
-            return word
-    return names.get(type(value).__name__, type(value).__name__)
+    return next((word for kind, word in _KINDS if isinstance(value, kind)), type(value).__name__)

@@ -96,7 +96,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
     def _reset(self) -> None:
         try:
             self._connection.reset()
-        except Exception as error:  # the next attempt says what is wrong
+        except Exception as error:  # noqa: BLE001 - the next attempt says what is wrong
             display.vvv(f"reset: {error}")
 
 

@@ -76,7 +76,7 @@ def _write(archive: Path, folder: Path, paths: Iterable[Path], compress: bool) -
     beside = archive.with_name(f".{archive.name}")
     with beside.open("wb") as raw:
         packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) if compress else raw
-        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[arg-type]
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for path in paths:
                 _add(tar, path, str(path.relative_to(folder)))
         if compress:

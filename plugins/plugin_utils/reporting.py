@@ -141,8 +141,11 @@ def _plan(results: Result, _check_mode: bool) -> Report:
     lines = []
     for entry in plan["databases"]:
         pending = entry["pending"]
-        lines.append(f"{entry['name']}  {_heads(entry['current'])} -> {_heads(entry['heads'])}" if pending else
-                     f"{entry['name']}  {_heads(entry['current'])}  nothing to do")
+        lines.append(
+            f"{entry['name']}  {_heads(entry['current'])} -> {_heads(entry['heads'])}"
+            if pending
+            else f"{entry['name']}  {_heads(entry['current'])}  nothing to do"
+        )
         lines += [f"    {step['revision']}  {step['message']}" for step in pending]
         lines += [f"    REFUSED: {Refused(**obstacle)}" for obstacle in entry["obstacles"]]
     return Report(lines)

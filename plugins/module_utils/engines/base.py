@@ -76,6 +76,23 @@ class Engine(ABC):
         self.database = database
         self.url = url
         self.job = job
+        self._own: OwnConnection | None = None
+
+    def own(self) -> OwnConnection:
+        """Return the connection of our own that everything in this process looks with, opened again if it broke.
+
+        Raises:
+            Refused: as ``connect``.
+        """
+        if self._own is None or self._own.is_broken():
+            self._own = self.connect()
+        return self._own
+
+    def close(self) -> None:
+        """Close the connection of our own; the next look opens a new one."""
+        if self._own is not None:
+            self._own.close()
+        self._own = None
 
     @abstractmethod
     def exists(self) -> bool:

@@ -98,8 +98,7 @@ class PostgreSQL(Engine):
     def own_identity(self) -> Identity:
         """Ask the server once; the answer does not change in a run."""
         if self._own_identity is None:
-            with self.connect() as own:
-                self._own_identity = own.run(self.identity)
+            self._own_identity = self.own().run(self.identity)
         return self._own_identity
 
     def describe(self, connection: Connection) -> str:
@@ -207,8 +206,7 @@ class PostgreSQL(Engine):
 
     def lock_holder(self) -> str:
         """Return the application, process and address of who holds it."""
-        with self.connect() as own:
-            rows = own.rows(catalog.LOCK_HOLDER, key=_LOCK_DATABASE)
+        rows = self.own().rows(catalog.LOCK_HOLDER, key=_LOCK_DATABASE)
         return f"{rows[0][0]} (pid {rows[0][1]}, from {rows[0][2]})" if rows else "a session that has just ended"
 
     def lock_migrating(self, connection: Connection, patience: float) -> None:

@@ -215,11 +215,11 @@ class SQLite(Engine):
         def progress(_status: int, remaining: int, total: int) -> None:
             tell(f"copied {total - remaining:,} of {total:,} pages")
 
-        with closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True)) as source:
-            with closing(sqlite3.connect(target)) as copy:
-                source.backup(copy, pages=4096, progress=progress)
-                # The copy of a WAL database is one as well; a backup is a single file.
-                copy.execute("pragma journal_mode = delete")
+        address = f"file:{quote(str(self.path))}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(target)) as copy:
+            source.backup(copy, pages=4096, progress=progress)
+            # The copy of a WAL database is one as well; a backup is a single file.
+            copy.execute("pragma journal_mode = delete")
         os.chmod(target, 0o600)
         counts = _proven(target, count_rows)
         _sync(target)
@@ -273,7 +273,7 @@ class SQLite(Engine):
 
     def restore_command(self, dump: Path) -> str:
         """Return the copy that SQLite's own shell makes."""
-        return f"sqlite3 {_shell(self.path)} \".restore {dump}\""
+        return f'sqlite3 {_shell(self.path)} ".restore {dump}"'
 
 
 def _absolute(path: str | None, name: str) -> Path:

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import pickle
+
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
+
+
+def test_it_says_what_why_and_what_to_type_as_sentences() -> None:
+    assert str(Refused("No room", "the disk is full.", "Make room")) == "No room. the disk is full. Make room."
+
+
+def test_empty_parts_leave_no_trace() -> None:
+    assert str(Refused("No room")) == "No room."
+
+
+def test_it_crosses_a_process_boundary_whole() -> None:
+    copy = pickle.loads(pickle.dumps(Failed("what", "why", "remedy")))  # noqa: S301 - made here
+
+    assert type(copy) is Failed
+    assert copy.facts() == {"what": "what", "why": "why", "remedy": "remedy"}

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils.journal import (
+    Event,
+    Journal,
+    ending,
+    moved,
+    newest_first,
+    read_events,
+)
+from tests.unit.stage import Host, database
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journals" / "app" / "r1.jsonl", "upgrade")
+
+
+def words(events: list[Event]) -> list[str]:
+    return [event["event"] for event in events]
+
+
+def done(outcome: str, verb: str = "upgrade", **facts: Any) -> Event:
+    return {"verb": verb, "event": "done", "result": {"outcome": outcome}, **facts}
+
+
+def test_events_come_back_in_order_with_their_facts(journal: Journal) -> None:
+    journal.write("planned", release="abc")
+    Journal(journal.path, "downgrade").write("downgrade_begun", revision="0002")
+
+    first, second = journal.events()
+    assert (first["verb"], first["event"], first["release"]) == ("upgrade", "planned", "abc")
+    assert (second["verb"], second["event"], second["revision"]) == ("downgrade", "downgrade_begun", "0002")
+    assert first["at"] <= second["at"]
+
+
+def test_it_is_readable_by_its_owner_only(journal: Journal) -> None:
+    journal.write("planned")
+
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(journal.path.parent.stat().st_mode) == 0o700
+
+
+def test_a_new_line_in_a_fact_stays_inside_its_event(journal: Journal) -> None:
+    journal.write("failed", error={"why": "one\ntwo"})
+
+    assert journal.path.read_bytes().count(b"\n") == 1
+    assert journal.events()[0]["error"]["why"] == "one\ntwo"
+
+
+@pytest.mark.parametrize("cut", [1, 10, 30])
+def test_a_line_cut_short_by_a_crash_is_left_out(journal: Journal, cut: int) -> None:
+    journal.write("planned")
+    journal.write("locked")
+    os.truncate(journal.path, journal.path.stat().st_size - cut)
+
+    assert words(journal.events()) == ["planned"]
+
+
+@pytest.mark.parametrize("cut", [1, 10, 30])
+def test_what_is_written_after_a_line_cut_short_is_not_lost(journal: Journal, cut: int) -> None:
+    journal.write("planned")
+    journal.write("locked")
+    os.truncate(journal.path, journal.path.stat().st_size - cut)
+
+    journal.write("done", result={"outcome": "failed"})
+
+    found = words(journal.events())
+    assert found[0] == "planned"
+    assert found[-1] == "done"
+
+
+def test_zeros_that_a_power_cut_left_are_left_out(journal: Journal) -> None:
+    journal.write("planned")
+    with journal.path.open("ab") as handle:
+        handle.write(b"\0" * 512)
+
+    journal.write("done", result={})
+
+    assert words(journal.events()) == ["planned", "done"]
+
+
+def test_a_planted_link_is_not_followed(journal: Journal, tmp_path: Path) -> None:
+    journal.path.parent.mkdir(parents=True)
+    journal.path.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(OSError, match="symbolic links"):
+        journal.write("planned")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_events_can_be_skipped_and_no_file_has_none(journal: Journal) -> None:
+    assert read_events(journal.path) == []
+    journal.write("planned")
+    journal.write("locked")
+
+    assert words(read_events(journal.path, skip=1)) == ["locked"]
+
+
+def test_a_verb_ends_by_its_own_ending() -> None:
+    events = [done("failed"), done("downgraded", "downgrade")]
+
+    assert ending(events, "upgrade") == events[0]
+    assert ending(events, "downgrade") == events[1]
+    assert ending(events, "rollback") is None
+
+
+def test_the_run_that_began_last_comes_first_whatever_its_name(tmp_path: Path) -> None:
+    for run, at in (("b", "2026-01-01"), ("a", "2026-01-03"), ("c", "2026-01-02")):
+        event = {"at": at, "verb": "upgrade", "event": "planned"}
+        (tmp_path / f"{run}.jsonl").write_text(json.dumps(event) + "\n")
+    (tmp_path / "empty.jsonl").touch()
+
+    assert [run for run, _events in newest_first(tmp_path)] == ["a", "c", "b"]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "how"),
+    [
+        (["upgraded"], "upgraded"),
+        (["unchanged"], ""),
+        (["refused"], ""),
+        (["failed"], "failed"),
+        (["failed", "downgraded"], ""),
+        (["failed", "restored"], ""),
+        (["failed", "untouched"], ""),
+        (["failed", "held"], "held"),
+        (["downgraded"], "downgraded"),
+    ],
+)
+def test_how_a_run_moved_its_database(outcomes: list[str], how: str) -> None:
+    assert moved([done(outcome) for outcome in outcomes]) == how
+
+
+def test_a_run_without_an_end_has_moved_only_what_it_began() -> None:
+    assert moved([{"verb": "upgrade", "event": "begun"}]) == "unfinished"
+    assert moved([{"verb": "upgrade", "event": "backed_up"}]) == ""
+
+
+def test_each_step_is_announced_before_it_is_done(host: Host, file: Path) -> None:
+    """The revision reads the journal while it runs: what it finds there is on the disk before it."""
+    release = host.ship("generic")
+    path = host.layout.journal("app", "r1")
+    read = f"import shutil; shutil.copy({str(path)!r}, {str(path.with_name('seen'))!r})"
+    host.revise(release, "0003", "0002", read)
+
+    host.result("upgrade", database(file))
+
+    seen = read_events(path.with_name("seen"))
+    assert words(seen) == ["planned", "locked", "backed_up", "begun", "ran", "committed", *words(seen)[6:]]
+    assert (seen[-1]["event"], seen[-1]["revision"]) == ("begun", "0003")
+    assert words(host.events())[-4:] == ["ran", "committed", "verified", "done"]

@@ -1,0 +1,147 @@
+"""A host's folders below a test's own, with releases made from tests/fixtures and databases that are real files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ansible_collections.hosting.alembic.plugins.module_utils import engine_room
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils.journal import Event, read_events
+from ansible_collections.hosting.alembic.plugins.module_utils.layout import Layout, private_directory
+from ansible_collections.hosting.alembic.plugins.module_utils.processes import Died, each_apart
+from ansible_collections.hosting.alembic.plugins.module_utils.source import INI, PLAIN_INI
+
+T = TypeVar("T")
+Answer = dict[str, Any]
+
+PROJECT = Path(__file__).parents[2]
+FIXTURES = PROJECT / "tests" / "fixtures"
+REVISION = '''"""{message}"""
+
+from alembic import op
+import sqlalchemy as sa
+
+revision = "{revision}"
+down_revision = {down!r}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    {upgrade}
+
+
+def downgrade() -> None:
+    {downgrade}
+'''
+
+
+def apart(function: Callable[[], T]) -> T:
+    """Call a function in a forked process, because env.py may do anything to its own; a refusal comes back raised."""
+    answers: list[Any] = []
+
+    def task(_item: None) -> tuple[str, Any]:
+        try:
+            return "answer", function()
+        except Refused as refusal:
+            return "refused", refusal
+
+    each_apart([None], 1, task, 60, lambda _item, answer: answers.append(answer))
+    assert not isinstance(answers[0], Died), f"{answers[0]}; its traceback stands above"
+    kind, answer = answers[0]
+    if kind == "refused":
+        raise answer
+    return answer  # type: ignore[no-any-return]
+
+
+def sql(path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Execute one statement over SQLite's own driver and commit it."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def script(path: Path, statements: str) -> Path:
+    """Execute several statements, and return the file."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(statements)
+    return path
+
+
+def tables(path: Path) -> set[str]:
+    """Return the names of a file's tables."""
+    return {row[0] for row in sql(path, "select name from sqlite_master where type = 'table'")}
+
+
+def heads(path: Path, table: str = "alembic_version") -> list[str]:
+    """Return the revisions that a version table holds."""
+    return sorted(row[0] for row in sql(path, f'select version_num from "{table}"'))
+
+
+def database(path: Path, name: str = "app", **more: Any) -> Database:
+    """Return the entry of a database file."""
+    return Database.from_options({"name": name, "url": f"sqlite:///{path}", **more})
+
+
+class Host:
+    """One ``migrate_root``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = private_directory(root)
+        self.layout = Layout(root)
+
+    def ship(self, fixture: str, release: str = "") -> str:
+        """Lay a fixture out as an installed release, run by the virtualenv that runs the tests."""
+        folder = self.layout.release(release or fixture)
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(FIXTURES / fixture, folder / "source", ignore=ignored)
+        (folder / INI).write_text(PLAIN_INI)
+        (folder / "release.json").write_text(json.dumps({"shipped": folder.name, "wheelhouse": ""}))
+        (folder / "virtualenv").symlink_to(sys.prefix)
+        current = self.layout.releases / "current"
+        current.unlink(missing_ok=True)
+        current.symlink_to(folder.name)
+        return folder.name
+
+    def revise(self, release: str, revision: str, down: str, upgrade: str, downgrade: str = "pass") -> Path:
+        """Add a revision to a release."""
+        path = self.layout.release(release) / "source" / "migrations" / "versions" / f"{revision}.py"
+        facts = {"revision": revision, "down": down, "upgrade": upgrade, "downgrade": downgrade}
+        path.write_text(REVISION.format(message=f"revision {revision}", **facts))
+        return path
+
+    def job(self, verb: str, *databases: Database, **options: Any) -> Job:
+        """Return a job of a run; ``release`` is the current one."""
+        current = self.layout.releases / "current"
+        release = current.resolve().name if current.is_symlink() else ""
+        facts = {"root": str(self.root), "release": release, "run": "r1", "follow": 60, **options}
+        job = Job.from_options(verb, facts)
+        return Job(**{**job.__dict__, "databases": databases})
+
+    def do(self, verb: str, *databases: Database, **options: Any) -> Answer:
+        """Have a verb done as the engine room does it, with its worker and its processes."""
+        done: Answer = getattr(engine_room, verb)(self.job(verb, *databases, **options))
+        return done
+
+    def result(self, verb: str, one: Database, **options: Any) -> Answer:
+        """Have a verb done to one database and return its result."""
+        answer = self.do(verb, one, **options)
+        assert answer["finished"]
+        (result,) = answer["results"]
+        return dict(result)
+
+    def plan(self, one: Database, **options: Any) -> Answer:
+        """Return the plan of one database."""
+        (plan,) = self.do("plan", one, **options)["databases"]
+        return dict(plan)
+
+    def events(self, run: str = "r1", name: str = "app") -> list[Event]:
+        """Return what the journal of a run says of a database."""
+        return read_events(self.layout.journal(name, run))
