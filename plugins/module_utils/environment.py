@@ -10,14 +10,12 @@ table with its heads. Most have one; an env.py that serves several schemas has m
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .connection import OwnConnection, own_url
@@ -27,14 +25,12 @@ from .errors import Refused
 from .job import Database, Job
 from .libraries import CommandError, EnvironmentContext, MigrationContext, MigrationStep, sa
 from .source import Source, configuration, script_directory
+from .steps import Step, Watcher, heads_after, watched
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 Heads = tuple[str, ...]
-
-#: First words of statements that change rows; a routine called by SELECT is beyond what can be told.
-_WRITES_ROWS = {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "DO", "CALL"}
 
 
 @dataclass(frozen=True)
@@ -55,42 +51,6 @@ class Stream:
     pending: tuple[Revision, ...] = ()
     #: Where the database stands once the pending revisions are applied.
     goal: Heads = ()
-
-
-@dataclass
-class Step:
-    """One revision that a run began. ``ran`` is Alembic's word for it; committed is what we read ourselves."""
-
-    table: str
-    revision: str
-    message: str
-    began: float = field(default_factory=time.monotonic)
-    seconds: float = 0
-    ran: bool = False
-    #: Rows were written in an autocommit block: no rollback and no downgrade of the other revisions undoes that.
-    wrote_early: bool = False
-    error: BaseException | None = None
-
-
-def shown(step: Step) -> dict[str, Any]:
-    """Return what a result shows of a step."""
-    return {"revision": step.revision, "message": step.message, "seconds": step.seconds}
-
-
-class Watcher:
-    """What an upgrade or a downgrade wants to know while Alembic works. This one wants nothing."""
-
-    def begins(self, step: Step, number: int, count: int) -> None:
-        """Hear that a revision is about to run."""
-
-    def ran(self, step: Step) -> None:
-        """Hear that a revision's function has returned; nothing is committed yet."""
-
-    def left(self, step: Step) -> None:
-        """Hear that Alembic has left the revision's block and asks for the next one."""
-
-    def commits_early(self, step: Step) -> None:
-        """Hear that an autocommit block is about to commit what came before it."""
 
 
 class Attributes(dict):  # type: ignore[type-arg]
@@ -229,7 +189,7 @@ class Environment:
             if not heads:
                 context._ensure_version_table()
             streams[table] = False
-            return _watched(context, steps_of(heads, table), begun, watcher, table, streams)
+            return watched(context, steps_of(heads, table), begun, watcher, table, streams)
 
         try:
             self._run(work)
@@ -288,7 +248,7 @@ class Environment:
     def _planned(self, table: str, identity: Identity, heads: Heads) -> Stream:
         steps = self.script._upgrade_revs(self.target, heads)  # type: ignore[arg-type]
         pending = tuple(Revision(step.revision.revision, step.revision.doc or "") for step in steps)
-        return Stream(table, identity, tuple(sorted(heads)), pending, _after(heads, steps))
+        return Stream(table, identity, tuple(sorted(heads)), pending, heads_after(heads, steps))
 
     def _table(self, context: MigrationContext) -> str:
         schema = self.engine.schema_of(context.connection, context.version_table_schema)  # type: ignore[arg-type]
@@ -345,80 +305,6 @@ class Interrupted(Exception):
         super().__init__(str(cause) if cause else "env.py ended without running its migrations to their end")
         self.cause = cause
         self.steps = steps
-
-
-def _after(heads: Heads, steps: Sequence[MigrationStep]) -> Heads:
-    """Return the heads that steps lead to: each takes the place of those it builds on."""
-    reached = set(heads)
-    for step in steps:
-        script = step.revision  # type: ignore[attr-defined]
-        reached -= set(step.from_revisions_no_deps) | set(script._resolved_dependencies)
-        reached.add(script.revision)
-    return tuple(sorted(reached))
-
-
-def _watched(
-    context: MigrationContext,
-    steps: list[MigrationStep],
-    begun: list[Step],
-    watcher: Watcher,
-    table: str,
-    streams: dict[str, bool],
-) -> Iterator[MigrationStep]:
-    """Yield Alembic its steps; being asked for the next one means that the block of the last one was left."""
-
-    def applied(**_facts: Any) -> None:
-        begun[-1].ran = True
-        begun[-1].seconds = round(time.monotonic() - begun[-1].began, 3)
-        watcher.ran(begun[-1])
-
-    # configure() overwrites what EnvironmentContext was given, so the callback is added here.
-    context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, applied)
-    _tell_of_autocommit(context, begun, watcher)
-    for number, alembic_step in enumerate(steps, 1):
-        script = alembic_step.revision  # type: ignore[attr-defined]
-        step = Step(table, script.revision, script.doc or "")
-        watcher.begins(step, number, len(steps))
-        begun.append(step)
-        alembic_step.migration_fn = _noting(alembic_step.migration_fn, step)
-        yield alembic_step
-        watcher.left(step)
-    streams[table] = True
-
-
-def _noting(function: Callable[..., Any], step: Step) -> Callable[..., Any]:
-    """Wrap a revision's function so that its error is known even if env.py hides it."""
-
-    @functools.wraps(function)
-    def noting(*args: Any, **keywords: Any) -> Any:
-        try:
-            return function(*args, **keywords)
-        except BaseException as error:
-            step.error = error
-            raise
-
-    return noting
-
-
-def _tell_of_autocommit(context: MigrationContext, begun: list[Step], watcher: Watcher) -> None:
-    """Tell the watcher before an autocommit block commits, and note whether rows are written inside of one."""
-    original = context.autocommit_block
-
-    def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.split(None, 1)[0].upper() in _WRITES_ROWS:
-            begun[-1].wrote_early = True
-
-    @contextmanager
-    def told() -> Iterator[None]:
-        watcher.commits_early(begun[-1])
-        with original():
-            sa.event.listen(sa.engine.Engine, "before_cursor_execute", before)
-            try:
-                yield
-            finally:
-                sa.event.remove(sa.engine.Engine, "before_cursor_execute", before)
-
-    context.autocommit_block = told  # type: ignore[method-assign]
 
 
 def _heads_of(connection: Connection, schema: str, table: str) -> Heads:

@@ -60,7 +60,14 @@ def read_events(path: Path, skip: int = 0) -> list[Event]:
         lines = path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")][skip:]
+    return [event for event in map(_event, lines) if event][skip:]
+
+
+def _event(line: bytes) -> Event:
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return {}
 
 
 def ending(events: list[Event], verb: str) -> Event | None:

@@ -15,12 +15,13 @@ from typing import Any
 from . import backups
 from .engines import engine_for
 from .engines.base import Engine
-from .environment import Environment, Interrupted, Step, Watcher, shown
+from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Event, Journal, ending, moved, newest_first, read_events
 from .position import Position, differences, read_position
 from .progress import Progress
+from .steps import Step, Watcher, shown
 
 Result = dict[str, Any]
 

@@ -14,13 +14,14 @@ from . import backups
 from .connection import OwnConnection, first_line
 from .engines import engine_for
 from .engines.base import Engine, Lock
-from .environment import Environment, Interrupted, Step, Watcher, shown
+from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal
 from .planning import Plan, fill_plan
 from .position import Position, differences, lost_rows, read_fingerprint, read_heads, read_position
 from .progress import Progress
+from .steps import Step, Watcher, shown
 
 Result = dict[str, Any]
 

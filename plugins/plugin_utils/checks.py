@@ -81,16 +81,20 @@ def _database(place: str, entry: dict[str, Any]) -> Iterator[str]:
     for key in entry.keys() - DATABASE.keys():
         yield f"{place} has an unknown key {key!r}. Known are {', '.join(DATABASE)}."
     for key, spec in DATABASE.items():
-        value: Any = entry.get(key)
+        value = entry.get(key)
         if value is None:
             if spec.get("required"):
                 yield f"{place} has no {key}."
-        elif not isinstance(value, _TYPES[spec["type"]]):
+        elif not _is_a(spec["type"], value):
             yield f"{place}: {key} must be {_WORDS[spec['type']]} and is {_kind(value)}."
         elif spec.get("elements") == "str" and not all(isinstance(item, str) for item in value):
             yield f"{place}: {key} must hold strings only."
         elif spec.get("required") and not value.strip():
             yield f"{place}: {key} is empty."
+
+
+def _is_a(kind: str, value: Any) -> bool:
+    return isinstance(value, _TYPES[kind])
 
 
 def _kind(value: Any) -> str:

@@ -6,7 +6,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.errors import Fail
 
 
 def test_it_says_what_why_and_what_to_type_as_sentences() -> None:
-    assert str(Refused("No room", "the disk is full.", "Make room")) == "No room. the disk is full. Make room."
+    assert str(Refused("No room", "the disk is full.", "Make room")) == "No room: the disk is full. Make room."
 
 
 def test_empty_parts_leave_no_trace() -> None:

@@ -1,0 +1,129 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Alembic's steps, watched: what is about to run, what ran, and what was committed before its time."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from .libraries import MigrationContext, MigrationStep, sa
+
+#: First words of statements that change rows; a routine called by SELECT is beyond what can be told.
+_WRITES_ROWS = {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "DO", "CALL"}
+
+
+@dataclass
+class Step:
+    """One revision that a run began. ``ran`` is Alembic's word for it; committed is what we read ourselves."""
+
+    table: str
+    revision: str
+    message: str
+    began: float = field(default_factory=time.monotonic)
+    seconds: float = 0
+    ran: bool = False
+    #: Rows were written in an autocommit block: no rollback and no downgrade of the other revisions undoes that.
+    wrote_early: bool = False
+    error: BaseException | None = None
+
+
+def shown(step: Step) -> dict[str, Any]:
+    """Return what a result shows of a step."""
+    return {"revision": step.revision, "message": step.message, "seconds": step.seconds}
+
+
+class Watcher:
+    """What an upgrade or a downgrade wants to know while Alembic works. This one wants nothing."""
+
+    def begins(self, step: Step, number: int, count: int) -> None:
+        """Hear that a revision is about to run."""
+
+    def ran(self, step: Step) -> None:
+        """Hear that a revision's function has returned; nothing is committed yet."""
+
+    def left(self, step: Step) -> None:
+        """Hear that Alembic has left the revision's block and asks for the next one."""
+
+    def commits_early(self, step: Step) -> None:
+        """Hear that an autocommit block is about to commit what came before it."""
+
+
+def heads_after(heads: Sequence[str], steps: Sequence[MigrationStep]) -> tuple[str, ...]:
+    """Return the heads that steps lead to: each takes the place of those it builds on."""
+    reached = set(heads)
+    for step in steps:
+        script = step.revision  # type: ignore[attr-defined]
+        reached -= set(step.from_revisions_no_deps) | set(script._resolved_dependencies)
+        reached.add(script.revision)
+    return tuple(sorted(reached))
+
+
+def watched(
+    context: MigrationContext,
+    steps: list[MigrationStep],
+    begun: list[Step],
+    watcher: Watcher,
+    table: str,
+    streams: dict[str, bool],
+) -> Iterator[MigrationStep]:
+    """Yield Alembic its steps; being asked for the next one means that the block of the last one was left."""
+
+    def applied(**_facts: Any) -> None:
+        begun[-1].ran = True
+        begun[-1].seconds = round(time.monotonic() - begun[-1].began, 3)
+        watcher.ran(begun[-1])
+
+    # configure() overwrites what EnvironmentContext was given, so the callback is added here.
+    context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, applied)
+    _tell_of_autocommit(context, begun, watcher)
+    for number, alembic_step in enumerate(steps, 1):
+        script = alembic_step.revision  # type: ignore[attr-defined]
+        step = Step(table, script.revision, script.doc or "")
+        watcher.begins(step, number, len(steps))
+        begun.append(step)
+        alembic_step.migration_fn = _noting(alembic_step.migration_fn, step)
+        yield alembic_step
+        watcher.left(step)
+    streams[table] = True
+
+
+def _noting(function: Callable[..., Any], step: Step) -> Callable[..., Any]:
+    """Wrap a revision's function so that its error is known even if env.py hides it."""
+
+    @functools.wraps(function)
+    def noting(*args: Any, **keywords: Any) -> Any:
+        try:
+            return function(*args, **keywords)
+        except BaseException as error:
+            step.error = error
+            raise
+
+    return noting
+
+
+def _tell_of_autocommit(context: MigrationContext, begun: list[Step], watcher: Watcher) -> None:
+    """Tell the watcher before an autocommit block commits, and note whether rows are written inside of one."""
+    original = context.autocommit_block
+
+    def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.split(None, 1)[0].upper() in _WRITES_ROWS:
+            begun[-1].wrote_early = True
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        watcher.commits_early(begun[-1])
+        with original():
+            sa.event.listen(sa.engine.Engine, "before_cursor_execute", before)
+            try:
+                yield
+            finally:
+                sa.event.remove(sa.engine.Engine, "before_cursor_execute", before)
+
+    context.autocommit_block = told  # type: ignore[method-assign]

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from ansible_collections.hosting.alembic.plugins.module_utils.connection import (
+    OPENING_OWN,
+    OwnConnection,
+    first_line,
+    migration_url,
+    own_url,
+    sqlstate,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
+from tests.unit.stage import script
+
+
+def url_of(url: str, **more: str) -> sa.URL:
+    return migration_url(Database("app", url, **more))  # type: ignore[arg-type]
+
+
+def test_a_url_without_a_driver_gets_one_that_is_installed() -> None:
+    assert url_of("postgresql://u@server/shop").drivername == "postgresql+psycopg2"
+    assert url_of("postgres://u@server/shop").drivername == "postgresql+psycopg2"
+    assert url_of("sqlite:////srv/app.db").drivername == "sqlite+pysqlite"
+
+
+def test_a_driver_that_is_named_stays() -> None:
+    assert url_of("sqlite+aiosqlite:////srv/app.db").drivername == "sqlite+aiosqlite"
+
+
+def test_the_direct_url_and_the_separate_password_are_used() -> None:
+    url = url_of("postgresql://u@pooler/shop", direct_url="postgresql://u@server/shop", password="p%@:/ü")
+
+    assert (url.host, url.password) == ("server", "p%@:/ü")
+
+
+def test_a_url_that_cannot_be_parsed_is_refused_without_repeating_it() -> None:
+    with pytest.raises(Refused, match="Write it as SQLAlchemy does") as refusal:
+        url_of("postgresql:u:secret@server")
+
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_database_of_another_kind_is_refused() -> None:
+    with pytest.raises(Refused, match=r"names 'mysql'.*postgresql and sqlite"):
+        url_of("mysql://u@server/shop")
+
+
+def test_our_own_connections_prefer_a_synchronous_driver() -> None:
+    assert own_url(sa.make_url("sqlite+aiosqlite:////srv/a.db")).drivername == "sqlite+pysqlite"
+    own = own_url(sa.make_url("postgresql+asyncpg://u@server/shop?ssl=require"))
+    assert own.drivername == "postgresql+psycopg2"
+    assert dict(own.query) == {"sslmode": "require"}
+
+
+@pytest.mark.parametrize("driver", ["pysqlite", "aiosqlite"])
+def test_both_kinds_of_driver_are_driven_alike(tmp_path: Path, driver: str) -> None:
+    path = script(tmp_path / "app.db", "create table t (a)")
+
+    with OwnConnection(sa.make_url(f"sqlite+{driver}:///{path}")) as own:
+        own.rows("insert into t values (:a)", a=1)
+        own.run(lambda connection: connection.exec_driver_sql("insert into t values (2)"))
+        # Another connection sees it, so it is committed.
+        with OwnConnection(sa.make_url(f"sqlite:///{path}")) as other:
+            assert other.rows("select a from t order by a") == [(1,), (2,)]
+        assert not own.is_broken()
+
+
+def test_listeners_can_tell_our_own_connections(tmp_path: Path) -> None:
+    path = script(tmp_path / "app.db", "create table t (a)")
+    seen = []
+
+    def listen(*_: object) -> None:
+        seen.append(OPENING_OWN.get())
+
+    sa.event.listen(sa.pool.Pool, "connect", listen)
+    try:
+        OwnConnection(sa.make_url(f"sqlite:///{path}")).close()
+        sa.create_engine(f"sqlite:///{path}").connect().close()
+    finally:
+        sa.event.remove(sa.pool.Pool, "connect", listen)
+
+    assert seen == [True, False]
+
+
+def test_closing_twice_is_no_error(tmp_path: Path) -> None:
+    own = OwnConnection(sa.make_url(f"sqlite:///{script(tmp_path / 'app.db', 'create table t (a)')}"))
+    own.close()
+    own.close()
+
+
+def test_a_drivers_words_are_told_without_statement_and_link(tmp_path: Path) -> None:
+    with (
+        OwnConnection(sa.make_url(f"sqlite:///{tmp_path / 'app.db'}")) as own,
+        pytest.raises(sa.exc.OperationalError) as caught,
+    ):
+        own.rows("select secret from nothing")
+
+    assert first_line(caught.value) == "no such table: nothing"
+    assert first_line(ValueError()) == "ValueError"
+
+
+def test_a_sqlstate_is_found_below_any_wrapping() -> None:
+    class DriverError(Exception):
+        pgcode = "55P03"
+
+    try:
+        try:
+            raise sa.exc.OperationalError("lock table t", {}, DriverError())
+        except sa.exc.OperationalError as error:
+            raise RuntimeError("the application's own") from error
+    except RuntimeError as error:
+        assert sqlstate(error) == "55P03"
+    assert sqlstate(ValueError()) == ""
