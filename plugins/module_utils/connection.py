@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,6 +62,34 @@ def migration_url(database: Database) -> URL:
             "it can be backed up only on " + " and ".join(sorted(_DRIVERS)),
         )
     return url.set(drivername=f"{backend}+{driver or _installed(backend)[0]}")
+
+
+def warm(databases: Iterable[Database]) -> None:
+    """Import what the process of each database would import for itself, before they are forked."""
+    found: set[URL] = set()
+    for database in databases:
+        try:
+            url = migration_url(database)
+            found |= {each.set(database=None, host=None, username=None, password=None) for each in (url, own_url(url))}
+        except Refused:
+            continue  # its own process says so
+    for module in ("logging.config", "alembic.op", "alembic.context"):
+        importlib.import_module(module)
+    for url in found:
+        try:
+            _warm_dialect(url)
+        except Exception:  # noqa: BLE001, S112 - its own process says so
+            continue
+
+
+def _warm_dialect(url: URL) -> None:
+    if url.get_driver_name() in _ASYNC:
+        return  # it may start threads of its own, which a fork would lose
+    engine = sa.create_engine(url.set(query={}), poolclass=sa.pool.NullPool)
+    if url.get_backend_name() == "sqlite":
+        # In memory, and closed before anything is forked.
+        with engine.connect() as connection:
+            execute(connection, "select 1")
 
 
 def own_url(url: URL) -> URL:

@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from . import backups
+from .connection import warm
 from .engines import engine_for
 from .environment import Environment
 from .errors import Refused
@@ -48,6 +49,7 @@ def plan(job: Job) -> Answer:
     def answered(database: Database, answer: Any) -> None:
         plans[database.name] = _unanswered(database, job, answer) if isinstance(answer, Died) else answer
 
+    warm(job.databases)
     each_apart(job.databases, job.workers, task, job.plan_timeout, answered)
     return {"databases": [plans[database.name] for database in job.databases]}
 

@@ -181,10 +181,10 @@ class Environment:
         streams: dict[str, bool] = {}  # version table -> whether its steps came to their end
 
         def work(heads: Heads, context: MigrationContext) -> Iterator[MigrationStep]:
-            assert context.connection is not None
+            connection = _connection_of(context)
             table = self._table(context)
-            self._check_same_database(self.engine.identity(context.connection))
-            self.engine.lock_migrating(context.connection, self.job.lock_wait)
+            self._check_same_database(self.engine.identity(connection))
+            self.engine.lock_migrating(connection, self.job.lock_wait)
             # Only now may the version table be made: dont_mutate kept Alembic from doing so before we could look.
             if not heads:
                 context._ensure_version_table()
@@ -242,8 +242,7 @@ class Environment:
             ) from error
 
     def _stream(self, heads: Heads, context: MigrationContext) -> Stream:
-        assert context.connection is not None
-        return self._planned(self._table(context), self.engine.identity(context.connection), heads)
+        return self._planned(self._table(context), self.engine.identity(_connection_of(context)), heads)
 
     def _planned(self, table: str, identity: Identity, heads: Heads) -> Stream:
         steps = self.script._upgrade_revs(self.target, heads)  # type: ignore[arg-type]
@@ -251,7 +250,7 @@ class Environment:
         return Stream(table, identity, tuple(sorted(heads)), pending, heads_after(heads, steps))
 
     def _table(self, context: MigrationContext) -> str:
-        schema = self.engine.schema_of(context.connection, context.version_table_schema)  # type: ignore[arg-type]
+        schema = self.engine.schema_of(_connection_of(context), context.version_table_schema)
         return f"{schema}.{context.version_table}"
 
     def _check_same_database(self, found: Identity) -> None:
@@ -305,6 +304,16 @@ class Interrupted(Exception):
         super().__init__(str(cause) if cause else "env.py ended without running its migrations to their end")
         self.cause = cause
         self.steps = steps
+
+
+def _connection_of(context: MigrationContext) -> Connection:
+    if context.connection is None:
+        raise Refused(
+            "env.py runs migrations without a connection",
+            "it is configured for offline mode",
+            "Let it take the online way unless context.is_offline_mode() says otherwise",
+        )
+    return context.connection
 
 
 def _heads_of(connection: Connection, schema: str, table: str) -> Heads:

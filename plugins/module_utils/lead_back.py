@@ -174,9 +174,9 @@ class LeadBack:
 
     def _restore(self, environment: Environment, reason: str) -> Result:
         engine = environment.engine
-        if not engine.can_restore or self.account.backup is None:
+        manifest = self._manifest()
+        if not engine.can_restore or manifest is None:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason)
-        manifest = next(found for found in backups.proven(self.account.backup.parent) if found.run == self.account.run)
         backups.check(manifest)
         aside = Path(f"{engine.url.database}.aside-{self.account.run}")
         self.progress.phase("restores")
@@ -189,11 +189,17 @@ class LeadBack:
         self.journal.write("restored", path=manifest.path, aside=str(aside), **now.facts())
         return self._result("restored", now, aside=str(aside), reason=reason)
 
+    def _manifest(self) -> backups.Manifest | None:
+        """Return the backup that the run took before it began, if it is still there."""
+        taken = backups.proven(self.account.backup.parent) if self.account.backup else []
+        return next((manifest for manifest in taken if manifest.run == self.account.run), None)
+
     def _held(self, engine: Engine, failure: Failed) -> Result:
         """Leave the database as it is and say both ways out."""
         ways = {"forward": "correct the release and run migrate.yml again"}
-        if self.account.backup:
-            ways["back"] = engine.restore_command(self.account.backup / "dump")
+        manifest = self._manifest()
+        if manifest:
+            ways["back"] = engine.restore_command(Path(manifest.path) / manifest.dump)
         self.journal.write("held", error=failure.facts(), ways_out=ways)
         return self._result("held", self._where(engine), error=failure.facts(), ways_out=ways)
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -38,6 +39,9 @@ def each_apart(
         answered: is called here with the item and its answer, or with Died.
     """
     waiting = list(items)
+    # What is there already is never collected: looking at it would copy its pages into every process.
+    gc.collect()
+    gc.freeze()
     running: dict[Any, tuple[T, Any, Connection, float]] = {}
     while waiting or running:
         while waiting and len(running) < max(limit, 1):

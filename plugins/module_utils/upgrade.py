@@ -109,7 +109,7 @@ class Upgrade:
                 self.journal.write("locked")
                 return self._locked(environment, lock)
         except Refused as refusal:
-            return self._result("refused" if type(refusal) is Refused else "failed", error=refusal.facts())
+            return self._result("failed" if isinstance(refusal, Failed) else "refused", error=refusal.facts())
 
     def _locked(self, environment: Environment, lock: Lock) -> Result:
         fill_plan(self.plan, self.engine, environment)

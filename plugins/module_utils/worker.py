@@ -15,6 +15,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
+from .connection import warm
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Event, Journal, ending, read_events
@@ -44,8 +45,12 @@ def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
     if databases:
         _start_once(job, databases, task)
     deadline = monotonic() + job.follow
-    while not (finished := _finished(job, databases)) and monotonic() < deadline:
+    # Looking costs the work its time: a database that has ended is not looked at again.
+    unfinished = _unfinished(job, databases)
+    while unfinished and monotonic() < deadline:
         sleep(_LOOK_EVERY)
+        unfinished = _unfinished(job, unfinished)
+    finished = not unfinished
     if not finished and not is_alive(job, job.verb):
         _bury(job, databases)
         finished = True
@@ -101,6 +106,7 @@ def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
         # An inherited descriptor would keep SSH waiting for this process.
         os.closerange(3, lock)
         os.closerange(lock + 1, min(os.sysconf("SC_OPEN_MAX"), 65536))
+        warm(databases)
         each_apart(
             databases,
             job.workers,
@@ -148,8 +154,8 @@ def _without_result(database: Database, outcome: str, error: Refused) -> dict[st
     return {"name": database.name, "outcome": outcome, "changed": False, "error": error.facts()}
 
 
-def _finished(job: Job, databases: list[Database]) -> bool:
-    return all(_ending(job, database) for database in databases)
+def _unfinished(job: Job, databases: list[Database]) -> list[Database]:
+    return [database for database in databases if not _ending(job, database)]
 
 
 def _ending(job: Job, database: Database) -> Event | None:

@@ -79,7 +79,7 @@ class Server(Place):
     def make(self, names: list[str]) -> list[str]:
         """Create the databases in one session."""
         self._server.execute("".join(f'CREATE DATABASE "{name}";\n' for name in names))
-        return [self._server.url(name) for name in names]
+        return [self._server.url(name, driver="psycopg2") for name in names]
 
     def remove(self, names: list[str]) -> None:
         """Drop the databases in one session."""
@@ -87,7 +87,7 @@ class Server(Place):
 
     def for_dbmate(self, url: str) -> str:
         """Return a URL that asks for no encryption, which the server does not have."""
-        return f"{url}?sslmode=disable"
+        return f"{url.replace('+psycopg2', '')}?sslmode=disable"
 
 
 @contextmanager

@@ -55,7 +55,9 @@ class Source:
                 path.unlink()
         return self
 
-    def add(self, revision: str, builds_on: str | None, upgrade: str = "pass", downgrade: str | None = "pass") -> Source:
+    def add(
+        self, revision: str, builds_on: str | None, upgrade: str = "pass", downgrade: str | None = "pass"
+    ) -> Source:
         """Write a revision; without a downgrade it has no such function at all."""
         down = repr(builds_on)
         text = f'"""revision {revision}"""\n\nimport os\nimport sys\nimport time\n\nimport sqlalchemy as sa\n'
@@ -133,7 +135,7 @@ class Site:
         for path in sorted(self.root.rglob("*")):
             if "virtualenv" in path.relative_to(self.root).parts or "__pycache__" in path.parts:
                 continue
-            found[str(path.relative_to(self.root))] = os.readlink(path) if path.is_symlink() else _size(path)
+            found[str(path.relative_to(self.root))] = str(path.readlink()) if path.is_symlink() else _size(path)
         return found
 
 

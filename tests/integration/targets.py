@@ -84,7 +84,9 @@ class PostgresTarget(Target):
         return sorted(row[0] for row in self.rows(statement))
 
     def columns(self, table: str) -> list[str]:
-        statement = "SELECT column_name FROM information_schema.columns WHERE table_name = '{}' ORDER BY ordinal_position"
+        statement = (
+            "SELECT column_name FROM information_schema.columns WHERE table_name = '{}' ORDER BY ordinal_position"
+        )
         return [row[0] for row in self.rows(statement.format(table))]
 
     def dump(self) -> str:

@@ -250,9 +250,7 @@ def test_a_rollback_is_refused_once_a_later_run_has_moved_the_database(site: Sit
     assert target.revisions == ["0002"]
 
 
-def test_a_rollback_is_refused_once_other_hands_have_moved_the_database(
-    site: Site, target: Target, newest_virtualenv: Path
-) -> None:
+def test_a_rollback_is_refused_once_other_hands_have_moved_the_database(site: Site, target: Target) -> None:
     source = site.source("generic")
     settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [target.entry]}
     site.run("migrate", **settings)
@@ -301,7 +299,7 @@ def test_several_heads_are_all_reached_with_the_target_heads(site: Site, target:
     settings: dict[str, Any] = {"migrate_source": site.source("multi_heads"), "migrate_target": "heads"}
     settings["migrate_databases"] = [target.entry]
     site.run("migrate", **settings)
-    assert target.revisions == ["c002", "e002"] or target.revisions == ["c002"]
+    assert target.revisions in (["c002", "e002"], ["c002"])
     assert target.tables() == ["archive", "item", "note", "tag", "tag_archive"]
     assert site.run("migrate", **settings).changed == 0
     site.run("rollback", **settings)
@@ -313,7 +311,9 @@ def test_several_heads_are_all_reached_with_the_target_heads(site: Site, target:
 
 
 @pytest.mark.parametrize("fixture", ["pyproject", "attributes_connection", "prints", "several_contexts"])
-def test_an_env_py_of_this_kind_is_migrated_unedited_and_led_back(site: Site, sqlite: SQLiteTarget, fixture: str) -> None:
+def test_an_env_py_of_this_kind_is_migrated_unedited_and_led_back(
+    site: Site, sqlite: SQLiteTarget, fixture: str
+) -> None:
     settings: dict[str, Any] = {"migrate_source": site.source(fixture), "migrate_databases": [sqlite.entry]}
     site.run("migrate", **settings)
     assert sqlite.tables()

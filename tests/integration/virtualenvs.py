@@ -1,9 +1,8 @@
-"""Virtualenvs for ``migrate_virtualenv``, made once and kept in the cache: building one for each test takes too long."""
+"""Virtualenvs for ``migrate_virtualenv``, made once and kept: building one for each test takes too long."""
 
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -24,8 +23,8 @@ PACKAGES = {
 
 def virtualenv(name: str, python: str | Path = sys.executable) -> Path:
     """Return a virtualenv with the packages of that name; half of one is never returned."""
-    version = run([python, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]).strip()
-    place = CACHE / f"{name}-{version}"
+    version = run([str(python), "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]).strip()
+    place: Path = CACHE / f"{name}-{version}"
     wanted = "\n".join(PACKAGES[name])
     mark = place / "complete"
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -43,11 +42,12 @@ def virtualenv(name: str, python: str | Path = sys.executable) -> Path:
 def oldest_python() -> str | None:
     """Return the oldest Python that hosts may have, if this machine has it: by name, or where pyenv keeps it."""
     found = shutil.which("python3.9")
-    candidates = sorted(Path("~/.pyenv/versions").expanduser().glob("3.9.*/bin/python"), reverse=True)
-    for python in [*candidates, *([found] if found else [])]:
+    kept = sorted(Path("~/.pyenv/versions").expanduser().glob("3.9.*/bin/python"), reverse=True)
+    candidates = [str(path) for path in kept] + ([found] if found else [])
+    for python in candidates:
         try:  # pyenv puts a name on the PATH also where it leads to nothing
             if run([python, "-c", "import sys, venv; print(sys.version_info[:2])"]).strip() == "(3, 9)":
-                return os.fspath(python)
+                return python
         except CommandFailed:
             continue
     return None

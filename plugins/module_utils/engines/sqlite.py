@@ -242,38 +242,58 @@ class SQLite(Engine):
             os.rename(self.path, aside)
             sync_directory(self.path.parent)
             return
-        beside = self._copied_beside(dump)
+        beside = self._beside
+        try:
+            self._copy(dump, beside)
+            mode = self._replace_by(beside, aside)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise Failed(
+                f"Database {self.database.name!r} is in use, so its file cannot be replaced"
+                if "locked" in str(error)
+                else f"The file of database {self.database.name!r} cannot be replaced",
+                str(error),
+                f"Stop what uses it, then: {self.restore_command(dump)}",
+            ) from error
+        finally:
+            beside.unlink(missing_ok=True)
+        with closing(sqlite3.connect(self.path)) as restored:
+            restored.execute(f"pragma journal_mode = {mode}")
+
+    def _replace_by(self, beside: Path, aside: Path) -> str:
+        """Put a file in the place of the database while nobody else can use it, and return the old journal mode."""
         with closing(sqlite3.connect(self.path, timeout=self.job.lock_timeout, isolation_level=None)) as current:
-            mode = current.execute("pragma journal_mode").fetchone()[0]
+            mode = str(current.execute("pragma journal_mode").fetchone()[0])
             if current.execute("pragma wal_checkpoint(truncate)").fetchone()[0]:
-                raise Failed(
-                    f"Database {self.database.name!r} is in use, so its file cannot be replaced",
-                    "another process reads or writes its write-ahead log",
-                    f"Stop what uses it, then: {self.restore_command(dump)}",
-                )
+                raise sqlite3.OperationalError("its write-ahead log is locked by another process")
             current.execute("begin exclusive")
             os.link(self.path, aside)
             os.replace(beside, self.path)
             for suffix in ("-wal", "-shm"):  # they belong to the replaced file and would corrupt this one
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             sync_directory(self.path.parent)
-        with closing(sqlite3.connect(self.path)) as restored:
-            restored.execute(f"pragma journal_mode = {mode}")
+        return mode
 
-    def _copied_beside(self, dump: Path) -> Path:
+    @property
+    def _beside(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.restored")
+
+    def _copy(self, dump: Path, beside: Path) -> None:
         """Copy a backup beside the database, proven and with its owner and mode."""
-        beside = self.path.with_name(f".{self.path.name}.restored")
         shutil.copyfile(dump, beside)
         _proven(beside, count_rows=False)
         shutil.copymode(self.path, beside)
         owner = self.path.stat()
         os.chown(beside, owner.st_uid, owner.st_gid)
         _sync(beside)
-        return beside
 
     def restore_command(self, dump: Path) -> str:
-        """Return the copy that SQLite's own shell makes."""
-        return f'sqlite3 {_shell(self.path)} ".restore {dump}"'
+        """Return the copy that SQLite's own shell makes; where there was no file, what moves the new one away."""
+        if dump.is_dir():
+            return f"mv {_shell(self.path)} {_shell(self.path.with_name(self.path.name + '.aside'))}"
+        # Its shell reads a name in double quotes as a C string.
+        name = str(dump).replace("\\", "\\\\").replace('"', '\\"')
+        restore = f'.restore "{name}"'
+        return f"sqlite3 {_shell(self.path)} {_shell(restore)}"
 
 
 def _absolute(path: str | None, name: str) -> Path:
@@ -333,8 +353,8 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _shell(path: Path) -> str:
-    return "'" + str(path).replace("'", "'\\''") + "'"
+def _shell(word: object) -> str:
+    return "'" + str(word).replace("'", "'\\''") + "'"
 
 
 def _sync(path: Path) -> None:

@@ -98,9 +98,9 @@ def test_a_drivers_words_are_told_without_statement_and_link(tmp_path: Path) -> 
         OwnConnection(sa.make_url(f"sqlite:///{tmp_path / 'app.db'}")) as own,
         pytest.raises(sa.exc.OperationalError) as caught,
     ):
-        own.rows("select secret from nothing")
+        own.rows("select secret from absent")
 
-    assert first_line(caught.value) == "no such table: nothing"
+    assert first_line(caught.value) == "no such table: absent"
     assert first_line(ValueError()) == "ValueError"
 
 

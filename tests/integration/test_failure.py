@@ -1,0 +1,241 @@
+"""What a failed run leaves: the old revision, or a database that is held; and words that say so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.integration.site import Site, assert_says, said
+from tests.integration.targets import PostgresTarget, SQLiteTarget, Target, program
+
+SINGLE_TRANSACTION = ("transaction_per_migration=True", "transaction_per_migration=False")
+
+
+def at_first(site: Site, target: Target, fixture: str) -> dict[str, Any]:
+    """Bring a database to the first revision with rows in it, as it stands before the release that fails."""
+    settings: dict[str, Any] = {"migrate_databases": [target.entry]}
+    site.run("migrate", migrate_source=site.source(fixture, "good").keep("0001"), **settings)
+    target.fill()
+    return {"migrate_source": site.source(fixture), **settings}
+
+
+@pytest.mark.both_cores
+def test_good_revisions_before_a_broken_one_are_downgraded(site: Site, postgres: PostgresTarget) -> None:
+    settings = at_first(site, postgres, "broken")
+    dump = postgres.dump()
+    outcome = site.run("migrate", code=2, **settings)
+    assert postgres.dump() == dump
+    assert_says(
+        outcome.output,
+        "Revision 0003 (fails in its middle) failed",
+        "this revision fails on purpose",
+        "Downgraded 0002; it stands at 0001, as before.",
+        "Next: correct the release and run migrate.yml again.",
+    )
+    assert outcome.handlers() == ["Downgrade what this run committed"]
+    assert outcome.stats["here"]["failures"] == 1
+
+    # And what to type next is right.
+    (settings["migrate_source"].versions / "0003_fails_in_its_middle.py").write_text(
+        '"""corrected"""\nrevision = "0003"\ndown_revision = "0002"\n\n\ndef upgrade() -> None:\n    pass\n'
+    )
+    site.run("migrate", **settings)
+    assert postgres.revisions == ["0004"]
+
+
+def test_in_a_single_transaction_nothing_of_a_failed_run_is_committed(site: Site, postgres: PostgresTarget) -> None:
+    settings = at_first(site, postgres, "broken")
+    settings["migrate_source"].replace(*SINGLE_TRANSACTION)
+    dump = postgres.dump()
+    outcome = site.run("migrate", code=2, **settings)
+    assert postgres.dump() == dump
+    assert_says(
+        outcome.output,
+        "Revision 0003 (fails in its middle) failed",
+        "Nothing of it was committed; it stands at 0001, as before.",
+    )
+
+
+@pytest.mark.parametrize("per_migration", [True, False], ids=["each", "single"])
+def test_what_an_autocommit_block_left_behind_is_held_and_its_neighbours_are_migrated(
+    site: Site, more_postgres: Callable[[], PostgresTarget], per_migration: bool
+) -> None:
+    before, held, after = more_postgres(), more_postgres(), more_postgres()
+    settings = at_first(site, held, "broken_autocommit")
+    if not per_migration:
+        settings["migrate_source"].replace(*SINGLE_TRANSACTION)
+    for neighbour in (before, after):  # broken only for the one in the middle
+        neighbour.rows("CREATE TABLE marker (id int)")
+    broken = settings["migrate_source"].versions / "0003_fails_after_a_commit.py"
+    text = broken.read_text()
+    condition = "if sa.inspect(op.get_bind()).has_table('marker'):\n        return\n    with op.get_context()"
+    broken.write_text(text.replace("with op.get_context()", condition))
+    settings["migrate_databases"] = [before.entry, held.entry, after.entry]
+
+    outcome = site.run("migrate", code=2, **settings)
+    assert before.revisions == after.revisions == ["0004"]
+    assert "half" in held.tables()
+    assert held.rows("SELECT count(*) FROM item") == [(3,)]
+    assert_says(
+        outcome.output,
+        "Revision 0003 (fails after a commit) failed",
+        f"HELD at {', '.join(held.revisions)}",
+        "nothing was dropped",
+        "Way forward",
+        "Way back",
+    )
+    # The way back that is printed can be typed as it is, and brings back what was before the run.
+    command = re.search(r"Way back: (createdb .*)", said(outcome.output).split(" Next:", 1)[0])
+    assert command, outcome.output
+    server = held.database.server
+    try:
+        server.execute(f'ALTER ROLE "{held.name}" CREATEDB')
+        password = held.database.password
+        done = program("env", f"PGPASSWORD={password}", f"PATH={server.bin}:/usr/bin:/bin", "sh", "-c", command[1])
+        assert done.returncode == 0, (command[1], done.stderr)
+        restored = f"{held.name}_restored"
+        assert server.execute("SELECT version_num FROM alembic_version", restored) == [["0001"]]
+        assert server.execute("SELECT count(*) FROM item", restored) == [["3"]]
+    finally:
+        server.drop_database(f"{held.name}_restored")
+
+
+@pytest.mark.both_cores
+def test_sqlite_is_restored_where_a_failed_revision_left_a_table_behind(site: Site, sqlite: SQLiteTarget) -> None:
+    settings = at_first(site, sqlite, "broken")
+    dump = sqlite.dump()
+    outcome = site.run("migrate", code=2, **settings)
+    assert sqlite.dump() == dump
+    asides = list(sqlite.path.parent.glob("app.db.aside-*"))
+    assert len(asides) == 1
+    # Nothing is dropped: what the restore replaced can still be read.
+    assert SQLiteTarget(asides[0]).tables() == ["half", "item"]
+    assert SQLiteTarget(asides[0]).rows("SELECT count(*) FROM item") == [(3,)]
+    assert_says(
+        outcome.output,
+        "Revision 0003 (fails in its middle) failed",
+        "Restored from its backup, because the failed revision left something behind that no downgrade undoes",
+        f"what it replaced is {asides[0]}",
+        "It stands at 0001, as before.",
+        "Next:",
+    )
+
+
+def test_a_database_that_a_failed_first_run_made_is_told_of_truthfully(site: Site, sqlite: SQLiteTarget) -> None:
+    settings: dict[str, Any] = {"migrate_source": site.source("broken"), "migrate_databases": [sqlite.entry]}
+    outcome = site.run("migrate", code=2, **settings)
+    assert_says(outcome.output, "Revision 0003 (fails in its middle) failed", "Next:")
+    if sqlite.path.exists():
+        assert sqlite.revisions == [] or f"HELD at {', '.join(sqlite.revisions)}" in said(outcome.output)
+    assert site.run("migrate", code=2, **settings).code == 2
+
+
+def test_a_missing_downgrade_is_restored_on_sqlite_and_held_on_postgresql(site: Site, target: Target) -> None:
+    settings = at_first(site, target, "broken")
+    source = settings["migrate_source"].keep("0001")
+    source.add("0002", "0001", "op.create_table('extra', sa.Column('id', sa.Integer()))", downgrade=None)
+    source.add("0003", "0002", "raise RuntimeError('this revision fails on purpose')")
+    dump = target.dump()
+    outcome = site.run("migrate", code=2, **settings)
+    assert_says(outcome.output, "Revision 0003 (revision 0003) failed", "downgrade")
+    if target.engine == "sqlite":
+        assert target.dump() == dump
+        assert_says(outcome.output, "Restored from its backup", "It stands at 0001, as before.")
+    else:
+        assert target.revisions == ["0002"]
+        assert "extra" in target.tables()
+        assert_says(outcome.output, "HELD at 0002", "Way back: createdb")
+
+
+def test_a_downgrade_that_forgets_something_is_noticed(site: Site, target: Target) -> None:
+    settings = at_first(site, target, "broken")
+    source = settings["migrate_source"].keep("0001")
+    source.add("0002", "0001", "op.create_table('forgotten', sa.Column('id', sa.Integer()))", downgrade="pass")
+    source.add("0003", "0002", "raise RuntimeError('this revision fails on purpose')")
+    dump = target.dump()
+    outcome = site.run("migrate", code=2, **settings)
+    assert_says(outcome.output, "did not bring the old schema back", "forgotten")
+    if target.engine == "sqlite":
+        assert target.dump() == dump
+    else:
+        assert_says(outcome.output, "HELD at 0001")
+        assert "forgotten" in target.tables()
+
+
+def test_rows_that_a_revision_loses_are_reported_and_are_its_own_business(site: Site, target: Target) -> None:
+    settings = at_first(site, target, "broken")
+    settings["migrate_source"].keep("0001").add("0002", "0001", "op.execute('DELETE FROM item WHERE id > 1')")
+    outcome = site.run("migrate", **settings)
+    assert target.rows("SELECT id FROM item") == [(1,)]
+    assert_says(outcome.output, "item had 3 rows and has 1 now")
+
+
+def test_an_env_py_that_swallows_the_error_does_not_pass_for_a_success(site: Site, target: Target) -> None:
+    settings = at_first(site, target, "swallows")
+    dump = target.dump()
+    outcome = site.run("migrate", code=2, **settings)
+    assert target.dump() == dump
+    assert_says(outcome.output, "Revision 0002 (fails) failed", "this revision fails on purpose", "stands at 0001")
+
+
+@pytest.mark.parametrize("place", ["before", "after", "in a revision"])
+def test_an_env_py_that_exits_does_not_pass_for_a_success(site: Site, postgres: PostgresTarget, place: str) -> None:
+    settings = at_first(site, postgres, "broken")
+    source = settings["migrate_source"].keep("0001", "0002")
+    leave = "import sys\nsys.exit(0)\n"
+    if place == "before":
+        source.env.write_text(leave + source.env.read_text())
+    elif place == "after":
+        source.env.write_text(source.env.read_text() + leave)
+    else:
+        source.add("0003", "0002", "sys.exit(0)")
+    dump = postgres.dump()
+    outcome = site.run("migrate", code=2, **settings)
+    assert postgres.dump() == dump
+    assert_says(outcome.output, "SystemExit")
+
+
+def test_a_process_that_ends_without_a_word_is_noticed_and_led_back(site: Site, postgres: PostgresTarget) -> None:
+    settings = at_first(site, postgres, "broken")
+    settings["migrate_source"].keep("0001", "0002").add("0003", "0002", "os._exit(0)")
+    dump = postgres.dump()
+    outcome = site.run("migrate", code=2, **settings)
+    assert postgres.dump() == dump
+    assert_says(outcome.output, "Downgraded 0002; it stands at 0001, as before.")
+
+
+def test_an_env_py_that_leads_elsewhere_is_refused_and_neither_database_changes(
+    site: Site, more_postgres: Callable[[], PostgresTarget], target: Target
+) -> None:
+    other = more_postgres()
+    entry = {**target.entry, "environment": {"ELSEWHERE_URL": other.url}}
+    before = target.dump(), other.dump()
+    outcome = site.run("migrate", code=2, migrate_source=site.source("elsewhere"), migrate_databases=[entry])
+    assert (target.dump(), other.dump()) == before
+    assert_says(outcome.output, f"env.py does not connect to the database that '{target.name}' names", other.name)
+
+
+def test_a_failed_rollback_holds_postgresql_and_says_both_ways_out(site: Site, postgres: PostgresTarget) -> None:
+    settings = at_first(site, postgres, "broken")
+    settings["migrate_source"].keep("0001").add("0002", "0001", downgrade="raise RuntimeError('no way back')")
+    site.run("migrate", **settings)
+    dump = postgres.dump()
+    outcome = site.run("rollback", code=2, **settings)
+    assert postgres.dump() == dump
+    assert postgres.revisions == ["0002"]
+    assert_says(outcome.output, "no way back")
+
+
+def test_stop_on_refusal_leaves_the_neighbours_alone(site: Site, more_postgres: Callable[[], PostgresTarget]) -> None:
+    good = more_postgres()
+    lost = {"name": "lost", "url": good.url.replace(f"/{good.name}", "/nowhere")}
+    settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [lost, good.entry]}
+    outcome = site.run("migrate", code=2, migrate_on_refusal="stop", **settings)
+    assert good.tables() == []
+    assert_says(outcome.output, "Nothing was changed, because migrate_on_refusal is stop", "nowhere")
+    outcome = site.run("migrate", code=2, **settings)
+    assert good.revisions == ["0002"]
+    assert_says(outcome.output, "Database 'lost' cannot be reached")

@@ -1,0 +1,325 @@
+"""What cannot work is refused before anything changes, all of it at once, each with its reason and what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.integration.site import Site, assert_says
+from tests.integration.targets import PostgresTarget, SQLiteTarget, Target, program
+from tests.lab.postgres import USER, PostgresServer, free_port
+
+
+@dataclass
+class Standby(PostgresServer):
+    """A hot standby of another server."""
+
+    primary: PostgresServer | None = None
+
+    def initialise(self) -> None:
+        assert self.primary
+        subprocess.run(["chown", USER, self.folder], check=True)
+        self.user, self.password = self.primary.user, self.primary.password
+        url = self.primary.url()
+        self._run(
+            "pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", f"--dbname={url}", "-D", str(self.data)
+        )
+
+
+@pytest.fixture
+def standby(postgres: PostgresTarget) -> Iterator[Standby]:
+    """A standby that holds the test's database."""
+    server = Standby(fsync=False, primary=postgres.database.server)
+    with server:
+        yield server
+
+
+@dataclass
+class Pooler:
+    """pgbouncer in transaction mode before one database, with a single connection to the server for all clients."""
+
+    postgres: PostgresTarget
+    folder: Path
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        server = self.postgres.database.server
+        return self.postgres.url.replace(f":{server.port}/", f":{self.port}/")
+
+    def __enter__(self) -> Pooler:
+        database, server = self.postgres.database, self.postgres.database.server
+        self.port = free_port()
+        (self.folder / "users.txt").write_text(f'"{database.user}" "{database.password}"\n')
+        settings = self.folder / "pgbouncer.ini"
+        settings.write_text(
+            f"[databases]\n* = host={server.host} port={server.port}\n[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
+            f"auth_type = scram-sha-256\nauth_file = {self.folder / 'users.txt'}\n"
+            "pool_mode = transaction\ndefault_pool_size = 1\n"
+        )
+        self.folder.chmod(0o755)
+        # It refuses to run as root, as the server does.
+        self._process = subprocess.Popen(
+            ["runuser", "-u", USER, "--", "/usr/sbin/pgbouncer", "--quiet", settings],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            self._wait()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                psycopg2.connect(self.url).close()
+                return
+            except psycopg2.OperationalError:
+                assert self._process.stdout
+                assert self._process.poll() is None, self._process.stdout.read()
+                assert time.monotonic() < deadline, "pgbouncer does not answer"
+                time.sleep(0.05)
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=20)
+        assert self._process.stdout
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def pooler(postgres: PostgresTarget) -> Iterator[Pooler]:
+    # pytest's own folders are closed to the user it runs as.
+    with tempfile.TemporaryDirectory(prefix="hosting-alembic-pooler-") as folder, Pooler(postgres, Path(folder)) as it:
+        yield it
+
+
+def test_all_refusals_of_all_databases_are_shown_at_once_before_anything_changes(
+    site: Site,
+    more_postgres: Callable[[], PostgresTarget],
+    standby: Standby,
+    postgres: PostgresTarget,
+    pooler: Pooler,
+    sqlite: SQLiteTarget,
+) -> None:
+    good, unknown, closed = more_postgres(), more_postgres(), more_postgres()
+    unknown.rows("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+    unknown.rows("INSERT INTO alembic_version VALUES ('f00dfeed')")
+    closed.database.server.execute("CREATE TABLE secret (id int)", closed.name)
+    user = postgres.database.user
+    entries = [
+        good.entry,
+        {"name": "nobody-listens", "url": f"postgresql://somebody@127.0.0.1:{free_port()}/app"},
+        {"name": "wrong-password", "url": postgres.database.url_without_password, "password": "not this one"},
+        {"name": "no-such-database", "url": postgres.url.replace(f"/{postgres.name}", "/no_such_database")},
+        {"name": "standby", "url": standby.url(postgres.name, user=user, password=postgres.database.password)},
+        {"name": "pooler", "url": pooler.url},
+        {**unknown.entry, "name": "unknown-revision"},
+        {**closed.entry, "name": "no-permission"},
+        {"name": "no-folder", "url": f"sqlite:///{sqlite.path.parent}/missing/app.db"},
+        {"name": "relative", "url": "sqlite:///app.db"},
+        {"name": "no-such-target", "url": sqlite.url, "target": "0815"},
+        {"name": "no-driver", "url": "mysql://somebody@127.0.0.1/app"},
+        {"name": "no-url", "url": "this is none"},
+    ]
+    settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": entries}
+    site.run("ship", **settings)
+    targets = (good, unknown, closed, postgres)
+    dumps, tree = [target.dump() for target in targets if target is not closed], site.tree()
+
+    plan = site.run("plan", **settings)
+    outcome = site.run("migrate", code=2, migrate_on_refusal="stop", **settings)
+    assert [target.dump() for target in targets if target is not closed] == dumps
+    assert closed.tables() == ["secret"]
+    assert not sqlite.path.exists()
+    assert site.tree() == tree
+    expected = [
+        ("nobody-listens", "cannot be reached", "refused"),
+        ("wrong-password", "cannot be reached", "password authentication failed"),
+        ("no-such-database", "cannot be reached", "does not exist"),
+        ("standby", "is on a standby", "Name the primary"),
+        ("pooler", "is behind a connection pooler", "direct_url"),
+        ("unknown-revision", "is at a revision that this release does not know", "f00dfeed"),
+        ("no-permission", "cannot be backed up by its user", "public.secret"),
+        ("no-folder", "cannot be made", "missing"),
+        ("relative", "names no absolute file", "four slashes"),
+        ("no-such-target", "cannot be reached", "0815"),
+        ("no-driver", "cannot be migrated safely", "mysql"),
+        ("no-url", "cannot be parsed", "SQLAlchemy"),
+    ]
+    for name, *phrases in expected:
+        for text in (plan.output, outcome.output):
+            assert_says(text, name, *phrases)
+    refusals = [line for result in outcome.results("Ask every database") for line in result.get("refusals", [])]
+    refused = {line.split(":", 1)[0] for line in refusals}
+    assert refused == {name for name, *_ in expected}
+
+
+def test_a_direct_url_leads_past_a_pooler(site: Site, postgres: PostgresTarget, pooler: Pooler) -> None:
+    entry = {**postgres.entry, "url": pooler.url, "direct_url": postgres.url}
+    site.run("migrate", migrate_source=site.source("generic"), migrate_databases=[entry])
+    assert postgres.revisions == ["0002"]
+
+
+def test_asking_through_a_pooler_leaves_no_settings_to_other_clients(
+    site: Site, postgres: PostgresTarget, pooler: Pooler
+) -> None:
+    names = ("lock_timeout", "statement_timeout", "idle_session_timeout")
+
+    def settings() -> list[str]:
+        with closing(psycopg2.connect(pooler.url)) as client, client.cursor() as cursor:
+            found = []
+            for name in names:
+                cursor.execute(f"SHOW {name}")
+                found += [row[0] for row in cursor.fetchall()]
+            return found
+
+    postgres.database.server.execute(f"ALTER DATABASE {postgres.name} SET statement_timeout = '77s'")
+    postgres.database.server.execute(f"ALTER DATABASE {postgres.name} SET lock_timeout = '66s'")
+    pooled = {"name": "pooled", "url": pooler.url}
+    site.run("migrate", code=2, migrate_source=site.source("generic"), migrate_databases=[pooled])
+    assert settings()[:2] == ["66s", "77s"]
+
+
+def test_a_database_at_a_later_revision_names_the_release_that_knows_it(site: Site, target: Target) -> None:
+    newer = site.source("generic", "newer")
+    site.run("migrate", migrate_source=newer, migrate_databases=[target.entry])
+    release = (site.root / "releases" / "current").readlink().name
+    dump = target.dump()
+    older = site.source("generic", "older").keep("0001")
+    outcome = site.run("migrate", code=2, migrate_source=older, migrate_databases=[target.entry])
+    assert target.dump() == dump
+    assert_says(outcome.output, "does not know", "0002", f"Release {release[:12]} on this host knows it")
+
+
+def test_several_heads_are_refused_and_named(site: Site, target: Target) -> None:
+    dump = target.dump()
+    settings: dict[str, Any] = {"migrate_source": site.source("multi_heads"), "migrate_databases": [target.entry]}
+    outcome = site.run("migrate", code=2, **settings)
+    assert target.dump() == dump
+    assert_says(outcome.output, "several heads", "c002, e002", "Set migrate_target to heads")
+
+
+def test_a_missing_and_an_older_pg_dump_are_refused(site: Site, postgres: PostgresTarget, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [postgres.entry]}
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    outcome = site.run("migrate", code=2, migrate_pg_bin=programs, **settings)
+    assert_says(outcome.output, "There is no pg_dump", "postgresql-client-15")
+    for name in ("pg_dump", "pg_restore"):
+        (programs / name).write_text(f'#!/bin/sh\necho "{name} (PostgreSQL) 13.4"\n')
+        (programs / name).chmod(0o755)
+    outcome = site.run("migrate", code=2, migrate_pg_bin=programs, **settings)
+    assert_says(outcome.output, "pg_dump is too old", "it is 13.4", "the server 15", "migrate_pg_bin")
+    assert postgres.tables() == []
+    assert postgres.revisions == []
+
+
+@pytest.fixture
+def small_root(site: Site) -> Iterator[Path]:
+    """Make the site's root a file system of its own with one megabyte."""
+    site.root.mkdir(mode=0o700)
+    done = program("mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "none", site.root)
+    if done.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    yield site.root
+    subprocess.run(["umount", "--lazy", site.root], check=True)
+
+
+@pytest.mark.usefixtures("small_root")
+def test_too_little_disk_for_the_backup_is_refused(site: Site, target: Target) -> None:
+    settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [target.entry]}
+    target.rows("CREATE TABLE large (filling text)") if target.engine == "postgresql" else make_large(target)
+    if target.engine == "postgresql":
+        target.rows("INSERT INTO large SELECT repeat(md5(n::text), 40) FROM generate_series(1, 2000) n")
+    dump = target.dump()
+    outcome = site.run("migrate", code=2, **settings)
+    assert target.dump() == dump
+    assert_says(outcome.output, "There is too little disk for a backup", str(site.root), "migrate_root")
+
+
+def make_large(target: Target) -> None:
+    assert isinstance(target, SQLiteTarget)
+    target.path.touch()
+    target.rows("CREATE TABLE large (filling text)")
+    target.rows(f"INSERT INTO large VALUES ('{'filling ' * 300_000}')")
+
+
+BAD_INPUT: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "two entries with one name": (
+        {"migrate_databases": [{"name": "app", "url": "sqlite:////a.db"}, {"name": "app", "url": "sqlite:////b.db"}]},
+        ["2 entries named 'app'"],
+    ),
+    "an unknown key": (
+        {"migrate_databases": [{"name": "app", "url": "sqlite:////a.db", "pasword": "x"}]},
+        ["pasword"],
+    ),
+    "a list for a string": (
+        {"migrate_databases": [{"name": "app", "url": ["sqlite:////a.db"]}]},
+        ["url", "string", "list"],
+    ),
+    "a string for a list": (
+        {"migrate_databases": [{"name": "app", "url": "sqlite:////a.db", "x_arguments": "tenant=a"}]},
+        ["x_arguments"],
+    ),
+    "a list for the source": ({"migrate_source": ["migrations"]}, ["migrate_source must be a string and is a list"]),
+    "a path that is missing": ({"migrate_source": "/no/such/folder"}, ["/no/such/folder"]),
+    "a wheelhouse that is missing": ({"migrate_wheelhouse": "/no/such/wheels"}, ["/no/such/wheels"]),
+    "a folder without migrations": ({"migrate_source": "/usr/share/doc"}, ["is no migrations directory"]),
+    "no databases": ({"migrate_databases": []}, ["migrate_databases is empty"]),
+    "a list for the target": ({"migrate_target": ["heads"]}, ["migrate_target", "string"]),
+    "a word for a number": ({"migrate_workers": "many"}, ["migrate_workers"]),
+    "a run id that is no file name": ({"migrate_run": "../run"}, ["'../run' cannot be used"]),
+    "nothing says what to install": ({"migrate_virtualenv": ""}, ["Nothing says what the migrations need"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_refused_on_the_controller(site: Site, sqlite: SQLiteTarget, case: str) -> None:
+    wrong, phrases = BAD_INPUT[case]
+    settings = {"migrate_source": site.source("generic"), "migrate_databases": [sqlite.entry], **wrong}
+    outcome = site.run("migrate", code=2, **settings)
+    assert_says(outcome.output, *phrases)
+    assert not sqlite.path.exists()
+    assert not site.root.exists()
+
+
+def test_a_link_that_leads_out_of_the_source_is_refused(site: Site, sqlite: SQLiteTarget) -> None:
+    source = site.source("generic")
+    (source.folder / "passwords").symlink_to("/etc/passwd")
+    outcome = site.run("migrate", code=2, migrate_source=source, migrate_databases=[sqlite.entry])
+    assert_says(outcome.output, "passwords leads out of", "/etc/passwd")
+    assert not sqlite.path.exists()
+
+
+def test_a_virtualenv_that_is_missing_is_refused(site: Site, sqlite: SQLiteTarget) -> None:
+    settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [sqlite.entry]}
+    outcome = site.run("migrate", code=2, migrate_virtualenv="/no/such/virtualenv", **settings)
+    assert_says(outcome.output, "There is no virtualenv at /no/such/virtualenv")
+    assert not sqlite.path.exists()
+
+
+def test_rolling_back_a_run_that_nobody_knows_is_refused(site: Site, sqlite: SQLiteTarget) -> None:
+    settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [sqlite.entry]}
+    outcome = site.run("rollback", code=2, **settings)
+    assert_says(outcome.output, "There is no run to roll back on this host")
+    site.run("migrate", **settings)
+    dump = sqlite.dump()
+    outcome = site.run("rollback", code=2, migrate_rollback_run="unheard-of", **settings)
+    assert_says(outcome.output, "Run unheard-of is not known on this host")
+    assert sqlite.dump() == dump

@@ -1,0 +1,78 @@
+"""The oldest and the newest of what a release may bring along, and each driver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.site import Site, assert_says
+from tests.integration.targets import PostgresTarget, SQLiteTarget, Target, program
+from tests.integration.virtualenvs import oldest_python, virtualenv
+
+
+def round_trip(site: Site, target: Target, settings: dict[str, Any]) -> None:
+    """Up, again, a failure, back: what every version has to be able to do."""
+    settings = {**settings, "migrate_databases": [target.entry]}
+    source = settings["migrate_source"]
+    outcome = site.run("migrate", **settings)
+    assert target.revisions == ["0002"]
+    assert_says(outcome.output, f"{target.name} upgraded base 0002 2")
+    target.fill()
+    assert site.run("migrate", **settings).changed == 0
+    source.add("0003", "0002", "op.create_table('half', sa.Column('id', sa.Integer()))\nraise RuntimeError('broken')")
+    outcome = site.run("migrate", code=2, **settings)
+    assert_says(outcome.output, "Revision 0003 (revision 0003) failed", "broken", "It stands at 0002", "as before")
+    assert target.revisions == ["0002"]
+    assert target.tables() == ["item"]
+    site.run("rollback", **settings)
+    assert target.tables() == []
+
+
+def versions_in(place: Path, *packages: str) -> list[str]:
+    """What is installed there, so that a test says which version it is about."""
+    script = f"import importlib.metadata as m; print(*map(m.version, {packages!r}))"
+    done = program(place / "bin" / "python", "-c", script)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_alembic_1_8_and_sqlalchemy_1_4_on_python_3_9(site: Site, target: Target) -> None:
+    python = oldest_python()
+    if python is None:
+        pytest.skip("no Python 3.9 here, the oldest that hosts may have")
+    place = virtualenv("oldest", python)
+    alembic, sqlalchemy = versions_in(place, "alembic", "sqlalchemy")
+    assert alembic.startswith("1.8.")
+    assert sqlalchemy.startswith("1.4.")
+    settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_virtualenv": place}
+    # The host's own Python is as old: it runs the modules.
+    settings["ansible_python_interpreter"] = python
+    round_trip(site, target, settings)
+
+
+@pytest.mark.both_cores
+def test_the_newest_with_psycopg2(site: Site, postgres: PostgresTarget) -> None:
+    round_trip(site, postgres, {"migrate_source": site.source("generic")})
+
+
+def test_the_newest_with_psycopg_3(site: Site, postgres: PostgresTarget) -> None:
+    place = virtualenv("psycopg")
+    assert versions_in(place, "psycopg")[0].startswith("3.")
+    round_trip(site, postgres, {"migrate_source": site.source("generic"), "migrate_virtualenv": place})
+
+
+def test_the_newest_with_asyncpg_and_an_async_env_py(site: Site, postgres: PostgresTarget) -> None:
+    settings: dict[str, Any] = {"migrate_source": site.source("async"), "migrate_virtualenv": virtualenv("asyncpg")}
+    round_trip(site, postgres, settings)
+
+
+def test_an_async_env_py_on_sqlite(site: Site, sqlite: SQLiteTarget) -> None:
+    class AsyncTarget(SQLiteTarget):
+        @property
+        def entry(self) -> dict[str, Any]:
+            return {"name": self.name, "url": self.url.replace("sqlite:", "sqlite+aiosqlite:")}
+
+    settings: dict[str, Any] = {"migrate_source": site.source("async"), "migrate_virtualenv": virtualenv("asyncpg")}
+    round_trip(site, AsyncTarget(sqlite.path), settings)
