@@ -19,7 +19,8 @@ from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Event, Journal, ending, moved, newest_first, read_events
-from .position import Position, differences, read_position
+from .patience import patiently
+from .position import Position, differences, read_heads, read_position
 from .progress import Progress
 from .steps import Step, Watcher, shown
 
@@ -76,7 +77,7 @@ class _Quiet(Watcher):
     def __init__(self, journal: Journal, progress: Progress) -> None:
         self._journal = journal
         self._progress = progress
-        self.undone: list[Step] = []
+        self.ran_steps: dict[str, Step] = {}
 
     def begins(self, step: Step, number: int, count: int) -> None:
         self._journal.write("downgrade_begun", revision=step.revision, table=step.table)
@@ -84,7 +85,7 @@ class _Quiet(Watcher):
 
     def ran(self, step: Step) -> None:
         self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds)
-        self.undone.append(step)
+        self.ran_steps[step.revision] = step
 
 
 class LeadBack:
@@ -109,12 +110,12 @@ class LeadBack:
         engine = engine_for(self.database, self.job)
         try:
             environment = Environment(self.database, self.job, engine)
-            with engine.lock(self.job.database_wait, self.progress.tell), engine.watch_connections():
+            with engine.lock(self.job.database_wait, self.progress.tell):
                 return self._locked(environment, on_purpose)
-        except Failed as failure:
-            return self._held(engine, failure)
         except Refused as refusal:
-            return self._result("refused" if on_purpose else "held", error=refusal.facts())
+            if on_purpose and not isinstance(refusal, Failed):
+                return self._result("refused", error=refusal.facts())
+            return self._held(engine, refusal)
 
     def _locked(self, environment: Environment, on_purpose: bool) -> Result:
         self.progress.phase("leads back")
@@ -141,10 +142,8 @@ class LeadBack:
 
     def _read_committed(self, environment: Environment, now: Position) -> None:
         """Take what a dead process committed from the database: of the revisions it began, those that are applied."""
-        self.account.committed = {
-            table: [revision for revision in revisions if revision in environment.applied(tuple(now.heads[table]))]
-            for table, revisions in self.account.begun.items()
-        }
+        self.account.committed = self.account.begun
+        self.account.committed = self._still_applied(environment)
         self.account.after = now
 
     def _back_up(self, engine: Engine, now: Position) -> None:
@@ -152,10 +151,26 @@ class LeadBack:
         self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **now.facts())
 
     def _downgrade(self, environment: Environment) -> None:
-        if self.account.revisions:
-            watcher = _Quiet(self.journal, self.progress)
-            self.undone = watcher.undone
-            environment.downgrade(self.account.committed, watcher)
+        watcher = _Quiet(self.journal, self.progress)
+
+        def attempt() -> None:
+            # An attempt that gave way may have undone some of them already.
+            applied = self._still_applied(environment)
+            if any(applied.values()):
+                environment.downgrade(applied, watcher)
+
+        try:
+            patiently(environment.engine, self.journal, self.progress, attempt, lambda _interruption: True)
+        finally:
+            left = {revision for revisions in self._still_applied(environment).values() for revision in revisions}
+            self.undone = [step for step in watcher.ran_steps.values() if step.revision not in left]
+
+    def _still_applied(self, environment: Environment) -> dict[str, list[str]]:
+        heads = read_heads(environment, environment.engine.own(), list(self.account.committed))
+        return {
+            table: [revision for revision in revisions if revision in environment.applied(tuple(heads[table]))]
+            for table, revisions in self.account.committed.items()
+        }
 
     def _verified(self, environment: Environment) -> Result:
         """Compare with what was true before the run.
@@ -194,7 +209,7 @@ class LeadBack:
         taken = backups.proven(self.account.backup.parent) if self.account.backup else []
         return next((manifest for manifest in taken if manifest.run == self.account.run), None)
 
-    def _held(self, engine: Engine, failure: Failed) -> Result:
+    def _held(self, engine: Engine, failure: Refused) -> Result:
         """Leave the database as it is and say both ways out."""
         ways = {"forward": "correct the release and run migrate.yml again"}
         manifest = self._manifest()

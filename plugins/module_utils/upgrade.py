@@ -6,18 +6,18 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import Any
 
 from . import backups
-from .connection import OwnConnection, first_line
+from .connection import first_line
 from .engines import engine_for
 from .engines.base import Engine, Lock
 from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal
+from .patience import patiently
 from .planning import Plan, fill_plan
 from .position import Position, differences, lost_rows, read_fingerprint, read_heads, read_position
 from .progress import Progress
@@ -72,19 +72,6 @@ class Chronicle(Watcher):
         return read_fingerprint(self._engine, self._engine.own(), self.tables)
 
 
-class Blockers:
-    """Ask who keeps the migration waiting, over a connection that is opened when somebody first asks."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._own: OwnConnection | None = None
-
-    def __call__(self) -> list[str]:
-        if self._own is None:
-            self._own = self._engine.connect()
-        return self._engine.blockers(self._own)
-
-
 class Upgrade:
     """One database's upgrade, from its lock to its verdict."""
 
@@ -109,7 +96,9 @@ class Upgrade:
                 self.journal.write("locked")
                 return self._locked(environment, lock)
         except Refused as refusal:
-            return self._result("failed" if isinstance(refusal, Failed) else "refused", error=refusal.facts())
+            began = any(event["event"] == "begun" for event in self.journal.events())
+            outcome = "failed" if began or isinstance(refusal, Failed) else "refused"
+            return self._result(outcome, error=refusal.facts())
 
     def _locked(self, environment: Environment, lock: Lock) -> Result:
         fill_plan(self.plan, self.engine, environment)
@@ -128,10 +117,15 @@ class Upgrade:
         chronicle = Chronicle(environment, lock, self.journal, self.progress)
         chronicle.tables = list(self.before.heads)
         try:
-            self._run_patiently(environment, chronicle)
+            patiently(
+                self.engine,
+                self.journal,
+                self.progress,
+                lambda: self._attempt(environment, chronicle),
+                lambda interruption: not self._left_behind(environment, chronicle, interruption.steps),
+            )
         except Interrupted as interruption:
             return self._interrupted(environment, chronicle, interruption)
-        lock.check()
         return self._verified(environment, chronicle)
 
     def _back_up(self) -> None:
@@ -140,32 +134,13 @@ class Upgrade:
         self.before = Position(self.before.heads, self.backup.fingerprint, self.backup.row_counts)
         self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **self.before.facts())
 
-    def _run_patiently(self, environment: Environment, chronicle: Chronicle) -> None:
-        """Run Alembic, and again while it failed for a lock that it did not get and left nothing behind.
-
-        Raises:
-            Interrupted: it failed for good.
-        """
-        self.progress.waits_for = Blockers(self.engine)
-        deadline = time.monotonic() + self.job.lock_wait
-        pause = 0.5
-        while True:
-            try:
-                with self.engine.watch_connections():
-                    steps = environment.upgrade(chronicle)
-            except Interrupted as interruption:
-                cause = interruption.cause
-                patient = cause is not None and self.engine.is_lock_timeout(cause) and time.monotonic() < deadline
-                self._note(environment, chronicle, interruption.steps)
-                if not patient or self._left_behind(environment, chronicle, interruption.steps):
-                    raise
-                self.journal.write("waits", reason=first_line(cause))  # type: ignore[arg-type]
-                self.progress.phase(f"waits {pause:.1f} s for a lock, then tries again")
-                time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
-                pause = min(pause * 2, 10)
-            else:
-                self._note(environment, chronicle, steps)
-                return
+    def _attempt(self, environment: Environment, chronicle: Chronicle) -> None:
+        try:
+            steps = environment.upgrade(chronicle)
+        except Interrupted as interruption:
+            self._note(environment, chronicle, interruption.steps)
+            raise
+        self._note(environment, chronicle, steps)
 
     def _note(self, environment: Environment, chronicle: Chronicle, steps: list[Step]) -> None:
         """Read what is committed; in a single transaction that is known only at its end."""

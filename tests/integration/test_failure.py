@@ -35,7 +35,7 @@ def test_good_revisions_before_a_broken_one_are_downgraded(site: Site, postgres:
         "Downgraded 0002; it stands at 0001, as before.",
         "Next: correct the release and run migrate.yml again.",
     )
-    assert outcome.handlers() == ["Downgrade what this run committed"]
+    assert outcome.handlers() == ["hosting.alembic.migrate : Downgrade what this run committed"]
     assert outcome.stats["here"]["failures"] == 1
 
     # And what to type next is right.

@@ -32,8 +32,8 @@ def virtualenv(name: str, python: str | Path = sys.executable) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not mark.exists() or mark.read_text() != wanted:
             shutil.rmtree(place, ignore_errors=True)
-            run([python, "-m", "venv", place])
-            pip = [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            run([str(python), "-m", "venv", place])
+            pip: list[str | Path] = [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             run([*pip, "--only-binary=:all:", *PACKAGES[name]], timeout=600)
             mark.write_text(wanted)
     return place

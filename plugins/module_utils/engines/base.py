@@ -155,8 +155,8 @@ class Engine(ABC):
         """Set timeouts on every connection that is opened inside the block."""
 
     @abstractmethod
-    def is_lock_timeout(self, error: BaseException) -> bool:
-        """Tell whether a statement failed only because it waited too long for a lock."""
+    def gave_way(self, error: BaseException) -> bool:
+        """Tell whether a statement failed only because others held locks, so that it may succeed another time."""
 
     @abstractmethod
     def blockers(self, own: OwnConnection) -> list[str]:

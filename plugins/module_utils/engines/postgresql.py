@@ -33,7 +33,7 @@ _LOCK_DATABASE = 0x68616C_656D6201
 _LOCK_MIGRATING = 0x68616C_656D6202
 
 _CONNECT_TIMEOUT = 10
-_LOCK_NOT_AVAILABLE = "55P03"
+_GAVE_WAY = ("55P03", "40P01")
 _IDLE_SESSION_TIMEOUT_SINCE = 140000
 
 
@@ -266,9 +266,9 @@ class PostgreSQL(Engine):
             f" set_config('application_name', {_string(self.application)}, false)"
         )
 
-    def is_lock_timeout(self, error: BaseException) -> bool:
-        """Tell lock_not_available."""
-        return sqlstate(error) == _LOCK_NOT_AVAILABLE
+    def gave_way(self, error: BaseException) -> bool:
+        """Tell lock_not_available and deadlock_detected."""
+        return sqlstate(error) in _GAVE_WAY
 
     def blockers(self, own: OwnConnection) -> list[str]:
         """Return the sessions that our migrating connections wait for."""

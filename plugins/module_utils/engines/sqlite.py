@@ -198,7 +198,7 @@ class SQLite(Engine):
         finally:
             sa.event.remove(sa.pool.Pool, "connect", listen)
 
-    def is_lock_timeout(self, error: BaseException) -> bool:
+    def gave_way(self, error: BaseException) -> bool:
         """Tell SQLITE_BUSY, which the driver reports in words only."""
         return "database is locked" in str(error)
 

@@ -1,0 +1,74 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Giving way soon and trying again for long: a migration that waits for a lock makes everybody behind it wait."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from .connection import OwnConnection, first_line
+from .engines.base import Engine
+from .environment import Interrupted
+from .journal import Journal
+from .progress import Progress
+
+T = TypeVar("T")
+
+_FIRST_PAUSE = 0.5  # seconds
+_LONGEST_PAUSE = 10.0
+
+
+class Blockers:
+    """Ask who keeps the migration waiting, over a connection that is opened when somebody first asks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._own: OwnConnection | None = None
+
+    def __call__(self) -> list[str]:
+        """Return one line a session; runs in the thread that tells the progress."""
+        if self._own is None:
+            self._own = self._engine.connect()
+        return self._engine.blockers(self._own)
+
+
+def patiently(
+    engine: Engine,
+    journal: Journal,
+    progress: Progress,
+    attempt: Callable[[], T],
+    may_repeat: Callable[[Interrupted], bool],
+) -> T:
+    """Call ``attempt`` until it no longer fails for a lock that it did not get.
+
+    Args:
+        engine: sets the timeouts, and knows their errors.
+        journal: is told of each pause.
+        progress: says who is waited for.
+        attempt: runs Alembic.
+        may_repeat: tells whether an interrupted attempt left nothing behind that the next one would meet.
+
+    Raises:
+        Interrupted: it failed for another reason, or ``lock_wait`` is over.
+    """
+    progress.waits_for = Blockers(engine)
+    deadline = time.monotonic() + engine.job.lock_wait
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            with engine.watch_connections():
+                return attempt()
+        except Interrupted as interruption:
+            cause = interruption.cause
+            hopeful = cause is not None and engine.gave_way(cause) and time.monotonic() < deadline
+            if cause is None or not hopeful or not may_repeat(interruption):
+                raise
+            journal.write("waits", reason=first_line(cause))
+        progress.phase(f"waits {pause:.1f} s for a lock, then tries again")
+        time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+        pause = min(pause * 2, _LONGEST_PAUSE)
