@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -292,7 +293,8 @@ class Environment:
                 f"they are {heads}",
                 "Set migrate_target to heads, to branch@head, or merge them",
             )
-        if "Can't locate revision" in words:
+        unknown = re.search(r"Can't locate revision identified by '([^']+)'", words)
+        if unknown and unknown[1] not in self.target:
             return Refused(f"Database {self.database.name!r} is at a revision that this release does not know", words)
         return Refused(f"{self.target!r} cannot be reached in {self.database.name!r}", words, "Check migrate_target")
 

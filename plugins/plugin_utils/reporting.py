@@ -14,6 +14,8 @@ from ..module_utils.errors import Refused
 
 Result = dict[str, Any]
 
+_MOST_REVISIONS = 30
+
 
 @dataclass
 class Report:
@@ -68,7 +70,7 @@ def _migration(results: Result, check_mode: bool) -> Report:
     entries = [done.get(entry["name"], _at_head(entry)) for entry in plan.get("databases", [])]
     rows = [_migrated(entry, check_mode) for entry in entries]
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "REVISIONS", "TIME", "BACKUP"), rows)
-    return Report(lines + [line for entry in entries for line in _losses(entry)])
+    return Report(lines + _revisions(entries) + [line for entry in entries for line in _losses(entry)])
 
 
 def _at_head(plan: Result) -> Result:
@@ -85,6 +87,16 @@ def _migrated(entry: Result, check_mode: bool) -> list[str]:
         str(len(entry.get("applied", []))) if moved else "",
         _seconds(entry.get("seconds")) if moved and not check_mode else "",
         _backup(entry),
+    ]
+
+
+def _revisions(entries: list[Result]) -> list[str]:
+    """Return each revision with its duration, unless there are so many that nobody would read them."""
+    steps = [(entry["name"], step) for entry in entries for step in entry.get("applied", [])]
+    if len(steps) > _MOST_REVISIONS:
+        return [f"{len(steps)} revisions in all; the journals have the time of each."]
+    return [
+        f"{name}: {step['revision']}  {step['message']}  {_seconds(step['seconds'])}".rstrip() for name, step in steps
     ]
 
 
@@ -173,11 +185,12 @@ def _state(entry: Result) -> list[str]:
 
 
 def _backups(results: Result, _check_mode: bool) -> Report:
+    backup = results["backup"]
     rows = [
         [entry["name"], entry["outcome"], _heads(entry.get("after")), _seconds(entry.get("seconds")), _backup(entry)]
-        for entry in results["backup"]["databases"]
+        for entry in backup["databases"]
     ]
-    return Report(table(("DATABASE", "OUTCOME", "STANDS AT", "TIME", "BACKUP"), rows))
+    return Report(table(("DATABASE", "OUTCOME", "STANDS AT", "TIME", "BACKUP"), rows), _wrong(backup))
 
 
 def _rollback(results: Result, _check_mode: bool) -> Report:
@@ -186,9 +199,18 @@ def _rollback(results: Result, _check_mode: bool) -> Report:
         [entry["name"], entry["outcome"], _heads(entry.get("before")), _heads(entry.get("after")), _backup(entry)]
         for entry in rollback["databases"]
     ]
+    lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "BACKUP BEFORE"), rows)
     if not rows:
-        return Report([f"Run {rollback['of_run'] or 'none'} changed no database of this host."])
-    return Report(table(("DATABASE", "OUTCOME", "FROM", "TO", "BACKUP BEFORE"), rows))
+        lines = [f"Run {rollback['of_run'] or 'none'} changed no database of this host."]
+    return Report(lines, _wrong(rollback))
+
+
+def _wrong(result: Result) -> list[str]:
+    """Return what a verb failed with, and the ways out of what it holds."""
+    lines = str(result.get("msg", "")).splitlines()
+    for entry in result["databases"]:
+        lines += [f"{entry['name']}: way {way}: {command}" for way, command in (entry.get("ways_out") or {}).items()]
+    return lines
 
 
 # The first verb that has a result decides what is reported; an upgrade is reported with its plan.

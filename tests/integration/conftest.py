@@ -37,11 +37,10 @@ def postgres(postgres_database: Database) -> PostgresTarget:
     return PostgresTarget(postgres_database)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def target(request: pytest.FixtureRequest) -> Target:
-    """An empty database, once of each engine."""
-    found: Target = request.getfixturevalue("sqlite" if request.param == "sqlite" else "postgres")
-    return found
+@pytest.fixture
+def targets(sqlite: SQLiteTarget, postgres: PostgresTarget) -> list[Target]:
+    """An empty database of each engine, both migrated by the same run."""
+    return [sqlite, postgres]
 
 
 @pytest.fixture

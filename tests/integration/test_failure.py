@@ -14,17 +14,18 @@ from tests.integration.targets import PostgresTarget, SQLiteTarget, Target, prog
 SINGLE_TRANSACTION = ("transaction_per_migration=True", "transaction_per_migration=False")
 
 
-def at_first(site: Site, target: Target, fixture: str) -> dict[str, Any]:
-    """Bring a database to the first revision with rows in it, as it stands before the release that fails."""
-    settings: dict[str, Any] = {"migrate_databases": [target.entry]}
+def at_first(site: Site, fixture: str, *targets: Target) -> dict[str, Any]:
+    """Bring databases to the first revision with rows in them, as they stand before the release that fails."""
+    settings: dict[str, Any] = {"migrate_databases": [target.entry for target in targets]}
     site.run("migrate", migrate_source=site.source(fixture, "good").keep("0001"), **settings)
-    target.fill()
+    for target in targets:
+        target.fill()
     return {"migrate_source": site.source(fixture), **settings}
 
 
 @pytest.mark.both_cores
 def test_good_revisions_before_a_broken_one_are_downgraded(site: Site, postgres: PostgresTarget) -> None:
-    settings = at_first(site, postgres, "broken")
+    settings = at_first(site, "broken", postgres)
     dump = postgres.dump()
     outcome = site.run("migrate", code=2, **settings)
     assert postgres.dump() == dump
@@ -47,7 +48,7 @@ def test_good_revisions_before_a_broken_one_are_downgraded(site: Site, postgres:
 
 
 def test_in_a_single_transaction_nothing_of_a_failed_run_is_committed(site: Site, postgres: PostgresTarget) -> None:
-    settings = at_first(site, postgres, "broken")
+    settings = at_first(site, "broken", postgres)
     settings["migrate_source"].replace(*SINGLE_TRANSACTION)
     dump = postgres.dump()
     outcome = site.run("migrate", code=2, **settings)
@@ -64,7 +65,7 @@ def test_what_an_autocommit_block_left_behind_is_held_and_its_neighbours_are_mig
     site: Site, more_postgres: Callable[[], PostgresTarget], per_migration: bool
 ) -> None:
     before, held, after = more_postgres(), more_postgres(), more_postgres()
-    settings = at_first(site, held, "broken_autocommit")
+    settings = at_first(site, "broken_autocommit", held)
     if not per_migration:
         settings["migrate_source"].replace(*SINGLE_TRANSACTION)
     for neighbour in (before, after):  # broken only for the one in the middle
@@ -105,7 +106,7 @@ def test_what_an_autocommit_block_left_behind_is_held_and_its_neighbours_are_mig
 
 @pytest.mark.both_cores
 def test_sqlite_is_restored_where_a_failed_revision_left_a_table_behind(site: Site, sqlite: SQLiteTarget) -> None:
-    settings = at_first(site, sqlite, "broken")
+    settings = at_first(site, "broken", sqlite)
     dump = sqlite.dump()
     outcome = site.run("migrate", code=2, **settings)
     assert sqlite.dump() == dump
@@ -133,57 +134,60 @@ def test_a_database_that_a_failed_first_run_made_is_told_of_truthfully(site: Sit
     assert site.run("migrate", code=2, **settings).code == 2
 
 
-def test_a_missing_downgrade_is_restored_on_sqlite_and_held_on_postgresql(site: Site, target: Target) -> None:
-    settings = at_first(site, target, "broken")
+def test_a_missing_downgrade_is_restored_on_sqlite_and_held_on_postgresql(
+    site: Site, sqlite: SQLiteTarget, postgres: PostgresTarget
+) -> None:
+    settings = at_first(site, "broken", sqlite, postgres)
     source = settings["migrate_source"].keep("0001")
     source.add("0002", "0001", "op.create_table('extra', sa.Column('id', sa.Integer()))", downgrade=None)
     source.add("0003", "0002", "raise RuntimeError('this revision fails on purpose')")
-    dump = target.dump()
+    before = sqlite.dump()
     outcome = site.run("migrate", code=2, **settings)
     assert_says(outcome.output, "Revision 0003 (revision 0003) failed", "downgrade")
-    if target.engine == "sqlite":
-        assert target.dump() == dump
-        assert_says(outcome.output, "Restored from its backup", "It stands at 0001, as before.")
-    else:
-        assert target.revisions == ["0002"]
-        assert "extra" in target.tables()
-        assert_says(outcome.output, "HELD at 0002", "Way back: createdb")
+    assert sqlite.dump() == before
+    assert_says(outcome.output, "Restored from its backup", "It stands at 0001, as before.")
+    assert postgres.revisions == ["0002"]
+    assert "extra" in postgres.tables()
+    assert_says(outcome.output, "HELD at 0002", "Way back: createdb")
 
 
-def test_a_downgrade_that_forgets_something_is_noticed(site: Site, target: Target) -> None:
-    settings = at_first(site, target, "broken")
+def test_a_downgrade_that_forgets_something_is_noticed(
+    site: Site, sqlite: SQLiteTarget, postgres: PostgresTarget
+) -> None:
+    settings = at_first(site, "broken", sqlite, postgres)
     source = settings["migrate_source"].keep("0001")
     source.add("0002", "0001", "op.create_table('forgotten', sa.Column('id', sa.Integer()))", downgrade="pass")
     source.add("0003", "0002", "raise RuntimeError('this revision fails on purpose')")
-    dump = target.dump()
+    before = sqlite.dump()
     outcome = site.run("migrate", code=2, **settings)
     assert_says(outcome.output, "did not bring the old schema back", "forgotten")
-    if target.engine == "sqlite":
-        assert target.dump() == dump
-    else:
-        assert_says(outcome.output, "HELD at 0001")
-        assert "forgotten" in target.tables()
+    assert sqlite.dump() == before
+    assert_says(outcome.output, "HELD at 0001")
+    assert "forgotten" in postgres.tables()
 
 
-def test_rows_that_a_revision_loses_are_reported_and_are_its_own_business(site: Site, target: Target) -> None:
-    settings = at_first(site, target, "broken")
+def test_rows_that_a_revision_loses_are_reported_and_are_its_own_business(site: Site, targets: list[Target]) -> None:
+    settings = at_first(site, "broken", *targets)
     settings["migrate_source"].keep("0001").add("0002", "0001", "op.execute('DELETE FROM item WHERE id > 1')")
     outcome = site.run("migrate", **settings)
-    assert target.rows("SELECT id FROM item") == [(1,)]
-    assert_says(outcome.output, "item had 3 rows and has 1 now")
+    for target in targets:
+        assert target.rows("SELECT id FROM item") == [(1,)]
+        assert re.search(rf"{target.name}: table \S*item had 3 rows and has 1 now", outcome.output), outcome.output
 
 
-def test_an_env_py_that_swallows_the_error_does_not_pass_for_a_success(site: Site, target: Target) -> None:
-    settings = at_first(site, target, "swallows")
-    dump = target.dump()
+def test_an_env_py_that_swallows_the_error_does_not_pass_for_a_success(site: Site, targets: list[Target]) -> None:
+    settings = at_first(site, "swallows", *targets)
+    before = [target.dump() for target in targets]
     outcome = site.run("migrate", code=2, **settings)
-    assert target.dump() == dump
-    assert_says(outcome.output, "Revision 0002 (fails) failed", "this revision fails on purpose", "stands at 0001")
+    assert [target.dump() for target in targets] == before
+    for target in targets:
+        assert_says(outcome.output, f"{target.name}: Revision 0002 (fails) failed")
+    assert_says(outcome.output, "this revision fails on purpose", "stands at 0001, as before")
 
 
 @pytest.mark.parametrize("place", ["before", "after", "in a revision"])
 def test_an_env_py_that_exits_does_not_pass_for_a_success(site: Site, postgres: PostgresTarget, place: str) -> None:
-    settings = at_first(site, postgres, "broken")
+    settings = at_first(site, "broken", postgres)
     source = settings["migrate_source"].keep("0001", "0002")
     leave = "import sys\nsys.exit(0)\n"
     if place == "before":
@@ -199,7 +203,7 @@ def test_an_env_py_that_exits_does_not_pass_for_a_success(site: Site, postgres: 
 
 
 def test_a_process_that_ends_without_a_word_is_noticed_and_led_back(site: Site, postgres: PostgresTarget) -> None:
-    settings = at_first(site, postgres, "broken")
+    settings = at_first(site, "broken", postgres)
     settings["migrate_source"].keep("0001", "0002").add("0003", "0002", "os._exit(0)")
     dump = postgres.dump()
     outcome = site.run("migrate", code=2, **settings)
@@ -208,18 +212,20 @@ def test_a_process_that_ends_without_a_word_is_noticed_and_led_back(site: Site, 
 
 
 def test_an_env_py_that_leads_elsewhere_is_refused_and_neither_database_changes(
-    site: Site, more_postgres: Callable[[], PostgresTarget], target: Target
+    site: Site, more_postgres: Callable[[], PostgresTarget], targets: list[Target]
 ) -> None:
     other = more_postgres()
-    entry = {**target.entry, "environment": {"ELSEWHERE_URL": other.url}}
-    before = target.dump(), other.dump()
-    outcome = site.run("migrate", code=2, migrate_source=site.source("elsewhere"), migrate_databases=[entry])
-    assert (target.dump(), other.dump()) == before
-    assert_says(outcome.output, f"env.py does not connect to the database that '{target.name}' names", other.name)
+    databases = [{**target.entry, "environment": {"ELSEWHERE_URL": other.url}} for target in targets]
+    before = [target.dump() for target in (*targets, other)]
+    outcome = site.run("migrate", code=2, migrate_source=site.source("elsewhere"), migrate_databases=databases)
+    assert [target.dump() for target in (*targets, other)] == before
+    for target in targets:
+        assert_says(outcome.output, f"env.py does not connect to the database that '{target.name}' names")
+    assert_says(outcome.output, f"it connects to {other.name} on")
 
 
 def test_a_failed_rollback_holds_postgresql_and_says_both_ways_out(site: Site, postgres: PostgresTarget) -> None:
-    settings = at_first(site, postgres, "broken")
+    settings = at_first(site, "broken", postgres)
     settings["migrate_source"].keep("0001").add("0002", "0001", downgrade="raise RuntimeError('no way back')")
     site.run("migrate", **settings)
     dump = postgres.dump()

@@ -196,22 +196,23 @@ def test_asking_through_a_pooler_leaves_no_settings_to_other_clients(
     assert settings()[:2] == ["66s", "77s"]
 
 
-def test_a_database_at_a_later_revision_names_the_release_that_knows_it(site: Site, target: Target) -> None:
-    newer = site.source("generic", "newer")
-    site.run("migrate", migrate_source=newer, migrate_databases=[target.entry])
+def test_a_database_at_a_later_revision_names_the_release_that_knows_it(site: Site, targets: list[Target]) -> None:
+    settings: dict[str, Any] = {"migrate_databases": [target.entry for target in targets]}
+    site.run("migrate", migrate_source=site.source("generic", "newer"), **settings)
     release = (site.root / "releases" / "current").readlink().name
-    dump = target.dump()
-    older = site.source("generic", "older").keep("0001")
-    outcome = site.run("migrate", code=2, migrate_source=older, migrate_databases=[target.entry])
-    assert target.dump() == dump
-    assert_says(outcome.output, "does not know", "0002", f"Release {release[:12]} on this host knows it")
+    before = [target.dump() for target in targets]
+    outcome = site.run("migrate", code=2, migrate_source=site.source("generic", "older").keep("0001"), **settings)
+    assert [target.dump() for target in targets] == before
+    for target in targets:
+        assert_says(outcome.output, f"Database '{target.name}' is at a revision that this release does not know")
+    assert_says(outcome.output, "0002", f"Release {release[:12]} on this host knows it")
 
 
-def test_several_heads_are_refused_and_named(site: Site, target: Target) -> None:
-    dump = target.dump()
-    settings: dict[str, Any] = {"migrate_source": site.source("multi_heads"), "migrate_databases": [target.entry]}
-    outcome = site.run("migrate", code=2, **settings)
-    assert target.dump() == dump
+def test_several_heads_are_refused_and_named(site: Site, targets: list[Target]) -> None:
+    before = [target.dump() for target in targets]
+    databases = [target.entry for target in targets]
+    outcome = site.run("migrate", code=2, migrate_source=site.source("multi_heads"), migrate_databases=databases)
+    assert [target.dump() for target in targets] == before
     assert_says(outcome.output, "several heads", "c002, e002", "Set migrate_target to heads")
 
 
@@ -242,22 +243,19 @@ def small_root(site: Site) -> Iterator[Path]:
 
 
 @pytest.mark.usefixtures("small_root")
-def test_too_little_disk_for_the_backup_is_refused(site: Site, target: Target) -> None:
-    settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [target.entry]}
-    target.rows("CREATE TABLE large (filling text)") if target.engine == "postgresql" else make_large(target)
-    if target.engine == "postgresql":
-        target.rows("INSERT INTO large SELECT repeat(md5(n::text), 40) FROM generate_series(1, 2000) n")
-    dump = target.dump()
-    outcome = site.run("migrate", code=2, **settings)
-    assert target.dump() == dump
-    assert_says(outcome.output, "There is too little disk for a backup", str(site.root), "migrate_root")
-
-
-def make_large(target: Target) -> None:
-    assert isinstance(target, SQLiteTarget)
-    target.path.touch()
-    target.rows("CREATE TABLE large (filling text)")
-    target.rows(f"INSERT INTO large VALUES ('{'filling ' * 300_000}')")
+def test_too_little_disk_for_the_backup_is_refused(site: Site, sqlite: SQLiteTarget, postgres: PostgresTarget) -> None:
+    sqlite.path.touch()
+    sqlite.rows("CREATE TABLE large (filling text)")
+    sqlite.rows(f"INSERT INTO large VALUES ('{'filling ' * 300_000}')")
+    postgres.rows("CREATE TABLE large (filling text)")
+    postgres.rows("INSERT INTO large SELECT repeat(md5(n::text), 40) FROM generate_series(1, 2000) n")
+    before = sqlite.dump(), postgres.dump()
+    databases = [sqlite.entry, postgres.entry]
+    outcome = site.run("migrate", code=2, migrate_source=site.source("generic"), migrate_databases=databases)
+    assert (sqlite.dump(), postgres.dump()) == before
+    for target in (sqlite, postgres):
+        assert_says(outcome.output, f"There is too little disk for a backup of '{target.name}'")
+    assert_says(outcome.output, str(site.root), "migrate_root")
 
 
 BAD_INPUT: dict[str, tuple[dict[str, Any], list[str]]] = {

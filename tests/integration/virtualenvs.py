@@ -33,7 +33,14 @@ def virtualenv(name: str, python: str | Path = sys.executable) -> Path:
         if not mark.exists() or mark.read_text() != wanted:
             shutil.rmtree(place, ignore_errors=True)
             run([str(python), "-m", "venv", place])
-            pip: list[str | Path] = [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            pip: list[str | Path] = [
+                place / "bin" / "python",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ]
             run([*pip, "--only-binary=:all:", *PACKAGES[name]], timeout=600)
             mark.write_text(wanted)
     return place
