@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
 from ansible_collections.hosting.alembic.plugins.plugin_utils.checks import problems
-from ansible_collections.hosting.alembic.plugins.plugin_utils.packing import pack
+from ansible_collections.hosting.alembic.plugins.plugin_utils.packing import pack_once
 
 _DEFAULTS: dict[str, Any] = {
     "run": "",
@@ -40,7 +40,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         wrong = problems(options)
         if not wrong:
             try:
-                return {"changed": False, "run": run.run_id(options["run"]), **self._packed(options)}
+                run_id = run.run_id(options["run"], (task_vars or {}).get("inventory_hostname", ""))
+                return {"changed": False, "run": run_id, **self._packed(run_id, options)}
             except Refused as refusal:
                 wrong = [str(refusal)]
         count = "One thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
@@ -48,12 +49,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {"failed": True, "msg": message, "problems": wrong}
 
     @staticmethod
-    def _packed(options: dict[str, Any]) -> dict[str, Any]:
-        packed = pack(
+    def _packed(run_id: str, options: dict[str, Any]) -> dict[str, Any]:
+        packed = pack_once(
+            run_id,
             Path(options["source"]),
-            options["requirements"],
-            options["packages"],
-            options["wheelhouse"],
+            requirements=options["requirements"],
+            packages=options["packages"],
+            wheelhouse=options["wheelhouse"],
             pip_arguments=options["pip_arguments"],
             python=options["python"],
             virtualenv=options["virtualenv"],

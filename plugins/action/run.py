@@ -24,6 +24,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return the same id to every host."""
         super().run(tmp, task_vars)
         try:
-            return {"changed": False, "run": checked_run(run_id(self._task.args.get("run", "")))}
+            return {"changed": False, "run": self._run_id(task_vars or {})}
         except Refused as refusal:
             return {"failed": True, "msg": str(refusal)}
+
+    def _run_id(self, facts: dict[str, Any]) -> str:
+        return checked_run(run_id(self._task.args.get("run", ""), facts.get("inventory_hostname", "")))

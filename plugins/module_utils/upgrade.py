@@ -58,9 +58,20 @@ class Chronicle(Watcher):
             self.note_committed(step)
 
     def commits_early(self, step: Step) -> None:
-        """Look at the schema before an autocommit block makes a part of the step permanent."""
-        if self.before_step is None:
-            self.before_step = self._look()
+        """Look at the schema before an autocommit block makes a part of the step permanent.
+
+        What the migration itself has locked cannot be looked at from outside, and it will not let go of it while it
+        waits for us. Then nobody can say later what the step left, so it counts as if it had left something.
+        """
+        if self.before_step is not None:
+            return
+        try:
+            with self._engine.impatient():
+                self.before_step = self._look()
+        except Exception as error:
+            if not self._engine.gave_way(error):
+                raise
+            self.before_step = []
 
     def note_committed(self, step: Step) -> None:
         """Journal one committed revision, once."""

@@ -20,8 +20,15 @@ from ..module_utils.source import Source
 from . import run
 
 
+def pack_once(run_id: str, source: Path, **options: Any) -> dict[str, Any]:
+    """Pack a source once for all hosts of a run, and return what ``pack`` returned to the first of them."""
+    key = hashlib.sha256(json.dumps([run_id, str(source), sorted(options.items())]).encode()).hexdigest()
+    packed: dict[str, Any] = run.once(f"packed-{key}", lambda: pack(source, **options))
+    return packed
+
+
 def pack(source: Path, requirements: str, packages: list[str], wheelhouse: str, **installed: Any) -> dict[str, Any]:
-    """Pack a source and its wheels once for the run, and return what the release module needs.
+    """Pack a source and its wheels, and return what the release module needs.
 
     Args:
         source: the migrations directory.
@@ -41,11 +48,10 @@ def pack(source: Path, requirements: str, packages: list[str], wheelhouse: str, 
     release = hashlib.sha256(json.dumps(wants).encode()).hexdigest()
     archive = run.folder() / f"{content}.tar.gz"
     wheel_archive = run.folder() / f"{wheels}.tar"
-    with run.alone("pack"):
-        if not archive.exists():
-            _write(archive, source, files_of(source), compress=True)
-        if wheels and not wheel_archive.exists():
-            _write(wheel_archive, Path(wheelhouse), _wheels(Path(wheelhouse)), compress=False)
+    if not archive.exists():
+        _write(archive, source, files_of(source), compress=True)
+    if wheels and not wheel_archive.exists():
+        _write(wheel_archive, Path(wheelhouse), _wheels(Path(wheelhouse)), compress=False)
     return {
         "release": release,
         "archive": str(archive),
@@ -73,7 +79,7 @@ def _digest_of_wheels(folder: Path) -> str:
 
 
 def _write(archive: Path, folder: Path, paths: Iterable[Path], compress: bool) -> None:
-    beside = archive.with_name(f".{archive.name}")
+    beside = archive.with_name(f".{archive.name}.{os.getpid()}")
     with beside.open("wb") as raw:
         packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) if compress else raw
         with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -33,15 +33,28 @@ def alone(name: str) -> Iterator[None]:
         yield
 
 
-def run_id(wanted: str) -> str:
-    """Return the run's id: the one wanted, else one made by whichever host asks first."""
-    if wanted:
-        return wanted
+def run_id(wanted: str, host: str) -> str:
+    """Return the run's id: the one wanted, else one made by whichever host asks first.
+
+    A playbook may apply the role more than once, to other databases or to another target. Each time is a run: what
+    a host asks for again gets a number behind it, the same one on every host.
+    """
     with alone("run"):
         path = folder() / "run"
         if not path.exists():
             path.write_text(f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
-        return path.read_text()
+        number = (shared("runs", host) or 0) + 1
+        share("runs", host, number)
+        return (wanted or path.read_text()) + (f"-{number}" if number > 1 else "")
+
+
+def once(name: str, make: Callable[[], Any]) -> Any:
+    """Return what whichever host asks first has made."""
+    with alone(name):
+        path = folder() / name
+        if not path.exists():
+            path.write_text(json.dumps(make()))
+        return json.loads(path.read_text())
 
 
 def share(kind: str, host: str, facts: Any) -> None:

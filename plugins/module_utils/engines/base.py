@@ -10,7 +10,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,6 +153,10 @@ class Engine(ABC):
     @abstractmethod
     def watch_connections(self) -> AbstractContextManager[None]:
         """Set timeouts on every connection that is opened inside the block."""
+
+    def impatient(self) -> AbstractContextManager[None]:
+        """Let the connection of our own give up soon, inside the block, where others hold what it asks for."""
+        return nullcontext()
 
     @abstractmethod
     def gave_way(self, error: BaseException) -> bool:

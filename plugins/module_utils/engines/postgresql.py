@@ -88,7 +88,13 @@ class PostgreSQL(Engine):
                 first_line(error),
                 "Check its URL and its password, and that the server lets this host in",
             ) from error
-        own.run(_settle, self.application)
+        try:
+            # First of all: what is set through a pooler leaks to its other clients.
+            self._check_directness(own)
+            own.run(_settle, self.application)
+        except BaseException:
+            own.close()
+            raise
         return own
 
     def identity(self, connection: Connection) -> Identity:
@@ -112,7 +118,7 @@ class PostgreSQL(Engine):
 
     def obstacles(self, own: OwnConnection, backup_space: Path) -> list[Refused]:
         """Return what would stop a backup and an upgrade now."""
-        checks = (self._standby, self._pooler, self._client_programs, self._permissions)
+        checks = (self._standby, self._client_programs, self._permissions)
         found = [obstacle for check in checks for obstacle in check(own)]
         return found + self._space(own, backup_space)
 
@@ -124,10 +130,10 @@ class PostgreSQL(Engine):
                 "Name the primary in its url",
             )
 
-    def _pooler(self, own: OwnConnection) -> Iterator[Refused]:
+    def _check_directness(self, own: OwnConnection) -> None:
         promised = own.run(_promised_pid)
         if promised is not None and promised != own.rows("select pg_backend_pid()")[0][0]:
-            yield Refused(
+            raise Refused(
                 f"Database {self.database.name!r} is behind a connection pooler",
                 "locks and settings would leak between its clients",
                 "Name the server itself in direct_url",
@@ -265,6 +271,15 @@ class PostgreSQL(Engine):
             f" set_config('statement_timeout', '{int(statement_timeout * 1000)}', false),"
             f" set_config('application_name', {_string(self.application)}, false)"
         )
+
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Set a lock_timeout on the connection of our own, which has none otherwise."""
+        self.own().rows("set lock_timeout = '1s'")
+        try:
+            yield
+        finally:
+            self.own().rows("set lock_timeout = 0")
 
     def gave_way(self, error: BaseException) -> bool:
         """Tell lock_not_available and deadlock_detected."""
