@@ -30,7 +30,12 @@ class ActionModule(FollowingAction):
         try:
             return self.follow({**self._task.args, "verify_only": sorted(migrators)}, facts)
         finally:
-            run.share("upgraded", host, True)
+            run.share(self._ended, host, True)
+
+    @property
+    def _ended(self) -> str:
+        """Name the mark that a host leaves when its upgrade has returned; each run has its own."""
+        return f"upgraded-{self._task.args['run']}"
 
     def _migrators(self, facts: dict[str, Any]) -> dict[str, str]:
         """Return, for each database that an earlier host shares with this one, that host."""
@@ -47,7 +52,7 @@ class ActionModule(FollowingAction):
     def _wait_for(self, migrator: str, host: str) -> None:
         """Wait until a host's upgrade has returned; forks take hosts in order, so it has begun before this one."""
         begun = told = time.monotonic()
-        while not run.shared("upgraded", migrator):
+        while not run.shared(self._ended, migrator):
             if time.monotonic() - told > _TELL_EVERY:
                 told = time.monotonic()
                 seconds = f"{told - begun:.0f} s"
