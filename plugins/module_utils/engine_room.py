@@ -56,7 +56,7 @@ def plan(job: Job) -> Answer:
 
 def _unanswered(database: Database, job: Job, death: Died) -> Answer:
     refusal = Refused(
-        f"env.py gave no answer for database {database.name!r} within {job.plan_timeout:g} s",
+        f"The process that planned database {database.name!r} came to no end",
         str(death),
         "Try `alembic current` on the host, or raise migrate_plan_timeout",
     )

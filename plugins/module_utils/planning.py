@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .connection import first_line
 from .engines import engine_for
 from .engines.base import Engine
 from .environment import Environment, Revision, Stream
 from .errors import Refused
 from .job import Database, Job
 from .layout import Layout
+from .libraries import sa
 
 
 @dataclass
@@ -67,6 +69,8 @@ def plan_database(database: Database, job: Job) -> Plan:
         fill_plan(plan, engine, Environment(database, job, engine))
     except Refused as refusal:
         plan.obstacles.append(_with_release(refusal, job.layout))
+    except sa.exc.SQLAlchemyError as error:
+        plan.obstacles.append(Refused(f"Database {database.name!r} could not be read", first_line(error)))
     return plan
 
 

@@ -55,9 +55,11 @@ def each_apart(
         for sentinel, (item, process, receiver, begun) in list(running.items()):
             if patience and time.monotonic() - begun > patience and process.is_alive():
                 os.killpg(process.pid, signal.SIGKILL)
+                answered(item, Died(f"it gave no answer within {patience:g} s and was ended"))
             elif sentinel not in ready and receiver not in ready:
                 continue
-            answered(item, _received(receiver, process))
+            else:
+                answered(item, _received(receiver, process))
             process.join()
             del running[sentinel]
 
