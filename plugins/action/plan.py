@@ -22,8 +22,8 @@ class ActionModule(FollowingAction):
         super().run(tmp, task_vars)
         facts = task_vars or {}
         answer = self._planned(facts)
-        pending = {entry["name"]: entry["identity"] for entry in answer.get("databases", []) if entry["pending"]}
-        run.share("plans", facts["inventory_hostname"], pending)
+        shareable = [entry for entry in answer.get("databases", []) if entry["pending"] and entry["can_be_shared"]]
+        run.share("plans", facts["inventory_hostname"], {entry["name"]: entry["identity"] for entry in shareable})
         for refusal in answer.get("refusals", []):
             display.warning(f"{facts['inventory_hostname']}: {refusal}")
         return answer

@@ -70,7 +70,7 @@ def warm(databases: Iterable[Database]) -> None:
     for database in databases:
         try:
             url = migration_url(database)
-            found |= {each.set(database=None, host=None, username=None, password=None) for each in (url, own_url(url))}
+            found |= {sa.engine.URL.create(each.drivername) for each in (url, own_url(url))}
         except Refused:
             continue  # its own process says so
     for module in ("logging.config", "alembic.op", "alembic.context"):

@@ -32,6 +32,7 @@ class Plan:
     url: str = ""
     server: str = ""
     identity: str = ""
+    can_be_shared: bool = False
     streams: list[Stream] = field(default_factory=list)
     obstacles: list[Refused] = field(default_factory=list)
 
@@ -53,6 +54,7 @@ class Plan:
             "url": self.url,
             "server": self.server,
             "identity": self.identity,
+            "can_be_shared": self.can_be_shared,
             "target": self.target,
             "current": sorted({head for heads in self.heads.values() for head in heads}),
             "heads": sorted({head for stream in self.streams for head in stream.goal}),
@@ -82,6 +84,7 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     """
     plan.engine = engine.name
     plan.url = engine.facts()["url"]
+    plan.can_be_shared = engine.can_be_shared
     if not engine.exists():
         folder = Path(str(engine.url.database)).parent
         if str(folder) != environment.job.shipping_makes:

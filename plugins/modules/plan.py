@@ -127,6 +127,9 @@ databases:
     identity:
       description: Which database this is on which server, whatever the URL says.
       type: str
+    can_be_shared:
+      description: Whether other hosts can have the same database; a file is its host's own.
+      type: bool
     target:
       description: What was asked for.
       type: str

@@ -71,6 +71,8 @@ class Engine(ABC):
     name: str
     #: Whether a failed revision can leave something behind although it ran in a transaction.
     ddl_survives_rollback: bool
+    #: Whether other hosts can have the same database; a file is its host's own.
+    can_be_shared: bool
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         self.database = database

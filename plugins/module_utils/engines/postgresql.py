@@ -63,6 +63,7 @@ class PostgreSQL(Engine):
 
     name = "postgresql"
     ddl_survives_rollback = False
+    can_be_shared = True
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)

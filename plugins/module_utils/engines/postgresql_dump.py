@@ -87,7 +87,9 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: 
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         begun = time.monotonic()
-        process = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
+        process = subprocess.Popen(
+            command, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, umask=0o077
+        )
         try:
             while True:
                 try:

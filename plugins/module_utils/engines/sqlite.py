@@ -77,6 +77,7 @@ class SQLite(Engine):
 
     name = "sqlite"
     ddl_survives_rollback = True
+    can_be_shared = False
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)

@@ -56,12 +56,19 @@ def test_a_file_whose_folder_is_not_there_is_an_obstacle(host: Host, tmp_path: P
     assert obstacle["remedy"] == "Make the folder, or correct the url"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="no file is read-only for root; the next test covers the answer")
-def test_a_file_that_cannot_be_written_is_an_obstacle(host: Host, file: Path) -> None:
-    host.ship("generic")
-    script(file, "create table t (a)").chmod(0o400)
+@pytest.mark.parametrize("read_only", ["file", "folder"])
+def test_what_cannot_be_written_is_an_obstacle(host: Host, file: Path, read_only: str) -> None:
+    release = host.ship("generic")
+    script(file, "create table t (a)")
+    (file if read_only == "file" else file.parent).chmod(0o444 if read_only == "file" else 0o555)
 
-    assert "cannot be" in host.plan(database(file))["obstacles"][0]["what"]
+    (obstacle,) = apart(lambda: as_nobody(file, lambda: plan_database(database(file), host.job("plan")).facts()))[
+        "obstacles"
+    ]
+
+    assert release
+    assert obstacle["remedy"]
+    assert "cannot be" in obstacle["what"]
 
 
 def test_a_revision_that_only_another_release_knows_names_that_release(host: Host, file: Path) -> None:
@@ -119,7 +126,7 @@ def test_an_env_py_that_hangs_is_given_up(host: Host, file: Path) -> None:
 
     (obstacle,) = host.plan(database(file), plan_timeout=1)["obstacles"]
 
-    assert obstacle["what"] == "env.py gave no answer for database 'app' within 1 s"
+    assert obstacle["what"] == "The process that planned database 'app' came to no end"
     assert "migrate_plan_timeout" in obstacle["remedy"]
 
 

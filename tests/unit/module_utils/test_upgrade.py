@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -244,9 +246,11 @@ count.touch()
 def test_an_env_py_that_undoes_its_work_is_found_out(host: Host, file: Path) -> None:
     release = host.ship("generic")
     env = host.layout.release(release) / "source" / "migrations" / "env.py"
-    undo = f"import sqlite3\nwith sqlite3.connect({str(file)!r}) as c:\n    c.execute('delete from alembic_version')\n"
-    env.write_text(env.read_text() + f"\nif {str(file)!r} and __import__('os').path.exists({str(file)!r}):\n    ")
-    env.write_text(env.read_text() + undo.replace("\n", "\n    ").replace("import", "import", 1))
+    undo = "connection.exec_driver_sql('delete from alembic_version'); connection.commit()"
+    env.write_text(env.read_text().replace("# ... etc.", "") + f"""
+with engine_from_config(config.get_section("alembic"), prefix="sqlalchemy.").connect() as connection:
+    {undo}
+""")
     script(file, "create table mine (a); create table alembic_version (version_num varchar(32) primary key)")
 
     result = host.result("upgrade", database(file))
@@ -276,28 +280,32 @@ def test_a_damaged_database_is_not_upgraded(host: Host, file: Path) -> None:
 # Locks that others hold
 
 
-def hold(file: Path, seconds: float) -> threading.Thread:
-    """Keep a write lock for a while, as an application does."""
-    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-    connection.execute("begin immediate")
+HOLD = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("begin immediate")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
 
-    def end() -> None:
-        threading.Event().wait(seconds)
-        connection.execute("rollback")
-        connection.close()
 
-    thread = threading.Thread(target=end)
-    thread.start()
-    return thread
+@contextmanager
+def writing(file: Path, seconds: float) -> Iterator[None]:
+    """Keep a write lock in a process of its own for a while, as an application does."""
+    command = [sys.executable, "-c", HOLD, str(file), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield
+        process.kill()
 
 
 def test_a_lock_that_was_not_got_is_tried_for_again(host: Host, file: Path) -> None:
     host.ship("generic")
     script(file, "create table mine (a)")
-    thread = hold(file, 2)
 
-    result = host.result("upgrade", database(file), lock_timeout=0.1, lock_wait=30)
-    thread.join()
+    with writing(file, 1):
+        result = host.result("upgrade", database(file), lock_timeout=0.1, lock_wait=30)
 
     assert result["outcome"] == "upgraded"
     waits = [event["reason"] for event in host.events() if event["event"] == "waits"]
@@ -308,10 +316,9 @@ def test_a_lock_that_is_never_got_is_given_up_with_nothing_changed(host: Host, f
     host.ship("generic")
     script(file, "create table mine (a)")
     before = file.read_bytes()
-    thread = hold(file, 4)
 
-    result = host.result("upgrade", database(file), lock_timeout=0.1, lock_wait=0.5)
-    thread.join()
+    with writing(file, 60):
+        result = host.result("upgrade", database(file), lock_timeout=0.1, lock_wait=0.5)
 
     assert result["outcome"] == "failed"
     assert "database is locked" in result["error"]["why"]
