@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -129,9 +130,11 @@ class Installer:
             write_durably(beside / _RECORD, json.dumps(record, indent=1))
             shutil.rmtree(self.place, ignore_errors=True)
             os.rename(beside, self.place)
-        except OSError as error:
+        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
             raise Failed(
-                f"Release {self.installation.release[:12]} could not be unpacked", str(error), "Make room on the host"
+                f"Release {self.installation.release[:12]} could not be unpacked",
+                str(error),
+                "Make room on the host and run again",
             ) from error
         finally:
             shutil.rmtree(beside, ignore_errors=True)
@@ -215,7 +218,13 @@ def prune(layout: Layout, keep: int) -> list[str]:
     Returns:
         The names of the releases that were removed.
     """
-    records = {path.parent.name: json.loads(path.read_text()) for path in layout.releases.glob(f"*/{_RECORD}")}
+    with _alone(layout.releases / ".lock"):  # another controller's virtualenv is linked only once it is complete
+        return _prune(layout, keep)
+
+
+def _prune(layout: Layout, keep: int) -> list[str]:
+    folders = [path.parent for path in layout.releases.glob(f"*/{_RECORD}") if not path.parent.is_symlink()]
+    records = {folder.name: json.loads((folder / _RECORD).read_text()) for folder in folders}
     newest = sorted(records, key=lambda name: records[name]["shipped"], reverse=True)
     current = layout.releases / "current"
     needed = set(newest[:keep]) | _ways_back(layout) | ({os.readlink(current)} if current.is_symlink() else set())

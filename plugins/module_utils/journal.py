@@ -23,6 +23,10 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
+#: What the database itself tells again after a crash: these reach the disk with the event that follows.
+_TOLD_AGAIN = frozenset({"ran", "committed"})
+
+
 class Journal:
     """One journal: a line of JSON an event, appended and never rewritten."""
 
@@ -31,7 +35,7 @@ class Journal:
         self.verb = verb
 
     def write(self, event: str, **facts: Any) -> None:
-        """Append one event; when this returns, it is on the disk."""
+        """Append one event; when this returns, it is on the disk, but for what can be read from the database again."""
         line = json.dumps({"at": now(), "verb": self.verb, "event": event, **facts}, default=str)
         new = not self.path.exists()
         private_directory(self.path.parent)
@@ -39,7 +43,8 @@ class Journal:
         with os.fdopen(descriptor, "ab") as handle:
             handle.write(_mended(descriptor) + line.encode() + b"\n")
             handle.flush()
-            os.fsync(handle.fileno())
+            if event not in _TOLD_AGAIN:
+                os.fsync(handle.fileno())
         if new:
             sync_directory(self.path.parent)
 

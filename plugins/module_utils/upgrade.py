@@ -178,7 +178,8 @@ class Upgrade:
         return bool(differences(expected, now.fingerprint))
 
     def _interrupted(self, environment: Environment, chronicle: Chronicle, interruption: Interrupted) -> Result:
-        failed = next((step for step in interruption.steps if step not in chronicle.committed), None)
+        # In a single transaction none is committed; the one that ran last is the one that failed.
+        failed = next((step for step in reversed(interruption.steps) if step not in chronicle.committed), None)
         cause = interruption.cause
         if isinstance(cause, Refused):
             error = cause.facts()
@@ -195,7 +196,9 @@ class Upgrade:
         self.progress.phase("verifies")
         tables = sorted({step.table for step in chronicle.committed} | set(self.before.heads))
         after = read_position(environment, tables, count_rows=self.before.row_counts is not None)
-        committed = {step.revision for step in chronicle.committed}
+        # What was committed may have been taken back since, by env.py itself.
+        standing = {table: environment.applied(tuple(heads)) for table, heads in after.heads.items()}
+        committed = {step.revision for step in chronicle.committed if step.revision in standing[step.table]}
         missing = [revision.revision for revision in self.plan.pending if revision.revision not in committed]
         if missing:
             error = Failed(

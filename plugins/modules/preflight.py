@@ -55,6 +55,22 @@ options:
     description: A virtualenv that is on the hosts already.
     type: str
     default: ""
+  root:
+    description: The folder on the hosts that holds everything; only its type is checked here, as of those below.
+    type: path
+    default: ""
+  target:
+    description: What to upgrade to.
+    type: str
+    default: head
+  setup:
+    description: What prepares the process before C(env.py) runs.
+    type: str
+    default: ""
+  pg_bin:
+    description: Folder of C(pg_dump) and C(pg_restore) on the hosts.
+    type: str
+    default: ""
 attributes:
   check_mode:
     support: full

@@ -27,10 +27,14 @@ _KINDS: tuple[tuple[type, str], ...] = (
 _WORDS = {"str": "a string", "list": "a list", "dict": "a dictionary"}
 
 
+#: What the role's specs take for a string whatever it is.
+_STRINGS = ("source", "run", "requirements", "wheelhouse", "python", "virtualenv", "root", "target", "setup", "pg_bin")
+
+
 def problems(options: dict[str, Any]) -> list[str]:
     """Return all that is wrong with the options of a run, each as a sentence."""
     return [
-        *_strings(options, ("source", "run", "requirements", "wheelhouse", "python", "virtualenv")),
+        *_strings(options, _STRINGS),
         *_paths(options),
         *_run(options),
         *_databases(options.get("databases")),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,7 +51,8 @@ def apart(function: Callable[[], T]) -> T:
 
     def task(_item: None) -> tuple[str, Any]:
         try:
-            return "answer", function()
+            with plain_streams():
+                return "answer", function()
         except Refused as refusal:
             return "refused", refusal
 
@@ -60,6 +62,25 @@ def apart(function: Callable[[], T]) -> T:
     if kind == "refused":
         raise answer
     return answer  # type: ignore[no-any-return]
+
+
+@contextmanager
+def plain_streams() -> Iterator[None]:
+    """Give Python's streams back their descriptors: a worker closes those that pytest puts in their place."""
+    with redirect_stdout(sys.__stdout__), redirect_stderr(sys.__stderr__):
+        yield
+
+
+def as_nobody(folder: Path, function: Callable[[], T]) -> T:
+    """Call a function as a user whom permissions bind, who may come as far as a folder. In a forked process only."""
+    for path in (folder, *folder.parents):
+        if path != Path("/") and path.stat().st_uid == os.geteuid() and not path.stat().st_mode & 0o001:
+            path.chmod(path.stat().st_mode | 0o055)
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+    return function()
 
 
 def sql(path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
@@ -127,7 +148,8 @@ class Host:
 
     def do(self, verb: str, *databases: Database, **options: Any) -> Answer:
         """Have a verb done as the engine room does it, with its worker and its processes."""
-        done: Answer = getattr(engine_room, verb)(self.job(verb, *databases, **options))
+        with plain_streams():
+            done: Answer = getattr(engine_room, verb)(self.job(verb, *databases, **options))
         return done
 
     def result(self, verb: str, one: Database, **options: Any) -> Answer:

@@ -218,6 +218,8 @@ class SQLite(Engine):
 
         address = f"file:{quote(str(self.path))}?mode=ro"
         with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(target)) as copy:
+            # It is flushed once, when it is whole.
+            copy.execute("pragma synchronous = off")
             source.backup(copy, pages=4096, progress=progress)
             # The copy of a WAL database is one as well; a backup is a single file.
             copy.execute("pragma journal_mode = delete")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.stage import Host, database, script, tables
+from ansible_collections.hosting.alembic.plugins.module_utils.planning import plan_database
+from tests.unit.stage import Answer, Host, apart, as_nobody, database, script, tables
 
 
 def test_a_plan_says_where_it_is_and_where_it_would_go(host: Host, file: Path) -> None:
@@ -60,15 +61,20 @@ def test_a_file_whose_folder_is_not_there_is_an_obstacle(host: Host, tmp_path: P
 def test_what_cannot_be_written_is_an_obstacle(host: Host, file: Path, read_only: str) -> None:
     release = host.ship("generic")
     script(file, "create table t (a)")
-    (file if read_only == "file" else file.parent).chmod(0o444 if read_only == "file" else 0o555)
+    file.chmod(0o444 if read_only == "file" else 0o666)
+    file.parent.chmod(0o555 if read_only == "folder" else 0o777)
+    job = host.job("plan")
 
-    (obstacle,) = apart(lambda: as_nobody(file, lambda: plan_database(database(file), host.job("plan")).facts()))[
+    def plan() -> Answer:
+        return plan_database(database(file), job).facts()
+
+    (obstacle,) = apart(lambda: as_nobody(host.layout.release(release) / "source" / "migrations" / "versions", plan))[
         "obstacles"
     ]
 
-    assert release
-    assert obstacle["remedy"]
     assert "cannot be" in obstacle["what"]
+    assert str(file) in obstacle["why"]
+    assert obstacle["remedy"]
 
 
 def test_a_revision_that_only_another_release_knows_names_that_release(host: Host, file: Path) -> None:

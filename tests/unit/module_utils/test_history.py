@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.history import last_change, release_of, upgraded_by
+from tests.unit.stage import Host, database
+
+
+@pytest.fixture
+def root(host: Host, file: Path) -> str:
+    """A host on which two databases were upgraded, one of them twice, and then nothing more was to do."""
+    host.ship("generic")
+    other = file.with_name("other.db")
+    host.do("upgrade", database(file, target="0001"), database(other, "Other!"), run="first")
+    host.result("upgrade", database(file), run="second")
+    host.do("upgrade", database(file), database(other, "Other!"), run="third")
+    return str(host.root)
+
+
+def test_the_last_change_is_the_last_run_that_moved_a_database(root: str) -> None:
+    assert last_change(root) == "second"
+
+
+def test_each_run_knows_what_it_upgraded(root: str) -> None:
+    assert upgraded_by(root, "first", ["Other!", "app"]) == ["Other!", "app"]
+    assert upgraded_by(root, "second", ["Other!", "app"]) == ["app"]
+    assert upgraded_by(root, "third", ["Other!", "app"]) == []
+
+
+def test_each_run_knows_its_release(root: str) -> None:
+    assert release_of(root, "first") == "generic"
+    with pytest.raises(Refused, match=r"Run ffff is not known.*status\.yml"):
+        release_of(root, "ffff")
+
+
+def test_where_nothing_was_done_there_is_nothing_to_roll_back(host: Host) -> None:
+    with pytest.raises(Refused, match="no run to roll back"):
+        last_change(str(host.root))

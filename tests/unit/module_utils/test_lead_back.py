@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils import backups
+from ansible_collections.hosting.alembic.plugins.module_utils.journal import Event
+from ansible_collections.hosting.alembic.plugins.module_utils.lead_back import Account, needs_leading_back
+from tests.unit.stage import Answer, Host, database, heads, script, sql, tables
+
+
+@pytest.fixture
+def mine(file: Path) -> Path:
+    """A database with something in it."""
+    return script(file, "create table mine (a); insert into mine values (1), (2)")
+
+
+def undone(result: Answer) -> list[str]:
+    return [step["revision"] for step in result["undone"]]
+
+
+def failed_upgrade(host: Host, file: Path, fixture: str = "broken", **more: Any) -> Answer:
+    if fixture:
+        host.ship(fixture)
+    result = host.result("upgrade", database(file), **more)
+    assert result["outcome"] == "failed"
+    return result
+
+
+def break_third(host: Host, before: str = "pass") -> None:
+    """Let the third revision fail after a statement."""
+    versions = host.layout.release("broken") / "source" / "migrations" / "versions"
+    path = versions / "0003_fails_in_its_middle.py"
+    path.write_text(path.read_text().replace('op.create_table("half", sa.Column("id", sa.Integer(), primary_key=True))', before))
+
+
+# After a failure
+
+
+def test_what_was_committed_is_undone_in_reverse(host: Host, mine: Path) -> None:
+    host.ship("broken")
+    break_third(host)
+    failed_upgrade(host, mine, "")
+
+    result = host.result("downgrade", database(mine))
+
+    assert (result["outcome"], result["changed"]) == ("downgraded", True)
+    assert undone(result) == ["0002", "0001"]
+    assert (result["before"], result["after"]) == (["0002"], [])
+    assert result["upgrade_error"]["what"].startswith("Revision 0003")
+    assert heads(mine) == []
+    assert tables(mine) == {"mine", "alembic_version"}
+    assert sql(mine, "select count(*) from mine") == [(2,)]
+
+
+def test_only_what_this_run_committed_is_undone(host: Host, mine: Path) -> None:
+    host.ship("broken")
+    break_third(host)
+    host.result("upgrade", database(mine, target="0001"), run="r0")
+    sql(mine, "insert into item (id, name) values (1, 'kept')")
+    failed_upgrade(host, mine, "")
+
+    result = host.result("downgrade", database(mine))
+
+    assert undone(result) == ["0002"]
+    assert heads(mine) == ["0001"] == result["after"]
+    assert sql(mine, "select id, name from item") == [(1, "kept")]
+
+
+def test_where_a_downgrade_is_not_enough_the_backup_is_restored(host: Host, mine: Path) -> None:
+    failed_upgrade(host, mine)
+    sql(mine, "insert into mine values (3)")
+
+    result = host.result("downgrade", database(mine))
+
+    assert (result["outcome"], result["changed"], undone(result)) == ("restored", True, [])
+    assert result["after"] == []
+    assert "left something behind" in result["reason"]
+    assert tables(mine) == {"mine"}
+    assert sql(mine, "select a from mine") == [(1,), (2,)]
+    # What was written meanwhile is aside, not lost.
+    aside = Path(result["aside"])
+    assert {"half", "item", "mine"} <= tables(aside)
+    assert sql(aside, "select a from mine") == [(1,), (2,), (3,)]
+
+
+@pytest.mark.parametrize("fixture", ["broken", "broken_autocommit", "swallows"])
+def test_a_database_that_was_not_there_is_not_there_again_or_at_base(host: Host, file: Path, fixture: str) -> None:
+    failed_upgrade(host, file, fixture)
+
+    result = host.result("downgrade", database(file))
+
+    assert result["outcome"] in ("restored", "downgraded")
+    assert result["after"] == []
+    assert not file.exists() or tables(file) <= {"alembic_version"}
+
+
+def test_a_downgrade_that_fails_is_restored(host: Host, mine: Path) -> None:
+    host.ship("broken")
+    break_third(host)
+    versions = host.layout.release("broken") / "source" / "migrations" / "versions"
+    path = versions / "0001_items.py"
+    path.write_text(path.read_text().replace('op.drop_table("item")', "raise RuntimeError('no way back')"))
+    failed_upgrade(host, mine, "")
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "restored"
+    assert "no way back" in result["reason"]
+    assert tables(mine) == {"mine"}
+
+
+def test_a_downgrade_that_does_not_bring_the_schema_back_is_restored(host: Host, mine: Path) -> None:
+    host.ship("broken")
+    break_third(host)
+    versions = host.layout.release("broken") / "source" / "migrations" / "versions"
+    path = versions / "0001_items.py"
+    path.write_text(path.read_text().replace('op.drop_table("item")', "pass"))
+    failed_upgrade(host, mine, "")
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "restored"
+    assert "did not bring the old schema back" in result["reason"]
+    assert tables(mine) == {"mine"}
+
+
+def test_a_failure_before_anything_was_committed_is_left_untouched(host: Host, mine: Path) -> None:
+    host.revise(host.ship("generic"), "0003", "0002", "pass")
+    host.result("upgrade", database(mine, target="0002"), run="r0")
+    host.revise("generic", "0004", "0003", "pass")
+    path = host.revise("generic", "0003", "0002", "raise RuntimeError")
+    assert path.exists()
+    before = mine.read_bytes()
+    failed_upgrade(host, mine, "")
+
+    result = host.result("downgrade", database(mine))
+
+    assert (result["outcome"], result["changed"], result["after"]) == ("untouched", False, ["0002"])
+    assert mine.read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ["damaged", "deleted"])
+def test_without_its_backup_it_is_held_with_both_ways_out(host: Host, mine: Path, how: str) -> None:
+    failed_upgrade(host, mine)
+    (manifest,) = backups.proven(host.layout.backups_of("app"))
+    dump = Path(manifest.path) / manifest.dump
+    if how == "damaged":
+        dump.write_bytes(dump.read_bytes()[:-1])
+    else:
+        shutil.rmtree(manifest.path)
+    before = mine.read_bytes()
+
+    result = host.result("downgrade", database(mine))
+
+    assert (result["outcome"], result["changed"]) == ("held", False)
+    assert result["after"] == ["0002"]
+    assert "run migrate.yml again" in result["ways_out"]["forward"]
+    if how == "damaged":
+        assert str(dump) in result["ways_out"]["back"]
+        assert "is damaged" in result["error"]["what"]
+    assert mine.read_bytes() == before
+
+
+def test_a_database_that_others_moved_meanwhile_is_held(host: Host, mine: Path) -> None:
+    failed_upgrade(host, mine)
+    sql(mine, "update alembic_version set version_num = '0001'")
+    before = mine.read_bytes()
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "held"
+    assert "has been moved since run r1" in result["error"]["what"]
+    assert "left it at 0002, and now it stands at 0001" in result["error"]["why"]
+    assert mine.read_bytes() == before
+
+
+def test_several_version_tables_of_a_new_database_are_led_back(host: Host, file: Path) -> None:
+    """Before there was a database, nobody could know what its version tables would be called."""
+    host.ship("several_contexts")
+    host.revise("several_contexts", "0003", "0002", "raise RuntimeError('no')")
+    failed_upgrade(host, file, "")
+
+    result = host.result("downgrade", database(file))
+
+    assert result["outcome"] in ("downgraded", "restored")
+    assert not file.exists() or tables(file) <= {"alembic_version_red", "alembic_version_blue"}
+
+
+def test_neighbours_are_left_alone(host: Host, file: Path) -> None:
+    host.ship("broken")
+    good, bad = file.with_name("good.db"), file.with_name("bad.db")
+    one, other = database(good, "good", target="0002"), database(bad, "bad")
+
+    upgrade = host.do("upgrade", one, other)
+    answer = host.do("downgrade", one, other)
+
+    assert [result["outcome"] for result in upgrade["results"]] == ["upgraded", "failed"]
+    assert [result["name"] for result in answer["results"]] == ["bad"]
+    assert heads(good) == ["0002"]
+
+
+def test_a_run_that_went_well_needs_no_way_back(host: Host, mine: Path) -> None:
+    host.ship("generic")
+    host.result("upgrade", database(mine))
+
+    answer = host.do("downgrade", database(mine))
+
+    assert (answer["finished"], answer["results"]) == (True, [])
+    assert heads(mine) == ["0002"]
+
+
+# On purpose
+
+
+def rolled_back(host: Host, file: Path, of_run: str = "r1", **options: Any) -> Answer:
+    return host.result("rollback", database(file), run="back", of_run=of_run, **options)
+
+
+@pytest.mark.parametrize("fixture", ["generic", "several_contexts"])
+def test_a_run_is_rolled_back_after_a_backup_of_what_was_written_since(host: Host, mine: Path, fixture: str) -> None:
+    host.ship(fixture)
+    host.result("upgrade", database(mine))
+    sql(mine, "insert into mine values (3)")
+
+    result = rolled_back(host, mine)
+
+    assert (result["outcome"], result["changed"], result["of_run"]) == ("downgraded", True, "r1")
+    assert result["after"] == []
+    # A version table stays; rows of others stay too.
+    assert {name for name in tables(mine) if not name.startswith("alembic_version")} == {"mine"}
+    assert sql(mine, "select count(*) from mine") == [(3,)]
+    copy = Path(result["backup"]["path"]) / result["backup"]["dump"]
+    assert sql(copy, "select count(*) from mine") == [(3,)]
+    assert "mine" in tables(copy)
+    assert tables(copy) > {"mine"}
+
+
+@pytest.mark.parametrize("fixture", ["generic", "several_contexts"])
+def test_the_run_that_made_a_database_is_rolled_back_to_base(host: Host, file: Path, fixture: str) -> None:
+    host.ship(fixture)
+    host.result("upgrade", database(file))
+
+    result = rolled_back(host, file)
+
+    assert result["outcome"] == "downgraded"
+    assert not [name for name in tables(file) if not name.startswith("alembic_version")]
+
+
+def test_one_branch_of_several_is_rolled_back(host: Host, mine: Path) -> None:
+    host.ship("multi_heads")
+    host.result("upgrade", database(mine, target="contract@c001"), run="r0")
+    host.result("upgrade", database(mine, target="heads"))
+
+    result = rolled_back(host, mine)
+
+    assert result["outcome"] == "downgraded"
+    assert heads(mine) == ["c001"] == result["after"]
+
+
+def test_a_run_that_later_runs_built_on_is_refused_with_which(host: Host, mine: Path) -> None:
+    host.ship("generic")
+    host.result("upgrade", database(mine, target="0001"))
+    host.result("upgrade", database(mine), run="r2")
+
+    result = rolled_back(host, mine)
+
+    assert result["outcome"] == "refused"
+    assert "run r2 has upgraded it since" in result["error"]["why"]
+    assert "migrate_rollback_run=r2" in result["error"]["remedy"]
+    assert heads(mine) == ["0002"]
+
+
+def test_a_database_that_others_moved_since_is_refused(host: Host, mine: Path) -> None:
+    host.ship("generic")
+    host.result("upgrade", database(mine))
+    sql(mine, "update alembic_version set version_num = '0001'")
+
+    result = rolled_back(host, mine)
+
+    assert (result["outcome"], result["changed"]) == ("refused", False)
+    assert "has been moved since run r1" in result["error"]["what"]
+    assert [manifest.run for manifest in backups.proven(host.layout.backups_of("app"))] == ["r1"]
+
+
+def test_what_was_rolled_back_is_not_rolled_back_again(host: Host, mine: Path) -> None:
+    host.ship("generic")
+    host.result("upgrade", database(mine))
+    rolled_back(host, mine)
+
+    answer = host.do("rollback", database(mine), run="again", of_run="r1")
+
+    assert [result["outcome"] for result in answer["results"]] == ["refused"]
+    assert heads(mine) == []
+
+
+def test_a_rollback_that_fails_is_held_and_never_restored(host: Host, mine: Path) -> None:
+    """Others have written since: a restore would lose that."""
+    path = host.revise(host.ship("generic"), "0003", "0002", "op.execute('create table three (a)')")
+    path.write_text(path.read_text().replace("    pass", "    raise RuntimeError('no way back')"))
+    host.result("upgrade", database(mine))
+    sql(mine, "insert into mine values (3)")
+
+    result = rolled_back(host, mine)
+
+    assert result["outcome"] == "held"
+    assert "no way back" in result["error"]["why"]
+    assert sorted(result["ways_out"]) == ["back", "forward"]
+    assert heads(mine) == ["0003"]
+    assert sql(mine, "select count(*) from mine") == [(3,)]
+
+
+# What a journal tells
+
+
+def test_an_account_is_read_from_a_journal(tmp_path: Path) -> None:
+    events: list[Event] = [
+        {"event": "planned", "release": "abc"},
+        {"event": "backed_up", "path": str(tmp_path), "heads": {"main.v": ["1"]}, "fingerprint": ["table t"]},
+        {"event": "begun", "table": "main.v", "revision": "2"},
+        {"event": "committed", "table": "main.v", "revision": "2"},
+        {"event": "begun", "table": "main.v", "revision": "3"},
+    ]
+    account = Account.of("r1", events)
+
+    assert (account.release, account.backup, account.cut_short) == ("abc", tmp_path, True)
+    assert account.begun == {"main.v": ["2", "3"]}
+    assert account.committed == {"main.v": ["2"]}
+    assert account.before.heads == {"main.v": ["1"]}
+
+    ended = {"event": "failed", "heads": {"main.v": ["2"]}, "fingerprint": [], "left_behind": True, "error": {"what": "x"}}
+    account = Account.of("r1", [*events, ended])
+    assert (account.cut_short, account.left_behind, account.error) == (False, True, {"what": "x"})
+    assert account.after.heads == {"main.v": ["2"]}
+
+
+def test_only_an_upgrade_that_began_something_and_did_not_end_well_needs_a_way_back() -> None:
+    begun: Event = {"verb": "upgrade", "event": "begun"}
+
+    def done(outcome: str) -> Event:
+        return {"verb": "upgrade", "event": "done", "result": {"outcome": outcome}}
+
+    assert needs_leading_back([begun])
+    assert needs_leading_back([begun, done("failed")])
+    assert not needs_leading_back([begun, done("upgraded")])
+    assert not needs_leading_back([{"verb": "upgrade", "event": "planned"}, done("refused")])
+    assert not needs_leading_back([])

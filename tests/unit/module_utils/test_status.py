@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.unit.stage import Answer, Host, database
+
+
+def status(host: Host, file: Path) -> Answer:
+    (found,) = host.do("status", database(file))["databases"]
+    return dict(found)
+
+
+def test_before_anything_was_done_there_is_nothing_to_tell(host: Host, file: Path) -> None:
+    host.ship("generic")
+
+    found = status(host, file)
+
+    assert (found["server"], found["current"], len(found["pending"])) == ("not there yet", [], 2)
+    assert (found["last_run"], found["last_change"], found["last_backup"], found["backups"]) == (None, None, None, 0)
+    assert not file.exists()
+
+
+def test_it_tells_the_last_run_apart_from_the_last_change(host: Host, file: Path) -> None:
+    host.ship("generic")
+    host.result("upgrade", database(file), run="first")
+    host.result("upgrade", database(file), run="second")
+
+    found = status(host, file)
+
+    assert (found["current"], found["pending"]) == (["0002"], [])
+    assert (found["last_run"]["run"], found["last_run"]["outcome"]) == ("second", "unchanged")
+    assert (found["last_change"]["run"], found["last_change"]["moved"]) == ("first", "upgraded")
+    assert (found["last_backup"]["run"], found["backups"]) == ("first", 1)
+
+
+def test_a_run_that_failed_and_was_led_back_is_no_change(host: Host, file: Path) -> None:
+    host.ship("broken")
+    host.result("upgrade", database(file))
+    host.result("downgrade", database(file))
+
+    found = status(host, file)
+
+    assert found["last_run"]["outcome"] == "restored"
+    assert found["last_change"] is None
+
+
+def test_what_stops_an_upgrade_is_a_problem(host: Host, file: Path) -> None:
+    host.ship("multi_heads")
+
+    assert "several heads" in status(host, file)["problems"][0]["what"]
