@@ -16,6 +16,9 @@ ROLE = PROJECT / "roles" / "migrate"
 BEGIN = "<!-- variables: written by docs/variables.py -->"
 END = "<!-- end of variables -->"
 
+# C(code), V(value), O(option); a closing bracket inside may be escaped.
+_MARKUP = re.compile(r"\b[CVO]\(((?:\\.|\([^()]*\)|[^()\\])*)\)")
+
 
 def specified() -> dict[str, dict[str, Any]]:
     """Return the options of all entry points together: a variable means one thing wherever it is read."""
@@ -51,9 +54,8 @@ def _rows(options: dict[str, dict[str, Any]], *, with_defaults: bool) -> str:
 
 
 def _type(option: dict[str, Any]) -> str:
-    names = {"str": "text", "dict": "mapping", "list": "list"}
-    kind = names.get(option["type"], option["type"])
-    return f"list of {names[option['elements']]}s" if option.get("elements") else kind
+    names = {"str": "text", "dict": "mapping"}
+    return str(names.get(option["type"], option["type"]))
 
 
 def _written(value: object) -> str:
@@ -63,7 +65,7 @@ def _written(value: object) -> str:
 def _meaning(option: dict[str, Any]) -> str:
     """Return a description with Ansible's markup as Markdown's."""
     text = " ".join(str(option["description"]).split())
-    return re.sub(r"\b[CVO]\(((?:[^()]|\([^()]*\))*)\)", r"`\1`", text).replace("|", "\\|")
+    return _MARKUP.sub(lambda found: "`" + found[1].replace("\\)", ")") + "`", text).replace("|", "\\|")
 
 
 def written(readme: str) -> str:

@@ -10,7 +10,8 @@ import asyncio
 import importlib
 import importlib.util
 import select
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -123,8 +124,8 @@ def _query_for(driver: str, query: dict[str, Any]) -> dict[str, Any]:
 class OwnConnection:
     """A connection in autocommit, driven the same way whether its driver is synchronous or not.
 
-    An asynchronous driver gets an event loop of its own that runs only during a call, so that env.py
-    can use ``asyncio.run`` in the same thread.
+    An asynchronous driver gets an event loop in a thread of its own, because we are called from inside the loop that
+    an asynchronous env.py runs.
     """
 
     def __init__(self, url: URL, connect_args: dict[str, Any] | None = None) -> None:
@@ -142,11 +143,13 @@ class OwnConnection:
             from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
 
             self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+            self._thread.start()
             self._engine: Any = create_async_engine(url, **options)
             try:
-                self._connection: Any = self._loop.run_until_complete(self._connect())
+                self._connection: Any = self._wait_for(self._connect())
             except BaseException:
-                self._loop.close()
+                self._stop()
                 raise
         else:
             self._engine = sa.create_engine(url, **options)
@@ -155,11 +158,22 @@ class OwnConnection:
     async def _connect(self) -> Any:
         return await self._engine.connect()
 
+    def _wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            raise TypeError("a synchronous driver has no loop to wait in")
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def _stop(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
     def run(self, function: Callable[..., T], *args: Any) -> T:
         """Call ``function(connection, *args)`` with the synchronous face of the connection."""
         if self._loop is None:
             return function(self._connection, *args)
-        answer: T = self._loop.run_until_complete(self._connection.run_sync(function, *args))
+        answer: T = self._wait_for(self._connection.run_sync(function, *args))
         return answer
 
     def rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
@@ -169,6 +183,8 @@ class OwnConnection:
     def is_broken(self) -> bool:
         """Tell whether the server has closed the connection: then its socket can be read while nothing was asked."""
         try:
+            if self._loop is not None:  # its loop has read the socket already
+                return bool(self.run(_is_closed))
             descriptor = self.run(_descriptor)
         except Exception:  # noqa: BLE001 - each driver says in its own way that its connection is closed
             return True
@@ -182,12 +198,11 @@ class OwnConnection:
             if self._loop is None:
                 self._connection.close()
             else:
-                self._loop.run_until_complete(self._connection.close())
+                self._wait_for(self._connection.close())
         except Exception:  # noqa: BLE001 - as above
             self._connection = None
         finally:
-            if self._loop is not None:
-                self._loop.close()
+            self._stop()
 
     def __enter__(self) -> OwnConnection:
         return self
@@ -210,10 +225,12 @@ def driver_connection(connection: Connection) -> Any:
 
 def _descriptor(connection: Connection) -> int | None:
     driver = driver_connection(connection)
-    if hasattr(driver, "fileno"):
-        return int(driver.fileno())
-    transport = getattr(driver, "_transport", None)  # asyncpg
-    return transport.get_extra_info("socket").fileno() if transport else None
+    return int(driver.fileno()) if hasattr(driver, "fileno") else None
+
+
+def _is_closed(connection: Connection) -> bool:
+    closed = getattr(driver_connection(connection), "is_closed", None)  # asyncpg
+    return bool(closed and closed())
 
 
 def sqlstate(error: BaseException) -> str:

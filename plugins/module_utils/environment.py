@@ -125,8 +125,6 @@ class Environment:
                 "it returned without calling context.run_migrations()",
                 "Check the conditions in env.py, its -x arguments and its environment",
             )
-        for stream in found:
-            self._check_same_database(stream.identity)
         return found
 
     def unborn(self) -> list[Stream]:
@@ -163,9 +161,15 @@ class Environment:
 
         return self._migrate(steps_of, watcher)
 
-    def read_heads(self, own: OwnConnection, table: str) -> Heads:
-        """Read a version table through a connection of our own: what is there is committed."""
-        return own.run(_heads_of, *table.rsplit(".", 1))
+    def read_heads(self, own: OwnConnection, table: str, *, there: bool = False) -> Heads:
+        """Read a version table through a connection of our own: what is there is committed.
+
+        Args:
+            own: the connection.
+            table: the version table.
+            there: whether it is known to be there, which saves most of the time of looking.
+        """
+        return own.run(_rows_of if there else _heads_of, *table.rsplit(".", 1))
 
     def applied(self, heads: Heads) -> set[str]:
         """Return all revisions that are applied when these are the heads.
@@ -183,8 +187,8 @@ class Environment:
 
         def work(heads: Heads, context: MigrationContext) -> Iterator[MigrationStep]:
             connection = _connection_of(context)
+            self._check_same_database(self._identity(connection))
             table = self._table(context)
-            self._check_same_database(self.engine.identity(connection))
             self.engine.lock_migrating(connection, self.job.lock_wait)
             # Only now may the version table be made: dont_mutate kept Alembic from doing so before we could look.
             if not heads:
@@ -243,7 +247,16 @@ class Environment:
             ) from error
 
     def _stream(self, heads: Heads, context: MigrationContext) -> Stream:
-        return self._planned(self._table(context), self.engine.identity(_connection_of(context)), heads)
+        identity = self._identity(_connection_of(context))
+        self._check_same_database(identity)
+        return self._planned(self._table(context), identity, heads)
+
+    def _identity(self, connection: Connection) -> Identity:
+        """Return where a connection leads; one of another kind is not even asked in the engine's words."""
+        kind = connection.dialect.name
+        if kind != self.engine.name:
+            return Identity(f"a server of {kind}", str(connection.engine.url.database))
+        return self.engine.identity(connection)
 
     def _planned(self, table: str, identity: Identity, heads: Heads) -> Stream:
         steps = self.script._upgrade_revs(self.target, heads)  # type: ignore[arg-type]
@@ -316,6 +329,15 @@ def _connection_of(context: MigrationContext) -> Connection:
             "Let it take the online way unless context.is_offline_mode() says otherwise",
         )
     return context.connection
+
+
+def _rows_of(connection: Connection, schema: str, table: str) -> Heads:
+    quote = connection.dialect.identifier_preparer.quote
+    try:
+        rows = connection.exec_driver_sql(f"select version_num from {quote(schema)}.{quote(table)}")
+        return tuple(sorted(row[0] for row in rows))
+    except sa.exc.DBAPIError:
+        return _heads_of(connection, schema, table)  # it was dropped since
 
 
 def _heads_of(connection: Connection, schema: str, table: str) -> Heads:

@@ -38,7 +38,8 @@ class Journal:
         """Append one event; when this returns, it is on the disk, but for what can be read from the database again."""
         line = json.dumps({"at": now(), "verb": self.verb, "event": event, **facts}, default=str)
         new = not self.path.exists()
-        private_directory(self.path.parent)
+        if new:
+            private_directory(self.path.parent)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "ab") as handle:
             handle.write(_mended(descriptor) + line.encode() + b"\n")

@@ -49,8 +49,10 @@ def private_directory(path: Path) -> Path:
     Raises:
         Refused: a link or a file stands there; a planted link must not lead the data elsewhere.
     """
+    if not path.parent.exists():
+        private_directory(path.parent)  # a mode is given to the last folder only
     with suppress(FileExistsError):
-        path.mkdir(mode=0o700, parents=True)
+        path.mkdir(mode=0o700)
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         raise Refused(f"{path} is not a directory", "a link or a file stands in its place", "Remove it and run again")
     return path

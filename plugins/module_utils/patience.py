@@ -29,12 +29,16 @@ class Blockers:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._own: OwnConnection | None = None
+        #: Who was in the way the last time that anybody was.
+        self.last: list[str] = []
 
     def __call__(self) -> list[str]:
         """Return one line a session; runs in the thread that tells the progress."""
         if self._own is None:
             self._own = self._engine.connect()
-        return self._engine.blockers(self._own)
+        found = self._engine.blockers(self._own)
+        self.last = found or self.last
+        return found
 
 
 def patiently(
@@ -56,7 +60,8 @@ def patiently(
     Raises:
         Interrupted: it failed for another reason, or ``lock_wait`` is over.
     """
-    progress.waits_for = Blockers(engine)
+    blockers = Blockers(engine)
+    progress.waits_for = blockers
     deadline = time.monotonic() + engine.job.lock_wait
     pause = _FIRST_PAUSE
     while True:
@@ -68,7 +73,8 @@ def patiently(
             hopeful = cause is not None and engine.gave_way(cause) and time.monotonic() < deadline
             if cause is None or not hopeful or not may_repeat(interruption):
                 raise
-            journal.write("waits", reason=first_line(cause))
+            held = f"; it is held by {'; '.join(blockers.last)}" if blockers.last else ""
+            journal.write("waits", reason=f"{first_line(cause)}{held}")
         progress.phase(f"waits {pause:.1f} s for a lock, then tries again")
         time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
         pause = min(pause * 2, _LONGEST_PAUSE)

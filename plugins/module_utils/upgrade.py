@@ -17,7 +17,7 @@ from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal
-from .patience import patiently
+from .patience import Blockers, patiently
 from .planning import Plan, fill_plan
 from .position import Position, differences, lost_rows, read_fingerprint, read_heads, read_position
 from .progress import Progress
@@ -53,8 +53,8 @@ class Chronicle(Watcher):
 
     def left(self, step: Step) -> None:
         """Journal the step as committed if a connection of our own sees it."""
-        heads = self._environment.read_heads(self._engine.own(), step.table)
-        if step.revision in self._environment.applied(heads):
+        heads = self._environment.read_heads(self._engine.own(), step.table, there=True)
+        if step.revision in heads or step.revision in self._environment.applied(heads):
             self.note_committed(step)
 
     def commits_early(self, step: Step) -> None:
@@ -141,6 +141,7 @@ class Upgrade:
 
     def _back_up(self) -> None:
         self.progress.phase("backs up")
+        self.progress.waits_for = Blockers(self.engine)
         self.backup = backups.take(self.engine, self.before.heads, self.job, self.progress.tell)
         self.before = Position(self.before.heads, self.backup.fingerprint, self.backup.row_counts)
         self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **self.before.facts())

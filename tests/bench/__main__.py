@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from ..lab import PROJECT
 from . import fleet, many
-from .measure import Ratio
+from .measure import Contender, Ratio
 
 STATE = PROJECT / ".hosting-alembic" / "bench"
 NAMES = ("no-op", "shipping", "sqlite", "postgresql")
@@ -46,8 +46,14 @@ def _shown(ratio: Ratio) -> str:
     return (
         f"{_number(ratio.value):>6}  at most {_number(ratio.limit)}: {verdict}\n"
         f"        {ratio.meaning}\n"
-        f"        {ratio.ours.name} {ratio.ours.median:.2f} s, {ratio.theirs.name} {ratio.theirs.median:.2f} s"
+        f"        {_times(ratio.ours)}, {_times(ratio.theirs)}"
     )
+
+
+def _times(contender: Contender) -> str:
+    whole = contender.median_of_whole
+    started = f" ({whole:.2f} s with the start of Ansible)" if whole > contender.median else ""
+    return f"{contender.name} {contender.median:.2f} s{started}"
 
 
 def _number(value: float) -> str:

@@ -13,7 +13,7 @@ import yaml
 from ..lab import PROJECT, hosts, wheels
 from ..lab.shell import CommandFailed, run
 from .histories import alembic_project
-from .measure import Contender, Ratio, playbook, take_turns
+from .measure import Contender, Played, Ratio, playbook, take_turns
 
 HOSTS = 10
 REVISIONS = 1000
@@ -53,7 +53,7 @@ class Fleet:
     inventory: Path
     env: dict[str, str]
 
-    def playbook(self, name: Path | str, **variables: str) -> str:
+    def playbook(self, name: Path | str, **variables: str) -> Played:
         """Run a playbook on all hosts."""
         return playbook(name, self.inventory, self.env, **variables)
 
@@ -101,7 +101,7 @@ def no_op(on: Fleet, turns: int) -> list[Ratio]:
     """Compare migrate.yml on hosts at head with a ping of the same hosts."""
     ping = on.write("ping.yml", PING)
     on.playbook("migrate.yml")  # ships, installs and upgrades; and warms the connections
-    said = on.playbook("migrate.yml")
+    said = on.playbook("migrate.yml").output
     if "changed=0" not in said or "changed=1" in said:
         raise RuntimeError(f"the second run was meant to change nothing:\n{said}")
     on.playbook(ping)
@@ -148,5 +148,5 @@ def _check(on: Fleet, script: str) -> None:
         on.lab.execute(name, "sh", "-c", script)
 
 
-def _discard(_output: str) -> None:
-    """A contender returns nothing."""
+def _discard(_played: Played) -> None:
+    """Let the whole command count."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,16 +26,23 @@ class Contender:
     """One way of doing the work. ``prepare`` is not timed; both are given the number of the turn."""
 
     name: str
-    run: Callable[[int], None]
+    #: Returns the seconds that count, where they are fewer than its own: a task's, without the start of Ansible.
+    run: Callable[[int], float | None]
     prepare: Callable[[int], None] = lambda _turn: None
     #: How many times the work the others do; a slow loop does a slice of it, and its time is scaled up.
     share: float = 1
     seconds: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
         """Return the median of all turns, in seconds for the whole work."""
         return statistics.median(self.seconds) / self.share
+
+    @property
+    def median_of_whole(self) -> float:
+        """Return the median of all turns with the start of Ansible."""
+        return statistics.median(self.whole) / self.share
 
 
 @dataclass
@@ -62,8 +71,9 @@ def take_turns(contenders: Sequence[Contender], turns: int) -> None:
         for contender in contenders:
             contender.prepare(turn)
             begun = time.perf_counter()
-            contender.run(turn)
-            contender.seconds.append(time.perf_counter() - begun)
+            counted = contender.run(turn)
+            contender.whole.append(time.perf_counter() - begun)
+            contender.seconds.append(contender.whole[-1] if counted is None else counted)
             print(f"  {contender.name}, turn {turn + 1}: {contender.seconds[-1]:.2f} s", file=sys.stderr, flush=True)
 
 
@@ -95,8 +105,31 @@ def must(argv: Sequence[str | Path], env: Mapping[str, str] | None = None, cwd: 
     return done.stdout
 
 
-def playbook(name: Path | str, inventory: Path, env: Mapping[str, str] | None = None, **variables: str) -> str:
+@dataclass
+class Played:
+    """What a playbook printed, and how long each of its tasks took."""
+
+    output: str
+    tasks: dict[str, float]
+
+    def seconds(self, task: str) -> float:
+        """Return the time of the task whose name holds some words."""
+        [seconds] = [seconds for name, seconds in self.tasks.items() if task in name]
+        return seconds
+
+
+def playbook(name: Path | str, inventory: Path, env: Mapping[str, str] | None = None, **variables: str) -> Played:
     """Run a playbook with the checkout's settings, as a person would."""
     extra = [word for key, value in variables.items() for word in ("--extra-vars", f"{key}={value}")]
-    settings = {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", **(env or {})}
-    return must([BIN / "ansible-playbook", "--inventory", inventory, *extra, name], settings)
+    with tempfile.TemporaryDirectory() as folder:
+        times = Path(folder) / "times.json"
+        settings = {
+            "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callbacks"),
+            "ANSIBLE_CALLBACKS_ENABLED": "times",
+            "HOSTING_ALEMBIC_TIMES": str(times),
+            **(env or {}),
+        }
+        output = must([BIN / "ansible-playbook", "--inventory", inventory, *extra, name], settings)
+        return Played(output, json.loads(times.read_text()))

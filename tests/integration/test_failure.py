@@ -215,7 +215,8 @@ def test_an_env_py_that_leads_elsewhere_is_refused_and_neither_database_changes(
     site: Site, more_postgres: Callable[[], PostgresTarget], targets: list[Target]
 ) -> None:
     other = more_postgres()
-    databases = [{**target.entry, "environment": {"ELSEWHERE_URL": other.url}} for target in targets]
+    url = other.url.replace("postgresql:", "postgresql+psycopg2:")
+    databases = [{**target.entry, "environment": {"ELSEWHERE_URL": url}} for target in targets]
     before = [target.dump() for target in (*targets, other)]
     outcome = site.run("migrate", code=2, migrate_source=site.source("elsewhere"), migrate_databases=databases)
     assert [target.dump() for target in (*targets, other)] == before

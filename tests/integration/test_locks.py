@@ -11,11 +11,21 @@ from typing import Any
 
 import pytest
 
-from tests.integration.site import Site, assert_says, said
+from tests.integration.site import Site, Source, assert_says
 from tests.integration.targets import PostgresTarget, Target
 
 #: Work that takes this many seconds in the server, on PostgreSQL alone.
 SLOW = "op.execute('SELECT pg_sleep({})')"
+
+
+def gated(source: Source, revision: str, builds_on: str, gate: Path) -> Source:
+    """Add a revision that takes until the test makes a file."""
+    return source.add(revision, builds_on, f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.05)")
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    return tmp_path / "gate"
 
 
 def first_revision(site: Site, target: Target) -> dict[str, Any]:
@@ -94,96 +104,100 @@ def test_a_line_at_least_every_five_seconds_says_what_a_slow_revision_does(
     seconds = [int(re.search(r"\((\d+) s\)", line)[1]) for _at, line in during]  # type: ignore[index]
     assert seconds == sorted(seconds)
     assert seconds[-1] > seconds[0]
-    assert_says(output, f"{postgres.name}: backed up to", "committed 0002 notes on items", "committed 0003")
+    assert_says(output, f"{postgres.name}: backed up to", "0002 notes on items", "0003 revision 0003 12.")
 
 
 def test_of_two_runs_at_once_one_migrates_and_the_other_waits_and_finds_nothing_to_do(
-    site: Site, postgres: PostgresTarget, tmp_path: Path
+    site: Site, postgres: PostgresTarget, tmp_path: Path, gate: Path
 ) -> None:
-    source = site.source("generic").add("0003", "0002", SLOW.format(8))
+    source = gated(site.source("generic"), "0003", "0002", gate)
     settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [postgres.entry]}
     # Two hosts, which know nothing of each other.
-    for number in (1, 2):
-        site.run("ship", migrate_root=tmp_path / f"root{number}", **settings)
-    with (
-        site.start("migrate", migrate_root=tmp_path / "root1", **settings) as one,
-        site.start("migrate", migrate_root=tmp_path / "root2", **settings) as two,
-    ):
-        outputs = sorted((one.end(), two.end()), key=lambda text: "unchanged" in text)
-    migrated, waited = outputs
+    with site.start("migrate", migrate_root=tmp_path / "root1", migrate_run="the-holder", **settings) as one:
+        one.wait_for("revision 3 of 3")
+        with site.start("migrate", migrate_root=tmp_path / "root2", **settings) as two:
+            two.wait_for("waits for hosting.alembic the-holder")
+            gate.touch()
+            migrated, waited = one.end(), two.end()
     assert_says(migrated, f"{postgres.name} upgraded base 0003 3")
-    assert_says(waited, f"{postgres.name} unchanged", "waits for hosting.alembic")
-    assert "committed" not in waited
+    assert re.search(rf"{postgres.name} +unchanged", waited), waited
     assert postgres.revisions == ["0003"]
     # One of them backed it up, and the other had no reason to.
-    assert (
-        len([path for root in ("root1", "root2") for path in (tmp_path / root).glob("backups/*/*/manifest.json")]) == 1
-    )
+    assert len(list(tmp_path.glob("root*/backups/*/*/manifest.json"))) == 1
 
 
 def test_a_run_that_waits_too_long_for_another_one_is_refused_and_names_it(
-    site: Site, postgres: PostgresTarget, tmp_path: Path
+    site: Site, postgres: PostgresTarget, tmp_path: Path, gate: Path
 ) -> None:
-    source = site.source("generic").add("0003", "0002", SLOW.format(8))
+    source = gated(site.source("generic"), "0003", "0002", gate)
     settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [postgres.entry]}
-    site.run("ship", migrate_root=tmp_path / "other", **settings)
     with site.start("migrate", migrate_run="the-holder", **settings) as running:
         running.wait_for("revision 3 of 3")
         outcome = site.run("migrate", code=2, migrate_root=tmp_path / "other", migrate_database_wait=0.5, **settings)
+        gate.touch()
         running.end()
     assert_says(outcome.output, "is being migrated by somebody else", "the-holder", "migrate_database_wait")
     assert postgres.revisions == ["0003"]
 
 
 def test_killing_the_controller_in_mid_upgrade_stops_nothing_and_the_next_run_finds_it_done(
-    site: Site, postgres: PostgresTarget
+    site: Site, postgres: PostgresTarget, gate: Path
 ) -> None:
-    source = site.source("generic").add("0003", "0002", SLOW.format(6))
+    source = gated(site.source("generic"), "0003", "0002", gate)
     settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [postgres.entry]}
     with site.start("migrate", migrate_run="killed", **settings) as running:
         running.wait_for("revision 3 of 3")
         running.kill()
     assert postgres.revisions == []
-    outcome = site.run("migrate", **settings)
+    with site.start("migrate", **settings) as running:
+        running.wait_for("waits for hosting.alembic killed")
+        gate.touch()
+        output = running.end()
+    assert re.search(rf"{postgres.name} +unchanged +0003", output), output
     assert postgres.revisions == ["0003"]
-    assert outcome.changed == 0 or "unchanged" in said(outcome.output)
-    endings = {event["result"]["outcome"] for event in site.events(postgres.name) if event["event"] == "done"}
-    assert endings == {"upgraded", "unchanged"}
+    endings = [event["result"]["outcome"] for event in site.events(postgres.name) if event["event"] == "done"]
+    assert endings == ["upgraded", "unchanged"]
     assert_says(site.run("status", **settings).output, f"{postgres.name} 0003")
     # What the dead controller's run did can be rolled back like any other.
     site.run("rollback", migrate_rollback_run="killed", **settings)
     assert postgres.tables() == []
 
 
-def test_the_same_run_attaches_to_its_work_after_the_controller_died(site: Site, postgres: PostgresTarget) -> None:
-    source = site.source("generic").add("0003", "0002", SLOW.format(6))
+def test_the_same_run_attaches_to_its_work_after_the_controller_died(
+    site: Site, postgres: PostgresTarget, gate: Path
+) -> None:
+    source = gated(site.source("generic"), "0003", "0002", gate)
     settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [postgres.entry], "migrate_run": "one"}
     with site.start("migrate", **settings) as running:
         running.wait_for("revision 3 of 3")
         running.kill()
-    outcome = site.run("migrate", **settings)
+    with site.start("migrate", **settings) as running:
+        running.wait_for("revision 3 of 3")
+        gate.touch()
+        output = running.end()
     assert postgres.revisions == ["0003"]
-    assert_says(outcome.output, f"{postgres.name} upgraded base 0003 3")
-    assert len([event for event in site.events(postgres.name) if event["event"] == "planned"]) == 1
+    assert_says(output, f"{postgres.name} upgraded base 0003 3")
+    assert len([event for event in site.events(postgres.name) if event["event"] == "backed_up"]) == 1
 
 
-def test_a_lock_that_is_lost_ends_the_upgrade_before_its_next_revision(site: Site, postgres: PostgresTarget) -> None:
+def test_a_lock_that_is_lost_ends_the_upgrade_before_its_next_revision(
+    site: Site, postgres: PostgresTarget, gate: Path
+) -> None:
     settings: dict[str, Any] = {"migrate_databases": [postgres.entry]}
     site.run("migrate", migrate_source=site.source("broken", "first").keep("0001"), **settings)
     dump = postgres.dump()
-    source = site.source("broken").keep("0001", "0002")
-    source.add("0003", "0002", SLOW.format(6)).add("0004", "0003")
+    source = gated(site.source("broken").keep("0001", "0002"), "0003", "0002", gate).add("0004", "0003")
     with site.start("migrate", migrate_source=source, **settings) as running:
         running.wait_for("revision 2 of 3")
+        # The connection that holds the lock does nothing else; the one that migrates is in a transaction.
         holder = (
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid NOT IN"
-            " (SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep%') AND database ="
-            f" (SELECT oid FROM pg_database WHERE datname = '{postgres.name}')"
+            "SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+            f" WHERE l.locktype = 'advisory' AND a.state = 'idle' AND a.datname = '{postgres.name}'"
         )
         assert postgres.database.server.execute(holder) == [["t"]]
+        gate.touch()
         output = running.end(code=2)
-    assert_says(output, "The lock on database", "was lost")
-    assert postgres.revisions != ["0004"]
+    assert_says(output, "The lock on database", "was lost", "it stands at 0001, as before")
     assert postgres.dump() == dump
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sqlite3
@@ -66,9 +67,18 @@ def apart(function: Callable[[], T]) -> T:
 
 @contextmanager
 def plain_streams() -> Iterator[None]:
-    """Give Python's streams back their descriptors: a worker closes those that pytest puts in their place."""
-    with redirect_stdout(sys.__stdout__), redirect_stderr(sys.__stderr__):
-        yield
+    """Give Python's streams back their descriptors: a worker closes those that pytest puts in their place.
+
+    Hide pytest's log files too. ``fileConfig`` in an env.py closes every handler there is, and what has become of
+    the number of a descriptor that the worker closed before may be the lock on the database.
+    """
+    handlers = logging._handlerList[:]  # type: ignore[attr-defined]
+    logging._handlerList.clear()  # type: ignore[attr-defined]
+    try:
+        with redirect_stdout(sys.__stdout__), redirect_stderr(sys.__stderr__):
+            yield
+    finally:
+        logging._handlerList[:] = handlers  # type: ignore[attr-defined]
 
 
 def as_nobody(folder: Path, function: Callable[[], T]) -> T:
@@ -94,6 +104,11 @@ def script(path: Path, statements: str) -> Path:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(statements)
     return path
+
+
+def names(folder: Path) -> list[str]:
+    """Return what lies in a folder."""
+    return sorted(path.name for path in folder.iterdir())
 
 
 def tables(path: Path) -> set[str]:

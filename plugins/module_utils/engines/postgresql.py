@@ -68,7 +68,6 @@ class PostgreSQL(Engine):
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
         self.application = f"hosting.alembic {job.run or job.verb} {socket.gethostname()}"[:63]
-        self._migrating: set[int] = set()
         self._own_identity: Identity | None = None
 
     def exists(self) -> bool:
@@ -172,7 +171,13 @@ class PostgreSQL(Engine):
             )
 
     def _space(self, own: OwnConnection, backup_space: Path) -> list[Refused]:
-        needed = int(own.rows(catalog.TABLE_BYTES)[0][0])
+        try:
+            with self.impatient():
+                needed = int(own.rows(catalog.TABLE_BYTES)[0][0])
+        except Exception as error:
+            if not self.gave_way(error):
+                raise
+            return []  # a table is locked, so its size cannot be told now; the backup will wait for it
         free = shutil.disk_usage(backup_space).free
         if free >= needed:
             return []
@@ -240,8 +245,6 @@ class PostgreSQL(Engine):
                 return
             cursor = connection.cursor()
             cursor.execute(self._settings(self.job.lock_timeout, self.job.statement_timeout))
-            cursor.execute("select pg_backend_pid()")
-            self._migrating.add(cursor.fetchone()[0])
             cursor.close()
             connection.commit()
 
@@ -288,10 +291,7 @@ class PostgreSQL(Engine):
 
     def blockers(self, own: OwnConnection) -> list[str]:
         """Return the sessions that our migrating connections wait for."""
-        if not self._migrating:
-            return []
-        pids = ",".join(str(pid) for pid in sorted(self._migrating))
-        rows = own.rows(catalog.BLOCKERS, pids=pids)
+        rows = own.rows(catalog.BLOCKERS, application=self.application)
         return ["pid {} ({}, {}, {}, transaction open for {})".format(*row) for row in rows]
 
     def dump(self, folder: Path, count_rows: bool, tell: Tell) -> Dump:
@@ -301,6 +301,7 @@ class PostgreSQL(Engine):
             raise Failed(f"There is no pg_dump for database {self.database.name!r}")
         target = folder / "dump"
         with self.connect() as own:
+            own.rows(f"set lock_timeout = {int(self.job.backup_lock_wait * 1000)}")
             own.rows("begin isolation level repeatable read, read only")
             snapshot = own.rows("select pg_export_snapshot()")[0][0]
             tables = own.rows(catalog.TABLES)

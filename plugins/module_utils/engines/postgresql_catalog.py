@@ -129,8 +129,10 @@ select coalesce(nullif(a.application_name, ''), a.usename, '?'), a.pid,
 BLOCKERS = """
 select b.pid, coalesce(b.usename, '?'), coalesce(nullif(b.application_name, ''), 'unnamed'), coalesce(b.state, '?'),
        coalesce(date_trunc('second', now() - b.xact_start)::text, '?')
-  from unnest(cast(string_to_array(:pids, ',') as int[])) p, unnest(pg_blocking_pids(p)) blocker
+  from pg_stat_activity a
+  cross join unnest(pg_blocking_pids(a.pid)) blocker
   join pg_stat_activity b on b.pid = blocker
+ where a.application_name = :application and a.datname = current_database() and a.wait_event_type = 'Lock'
 """
 
 _CAST = re.compile(

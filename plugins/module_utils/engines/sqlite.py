@@ -82,6 +82,7 @@ class SQLite(Engine):
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
         self.path = _absolute(url.database, database.name)
+        self._tables_known: dict[tuple[str, str], list[str]] = {}
 
     def exists(self) -> bool:
         """Tell whether the file is there."""
@@ -153,7 +154,10 @@ class SQLite(Engine):
             if f"main.{table}" in leave_out or name.startswith("sqlite_"):
                 continue
             if kind == "table":
-                lines += _table_lines(connection, name, sql)
+                # All that is said of a table follows from its SQL, so it is read once, however often a step asks.
+                if (name, sql) not in self._tables_known:
+                    self._tables_known[name, sql] = _table_lines(connection, name, sql)
+                lines += self._tables_known[name, sql]
             else:
                 lines.append(f"{kind} {name} on {table}: {_normalised(sql)}")
         return sorted(lines)

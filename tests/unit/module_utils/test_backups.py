@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
 from ansible_collections.hosting.alembic.plugins.module_utils.engines import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed
-from tests.unit.stage import Host, database, script, sql
+from tests.unit.stage import Host, database, names, script, sql
 
 Manifest = backups.Manifest
 
@@ -88,7 +87,7 @@ def test_a_backup_that_fails_leaves_nothing_and_what_was_there_counts_still(host
         take(host, filled, "bad")
 
     assert runs(host) == ["good"]
-    assert os.listdir(host.layout.backups_of("app")) == ["good"]
+    assert names(host.layout.backups_of("app")) == ["good"]
 
 
 def test_what_was_cut_off_while_it_was_written_does_not_count(host: Host, filled: Path) -> None:
@@ -100,7 +99,7 @@ def test_what_was_cut_off_while_it_was_written_does_not_count(host: Host, filled
     assert runs(host) == ["good"]
     # The same run again clears it away.
     take(host, filled, "cut")
-    assert sorted(os.listdir(host.layout.backups_of("app"))) == ["cut", "good"]
+    assert names(host.layout.backups_of("app")) == ["cut", "good"]
 
 
 def test_no_room_is_a_failure_with_what_to_do(host: Host, filled: Path) -> None:
@@ -111,7 +110,7 @@ def test_no_room_is_a_failure_with_what_to_do(host: Host, filled: Path) -> None:
     # A folder of the run that cannot be replaced stands for a disk that cannot be written.
     (folder / "r1").write_text("a file in the way")
 
-    with pytest.raises(Failed, match="could not be written.*Make room"):
+    with pytest.raises(Failed, match=r"could not be written.*Make room"):
         take(host, filled)
 
 

@@ -108,11 +108,14 @@ def test_a_sqlstate_is_found_below_any_wrapping() -> None:
     class DriverError(Exception):
         pgcode = "55P03"
 
-    try:
+    def work() -> None:
         try:
             raise sa.exc.OperationalError("lock table t", {}, DriverError())
         except sa.exc.OperationalError as error:
             raise RuntimeError("the application's own") from error
-    except RuntimeError as error:
-        assert sqlstate(error) == "55P03"
+
+    with pytest.raises(RuntimeError) as caught:
+        work()
+
+    assert sqlstate(caught.value) == "55P03"
     assert sqlstate(ValueError()) == ""

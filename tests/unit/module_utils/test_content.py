@@ -58,7 +58,7 @@ def test_the_digest_knows_content_name_and_executable_bit(source: Path) -> None:
         lambda: (source / "env.py").rename(source / "env2.py"),
         lambda: (source / "env2.py").chmod(0o755),
         lambda: (source / "link").symlink_to("env2.py"),
-        lambda: (source / "empty").touch(),
+        (source / "empty").touch,
     ):
         change()
         seen.add(digest_of(source))

@@ -144,7 +144,7 @@ def test_a_target_is_whatever_alembic_takes_and_leads_where_the_plan_said(
     script(file, "create table other (a)")
     one = database(file, target=target)
     if goal is None:
-        with pytest.raises(Refused, match="cannot be reached.*Check migrate_target"):
+        with pytest.raises(Refused, match=r"cannot be reached.*Check migrate_target"):
             inside(host, one, lambda environment: environment.streams())
         return
 
@@ -160,7 +160,9 @@ def test_several_heads_and_target_head_is_refused_with_the_ways_out(host: Host, 
     host.ship("multi_heads")
     script(file, "create table other (a)")
 
-    with pytest.raises(Refused, match=r"several heads.*they are (c002, e002|e002, c002).*heads, to branch@head, or merge"):
+    with pytest.raises(
+        Refused, match=r"several heads.*they are (c002, e002|e002, c002).*heads, to branch@head, or merge"
+    ):
         inside(host, database(file), lambda environment: environment.streams())
 
 
@@ -239,14 +241,16 @@ def test_an_env_py_that_fails_is_refused_with_its_words(host: Host, file: Path, 
     env_py(host, host.ship("generic"), before=f"{line}\n")
     script(file, "create table other (a)")
 
-    with pytest.raises(Refused, match=r"env\.py failed for 'app'.*(nothing_like_it|no|division).*Try `alembic current`"):
+    with pytest.raises(
+        Refused, match=r"env\.py failed for 'app'.*(nothing_like_it|no|division).*Try `alembic current`"
+    ):
         inside(host, database(file), lambda environment: environment.streams())
 
 
 def test_a_revision_that_does_not_load_is_refused(host: Host, file: Path) -> None:
     host.revise(host.ship("generic"), "0003", "0002", "(")
 
-    with pytest.raises(Refused, match="do not load.*SyntaxError.*alembic heads"):
+    with pytest.raises(Refused, match=r"do not load.*SyntaxError.*alembic heads"):
         inside(host, database(file), lambda environment: environment.streams())
 
 
@@ -385,7 +389,7 @@ def test_with_one_transaction_per_migration_a_step_that_was_left_is_committed(ho
 
 
 def test_rows_written_in_an_autocommit_block_are_noticed(host: Host, file: Path) -> None:
-    block = "with op.get_context().autocommit_block(): op.execute(\"insert into mine values (1)\")"
+    block = 'with op.get_context().autocommit_block(): op.execute("insert into mine values (1)")'
     host.revise(host.ship("generic"), "0003", "0002", block)
     script(file, "create table mine (a)")
 

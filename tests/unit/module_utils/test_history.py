@@ -30,6 +30,13 @@ def test_each_run_knows_what_it_upgraded(root: str) -> None:
     assert upgraded_by(root, "third", ["Other!", "app"]) == []
 
 
+def test_a_run_that_went_back_has_upgraded_nothing(host: Host, file: Path, root: str) -> None:
+    host.result("rollback", database(file), run="back", of_run="second")
+
+    assert upgraded_by(root, "back", ["app"]) == []
+    assert last_change(root) == "second"
+
+
 def test_each_run_knows_its_release(root: str) -> None:
     assert release_of(root, "first") == "generic"
     with pytest.raises(Refused, match=r"Run ffff is not known.*status\.yml"):

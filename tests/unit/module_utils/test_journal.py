@@ -42,6 +42,21 @@ def test_events_come_back_in_order_with_their_facts(journal: Journal) -> None:
     assert first["at"] <= second["at"]
 
 
+def test_an_event_is_on_the_disk_when_writing_it_returns(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        flushed.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    journal.write("planned")
+    assert flushed == [journal.path.stat().st_ino, journal.path.parent.stat().st_ino]
+    journal.write("locked")
+    assert flushed[2:] == [journal.path.stat().st_ino]
+
+
 def test_it_is_readable_by_its_owner_only(journal: Journal) -> None:
     journal.write("planned")
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.layout import (
     private_directory,
     write_durably,
 )
+from tests.unit.stage import names
 
 
 def mode(path: Path) -> int:
@@ -68,7 +68,7 @@ def test_a_file_is_replaced_whole_and_readable_by_its_owner_only(tmp_path: Path)
 
     assert path.read_text(encoding="utf-8") == "new ✓"
     assert mode(path) == 0o600
-    assert os.listdir(tmp_path) == ["facts.json"]
+    assert names(tmp_path) == ["facts.json"]
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

@@ -34,7 +34,9 @@ def break_third(host: Host, before: str = "pass") -> None:
     """Let the third revision fail after a statement."""
     versions = host.layout.release("broken") / "source" / "migrations" / "versions"
     path = versions / "0003_fails_in_its_middle.py"
-    path.write_text(path.read_text().replace('op.create_table("half", sa.Column("id", sa.Integer(), primary_key=True))', before))
+    path.write_text(
+        path.read_text().replace('op.create_table("half", sa.Column("id", sa.Integer(), primary_key=True))', before)
+    )
 
 
 # After a failure
@@ -331,7 +333,13 @@ def test_an_account_is_read_from_a_journal(tmp_path: Path) -> None:
     assert account.committed == {"main.v": ["2"]}
     assert account.before.heads == {"main.v": ["1"]}
 
-    ended = {"event": "failed", "heads": {"main.v": ["2"]}, "fingerprint": [], "left_behind": True, "error": {"what": "x"}}
+    ended = {
+        "event": "failed",
+        "heads": {"main.v": ["2"]},
+        "fingerprint": [],
+        "left_behind": True,
+        "error": {"what": "x"},
+    }
     account = Account.of("r1", [*events, ended])
     assert (account.cut_short, account.left_behind, account.error) == (False, True, {"what": "x"})
     assert account.after.heads == {"main.v": ["2"]}

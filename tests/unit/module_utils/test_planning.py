@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils.planning import plan_database
-from tests.unit.stage import Answer, Host, apart, as_nobody, database, script, tables
+from tests.unit.stage import Answer, Host, apart, as_nobody, database, names, script, tables
 
 
 def test_a_plan_says_where_it_is_and_where_it_would_go(host: Host, file: Path) -> None:
@@ -44,7 +43,7 @@ def test_a_file_that_is_not_there_is_planned_from_base_and_not_made(host: Host, 
     assert (plan["current"], plan["heads"]) == ([], ["0002"])
     assert [each["revision"] for each in plan["pending"]] == ["0001", "0002"]
     assert plan["obstacles"] == []
-    assert os.listdir(file.parent) == []
+    assert names(file.parent) == []
 
 
 def test_a_file_whose_folder_is_not_there_is_an_obstacle(host: Host, tmp_path: Path) -> None:
@@ -139,12 +138,12 @@ def test_an_env_py_that_hangs_is_given_up(host: Host, file: Path) -> None:
 def test_an_env_py_that_kills_its_process_is_told(host: Host, file: Path) -> None:
     release = host.ship("generic")
     env = host.layout.release(release) / "source" / "migrations" / "env.py"
-    env.write_text("import os\nos.kill(os.getpid(), 11)\n")
+    env.write_text("import os\nos.kill(os.getpid(), 15)\n")
     script(file, "create table t (a)")
 
     (obstacle,) = host.plan(database(file))["obstacles"]
 
-    assert "signal 11" in obstacle["why"]
+    assert "signal 15" in obstacle["why"]
 
 
 def test_a_password_is_in_no_plan(host: Host, file: Path) -> None:

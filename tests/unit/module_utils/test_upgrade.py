@@ -52,7 +52,7 @@ def test_an_upgrade_ends_at_its_target_with_a_proven_backup(
 
 
 def test_the_backup_holds_the_database_as_it_was_before(host: Host, file: Path) -> None:
-    host.revise(host.ship("generic"), "0003", "0002", "op.execute(\"delete from mine\")")
+    host.revise(host.ship("generic"), "0003", "0002", 'op.execute("delete from mine")')
     script(file, "create table mine (a); insert into mine values (1)")
 
     result = host.result("upgrade", database(file))
@@ -87,7 +87,7 @@ def test_lost_rows_are_reported_and_not_refused(host: Host, file: Path) -> None:
 
 
 def test_rows_above_the_limit_are_not_compared(host: Host, file: Path) -> None:
-    host.revise(host.ship("generic"), "0003", "0002", "op.execute(\"delete from mine\")")
+    host.revise(host.ship("generic"), "0003", "0002", 'op.execute("delete from mine")')
     script(file, "create table mine (a); insert into mine values (1)")
 
     assert host.result("upgrade", database(file), row_counts_limit=0)["lost_rows"] == {}
@@ -247,10 +247,13 @@ def test_an_env_py_that_undoes_its_work_is_found_out(host: Host, file: Path) -> 
     release = host.ship("generic")
     env = host.layout.release(release) / "source" / "migrations" / "env.py"
     undo = "connection.exec_driver_sql('delete from alembic_version'); connection.commit()"
-    env.write_text(env.read_text().replace("# ... etc.", "") + f"""
+    env.write_text(
+        env.read_text().replace("# ... etc.", "")
+        + f"""
 with engine_from_config(config.get_section("alembic"), prefix="sqlalchemy.").connect() as connection:
     {undo}
-""")
+"""
+    )
     script(file, "create table mine (a); create table alembic_version (version_num varchar(32) primary key)")
 
     result = host.result("upgrade", database(file))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,9 @@ def task_of(work: Callable[[Database, Journal, Progress], None]) -> Any:
     return task
 
 
-def call(host: Host, databases: list[Database], work: Callable[[Database, Journal, Progress], None], **more: Any) -> Answer:
+def call(
+    host: Host, databases: list[Database], work: Callable[[Database, Journal, Progress], None], **more: Any
+) -> Answer:
     with plain_streams():
         return attend(host.job("upgrade", *databases, **more), databases, task_of(work))
 
@@ -113,7 +117,7 @@ def test_nothing_is_told_twice(host: Host, tmp_path: Path) -> None:
 
 def test_a_run_id_names_one_run(host: Host) -> None:
     call(host, entries("a"), lambda *_: None)
-    until(lambda: dead(host))
+    until(partial(dead, host))
 
     with pytest.raises(Refused, match="Run r1 has ended on this host already"):
         call(host, entries("a"), lambda *_: None)
@@ -143,10 +147,10 @@ def test_a_worker_that_was_ended_is_buried(host: Host, tmp_path: Path) -> None:
 
     call(host, entries("a", "b"), work, follow=0.1, workers=1)
     wait_for(tmp_path / "pids")
-    until(lambda: (tmp_path / "pids").read_text())
+    until((tmp_path / "pids").read_text)
     for pid in (tmp_path / "pids").read_text().split():
         os.kill(int(pid), signal.SIGKILL)
-    until(lambda: dead(host))
+    until(partial(dead, host))
     answer = call(host, entries("a", "b"), work, attach=True, follow=0.1)
 
     assert answer["finished"]
@@ -161,7 +165,7 @@ def test_while_the_process_of_one_database_lives_its_worker_is_not_buried(host: 
 
     call(host, entries("a"), work, follow=0.1)
     wait_for(tmp_path / "pid")
-    until(lambda: (tmp_path / "pid").read_text())
+    until((tmp_path / "pid").read_text)
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
     assert not call(host, entries("a"), work, attach=True, follow=0.5)["finished"]
@@ -189,15 +193,17 @@ def test_nothing_to_do_is_done(host: Host) -> None:
 
 def test_a_worker_keeps_nothing_open_that_would_keep_a_connection_waiting(host: Host, tmp_path: Path) -> None:
     reader, sender = os.pipe()
-    os.set_inheritable(sender, True)
+    # One below the descriptor of the worker's lock and one above it.
+    high = fcntl.fcntl(sender, fcntl.F_DUPFD, 500)
 
     call(host, entries("a"), lambda *_: wait_for(tmp_path / "go"), follow=0.5)
     os.close(sender)
+    os.close(high)
 
     assert os.read(reader, 1) == b""
     os.close(reader)
     (tmp_path / "go").touch()
-    until(lambda: dead(host))
+    until(partial(dead, host))
 
 
 def test_a_killed_upgrade_is_led_back_from_what_the_database_says(host: Host, file: Path) -> None:
@@ -205,7 +211,9 @@ def test_a_killed_upgrade_is_led_back_from_what_the_database_says(host: Host, fi
     release = host.ship("broken")
     versions = host.layout.release(release) / "source" / "migrations" / "versions"
     third = versions / "0003_fails_in_its_middle.py"
-    third.write_text(third.read_text().replace("raise RuntimeError", "import os, signal; os.kill(os.getpid(), 9); print"))
+    third.write_text(
+        third.read_text().replace("raise RuntimeError", "import os, signal; os.kill(os.getpid(), 9); print")
+    )
     script(file, "create table mine (a); insert into mine values (1)")
 
     upgrade = host.result("upgrade", database(file))

@@ -20,9 +20,19 @@ from ansible_collections.hosting.alembic.plugins.module_utils.engines import eng
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Engine, Identity
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
-from tests.unit.stage import database, script, sql, tables
+from tests.unit.stage import database, names, script, sql, tables
 
-HOSTILE = ["it's.db", 'say "hi".db', "a:b.db", "a?mode=ro.db", "a#b.db", "100%20.db", "café 店.db", "-rf.db", "a;b&c.db"]
+HOSTILE = [
+    "it's.db",
+    'say "hi".db',
+    "a:b.db",
+    "a?mode=ro.db",
+    "a#b.db",
+    "100%20.db",
+    "café 店.db",
+    "-rf.db",
+    "a;b&c.db",
+]
 
 
 def engine_of(path: Path, **options: object) -> Engine:
@@ -82,7 +92,9 @@ def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_file_names_are_names(file: Path, name: str) -> None:
-    path = script(file.with_name("plain.db"), "create table t (a); insert into t values (1)").rename(file.with_name(name))
+    path = script(file.with_name("plain.db"), "create table t (a); insert into t values (1)").rename(
+        file.with_name(name)
+    )
     engine = engine_for(database(path, url=engine_url(path)), Job("upgrade", str(path.parent), run="r1"))
     folder = path.parent / "dump"
     folder.mkdir()
@@ -99,7 +111,7 @@ def test_hostile_file_names_are_names(file: Path, name: str) -> None:
     engine.restore(dump.path, path.with_name("aside"))
 
     assert sql(path, "select a from t") == [(1,)]
-    assert sorted(os.listdir(path.parent)) == sorted([name, "dump", "aside"])
+    assert names(path.parent) == sorted([name, "dump", "aside"])
 
 
 def engine_url(path: Path) -> str:
@@ -194,7 +206,9 @@ def test_every_change_of_the_schema_is_seen(file: Path, after: str) -> None:
 
 
 def test_only_the_version_table_that_is_named_is_left_out(file: Path) -> None:
-    script(file, "create table alembic_version (v); create table other_version (v); create index x on other_version (v)")
+    script(
+        file, "create table alembic_version (v); create table other_version (v); create index x on other_version (v)"
+    )
 
     assert fingerprint(file, "main.alembic_version", "main.other_version") == []
     assert len(fingerprint(file, "main.alembic_version")) == 3
@@ -250,7 +264,7 @@ def test_two_processes_do_not_get_the_lock_at_once(file: Path) -> None:
             lock.check()
             assert engine.lock_holder() == "run r1"
 
-    assert os.listdir(file.parent) == ["app.db"]
+    assert names(file.parent) == ["app.db"]
 
 
 def test_the_lock_is_waited_for(file: Path) -> None:
@@ -283,7 +297,7 @@ def test_a_dump_with_an_open_writer_holds_what_was_committed(file: Path, mode: s
         connection.execute("commit")
 
     assert dump.row_counts == {"t": 1}
-    assert os.listdir(folder) == [dump.path.name]
+    assert names(folder) == [dump.path.name]
     assert sql(dump.path, "select a from t") == [(1,)]
     assert sql(dump.path, "pragma journal_mode") == [("delete",)]
     assert stat.S_IMODE(dump.path.stat().st_mode) == 0o600
@@ -337,7 +351,11 @@ def test_a_restore_keeps_what_it_replaces_aside(file: Path, mode: str) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert sql(file, "pragma journal_mode") == [(mode,)]
     assert sql(file, "pragma integrity_check") == [("ok",)]
-    assert {name for name in os.listdir(file.parent) if not name.startswith("app.db-")} == {"app.db", "aside.db", "dump"}
+    assert {name for name in names(file.parent) if not name.startswith("app.db-")} == {
+        "app.db",
+        "aside.db",
+        "dump",
+    }
 
 
 def test_no_write_ahead_log_of_the_replaced_file_is_left(file: Path) -> None:
@@ -364,7 +382,7 @@ def test_a_restore_under_an_open_writer_fails_and_changes_nothing(file: Path, mo
         connection.execute("commit")
 
     assert sql(file, "select a from t order by a") == [(1,), (2,)]
-    left = [name for name in os.listdir(file.parent) if "aside" in name or "restored" in name]
+    left = [name for name in names(file.parent) if "aside" in name or "restored" in name]
     assert left == []
 
 

@@ -1,0 +1,171 @@
+"""The modules as Ansible runs them, each in a process of its own."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.hosting.alembic.plugins.module_utils.content import digest_of
+from tests.unit.stage import Answer, Host, apart, heads, script, sql, tables
+
+
+def call(module: str, *, check: bool = False, **options: Any) -> Answer:
+    """Run a module and return its result."""
+
+    def work() -> Answer:
+        source = importlib.import_module(f"ansible_collections.hosting.alembic.plugins.modules.{module}")
+        said = io.StringIO()
+        with (
+            redirect_stdout(said),
+            patch_module_args({**options, "_ansible_check_mode": check}),
+            pytest.raises(SystemExit),
+        ):
+            source.main()
+        return dict(json.loads(said.getvalue()))
+
+    return apart(work)
+
+
+@pytest.fixture
+def given(host: Host, file: Path) -> dict[str, Any]:
+    """What every verb is given."""
+    return {"root": str(host.root), "databases": [{"name": "app", "url": f"sqlite:///{file}"}]}
+
+
+def test_without_a_release_the_plan_says_so_and_the_status_too(given: dict[str, Any]) -> None:
+    plan = call("plan", **given)
+    assert (plan["shipped"], plan["pending"], plan["databases"], plan["changed"]) == (False, False, [], False)
+
+    (state,) = call("status", **given)["databases"]
+    assert "Nothing was shipped" in state["problems"][0]["what"]
+
+
+@pytest.mark.parametrize("verb", ["upgrade", "backup", "downgrade"])
+def test_without_a_release_a_verb_fails_with_how_to_ship_one(given: dict[str, Any], verb: str) -> None:
+    answer = call(verb, run="r1", **given)
+
+    assert answer["failed"]
+    assert "is not on this host" in answer["msg"]
+    assert "ship.yml" in answer["msg"]
+
+
+def test_the_main_job(host: Host, file: Path, given: dict[str, Any]) -> None:
+    host.ship("generic")
+    plan = call("plan", **given)
+    assert (plan["shipped"], plan["pending"], plan["refusals"]) == (True, True, [])
+    predicted = call("upgrade", run="r1", check=True, **given)
+    assert not file.exists()
+
+    done = call("upgrade", run="r1", follow=60, **given)
+    assert heads(file) == ["0002"]
+    again = call("upgrade", run="r2", follow=60, **given)
+    status = call("status", **given)
+    back = call("rollback", run="r3", follow=60, **given)
+
+    assert (done["changed"], done["finished"]) == (True, True)
+    assert done["diff"] == predicted["diff"] == {"before": "app: base\n", "after": "app: 0002\n"}
+    assert predicted["changed"]
+    assert set(predicted["databases"][0]) == set(done["databases"][0])
+    assert (again["changed"], again["databases"][0]["outcome"]) == (False, "unchanged")
+    assert status["databases"][0]["last_change"]["run"] == "r1"
+    assert back["databases"][0]["outcome"] == "downgraded"
+    assert heads(file) == []
+
+
+def test_what_fails_fails_the_module_with_one_line_a_database(host: Host, file: Path, given: dict[str, Any]) -> None:
+    host.ship("broken")
+    script(file, "create table mine (a)")
+
+    answer = call("upgrade", run="r1", follow=60, **given)
+
+    assert (answer["failed"], answer["changed"]) == (True, True)
+    assert answer["msg"].startswith("app: Revision 0003 (fails in its middle) failed")
+    assert "\n" not in answer["msg"]
+    back = call("downgrade", run="r1", follow=60, **given)
+    assert not back.get("failed")
+    assert tables(file) == {"mine"}
+
+
+def test_check_mode_of_what_would_be_refused_fails_with_the_same_keys(host: Host, given: dict[str, Any]) -> None:
+    host.ship("multi_heads")
+
+    plan = call("plan", **given)
+    answer = call("upgrade", run="r1", check=True, **given)
+
+    assert not plan.get("failed")
+    assert plan["pending"]
+    assert "several heads" in plan["refusals"][0]
+    assert answer["failed"]
+    assert answer["databases"][0]["outcome"] == "refused"
+
+
+def test_check_mode_of_a_rollback_changes_nothing(host: Host, file: Path, given: dict[str, Any]) -> None:
+    host.ship("generic")
+    call("upgrade", run="r1", follow=60, **given)
+
+    answer = call("rollback", run="r2", of_run="r1", check=True, **given)
+
+    assert answer["changed"]
+    assert heads(file) == ["0002"]
+
+
+def test_a_secret_is_in_no_result(host: Host, given: dict[str, Any]) -> None:
+    host.ship("generic")
+    entry = {
+        "name": "app",
+        "url": "postgresql://u:hunter%402@127.0.0.1:1/shop",
+        "password": "sesame",
+        "environment": {"KEY": "abracadabra"},
+    }
+
+    answers = [call(verb, **{**given, "databases": [entry]}) for verb in ("plan", "status")]
+
+    for answer in answers:
+        text = json.dumps(answer)
+        assert not [secret for secret in ("hunter", "sesame", "abracadabra") if secret in text]
+
+
+def test_a_release_is_installed_once(host: Host, tmp_path: Path) -> None:
+    import tarfile  # noqa: PLC0415
+
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "env.py").write_text("")
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        tar.add(folder / "env.py", "env.py")
+    wanted: dict[str, Any] = {
+        "root": str(host.root),
+        "release": "abc",
+        "content": digest_of(folder),
+        "virtualenv": sys.prefix,
+    }
+
+    asked = call("release", **wanted)
+    checked = call("release", archive=str(tmp_path / "a.tar.gz"), check=True, **wanted)
+    assert not host.layout.release("abc").exists()
+    done = call("release", archive=str(tmp_path / "a.tar.gz"), **wanted)
+    again = call("release", **wanted)
+
+    assert (asked["needs"], asked["changed"]) == (["archive"], True)
+    assert checked["changed"]
+    assert (done["changed"], done["diff"]) == (True, {"before": "none\n", "after": "abc\n"})
+    assert (again["needs"], again["changed"]) == ([], False)
+
+
+def test_rows_that_are_lost_are_told_without_failing(host: Host, file: Path, given: dict[str, Any]) -> None:
+    host.revise(host.ship("generic"), "0003", "0002", 'op.execute("delete from mine")')
+    script(file, "create table mine (a); insert into mine values (1)")
+
+    answer = call("upgrade", run="r1", follow=60, **given)
+
+    assert not answer.get("failed")
+    assert answer["databases"][0]["lost_rows"] == {"mine": [1, 0]}
+    assert sql(file, "select * from mine") == []

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.plugin_utils.reporting import report, size, table
+
+ERROR = {"what": "Revision 0003 failed", "why": "because", "remedy": "Correct it"}
+BACKUP = {"path": "/srv/backups/shop/r1", "size": 12_345_678, "taken": "2026-11-22T03:00:00.123+00:00"}
+UPGRADED = {
+    "name": "shop",
+    "outcome": "upgraded",
+    "before": ["0001"],
+    "after": ["0003"],
+    "applied": [
+        {"revision": "0002", "message": "two", "seconds": 0.25},
+        {"revision": "0003", "message": "three", "seconds": 1.0},
+    ],
+    "backup": BACKUP,
+    "lost_rows": {"users": [10, 7]},
+    "error": None,
+    "seconds": 2.54,
+}
+
+
+def planned(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "current": [], "heads": [], "pending": [], "obstacles": [], **more}
+
+
+def failed(**back: Any) -> str:
+    """Return what is said of a failed upgrade that was led back so."""
+    upgrade = {"databases": [{"name": "shop", "outcome": "failed", "after": ["0002"], "error": ERROR}]}
+    entry = {"name": "shop", "after": ["0001"], "undone": [], "error": None, **back}
+    found = report({"upgrade": upgrade, "downgrade": {"databases": [entry]}}, False)
+    return "\n".join(found.failure)
+
+
+def test_columns_are_aligned_and_empty_ones_left_out() -> None:
+    rows = [["shop", "", "a"], ["longer name", "", ""]]
+
+    assert table(("NAME", "EMPTY", "LAST"), rows) == ["NAME         LAST", "shop         a", "longer name"]
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(None, "0 B"), (0, "0 B"), (999, "999 B"), (1000, "1 kB"), (12_345_678, "12 MB"), (5_000_000_000_000, "5.0 TB")],
+)
+def test_bytes_are_said_as_people_say_them(count: int | None, words: str) -> None:
+    assert size(count) == words
+
+
+def test_an_upgrade_is_a_line_a_database_and_what_was_lost() -> None:
+    plan = {"shipped": True, "databases": [planned("shop"), planned("idle", current=["0009"])]}
+    found = report({"plan": plan, "upgrade": {"databases": [UPGRADED]}}, False)
+
+    assert found.failure == []
+    assert found.lines[0].split() == ["DATABASE", "OUTCOME", "FROM", "TO", "REVISIONS", "TIME", "BACKUP"]
+    assert found.lines[1].split() == [
+        *("shop", "upgraded", "0001", "0003", "2", "2.5", "s", "/srv/backups/shop/r1", "(12", "MB)"),
+    ]
+    assert found.lines[2].split() == ["idle", "unchanged", "0009"]
+    assert "shop: 0002  two  0.2 s" in found.lines
+    assert found.lines[-1] == "shop: table users had 10 rows and has 7 now"
+
+
+def test_check_mode_says_would() -> None:
+    entry = {**UPGRADED, "backup": None, "lost_rows": {}}
+    found = report({"plan": {"shipped": True, "databases": [planned("shop")]}, "upgrade": {"databases": [entry]}}, True)
+
+    assert "would be upgraded" in found.lines[1]
+
+
+def test_hundreds_of_revisions_do_not_fill_the_screen() -> None:
+    steps = [{"revision": f"{n:04}", "message": "m", "seconds": 0.1} for n in range(100)]
+    plan = {"shipped": True, "databases": [planned("shop")]}
+    found = report({"plan": plan, "upgrade": {"databases": [{**UPGRADED, "applied": steps}]}}, False)
+
+    assert len(found.lines) < 10
+    assert any("100 revisions" in line for line in found.lines)
+
+
+@pytest.mark.parametrize(
+    ("back", "words"),
+    [
+        ({"outcome": "untouched"}, ["Nothing of it was committed", "stands at 0001, as before"]),
+        (
+            {"outcome": "downgraded", "undone": [{"revision": "0003"}, {"revision": "0002"}]},
+            ["Downgraded 0003, 0002", "stands at 0001, as before"],
+        ),
+        (
+            {"outcome": "restored", "reason": "it had to be", "aside": "/srv/shop.db.aside-r1"},
+            ["Restored from its backup, because it had to be", "/srv/shop.db.aside-r1", "stands at 0001, as before"],
+        ),
+        (
+            {"outcome": "held", "error": {"what": "No way"}, "ways_out": {"back": "type this", "forward": "or that"}},
+            ["HELD at 0001: No way.", "Way back: type this", "Way forward: or that"],
+        ),
+    ],
+)
+def test_a_failure_says_what_failed_what_was_undone_where_it_stands_and_what_next(
+    back: dict[str, Any], words: list[str]
+) -> None:
+    said = failed(**back)
+
+    assert said.startswith("shop: Revision 0003 failed: because. Correct it.")
+    for word in words:
+        assert word in said
+    assert back["outcome"] == "held" or "Next: " in said
+
+
+def test_a_lost_host_is_a_failure() -> None:
+    lost = {"failed": True, "lost": True, "databases": [], "msg": "The host was lost"}
+
+    found = report({"upgrade": lost, "downgrade": {"failed": True, "databases": [], "msg": "Not gone"}}, False)
+
+    assert found.failure == ["The host was lost", "Not gone"]
+
+
+def test_a_failure_is_never_reported_as_none() -> None:
+    assert report({"upgrade": {}, "downgrade": {"databases": [], "changed": False}}, False).failure
+
+
+def test_a_plan_shows_each_revision_and_each_refusal() -> None:
+    pending = [{"revision": "0002", "message": "two"}]
+    entries = [
+        planned("shop", current=["0001"], heads=["0002"], pending=pending),
+        planned("idle", current=["0009"]),
+        planned("bad", obstacles=[ERROR]),
+    ]
+    found = report({"plan": {"shipped": True, "databases": entries}}, False)
+
+    assert "shop  0001 -> 0002" in found.lines
+    assert "    0002  two" in found.lines
+    assert "idle  0009  nothing to do" in found.lines
+    assert any("REFUSED: Revision 0003 failed: because. Correct it." in line for line in found.lines)
+
+
+def test_a_plan_of_a_release_that_is_not_there_says_how_to_ship_it() -> None:
+    assert "ship.yml" in report({"plan": {"shipped": False, "databases": []}}, False).lines[0]
+
+
+def test_a_status_is_a_line_a_database() -> None:
+    known = {
+        "name": "shop",
+        "server": "SQLite 3.40",
+        "current": ["0001"],
+        "pending": [{}],
+        "problems": [ERROR],
+        "last_run": {"run": "r1", "outcome": "upgraded"},
+        "last_backup": BACKUP,
+    }
+    unknown = {
+        **known,
+        "name": "new",
+        "server": "",
+        "current": [],
+        "problems": [],
+        "last_run": None,
+        "last_backup": None,
+    }
+    found = report({"status": {"databases": [known, unknown]}}, False)
+
+    assert found.lines[1].split() == [
+        "shop",
+        "0001",
+        "1",
+        "r1",
+        "upgraded",
+        "2026-11-22",
+        "03:00:00",
+        "UTC",
+        "SQLite",
+        "3.40",
+    ]
+    assert found.lines[2].split() == ["new", "unknown", "1", "never", "none"]
+    assert found.lines[3].startswith("shop: Revision 0003 failed")
+
+
+def test_a_rollback_that_was_held_fails_with_its_ways_out() -> None:
+    held = {"name": "shop", "outcome": "held", "after": ["0003"], "ways_out": {"back": "type this"}}
+    found = report({"rollback": {"databases": [held], "of_run": "r1", "failed": True, "msg": "shop: no way"}}, False)
+
+    assert found.failure == ["shop: no way", "shop: way back: type this"]
+
+
+def test_backups_are_listed_where_they_are() -> None:
+    entry = {"name": "shop", "outcome": "backed_up", "after": ["0001"], "seconds": 1.0, "backup": BACKUP}
+
+    assert "/srv/backups/shop/r1 (12 MB)" in report({"backup": {"databases": [entry]}}, False).lines[1]

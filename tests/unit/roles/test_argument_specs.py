@@ -1,0 +1,88 @@
+"""The interface of the role, its defaults and its description, is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from tests.unit.stage import PROJECT
+
+ROLE = PROJECT / "roles" / "migrate"
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+DEFAULTS: dict[str, Any] = read(ROLE / "defaults" / "main.yml")
+SPECS: dict[str, Any] = read(ROLE / "meta" / "argument_specs.yml")["argument_specs"]
+MAIN: dict[str, Any] = SPECS["main"]["options"]
+
+
+def test_every_variable_is_required_or_has_a_default() -> None:
+    required = {name for name, spec in MAIN.items() if spec.get("required")}
+
+    assert set(DEFAULTS) | required == set(MAIN)
+    assert not set(DEFAULTS) & required
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS))
+def test_a_default_is_described_as_it_is(name: str) -> None:
+    assert MAIN[name]["default"] == DEFAULTS[name]
+    assert type(MAIN[name]["default"]) is type(DEFAULTS[name])
+
+
+def test_every_variable_begins_alike() -> None:
+    assert all(name.startswith("migrate_") for name in MAIN)
+
+
+def undescribed(place: str, options: dict[str, Any]) -> list[str]:
+    found = [f"{place}.{name}" for name, spec in options.items() if not spec.get("description") or not spec.get("type")]
+    return found + [line for name, spec in options.items() for line in undescribed(name, spec.get("options", {}))]
+
+
+@pytest.mark.parametrize("entry", sorted(SPECS))
+def test_everything_is_described(entry: str) -> None:
+    assert SPECS[entry]["short_description"]
+    assert undescribed(entry, SPECS[entry]["options"]) == []
+
+
+@pytest.mark.parametrize("entry", sorted(SPECS))
+def test_a_variable_means_the_same_in_every_entry_point(entry: str) -> None:
+    assert {name: spec for name, spec in SPECS[entry]["options"].items() if MAIN.get(name) != spec} == {}
+
+
+def test_every_entry_point_has_tasks_and_every_playbook_an_entry_point() -> None:
+    assert {entry for entry in SPECS if not (ROLE / "tasks" / f"{entry}.yml").is_file()} == set()
+    playbooks = {path.stem for path in (PROJECT / "playbooks").glob("*.yml")}
+    assert playbooks - {"migrate"} <= set(SPECS)
+
+
+def test_a_database_has_the_keys_that_the_modules_take() -> None:
+    described = MAIN["migrate_databases"]["options"]
+
+    assert set(described) == set(arguments.DATABASE)
+    for name, spec in arguments.DATABASE.items():
+        for key in ("type", "elements", "required", "no_log"):
+            assert described[name].get(key) == spec.get(key), f"{name}: {key}"
+
+
+def test_a_variable_has_the_default_of_its_option() -> None:
+    for name, spec in {**arguments.run(), **arguments.shipping()}.items():
+        variable = f"migrate_{name}"
+        # The text of the requirements is what the module gets; the variable names their file.
+        if variable in DEFAULTS and "default" in spec and name != "requirements":
+            assert DEFAULTS[variable] == spec["default"], variable
+
+
+def test_every_variable_is_used() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "roles").rglob("*.yml"))
+    text += "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "playbooks").rglob("*.yml"))
+    interface = (ROLE / "defaults" / "main.yml").read_text() + (ROLE / "meta" / "argument_specs.yml").read_text()
+
+    unused = [name for name in MAIN if text.count(name) <= interface.count(name)]
+    assert unused == []
