@@ -16,6 +16,8 @@ from ansible.module_utils.basic import AnsibleModule
 from .arguments import Spec
 from .ask import ask, current_release, virtualenv_python
 from .errors import Refused
+from .job import Job
+from .worker import still_at_work
 
 Result = dict[str, Any]
 
@@ -86,7 +88,9 @@ def have_done(verb: str, options: Result) -> Result:
 
 def follow(module: AnsibleModule, verb: str, options: Result) -> NoReturn:
     """Start or attach to a verb's worker, and exit with what it has done so far."""
-    answer = have_done(verb, options)
+    # A downgrade and a rollback choose their databases themselves.
+    attached = bool(options["cursor"]) and verb in ("backup", "upgrade")
+    answer = (still_at_work(Job.from_options(verb, options)) if attached else None) or have_done(verb, options)
     results = answer["results"]
     changed = any(result.get("changed") for result in results)
     facts = {key: answer[key] for key in ("finished", "lines", "cursor")}

@@ -57,6 +57,22 @@ def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
     return _report(job, databases, finished)
 
 
+def still_at_work(job: Job) -> dict[str, Any] | None:
+    """Follow a worker that was started before, or return None once it has ended: then its verb has the last word.
+
+    Needs no virtualenv, whose imports would take from the work every time somebody looks.
+    """
+    deadline = monotonic() + job.follow
+    unfinished = list(job.databases)
+    while unfinished := _unfinished(job, unfinished):
+        if not is_alive(job, job.verb):
+            return None
+        if monotonic() > deadline:
+            return _report(job, list(job.databases), finished=False)
+        sleep(_LOOK_EVERY)
+    return None
+
+
 def is_alive(job: Job, verb: str) -> bool:
     """Tell whether the worker of a verb of this run holds its lock."""
     try:

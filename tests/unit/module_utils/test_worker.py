@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -200,6 +201,7 @@ def test_a_worker_keeps_nothing_open_that_would_keep_a_connection_waiting(host: 
     os.close(sender)
     os.close(high)
 
+    assert select.select([reader], [], [], 2)[0] == [reader]
     assert os.read(reader, 1) == b""
     os.close(reader)
     (tmp_path / "go").touch()
