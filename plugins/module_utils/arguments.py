@@ -100,6 +100,7 @@ def installation() -> Spec:
         "release": {"type": "str", "required": True},
         "content": {"type": "str", "required": True},
         "requirements": {"type": "str", "default": ""},
+        "requirements_file": {"type": "str", "default": "requirements.txt"},
         "packages": {"type": "list", "elements": "str", "default": []},
         "pip_arguments": {"type": "list", "elements": "str", "default": []},
         "wheelhouse": {"type": "str", "default": ""},

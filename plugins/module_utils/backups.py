@@ -110,7 +110,10 @@ def proven(folder: Path) -> list[Manifest]:
     """Return the manifests of a database's backups, the newest first; what has no manifest does not count."""
     manifests = []
     for path in folder.glob(f"*/{MANIFEST}"):
-        manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
+        try:
+            manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            continue  # unreadable, or of another version: nothing here may count it, or remove it
         manifest.path = str(path.parent)
         manifests.append(manifest)
     return sorted(manifests, key=lambda manifest: manifest.taken, reverse=True)

@@ -42,6 +42,7 @@ class Installation:
     wheelhouse: str
     python: str
     virtualenv: str
+    requirements_file: str = "requirements.txt"
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Installation:
@@ -193,8 +194,11 @@ class Installer:
             _run([self.installation.python, "-m", "venv", str(place)], "The virtualenv could not be made")
             if self.installation.requirements:
                 # Apart from the packages: a file with hashes would ask them of every package.
-                with _written(place / "requirements.txt", self.installation.requirements) as path:
-                    _run([*pip, "--requirement", str(path)], "The requirements could not be installed")
+                _run(
+                    [*pip, "--requirement", self.installation.requirements_file],
+                    "The requirements could not be installed",
+                    self.place / "source",
+                )
             if self.installation.packages:
                 _run([*pip, *self.installation.packages], "The packages could not be installed")
             write_durably(place / _COMPLETE, json.dumps({"built": now(), "python": self._python_version()}))
@@ -270,8 +274,8 @@ def _extract(archive: str, target: Path) -> None:
             tar.extractall(target)  # noqa: S202 - checked above
 
 
-def _run(command: list[str], what: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+def _run(command: list[str], what: str, folder: Path | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=folder)
     if done.returncode:
         words = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         raise Failed(
@@ -279,12 +283,6 @@ def _run(command: list[str], what: str) -> None:
             " / ".join(words[-3:]) or f"exit code {done.returncode}",
             "For a host without a package index set migrate_wheelhouse; for venv install python3-venv",
         )
-
-
-@contextmanager
-def _written(path: Path, text: str) -> Iterator[Path]:
-    path.write_text(text, encoding="utf-8")
-    yield path
 
 
 @contextmanager

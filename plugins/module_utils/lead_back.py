@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -195,7 +195,7 @@ class LeadBack:
         if not engine.can_restore or manifest is None:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason)
         backups.check(manifest)
-        aside = Path(f"{engine.url.database}.aside-{self.account.run}")
+        aside = _unused(Path(f"{engine.url.database}.aside-{self.account.run}"))
         self.progress.phase("restores")
         self.journal.write("restore_begun", path=manifest.path, aside=str(aside), reason=reason)
         engine.close()  # it would go on looking at the replaced file
@@ -234,13 +234,19 @@ class LeadBack:
             "changed": bool(self.undone) or outcome == "restored",
             "of_run": self.account.run,
             "before": self.account.after.revisions,
-            "after": (now or self.account.after).revisions,
+            "after": now.revisions if now else None,
             "undone": [shown(step) for step in self.undone],
             "backup": self.backup.facts() if self.backup else None,
             "upgrade_error": self.account.error,
             "seconds": round(time.monotonic() - self.begun, 3),
             **facts,
         }
+
+
+def _unused(path: Path) -> Path:
+    """Return a path that nothing has yet: what lies aside is never replaced."""
+    others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(candidate for candidate in itertools.chain([path], others) if not candidate.exists())
 
 
 def needs_leading_back(events: list[Event]) -> bool:
@@ -259,22 +265,25 @@ def downgrade_database(database: Database, job: Job, journal: Journal, progress:
 def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
     """Lead a database back from an earlier run, on purpose."""
     account = Account.of(job.of_run, read_events(job.layout.journal(database.name, job.of_run)))
-    later = next(_later_moves(job, database.name), None)
-    if later:
-        run, how = later
-        error = Refused(
-            f"Run {job.of_run} cannot be rolled back in database {database.name!r}",
-            f"run {run} has {how} it since",
-            "It is back already" if how == "downgraded" else f"Roll that one back first: migrate_rollback_run={run}",
-        )
-        return {"name": database.name, "outcome": "refused", "changed": False, "error": error.facts()}
+    obstacle = _moved_since(job, database.name)
+    if obstacle:
+        return {"name": database.name, "outcome": "refused", "changed": False, "error": obstacle.facts()}
     return LeadBack(database, job, journal, progress, account).run(on_purpose=True)
 
 
-def _later_moves(job: Job, database: str) -> Iterator[tuple[str, str]]:
-    """Yield the runs that moved a database after the one to roll back, the newest first, and how."""
+def _moved_since(job: Job, database: str) -> Refused | None:
+    """Return why a run cannot be rolled back any more; a later run that was itself rolled back is no reason."""
+    rolled_back: dict[str, str] = {}
+    what = f"Run {job.of_run} cannot be rolled back in database {database!r}"
     for run, events in newest_first(job.layout.journals_of(database)):
         if run == job.of_run:
-            return
-        if run != job.run and moved(events):
-            yield run, moved(events)
+            by = rolled_back.get(run)
+            return Refused(what, f"run {by} has rolled it back already") if by else None
+        undone = ending(events, "rollback")
+        if undone and moved(events):
+            rolled_back[undone["result"]["of_run"]] = run
+        elif run != job.run and moved(events) and run not in rolled_back:
+            return Refused(
+                what, f"run {run} has {moved(events)} it since", f"Roll that one back first: migrate_rollback_run={run}"
+            )
+    return None

@@ -39,8 +39,12 @@ options:
         description: Digest of the directory alone; what arrives on the host is compared with it.
         type: str
         required: true
+      requirements_file:
+        description: The requirements file to install, below the shipped directory.
+        type: str
+        default: requirements.txt
       requirements:
-        description: Text of a requirements file to install.
+        description: Its text and that of the files it refers to; empty if nothing is to be installed from it.
         type: str
         default: ""
       packages:

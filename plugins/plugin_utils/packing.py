@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 from ..module_utils.content import digest_of, files_of
 from ..module_utils.source import Source
 from . import run
+
+_REFERS_TO = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", re.MULTILINE)
 
 
 def pack_once(run_id: str, source: Path, **options: Any) -> dict[str, Any]:
@@ -43,7 +46,7 @@ def pack(source: Path, requirements: str, packages: list[str], wheelhouse: str, 
     Source(source).check()
     content = digest_of(source)
     wheels = _digest_of_wheels(Path(wheelhouse)) if wheelhouse else ""
-    text = (source / requirements).read_text(encoding="utf-8") if (source / requirements).is_file() else ""
+    text = _requirements(source, requirements) if (source / requirements).is_file() else ""
     wants = [content, text, packages, wheels, sorted(installed.items())]
     release = hashlib.sha256(json.dumps(wants).encode()).hexdigest()
     archive = run.folder() / f"{content}.tar.gz"
@@ -60,11 +63,19 @@ def pack(source: Path, requirements: str, packages: list[str], wheelhouse: str, 
             "release": release,
             "content": content,
             "requirements": text,
+            "requirements_file": requirements,
             "packages": packages,
             "wheelhouse": wheels,
             **installed,
         },
     }
+
+
+def _requirements(source: Path, name: str) -> str:
+    """Return the text of a requirements file and of those it refers to: what decides what is installed."""
+    text = (source / name).read_text(encoding="utf-8")
+    others = [str(Path(name).parent / match[1]) for match in _REFERS_TO.finditer(text)]
+    return text + "".join(_requirements(source, other) for other in others if (source / other).is_file())
 
 
 def _wheels(folder: Path) -> list[Path]:

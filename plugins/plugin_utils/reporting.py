@@ -52,7 +52,7 @@ def size(count: int | None) -> str:
 
 
 def _heads(heads: Sequence[str] | None) -> str:
-    return ", ".join(heads or []) or "base"
+    return "unknown" if heads is None else ", ".join(heads) or "base"
 
 
 def _seconds(value: float | None) -> str:
@@ -140,10 +140,15 @@ def _explained(entry: Result, back: Result | None) -> list[str]:
         lines.append(f"  Restored from its backup, because {back['reason']}; what it replaced is {back['aside']}.")
         lines.append(f"  It stands at {_heads(back['after'])}, as before.")
     else:
-        lines.append(f"  HELD at {_heads(back.get('after'))}: {Refused(**(back.get('error') or {'what': 'unknown'}))}")
+        lines.append(f"  HELD {_where(back)}: {Refused(**(back.get('error') or {'what': 'unknown'}))}")
         return lines + [f"  Way {way}: {command}" for way, command in (back.get("ways_out") or {}).items()]
     lines.append("  Next: correct the release and run migrate.yml again.")
     return lines
+
+
+def _where(back: Result) -> str:
+    """Say where a held database stands, or that it could not be read: an assumption would be worse than nothing."""
+    return "where it is, which could not be read" if back.get("after") is None else f"at {_heads(back['after'])}"
 
 
 def _plan(results: Result, _check_mode: bool) -> Report:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -75,4 +76,4 @@ def shared(kind: str, host: str) -> Any:
 
 
 def _file_name(host: str) -> str:
-    return host.encode().hex()[:200]
+    return hashlib.sha256(host.encode()).hexdigest()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -51,6 +52,7 @@ def find_tools(folder: str) -> Tools | None:
     return max(found, key=lambda tools: [int(part) for part in re.findall(r"\d+", tools.version)], default=None)
 
 
+@functools.cache
 def _tools_in(folder: Path) -> Tools | None:
     if not (folder / "pg_dump").exists() or not (folder / "pg_restore").exists():
         return None

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 #: A backup counts free disk generously: SQLite may need as much again for its journal.
 _SPACE_FACTOR = 1.1
-_CHECK = re.compile(r"(?:constraint\s+\S+\s+)?check\s*\(", re.IGNORECASE)
+_EXPRESSION = re.compile(r"\b(check|as)\s*\(", re.IGNORECASE)
+_COLLATION = re.compile(r"\bcollate\s+\S+", re.IGNORECASE)
 
 
 class FileLock(Lock):
@@ -246,7 +247,9 @@ class SQLite(Engine):
             Failed: the backup is damaged, or somebody else is writing.
         """
         if dump.is_dir():
-            os.rename(self.path, aside)
+            for suffix in ("-wal", "-shm", ""):  # they hold what was not checkpointed yet, and belong to it
+                if os.path.exists(f"{self.path}{suffix}"):
+                    os.rename(f"{self.path}{suffix}", f"{aside}{suffix}")
             sync_directory(self.path.parent)
             return
         beside = self._beside
@@ -327,7 +330,7 @@ def _table_lines(connection: Connection, table: str, sql: str) -> list[str]:
         if origin != "c":  # those made by CREATE INDEX have a line of their own
             columns = [str(row[2]) for row in _rows(connection, f"pragma index_xinfo({_quoted(name)})") if row[5]]
             lines.append(f"key {table} {origin} unique {unique} {' '.join(columns)}")
-    return lines + [f"check {table} {check}" for check in _checks(sql)]
+    return lines + [f"{table} {expression}" for expression in _expressions(sql)]
 
 
 def _table_options(sql: str) -> str:
@@ -335,15 +338,15 @@ def _table_options(sql: str) -> str:
     return (" autoincrement" if "autoincrement" in sql.lower() else "") + (f" {tail}" if tail else "")
 
 
-def _checks(sql: str) -> list[str]:
-    """Return the text of each CHECK, which no PRAGMA shows."""
-    found = []
-    for match in _CHECK.finditer(sql):
+def _expressions(sql: str) -> list[str]:
+    """Return what no PRAGMA shows: each CHECK, each generated column's expression, each collation."""
+    found = [_normalised(match[0].rstrip(",)").lower()) for match in _COLLATION.finditer(sql)]
+    for match in _EXPRESSION.finditer(sql):
         depth, end = 1, match.end()
         while end < len(sql) and depth:
             depth += {"(": 1, ")": -1}.get(sql[end], 0)
             end += 1
-        found.append(_normalised(sql[match.end() : end - 1]))
+        found.append(f"{match[1].lower()} {_normalised(sql[match.end() : end - 1])}")
     return sorted(found)
 
 
