@@ -132,5 +132,4 @@ def playbook(name: Path | str, inventory: Path, env: Mapping[str, str] | None = 
             **(env or {}),
         }
         output = must([BIN / "ansible-playbook", "--inventory", inventory, *extra, name], settings)
-        open('/tmp/prof/tasks.log','a').write(str(name)+' '+times.read_text()+'\n')
         return Played(output, json.loads(times.read_text()))

@@ -238,7 +238,7 @@ def test_a_failed_rollback_holds_postgresql_and_says_both_ways_out(site: Site, p
 
 def test_stop_on_refusal_leaves_the_neighbours_alone(site: Site, more_postgres: Callable[[], PostgresTarget]) -> None:
     good = more_postgres()
-    lost = {"name": "lost", "url": good.url.replace(f"/{good.name}", "/nowhere")}
+    lost = {"name": "lost", "url": f"{good.url.rsplit('/', 1)[0]}/nowhere"}
     settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [lost, good.entry]}
     outcome = site.run("migrate", code=2, migrate_on_refusal="stop", **settings)
     assert good.tables() == []

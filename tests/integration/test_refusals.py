@@ -132,7 +132,7 @@ def test_all_refusals_of_all_databases_are_shown_at_once_before_anything_changes
         good.entry,
         {"name": "nobody-listens", "url": f"postgresql://somebody@127.0.0.1:{free_port()}/app"},
         {"name": "wrong-password", "url": postgres.database.url_without_password, "password": "not this one"},
-        {"name": "no-such-database", "url": postgres.url.replace(f"/{postgres.name}", "/no_such_database")},
+        {"name": "no-such-database", "url": f"{postgres.url.rsplit('/', 1)[0]}/no_such_database"},
         {"name": "standby", "url": standby.url(postgres.name, user=user, password=postgres.database.password)},
         {"name": "pooler", "url": pooler.url},
         {**unknown.entry, "name": "unknown-revision"},
@@ -157,7 +157,7 @@ def test_all_refusals_of_all_databases_are_shown_at_once_before_anything_changes
     expected = [
         ("nobody-listens", "cannot be reached", "refused"),
         ("wrong-password", "cannot be reached", "password authentication failed"),
-        ("no-such-database", "cannot be reached", "does not exist"),
+        ("no-such-database", "cannot be reached", '"no_such_database" does not exist'),
         ("standby", "is on a standby", "Name the primary"),
         ("pooler", "is behind a connection pooler", "direct_url"),
         ("unknown-revision", "is at a revision that this release does not know", "f00dfeed"),

@@ -173,7 +173,7 @@ def test_a_backup_brings_the_rows_back_into_a_new_postgresql_database(site: Site
     server = postgres.database.server
     server.create_database("brought_back", owner=postgres.name)
     try:
-        url = postgres.url.replace(f"/{postgres.name}", "/brought_back")
+        url = f"{postgres.url.rsplit('/', 1)[0]}/brought_back"
         done = program(server.bin / "pg_restore", "--exit-on-error", "--dbname", url, backup / manifest["dump"])
         assert done.returncode == 0, done.stderr
         rows = server.execute("SELECT id, name FROM item ORDER BY id", "brought_back")
@@ -253,7 +253,7 @@ def test_a_rollback_is_refused_once_a_later_run_has_moved_the_database(site: Sit
     site.run("rollback", migrate_rollback_run="later", **settings)
     assert [target.revisions for target in targets] == [["0002"], ["0002"]]
     outcome = site.run("rollback", code=2, migrate_rollback_run="later", **settings)
-    assert_says(outcome.output, "It is back already")
+    assert_says(outcome.output, "has rolled it back already")
     assert [target.revisions for target in targets] == [["0002"], ["0002"]]
     # Now the earlier one is the last that moved anything.
     site.run("rollback", migrate_rollback_run="earlier", **settings)
