@@ -7,9 +7,8 @@ from logging.config import fileConfig
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import pool
-
 from models import Base, make_engine
+from sqlalchemy import pool
 
 config = context.config
 if config.config_file_name is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
 from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
 
@@ -19,10 +20,23 @@ class ActionModule(FollowingAction):
         """Return the module's last answer."""
         super().run(tmp, task_vars)
         facts = task_vars or {}
-        of_run = self._task.args.get("of_run") or self._last_change(facts)
+        named = self._task.args.get("of_run")
+        if named and not self._is_known(named, facts):
+            unknown = Refused(
+                f"Run {named} is known on no host of this play", "", "playbooks/status.yml shows the last runs"
+            )
+            return {"failed": True, "msg": str(unknown), "of_run": named, "databases": []}
+        of_run = named or self._last_change(facts)
         answer = self.follow({**self._task.args, "of_run": of_run}, facts)
         answer["of_run"] = of_run
         return answer
+
+    @staticmethod
+    def _is_known(named: str, facts: dict[str, Any]) -> bool:
+        """Tell whether any host knows a run; a typing mistake must not look like a rollback with nothing to do."""
+        answers = [run.shared("runs_known", host) for host in facts["ansible_play_hosts_all"]]
+        asked = [answer for answer in answers if answer is not None]
+        return not asked or any(named in answer for answer in asked)
 
     @staticmethod
     def _last_change(facts: dict[str, Any]) -> str:

@@ -22,4 +22,5 @@ class ActionModule(FollowingAction):
         answer = self.call(self._task.args, facts)
         changes = [entry["last_change"] for entry in answer.get("databases", []) if entry["last_change"]]
         run.share("changes", facts["inventory_hostname"], [[change["at"], change["run"]] for change in changes])
+        run.share("runs_known", facts["inventory_hostname"], answer.get("runs", []))
         return answer

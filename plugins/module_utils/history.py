@@ -14,6 +14,11 @@ from .journal import moved, newest_first, read_events
 from .layout import Layout
 
 
+def runs_of(root: str) -> list[str]:
+    """Return the id of every run that a journal of this host knows."""
+    return sorted({path.stem for path in Layout(Path(root)).journals.glob("*/*.jsonl")})
+
+
 def last_change(root: str) -> str:
     """Return the run that last upgraded any database of this host.
 

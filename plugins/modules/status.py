@@ -40,6 +40,11 @@ release:
   description: Digest of the host's current release, empty if nothing was shipped yet.
   returned: always
   type: str
+runs:
+  description: The ids of the runs that the host's journals know.
+  returned: always
+  type: list
+  elements: str
 databases:
   description: One status for each database.
   returned: always
@@ -80,7 +85,7 @@ databases:
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
 from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask, virtualenv_python
-from ansible_collections.hosting.alembic.plugins.module_utils.history import unshipped_status
+from ansible_collections.hosting.alembic.plugins.module_utils.history import runs_of, unshipped_status
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answering, leave, module_of, options_of
 
 
@@ -93,7 +98,13 @@ def main() -> None:
             databases = ask(python, "status", options)["databases"]
         else:
             databases = [unshipped_status(entry["name"]) for entry in options["databases"]]
-        leave(module, changed=False, release=options["release"], databases=databases)
+        leave(
+            module,
+            changed=False,
+            release=options["release"],
+            runs=runs_of(options["root"]),
+            databases=databases,
+        )
 
 
 if __name__ == "__main__":
