@@ -13,134 +13,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from typing import Any
 
-from . import backups
-from .connection import warm
-from .engines import engine_for
-from .environment import Environment
+from .at_head import known_plans
 from .errors import Refused
-from .history import upgraded_by
-from .job import Database, Job
-from .journal import Journal, moved, newest_first
-from .layout import private_directory
-from .lead_back import downgrade_database, needs_leading_back, rollback_database
-from .libraries import MISSING
-from .planning import Plan, plan_database
-from .position import read_position
-from .processes import Died, each_apart, silence
-from .progress import Progress
-from .status import status_of
-from .upgrade import upgrade_database
-from .worker import attend, is_alive
-
-Answer = dict[str, Any]
-
-
-def plan(job: Job) -> Answer:
-    """Plan every database, each in a process of its own."""
-    plans: dict[str, Answer] = {}
-
-    def task(database: Database) -> Answer:
-        silence(os.devnull)
-        return plan_database(database, job).facts()
-
-    def answered(database: Database, answer: Any) -> None:
-        plans[database.name] = _unanswered(database, job, answer) if isinstance(answer, Died) else answer
-
-    warm(job.databases)
-    each_apart(job.databases, job.workers, task, job.plan_timeout, answered)
-    return {"databases": [plans[database.name] for database in job.databases]}
-
-
-def _unanswered(database: Database, job: Job, death: Died) -> Answer:
-    refusal = Refused(
-        f"The process that planned database {database.name!r} came to no end",
-        str(death),
-        "Try `alembic current` on the host, or raise migrate_plan_timeout",
-    )
-    return Plan(database.name, database.target or job.target, obstacles=[refusal]).facts()
-
-
-def upgrade(job: Job) -> Answer:
-    """Back up and upgrade every database, in a worker that outlives the connection."""
-    answer = attend(job, list(job.databases), upgrade_database)
-    if answer["finished"]:
-        _prune_backups(job)
-    return answer
-
-
-def backup(job: Job) -> Answer:
-    """Back up every database, in a worker that outlives the connection."""
-    answer = attend(job, list(job.databases), backup_database)
-    if answer["finished"]:
-        _prune_backups(job)
-    return answer
-
-
-def downgrade(job: Job) -> Answer:
-    """Lead back what the upgrade of this run left unfinished, once its worker has ended."""
-    deadline = time.monotonic() + job.follow
-    while is_alive(job, "upgrade"):
-        if time.monotonic() > deadline:
-            return {"finished": False, "results": [], "lines": ["the upgrade still runs"], "cursor": job.cursor}
-        time.sleep(0.1)
-    failed = [database for database in job.databases if needs_leading_back(_journal(job, database).events())]
-    return attend(job, failed, downgrade_database)
-
-
-def rollback(job: Job) -> Answer:
-    """Lead back every database that an earlier run upgraded."""
-    upgraded = upgraded_by(job.root, job.of_run, [database.name for database in job.databases])
-    return attend(job, [database for database in job.databases if database.name in upgraded], rollback_database)
-
-
-def status(job: Job) -> Answer:
-    """Say of every database where it is, what is pending, and what was last done to it."""
-    planned = {entry["name"]: entry for entry in plan(job)["databases"]} if job.release else {}
-    return {"databases": [status_of(database, job, planned.get(database.name)) for database in job.databases]}
-
-
-def backup_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Answer:
-    """Back one database up under its lock, whether anything is pending or not."""
-    engine = engine_for(database, job)
-    environment = Environment(database, job, engine)
-    journal.write("planned", release=job.release)
-    with engine.lock(job.database_wait, progress.tell):
-        journal.write("locked")
-        with engine.watch_connections():
-            tables = [stream.table for stream in environment.streams()] if engine.exists() else []
-        if not tables:
-            raise Refused(f"Database {database.name!r} does not exist yet, so there is nothing to back up")
-        progress.phase("backs up")
-        position = read_position(environment, tables)
-        manifest = backups.take(engine, position.heads, job, progress.tell)
-    journal.write("backed_up", path=manifest.path, size=manifest.size, **position.facts())
-    return {
-        "name": database.name,
-        "outcome": "backed_up",
-        "changed": True,
-        "before": position.revisions,
-        "after": position.revisions,
-        "backup": manifest.facts(),
-        "seconds": manifest.seconds,
-    }
-
-
-def _prune_backups(job: Job) -> None:
-    for database in job.databases:
-        runs = newest_first(job.layout.journals_of(database.name))
-        way_back = next((run for run, events in runs if moved(events)), "")
-        folder = job.layout.backups_of(database.name)
-        backups.prune(folder, job.backup_keep, job.backup_keep_days, frozenset({way_back}))
-
-
-def _journal(job: Job, database: Database) -> Journal:
-    return Journal(job.layout.journal(database.name, job.run), job.verb)
-
-
-_VERBS = {verb.__name__: verb for verb in (plan, backup, upgrade, downgrade, rollback, status)}
+from .job import Job
 
 
 def main() -> None:
@@ -150,16 +27,19 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.chdir("/")
     try:
-        if MISSING:
-            raise Refused(
-                "The virtualenv of the release cannot run migrations",
-                MISSING,
-                "Name alembic in the requirements or in migrate_packages",
-            )
-        job = Job.from_options(options.pop("verb"), options)
-        private_directory(job.layout.root)
-        answer = _VERBS[job.verb](job)
+        answer = _done(Job.from_options(options.pop("verb"), options))
     except Refused as refusal:
         answer = {"refused": refusal.facts()}
     with os.fdopen(answer_to, "w") as handle:
         json.dump(answer, handle, default=str)
+
+
+def _done(job: Job) -> dict[str, Any]:
+    if job.verb == "plan":
+        known = known_plans(job)
+        if len(known) == len(job.databases):
+            return {"databases": [known[database.name] for database in job.databases]}
+    # Alembic's import is most of what a short answer costs, so it waits until something needs it.
+    from .work import do  # noqa: PLC0415
+
+    return do(job)

@@ -16,42 +16,21 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep
 from .connection import OwnConnection, own_url
 from .engines import engine_for
 from .engines.base import Engine, Identity
 from .errors import Refused
 from .job import Database, Job
-from .libraries import CommandError, EnvironmentContext, MigrationContext, MigrationStep, sa
+from .libraries import sa
+from .plans import Heads, Revision, Stream
 from .source import Source, configuration, script_directory
 from .steps import Step, Watcher, heads_after, watched
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
-
-Heads = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Revision:
-    """One revision to apply, with the first line of its message."""
-
-    revision: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One version table of a database, where it stands and what lies before it."""
-
-    table: str
-    identity: Identity
-    heads: Heads
-    pending: tuple[Revision, ...] = ()
-    #: Where the database stands once the pending revisions are applied.
-    goal: Heads = ()
 
 
 class Attributes(dict):  # type: ignore[type-arg]

@@ -2,38 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The libraries of the release's virtualenv, in one place.
+"""SQLAlchemy of the release's virtualenv, in one place.
 
-A module starts under the host's own Python, which need not have them; the engine room always does.
+A module starts under the host's own Python, which need not have it; the engine room always does.
 """
 
 from __future__ import annotations
 
 try:
-    import alembic
     import sqlalchemy as sa
-    from alembic.config import Config
-    from alembic.runtime.environment import EnvironmentContext
-    from alembic.runtime.migration import MigrationContext, MigrationStep
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
 
     MISSING = ""
 except ImportError as error:
     MISSING = str(error)
-    # Names that module code mentions while it is loaded; nothing here is called without the libraries.
-    globals().update(dict.fromkeys(("alembic", "sa")))
-    globals().update(dict.fromkeys(("Config", "EnvironmentContext", "MigrationContext", "MigrationStep"), object))
-    globals().update(ScriptDirectory=object, CommandError=Exception)
+    globals().update(sa=None)
 
-__all__ = [
-    "MISSING",
-    "CommandError",
-    "Config",
-    "EnvironmentContext",
-    "MigrationContext",
-    "MigrationStep",
-    "ScriptDirectory",
-    "alembic",
-    "sa",
-]
+__all__ = ["MISSING", "sa"]

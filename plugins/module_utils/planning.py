@@ -8,59 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from .connection import first_line
 from .engines import engine_for
 from .engines.base import Engine
-from .environment import Environment, Revision, Stream
+from .environment import Environment
 from .errors import Refused
 from .job import Database, Job
 from .layout import Layout
 from .libraries import sa
-
-
-@dataclass
-class Plan:
-    """What is known of a database before anything is done to it."""
-
-    name: str
-    target: str
-    engine: str = ""
-    url: str = ""
-    server: str = ""
-    identity: str = ""
-    can_be_shared: bool = False
-    streams: list[Stream] = field(default_factory=list)
-    obstacles: list[Refused] = field(default_factory=list)
-
-    @property
-    def heads(self) -> dict[str, list[str]]:
-        """Return the heads of each version table."""
-        return {stream.table: list(stream.heads) for stream in self.streams}
-
-    @property
-    def pending(self) -> list[Revision]:
-        """Return the revisions to apply, in order."""
-        return [revision for stream in self.streams for revision in stream.pending]
-
-    def facts(self) -> dict[str, Any]:
-        """Return the plan as a result shows it."""
-        return {
-            "name": self.name,
-            "engine": self.engine,
-            "url": self.url,
-            "server": self.server,
-            "identity": self.identity,
-            "can_be_shared": self.can_be_shared,
-            "target": self.target,
-            "current": sorted({head for heads in self.heads.values() for head in heads}),
-            "heads": sorted({head for stream in self.streams for head in stream.goal}),
-            "pending": [{"revision": revision.revision, "message": revision.message} for revision in self.pending],
-            "obstacles": [obstacle.facts() for obstacle in self.obstacles],
-        }
+from .plans import Plan
 
 
 def plan_database(database: Database, job: Job) -> Plan:

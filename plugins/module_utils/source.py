@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .alembic_library import Config, ScriptDirectory
 from .errors import Refused
-from .libraries import Config, ScriptDirectory
 
 INI = "alembic.ini"
 

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .libraries import MigrationContext, MigrationStep, sa
+from .alembic_library import MigrationContext, MigrationStep
+from .libraries import sa
 
 #: First words of statements that change rows; a routine called by SELECT is beyond what can be told.
 _WRITES_ROWS = {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "DO", "CALL"}

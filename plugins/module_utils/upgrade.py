@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from . import backups
+from .at_head import remember
 from .connection import first_line
 from .engines import engine_for
 from .engines.base import Engine, Lock
@@ -18,7 +19,8 @@ from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal
 from .patience import Blockers, patiently
-from .planning import Plan, fill_plan
+from .planning import fill_plan
+from .plans import Plan
 from .position import Position, differences, lost_rows, read_fingerprint, read_heads, read_position
 from .progress import Progress
 from .steps import Step, Watcher, shown
@@ -117,6 +119,7 @@ class Upgrade:
         if self.plan.obstacles:
             return self._result("refused", error=self.plan.obstacles[0].facts())
         if not self.plan.pending:
+            remember(self.database, self.job, self.plan.identity, self.plan.heads)
             return self._result("unchanged", after=self.before)
         if self.database.name in self.job.verify_only:
             raise Refused(
@@ -210,6 +213,7 @@ class Upgrade:
             self.journal.write("failed", error=error, left_behind=False, **after.facts())
             return self._result("failed", chronicle, after, error)
         self.journal.write("verified", **after.facts())
+        remember(self.database, self.job, self.plan.identity, after.heads)
         return self._result("upgraded", chronicle, after)
 
     def _result(

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ansible_collections.hosting.alembic.plugins.module_utils import engine_room
+from ansible_collections.hosting.alembic.plugins.module_utils import work
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils.journal import Event, read_events
@@ -164,7 +164,7 @@ class Host:
     def do(self, verb: str, *databases: Database, **options: Any) -> Answer:
         """Have a verb done as the engine room does it, with its worker and its processes."""
         with plain_streams():
-            done: Answer = getattr(engine_room, verb)(self.job(verb, *databases, **options))
+            done: Answer = getattr(work, verb)(self.job(verb, *databases, **options))
         return done
 
     def result(self, verb: str, one: Database, **options: Any) -> Answer:

@@ -1,0 +1,76 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is known of a database before anything is done to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .engines.base import Identity
+from .errors import Refused
+
+Heads = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One revision to apply, with the first line of its message."""
+
+    revision: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One version table of a database, where it stands and what lies before it."""
+
+    table: str
+    identity: Identity
+    heads: Heads
+    pending: tuple[Revision, ...] = ()
+    #: Where the database stands once the pending revisions are applied.
+    goal: Heads = ()
+
+
+@dataclass
+class Plan:
+    """What is known of a database before anything is done to it."""
+
+    name: str
+    target: str
+    engine: str = ""
+    url: str = ""
+    server: str = ""
+    identity: str = ""
+    can_be_shared: bool = False
+    streams: list[Stream] = field(default_factory=list)
+    obstacles: list[Refused] = field(default_factory=list)
+
+    @property
+    def heads(self) -> dict[str, list[str]]:
+        """Return the heads of each version table."""
+        return {stream.table: list(stream.heads) for stream in self.streams}
+
+    @property
+    def pending(self) -> list[Revision]:
+        """Return the revisions to apply, in order."""
+        return [revision for stream in self.streams for revision in stream.pending]
+
+    def facts(self) -> dict[str, Any]:
+        """Return the plan as a result shows it."""
+        return {
+            "name": self.name,
+            "engine": self.engine,
+            "url": self.url,
+            "server": self.server,
+            "identity": self.identity,
+            "can_be_shared": self.can_be_shared,
+            "target": self.target,
+            "current": sorted({head for heads in self.heads.values() for head in heads}),
+            "heads": sorted({head for stream in self.streams for head in stream.goal}),
+            "pending": [{"revision": revision.revision, "message": revision.message} for revision in self.pending],
+            "obstacles": [obstacle.facts() for obstacle in self.obstacles],
+        }
