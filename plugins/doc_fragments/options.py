@@ -161,7 +161,7 @@ options:
     type: float
     default: 0
   backup_jobs:
-    description: Parallel jobs of C(pg_dump).
+    description: Parallel jobs of C(pg_dump). A database below 64 MiB gets one.
     type: int
     default: 2
   backup_compression:

@@ -33,6 +33,8 @@ _LOCK_DATABASE = 0x68616C_656D6201
 _LOCK_MIGRATING = 0x68616C_656D6202
 
 _CONNECT_TIMEOUT = 10
+#: Bytes below which a second job of pg_dump costs more, in connections, than it saves.
+_WORTH_TWO_JOBS = 64 << 20
 _GAVE_WAY = ("55P03", "40P01")
 _IDLE_SESSION_TIMEOUT_SINCE = 140000
 
@@ -306,18 +308,19 @@ class PostgreSQL(Engine):
             snapshot = own.rows("select pg_export_snapshot()")[0][0]
             tables = own.rows(catalog.TABLES)
             counts = own.run(self.row_counts) if count_rows else None
-            self._pg_dump(found, target, snapshot, tell)
+            jobs = self.job.backup_jobs if own.run(self.size) > _WORTH_TWO_JOBS else 1
+            self._pg_dump(found, target, jobs, snapshot, tell)
         listing = tools.run_tool(
             [str(found.folder / "pg_restore"), "--list", str(target)], tools.environment(self.url, ""), target, tell
         )
         tools.check_archive(listing, target, str(self.url.database), len(tables))
         return Dump(target, f"pg_dump {found.version}", [f"{row[0]}.{row[1]}" for row in tables], counts)
 
-    def _pg_dump(self, found: tools.Tools, target: Path, snapshot: str, tell: Tell) -> None:
+    def _pg_dump(self, found: tools.Tools, target: Path, jobs: int, snapshot: str, tell: Tell) -> None:
         command = [
             str(found.folder / "pg_dump"),
             "--format=directory",
-            f"--jobs={self.job.backup_jobs}",
+            f"--jobs={jobs}",
             f"--compress={self.job.backup_compression}",
             f"--lock-wait-timeout={int(self.job.backup_lock_wait * 1000)}",
             f"--snapshot={snapshot}",

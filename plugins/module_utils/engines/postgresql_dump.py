@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import select
 import shutil
 import subprocess
 import tempfile
@@ -93,12 +94,9 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: 
             command, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, umask=0o077
         )
         try:
-            while True:
-                try:
-                    code = process.wait(timeout=0.5)
-                    break
-                except subprocess.TimeoutExpired:
-                    tell(f"{size_of(folder):,} bytes dumped in {time.monotonic() - begun:.0f} s")
+            while not _has_ended(process, 0.5):
+                tell(f"{size_of(folder):,} bytes dumped in {time.monotonic() - begun:.0f} s")
+            code = process.wait()
         except BaseException:
             process.kill()
             process.wait()
@@ -109,6 +107,19 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: 
             words = errors.read().decode(errors="replace").strip()
             raise Failed(f"{Path(command[0]).name} failed with exit code {code}", words)
         return output.read().decode(errors="replace")
+
+
+def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for a process for a while; where Linux can tell of its end, that is told at once."""
+    if hasattr(os, "pidfd_open"):
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            select.select([descriptor], [], [], seconds)
+        finally:
+            os.close(descriptor)
+    else:
+        time.sleep(min(seconds, 0.02))
+    return process.poll() is not None
 
 
 def size_of(folder: Path) -> int:
