@@ -20,7 +20,7 @@ from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Event, Journal, ending, moved, newest_first, read_events
 from .patience import patiently
-from .position import Position, differences, read_heads, read_position
+from .position import Position, differences, read_applied, read_position
 from .progress import Progress
 from .steps import Step, Watcher, shown
 
@@ -166,9 +166,9 @@ class LeadBack:
             self.undone = [step for step in watcher.ran_steps.values() if step.revision not in left]
 
     def _still_applied(self, environment: Environment) -> dict[str, list[str]]:
-        heads = read_heads(environment, environment.engine.own(), list(self.account.committed))
+        applied = read_applied(environment, environment.engine.own(), list(self.account.committed))
         return {
-            table: [revision for revision in revisions if revision in environment.applied(tuple(heads[table]))]
+            table: [revision for revision in revisions if revision in applied[table]]
             for table, revisions in self.account.committed.items()
         }
 

@@ -40,6 +40,11 @@ def read_heads(environment: Environment, own: OwnConnection, tables: list[str]) 
     return {table: list(environment.read_heads(own, table)) for table in tables}
 
 
+def read_applied(environment: Environment, own: OwnConnection, tables: list[str]) -> dict[str, set[str]]:
+    """Return the committed revisions of version tables, the heads and all below them."""
+    return {table: environment.applied(environment.read_heads(own, table)) for table in tables}
+
+
 def read_position(environment: Environment, tables: list[str], count_rows: bool = False) -> Position:
     """Return where a database stands now; one that does not exist stands at its base.
 

@@ -21,7 +21,7 @@ from .journal import Journal
 from .patience import Blockers, patiently
 from .planning import fill_plan
 from .plans import Plan
-from .position import Position, differences, lost_rows, read_fingerprint, read_heads, read_position
+from .position import Position, differences, lost_rows, read_applied, read_fingerprint, read_position
 from .progress import Progress
 from .steps import Step, Watcher, shown
 
@@ -161,9 +161,9 @@ class Upgrade:
         """Read what is committed; in a single transaction that is known only at its end."""
         if not steps or not self.engine.exists():
             return
-        heads = read_heads(environment, self.engine.own(), sorted({step.table for step in steps}))
+        applied = read_applied(environment, self.engine.own(), sorted({step.table for step in steps}))
         for step in steps:
-            if step.revision in environment.applied(tuple(heads[step.table])):
+            if step.revision in applied[step.table]:
                 chronicle.note_committed(step)
 
     def _left_behind(self, environment: Environment, chronicle: Chronicle, steps: list[Step]) -> bool:
