@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import select
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,7 +32,7 @@ _DRIVERS = {
     "postgresql": {"psycopg2": "psycopg2", "psycopg": "psycopg", "asyncpg": "asyncpg"},
     "sqlite": {"pysqlite": "sqlite3", "aiosqlite": "aiosqlite"},
 }
-_ASYNC = {"asyncpg", "aiosqlite", "psycopg_async"}
+ASYNC_DRIVERS = {"asyncpg", "aiosqlite", "psycopg_async"}
 
 
 def migration_url(database: Database) -> URL:
@@ -65,40 +65,12 @@ def migration_url(database: Database) -> URL:
     return url.set(drivername=f"{backend}+{driver or _installed(backend)[0]}")
 
 
-def warm(databases: Iterable[Database]) -> None:
-    """Import what the process of each database would import for itself, before they are forked."""
-    found: set[URL] = set()
-    for database in databases:
-        try:
-            url = migration_url(database)
-            found |= {sa.engine.URL.create(each.drivername) for each in (url, own_url(url))}
-        except Refused:
-            continue  # its own process says so
-    for module in ("logging.config", "alembic.op", "alembic.context"):
-        importlib.import_module(module)
-    for url in found:
-        try:
-            _warm_dialect(url)
-        except Exception:  # noqa: BLE001, S112 - its own process says so
-            continue
-
-
-def _warm_dialect(url: URL) -> None:
-    if url.get_driver_name() in _ASYNC:
-        return  # it may start threads of its own, which a fork would lose
-    engine = sa.create_engine(url.set(query={}), poolclass=sa.pool.NullPool)
-    if url.get_backend_name() == "sqlite":
-        # In memory, and closed before anything is forked.
-        with engine.connect() as connection:
-            execute(connection, "select 1")
-
-
 def own_url(url: URL) -> URL:
     """Return the same URL with the driver that suits our own connections, a synchronous one if any is there."""
     backend = url.get_backend_name()
     drivers = _installed(backend)
     driver = url.get_driver_name()
-    if driver in _ASYNC or driver not in drivers:
+    if driver in ASYNC_DRIVERS or driver not in drivers:
         driver = drivers[0]
     return url.set(drivername=f"{backend}+{driver}", query=_query_for(driver, dict(url.query)))
 
@@ -138,7 +110,7 @@ class OwnConnection:
     def _open(self, url: URL, connect_args: dict[str, Any]) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         options = {"poolclass": sa.pool.NullPool, "isolation_level": "AUTOCOMMIT", "connect_args": connect_args}
-        if url.get_driver_name() in _ASYNC:
+        if url.get_driver_name() in ASYNC_DRIVERS:
             # Imported only where it is needed: it wants greenlet, which a synchronous virtualenv need not have.
             from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
 

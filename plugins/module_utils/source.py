@@ -40,6 +40,9 @@ formatter = plain
 format = %(levelname)s %(name)s %(message)s
 """
 
+#: The revisions of sources that are loaded already.
+_LOADED: dict[Path, Any] = {}
+
 #: The first Alembic that reads [tool.alembic] of a pyproject.toml.
 _TOML_SINCE = (1, 16)
 
@@ -130,6 +133,7 @@ def script_directory(config: Config, source: Source) -> ScriptDirectory:
         sys.path.insert(0, str(source.folder))
     try:
         script = ScriptDirectory.from_config(config)
+        script.revision_map = _LOADED.get(source.folder, script.revision_map)
         script.get_heads()
     except (Exception, SystemExit) as error:
         raise Refused(
@@ -138,6 +142,15 @@ def script_directory(config: Config, source: Source) -> ScriptDirectory:
             "Try `alembic heads` in the migrations directory",
         ) from error
     return script
+
+
+def load_revisions(config: Config, source: Source) -> None:
+    """Load the revisions of a source for this process and those that it forks.
+
+    Raises:
+        Refused: they do not load.
+    """
+    _LOADED[source.folder] = script_directory(config, source).revision_map
 
 
 def _require_toml_support() -> None:

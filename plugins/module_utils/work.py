@@ -13,7 +13,6 @@ from typing import Any
 from . import backups
 from .alembic_library import MISSING
 from .at_head import known_plans
-from .connection import warm
 from .engines import engine_for
 from .environment import Environment
 from .errors import Refused
@@ -29,6 +28,7 @@ from .processes import Died, each_apart, silence
 from .progress import Progress
 from .status import status_of
 from .upgrade import upgrade_database
+from .warming import warm
 from .worker import attend, is_alive
 
 Answer = dict[str, Any]
@@ -45,8 +45,8 @@ def plan(job: Job) -> Answer:
     def answered(database: Database, answer: Any) -> None:
         plans[database.name] = _unanswered(database, job, answer) if isinstance(answer, Died) else answer
 
-    warm(job.databases)
     unknown = [database for database in job.databases if database.name not in plans]
+    warm(job, unknown)
     each_apart(unknown, job.workers, task, job.plan_timeout, answered)
     return {"databases": [plans[database.name] for database in job.databases]}
 

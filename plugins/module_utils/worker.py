@@ -15,13 +15,13 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
-from .connection import warm
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Event, Journal, ending, read_events
 from .layout import private_directory
 from .processes import Died, each_apart, silence
 from .progress import Progress, read_progress
+from .warming import warm
 
 Task = Callable[[Database, Job, Journal, Progress], dict[str, Any]]
 
@@ -122,7 +122,7 @@ def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
         # An inherited descriptor would keep SSH waiting for this process.
         os.closerange(3, lock)
         os.closerange(lock + 1, min(os.sysconf("SC_OPEN_MAX"), 65536))
-        warm(databases)
+        warm(job, databases)
         each_apart(
             databases,
             job.workers,
