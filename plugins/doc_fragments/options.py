@@ -177,7 +177,7 @@ options:
     type: int
     default: 5
   backup_keep_days:
-    description: After how many days a backup is removed. The newest never is, nor the one a way back needs.
+    description: After how many days a backup is removed. The newest never is, nor one that a way back needs.
     type: int
     default: 30
   row_counts_limit:
@@ -205,7 +205,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Returns what would be done, with the same keys, and changes nothing.
+    description: Returns which databases would change and with which outcome, and changes nothing.
   diff_mode:
     support: full
     description: Shows where each database was and where it is.

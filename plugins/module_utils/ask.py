@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Refused
+from .layout import Layout
 
 _ENTRY = f"import sys; sys.path[:1] = []; from {__name__} import engine_room; engine_room()"
 
@@ -26,7 +27,7 @@ def engine_room() -> None:
 
 def virtualenv_python(root: str, release: str) -> Path | None:
     """Return the Python of a release's virtualenv, or None if the release is not there whole."""
-    folder = Path(root) / "releases" / release
+    folder = Layout(Path(root)).release(release)
     python = folder / "virtualenv" / "bin" / "python"
     return python if release and (folder / "release.json").is_file() and python.exists() else None
 
@@ -34,7 +35,7 @@ def virtualenv_python(root: str, release: str) -> Path | None:
 def current_release(root: str) -> str:
     """Return the digest of the release that was shipped last, or an empty string."""
     try:
-        return Path(os.readlink(Path(root) / "releases" / "current")).name
+        return Path(os.readlink(Layout(Path(root)).current)).name
     except OSError:
         return ""
 

@@ -84,7 +84,7 @@ def _plan(database: Database, job: Job) -> Plan | None:
         if str(engine.own_identity()) != record.identity or _heads(own, record.table) != sorted(record.heads):
             return None
         heads = tuple(record.heads)
-        stream = Stream(record.table, engine.own_identity(), heads, (), heads)
+        stream = Stream(record.table, heads, (), heads)
         facts = engine.facts()
         return Plan(
             name=database.name,

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Manifest:
     files: dict[str, str]
     fingerprint: list[str]
     row_counts: dict[str, int] | None
-    path: str = field(default="")
+    path: str = ""
 
     def facts(self) -> dict[str, Any]:
         """Return what a result shows: all but the long lists."""
@@ -64,6 +64,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
 
     Raises:
         Failed: the dump failed or could not be proven; nothing of it is left.
+        Refused: the server cannot be reached.
     """
     place = private_directory(job.layout.backups_of(engine.database.name)) / job.run
     beside = place.with_name(f".{job.run}.partial")

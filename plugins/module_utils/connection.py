@@ -66,7 +66,11 @@ def migration_url(database: Database) -> URL:
 
 
 def own_url(url: URL) -> URL:
-    """Return the same URL with the driver that suits our own connections, a synchronous one if any is there."""
+    """Return the same URL with the driver that suits our own connections, a synchronous one if any is there.
+
+    Raises:
+        Refused: no driver for it is installed.
+    """
     backend = url.get_backend_name()
     drivers = _installed(backend)
     driver = url.get_driver_name()

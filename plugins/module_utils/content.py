@@ -48,7 +48,11 @@ def files_of(folder: Path) -> Iterator[Path]:
 
 
 def digest_of(folder: Path) -> str:
-    """Return the SHA-256 of a folder's paths, contents and executable bits."""
+    """Return the SHA-256 of a folder's paths, contents and executable bits.
+
+    Raises:
+        Refused: as ``files_of``.
+    """
     digest = hashlib.sha256()
     for path in files_of(folder):
         if path.is_symlink():

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 
-class Attributes(dict):  # type: ignore[type-arg]
+class Attributes(dict[Any, Any]):
     """``config.attributes`` with a ``connection`` that is opened only if env.py asks for one."""
 
     def __init__(self, open_connection: Callable[[], Connection | None]) -> None:
@@ -107,9 +107,13 @@ class Environment:
         return found
 
     def unborn(self) -> list[Stream]:
-        """Return the one stream of a database that does not exist yet, without running env.py, which could make it."""
+        """Return the one stream of a database that does not exist yet, without running env.py, which could make it.
+
+        Raises:
+            Refused: the target cannot be reached.
+        """
         with self._refusing():
-            return [self._planned("main.alembic_version", self.engine.own_identity(), ())]
+            return [self._planned("main.alembic_version", ())]
 
     def upgrade(self, watcher: Watcher) -> list[Step]:
         """Upgrade to the target and return every step that was begun, also after an error (as its ``steps``).
@@ -119,7 +123,7 @@ class Environment:
         """
 
         def steps_of(heads: Heads, _table: str) -> list[MigrationStep]:
-            return list(self.script._upgrade_revs(self.target, heads))  # type: ignore[arg-type]
+            return self._steps_ahead(heads)
 
         return self._migrate(steps_of, watcher)
 
@@ -226,9 +230,8 @@ class Environment:
             ) from error
 
     def _stream(self, heads: Heads, context: MigrationContext) -> Stream:
-        identity = self._identity(_connection_of(context))
-        self._check_same_database(identity)
-        return self._planned(self._table(context), identity, heads)
+        self._check_same_database(self._identity(_connection_of(context)))
+        return self._planned(self._table(context), heads)
 
     def _identity(self, connection: Connection) -> Identity:
         """Return where a connection leads; one of another kind is not even asked in the engine's words."""
@@ -237,10 +240,13 @@ class Environment:
             return Identity(f"a server of {kind}", str(connection.engine.url.database))
         return self.engine.identity(connection)
 
-    def _planned(self, table: str, identity: Identity, heads: Heads) -> Stream:
-        steps = self.script._upgrade_revs(self.target, heads)  # type: ignore[arg-type]
+    def _planned(self, table: str, heads: Heads) -> Stream:
+        steps = self._steps_ahead(heads)
         pending = tuple(Revision(step.revision.revision, step.revision.doc or "") for step in steps)
-        return Stream(table, identity, tuple(sorted(heads)), pending, heads_after(heads, steps))
+        return Stream(table, tuple(sorted(heads)), pending, heads_after(heads, steps))
+
+    def _steps_ahead(self, heads: Heads) -> list[Any]:
+        return list(self.script._upgrade_revs(self.target, heads))  # type: ignore[arg-type]
 
     def _table(self, context: MigrationContext) -> str:
         schema = self.engine.schema_of(_connection_of(context), context.version_table_schema)

@@ -37,7 +37,11 @@ def last_change(root: str) -> str:
 
 
 def upgraded_by(root: str, run: str, names: list[str]) -> list[str]:
-    """Return which of some databases a run has upgraded."""
+    """Return which of some databases a run has upgraded.
+
+    Raises:
+        Refused: the run id cannot be one.
+    """
     layout = Layout(Path(root))
     return [name for name in names if moved(read_events(layout.journal(name, run))) == "upgraded"]
 

@@ -81,7 +81,7 @@ class Installer:
 
     def is_current(self) -> bool:
         """Tell whether the link ``current`` names this release."""
-        link = self.layout.releases / "current"
+        link = self.layout.current
         return link.is_symlink() and os.readlink(link) == self.installation.release
 
     def install(self, archive: str, wheelhouse: str) -> None:
@@ -93,6 +93,7 @@ class Installer:
 
         Raises:
             Failed: what arrived is not what was sent, or the virtualenv cannot be made.
+            Refused: the Python or the virtualenv that was named is not there.
         """
         for folder in (self.layout.root, self.layout.releases, self.layout.virtualenvs):
             private_directory(folder)
@@ -108,7 +109,7 @@ class Installer:
         beside = self.layout.releases / ".current"
         beside.unlink(missing_ok=True)
         beside.symlink_to(self.installation.release)
-        os.replace(beside, self.layout.releases / "current")
+        os.replace(beside, self.layout.current)
 
     def _is_whole(self) -> bool:
         return (self.place / _RECORD).is_file()
@@ -230,8 +231,8 @@ def _prune(layout: Layout, keep: int) -> list[str]:
     folders = [path.parent for path in layout.releases.glob(f"*/{_RECORD}") if not path.parent.is_symlink()]
     records = {folder.name: json.loads((folder / _RECORD).read_text()) for folder in folders}
     newest = sorted(records, key=lambda name: records[name]["shipped"], reverse=True)
-    current = layout.releases / "current"
-    needed = set(newest[:keep]) | _ways_back(layout) | ({os.readlink(current)} if current.is_symlink() else set())
+    current = {os.readlink(layout.current)} if layout.current.is_symlink() else set()
+    needed = set(newest[:keep]) | _ways_back(layout) | current
     removed = [name for name in newest if name not in needed]
     for name in removed:
         shutil.rmtree(layout.release(name))

@@ -91,6 +91,11 @@ class Layout:
         return self.root / "releases"
 
     @property
+    def current(self) -> Path:
+        """Lead to the release that was shipped last; a link."""
+        return self.releases / "current"
+
+    @property
     def virtualenvs(self) -> Path:
         """Hold one virtualenv for each digest of what is installed."""
         return self.root / "virtualenvs"
@@ -107,7 +112,7 @@ class Layout:
 
     @property
     def journals(self) -> Path:
-        """Hold one folder a database, and in it one file a run."""
+        """Hold one folder a database, and in it one file a run and the record of what was verified last."""
         return self.root / "journals"
 
     @property
@@ -128,9 +133,17 @@ class Layout:
         return self.journals / key_of(database)
 
     def journal(self, database: str, run: str) -> Path:
-        """Return the journal of one run on one database."""
+        """Return the journal of one run on one database.
+
+        Raises:
+            Refused: the run id cannot be a file name.
+        """
         return self.journals_of(database) / f"{checked_run(run)}.jsonl"
 
     def worker(self, run: str, verb: str) -> Path:
-        """Return the file whose lock says that the worker of a run's verb is alive."""
+        """Return the file whose lock says that the worker of a run's verb is alive.
+
+        Raises:
+            Refused: the run id cannot be a file name.
+        """
         return self.workers / f"{checked_run(run)}.{verb}"

@@ -65,14 +65,9 @@ class Account:
                 account.error = event.get("error", {})
         return account
 
-    @property
-    def revisions(self) -> list[str]:
-        """Return all committed revisions in the order they were applied, table by table."""
-        return [revision for revisions in self.committed.values() for revision in revisions]
 
-
-class _Quiet(Watcher):
-    """Journal each downgrade before it runs."""
+class _Chronicle(Watcher):
+    """Journal each downgrade before it runs, and remember what ran."""
 
     def __init__(self, journal: Journal, progress: Progress) -> None:
         self._journal = journal
@@ -80,10 +75,12 @@ class _Quiet(Watcher):
         self.ran_steps: dict[str, Step] = {}
 
     def begins(self, step: Step, number: int, count: int) -> None:
+        """Journal the step."""
         self._journal.write("downgrade_begun", revision=step.revision, table=step.table)
         self._progress.phase(f"downgrades {number} of {count}, {step.revision} {step.message}".strip())
 
     def ran(self, step: Step) -> None:
+        """Journal that the revision's function has returned."""
         self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds)
         self.ran_steps[step.revision] = step
 
@@ -151,7 +148,7 @@ class LeadBack:
         self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **now.facts())
 
     def _downgrade(self, environment: Environment) -> None:
-        watcher = _Quiet(self.journal, self.progress)
+        watcher = _Chronicle(self.journal, self.progress)
 
         def attempt() -> None:
             # An attempt that gave way may have undone some of them already.
@@ -257,13 +254,21 @@ def needs_leading_back(events: list[Event]) -> bool:
 
 
 def downgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
-    """Lead a database back from what this run did to it."""
+    """Lead a database back from what this run did to it.
+
+    Raises:
+        Refused: its URL cannot be used.
+    """
     account = Account.of(job.run, journal.events())
     return LeadBack(database, job, journal, progress, account).run(on_purpose=False)
 
 
 def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
-    """Lead a database back from an earlier run, on purpose."""
+    """Lead a database back from an earlier run, on purpose.
+
+    Raises:
+        Refused: its URL cannot be used.
+    """
     account = Account.of(job.of_run, read_events(job.layout.journal(database.name, job.of_run)))
     obstacle = _moved_since(job, database.name)
     if obstacle:

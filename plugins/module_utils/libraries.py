@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""SQLAlchemy of the release's virtualenv, in one place.
+"""SQLAlchemy of the release's virtualenv, in one place; Alembic has its own, which costs more to import.
 
 A module starts under the host's own Python, which need not have it; the engine room always does.
 """

@@ -2,14 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is known of a database before anything is done to it."""
+"""Plans as data, without what makes them: a database at head is answered for without Alembic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from .engines.base import Identity
 from .errors import Refused
 
 Heads = tuple[str, ...]
@@ -28,7 +27,6 @@ class Stream:
     """One version table of a database, where it stands and what lies before it."""
 
     table: str
-    identity: Identity
     heads: Heads
     pending: tuple[Revision, ...] = ()
     #: Where the database stands once the pending revisions are applied.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One forked process for each database, a few at a time: what env.py does to its process stays there."""
+"""Forked processes, a few at a time, one for each database: what env.py does to its process stays there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FORK = multiprocessing.get_context("fork")
 
 
 class Died(Exception):
-    """A database's process ended without an answer."""
+    """A process ended without an answer."""
 
 
 def each_apart(

@@ -79,7 +79,11 @@ class Source:
         return path if path.is_file() else None
 
     def check(self) -> None:
-        """Raise Refused if this is no migrations directory."""
+        """Look for what makes a folder a migrations directory.
+
+        Raises:
+            Refused: none of it is there.
+        """
         if not (self.is_script_directory or self._file(INI) or self.toml or list(self.folder.glob(f"*/{INI}"))):
             raise Refused(
                 f"{self.folder} is no migrations directory",
@@ -96,6 +100,9 @@ def configuration(source: Source, options: dict[str, str], url: str, x_arguments
         options: main options to set on top of its own.
         url: what ``sqlalchemy.url`` shall be.
         x_arguments: what would stand behind ``-x`` on the command line.
+
+    Raises:
+        Refused: its pyproject.toml asks for a newer Alembic.
     """
     ini = source.ini(options)
     arguments: dict[str, Any] = {"file_": str(ini) if ini else None}

@@ -241,5 +241,9 @@ class Upgrade:
 
 
 def upgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
-    """Upgrade one database and return its result."""
+    """Upgrade one database and return its result.
+
+    Raises:
+        Refused: its URL cannot be used.
+    """
     return Upgrade(database, job, journal, progress, engine_for(database, job)).run()

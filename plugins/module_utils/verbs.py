@@ -22,7 +22,7 @@ from .worker import still_at_work
 Result = dict[str, Any]
 
 #: Outcomes that a person has to look at.
-BAD = ("failed", "refused", "held", "died")
+BAD = ("failed", "refused", "held")
 
 
 def module_of(spec: Spec) -> AnsibleModule:
@@ -87,7 +87,11 @@ def have_done(verb: str, options: Result) -> Result:
 
 
 def follow(module: AnsibleModule, verb: str, options: Result) -> NoReturn:
-    """Start or attach to a verb's worker, and exit with what it has done so far."""
+    """Start or attach to a verb's worker, and exit with what it has done so far.
+
+    Raises:
+        Refused: as ``have_done``.
+    """
     # A downgrade and a rollback choose their databases themselves.
     attached = bool(options["cursor"]) and verb in ("backup", "upgrade")
     answer = (still_at_work(Job.from_options(verb, options)) if attached else None) or have_done(verb, options)
@@ -101,7 +105,11 @@ def follow(module: AnsibleModule, verb: str, options: Result) -> NoReturn:
 
 
 def predict(module: AnsibleModule, options: Result) -> NoReturn:
-    """Exit with what an upgrade would change, for check mode."""
+    """Exit with what an upgrade would change, for check mode.
+
+    Raises:
+        Refused: as ``have_done``.
+    """
     plans = options.get("planned") or have_done("plan", options)["databases"]
     results = [predicted(entry) for entry in plans]
     bad = [result for result in results if result["outcome"] in BAD]

@@ -100,7 +100,12 @@ def status(job: Job) -> Answer:
 
 
 def backup_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Answer:
-    """Back one database up under its lock, whether anything is pending or not."""
+    """Back one database up under its lock, whether anything is pending or not.
+
+    Raises:
+        Refused: it does not exist, cannot be reached, or is held by another run.
+        Failed: the backup could not be written or proven.
+    """
     engine = engine_for(database, job)
     environment = Environment(database, job, engine)
     journal.write("planned", release=job.release)

@@ -45,7 +45,7 @@ databases:
       description: V(backed_up), V(refused) or V(failed).
       type: str
     changed:
-      description: Whether anything was committed to it.
+      description: Whether a backup was taken.
       type: bool
     before:
       description: The heads it stood at.
@@ -64,18 +64,22 @@ databases:
     seconds:
       description: How long it took.
       type: float
+error:
+  description: What was refused as a whole, before any database; what, why and the remedy.
+  returned: failure
+  type: dict
 finished:
   description: Whether the work has ended. The action plugin calls again until it has.
-  returned: always
+  returned: to the action plugin
   type: bool
 lines:
   description: What has happened since the last call, for people.
-  returned: always
+  returned: to the action plugin
   type: list
   elements: str
 cursor:
   description: What to hand to the next call.
-  returned: always
+  returned: to the action plugin
   type: dict
 """
 

@@ -43,11 +43,15 @@ databases:
       description: The database.
       type: str
     outcome:
-      description: V(downgraded), V(untouched) if the upgrade had committed nothing, V(restored), or V(held).
+      description: V(downgraded), V(untouched) if the upgrade had committed nothing, V(restored), V(held),
+        or V(failed) if its process died.
       type: str
     changed:
-      description: Whether anything was committed to it.
+      description: Whether anything was undone or restored.
       type: bool
+    of_run:
+      description: The run that the database was led back from.
+      type: str
     before:
       description: The heads it stood at.
       type: list
@@ -66,24 +70,34 @@ databases:
     error:
       description: Why it is held.
       type: dict
+    aside:
+      description: Where the restored database's replaced file is.
+      type: str
+    reason:
+      description: Why it was restored and not downgraded.
+      type: str
     ways_out:
       description: Commands that lead out of a held state, forward and back.
       type: dict
     seconds:
       description: How long it took.
       type: float
+error:
+  description: What was refused as a whole, before any database; what, why and the remedy.
+  returned: failure
+  type: dict
 finished:
   description: Whether the work has ended. The action plugin calls again until it has.
-  returned: always
+  returned: to the action plugin
   type: bool
 lines:
   description: What has happened since the last call, for people.
-  returned: always
+  returned: to the action plugin
   type: list
   elements: str
 cursor:
   description: What to hand to the next call.
-  returned: always
+  returned: to the action plugin
   type: dict
 """
 

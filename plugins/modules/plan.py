@@ -154,18 +154,16 @@ databases:
       description: What would stop the upgrade; each says what, why and the remedy.
       type: list
       elements: dict
+error:
+  description: What was refused; what, why and the remedy.
+  returned: failure
+  type: dict
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
 from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask, virtualenv_python
 from ansible_collections.hosting.alembic.plugins.module_utils.staging import plan_with_unshipped
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
-    answering,
-    leave,
-    module_of,
-    options_of,
-    said,
-)
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answering, leave, module_of, options_of, said
 
 
 def main() -> None:

@@ -73,6 +73,10 @@ pruned:
   returned: always
   type: list
   elements: str
+error:
+  description: What was refused; what, why and the remedy.
+  returned: failure
+  type: dict
 """
 
 from pathlib import Path

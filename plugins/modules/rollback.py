@@ -53,11 +53,14 @@ databases:
       description: The database.
       type: str
     outcome:
-      description: V(downgraded), V(refused) or V(held).
+      description: V(downgraded), V(refused), V(held), or V(failed) if its process died.
       type: str
     changed:
       description: Whether anything was undone.
       type: bool
+    of_run:
+      description: The run that the database was led back from.
+      type: str
     before:
       description: The heads it stood at.
       type: list
@@ -76,21 +79,28 @@ databases:
     error:
       description: Why it was refused or is held.
       type: dict
+    ways_out:
+      description: Commands that lead out of a held state, forward and back.
+      type: dict
     seconds:
       description: How long it took.
       type: float
+error:
+  description: What was refused as a whole, before any database; what, why and the remedy.
+  returned: failure
+  type: dict
 finished:
   description: Whether the work has ended. The action plugin calls again until it has.
-  returned: always
+  returned: to the action plugin
   type: bool
 lines:
   description: What has happened since the last call, for people.
-  returned: always
+  returned: to the action plugin
   type: list
   elements: str
 cursor:
   description: What to hand to the next call.
-  returned: always
+  returned: to the action plugin
   type: dict
 """
 

@@ -70,7 +70,7 @@ databases:
       type: list
       elements: dict
     last_run:
-      description: The last run that touched it, with its time, outcome and error.
+      description: The last run that touched it, with its time, its outcome, how it moved the database, and its error.
       type: dict
     last_change:
       description: The last run that upgraded it.
@@ -81,6 +81,10 @@ databases:
     backups:
       description: How many proven backups there are.
       type: int
+error:
+  description: What was refused; what, why and the remedy.
+  returned: failure
+  type: dict
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments

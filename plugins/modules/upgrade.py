@@ -60,6 +60,12 @@ databases:
     changed:
       description: Whether anything was committed to it.
       type: bool
+    identity:
+      description: Which database this is on which server, whatever the URL says.
+      type: str
+    target:
+      description: What was asked for.
+      type: str
     before:
       description: The heads it stood at.
       type: list
@@ -84,18 +90,22 @@ databases:
     seconds:
       description: How long it took.
       type: float
+error:
+  description: What was refused as a whole, before any database; what, why and the remedy.
+  returned: failure
+  type: dict
 finished:
   description: Whether the work has ended. The action plugin calls again until it has.
-  returned: always
+  returned: to the action plugin
   type: bool
 lines:
   description: What has happened since the last call, for people.
-  returned: always
+  returned: to the action plugin
   type: list
   elements: str
 cursor:
   description: What to hand to the next call.
-  returned: always
+  returned: to the action plugin
   type: dict
 """
 

@@ -26,7 +26,6 @@ _KINDS: tuple[tuple[type, str], ...] = (
 )
 _WORDS = {"str": "a string", "list": "a list", "dict": "a dictionary"}
 
-
 #: What the role's specs take for a string whatever it is.
 _STRINGS = ("source", "run", "requirements", "wheelhouse", "python", "virtualenv", "root", "target", "setup", "pg_bin")
 

@@ -53,7 +53,8 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         """Call the module once, patiently."""
         name = self._task.action
         deadline = time.monotonic() + float(arguments.get("reconnect_timeout") or 300)
-        for attempt in range(1_000_000):
+        attempt = 0
+        while True:
             try:
                 answer = self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars)
                 if not answer.get("unreachable"):
@@ -69,7 +70,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
                 return _lost(str(reason))
             time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             self._reset()
-        return _lost("too many attempts")
+            attempt += 1
 
     def split_archives(self) -> tuple[Result, dict[str, str]]:
         """Return the task's options without the archives, and the archives' paths on the controller."""

@@ -24,7 +24,11 @@ _REFERS_TO = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", 
 
 
 def pack_once(run_id: str, source: Path, **options: Any) -> dict[str, Any]:
-    """Pack a source once for all hosts of a run, and return what ``pack`` returned to the first of them."""
+    """Pack a source once for all hosts of a run, and return what ``pack`` returned to the first of them.
+
+    Raises:
+        Refused: as ``pack``.
+    """
     key = hashlib.sha256(json.dumps([run_id, str(source), sorted(options.items())]).encode()).hexdigest()
     packed: dict[str, Any] = run.once(f"packed-{key}", lambda: pack(source, **options))
     return packed

@@ -205,7 +205,7 @@ def _rollback(results: Result, _check_mode: bool) -> Report:
         for entry in rollback["databases"]
     ]
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "BACKUP BEFORE"), rows)
-    if not rows:
+    if not rows and not rollback.get("msg"):
         lines = [f"Run {rollback['of_run'] or 'none'} changed no database of this host."]
     return Report(lines, _wrong(rollback))
 

@@ -319,5 +319,5 @@ def test_rolling_back_a_run_that_nobody_knows_is_refused(site: Site, sqlite: SQL
     site.run("migrate", **settings)
     dump = sqlite.dump()
     outcome = site.run("rollback", code=2, migrate_rollback_run="unheard-of", **settings)
-    assert_says(outcome.output, "Run unheard-of is not known on this host")
+    assert_says(outcome.output, "Run unheard-of is known on no host of this play")
     assert sqlite.dump() == dump

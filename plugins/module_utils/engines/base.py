@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,6 @@ class Dump:
 
     path: Path
     tool: str
-    tables: list[str] = field(default_factory=list)
     row_counts: dict[str, int] | None = None
 
 
@@ -118,7 +117,7 @@ class Engine(ABC):
 
     @abstractmethod
     def describe(self, connection: Connection) -> str:
-        """Return the server's name and version, for manifests."""
+        """Return the server's name and version, for plans and manifests."""
 
     @abstractmethod
     def schema_of(self, connection: Connection, schema: str | None) -> str:
@@ -150,7 +149,11 @@ class Engine(ABC):
 
     @abstractmethod
     def lock_migrating(self, connection: Connection, patience: float) -> None:
-        """Lock on the very connection that will change things; the lock lives as long as its backend."""
+        """Lock on the very connection that will change things; the lock lives as long as its backend.
+
+        Raises:
+            Failed: a backend of an earlier run still holds it.
+        """
 
     @abstractmethod
     def watch_connections(self) -> AbstractContextManager[None]:
@@ -177,7 +180,11 @@ class Engine(ABC):
         """
 
     def restore(self, dump: Path, aside: Path) -> None:
-        """Bring a dump back where this engine can; what it replaces is moved to ``aside``."""
+        """Bring a dump back where this engine can; what it replaces is kept at ``aside``.
+
+        Raises:
+            Failed: the dump is damaged, or somebody else uses the database.
+        """
         raise NotImplementedError
 
     @property
@@ -187,7 +194,7 @@ class Engine(ABC):
 
     @abstractmethod
     def restore_command(self, dump: Path) -> str:
-        """Return a command that a person can type to bring a dump back into a database of its own."""
+        """Return a command that a person can type to bring a dump back."""
 
     def lock(self, patience: float, tell: Tell) -> Lock:
         """Wait for the lock by polling; a lock that *waits* would deadlock with CREATE INDEX CONCURRENTLY.

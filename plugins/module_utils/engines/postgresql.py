@@ -93,7 +93,7 @@ class PostgreSQL(Engine):
         try:
             # First of all: what is set through a pooler leaks to its other clients.
             self._check_directness(own)
-            own.run(_settle, self.application)
+            own.run(_introduce, self.application)
         except BaseException:
             own.close()
             raise
@@ -314,7 +314,7 @@ class PostgreSQL(Engine):
             [str(found.folder / "pg_restore"), "--list", str(target)], tools.environment(self.url, ""), target, tell
         )
         tools.check_archive(listing, target, str(self.url.database), len(tables))
-        return Dump(target, f"pg_dump {found.version}", [f"{row[0]}.{row[1]}" for row in tables], counts)
+        return Dump(target, f"pg_dump {found.version}", counts)
 
     def _pg_dump(self, found: tools.Tools, target: Path, jobs: int, snapshot: str, tell: Tell) -> None:
         command = [
@@ -342,7 +342,7 @@ class PostgreSQL(Engine):
         return f"createdb {server} '{name}' && pg_restore {server} --exit-on-error --jobs=2 --dbname='{name}' '{dump}'"
 
 
-def _settle(connection: Connection, application: str) -> None:
+def _introduce(connection: Connection, application: str) -> None:
     """Make a connection of our own known by name and safe from timeouts meant for applications."""
     settings = {"application_name": application, "statement_timeout": "0", "lock_timeout": "0"}
     if _server_version(connection) >= _IDLE_SESSION_TIMEOUT_SINCE:

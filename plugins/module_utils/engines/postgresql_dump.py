@@ -39,7 +39,7 @@ class Tools:
     @property
     def major(self) -> int:
         """Return the major version, which may not be below the server's."""
-        return int(re.match(r"\d+", self.version)[0])  # type: ignore[index]
+        return int(self.version.partition(".")[0])
 
 
 def find_tools(folder: str) -> Tools | None:

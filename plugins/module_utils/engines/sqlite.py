@@ -43,7 +43,11 @@ class FileLock(Lock):
 
     @classmethod
     def attempt(cls, path: Path, holder: str) -> FileLock | None:
-        """Return the lock, or None while another process has it."""
+        """Return the lock, or None while another process has it.
+
+        Raises:
+            Refused: the file cannot be made.
+        """
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -216,7 +220,7 @@ class SQLite(Engine):
         """Copy by the online backup API, which is safe with a WAL and with open writers, and prove the copy."""
         target = folder / "database.sqlite3"
         if not self.exists():
-            return Dump(folder, f"sqlite3 {sqlite3.sqlite_version}", [], {})
+            return Dump(folder, f"sqlite3 {sqlite3.sqlite_version}", {})
 
         def progress(_status: int, remaining: int, total: int) -> None:
             tell(f"copied {total - remaining:,} of {total:,} pages")
@@ -231,7 +235,7 @@ class SQLite(Engine):
         os.chmod(target, 0o600)
         counts = _proven(target, count_rows)
         _sync(target)
-        return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", sorted(counts or {}), counts if count_rows else None)
+        return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts)
 
     @property
     def can_restore(self) -> bool:
