@@ -16,6 +16,7 @@ import json
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def remember(database: Database, job: Job, identity: str, heads: dict[str, list[
     ((table, standing),) = heads.items()
     salt = secrets.token_hex(16)
     record = Verified(salt, _entry(database, job, salt), identity, table, standing)
-    write_durably(_place(database, job), json.dumps(asdict(record)))
+    with suppress(OSError):  # without it the next plan is a full one; that is no reason to call an upgrade failed
+        write_durably(_place(database, job), json.dumps(asdict(record)))
 
 
 def known_plans(job: Job) -> dict[str, dict[str, Any]]:

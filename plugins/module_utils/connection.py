@@ -52,6 +52,8 @@ def migration_url(database: Database) -> URL:
             "",
             "Write it as SQLAlchemy does, for example postgresql://user@server/name or sqlite:////srv/app.db",
         ) from error
+    if "password" in url.query:  # libpq takes it there too; in its own place it is kept out of whatever is shown
+        url = url.set(password=str(url.query["password"])).difference_update_query(["password"])
     if database.password is not None:
         url = url.set(password=database.password)
     backend, _plus, driver = url.drivername.partition("+")

@@ -53,7 +53,8 @@ def each_apart(
             running[process.sentinel] = (item, process, receiver, time.monotonic())
         ready = wait([*running, *(entry[2] for entry in running.values())], timeout=0.2)
         for sentinel, (item, process, receiver, begun) in list(running.items()):
-            if patience and time.monotonic() - begun > patience and process.is_alive():
+            late = patience and time.monotonic() - begun > patience
+            if late and process.is_alive() and not receiver.poll():
                 os.killpg(process.pid, signal.SIGKILL)
                 answered(item, Died(f"it gave no answer within {patience:g} s and was ended"))
             elif sentinel not in ready and receiver not in ready:

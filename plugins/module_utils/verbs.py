@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -35,9 +35,11 @@ def module_of(spec: Spec) -> AnsibleModule:
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True, no_log=True)
     for entry in module.params.get("databases") or []:
         for url in (entry["url"], entry["direct_url"]):
-            password = urlsplit(url or "").password
-            if password:
-                module.no_log_values |= {password, unquote(password)}
+            parts = urlsplit(url or "")
+            passwords = [parts.password or "", *parse_qs(parts.query).get("password", [])]
+            module.no_log_values |= {
+                shown for password in passwords if password for shown in (password, unquote(password))
+            }
     return module
 
 

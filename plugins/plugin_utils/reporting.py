@@ -193,7 +193,7 @@ def _backups(results: Result, _check_mode: bool) -> Report:
     backup = results["backup"]
     rows = [
         [entry["name"], entry["outcome"], _heads(entry.get("after")), _seconds(entry.get("seconds")), _backup(entry)]
-        for entry in backup["databases"]
+        for entry in backup.get("databases", [])
     ]
     return Report(table(("DATABASE", "OUTCOME", "STANDS AT", "TIME", "BACKUP"), rows), _wrong(backup))
 
@@ -202,18 +202,18 @@ def _rollback(results: Result, _check_mode: bool) -> Report:
     rollback = results["rollback"]
     rows = [
         [entry["name"], entry["outcome"], _heads(entry.get("before")), _heads(entry.get("after")), _backup(entry)]
-        for entry in rollback["databases"]
+        for entry in rollback.get("databases", [])
     ]
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "BACKUP BEFORE"), rows)
     if not rows and not rollback.get("msg"):
-        lines = [f"Run {rollback['of_run'] or 'none'} changed no database of this host."]
+        lines = [f"Run {rollback.get('of_run') or 'none'} changed no database of this host."]
     return Report(lines, _wrong(rollback))
 
 
 def _wrong(result: Result) -> list[str]:
     """Return what a verb failed with, and the ways out of what it holds."""
     lines = str(result.get("msg", "")).splitlines()
-    for entry in result["databases"]:
+    for entry in result.get("databases", []):
         lines += [f"{entry['name']}: way {way}: {command}" for way, command in (entry.get("ways_out") or {}).items()]
     return lines
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ def gated(source: Source, revision: str, builds_on: str, gate: Path) -> Source:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
+def gate(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "gate"
+    yield path
+    path.touch()  # a revision that a failed test leaves waiting ends too
 
 
 def first_revision(site: Site, target: Target) -> dict[str, Any]:

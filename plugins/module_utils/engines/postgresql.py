@@ -61,7 +61,7 @@ class AdvisoryLock(Lock):
 
 
 class PostgreSQL(Engine):
-    """One database of a PostgreSQL server, 10 or newer."""
+    """One database of a PostgreSQL server, 11 or newer."""
 
     name = "postgresql"
     ddl_survives_rollback = False

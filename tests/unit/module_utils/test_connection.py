@@ -119,3 +119,12 @@ def test_a_sqlstate_is_found_below_any_wrapping() -> None:
 
     assert sqlstate(caught.value) == "55P03"
     assert sqlstate(ValueError()) == ""
+
+
+def test_a_password_in_the_query_moves_to_where_it_is_kept_out_of_sight() -> None:
+    entry = Database("shop", "postgresql+psycopg2://shop@server/shop?password=s3cret&sslmode=require")
+
+    url = migration_url(entry)
+
+    assert (url.password, dict(url.query)) == ("s3cret", {"sslmode": "require"})
+    assert "s3cret" not in url.render_as_string(hide_password=True)
