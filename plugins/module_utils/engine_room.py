@@ -35,11 +35,10 @@ def main() -> None:
 
 
 def _done(job: Job) -> dict[str, Any]:
-    if job.verb == "plan":
-        known = known_plans(job)
-        if len(known) == len(job.databases):
-            return {"databases": [known[database.name] for database in job.databases]}
+    known = known_plans(job) if job.verb == "plan" else None
+    if known is not None and len(known) == len(job.databases):
+        return {"databases": [known[database.name] for database in job.databases]}
     # Alembic's import is most of what a short answer costs, so it waits until something needs it.
     from .work import do  # noqa: PLC0415
 
-    return do(job)
+    return do(job, known)

@@ -34,9 +34,14 @@ from .worker import attend, is_alive
 Answer = dict[str, Any]
 
 
-def plan(job: Job) -> Answer:
-    """Plan every database, those that are not known to be at head in a process of its own each."""
-    plans = known_plans(job)
+def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
+    """Plan every database, those that are not known to be at head in a process of its own each.
+
+    Args:
+        job: names the databases.
+        known: what ``known_plans`` has said already, if it was asked.
+    """
+    plans = known_plans(job) if known is None else dict(known)
 
     def task(database: Database) -> Answer:
         silence(os.devnull)
@@ -142,11 +147,15 @@ def _journal(job: Job, database: Database) -> Journal:
     return Journal(job.layout.journal(database.name, job.run), job.verb)
 
 
-_VERBS = {verb.__name__: verb for verb in (plan, backup, upgrade, downgrade, rollback, status)}
+_VERBS = {verb.__name__: verb for verb in (backup, upgrade, downgrade, rollback, status)}
 
 
-def do(job: Job) -> Answer:
+def do(job: Job, known: dict[str, Answer] | None = None) -> Answer:
     """Do a job and return its answer.
+
+    Args:
+        job: what to do.
+        known: the plans of databases that were looked up already, for the verb that makes plans.
 
     Raises:
         Refused: it cannot be done.
@@ -158,4 +167,4 @@ def do(job: Job) -> Answer:
             "Name alembic in the requirements or in migrate_packages",
         )
     private_directory(job.layout.root)
-    return _VERBS[job.verb](job)
+    return plan(job, known) if job.verb == "plan" else _VERBS[job.verb](job)
