@@ -89,3 +89,16 @@ def silence(path: Path | str) -> None:
     os.dup2(target, 2)
     os.close(target)
     os.close(nothing)
+
+
+def let_go(keep: int) -> None:
+    """Point every inherited descriptor but one at nothing: an open one would keep SSH waiting for this process.
+
+    None is closed. Whoever still had its number, a log's handler for one, would write into the file that is given that
+    number next, and that may be a database.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and descriptor not in (keep, nothing):
+            os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)

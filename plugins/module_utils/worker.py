@@ -19,7 +19,7 @@ from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Event, Journal, ending, read_events
 from .layout import private_directory
-from .processes import Died, each_apart, silence
+from .processes import Died, each_apart, let_go, silence
 from .progress import Progress, read_progress
 from .warming import warm
 
@@ -119,9 +119,7 @@ def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
     try:
         os.setsid()
         silence(os.devnull)
-        # An inherited descriptor would keep SSH waiting for this process.
-        os.closerange(3, lock)
-        os.closerange(lock + 1, min(os.sysconf("SC_OPEN_MAX"), 65536))
+        let_go(keep=lock)
         warm(job, databases)
         each_apart(
             databases,

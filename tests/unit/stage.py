@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import sqlite3
@@ -67,18 +66,9 @@ def apart(function: Callable[[], T]) -> T:
 
 @contextmanager
 def plain_streams() -> Iterator[None]:
-    """Give Python's streams back their descriptors: a worker closes those that pytest puts in their place.
-
-    Hide pytest's log files too. ``fileConfig`` in an env.py closes every handler there is, and what has become of
-    the number of a descriptor that the worker closed before may be the lock on the database.
-    """
-    handlers = logging._handlerList[:]  # type: ignore[attr-defined]
-    logging._handlerList.clear()  # type: ignore[attr-defined]
-    try:
-        with redirect_stdout(sys.__stdout__), redirect_stderr(sys.__stderr__):
-            yield
-    finally:
-        logging._handlerList[:] = handlers  # type: ignore[attr-defined]
+    """Give Python's streams back the descriptors that a worker redirects, in place of those that pytest reads."""
+    with redirect_stdout(sys.__stdout__), redirect_stderr(sys.__stderr__):
+        yield
 
 
 def as_nobody(folder: Path, function: Callable[[], T]) -> T:

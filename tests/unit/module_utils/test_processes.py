@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils.processes import Died, each_apart
+from ansible_collections.hosting.alembic.plugins.module_utils.processes import Died, each_apart, let_go
 
 
 def work(items: list[Any], limit: int, task: Callable[[Any], Any], patience: float = 0) -> dict[Any, Any]:
@@ -103,3 +103,24 @@ def test_one_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Pa
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_running(pid)
+
+
+def test_what_is_still_written_to_an_inherited_descriptor_reaches_nothing(tmp_path: Path) -> None:
+    """A log's handler, say, that was opened before: no later file, a database for one, may get its words."""
+    inherited = (tmp_path / "inherited").open("w", buffering=1)
+
+    def write(_item: int) -> None:
+        lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+        let_go(keep=lock)
+        for number in range(5):
+            os.open(tmp_path / f"later{number}", os.O_RDWR | os.O_CREAT)
+        inherited.write("words\n")
+        os.write(lock, b"kept")
+        os._exit(7)
+
+    answers = work([1], 1, write)
+
+    assert str(answers[1]) == "it ended with exit code 7"
+    assert (tmp_path / "lock").read_text() == "kept"
+    assert [path.read_text() for path in tmp_path.glob("later*")] == [""] * 5
+    assert not (tmp_path / "inherited").read_text()
