@@ -187,7 +187,7 @@ options:
   follow:
     description: Seconds that one call stays with the worker before it tells what came and is called again.
     type: float
-    default: 2
+    default: 3.5
   cursor:
     description: What earlier calls have told already. The action plugin fills it in.
     type: dict

@@ -52,7 +52,7 @@ def run() -> Spec:
         "backup_keep": {"type": "int", "default": 5},
         "backup_keep_days": {"type": "int", "default": 30},
         "row_counts_limit": {"type": "int", "default": 1 << 30},
-        "follow": {"type": "float", "default": 2},
+        "follow": {"type": "float", "default": 3.5},
         "cursor": {"type": "dict", "default": {}},
         "attach": {"type": "bool", "default": False},
         "reconnect_timeout": {"type": "float", "default": 300},

@@ -62,7 +62,7 @@ class Job:
     row_counts_limit: int = 1 << 30
     pg_bin: str = ""
     verify_only: tuple[str, ...] = ()
-    follow: float = 2
+    follow: float = 3.5
     cursor: dict[str, int] = field(default_factory=dict)
     attach: bool = False
     #: A folder that is not there yet because only shipping makes it; a plan made before that knows better.

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .connection import ASYNC_DRIVERS, execute, migration_url, own_url
+from .engines import prepare
 from .errors import Refused
 from .job import Database, Job
 from .libraries import sa
@@ -34,6 +35,7 @@ def warm(job: Job, databases: Sequence[Database]) -> None:
             continue
     for module in ("logging.config", "alembic.op", "alembic.context"):
         importlib.import_module(module)
+    prepare({url.get_backend_name() for url in found}, job)
     for url in found:
         try:
             _warm_dialect(url)

@@ -168,6 +168,9 @@ class Many:
         env = {"BENCH_CONFIG": str(self._project / "alembic.ini"), "PATH": f"{BIN}:/usr/bin:/bin"}
         must(["sh", "-c", ALEMBIC_LOOP, "loop", *self._urls["alembic"]], env)
 
+    def _bare(self, _turn: int) -> None:
+        must([BIN / "python", Path(__file__).parent / "bare.py", self._project / "alembic.ini", *self._urls["bare"]])
+
     def _loop_dbmate(self, _turn: int) -> None:
         env = {"BENCH_DBMATE": str(self._dbmate), "BENCH_FOLDER": str(self._sql)}
         urls = [self._place.for_dbmate(url) for url in self._urls["dbmate"]]
@@ -188,6 +191,7 @@ class Many:
             Contender(
                 "dbmate in a loop, behind", self._loop_dbmate, lambda turn: self._prepare("dbmate", turn, SLICE), part
             ),
+            Contender("bare", self._bare, lambda turn: self._prepare("bare", turn, DATABASES)),
         ]
         take_turns(behind, turns)
         at_head = [
@@ -201,6 +205,8 @@ class Many:
         return [
             Ratio(f"{what}, {REVISIONS} revisions behind, beside a loop of alembic", behind[0], behind[1], 1 / 8),
             Ratio(f"{what}, {REVISIONS} revisions behind, beside a loop of dbmate", behind[0], behind[2], 1),
+            Ratio("the same by Alembic alone in forked processes, beside its loop: the floor", behind[3], behind[1], 1),
+            Ratio("the same, ours beside that floor", behind[0], behind[3], 2),
             Ratio(f"{what}, at head, beside a loop of alembic", at_head[0], at_head[1], 1 / 25),
             Ratio(f"{what}, at head, beside a loop of dbmate", at_head[0], at_head[2], 1),
         ]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..connection import migration_url
@@ -27,3 +28,9 @@ def engine_for(database: Database, job: Job) -> Engine:
     """
     url = migration_url(database)
     return _ENGINES[url.get_backend_name()](database, url, job)
+
+
+def prepare(backends: Iterable[str], job: Job) -> None:
+    """Find out once what every database of some backends would find out for itself."""
+    for backend in backends:
+        _ENGINES[backend].prepare(job)

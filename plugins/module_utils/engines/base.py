@@ -95,6 +95,11 @@ class Engine(ABC):
             self._own.close()
         self._own = None
 
+    @classmethod
+    @abstractmethod
+    def prepare(cls, job: Job) -> None:
+        """Find out once, before the processes of the databases are forked, what each would find out for itself."""
+
     @abstractmethod
     def exists(self) -> bool:
         """Tell whether there is anything to connect to; connecting to what is not there could create it."""

@@ -36,7 +36,7 @@ _CONNECT_TIMEOUT = 10
 #: Bytes below which a second job of pg_dump costs more, in connections, than it saves.
 _WORTH_TWO_JOBS = 64 << 20
 _GAVE_WAY = ("55P03", "40P01")
-_IDLE_SESSION_TIMEOUT_SINCE = 140000
+_IDLE_SESSION_TIMEOUT_SINCE = 14
 
 
 class AdvisoryLock(Lock):
@@ -71,6 +71,11 @@ class PostgreSQL(Engine):
         super().__init__(database, url, job)
         self.application = f"hosting.alembic {job.run or job.verb} {socket.gethostname()}"[:63]
         self._own_identity: Identity | None = None
+
+    @classmethod
+    def prepare(cls, job: Job) -> None:
+        """Find the client programs, which are asked for their version."""
+        tools.find_tools(job.pg_bin)
 
     def exists(self) -> bool:
         """Leave it to the connection, which changes nothing."""
@@ -143,7 +148,7 @@ class PostgreSQL(Engine):
 
     def _client_programs(self, own: OwnConnection) -> Iterator[Refused]:
         found = tools.find_tools(self.job.pg_bin)
-        major = own.run(_server_version) // 10000
+        major = own.run(_major_version)
         where = self.job.pg_bin or "PATH and /usr/lib/postgresql"
         remedy = f"Install postgresql-client-{major} or newer on the host, or set migrate_pg_bin"
         if found is None:
@@ -345,14 +350,14 @@ class PostgreSQL(Engine):
 def _introduce(connection: Connection, application: str) -> None:
     """Make a connection of our own known by name and safe from timeouts meant for applications."""
     settings = {"application_name": application, "statement_timeout": "0", "lock_timeout": "0"}
-    if _server_version(connection) >= _IDLE_SESSION_TIMEOUT_SINCE:
+    if _major_version(connection) >= _IDLE_SESSION_TIMEOUT_SINCE:
         settings["idle_session_timeout"] = "0"
-    for name, value in settings.items():
-        execute(connection, "select set_config(:name, :value, false)", {"name": name, "value": value})
+    calls = ", ".join(f"set_config('{name}', :{name}, false)" for name in settings)
+    execute(connection, f"select {calls}", settings)
 
 
-def _server_version(connection: Connection) -> int:
-    return int(execute(connection, "show server_version_num")[0][0])
+def _major_version(connection: Connection) -> int:
+    return int((connection.dialect.server_version_info or (0,))[0])  # SQLAlchemy asks as soon as it connects
 
 
 def _promised_pid(connection: Connection) -> int | None:
