@@ -16,7 +16,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from .engines.base import Engine, Tell
+from .engines.base import Archive, Engine, Tell
 from .errors import Failed
 from .job import Job
 from .journal import now
@@ -44,6 +44,11 @@ class Manifest:
     fingerprint: list[str]
     row_counts: dict[str, int] | None
     path: str = ""
+
+    def archive(self) -> Archive:
+        """Return what a restore needs of it."""
+        tables = frozenset(self.heads)
+        return Archive(Path(self.path) / self.dump, self.fingerprint, self.row_counts, tables)
 
     def facts(self) -> dict[str, Any]:
         """Return what a result shows: all but the long lists."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 import stat
@@ -56,6 +57,12 @@ def private_directory(path: Path) -> Path:
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         raise Refused(f"{path} is not a directory", "a link or a file stands in its place", "Remove it and run again")
     return path
+
+
+def unused(path: Path) -> Path:
+    """Return a path that nothing has yet: what lies aside is never replaced."""
+    others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(candidate for candidate in itertools.chain([path], others) if not candidate.exists())
 
 
 def write_durably(path: Path, text: str) -> None:

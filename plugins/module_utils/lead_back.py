@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,19 +188,17 @@ class LeadBack:
     def _restore(self, environment: Environment, reason: str) -> Result:
         engine = environment.engine
         manifest = self._manifest()
-        if not engine.can_restore or manifest is None:
+        if manifest is None or engine.restore_method().obstacle:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason)
         backups.check(manifest)
-        aside = _unused(Path(f"{engine.url.database}.aside-{self.account.run}"))
         self.progress.phase("restores")
-        self.journal.write("restore_begun", path=manifest.path, aside=str(aside), reason=reason)
-        engine.close()  # it would go on looking at the replaced file
-        engine.restore(Path(manifest.path) / manifest.dump, aside)
+        self.journal.write("restore_begun", path=manifest.path, reason=reason)
+        restored = engine.restore(manifest.archive(), self.account.run, self.progress.tell, lambda: None)
         now = read_position(environment, list(self.account.before.heads))
         if now.heads != self.account.before.heads:
             raise Failed("the restore did not lead to the old revision", f"it stands at {now}")
-        self.journal.write("restored", path=manifest.path, aside=str(aside), **now.facts())
-        return self._result("restored", now, aside=str(aside), reason=reason)
+        self.journal.write("restored", path=manifest.path, aside=restored.aside, **now.facts())
+        return self._result("restored", now, aside=restored.aside, reason=reason)
 
     def _manifest(self) -> backups.Manifest | None:
         """Return the backup that the run took before it began, if it is still there."""
@@ -238,12 +235,6 @@ class LeadBack:
             "seconds": round(time.monotonic() - self.begun, 3),
             **facts,
         }
-
-
-def _unused(path: Path) -> Path:
-    """Return a path that nothing has yet: what lies aside is never replaced."""
-    others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
-    return next(candidate for candidate in itertools.chain([path], others) if not candidate.exists())
 
 
 def needs_leading_back(events: list[Event]) -> bool:

@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,48 @@ class Dump:
     path: Path
     tool: str
     row_counts: dict[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A proven dump, and what was true at its snapshot."""
+
+    path: Path
+    fingerprint: list[str]
+    row_counts: dict[str, int] | None
+    version_tables: frozenset[str]
+
+
+@dataclass(frozen=True)
+class RestoreMethod:
+    """How a database would be restored: what would not come back, and what stands in the way."""
+
+    name: str
+    not_restored: list[str] = field(default_factory=list)
+    obstacle: Refused | None = None
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did: ``aside`` is where the replaced database lies now, a file, a database or a schema."""
+
+    aside: str
+    method: str
+    not_restored: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Aside:
+    """What an earlier restore left. ``made`` is ISO 8601 in UTC, ``size`` is bytes; both may be unknown."""
+
+    name: str
+    run: str
+    made: str = ""
+    size: int | None = None
+
+
+#: Is called when nobody else can write any more and nothing was replaced yet; raises if the restore must not be.
+Guard = Callable[[], None]
 
 
 class Lock(ABC):
@@ -184,18 +226,32 @@ class Engine(ABC):
             Failed: a tool failed, or the dump does not hold what it should.
         """
 
-    def restore(self, dump: Path, aside: Path) -> None:
-        """Bring a dump back where this engine can; what it replaces is kept at ``aside``.
+    @abstractmethod
+    def restore_method(self) -> RestoreMethod:
+        """Return how a restore would be done, by what was asked for and by the privileges there are."""
+
+    @abstractmethod
+    def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
+        """Bring a dump back, verified, in the place of the database; what it replaces is kept aside.
+
+        Args:
+            archive: what to bring back.
+            run: names what is kept aside.
+            tell: is called with how far it is.
+            guard: has the last word before anything is replaced.
 
         Raises:
-            Failed: the dump is damaged, or somebody else uses the database.
+            Refused: it cannot be done, or the guard refused; the database is as it was.
+            Failed: the dump is damaged, or a step failed; the database is as it was.
         """
-        raise NotImplementedError
 
-    @property
-    def can_restore(self) -> bool:
-        """Tell whether ``restore`` is there."""
-        return False
+    @abstractmethod
+    def asides(self) -> list[Aside]:
+        """Return what earlier restores of this database have left."""
+
+    @abstractmethod
+    def drop_aside(self, aside: Aside) -> None:
+        """Drop what an earlier restore has left, for good."""
 
     @abstractmethod
     def restore_command(self, dump: Path) -> str:

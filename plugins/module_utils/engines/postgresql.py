@@ -20,7 +20,7 @@ from ..errors import Failed, Refused
 from ..libraries import sa
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
-from .base import Dump, Engine, Identity, Lock, Tell
+from .base import Archive, Aside, Dump, Engine, Guard, Identity, Lock, Restored, RestoreMethod, Tell
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -335,6 +335,21 @@ class PostgreSQL(Engine):
         ]
         target.mkdir(mode=0o700)
         tools.run_tool(command, tools.environment(self.url, self.application), target, tell)
+
+    def restore_method(self) -> RestoreMethod:
+        """Return that there is none yet."""
+        return RestoreMethod("none", [], Refused(f"Database {self.database.name!r} is restored by hand"))
+
+    def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
+        """Refuse."""
+        raise Refused(f"Database {self.database.name!r} is restored by hand")
+
+    def asides(self) -> list[Aside]:
+        """Return nothing."""
+        return []
+
+    def drop_aside(self, aside: Aside) -> None:
+        """Do nothing."""
 
     def restore_command(self, dump: Path) -> str:
         """Return the commands that bring a dump back into a new database beside the held one."""

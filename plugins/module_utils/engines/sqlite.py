@@ -13,15 +13,16 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..connection import OwnConnection, first_line, own_url
 from ..errors import Failed, Refused
-from ..layout import sync_directory
+from ..layout import sync_directory, unused
 from ..libraries import sa
-from .base import Dump, Engine, Identity, Lock, Tell
+from .base import Archive, Aside, Dump, Engine, Guard, Identity, Lock, Restored, RestoreMethod, Tell
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -241,49 +242,67 @@ class SQLite(Engine):
         _sync(target)
         return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts)
 
-    @property
-    def can_restore(self) -> bool:
-        """SQLite's restore is a copy beside and a rename."""
-        return True
+    def restore_method(self) -> RestoreMethod:
+        """Return the one way there is: a file beside, renamed into place."""
+        return RestoreMethod("file")
 
-    def restore(self, dump: Path, aside: Path) -> None:
-        """Put a proven copy in the file's place; the replaced file is kept at ``aside``.
+    def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
+        """Put a proven copy in the file's place; the replaced file is kept beside it.
 
         A dump that is a folder stands for a file that was not there: then there is none again.
-
-        Raises:
-            Failed: the backup is damaged, or somebody else is writing.
         """
-        if dump.is_dir():
+        aside = unused(self.path.with_name(f"{self.path.name}.aside-{run}"))
+        tell(f"the replaced file becomes {aside}")
+        if archive.path.is_dir():
+            guard()
             for suffix in ("-wal", "-shm", ""):  # they hold what was not checkpointed yet, and belong to it
                 if os.path.exists(f"{self.path}{suffix}"):
                     os.rename(f"{self.path}{suffix}", f"{aside}{suffix}")
             sync_directory(self.path.parent)
-            return
+            self.close()
+            return Restored(str(aside), "file")
         beside = self._beside
         try:
-            self._copy(dump, beside)
-            mode = self._replace_by(beside, aside)
+            self._copy(archive.path, beside)
+            mode = self._replace_by(beside, aside, guard)
         except (OSError, sqlite3.OperationalError) as error:
             raise Failed(
                 f"Database {self.database.name!r} is in use, so its file cannot be replaced"
                 if "locked" in str(error)
                 else f"The file of database {self.database.name!r} cannot be replaced",
                 str(error),
-                f"Stop what uses it, then: {self.restore_command(dump)}",
+                f"Stop what uses it, then: {self.restore_command(archive.path)}",
             ) from error
         finally:
             beside.unlink(missing_ok=True)
+        self.close()  # our own connection would go on looking at the replaced file
         with closing(sqlite3.connect(self.path)) as restored:
             restored.execute(f"pragma journal_mode = {mode}")
+        return Restored(str(aside), "file")
 
-    def _replace_by(self, beside: Path, aside: Path) -> str:
+    def asides(self) -> list[Aside]:
+        """Return the files that earlier restores have replaced."""
+        prefix = f"{self.path.name}.aside-"
+        found = [path for path in self.path.parent.glob("*.aside-*") if path.name.startswith(prefix)]
+        return [
+            Aside(str(path), path.name[len(prefix) :], _changed(path), path.stat().st_size)
+            for path in sorted(found)
+            if not path.name.endswith(("-wal", "-shm"))
+        ]
+
+    def drop_aside(self, aside: Aside) -> None:
+        """Remove a replaced file and what belongs to it."""
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{aside.name}{suffix}").unlink(missing_ok=True)
+
+    def _replace_by(self, beside: Path, aside: Path, guard: Guard) -> str:
         """Put a file in the place of the database while nobody else can use it, and return the old journal mode."""
         with closing(sqlite3.connect(self.path, timeout=self.job.lock_timeout, isolation_level=None)) as current:
             mode = str(current.execute("pragma journal_mode").fetchone()[0])
             if current.execute("pragma wal_checkpoint(truncate)").fetchone()[0]:
                 raise sqlite3.OperationalError("its write-ahead log is locked by another process")
             current.execute("begin exclusive")
+            guard()
             os.link(self.path, aside)
             os.replace(beside, self.path)
             for suffix in ("-wal", "-shm"):  # they belong to the replaced file and would corrupt this one
@@ -365,6 +384,11 @@ def _normalised(sql: str) -> str:
 def _rows(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
     """Execute as it stands: a colon in a table's name is no parameter."""
     return [tuple(row) for row in connection.exec_driver_sql(statement)]
+
+
+def _changed(path: Path) -> str:
+    """Return when a file's inode last changed, which is when it was moved aside."""
+    return datetime.fromtimestamp(path.stat().st_ctime, timezone.utc).isoformat(timespec="seconds")
 
 
 def _quoted(name: str) -> str:

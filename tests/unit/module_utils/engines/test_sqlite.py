@@ -17,7 +17,7 @@ from alembic.operations import Operations
 from sqlalchemy import Integer, create_engine
 
 from ansible_collections.hosting.alembic.plugins.module_utils.engines import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Engine, Identity
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Archive, Engine, Identity
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
 from tests.unit.stage import database, names, script, sql, tables
@@ -37,6 +37,12 @@ HOSTILE = [
 
 def engine_of(path: Path, **options: object) -> Engine:
     return engine_for(database(path), Job("upgrade", str(path.parent), run="r1", **options))  # type: ignore[arg-type]
+
+
+def restore(engine: Engine, dump: Path) -> Path:
+    """Restore a dump and return where the replaced file lies."""
+    restored = engine.restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, lambda: None)
+    return Path(restored.aside)
 
 
 def fingerprint(path: Path, *leave_out: str) -> list[str]:
@@ -108,10 +114,10 @@ def test_hostile_file_names_are_names(file: Path, name: str) -> None:
     dump = engine.dump(folder, True, lambda _: None)
     assert dump.row_counts == {"t": 1}
     sql(path, "delete from t")
-    engine.restore(dump.path, path.with_name("aside"))
+    restore(engine, dump.path)
 
     assert sql(path, "select a from t") == [(1,)]
-    assert names(path.parent) == sorted([name, "dump", "aside"])
+    assert names(path.parent) == sorted([name, "dump", f"{name}.aside-r1"])
 
 
 def engine_url(path: Path) -> str:
@@ -340,9 +346,7 @@ def test_a_restore_keeps_what_it_replaces_aside(file: Path, mode: str) -> None:
     with closing(sqlite3.connect(file)) as reader:
         reader.execute("select * from t").fetchall()
         script(file, "insert into t values (2); create table later (a)")
-        aside = file.with_name("aside.db")
-
-        engine_of(file).restore(dump, aside)
+        aside = restore(engine_of(file), dump)
 
     assert sql(file, "select a from t") == [(1,)]
     assert tables(file) == {"t"}
@@ -353,7 +357,7 @@ def test_a_restore_keeps_what_it_replaces_aside(file: Path, mode: str) -> None:
     assert sql(file, "pragma integrity_check") == [("ok",)]
     assert {name for name in names(file.parent) if not name.startswith("app.db-")} == {
         "app.db",
-        "aside.db",
+        "app.db.aside-r1",
         "dump",
     }
 
@@ -365,7 +369,7 @@ def test_no_write_ahead_log_of_the_replaced_file_is_left(file: Path) -> None:
         reader.execute("select * from t").fetchall()
         script(file, "insert into t values (2)")
         before = (file.with_name("app.db-wal").stat().st_ino, file.with_name("app.db-shm").stat().st_ino)
-        engine_of(file).restore(dump, file.with_name("aside.db"))
+        restore(engine_of(file), dump)
         left = [path for path in map(file.with_name, ("app.db-wal", "app.db-shm")) if path.exists()]
         assert not {path.stat().st_ino for path in left} & set(before)
 
@@ -378,12 +382,43 @@ def test_a_restore_under_an_open_writer_fails_and_changes_nothing(file: Path, mo
     dump = dumped(file)
     with writer(file, mode) as connection:
         with pytest.raises(Failed, match=r"in use.*Stop what uses it, then: sqlite3"):
-            engine_of(file, lock_timeout=0.1).restore(dump, file.with_name("aside.db"))
+            restore(engine_of(file, lock_timeout=0.1), dump)
         connection.execute("commit")
 
     assert sql(file, "select a from t order by a") == [(1,), (2,)]
     left = [name for name in names(file.parent) if "aside" in name or "restored" in name]
     assert left == []
+
+
+def test_a_guard_that_refuses_leaves_everything_as_it_was(file: Path) -> None:
+    script(file, "create table t (a); insert into t values (1)")
+    dump = dumped(file)
+    sql(file, "insert into t values (2)")
+
+    def guard() -> None:
+        raise Refused("somebody wrote")
+
+    with pytest.raises(Refused, match="somebody wrote"):
+        engine_of(file).restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, guard)
+
+    assert sql(file, "select a from t order by a") == [(1,), (2,)]
+    assert names(file.parent) == ["app.db", "dump"]
+
+
+def test_what_lies_aside_is_found_and_dropped(file: Path) -> None:
+    script(file, "create table t (a)")
+    dump = dumped(file)
+    first, second = restore(engine_of(file), dump), restore(engine_of(file), dump)
+
+    found = engine_of(file).asides()
+    engine_of(file).drop_aside(found[0])
+
+    assert [(aside.name, aside.run, aside.size) for aside in found] == [
+        (str(first), "r1", first.stat().st_size),
+        (str(second), "r1-2", second.stat().st_size),
+    ]
+    assert not first.exists()
+    assert second.exists()
 
 
 def test_a_damaged_dump_is_not_restored(file: Path) -> None:
@@ -393,7 +428,7 @@ def test_a_damaged_dump_is_not_restored(file: Path) -> None:
     sql(file, "insert into t values (2)")
 
     with pytest.raises(Failed, match="is damaged"):
-        engine_of(file).restore(dump, file.with_name("aside.db"))
+        restore(engine_of(file), dump)
 
     assert sql(file, "select a from t order by a") == [(1,), (2,)]
 
@@ -405,10 +440,10 @@ def test_where_there_was_no_file_there_is_none_again(file: Path) -> None:
     assert dump.path == folder
     script(file, "create table t (a)")
 
-    engine_of(file).restore(dump.path, file.with_name("aside.db"))
+    restore(engine_of(file), dump.path)
 
     assert not file.exists()
-    assert tables(file.with_name("aside.db")) == {"t"}
+    assert tables(file.with_name("app.db.aside-r1")) == {"t"}
 
 
 @pytest.mark.parametrize("name", ["app.db", "it's my.db"])
