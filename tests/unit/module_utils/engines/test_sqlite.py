@@ -411,12 +411,12 @@ def test_what_lies_aside_is_found_and_dropped(file: Path) -> None:
     first, second = restore(engine_of(file), dump), restore(engine_of(file), dump)
 
     found = engine_of(file).asides()
-    engine_of(file).drop_aside(found[0])
-
     assert [(aside.name, aside.run, aside.size) for aside in found] == [
         (str(first), "r1", first.stat().st_size),
         (str(second), "r1-2", second.stat().st_size),
     ]
+    engine_of(file).drop_aside(found[0])
+
     assert not first.exists()
     assert second.exists()
 
