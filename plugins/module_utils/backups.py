@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -43,17 +43,18 @@ class Manifest:
     files: dict[str, str]
     fingerprint: list[str]
     row_counts: dict[str, int] | None
+    activity: dict[str, Any] = field(default_factory=dict)
     path: str = ""
 
     def archive(self) -> Archive:
         """Return what a restore needs of it."""
         tables = frozenset(self.heads)
-        return Archive(Path(self.path) / self.dump, self.fingerprint, self.row_counts, tables)
+        return Archive(Path(self.path) / self.dump, self.fingerprint, self.row_counts, tables, self.activity)
 
     def facts(self) -> dict[str, Any]:
         """Return what a result shows: all but the long lists."""
         shown = asdict(self)
-        for key in ("files", "fingerprint", "row_counts"):
+        for key in ("files", "fingerprint", "row_counts", "activity"):
             shown.pop(key)
         return shown
 
@@ -95,6 +96,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
             files={str(path.relative_to(beside)): _sha256(path) for path in _files(beside)},
             fingerprint=own.run(engine.fingerprint, frozenset(heads)) if own else [],
             row_counts=dump.row_counts,
+            activity=dump.activity,
         )
         write_durably(beside / MANIFEST, json.dumps(asdict(manifest), indent=1))
         shutil.rmtree(place, ignore_errors=True)

@@ -16,10 +16,11 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep
-from .connection import OwnConnection, own_url
+from .connection import own_url
 from .engines import engine_for
 from .engines.base import Engine, Identity
 from .errors import Refused
@@ -144,16 +145,6 @@ class Environment:
 
         return self._migrate(steps_of, watcher)
 
-    def read_heads(self, own: OwnConnection, table: str, *, there: bool = False) -> Heads:
-        """Read a version table through a connection of our own: what is there is committed.
-
-        Args:
-            own: the connection.
-            table: the version table.
-            there: whether it is known to be there, which saves most of the time of looking.
-        """
-        return own.run(_rows_of if there else _heads_of, *table.rsplit(".", 1))
-
     def applied(self, heads: Heads) -> set[str]:
         """Return all revisions that are applied when these are the heads.
 
@@ -177,7 +168,9 @@ class Environment:
             if not heads:
                 context._ensure_version_table()
             streams[table] = False
-            return watched(context, steps_of(heads, table), begun, watcher, table, streams)
+            steps = steps_of(heads, table)
+            rows = partial(self.engine.rows_in_transaction, connection)
+            return watched(context, steps, begun, watcher, table, streams, rows)
 
         try:
             self._run(work)
@@ -314,17 +307,3 @@ def _connection_of(context: MigrationContext) -> Connection:
             "Let it take the online way unless context.is_offline_mode() says otherwise",
         )
     return context.connection
-
-
-def _rows_of(connection: Connection, schema: str, table: str) -> Heads:
-    quote = connection.dialect.identifier_preparer.quote
-    try:
-        rows = connection.exec_driver_sql(f"select version_num from {quote(schema)}.{quote(table)}")
-        return tuple(sorted(row[0] for row in rows))
-    except sa.exc.DBAPIError:
-        return _heads_of(connection, schema, table)  # it was dropped since
-
-
-def _heads_of(connection: Connection, schema: str, table: str) -> Heads:
-    options = {"version_table": table, "version_table_schema": schema}
-    return tuple(sorted(MigrationContext.configure(connection, opts=options).get_current_heads()))

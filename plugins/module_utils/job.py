@@ -61,6 +61,11 @@ class Job:
     backup_keep_days: int = 30
     row_counts_limit: int = 1 << 30
     pg_bin: str = ""
+    #: auto, downgrade, restore or hold.
+    on_failure: str = "auto"
+    restore_loses_writes: bool = False
+    #: The path of a backup; empty for the newest, or that of ``of_run``.
+    backup: str = ""
     verify_only: tuple[str, ...] = ()
     follow: float = 3.5
     cursor: dict[str, int] = field(default_factory=dict)

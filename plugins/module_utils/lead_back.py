@@ -6,63 +6,27 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import backups
+from .account import Account
 from .engines import engine_for
 from .engines.base import Engine
 from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job
-from .journal import Event, Journal, ending, moved, newest_first, read_events
+from .journal import Journal, ending, moved, newest_first, read_events
 from .patience import patiently
 from .position import Position, differences, read_applied, read_position
 from .progress import Progress
+from .restoring import bring_back
 from .steps import Step, Watcher, shown
 
 Result = dict[str, Any]
-
-
-@dataclass
-class Account:
-    """What a journal says that a run did to a database."""
-
-    run: str
-    release: str = ""
-    before: Position = field(default_factory=lambda: Position({}))
-    after: Position = field(default_factory=lambda: Position({}))
-    begun: dict[str, list[str]] = field(default_factory=dict)
-    committed: dict[str, list[str]] = field(default_factory=dict)
-    #: The process died: what it committed must be read from the database.
-    cut_short: bool = True
-    left_behind: bool = False
-    backup: Path | None = None
-    error: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, run: str, events: list[Event]) -> Account:
-        """Read an account from the events of an upgrade; one that was cut short may have left anything behind."""
-        account = cls(run)
-        for event in events:
-            if event["event"] == "planned":
-                account.release = event["release"]
-            elif event["event"] == "backed_up":
-                account.before = Position(event["heads"], event["fingerprint"])
-                account.after = account.before
-                account.backup = Path(event["path"])
-            elif event["event"] == "begun":
-                account.begun.setdefault(event["table"], []).append(event["revision"])
-            elif event["event"] == "committed":
-                account.committed.setdefault(event["table"], []).append(event["revision"])
-            elif event["event"] in ("verified", "failed"):
-                account.after = Position(event["heads"], event["fingerprint"])
-                account.cut_short = False
-                account.left_behind = event.get("left_behind", False)
-                account.error = event.get("error", {})
-        return account
 
 
 class _Chronicle(Watcher):
@@ -80,7 +44,9 @@ class _Chronicle(Watcher):
 
     def ran(self, step: Step) -> None:
         """Journal that the revision's function has returned."""
-        self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds)
+        self._journal.write(
+            "downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, wrote=step.wrote
+        )
         self.ran_steps[step.revision] = step
 
 
@@ -115,7 +81,7 @@ class LeadBack:
 
     def _locked(self, environment: Environment, on_purpose: bool) -> Result:
         self.progress.phase("leads back")
-        now = read_position(environment, list(self.account.after.heads))
+        now = read_position(environment.engine, list(self.account.after.heads))
         if self.account.cut_short:
             self._read_committed(environment, now)
         if now.heads != self.account.after.heads:
@@ -126,15 +92,42 @@ class LeadBack:
             )
         if on_purpose:
             self._back_up(environment.engine, now)
-        if self.account.left_behind:
+            return self._downgraded(environment)
+        if self.job.on_failure == "hold" and not self._is_old(now):
+            raise Failed(f"Database {self.database.name!r} is held: nothing was undone", "migrate_on_failure is hold")
+        if self.job.on_failure == "restore" and not self._is_old(now):
+            return self._restore(environment, "migrate_on_failure is restore")
+        self._tidy(environment.engine)
+        if self.account.left:
             return self._restore(environment, "the failed revision left something behind that no downgrade undoes")
         try:
+            return self._downgraded(environment)
+        except Failed as failure:
+            return self._restore(environment, f"{failure.what}: {failure.why}")
+
+    def _is_old(self, now: Position) -> bool:
+        before = self.account.before
+        return now.heads == before.heads and not differences(before.fingerprint, now.fingerprint)
+
+    def _tidy(self, engine: Engine) -> None:
+        """Take away what the failed revision left half-made, if nobody can miss it."""
+        removed = engine.remove_unfinished(self.account.before.fingerprint)
+        if removed:
+            self.journal.write("tidied", removed=removed)
+            taken = {f"+{line}" for line in removed}
+            self.account.left = [line for line in self.account.left if line not in taken]
+
+    def _downgraded(self, environment: Environment) -> Result:
+        """Downgrade and verify.
+
+        Raises:
+            Failed: a downgrade failed, or did not bring back what was.
+        """
+        try:
             self._downgrade(environment)
-            return self._verified(environment)
-        except (Interrupted, Failed) as error:
-            if on_purpose:
-                raise Failed(f"The downgrade of {self.database.name!r} failed", str(error)) from error
-            return self._restore(environment, f"the downgrade failed: {error}")
+        except Interrupted as interruption:
+            raise Failed(f"The downgrade of {self.database.name!r} failed", str(interruption)) from interruption
+        return self._verified(environment)
 
     def _read_committed(self, environment: Environment, now: Position) -> None:
         """Take what a dead process committed from the database: of the revisions it began, those that are applied."""
@@ -176,7 +169,7 @@ class LeadBack:
         """
         # A database that was not there before had no version tables that could be known; empty ones may stay.
         before = {**{table: [] for table in self.account.committed}, **self.account.before.heads}
-        now = read_position(environment, list(before))
+        now = read_position(environment.engine, list(before))
         if now.heads != before:
             raise Failed("the downgrades did not lead to the old revision", f"it stands at {now}")
         changed = differences(self.account.before.fingerprint, now.fingerprint)
@@ -186,19 +179,22 @@ class LeadBack:
         return self._result("downgraded" if self.undone else "untouched", now)
 
     def _restore(self, environment: Environment, reason: str) -> Result:
-        engine = environment.engine
         manifest = self._manifest()
-        if manifest is None or engine.restore_method().obstacle:
+        if self.job.on_failure == "downgrade" or manifest is None:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason)
-        backups.check(manifest)
-        self.progress.phase("restores")
-        self.journal.write("restore_begun", path=manifest.path, reason=reason)
-        restored = engine.restore(manifest.archive(), self.account.run, self.progress.tell, lambda: None)
-        now = read_position(environment, list(self.account.before.heads))
-        if now.heads != self.account.before.heads:
-            raise Failed("the restore did not lead to the old revision", f"it stands at {now}")
-        self.journal.write("restored", path=manifest.path, aside=restored.aside, **now.facts())
-        return self._result("restored", now, aside=restored.aside, reason=reason)
+        ours = Account.of(self.account.run, self.journal.events()).wrote
+        try:
+            restored, now = bring_back(environment.engine, manifest, ours, self.journal, self.progress, reason)
+        except Refused as refusal:
+            raise type(refusal)(refusal.what, f"{reason}; {refusal.why}", refusal.remedy) from refusal
+        return self._result(
+            "restored",
+            now,
+            aside=restored.aside,
+            method=restored.method,
+            not_restored=restored.not_restored,
+            reason=reason,
+        )
 
     def _manifest(self) -> backups.Manifest | None:
         """Return the backup that the run took before it began, if it is still there."""
@@ -210,14 +206,26 @@ class LeadBack:
         ways = {"forward": "correct the release and run migrate.yml again"}
         manifest = self._manifest()
         if manifest:
-            ways["back"] = engine.restore_command(Path(manifest.path) / manifest.dump)
+            ways["back"] = self._way_back(engine, manifest)
         self.journal.write("held", error=failure.facts(), ways_out=ways)
         return self._result("held", self._where(engine), error=failure.facts(), ways_out=ways)
+
+    def _way_back(self, engine: Engine, manifest: backups.Manifest) -> str:
+        """Return the command that restores the backup: our own, or by hand where that cannot be."""
+        only = {"migrate_restore_databases": [self.database.name], "migrate_restore_loses_writes": True}
+        try:
+            backups.check(manifest)
+            if engine.restore_method().obstacle is None:
+                words = ["-e", f"migrate_restore_run={manifest.run}", "-e", json.dumps(only)]
+                return f"ansible-playbook playbooks/restore.yml {shlex.join(words)}"
+        except Refused:
+            pass  # the backup or the server may be what failed
+        return engine.restore_command(Path(manifest.path) / manifest.dump)
 
     def _where(self, engine: Engine) -> Position | None:
         """Read once more where the database stands; None if it cannot be told."""
         try:
-            return read_position(Environment(self.database, self.job, engine), list(self.account.before.heads))
+            return read_position(engine, list(self.account.before.heads))
         except Exception:  # noqa: BLE001 - the server may be what failed
             return None
 
@@ -235,13 +243,6 @@ class LeadBack:
             "seconds": round(time.monotonic() - self.begun, 3),
             **facts,
         }
-
-
-def needs_leading_back(events: list[Event]) -> bool:
-    """Tell whether the upgrade of a journal began a revision and ended badly, or never ended."""
-    done = ending(events, "upgrade")
-    began = any(event["event"] == "begun" for event in events)
-    return began and (done is None or done["result"]["outcome"] == "failed")
 
 
 def downgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:

@@ -12,6 +12,7 @@ from typing import Any
 from .connection import OwnConnection
 from .engines.base import Engine
 from .environment import Environment
+from .version_tables import read_heads
 
 
 @dataclass
@@ -35,27 +36,21 @@ class Position:
         return {"heads": self.heads, "fingerprint": self.fingerprint}
 
 
-def read_heads(environment: Environment, own: OwnConnection, tables: list[str]) -> dict[str, list[str]]:
-    """Return the committed heads of version tables."""
-    return {table: list(environment.read_heads(own, table)) for table in tables}
-
-
 def read_applied(environment: Environment, own: OwnConnection, tables: list[str]) -> dict[str, set[str]]:
     """Return the committed revisions of version tables, the heads and all below them."""
-    return {table: environment.applied(environment.read_heads(own, table)) for table in tables}
+    return {table: environment.applied(read_heads(own, table)) for table in tables}
 
 
-def read_position(environment: Environment, tables: list[str], count_rows: bool = False) -> Position:
+def read_position(engine: Engine, tables: list[str], count_rows: bool = False) -> Position:
     """Return where a database stands now; one that does not exist stands at its base.
 
     Raises:
         Refused: the server cannot be reached.
     """
-    engine = environment.engine
     if not engine.exists():
         return Position({table: [] for table in tables})
     own = engine.own()
-    heads = read_heads(environment, own, tables)
+    heads = {table: list(read_heads(own, table)) for table in tables}
     counts = own.run(engine.row_counts) if count_rows else None
     return Position(heads, read_fingerprint(engine, own, tables), counts)
 

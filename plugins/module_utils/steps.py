@@ -33,6 +33,8 @@ class Step:
     #: Rows were written in an autocommit block: no rollback and no downgrade of the other revisions undoes that.
     wrote_early: bool = False
     error: BaseException | None = None
+    #: Rows by table that it has written, as far as its engine counts them.
+    wrote: dict[str, int] = field(default_factory=dict)
 
 
 def shown(step: Step) -> dict[str, Any]:
@@ -66,6 +68,24 @@ def heads_after(heads: Sequence[str], steps: Sequence[MigrationStep]) -> tuple[s
     return tuple(sorted(reached))
 
 
+class _Counter:
+    """Count what the step that runs has written; the backend's own counts are taken as they were before it."""
+
+    def __init__(self, rows: Callable[[], dict[str, int]]) -> None:
+        self._rows = rows
+        self._before: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._before = self._rows()
+
+    def add_to(self, step: Step) -> None:
+        """Add what was written since the start."""
+        for table, count in self._rows().items():
+            if count > self._before.get(table, 0):
+                step.wrote[table] = step.wrote.get(table, 0) + count - self._before.get(table, 0)
+
+
 def watched(
     context: MigrationContext,
     steps: list[MigrationStep],
@@ -73,23 +93,37 @@ def watched(
     watcher: Watcher,
     table: str,
     streams: dict[str, bool],
+    rows: Callable[[], dict[str, int]],
 ) -> Iterator[MigrationStep]:
-    """Yield Alembic its steps; being asked for the next one means that the block of the last one was left."""
+    """Yield Alembic its steps; being asked for the next one means that the block of the last one was left.
+
+    Args:
+        context: Alembic's own.
+        steps: what to run.
+        begun: receives each step as it begins.
+        watcher: is told what happens.
+        table: the version table.
+        streams: receives that this one came to its end.
+        rows: returns the rows written to each table in the transaction that is open now.
+    """
+    counter = _Counter(rows)
 
     def applied(**_facts: Any) -> None:
+        counter.add_to(begun[-1])
         begun[-1].ran = True
         begun[-1].seconds = round(time.monotonic() - begun[-1].began, 3)
         watcher.ran(begun[-1])
 
     # configure() overwrites what EnvironmentContext was given, so the callback is added here.
     context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, applied)
-    _tell_of_autocommit(context, begun, watcher)
+    _tell_of_autocommit(context, begun, watcher, counter)
     for number, alembic_step in enumerate(steps, 1):
         script = alembic_step.revision  # type: ignore[attr-defined]
         step = Step(table, script.revision, script.doc or "")
         watcher.begins(step, number, len(steps))
         begun.append(step)
         alembic_step.migration_fn = _noting(alembic_step.migration_fn, step)
+        counter.start()
         yield alembic_step
         watcher.left(step)
     streams[table] = True
@@ -109,7 +143,7 @@ def _noting(function: Callable[..., Any], step: Step) -> Callable[..., Any]:
     return noting
 
 
-def _tell_of_autocommit(context: MigrationContext, begun: list[Step], watcher: Watcher) -> None:
+def _tell_of_autocommit(context: MigrationContext, begun: list[Step], watcher: Watcher, counter: _Counter) -> None:
     """Tell the watcher before an autocommit block commits, and note whether rows are written inside of one."""
     original = context.autocommit_block
 
@@ -119,6 +153,7 @@ def _tell_of_autocommit(context: MigrationContext, begun: list[Step], watcher: W
 
     @contextmanager
     def told() -> Iterator[None]:
+        counter.add_to(begun[-1])
         watcher.commits_early(begun[-1])
         with original():
             sa.event.listen(sa.engine.Engine, "before_cursor_execute", before)
@@ -126,5 +161,6 @@ def _tell_of_autocommit(context: MigrationContext, begun: list[Step], watcher: W
                 yield
             finally:
                 sa.event.remove(sa.engine.Engine, "before_cursor_execute", before)
+        counter.start()
 
     context.autocommit_block = told  # type: ignore[method-assign]

@@ -24,6 +24,7 @@ from .plans import Plan
 from .position import Position, differences, lost_rows, read_applied, read_fingerprint, read_position
 from .progress import Progress
 from .steps import Step, Watcher, shown
+from .version_tables import read_heads
 
 Result = dict[str, Any]
 
@@ -51,11 +52,11 @@ class Chronicle(Watcher):
 
     def ran(self, step: Step) -> None:
         """Journal that the revision's function has returned."""
-        self._journal.write("ran", revision=step.revision, table=step.table, seconds=step.seconds)
+        self._journal.write("ran", revision=step.revision, table=step.table, seconds=step.seconds, wrote=step.wrote)
 
     def left(self, step: Step) -> None:
         """Journal the step as committed if a connection of our own sees it."""
-        heads = self._environment.read_heads(self._engine.own(), step.table, there=True)
+        heads = read_heads(self._engine.own(), step.table, there=True)
         if step.revision in heads or step.revision in self._environment.applied(heads):
             self.note_committed(step)
 
@@ -136,7 +137,7 @@ class Upgrade:
                 self.journal,
                 self.progress,
                 lambda: self._attempt(environment, chronicle),
-                lambda interruption: not self._left_behind(environment, chronicle, interruption.steps),
+                lambda interruption: not self._left(environment, chronicle, interruption.steps),
             )
         except Interrupted as interruption:
             return self._interrupted(environment, chronicle, interruption)
@@ -166,20 +167,21 @@ class Upgrade:
             if step.revision in applied[step.table]:
                 chronicle.note_committed(step)
 
-    def _left_behind(self, environment: Environment, chronicle: Chronicle, steps: list[Step]) -> bool:
-        """Tell whether the step that failed left something that no rollback took away."""
+    def _left(self, environment: Environment, chronicle: Chronicle, steps: list[Step]) -> list[str]:
+        """Return what the step that failed left and no rollback took away, as differences of the fingerprint."""
         failed = [step for step in steps if step not in chronicle.committed]
         if not failed:
-            return False
-        if any(step.wrote_early for step in failed):
-            return True
+            return []
         expected = chronicle.before_step
         if expected is None:
             if chronicle.committed:
-                return False  # its own transaction was rolled back, and the schema before it was not looked at
+                return []  # its own transaction was rolled back, and the schema before it was not looked at
             expected = self.before.fingerprint
-        now = read_position(environment, list(self.before.heads))
-        return bool(differences(expected, now.fingerprint))
+        now = read_position(environment.engine, list(self.before.heads))
+        left = differences(expected, now.fingerprint)
+        if any(step.wrote_early for step in failed):
+            left.append("+rows that the revision wrote in an autocommit block")
+        return left
 
     def _interrupted(self, environment: Environment, chronicle: Chronicle, interruption: Interrupted) -> Result:
         # In a single transaction none is committed; the one that ran last is the one that failed.
@@ -191,15 +193,15 @@ class Upgrade:
             what = f"Revision {failed.revision} ({failed.message}) failed" if failed else "env.py failed"
             why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
             error = Failed(f"{what} in database {self.database.name!r}", why, "Correct it and run again").facts()
-        left_behind = self._left_behind(environment, chronicle, interruption.steps)
-        after = read_position(environment, list(self.before.heads))
-        self.journal.write("failed", error=error, left_behind=left_behind, **after.facts())
+        left = self._left(environment, chronicle, interruption.steps)
+        after = read_position(environment.engine, list(self.before.heads))
+        self.journal.write("failed", error=error, left=left, **after.facts())
         return self._result("failed", chronicle, after, error)
 
     def _verified(self, environment: Environment, chronicle: Chronicle) -> Result:
         self.progress.phase("verifies")
         tables = sorted({step.table for step in chronicle.committed} | set(self.before.heads))
-        after = read_position(environment, tables, count_rows=self.before.row_counts is not None)
+        after = read_position(environment.engine, tables, count_rows=self.before.row_counts is not None)
         # What was committed may have been taken back since, by env.py itself.
         standing = {table: environment.applied(tuple(heads)) for table, heads in after.heads.items()}
         committed = {step.revision for step in chronicle.committed if step.revision in standing[step.table]}
@@ -210,7 +212,7 @@ class Upgrade:
                 f"it stands at {after}; not applied: {', '.join(missing)}",
                 "Look at what env.py does after run_migrations()",
             ).facts()
-            self.journal.write("failed", error=error, left_behind=False, **after.facts())
+            self.journal.write("failed", error=error, left=[], **after.facts())
             return self._result("failed", chronicle, after, error)
         self.journal.write("verified", **after.facts())
         remember(self.database, self.job, self.plan.identity, after.heads)

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from . import backups
+from .account import needs_leading_back
 from .alembic_library import MISSING
 from .at_head import known_plans
 from .engines import engine_for
@@ -20,12 +21,13 @@ from .history import upgraded_by
 from .job import Database, Job
 from .journal import Journal, moved, newest_first
 from .layout import private_directory
-from .lead_back import downgrade_database, needs_leading_back, rollback_database
+from .lead_back import downgrade_database, rollback_database
 from .planning import plan_database
 from .plans import Plan
 from .position import read_position
 from .processes import Died, each_apart, silence
 from .progress import Progress
+from .restoring import restore_database
 from .status import status_of
 from .upgrade import upgrade_database
 from .warming import warm
@@ -98,6 +100,11 @@ def rollback(job: Job) -> Answer:
     return attend(job, [database for database in job.databases if database.name in upgraded], rollback_database)
 
 
+def restore(job: Job) -> Answer:
+    """Bring a backup of every database back, on purpose."""
+    return attend(job, list(job.databases), restore_database)
+
+
 def status(job: Job) -> Answer:
     """Say of every database where it is, what is pending, and what was last done to it."""
     planned = {entry["name"]: entry for entry in plan(job)["databases"]} if job.release else {}
@@ -121,7 +128,7 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
         if not tables:
             raise Refused(f"Database {database.name!r} does not exist yet, so there is nothing to back up")
         progress.phase("backs up")
-        position = read_position(environment, tables)
+        position = read_position(environment.engine, tables)
         manifest = backups.take(engine, position.heads, job, progress.tell)
     journal.write("backed_up", path=manifest.path, size=manifest.size, **position.facts())
     return {
@@ -147,7 +154,7 @@ def _journal(job: Job, database: Database) -> Journal:
     return Journal(job.layout.journal(database.name, job.run), job.verb)
 
 
-_VERBS = {verb.__name__: verb for verb in (backup, upgrade, downgrade, rollback, status)}
+_VERBS = {verb.__name__: verb for verb in (backup, upgrade, downgrade, rollback, restore, status)}
 
 
 def do(job: Job, known: dict[str, Answer] | None = None) -> Answer:

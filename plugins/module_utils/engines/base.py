@@ -44,6 +44,8 @@ class Dump:
     path: Path
     tool: str
     row_counts: dict[str, int] | None = None
+    #: What the engine had counted just before, to tell later what others wrote.
+    activity: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Archive:
     fingerprint: list[str]
     row_counts: dict[str, int] | None
     version_tables: frozenset[str]
+    activity: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,21 @@ class Restored:
     aside: str
     method: str
     not_restored: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Writes:
+    """What others wrote since a backup: rows by table, or why it cannot be told, which counts as writes."""
+
+    tables: dict[str, int] = field(default_factory=dict)
+    unknown: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.tables or self.unknown)
+
+    def __str__(self) -> str:
+        rows = ", ".join(f"{count} in {table}" for table, count in sorted(self.tables.items()))
+        return self.unknown or (f"rows written since the backup: {rows}" if rows else "nothing was written since")
 
 
 @dataclass(frozen=True)
@@ -224,6 +242,27 @@ class Engine(ABC):
 
         Raises:
             Failed: a tool failed, or the dump does not hold what it should.
+        """
+
+    @abstractmethod
+    def rows_in_transaction(self, connection: Connection) -> dict[str, int]:
+        """Return the rows that env.py's connection has written to each table and not committed, where it is counted."""
+
+    @abstractmethod
+    def remove_unfinished(self, before: list[str]) -> list[str]:
+        """Remove what a failed revision leaves half-made and nobody can use, and return its lines of the fingerprint.
+
+        Args:
+            before: the fingerprint from before the run; what has a line in it stays.
+        """
+
+    @abstractmethod
+    def writes_since(self, archive: Archive, ours: dict[str, int]) -> Writes:
+        """Return what others wrote since a backup; only a restore's guard may ask, when nobody else can write.
+
+        Args:
+            archive: the backup.
+            ours: rows by table that the run itself has written since.
         """
 
     @abstractmethod

@@ -20,7 +20,8 @@ from ..errors import Failed, Refused
 from ..libraries import sa
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
-from .base import Archive, Aside, Dump, Engine, Guard, Identity, Lock, Restored, RestoreMethod, Tell
+from . import postgresql_writes as writes
+from .base import Archive, Aside, Dump, Engine, Guard, Identity, Lock, Restored, RestoreMethod, Tell, Writes
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -309,6 +310,7 @@ class PostgreSQL(Engine):
         target = folder / "dump"
         with self.connect() as own:
             own.rows(f"set lock_timeout = {int(self.job.backup_lock_wait * 1000)}")
+            activity = own.run(writes.activity)
             own.rows("begin isolation level repeatable read, read only")
             snapshot = own.rows("select pg_export_snapshot()")[0][0]
             tables = own.rows(catalog.TABLES)
@@ -319,7 +321,7 @@ class PostgreSQL(Engine):
             [str(found.folder / "pg_restore"), "--list", str(target)], tools.environment(self.url, ""), target, tell
         )
         tools.check_archive(listing, target, str(self.url.database), len(tables))
-        return Dump(target, f"pg_dump {found.version}", counts)
+        return Dump(target, f"pg_dump {found.version}", counts, activity)
 
     def _pg_dump(self, found: tools.Tools, target: Path, jobs: int, snapshot: str, tell: Tell) -> None:
         command = [
@@ -335,6 +337,27 @@ class PostgreSQL(Engine):
         ]
         target.mkdir(mode=0o700)
         tools.run_tool(command, tools.environment(self.url, self.application), target, tell)
+
+    def rows_in_transaction(self, connection: Connection) -> dict[str, int]:
+        """Ask the backend of the connection."""
+        return writes.rows_in_transaction(connection)
+
+    def remove_unfinished(self, before: list[str]) -> list[str]:
+        """Drop INVALID indexes that were not there before, valid or not: what a concurrent build leaves that failed."""
+        own = self.own()
+        removed = []
+        for schema, name, line in own.rows(catalog.INVALID_INDEXES):
+            valid = line.replace(" valid f ", " valid t ").replace(" ready f", " ready t")
+            if {catalog.normalised(line), catalog.normalised(valid)} & set(before):
+                continue
+            own.run(_drop_index, schema, name)
+            removed.append(catalog.normalised(line))
+        return removed
+
+    def writes_since(self, archive: Archive, ours: dict[str, int]) -> Writes:
+        """Compare the server's counters."""
+        leave_out = archive.version_tables
+        return self.own().run(writes.written, archive.activity, ours, leave_out, self.application)
 
     def restore_method(self) -> RestoreMethod:
         """Return that there is none yet."""
@@ -360,6 +383,11 @@ class PostgreSQL(Engine):
             if value
         )
         return f"createdb {server} '{name}' && pg_restore {server} --exit-on-error --jobs=2 --dbname='{name}' '{dump}'"
+
+
+def _drop_index(connection: Connection, schema: str, name: str) -> None:
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    connection.exec_driver_sql(f"drop index concurrently {quote(schema)}.{quote(name)}".replace("%", "%%"))
 
 
 def _introduce(connection: Connection, application: str) -> None:

@@ -94,6 +94,19 @@ union all
 select '.', format('extension %I', x.extname) from pg_extension x
 """
 
+#: Indexes that are INVALID and that nobody is building now: (schema, name, line of the fingerprint).
+INVALID_INDEXES = f"""
+select n.nspname, x.relname,
+       format('index %s valid %s ready %s', pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisready)
+  from pg_index i
+  join pg_class x on x.oid = i.indexrelid
+  join pg_class c on c.oid = i.indrelid
+  join pg_namespace n on n.oid = c.relnamespace
+ where not i.indisvalid and c.relkind <> 'p' and {_ours("pg_class", "c.oid")}
+   and not exists (select from pg_locks l where l.relation = i.indrelid and l.mode = 'ShareUpdateExclusiveLock'
+                      and l.granted and l.pid <> pg_backend_pid())
+"""
+
 #: Every table with rows of its own: (schema, name, whether we may read it).
 TABLES = f"""
 select n.nspname, c.relname, has_table_privilege(c.oid, 'select')

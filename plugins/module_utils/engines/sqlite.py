@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -22,7 +21,9 @@ from ..connection import OwnConnection, first_line, own_url
 from ..errors import Failed, Refused
 from ..layout import sync_directory, unused
 from ..libraries import sa
-from .base import Archive, Aside, Dump, Engine, Guard, Identity, Lock, Restored, RestoreMethod, Tell
+from .base import Archive, Aside, Dump, Engine, Guard, Identity, Lock, Restored, RestoreMethod, Tell, Writes
+from .sqlite_catalog import drop_table, normalised, quoted, rows_of, table_lines, tells_of, unfinished_batches
+from .sqlite_writes import changed_tables
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 #: A backup counts free disk generously: SQLite may need as much again for its journal.
 _SPACE_FACTOR = 1.1
-_EXPRESSION = re.compile(r"\b(check|as)\s*\(", re.IGNORECASE)
-_COLLATION = re.compile(r"\bcollate\s+\S+", re.IGNORECASE)
 
 
 class FileLock(Lock):
@@ -88,6 +87,8 @@ class SQLite(Engine):
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
         self.path = _absolute(url.database, database.name)
+        #: Holds the file for itself while it is replaced.
+        self._replacing: sqlite3.Connection | None = None
         self._tables_known: dict[tuple[str, str], list[str]] = {}
 
     @classmethod
@@ -114,7 +115,7 @@ class SQLite(Engine):
 
     def identity(self, connection: Connection) -> Identity:
         """Return the file's real path, whatever links led to it."""
-        files = {row[1]: row[2] for row in _rows(connection, "pragma database_list")}
+        files = {row[1]: row[2] for row in rows_of(connection, "pragma database_list")}
         return Identity("this host", os.path.realpath(files.get("main") or ":memory:"))
 
     def own_identity(self) -> Identity:
@@ -123,7 +124,7 @@ class SQLite(Engine):
 
     def describe(self, connection: Connection) -> str:
         """Return the version of the library."""
-        return f"SQLite {_rows(connection, 'select sqlite_version()')[0][0]}"
+        return f"SQLite {rows_of(connection, 'select sqlite_version()')[0][0]}"
 
     def schema_of(self, connection: Connection, schema: str | None) -> str:
         """Return the attached database's name."""
@@ -154,29 +155,29 @@ class SQLite(Engine):
 
     def size(self, connection: Connection) -> int:
         """Return pages times page size."""
-        return int(_rows(connection, "pragma page_count")[0][0] * _rows(connection, "pragma page_size")[0][0])
+        return int(rows_of(connection, "pragma page_count")[0][0] * rows_of(connection, "pragma page_size")[0][0])
 
     def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return the schema from PRAGMAs, so that a table rebuilt in batch mode equals the one it replaced."""
         lines: list[str] = []
         statement = "select type, name, tbl_name, coalesce(sql, '') from sqlite_master"
-        for kind, name, table, sql in _rows(connection, statement):
+        for kind, name, table, sql in rows_of(connection, statement):
             if f"main.{table}" in leave_out or name.startswith("sqlite_"):
                 continue
             if kind == "table":
                 # All that is said of a table follows from its SQL, so it is read once, however often a step asks.
                 if (name, sql) not in self._tables_known:
-                    self._tables_known[name, sql] = _table_lines(connection, name, sql)
+                    self._tables_known[name, sql] = table_lines(connection, name, sql)
                 lines += self._tables_known[name, sql]
             else:
-                lines.append(f"{kind} {name} on {table}: {_normalised(sql)}")
+                lines.append(f"{kind} {name} on {table}: {normalised(sql)}")
         return sorted(lines)
 
     def row_counts(self, connection: Connection) -> dict[str, int]:
         """Count every table: a batch rebuild with foreign keys on deletes the rows of others."""
         statement = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
-        names = [row[0] for row in _rows(connection, statement)]
-        return {name: _rows(connection, f"select count(*) from {_quoted(name)}")[0][0] for name in names}
+        names = [row[0] for row in rows_of(connection, statement)]
+        return {name: rows_of(connection, f"select count(*) from {quoted(name)}")[0][0] for name in names}
 
     @property
     def _lock_path(self) -> Path:
@@ -242,6 +243,30 @@ class SQLite(Engine):
         _sync(target)
         return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts)
 
+    def rows_in_transaction(self, connection: Connection) -> dict[str, int]:
+        """Return nothing: SQLite does not count by table."""
+        return {}
+
+    def remove_unfinished(self, before: list[str]) -> list[str]:
+        """Drop the tables of batch operations that did not come to their end, where the table they copy is whole."""
+        own = self.own()
+        removed = []
+        for name in own.run(unfinished_batches):
+            lines = [line for line in own.run(self.fingerprint, frozenset()) if tells_of(line, name)]
+            if not set(lines) & set(before):
+                own.run(drop_table, name)
+                removed += lines
+        return removed
+
+    def writes_since(self, archive: Archive, ours: dict[str, int]) -> Writes:
+        """Compare the rows of the tables that the backup knows."""
+        if archive.path.is_dir() or self._replacing is None:
+            return Writes()  # there was no database before, so all that is in it now was made by the run
+        changed = changed_tables(self._replacing, archive.path, archive.version_tables)
+        if changed:
+            return Writes(unknown=f"rows differ from those of the backup in {', '.join(changed)}")
+        return Writes()
+
     def restore_method(self) -> RestoreMethod:
         """Return the one way there is: a file beside, renamed into place."""
         return RestoreMethod("file")
@@ -302,7 +327,11 @@ class SQLite(Engine):
             if current.execute("pragma wal_checkpoint(truncate)").fetchone()[0]:
                 raise sqlite3.OperationalError("its write-ahead log is locked by another process")
             current.execute("begin exclusive")
-            guard()
+            self._replacing = current
+            try:
+                guard()
+            finally:
+                self._replacing = None
             os.link(self.path, aside)
             os.replace(beside, self.path)
             for suffix in ("-wal", "-shm"):  # they belong to the replaced file and would corrupt this one
@@ -344,55 +373,9 @@ def _absolute(path: str | None, name: str) -> Path:
     return Path(plain)
 
 
-def _table_lines(connection: Connection, table: str, sql: str) -> list[str]:
-    quoted = _quoted(table)
-    lines = [f"table {table}{_table_options(sql)}"]
-    for _cid, name, kind, notnull, default, primary, hidden in _rows(connection, f"pragma table_xinfo({quoted})"):
-        lines.append(f"column {table}.{name} {kind} notnull {notnull} default {default} key {primary} hidden {hidden}")
-    keys: dict[int, list[str]] = {}
-    for row in _rows(connection, f"pragma foreign_key_list({quoted})"):
-        keys.setdefault(row[0], []).append(" ".join(str(part) for part in row[2:]))
-    lines += [f"foreign key {table} {' '.join(parts)}" for parts in keys.values()]
-    for _seq, name, unique, origin, _partial in _rows(connection, f"pragma index_list({quoted})"):
-        if origin != "c":  # those made by CREATE INDEX have a line of their own
-            columns = [str(row[2]) for row in _rows(connection, f"pragma index_xinfo({_quoted(name)})") if row[5]]
-            lines.append(f"key {table} {origin} unique {unique} {' '.join(columns)}")
-    return lines + [f"{table} {expression}" for expression in _expressions(sql)]
-
-
-def _table_options(sql: str) -> str:
-    tail = sql[sql.rfind(")") + 1 :].strip().lower()
-    return (" autoincrement" if "autoincrement" in sql.lower() else "") + (f" {tail}" if tail else "")
-
-
-def _expressions(sql: str) -> list[str]:
-    """Return what no PRAGMA shows: each CHECK, each generated column's expression, each collation."""
-    found = [_normalised(match[0].rstrip(",)").lower()) for match in _COLLATION.finditer(sql)]
-    for match in _EXPRESSION.finditer(sql):
-        depth, end = 1, match.end()
-        while end < len(sql) and depth:
-            depth += {"(": 1, ")": -1}.get(sql[end], 0)
-            end += 1
-        found.append(f"{match[1].lower()} {_normalised(sql[match.end() : end - 1])}")
-    return sorted(found)
-
-
-def _normalised(sql: str) -> str:
-    return " ".join(re.sub(r"[\"`\[\]]", "", sql).split())
-
-
-def _rows(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
-    """Execute as it stands: a colon in a table's name is no parameter."""
-    return [tuple(row) for row in connection.exec_driver_sql(statement)]
-
-
 def _changed(path: Path) -> str:
     """Return when a file's inode last changed, which is when it was moved aside."""
     return datetime.fromtimestamp(path.stat().st_ctime, timezone.utc).isoformat(timespec="seconds")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _shell(word: object) -> str:
@@ -418,7 +401,7 @@ def _proven(path: Path, count_rows: bool) -> dict[str, int] | None:
             verdict = copy.execute("pragma integrity_check").fetchone()[0]
             names = [row[0] for row in copy.execute("select name from sqlite_master where type = 'table'")]
             counts = {
-                name: copy.execute(f"select count(*) from {_quoted(name)}").fetchone()[0]
+                name: copy.execute(f"select count(*) from {quoted(name)}").fetchone()[0]
                 for name in (names if count_rows else [])
             }
     except sqlite3.DatabaseError as error:

@@ -11,6 +11,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.environment import
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils.steps import Step, Watcher
+from ansible_collections.hosting.alembic.plugins.module_utils.version_tables import read_heads
 from tests.unit.stage import Host, apart, database, heads, script, sql, tables
 
 #: Environments that need nothing but a URL.
@@ -436,7 +437,7 @@ def test_reading_a_version_table_that_is_not_there_says_base(host: Host, file: P
 
     def work(environment: Environment) -> tuple[tuple[str, ...], set[str], set[str]]:
         own = environment.engine.own()
-        return environment.read_heads(own, "main.none"), environment.applied(()), environment.applied(("0002",))
+        return read_heads(own, "main.none"), environment.applied(()), environment.applied(("0002",))
 
     assert inside(host, database(file), work) == ((), set(), {"0001", "0002"})
     assert sql(file, "select name from sqlite_master") == [("mine",)]

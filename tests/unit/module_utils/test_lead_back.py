@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
+from ansible_collections.hosting.alembic.plugins.module_utils.account import Account, needs_leading_back
 from ansible_collections.hosting.alembic.plugins.module_utils.journal import Event
-from ansible_collections.hosting.alembic.plugins.module_utils.lead_back import Account, needs_leading_back
 from tests.unit.stage import Answer, Host, database, heads, script, sql, tables
 
 
@@ -74,7 +74,6 @@ def test_only_what_this_run_committed_is_undone(host: Host, mine: Path) -> None:
 
 def test_where_a_downgrade_is_not_enough_the_backup_is_restored(host: Host, mine: Path) -> None:
     failed_upgrade(host, mine)
-    sql(mine, "insert into mine values (3)")
 
     result = host.result("downgrade", database(mine))
 
@@ -83,10 +82,91 @@ def test_where_a_downgrade_is_not_enough_the_backup_is_restored(host: Host, mine
     assert "left something behind" in result["reason"]
     assert tables(mine) == {"mine"}
     assert sql(mine, "select a from mine") == [(1,), (2,)]
-    # What was written meanwhile is aside, not lost.
-    aside = Path(result["aside"])
-    assert {"half", "item", "mine"} <= tables(aside)
-    assert sql(aside, "select a from mine") == [(1,), (2,), (3,)]
+    assert {"half", "item", "mine"} <= tables(Path(result["aside"]))
+
+
+@pytest.mark.parametrize(
+    "write", ["insert into mine values (3)", "update mine set a = 7 where a = 1", "delete from mine where a = 2"]
+)
+def test_where_others_wrote_meanwhile_it_is_held_until_a_person_decides(host: Host, mine: Path, write: str) -> None:
+    failed_upgrade(host, mine)
+    sql(mine, write)
+    rows = sql(mine, "select a from mine")
+
+    held = host.result("downgrade", database(mine))
+
+    assert (held["outcome"], held["changed"]) == ("held", False)
+    assert "would lose what others wrote" in held["error"]["what"]
+    assert "differ from those of the backup in mine" in held["error"]["why"]
+    assert "playbooks/restore.yml -e migrate_restore_run=r1" in held["ways_out"]["back"]
+    assert sql(mine, "select a from mine") == rows
+    assert "half" in tables(mine)
+
+    # The way back that it printed.
+    restored = host.result("restore", database(mine), run="r2", of_run="r1", restore_loses_writes=True)
+
+    assert restored["outcome"] == "restored"
+    assert tables(mine) == {"mine"}
+    assert sql(mine, "select a from mine") == [(1,), (2,)]
+    assert sql(Path(restored["aside"]), "select a from mine") == rows
+
+
+def test_what_a_person_may_choose_on_failure(host: Host, mine: Path) -> None:
+    host.ship("broken")
+    break_third(host)
+    failed_upgrade(host, mine, "")
+
+    held = host.result("downgrade", database(mine), on_failure="hold")
+
+    assert (held["outcome"], held["after"], heads(mine)) == ("held", ["0002"], ["0002"])
+    assert sorted(held["ways_out"]) == ["back", "forward"]
+
+
+def test_on_failure_restore_does_not_try_a_downgrade(host: Host, mine: Path) -> None:
+    host.ship("broken")
+    break_third(host)
+    failed_upgrade(host, mine, "")
+
+    result = host.result("downgrade", database(mine), on_failure="restore")
+
+    assert (result["outcome"], undone(result)) == ("restored", [])
+    assert tables(mine) == {"mine"}
+
+
+def test_on_failure_downgrade_never_restores(host: Host, mine: Path) -> None:
+    failed_upgrade(host, mine)
+
+    result = host.result("downgrade", database(mine), on_failure="downgrade")
+
+    assert result["outcome"] == "held"
+    assert {"half", "item"} <= tables(mine)
+
+
+def test_a_batch_that_failed_in_its_middle_is_tidied_up_and_the_rest_downgraded(host: Host, mine: Path) -> None:
+    """Others wrote, so a restore would lose something; the table that the batch was filling is nobody's."""
+    host.ship("broken")
+    break_third(host, "op.execute('create table _alembic_tmp_mine as select * from mine')")
+    failed_upgrade(host, mine, "")
+    sql(mine, "insert into mine values (3)")
+
+    result = host.result("downgrade", database(mine))
+
+    assert (result["outcome"], undone(result)) == ("downgraded", ["0002", "0001"])
+    assert tables(mine) == {"mine", "alembic_version"}
+    assert sql(mine, "select a from mine") == [(1,), (2,), (3,)]
+
+
+def test_what_a_batch_was_filling_stays_where_the_other_table_is_gone(host: Host, mine: Path) -> None:
+    host.ship("broken")
+    break_third(
+        host, "[op.execute('create table _alembic_tmp_mine as select * from mine'), op.execute('drop table mine')]"
+    )
+    failed_upgrade(host, mine, "")
+
+    result = host.result("downgrade", database(mine), on_failure="downgrade")
+
+    assert result["outcome"] == "held"
+    assert sql(mine, "select a from _alembic_tmp_mine") == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("fixture", ["broken", "broken_autocommit", "swallows"])
@@ -337,11 +417,11 @@ def test_an_account_is_read_from_a_journal(tmp_path: Path) -> None:
         "event": "failed",
         "heads": {"main.v": ["2"]},
         "fingerprint": [],
-        "left_behind": True,
+        "left": ["+table half"],
         "error": {"what": "x"},
     }
     account = Account.of("r1", [*events, ended])
-    assert (account.cut_short, account.left_behind, account.error) == (False, True, {"what": "x"})
+    assert (account.cut_short, account.left, account.error) == (False, ["+table half"], {"what": "x"})
     assert account.after.heads == {"main.v": ["2"]}
 
 

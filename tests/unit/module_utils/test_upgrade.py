@@ -192,7 +192,7 @@ def test_a_failed_revision_is_told_with_what_was_committed_before_it(host: Host,
     assert result["error"]["what"] == "Revision 0003 (fails in its middle) failed in database 'app'"
     assert result["error"]["why"] == "RuntimeError: this revision fails on purpose"
     (failed,) = [event for event in host.events() if event["event"] == "failed"]
-    assert failed["left_behind"]
+    assert "+table half" in failed["left"]
     assert "half" in tables(file)
 
 
@@ -205,7 +205,7 @@ def test_a_revision_that_fails_before_it_did_anything_leaves_nothing_behind(host
     host.result("upgrade", database(file))
 
     (failed,) = [event for event in host.events() if event["event"] == "failed"]
-    assert not failed["left_behind"]
+    assert failed["left"] == []
 
 
 def test_a_failure_that_env_py_hides_is_a_failure(host: Host, file: Path) -> None:

@@ -1,0 +1,67 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a journal says that a run did to a database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .journal import Event, ending
+from .position import Position
+
+
+@dataclass
+class Account:
+    """What a journal says that a run did to a database."""
+
+    run: str
+    release: str = ""
+    before: Position = field(default_factory=lambda: Position({}))
+    after: Position = field(default_factory=lambda: Position({}))
+    begun: dict[str, list[str]] = field(default_factory=dict)
+    committed: dict[str, list[str]] = field(default_factory=dict)
+    #: The process died: what it committed must be read from the database.
+    cut_short: bool = True
+    #: What the failed revision left, as lines of a fingerprint; those of an INVALID index can be taken away.
+    left: list[str] = field(default_factory=list)
+    #: Rows by table that the run wrote itself.
+    wrote: dict[str, int] = field(default_factory=dict)
+    backup: Path | None = None
+    error: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: str, events: list[Event]) -> Account:
+        """Read an account from the events of an upgrade; one that was cut short may have left anything behind."""
+        account = cls(run)
+        for event in events:
+            if event["event"] == "planned":
+                account.release = event["release"]
+            elif event["event"] == "backed_up":
+                account.before = Position(event["heads"], event["fingerprint"])
+                account.after = account.before
+                account.backup = Path(event["path"])
+            elif event["event"] == "begun":
+                account.begun.setdefault(event["table"], []).append(event["revision"])
+            elif event["event"] == "committed":
+                account.committed.setdefault(event["table"], []).append(event["revision"])
+            elif event["event"] in ("ran", "downgrade_ran"):
+                for table, count in event.get("wrote", {}).items():
+                    account.wrote[table] = account.wrote.get(table, 0) + count
+            elif event["event"] == "downgrade_begun":
+                account.cut_short = True  # a way back was begun before and has not come to its end
+            elif event["event"] in ("verified", "failed"):
+                account.after = Position(event["heads"], event["fingerprint"])
+                account.cut_short = False
+                account.left = event.get("left", [])
+                account.error = event.get("error", {})
+        return account
+
+
+def needs_leading_back(events: list[Event]) -> bool:
+    """Tell whether the upgrade of a journal began a revision and ended badly, or never ended."""
+    done = ending(events, "upgrade")
+    began = any(event["event"] == "begun" for event in events)
+    return began and (done is None or done["result"]["outcome"] == "failed")

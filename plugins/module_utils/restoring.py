@@ -1,0 +1,127 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Bringing a backup back: never silently over what others have written since, and never over the replaced database."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from . import backups
+from .engines import engine_for
+from .engines.base import Engine, Restored
+from .errors import Failed, Refused
+from .job import Database, Job
+from .journal import Journal, newest_first
+from .position import Position, differences, read_position
+from .progress import Progress
+
+Result = dict[str, Any]
+
+
+def bring_back(
+    engine: Engine, manifest: backups.Manifest, ours: dict[str, int], journal: Journal, progress: Progress, reason: str
+) -> tuple[Restored, Position]:
+    """Restore a proven backup and return what became of it, and where the database stands now.
+
+    Args:
+        engine: the engine of the database.
+        manifest: the backup.
+        ours: rows by table that the run itself has written since the backup.
+        journal: is told before anything is replaced, and after.
+        progress: says how far it is.
+        reason: why, for the journal.
+
+    Raises:
+        Refused: it cannot be done, or others have written since; the database is as it was.
+        Failed: the backup is damaged, or a step failed.
+    """
+    method = engine.restore_method()
+    if method.obstacle:
+        raise method.obstacle
+    backups.check(manifest)
+    archive = manifest.archive()
+
+    def guard() -> None:
+        writes = engine.writes_since(archive, ours)
+        if writes:
+            journal.write("writes", tables=writes.tables, unknown=writes.unknown)
+        if writes and not engine.job.restore_loses_writes:
+            raise Refused(
+                f"A restore of {engine.database.name!r} would lose what others wrote",
+                str(writes),
+                "Set migrate_restore_loses_writes=true to restore all the same; what is replaced is kept aside",
+            )
+
+    progress.phase("restores")
+    journal.write("restore_begun", path=manifest.path, method=method.name, reason=reason)
+    restored = engine.restore(archive, journal.path.stem, progress.tell, guard)
+    now = read_position(engine, list(manifest.heads))
+    if now.heads != manifest.heads:
+        raise Failed("the restore did not lead to the revision of the backup", f"it stands at {now}")
+    changed = differences(manifest.fingerprint, now.fingerprint)
+    if changed:
+        raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]))
+    journal.write("restored", path=manifest.path, aside=restored.aside, method=restored.method, **now.facts())
+    return restored, now
+
+
+def restore_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Restore a database on purpose and return the result; that it was refused is a result too.
+
+    Raises:
+        Refused: its URL cannot be used, or there is no such backup.
+    """
+    begun = time.monotonic()
+    engine = engine_for(database, job)
+    manifest = chosen(database, job)
+    with engine.lock(job.database_wait, progress.tell):
+        before = read_position(engine, list(manifest.heads))
+        restored, now = bring_back(
+            engine, manifest, _written_by(database, job, manifest), journal, progress, "asked for"
+        )
+    return {
+        "name": database.name,
+        "outcome": "restored",
+        "changed": True,
+        "of_run": manifest.run,
+        "before": before.revisions,
+        "after": now.revisions,
+        "backup": manifest.facts(),
+        "aside": restored.aside,
+        "method": restored.method,
+        "not_restored": restored.not_restored,
+        "seconds": round(time.monotonic() - begun, 3),
+    }
+
+
+def chosen(database: Database, job: Job) -> backups.Manifest:
+    """Return the backup that was asked for: of a run, of a path, or else the newest.
+
+    Raises:
+        Refused: there is none such.
+    """
+    taken = backups.proven(job.layout.backups_of(database.name))
+    for manifest in taken:
+        if job.of_run in ("", manifest.run) and job.backup in ("", manifest.path):
+            return manifest
+    wanted = f"of run {job.of_run}" if job.of_run else f"at {job.backup}" if job.backup else "at all"
+    known = ", ".join(manifest.run for manifest in taken) or "none"
+    raise Refused(
+        f"There is no backup {wanted} of database {database.name!r} on this host",
+        f"its folder holds these: {known}",
+        "playbooks/status.yml shows the last one",
+    )
+
+
+def _written_by(database: Database, job: Job, manifest: backups.Manifest) -> dict[str, int]:
+    """Return the rows that our own runs have written since a backup was taken."""
+    rows: dict[str, int] = {}
+    for _run, events in newest_first(job.layout.journals_of(database.name)):
+        for event in events:
+            if event["at"] >= manifest.taken:
+                for table, count in event.get("wrote", {}).items():
+                    rows[table] = rows.get(table, 0) + count
+    return rows
