@@ -94,6 +94,14 @@ options:
       - By default the newest ones found in C(PATH) and below C(/usr/lib/postgresql).
     type: str
     default: ""
+  on_changed_history:
+    description:
+      - What it means that the file of an applied revision has changed or is gone, or that the database has a revision
+        that no journal of this host knows although this host has migrated it before.
+      - V(warn) reports it, V(refuse) makes it an obstacle of an upgrade of that database.
+    type: str
+    choices: [warn, refuse]
+    default: warn
 """
 
     INSTALLATION = r"""

@@ -34,6 +34,7 @@ def release() -> Spec:
         "workers": {"type": "int", "default": 2},
         "plan_timeout": {"type": "float", "default": 60},
         "pg_bin": {"type": "str", "default": ""},
+        "on_changed_history": {"type": "str", "choices": ["warn", "refuse"], "default": "warn"},
     }
 
 

@@ -16,8 +16,9 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,28 @@ class Verified:
     identity: str
     table: str
     heads: list[str]
+    #: What was found of changed history: the same release has the same files.
+    changed_history: list[dict[str, str]] = field(default_factory=list)
 
 
-def remember(database: Database, job: Job, identity: str, heads: dict[str, list[str]]) -> None:
-    """Leave a record of a verified upgrade, if it is one that can be looked up."""
+def remember(
+    database: Database, job: Job, identity: str, heads: dict[str, list[str]], found: Iterable[Refused] = ()
+) -> None:
+    """Leave a record of a verified upgrade, if it is one that can be looked up.
+
+    Args:
+        database: what was upgraded.
+        job: with which release and options.
+        identity: which database that is.
+        heads: where it stands.
+        found: what its plan said of changed history.
+    """
     if len(heads) != 1 or _RELATIVE_TARGET.search(database.target or job.target):
         return
     ((table, standing),) = heads.items()
     salt = secrets.token_hex(16)
-    record = Verified(salt, _entry(database, job, salt), identity, table, standing)
+    findings = [finding.facts() for finding in found]
+    record = Verified(salt, _entry(database, job, salt), identity, table, standing, findings)
     with suppress(OSError):  # without it the next plan is a full one; that is no reason to call an upgrade failed
         write_durably(_place(database, job), json.dumps(asdict(record)))
 
@@ -97,6 +111,7 @@ def _plan(database: Database, job: Job) -> Plan | None:
             identity=record.identity,
             can_be_shared=engine.can_be_shared,
             streams=[stream],
+            changed_history=[Refused(**finding) for finding in record.changed_history],
         )
     except (Refused, OSError, ValueError, TypeError, sa.exc.SQLAlchemyError):
         return None  # the full plan says what is the matter

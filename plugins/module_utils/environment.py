@@ -10,6 +10,7 @@ table with its heads. Most have one; an env.py that serves several schemas has m
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import re
@@ -17,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep
@@ -154,6 +156,24 @@ class Environment:
         if not heads:
             return set()
         return {script.revision for script in self.script.iterate_revisions(heads, "base")}
+
+    def knows(self, revision: str) -> bool:
+        """Tell whether this release holds a revision."""
+        try:
+            return self.script.get_revision(revision) is not None
+        except CommandError:
+            return False
+
+    def applied_below(self, heads: Iterable[str]) -> set[str]:
+        """Return all revisions at and below some heads, without those that this release does not know."""
+        return {revision for head in heads if self.knows(head) for revision in self.applied((head,))}
+
+    def sha256_of(self, revision: str) -> str:
+        """Return the digest of a revision's file, or nothing if it cannot be read."""
+        try:
+            return hashlib.sha256(Path(self.script.get_revision(revision).path).read_bytes()).hexdigest()
+        except OSError:
+            return ""
 
     def _migrate(self, steps_of: Callable[[Heads, str], list[MigrationStep]], watcher: Watcher) -> list[Step]:
         begun: list[Step] = []

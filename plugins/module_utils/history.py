@@ -68,6 +68,7 @@ def unshipped_status(name: str) -> dict[str, Any]:
         "current": [],
         "pending": [],
         "problems": [problem.facts()],
+        "changed_history": [],
         "last_run": None,
         "last_change": None,
         "last_backup": None,

@@ -66,6 +66,7 @@ class Job:
     restore_loses_writes: bool = False
     #: The path of a backup; empty for the newest, or that of ``of_run``.
     backup: str = ""
+    on_changed_history: str = "warn"
     verify_only: tuple[str, ...] = ()
     follow: float = 3.5
     cursor: dict[str, int] = field(default_factory=dict)

@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+from .changed_history import changed_history
 from .connection import first_line
 from .engines import engine_for
 from .engines.base import Engine
@@ -55,8 +56,18 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     plan.identity = str(engine.own_identity())
     with engine.watch_connections():
         plan.streams = environment.streams()
+    _compare_with_journals(plan, environment)
     if plan.pending:
         plan.obstacles += engine.obstacles(own, environment.job.layout.root)
+
+
+def _compare_with_journals(plan: Plan, environment: Environment) -> None:
+    job = environment.job
+    # A plan that is made in a temporary folder is one for the journals of the real one.
+    layout = Layout(Path(job.shipping_makes or job.root))
+    plan.changed_history = changed_history(environment, plan.streams, layout.journals_of(plan.name))
+    if plan.pending and job.on_changed_history == "refuse":
+        plan.obstacles += plan.changed_history
 
 
 def _cannot_be_made(database: Database, folder: Path) -> list[Refused]:

@@ -46,6 +46,8 @@ class Plan:
     can_be_shared: bool = False
     streams: list[Stream] = field(default_factory=list)
     obstacles: list[Refused] = field(default_factory=list)
+    #: What is not as the journals say: files of applied revisions, revisions that nobody here applied.
+    changed_history: list[Refused] = field(default_factory=list)
 
     @property
     def heads(self) -> dict[str, list[str]]:
@@ -71,4 +73,5 @@ class Plan:
             "heads": sorted({head for stream in self.streams for head in stream.goal}),
             "pending": [{"revision": revision.revision, "message": revision.message} for revision in self.pending],
             "obstacles": [obstacle.facts() for obstacle in self.obstacles],
+            "changed_history": [finding.facts() for finding in self.changed_history],
         }

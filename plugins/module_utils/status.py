@@ -32,6 +32,7 @@ def status_of(database: Database, job: Job, planned: Facts | None) -> Facts:
         "current": plan.get("current", []),
         "pending": plan.get("pending", []),
         "problems": plan.get("obstacles", []),
+        "changed_history": plan.get("changed_history", []),
         "last_run": runs[0] if runs else None,
         "last_change": next((run for run in runs if run["moved"] == "upgraded"), None),
         "last_backup": taken[0].facts() if taken else None,

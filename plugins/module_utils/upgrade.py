@@ -11,6 +11,7 @@ from typing import Any
 
 from . import backups
 from .at_head import remember
+from .changed_history import is_unknown
 from .connection import first_line
 from .engines import engine_for
 from .engines.base import Engine, Lock
@@ -80,7 +81,9 @@ class Chronicle(Watcher):
         """Journal one committed revision, once."""
         if step not in self.committed:
             self.committed.append(step)
-            self._journal.write("committed", revision=step.revision, table=step.table, message=step.message)
+            digest = self._environment.sha256_of(step.revision)
+            facts = {"revision": step.revision, "table": step.table, "message": step.message, "sha256": digest}
+            self._journal.write("committed", **facts)
 
     def _look(self) -> list[str]:
         return read_fingerprint(self._engine, self._engine.own(), self.tables)
@@ -120,7 +123,7 @@ class Upgrade:
         if self.plan.obstacles:
             return self._result("refused", error=self.plan.obstacles[0].facts())
         if not self.plan.pending:
-            remember(self.database, self.job, self.plan.identity, self.plan.heads)
+            remember(self.database, self.job, self.plan.identity, self.plan.heads, self.plan.changed_history)
             return self._result("unchanged", after=self.before)
         if self.database.name in self.job.verify_only:
             raise Refused(
@@ -215,7 +218,8 @@ class Upgrade:
             self.journal.write("failed", error=error, left=[], **after.facts())
             return self._result("failed", chronicle, after, error)
         self.journal.write("verified", **after.facts())
-        remember(self.database, self.job, self.plan.identity, after.heads)
+        found = [finding for finding in self.plan.changed_history if not is_unknown(finding)]
+        remember(self.database, self.job, self.plan.identity, after.heads, found)
         return self._result("upgraded", chronicle, after)
 
     def _result(

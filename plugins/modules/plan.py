@@ -154,6 +154,12 @@ databases:
       description: What would stop the upgrade; each says what, why and the remedy.
       type: list
       elements: dict
+    changed_history:
+      description: >-
+        Files of applied revisions that have changed or are gone, and revisions that no journal of the host knows,
+        each with what, why and the remedy. With O(on_changed_history=refuse) they are obstacles too.
+      type: list
+      elements: dict
 error:
   description: What was refused; what, why and the remedy.
   returned: failure

@@ -69,6 +69,12 @@ databases:
       description: What could not be read, or would stop an upgrade.
       type: list
       elements: dict
+    changed_history:
+      description: >-
+        Files of applied revisions that have changed or are gone, and revisions that no journal of the host knows,
+        each with what, why and the remedy.
+      type: list
+      elements: dict
     last_run:
       description: The last run that touched it, with its time, its outcome, how it moved the database, and its error.
       type: dict

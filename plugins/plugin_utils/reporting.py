@@ -70,7 +70,8 @@ def _migration(results: Result, check_mode: bool) -> Report:
     entries = [done.get(entry["name"], _at_head(entry)) for entry in plan.get("databases", [])]
     rows = [_migrated(entry, check_mode) for entry in entries]
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "REVISIONS", "TIME", "BACKUP"), rows)
-    return Report(lines + _revisions(entries) + [line for entry in entries for line in _losses(entry)])
+    lines += _revisions(entries) + [line for entry in entries for line in _losses(entry)]
+    return Report(lines + _changed_history(plan.get("databases", [])))
 
 
 def _at_head(plan: Result) -> Result:
@@ -97,6 +98,14 @@ def _revisions(entries: list[Result]) -> list[str]:
         return [f"{len(steps)} revisions in all; the journals have the time of each."]
     return [
         f"{name}: {step['revision']}  {step['message']}  {_seconds(step['seconds'])}".rstrip() for name, step in steps
+    ]
+
+
+def _changed_history(entries: list[Result]) -> list[str]:
+    return [
+        f"WARNING: {entry['name']}: {Refused(**finding)}"
+        for entry in entries
+        for finding in entry.get("changed_history", [])
     ]
 
 
@@ -165,6 +174,8 @@ def _plan(results: Result, _check_mode: bool) -> Report:
         )
         lines += [f"    {step['revision']}  {step['message']}" for step in pending]
         lines += [f"    REFUSED: {Refused(**obstacle)}" for obstacle in entry["obstacles"]]
+        found = [finding for finding in entry.get("changed_history", []) if finding not in entry["obstacles"]]
+        lines += [f"    WARNING: {Refused(**finding)}" for finding in found]
     return Report(lines)
 
 
@@ -173,7 +184,7 @@ def _status(results: Result, _check_mode: bool) -> Report:
     rows = [_state(entry) for entry in entries]
     lines = table(("DATABASE", "STANDS AT", "PENDING", "LAST RUN", "OUTCOME", "LAST BACKUP", "SERVER"), rows)
     problems = [f"{entry['name']}: {Refused(**problem)}" for entry in entries for problem in entry["problems"]]
-    return Report(lines + problems)
+    return Report(lines + problems + _changed_history(entries))
 
 
 def _state(entry: Result) -> list[str]:

@@ -188,3 +188,33 @@ def test_backups_are_listed_where_they_are() -> None:
     entry = {"name": "shop", "outcome": "backed_up", "after": ["0001"], "seconds": 1.0, "backup": BACKUP}
 
     assert "/srv/backups/shop/r1 (12 MB)" in report({"backup": {"databases": [entry]}}, False).lines[1]
+
+
+def test_changed_history_is_a_warning_in_plan_status_and_migration() -> None:
+    plan = {"shipped": True, "databases": [planned("shop", changed_history=[ERROR])]}
+    state: dict[str, Any] = {
+        "name": "shop",
+        "server": "",
+        "current": [],
+        "pending": [],
+        "problems": [],
+        "last_run": None,
+    }
+    state.update(last_backup=None, changed_history=[ERROR])
+    for results in (
+        {"plan": plan},
+        {"plan": plan, "upgrade": {"databases": [UPGRADED]}},
+        {"status": {"databases": [state]}},
+    ):
+        said = "\n".join(report(results, False).lines)
+        assert said.count("Revision 0003 failed: because. Correct it.") == 1
+        assert "WARNING" in said
+
+
+def test_changed_history_that_is_refused_is_said_once() -> None:
+    plan = {"shipped": True, "databases": [planned("shop", obstacles=[ERROR], changed_history=[ERROR])]}
+
+    said = "\n".join(report({"plan": plan}, False).lines)
+
+    assert "REFUSED" in said
+    assert "WARNING" not in said

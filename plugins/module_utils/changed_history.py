@@ -1,0 +1,163 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the journals say was applied, compared with what the release holds and what the database says now.
+
+The rule: a file counts as changed if a journal of this host holds another sha256 of it. A revision counts as unknown
+if it is applied, no journal of this host has applied it, and it was not there yet when a run of this host last looked
+before or after an upgrade. So what a database brought along when it was first migrated from here is no accusation,
+and a run that goes ahead takes what it found as known; a backup alone does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import Refused
+from .journal import Event, newest_first
+
+if TYPE_CHECKING:
+    from .environment import Environment
+    from .plans import Stream
+
+_MOST_NAMED = 10
+_REMEDY = "or let one run go ahead with migrate_on_changed_history=warn"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One revision as a run applied it; an early journal has no digest."""
+
+    run: str
+    at: str
+    sha256: str
+
+
+@dataclass
+class Account:
+    """What all journals of one database say together, the oldest run first."""
+
+    #: By (version table, revision): what a run applied and none has undone since.
+    standing: dict[tuple[str, str], Applied] = field(default_factory=dict)
+    #: What a run may have undone or not: neither missed nor called unknown.
+    uncertain: set[tuple[str, str]] = field(default_factory=set)
+    #: By version table: each head that an upgrade or a way back has seen.
+    seen: dict[str, set[str]] = field(default_factory=dict)
+    _backed_up: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folder: Path) -> Account:
+        """Read the journals of a database."""
+        account = cls()
+        for run, events in reversed(list(newest_first(folder))):
+            for event in events:
+                account._take(run, event)
+        return account
+
+    def _take(self, run: str, event: Event) -> None:
+        kind = event["event"]
+        place = (str(event.get("table", "")), str(event.get("revision", "")))
+        if kind == "committed":
+            self.standing[place] = Applied(run, event["at"], event.get("sha256", ""))
+            self.uncertain.discard(place)
+        elif kind == "downgrade_ran" and place in self.standing:
+            del self.standing[place]
+            self.uncertain.add(place)
+        elif kind == "downgraded":
+            self.uncertain.clear()
+        elif kind == "backed_up":
+            self._backed_up[event["path"]] = event["at"]
+        elif kind == "restored":
+            self._restored(event)
+        if event["verb"] != "backup":
+            for table, heads in (event.get("heads") or {}).items():
+                self.seen.setdefault(table, set()).update(heads)
+
+    def _restored(self, event: Event) -> None:
+        """Forget what was applied after the backup that was brought back; of another's nobody knows what it held."""
+        since = self._backed_up.get(event.get("path", ""))
+        for place, applied in list(self.standing.items()):
+            if since is None:
+                self.uncertain.add(place)
+            if since is None or applied.at > since:
+                del self.standing[place]
+
+
+def changed_history(environment: Environment, streams: Iterable[Stream], journals: Path) -> list[Refused]:
+    """Return what is not as the journals of a database say, one finding of each kind.
+
+    Args:
+        environment: the release's, aimed at the database.
+        streams: where the database stands.
+        journals: the folder of its journals.
+    """
+    account = Account.of(journals)
+    if not account.standing:
+        return []
+    changed: list[str] = []
+    gone: list[str] = []
+    unknown: list[str] = []
+    for stream in streams:
+        mine = {revision: applied for (table, revision), applied in account.standing.items() if table == stream.table}
+        if not mine:
+            continue
+        there = environment.applied(stream.heads)
+        for revision in sorted(mine):
+            if not environment.knows(revision):
+                gone.append(f"{revision} (by run {mine[revision].run})")
+            elif revision in there and _differs(environment, revision, mine[revision]):
+                changed.append(f"{revision} (applied on {mine[revision].at[:10]} by run {mine[revision].run})")
+        known = set(mine) | {revision for table, revision in account.uncertain if table == stream.table}
+        known |= environment.applied_below(account.seen.get(stream.table, ()))
+        unknown += sorted(there - known)
+    return _said(environment.database.name, changed, gone, unknown)
+
+
+def is_unknown(finding: Refused) -> bool:
+    """Tell whether a finding is about a revision that no journal knows; a run that goes ahead knows it."""
+    return finding.what.startswith(_UNKNOWN)
+
+
+def _differs(environment: Environment, revision: str, applied: Applied) -> bool:
+    return bool(applied.sha256) and environment.sha256_of(revision) != applied.sha256
+
+
+_UNKNOWN = "No journal of this host knows who applied"
+
+
+def _said(name: str, changed: list[str], gone: list[str], unknown: list[str]) -> list[Refused]:
+    found = []
+    if changed:
+        found.append(
+            Refused(
+                f"Files of revisions have changed since they were applied to database {name!r}",
+                _listed(changed),
+                f"Put them back as they were and write a new revision for what shall change, {_REMEDY}",
+            )
+        )
+    if gone:
+        found.append(
+            Refused(
+                f"Files of revisions are gone that were applied to database {name!r}",
+                _listed(gone),
+                f"Put them back, {_REMEDY}",
+            )
+        )
+    if unknown:
+        found.append(
+            Refused(
+                f"{_UNKNOWN} revisions of database {name!r}",
+                _listed(unknown),
+                f"Find out who did: another host, or alembic by hand, {_REMEDY}",
+            )
+        )
+    return found
+
+
+def _listed(revisions: list[str]) -> str:
+    more = len(revisions) - _MOST_NAMED
+    return ", ".join(revisions[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
