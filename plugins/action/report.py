@@ -27,7 +27,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         host = (task_vars or {}).get("inventory_hostname", "")
         report = reporting.report(self._task.args, self._task.check_mode)
         if report.failure:
-            return {"failed": True, "msg": "\n".join(["", *report.lines, "", *report.failure])}
+            failure = reporting.meant_for(host, report.failure)
+            return {"failed": True, "msg": "\n".join(["", *report.lines, "", *failure])}
         for line in [host, *report.lines]:
             display.display(f"  {line}" if line != host else line)
         return {"changed": False, "lines": report.lines}

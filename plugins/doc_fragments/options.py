@@ -192,6 +192,19 @@ options:
     description: Bytes above which a database's rows are not counted before and after.
     type: int
     default: 1073741824
+  on_failure:
+    description:
+      - What becomes of a database whose upgrade failed.
+      - V(auto) downgrades what the run committed; where that is not enough it restores the backup, if it can be shown
+        that nobody else wrote since, and else holds the database. V(downgrade) never restores, V(restore) does not
+        try a downgrade, and V(hold) leaves it to a person.
+    type: str
+    choices: [auto, downgrade, restore, hold]
+    default: auto
+  restore_loses_writes:
+    description: Restore also where others have written since the backup. What is replaced is kept aside.
+    type: bool
+    default: false
   follow:
     description: Seconds that one call stays with the worker before it tells what came and is called again.
     type: float

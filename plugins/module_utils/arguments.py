@@ -53,6 +53,8 @@ def run() -> Spec:
         "backup_keep": {"type": "int", "default": 5},
         "backup_keep_days": {"type": "int", "default": 30},
         "row_counts_limit": {"type": "int", "default": 1 << 30},
+        "on_failure": {"type": "str", "default": "auto", "choices": ["auto", "downgrade", "restore", "hold"]},
+        "restore_loses_writes": {"type": "bool", "default": False},
         "follow": {"type": "float", "default": 3.5},
         "cursor": {"type": "dict", "default": {}},
         "attach": {"type": "bool", "default": False},
@@ -82,6 +84,16 @@ def upgrade() -> Spec:
 def rollback() -> Spec:
     """Options of the rollback module."""
     return {**run(), "of_run": {"type": "str", "default": ""}}
+
+
+def restore() -> Spec:
+    """Options of the restore module."""
+    return {
+        **run(),
+        "of_run": {"type": "str", "default": ""},
+        "backup": {"type": "str", "default": ""},
+        "only": {"type": "list", "elements": "str", "default": []},
+    }
 
 
 def shipping() -> Spec:

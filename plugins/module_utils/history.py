@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .backups import proven
 from .errors import Refused
 from .journal import moved, newest_first, read_events
 from .layout import Layout
@@ -44,6 +45,33 @@ def upgraded_by(root: str, run: str, names: list[str]) -> list[str]:
     """
     layout = Layout(Path(root))
     return [name for name in names if moved(read_events(layout.journal(name, run))) == "upgraded"]
+
+
+def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, only: list[str]) -> list[str]:
+    """Return the databases that have a backup of a run, at a path, or any; ``only`` those that are named.
+
+    Raises:
+        Refused: one that is named is not in the inventory, or has no such backup.
+    """
+    layout = Layout(Path(root))
+    names = [entry["name"] for entry in databases]
+    found = [
+        name
+        for name in names
+        if any(
+            run in ("", manifest.run) and path in ("", manifest.path) for manifest in proven(layout.backups_of(name))
+        )
+    ]
+    for name in only:
+        if name not in names:
+            raise Refused(f"Database {name!r} is not in the inventory of this host", f"it has {', '.join(names)}")
+        if name not in found:
+            raise Refused(
+                f"There is no such backup of database {name!r} on this host",
+                f"none of run {run}" if run else f"none at {path}" if path else "there is none at all",
+                "playbooks/status.yml shows the last one",
+            )
+    return [name for name in found if not only or name in only]
 
 
 def release_of(root: str, run: str) -> str:

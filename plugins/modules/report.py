@@ -36,6 +36,10 @@ options:
     description: Result of M(hosting.alembic.rollback).
     type: dict
     default: {}
+  restore:
+    description: Result of M(hosting.alembic.restore).
+    type: dict
+    default: {}
   status:
     description: Result of M(hosting.alembic.status).
     type: dict

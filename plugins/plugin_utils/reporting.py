@@ -33,6 +33,13 @@ def report(results: Result, check_mode: bool) -> Report:
     return Report(["Nothing was asked."])
 
 
+def meant_for(host: str, lines: list[str]) -> list[str]:
+    """Limit the commands in lines to the host that they are meant for: names and runs may be the same on others."""
+    return [
+        line.replace("ansible-playbook playbooks/", f"ansible-playbook --limit {host} playbooks/") for line in lines
+    ]
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return aligned lines; a column that is empty in every row is left out."""
     kept = [index for index in range(len(headings)) if any(row[index] for row in rows)]
@@ -221,6 +228,32 @@ def _rollback(results: Result, _check_mode: bool) -> Report:
     return Report(lines, _wrong(rollback))
 
 
+def _restore(results: Result, check_mode: bool) -> Report:
+    restore = results["restore"]
+    rows = [_restored(entry, check_mode) for entry in restore.get("databases", [])]
+    lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "BACKUP", "REPLACED IS"), rows)
+    lines += [
+        f"{entry['name']}: not brought back: {words}"
+        for entry in restore.get("databases", [])
+        for words in entry.get("not_restored", [])
+    ]
+    if not rows and not restore.get("msg"):
+        lines = ["No database of this host has such a backup."]
+    return Report(lines, _wrong(restore))
+
+
+def _restored(entry: Result, check_mode: bool) -> list[str]:
+    backup = entry.get("backup") or {}
+    return [
+        entry["name"],
+        f"would be {entry['outcome']}" if check_mode else entry["outcome"],
+        _heads(entry["before"]) if "before" in entry else "",
+        _heads(entry["after"]) if "after" in entry else "",
+        str(backup.get("path", "")),
+        str(entry.get("aside", "")),
+    ]
+
+
 def _wrong(result: Result) -> list[str]:
     """Return what a verb failed with, and the ways out of what it holds."""
     lines = str(result.get("msg", "")).splitlines()
@@ -234,6 +267,7 @@ _REPORTS = {
     "downgrade": _failure,
     "upgrade": _migration,
     "rollback": _rollback,
+    "restore": _restore,
     "backup": _backups,
     "status": _status,
     "plan": _plan,

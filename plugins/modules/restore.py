@@ -1,0 +1,145 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: restore
+short_description: Bring databases back from a backup
+version_added: 0.2.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Restores the backup of a run, a backup by its path, or the newest backup of databases that are named.
+  - The backup is compared with its manifest first, and the database with the backup's schema and rows afterwards.
+  - What is replaced is kept aside, as a file, a database or a schema, and named in the result.
+  - Refused where others have written since the backup, or where that cannot be told, unless O(restore_loses_writes).
+extends_documentation_fragment:
+  - hosting.alembic.options.release
+  - hosting.alembic.options.run
+options:
+  of_run:
+    description: The run whose backups are brought back. Databases without a backup of it are left alone.
+    type: str
+    default: ""
+  backup:
+    description: The path of one backup on the host.
+    type: str
+    default: ""
+  only:
+    description: The names of the databases to restore; by default all that have such a backup.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Bring one database back to where it was before a run
+  hosting.alembic.restore:
+    root: /var/lib/hosting-alembic
+    run: 20261122T034500Z-91d4f2
+    of_run: 20261122T030000Z-5f3a9c
+    only: [shop]
+    databases:
+      - name: shop
+        url: postgresql://shop@db.example.net/shop
+        password: "{{ vault_shop_password }}"
+"""
+
+RETURN = r"""
+databases:
+  description: One result for each database that was worked on.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The database.
+      type: str
+    outcome:
+      description: V(restored), V(refused) or V(failed). Unless it is V(restored), the database is as it was.
+      type: str
+    changed:
+      description: Whether it was replaced.
+      type: bool
+    of_run:
+      description: The run that took the backup.
+      type: str
+    before:
+      description: The heads it stood at.
+      type: list
+      elements: str
+    after:
+      description: The heads it stands at, read from the database.
+      type: list
+      elements: str
+    backup:
+      description: The manifest of the backup.
+      type: dict
+    aside:
+      description: Where the replaced database lies, a file, a database or a schema.
+      type: str
+    method:
+      description: V(file), V(swap) or V(in_place).
+      type: str
+    not_restored:
+      description: What this method cannot bring back, in words.
+      type: list
+      elements: str
+    error:
+      description: Why it was refused or failed.
+      type: dict
+    seconds:
+      description: How long it took.
+      type: float
+error:
+  description: What was refused as a whole, before any database; what, why and the remedy.
+  returned: failure
+  type: dict
+finished:
+  description: Whether the work has ended. The action plugin calls again until it has.
+  returned: to the action plugin
+  type: bool
+lines:
+  description: What has happened since the last call, for people.
+  returned: to the action plugin
+  type: list
+  elements: str
+cursor:
+  description: What to hand to the next call.
+  returned: to the action plugin
+  type: dict
+"""
+
+from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.history import backed_up
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
+    answering,
+    follow,
+    foresee,
+    module_of,
+    options_of,
+)
+
+
+def main() -> None:
+    module = module_of(arguments.restore())
+    with answering(module):
+        options = options_of(module)
+        if not (options["of_run"] or options["backup"] or options["only"]):
+            raise Refused(
+                "What shall be restored was not said",
+                "every database of the host would be replaced by its newest backup",
+                "Set migrate_restore_run, migrate_restore_backup or migrate_restore_databases",
+            )
+        names = backed_up(options["root"], options["databases"], options["of_run"], options["backup"], options["only"])
+        if module.check_mode or not names:
+            foresee(module, "restored", names)
+        options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
+        follow(module, "restore", options)
+
+
+if __name__ == "__main__":
+    main()
