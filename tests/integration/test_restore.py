@@ -1,0 +1,227 @@
+"""Restoring on purpose, and whether others wrote since the backup, seen in the database."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils.engines import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Archive, Engine, Writes
+from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
+from tests.integration.site import Site, assert_says
+from tests.integration.targets import PostgresTarget, SQLiteTarget
+from tests.lab.postgres import PostgresServer
+
+
+@pytest.fixture
+def migrated(site: Site, sqlite: SQLiteTarget) -> dict[str, Any]:
+    """A file that a run has brought from the first revision to the second."""
+    settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [sqlite.entry]}
+    site.run("migrate", migrate_target="0001", migrate_run="first", **settings)
+    sqlite.fill()
+    site.run("migrate", migrate_run="second", **settings)
+    assert sqlite.revisions == ["0002"]
+    return settings
+
+
+@pytest.mark.parametrize("what", ["run", "path", "name"])
+def test_a_backup_is_brought_back_and_what_it_replaces_is_kept(
+    site: Site, sqlite: SQLiteTarget, migrated: dict[str, Any], what: str
+) -> None:
+    sqlite.rows("INSERT INTO item (id, name) VALUES (4, 'late')")
+    backup = site.root / "backups" / "app" / "second"
+    asked: dict[str, Any] = {
+        "run": {"migrate_restore_run": "second"},
+        "path": {"migrate_restore_backup": str(backup)},
+        "name": {"migrate_restore_databases": ["app"]},
+    }[what]
+
+    refused = site.run("restore", code=2, **migrated, **asked)
+    assert_says(refused.output, "A restore of 'app' would lose what others wrote", "rows differ", "in item")
+    assert sqlite.revisions == ["0002"]
+
+    foreseen = site.run("restore", "--check", migrate_restore_loses_writes=True, **migrated, **asked)
+    assert_says(foreseen.output, "app would be restored")
+    assert sqlite.revisions == ["0002"]
+
+    outcome = site.run("restore", migrate_restore_loses_writes=True, **migrated, **asked)
+
+    assert outcome.changed == 1
+    assert sqlite.revisions == ["0001"]
+    assert sqlite.rows("SELECT count(*) FROM item") == [(3,)]
+    (aside,) = sqlite.path.parent.glob("app.db.aside-*")
+    assert SQLiteTarget(aside).rows("SELECT count(*) FROM item") == [(4,)]
+    assert_says(outcome.output, "app restored 0002 0001", str(backup), str(aside))
+
+    site.run("migrate", **migrated)
+    assert sqlite.revisions == ["0002"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, "What shall be restored was not said"),
+        ({"migrate_restore_databases": ["typo"]}, "Database 'typo' is not in the inventory of this host"),
+        (
+            {"migrate_restore_databases": ["app"], "migrate_restore_run": "third"},
+            "There is no such backup of database 'app' on this host: none of run third",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    site: Site, sqlite: SQLiteTarget, migrated: dict[str, Any], asked: dict[str, Any], words: str
+) -> None:
+    before = sqlite.dump()
+
+    outcome = site.run("restore", code=2, **migrated, **asked)
+
+    assert_says(outcome.output, words)
+    assert sqlite.dump() == before
+
+
+def test_a_damaged_backup_is_never_restored(site: Site, sqlite: SQLiteTarget, migrated: dict[str, Any]) -> None:
+    (dump,) = (site.root / "backups" / "app" / "second").glob("*.sqlite3")
+    data = bytearray(dump.read_bytes())
+    data[len(data) // 2] ^= 1
+    dump.write_bytes(data)
+    before = sqlite.dump()
+
+    outcome = site.run("restore", code=2, migrate_restore_run="second", migrate_restore_loses_writes=True, **migrated)
+
+    assert_says(outcome.output, "is damaged")
+    assert sqlite.dump() == before
+
+
+def test_the_printed_way_back_of_a_held_database_is_a_command(site: Site, sqlite: SQLiteTarget) -> None:
+    settings: dict[str, Any] = {"migrate_source": site.source("broken"), "migrate_databases": [sqlite.entry]}
+    site.run("migrate", migrate_target="0001", **settings)
+    sqlite.fill()
+    before = sqlite.dump()
+    held = site.run("migrate", code=2, migrate_on_failure="hold", **settings)
+    assert_says(held.output, "HELD at 0002", "migrate_on_failure is hold")
+    assert sqlite.revisions == ["0002"]
+    (back,) = [event["ways_out"]["back"] for event in site.events("app") if event["event"] == "held"]
+
+    words = shlex.split(back)
+    assert words[:2] == ["ansible-playbook", "playbooks/restore.yml"]
+    assert f"Way back: ansible-playbook --limit here {shlex.join(words[1:])}" in held.output
+    site.run("restore", *words[2:], **settings)
+
+    assert sqlite.dump() == before
+
+
+# Whether others wrote, on PostgreSQL
+
+
+@contextmanager
+def looking(target: PostgresTarget, root: Path) -> Iterator[tuple[Engine, Archive]]:
+    """Yield the engine of a database, and the archive of a backup that was taken now."""
+    engine = engine_for(Database.from_options(target.entry), Job("restore", str(root), run="r1"))
+    folder = root / "backup"
+    folder.mkdir(parents=True)
+    try:
+        dump = engine.dump(folder, True, lambda _words: None)
+        own = engine.own()
+        fingerprint = own.run(engine.fingerprint, frozenset())
+        yield engine, Archive(dump.path, fingerprint, dump.row_counts, frozenset(), dump.activity)
+    finally:
+        engine.close()
+
+
+def written(engine: Engine, archive: Archive, ours: dict[str, int] | None = None) -> Writes:
+    return engine.writes_since(archive, ours or {})
+
+
+@pytest.fixture
+def filled(postgres: PostgresTarget) -> PostgresTarget:
+    postgres.rows("CREATE TABLE item (id integer PRIMARY KEY, name text); CREATE TABLE other (id integer)")
+    postgres.fill()
+    return postgres
+
+
+def test_nobody_wrote(filled: PostgresTarget, tmp_path: Path) -> None:
+    with looking(filled, tmp_path) as (engine, archive):
+        filled.rows("SELECT count(*) FROM item")
+
+        assert not written(engine, archive)
+
+
+def test_what_others_wrote_is_told_table_by_table(filled: PostgresTarget, tmp_path: Path) -> None:
+    with looking(filled, tmp_path) as (engine, archive):
+        filled.rows("INSERT INTO item (id, name) VALUES (4, 'late'), (5, 'later')")
+        filled.rows("UPDATE item SET name = 'changed' WHERE id = 1")
+        filled.rows("INSERT INTO other VALUES (1)")
+
+        writes = written(engine, archive)
+
+    assert writes.tables == {"public.item": 3, "public.other": 1}
+    assert str(writes) == "rows written since the backup: 3 in public.item, 1 in public.other"
+
+
+def test_the_rows_of_the_run_itself_are_no_writes_of_others(filled: PostgresTarget, tmp_path: Path) -> None:
+    with looking(filled, tmp_path) as (engine, archive):
+        with closing(engine.connect()) as own:
+            own.rows("begin")
+            own.rows("update item set name = 'ours'")
+            ours = own.run(engine.rows_in_transaction)
+            own.rows("commit")
+        assert ours == {"public.item": 3}
+        assert not written(engine, archive, ours)
+
+        filled.rows("INSERT INTO item (id, name) VALUES (4, 'late')")
+
+        assert written(engine, archive, ours).tables == {"public.item": 1}
+
+
+def test_an_open_session_of_others_may_be_writing(filled: PostgresTarget, tmp_path: Path) -> None:
+    with looking(filled, tmp_path) as (engine, archive):
+        filled.rows("INSERT INTO other VALUES (1)")
+        with closing(filled.connect()) as session:
+            session.cursor().execute("SELECT 1")
+
+            assert "could not be ended and may be writing" in written(engine, archive).unknown
+
+
+def test_a_table_that_is_gone_tells_nothing(filled: PostgresTarget, tmp_path: Path) -> None:
+    with looking(filled, tmp_path) as (engine, archive):
+        filled.rows("DROP TABLE other")
+
+        assert "public.other, gone since the backup" in written(engine, archive).unknown
+
+
+def test_counters_that_were_lost_in_a_crash_tell_nothing(tmp_path: Path) -> None:
+    with PostgresServer() as server:
+        server.create_database("crashed")
+        url = server.url("crashed", driver="psycopg2")
+        server.execute("CREATE TABLE item (id integer); INSERT INTO item VALUES (1)", "crashed")
+        engine = engine_for(Database("crashed", url), Job("restore", str(tmp_path), run="r1"))
+        dump = engine.dump(tmp_path, False, lambda _words: None)
+        engine.close()
+        server.execute("INSERT INTO item VALUES (2)", "crashed")
+        server.stop("immediate")
+        server.start()
+        archive = Archive(dump.path, [], None, frozenset(), dump.activity)
+
+        unknown = engine.writes_since(archive, {}).unknown
+        engine.close()
+
+    assert "has lost its counters" in unknown
+
+
+def test_the_activity_survives_the_manifest(filled: PostgresTarget, site: Site) -> None:
+    settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [filled.entry]}
+    filled.rows("DROP TABLE item")
+    site.run("migrate", migrate_run="r1", **settings)
+
+    manifest = json.loads((site.backups(filled.name)[0] / "manifest.json").read_text())
+
+    assert "public.other" in manifest["activity"]["tables"]
+    ran = [event for event in site.events(filled.name) if event["event"] == "ran"]
+    assert ran
+    assert all(isinstance(event["wrote"], dict) for event in ran)
