@@ -19,6 +19,7 @@ DEFINED = {
     "downgrade": arguments.run(),
     "plan": arguments.plan(),
     "release": arguments.shipping(),
+    "restore": arguments.restore(),
     "rollback": arguments.rollback(),
     "status": arguments.release(),
     "upgrade": arguments.upgrade(),
