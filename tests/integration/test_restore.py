@@ -36,11 +36,12 @@ def test_a_backup_is_brought_back_and_what_it_replaces_is_kept(
 ) -> None:
     sqlite.rows("INSERT INTO item (id, name) VALUES (4, 'late')")
     backup = site.root / "backups" / "app" / "second"
-    asked: dict[str, Any] = {
+    ways: dict[str, dict[str, Any]] = {
         "run": {"migrate_restore_run": "second"},
         "path": {"migrate_restore_backup": str(backup)},
         "name": {"migrate_restore_databases": ["app"]},
-    }[what]
+    }
+    asked = ways[what]
 
     refused = site.run("restore", code=2, **migrated, **asked)
     assert_says(refused.output, "A restore of 'app' would lose what others wrote", "rows differ", "in item")
