@@ -72,6 +72,20 @@ def plan() -> Spec:
     }
 
 
+def status() -> Spec:
+    """Options of the status module."""
+    return {**release(), "aside_days": {"type": "float", "default": 14}}
+
+
+def prune() -> Spec:
+    """Options of the prune module."""
+    return {
+        **release(),
+        "prune": {"type": "bool", "default": False},
+        "prune_days": {"type": "float", "default": 30},
+    }
+
+
 def upgrade() -> Spec:
     """Options of the upgrade module."""
     return {

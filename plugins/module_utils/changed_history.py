@@ -38,7 +38,7 @@ class Applied:
 
 
 @dataclass
-class Account:
+class History:
     """What all journals of one database say together, the oldest run first."""
 
     #: By (version table, revision): what a run applied and none has undone since.
@@ -50,13 +50,13 @@ class Account:
     _backed_up: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, folder: Path) -> Account:
+    def of(cls, folder: Path) -> History:
         """Read the journals of a database."""
-        account = cls()
+        history = cls()
         for run, events in reversed(list(newest_first(folder))):
             for event in events:
-                account._take(run, event)
-        return account
+                history._take(run, event)
+        return history
 
     def _take(self, run: str, event: Event) -> None:
         kind = event["event"]
@@ -95,14 +95,14 @@ def changed_history(environment: Environment, streams: Iterable[Stream], journal
         streams: where the database stands.
         journals: the folder of its journals.
     """
-    account = Account.of(journals)
-    if not account.standing:
+    history = History.of(journals)
+    if not history.standing:
         return []
     changed: list[str] = []
     gone: list[str] = []
     unknown: list[str] = []
     for stream in streams:
-        mine = {revision: applied for (table, revision), applied in account.standing.items() if table == stream.table}
+        mine = {revision: applied for (table, revision), applied in history.standing.items() if table == stream.table}
         if not mine:
             continue
         there = environment.applied(stream.heads)
@@ -111,8 +111,8 @@ def changed_history(environment: Environment, streams: Iterable[Stream], journal
                 gone.append(f"{revision} (by run {mine[revision].run})")
             elif revision in there and _differs(environment, revision, mine[revision]):
                 changed.append(f"{revision} (applied on {mine[revision].at[:10]} by run {mine[revision].run})")
-        known = set(mine) | {revision for table, revision in account.uncertain if table == stream.table}
-        known |= environment.applied_below(account.seen.get(stream.table, ()))
+        known = set(mine) | {revision for table, revision in history.uncertain if table == stream.table}
+        known |= environment.applied_below(history.seen.get(stream.table, ()))
         unknown += sorted(there - known)
     return _said(environment.database.name, changed, gone, unknown)
 

@@ -97,6 +97,7 @@ def unshipped_status(name: str) -> dict[str, Any]:
         "pending": [],
         "problems": [problem.facts()],
         "changed_history": [],
+        "aside": [],
         "last_run": None,
         "last_change": None,
         "last_backup": None,

@@ -67,6 +67,11 @@ class Job:
     #: The path of a backup; empty for the newest, or that of ``of_run``.
     backup: str = ""
     on_changed_history: str = "warn"
+    prune: bool = False
+    prune_days: float = 30
+    aside_days: float = 14
+    #: Say what would be done, for the verb that has no other way to foresee it.
+    check: bool = False
     verify_only: tuple[str, ...] = ()
     follow: float = 3.5
     cursor: dict[str, int] = field(default_factory=dict)

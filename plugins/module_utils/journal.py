@@ -103,3 +103,15 @@ def moved(events: list[Event]) -> str:
     if outcomes[0] == "failed" and outcomes[-1] in ("untouched", "downgraded", "restored"):
         return ""
     return outcomes[-1] if outcomes[-1] in ("upgraded", "downgraded", "restored", "failed", "held") else ""
+
+
+def unsettled(folder: Path) -> str:
+    """Return the run that left a database where a person or a way back has yet to decide, or nothing."""
+    for run, events in newest_first(folder):
+        how = moved(events)
+        began = any(event["event"] == "begun" for event in events)
+        if how == "held" or (began and how in ("failed", "unfinished")):
+            return run
+        if (how and began) or how in ("restored", "downgraded"):
+            return ""
+    return ""

@@ -15,13 +15,14 @@ from .journal import moved, newest_first
 Facts = dict[str, Any]
 
 
-def status_of(database: Database, job: Job, planned: Facts | None) -> Facts:
+def status_of(database: Database, job: Job, planned: Facts | None, aside: list[Facts]) -> Facts:
     """Return the status of a database; what cannot be read is said in ``problems``.
 
     Args:
         database: the database.
         job: names the folders.
         planned: its plan against the current release, None if there is no release.
+        aside: what restores have replaced.
     """
     plan = planned or {}
     runs = [_run(run, events) for run, events in newest_first(job.layout.journals_of(database.name))]
@@ -33,6 +34,7 @@ def status_of(database: Database, job: Job, planned: Facts | None) -> Facts:
         "pending": plan.get("pending", []),
         "problems": plan.get("obstacles", []),
         "changed_history": plan.get("changed_history", []),
+        "aside": [{**leftover, "old": (leftover["days"] or 0) >= job.aside_days} for leftover in aside],
         "last_run": runs[0] if runs else None,
         "last_change": next((run for run in runs if run["moved"] == "upgraded"), None),
         "last_backup": taken[0].facts() if taken else None,

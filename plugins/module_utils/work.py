@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import backups
@@ -16,7 +17,7 @@ from .alembic_library import MISSING
 from .at_head import known_plans
 from .engines import engine_for
 from .environment import Environment
-from .errors import Refused
+from .errors import Failed, Refused
 from .history import upgraded_by
 from .job import Database, Job
 from .journal import Journal, moved, newest_first
@@ -27,6 +28,7 @@ from .plans import Plan
 from .position import read_position
 from .processes import Died, each_apart, silence
 from .progress import Progress
+from .pruning import leftovers_of, prune_database
 from .restoring import restore_database
 from .status import status_of
 from .upgrade import upgrade_database
@@ -108,7 +110,50 @@ def restore(job: Job) -> Answer:
 def status(job: Job) -> Answer:
     """Say of every database where it is, what is pending, and what was last done to it."""
     planned = {entry["name"]: entry for entry in plan(job)["databases"]} if job.release else {}
-    return {"databases": [status_of(database, job, planned.get(database.name)) for database in job.databases]}
+    reachable = [database for database in job.databases if planned.get(database.name, {}).get("server")]
+    aside = _each(job, reachable, leftovers_of)
+    return {
+        "databases": [
+            status_of(database, job, planned.get(database.name), _listed(aside.get(database.name)))
+            for database in job.databases
+        ]
+    }
+
+
+def prune(job: Job) -> Answer:
+    """List what lies aside of every database, and drop what is old enough if that was asked."""
+    done = _each(job, job.databases, prune_database)
+    return {"results": [_pruned(database, done[database.name]) for database in job.databases]}
+
+
+def _each(job: Job, databases: Sequence[Database], task: Callable[[Database, Job], Any]) -> dict[str, Any]:
+    """Call a task for every database in a process of its own, and return what each said."""
+    said: dict[str, Any] = {}
+
+    def alone(database: Database) -> Any:
+        silence(os.devnull)
+        try:
+            return task(database, job)
+        except Exception as error:  # noqa: BLE001 - the process that asked says it
+            return error
+
+    if databases:
+        warm(job, databases)
+    each_apart(databases, job.workers, alone, 0, lambda database, answer: said.update({database.name: answer}))
+    return said
+
+
+def _listed(aside: Any) -> list[Answer]:
+    """Return what lies aside; a database that could not be asked says so in its plan."""
+    return aside if isinstance(aside, list) else []
+
+
+def _pruned(database: Database, answer: Any) -> Answer:
+    if not isinstance(answer, Exception):
+        return dict(answer)
+    failure = Failed(f"Database {database.name!r} could not be pruned", f"{type(answer).__name__}: {answer}")
+    facts = {"name": database.name, "outcome": "failed", "changed": False, "leftovers": []}
+    return {**facts, "error": failure.facts()}
 
 
 def backup_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Answer:
@@ -154,7 +199,7 @@ def _journal(job: Job, database: Database) -> Journal:
     return Journal(job.layout.journal(database.name, job.run), job.verb)
 
 
-_VERBS = {verb.__name__: verb for verb in (backup, upgrade, downgrade, rollback, restore, status)}
+_VERBS = {verb.__name__: verb for verb in (backup, upgrade, downgrade, rollback, restore, status, prune)}
 
 
 def do(job: Job, known: dict[str, Answer] | None = None) -> Answer:

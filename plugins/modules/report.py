@@ -40,6 +40,10 @@ options:
     description: Result of M(hosting.alembic.restore).
     type: dict
     default: {}
+  prune:
+    description: Result of M(hosting.alembic.prune).
+    type: dict
+    default: {}
   status:
     description: Result of M(hosting.alembic.status).
     type: dict

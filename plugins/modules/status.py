@@ -13,7 +13,8 @@ author: hosting.alembic contributors (@hosting)
 description:
   - For each database its revision, what is pending in the host's current release, its last run and its last backup.
   - Reads, never writes. What cannot be read is said in RV(databases[].problems) and does not fail the module.
-extends_documentation_fragment: hosting.alembic.options.release
+extends_documentation_fragment:
+  - hosting.alembic.options.release
 attributes:
   check_mode:
     support: full
@@ -21,7 +22,11 @@ attributes:
   diff_mode:
     support: none
     description: Changes nothing, so there is nothing to compare.
-options: {}
+options:
+  aside_days:
+    description: After how many days what a restore replaced counts as old.
+    type: float
+    default: 14
 """
 
 EXAMPLES = r"""
@@ -75,6 +80,10 @@ databases:
         each with what, why and the remedy.
       type: list
       elements: dict
+    aside:
+      description: What restores have replaced, with its run, its size, its age in days, and whether that is old.
+      type: list
+      elements: dict
     last_run:
       description: The last run that touched it, with its time, its outcome, how it moved the database, and its error.
       type: dict
@@ -100,7 +109,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answe
 
 
 def main() -> None:
-    module = module_of(arguments.release())
+    module = module_of(arguments.status())
     with answering(module):
         options = options_of(module)
         python = virtualenv_python(options["root"], options["release"])

@@ -191,7 +191,36 @@ def _status(results: Result, _check_mode: bool) -> Report:
     rows = [_state(entry) for entry in entries]
     lines = table(("DATABASE", "STANDS AT", "PENDING", "LAST RUN", "OUTCOME", "LAST BACKUP", "SERVER"), rows)
     problems = [f"{entry['name']}: {Refused(**problem)}" for entry in entries for problem in entry["problems"]]
-    return Report(lines + problems + _changed_history(entries))
+    return Report(lines + problems + _changed_history(entries) + _old(entries))
+
+
+def _old(entries: list[Result]) -> list[str]:
+    return [
+        f"WARNING: {entry['name']}: {each['name']} has lain aside for {each['days']:.0f} days; playbooks/prune.yml"
+        " lists it, and drops it with -e migrate_prune=true"
+        for entry in entries
+        for each in entry.get("aside", [])
+        if each["old"]
+    ]
+
+
+def _prune(results: Result, _check_mode: bool) -> Report:
+    prune = results["prune"]
+    rows = [
+        [entry["name"], each["kind"], each["name"], _days(each["days"]), size(each["size"]), _fate(each)]
+        for entry in prune.get("databases", [])
+        for each in entry["leftovers"]
+    ]
+    lines = table(("DATABASE", "WHAT", "NAME", "AGE", "SIZE", "OUTCOME"), rows) if rows else ["Nothing lies aside."]
+    return Report(lines, str(prune.get("msg", "")).splitlines())
+
+
+def _days(days: float | None) -> str:
+    return "unknown" if days is None else f"{days:.0f} days"
+
+
+def _fate(leftover: Result) -> str:
+    return f"{leftover['outcome']}: {leftover['reason']}" if leftover["reason"] else str(leftover["outcome"])
 
 
 def _state(entry: Result) -> list[str]:
@@ -269,6 +298,7 @@ _REPORTS = {
     "rollback": _rollback,
     "restore": _restore,
     "backup": _backups,
+    "prune": _prune,
     "status": _status,
     "plan": _plan,
 }

@@ -396,5 +396,6 @@ def test_every_playbook_has_its_part_in_a_day(site: Site, sqlite: SQLiteTarget) 
     assert len(site.backups("app")) == 2
     site.run("rollback", **settings)
     assert sqlite.revisions == []
+    assert_says(site.run("prune", **settings).output, "Nothing lies aside.")
     # A playbook that is added has to be run here too.
     assert {path.stem for path in PLAYBOOKS.glob("*.yml")} == site.exercised

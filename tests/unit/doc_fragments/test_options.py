@@ -18,10 +18,11 @@ DEFINED = {
     "backup": arguments.run(),
     "downgrade": arguments.run(),
     "plan": arguments.plan(),
+    "prune": arguments.prune(),
     "release": arguments.shipping(),
     "restore": arguments.restore(),
     "rollback": arguments.rollback(),
-    "status": arguments.release(),
+    "status": arguments.status(),
     "upgrade": arguments.upgrade(),
 }
 

@@ -218,3 +218,21 @@ def test_changed_history_that_is_refused_is_said_once() -> None:
 
     assert "REFUSED" in said
     assert "WARNING" not in said
+
+
+def test_what_lies_aside_is_a_line_each_and_the_status_warns_of_what_is_old() -> None:
+    leftover = {"kind": "aside", "name": "/srv/app.db.aside-r1", "days": 15.2, "size": 1_000, "outcome": "kept"}
+    leftover["reason"] = "it is younger than 30 days"
+    entry = {"name": "shop", "leftovers": [leftover]}
+    lines = report({"prune": {"databases": [entry]}}, False).lines
+    assert lines[1].split() == [
+        *("shop", "aside", "/srv/app.db.aside-r1", "15", "days", "1", "kB", "kept:"),
+        *("it", "is", "younger", "than", "30", "days"),
+    ]
+    assert report({"prune": {"databases": [{**entry, "leftovers": []}]}}, False).lines == ["Nothing lies aside."]
+
+    state: dict[str, Any] = {"name": "shop", "server": "", "current": [], "pending": [], "problems": []}
+    state.update(last_run=None, last_backup=None, aside=[{**leftover, "old": True}])
+    (warning,) = [line for line in report({"status": {"databases": [state]}}, False).lines if "WARNING" in line]
+    assert "/srv/app.db.aside-r1 has lain aside for 15 days" in warning
+    assert "migrate_prune=true" in warning

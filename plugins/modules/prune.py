@@ -1,0 +1,109 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: prune
+short_description: List what lies aside of each database, and drop what is old
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Lists what restores have replaced (databases, schemas, files), and backups that came to no end.
+  - Drops nothing unless O(prune) is true, and then only what is older than O(prune_days).
+  - Never drops anything of a database that is not there, that is held, or that a failed run left unsettled.
+  - Proven backups are not its matter; O(hosting.alembic.backup#module:backup_keep) is.
+extends_documentation_fragment:
+  - hosting.alembic.options.release
+attributes:
+  check_mode:
+    support: full
+    description: Lists what would be dropped, and drops nothing.
+  diff_mode:
+    support: full
+    description: Shows what lies aside before and after.
+options:
+  prune:
+    description: Whether to drop what is old enough.
+    type: bool
+    default: false
+  prune_days:
+    description: How many days something has to have lain aside before it is dropped.
+    type: float
+    default: 30
+"""
+
+EXAMPLES = r"""
+- name: Drop what has lain aside for two months
+  hosting.alembic.prune:
+    root: /var/lib/hosting-alembic
+    prune: true
+    prune_days: 60
+    databases:
+      - name: shop
+        url: postgresql://shop@db.example.net/shop
+        password: "{{ vault_shop_password }}"
+"""
+
+RETURN = r"""
+databases:
+  description: One result for each database.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The database.
+      type: str
+    outcome:
+      description: V(unchanged), V(pruned), V(refused) or V(failed).
+      type: str
+    changed:
+      description: Whether anything was dropped, or would be in check mode.
+      type: bool
+    leftovers:
+      description: >-
+        What lies aside. Each has its kind (V(aside), V(partial), V(unproven), V(unreadable)), name, run, when it was
+        made, size in bytes, age in days, the outcome (V(kept), V(dropped), V(would be dropped)) and why it was kept.
+      type: list
+      elements: dict
+    error:
+      description: Why it was refused; what, why and the remedy.
+      type: dict
+error:
+  description: What was refused as a whole; what, why and the remedy.
+  returned: failure
+  type: dict
+"""
+
+from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
+    BAD,
+    answering,
+    fail,
+    have_done,
+    leave,
+    module_of,
+    options_of,
+    said,
+)
+
+
+def main() -> None:
+    module = module_of(arguments.prune())
+    with answering(module):
+        results = have_done("prune", {**options_of(module), "check": module.check_mode})["results"]
+        changed = any(result["changed"] for result in results)
+        before = [leftover["name"] for result in results for leftover in result["leftovers"]]
+        kept = [entry["name"] for result in results for entry in result["leftovers"] if entry["outcome"] == "kept"]
+        diff = {"before": "".join(f"{name}\n" for name in before), "after": "".join(f"{name}\n" for name in kept)}
+        bad = [result for result in results if result["outcome"] in BAD]
+        if bad:
+            fail(module, said(bad), changed=changed, databases=results, diff=diff)
+        leave(module, changed=changed, databases=results, diff=diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What restores replaced lies aside until somebody asks for it to be dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.integration.site import Site, assert_says
+from tests.integration.targets import SQLiteTarget
+
+
+def test_what_a_restore_replaced_is_listed_warned_of_and_dropped_when_asked(site: Site, sqlite: SQLiteTarget) -> None:
+    settings: dict[str, Any] = {"migrate_databases": [sqlite.entry]}
+    site.run("migrate", migrate_source=site.source("generic"), **settings)
+    sqlite.fill()
+    site.run("migrate", code=2, migrate_source=site.source("broken"), **settings)
+    assert sqlite.revisions == ["0002"]
+    (path,) = sqlite.path.parent.glob("app.db.aside-*")
+    aside = SQLiteTarget(path)
+    before, replaced = sqlite.dump(), aside.dump()
+    assert replaced != before
+    assert aside.rows("SELECT count(*) FROM item") == [(3,)]
+
+    assert "WARNING" not in site.run("status", **settings).output
+    assert_says(site.run("status", migrate_aside_days=0, **settings).output, f"{path} has lain aside for 0 days")
+
+    listed = site.run("prune", migrate_prune_days=0, **settings)
+    assert_says(listed.output, f"app aside {path} 0 days", "kept: migrate_prune is false")
+    young = site.run("prune", migrate_prune=True, **settings)
+    assert_says(young.output, "kept: it is younger than 30 days")
+    foreseen = site.run("prune", "--check", "--diff", migrate_prune=True, migrate_prune_days=0, **settings)
+    assert_says(foreseen.output, "would be dropped", f"-{path}")
+    assert (listed.changed, young.changed, foreseen.changed) == (0, 0, 1)
+    assert (sqlite.dump(), aside.dump()) == (before, replaced)
+
+    dropped = site.run("prune", migrate_prune=True, migrate_prune_days=0, **settings)
+    assert dropped.changed == 1
+    assert not list(sqlite.path.parent.glob("app.db.aside*"))
+    assert sqlite.dump() == before
+    assert site.run("prune", migrate_prune=True, migrate_prune_days=0, **settings).changed == 0
