@@ -1,0 +1,33 @@
+"""An applied revision whose file was edited since, seen by the playbooks on both engines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.integration.site import Site, assert_says
+from tests.integration.targets import Target
+
+
+def test_an_applied_file_that_was_edited_is_told_or_refused(site: Site, targets: list[Target]) -> None:
+    source = site.source("generic")
+    settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [target.entry for target in targets]}
+    site.run("migrate", **settings)
+    (edited,) = source.versions.glob("0001*.py")
+    edited.write_text(edited.read_text() + "\n# edited\n")
+    source.add("0003", "0002", "op.create_table('extra', sa.Column('id', sa.Integer))")
+    strict = {**settings, "migrate_on_changed_history": "refuse"}
+    refused = site.run("migrate", code=2, **strict)
+    for target in targets:
+        assert target.revisions == ["0002"]
+        assert len(site.backups(target.name)) == 1
+        assert_says(refused.output, f"{target.name}: Files of revisions have changed since they were applied")
+    warned = site.run("migrate", **settings)
+    state = site.run("status", **settings)
+    for target in targets:
+        assert target.revisions == ["0003"]
+        for outcome in (warned, state):
+            assert_says(outcome.output, f"WARNING: {target.name}: Files of revisions have changed")
+    # At head there is nothing to refuse, and the quick answer tells it still.
+    again = site.run("migrate", **strict)
+    assert again.changed == 0
+    assert_says(again.output, "WARNING: Files of revisions have changed")
