@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class Account:
     left: list[str] = field(default_factory=list)
     #: Rows by table that the run wrote itself.
     wrote: dict[str, int] = field(default_factory=dict)
+    #: Digests of all rows at the time of the failure, if nobody else had written until then.
+    content: dict[str, str] | None = None
     backup: Path | None = None
     error: dict[str, str] = field(default_factory=dict)
 
@@ -47,17 +50,22 @@ class Account:
                 account.begun.setdefault(event["table"], []).append(event["revision"])
             elif event["event"] == "committed":
                 account.committed.setdefault(event["table"], []).append(event["revision"])
-            elif event["event"] in ("ran", "downgrade_ran"):
-                for table, count in event.get("wrote", {}).items():
-                    account.wrote[table] = account.wrote.get(table, 0) + count
             elif event["event"] == "downgrade_begun":
                 account.cut_short = True  # a way back was begun before and has not come to its end
             elif event["event"] in ("verified", "failed"):
                 account.after = Position(event["heads"], event["fingerprint"])
                 account.cut_short = False
                 account.left = event.get("left", [])
+                account.content = event.get("content")
                 account.error = event.get("error", {})
+        account.add_rows(events)
         return account
+
+    def add_rows(self, events: Iterable[Event]) -> None:
+        """Add the rows that steps have written."""
+        for event in events:
+            for table, count in event.get("wrote", {}).items():
+                self.wrote[table] = self.wrote.get(table, 0) + count
 
 
 def needs_leading_back(events: list[Event]) -> bool:

@@ -17,7 +17,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ from .job import Database, Job
 from .libraries import sa
 from .plans import Heads, Revision, Stream
 from .source import Source, configuration, script_directory
-from .steps import Step, Watcher, heads_after, watched
+from .steps import Step, Watcher, connection_of, heads_after, watched
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -180,7 +179,7 @@ class Environment:
         streams: dict[str, bool] = {}  # version table -> whether its steps came to their end
 
         def work(heads: Heads, context: MigrationContext) -> Iterator[MigrationStep]:
-            connection = _connection_of(context)
+            connection = connection_of(context)
             self._check_same_database(self._identity(connection))
             table = self._table(context)
             self.engine.lock_migrating(connection, self.job.lock_wait)
@@ -189,8 +188,7 @@ class Environment:
                 context._ensure_version_table()
             streams[table] = False
             steps = steps_of(heads, table)
-            rows = partial(self.engine.rows_in_transaction, connection)
-            return watched(context, steps, begun, watcher, table, streams, rows)
+            return watched(context, steps, begun, watcher, table, streams, self.engine)
 
         try:
             self._run(work)
@@ -243,7 +241,7 @@ class Environment:
             ) from error
 
     def _stream(self, heads: Heads, context: MigrationContext) -> Stream:
-        self._check_same_database(self._identity(_connection_of(context)))
+        self._check_same_database(self._identity(connection_of(context)))
         return self._planned(self._table(context), heads)
 
     def _identity(self, connection: Connection) -> Identity:
@@ -262,7 +260,7 @@ class Environment:
         return list(self.script._upgrade_revs(self.target, heads))  # type: ignore[arg-type]
 
     def _table(self, context: MigrationContext) -> str:
-        schema = self.engine.schema_of(_connection_of(context), context.version_table_schema)
+        schema = self.engine.schema_of(connection_of(context), context.version_table_schema)
         return f"{schema}.{context.version_table}"
 
     def _check_same_database(self, found: Identity) -> None:
@@ -317,13 +315,3 @@ class Interrupted(Exception):
         super().__init__(str(cause) if cause else "env.py ended without running its migrations to their end")
         self.cause = cause
         self.steps = steps
-
-
-def _connection_of(context: MigrationContext) -> Connection:
-    if context.connection is None:
-        raise Refused(
-            "env.py runs migrations without a connection",
-            "it is configured for offline mode",
-            "Let it take the online way unless context.is_offline_mode() says otherwise",
-        )
-    return context.connection

@@ -182,9 +182,10 @@ class LeadBack:
         manifest = self._manifest()
         if self.job.on_failure == "downgrade" or manifest is None:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason)
-        ours = Account.of(self.account.run, self.journal.events()).wrote
+        # The downgrades that were tried before have written rows too.
+        account = Account.of(self.account.run, self.journal.events())
         try:
-            restored, now = bring_back(environment.engine, manifest, ours, self.journal, self.progress, reason)
+            restored, now = bring_back(environment.engine, manifest, account, self.journal, self.progress, reason)
         except Refused as refusal:
             raise type(refusal)(refusal.what, f"{reason}; {refusal.why}", refusal.remedy) from refusal
         return self._result(

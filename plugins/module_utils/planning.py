@@ -59,6 +59,7 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     _compare_with_journals(plan, environment)
     if plan.pending:
         plan.obstacles += engine.obstacles(own, environment.job.layout.root)
+        plan.restore = engine.restore_method().facts()
 
 
 def _compare_with_journals(plan: Plan, environment: Environment) -> None:

@@ -48,6 +48,8 @@ class Plan:
     obstacles: list[Refused] = field(default_factory=list)
     #: What is not as the journals say: files of applied revisions, revisions that nobody here applied.
     changed_history: list[Refused] = field(default_factory=list)
+    #: How a restore would be done, where one may be needed.
+    restore: dict[str, Any] | None = None
 
     @property
     def heads(self) -> dict[str, list[str]]:
@@ -73,5 +75,6 @@ class Plan:
             "heads": sorted({head for stream in self.streams for head in stream.goal}),
             "pending": [{"revision": revision.revision, "message": revision.message} for revision in self.pending],
             "obstacles": [obstacle.facts() for obstacle in self.obstacles],
+            "restore": self.restore,
             "changed_history": [finding.facts() for finding in self.changed_history],
         }

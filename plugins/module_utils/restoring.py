@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from . import backups
+from .account import Account
 from .engines import engine_for
 from .engines.base import Engine, Restored
 from .errors import Failed, Refused
@@ -22,14 +23,14 @@ Result = dict[str, Any]
 
 
 def bring_back(
-    engine: Engine, manifest: backups.Manifest, ours: dict[str, int], journal: Journal, progress: Progress, reason: str
+    engine: Engine, manifest: backups.Manifest, account: Account, journal: Journal, progress: Progress, reason: str
 ) -> tuple[Restored, Position]:
     """Restore a proven backup and return what became of it, and where the database stands now.
 
     Args:
         engine: the engine of the database.
         manifest: the backup.
-        ours: rows by table that the run itself has written since the backup.
+        account: what our own runs have done since the backup.
         journal: is told before anything is replaced, and after.
         progress: says how far it is.
         reason: why, for the journal.
@@ -45,7 +46,7 @@ def bring_back(
     archive = manifest.archive()
 
     def guard() -> None:
-        writes = engine.writes_since(archive, ours)
+        writes = engine.writes_since(archive, account.wrote, account.content)
         if writes:
             journal.write("writes", tables=writes.tables, unknown=writes.unknown)
         if writes and not engine.job.restore_loses_writes:
@@ -79,9 +80,8 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
     manifest = chosen(database, job)
     with engine.lock(job.database_wait, progress.tell):
         before = read_position(engine, list(manifest.heads))
-        restored, now = bring_back(
-            engine, manifest, _written_by(database, job, manifest), journal, progress, "asked for"
-        )
+        since = _since(database, job, manifest)
+        restored, now = bring_back(engine, manifest, since, journal, progress, "asked for")
     return {
         "name": database.name,
         "outcome": "restored",
@@ -116,12 +116,9 @@ def chosen(database: Database, job: Job) -> backups.Manifest:
     )
 
 
-def _written_by(database: Database, job: Job, manifest: backups.Manifest) -> dict[str, int]:
-    """Return the rows that our own runs have written since a backup was taken."""
-    rows: dict[str, int] = {}
+def _since(database: Database, job: Job, manifest: backups.Manifest) -> Account:
+    """Return what our own runs have done since a backup was taken."""
+    account = Account(manifest.run)
     for _run, events in newest_first(job.layout.journals_of(database.name)):
-        for event in events:
-            if event["at"] >= manifest.taken:
-                for table, count in event.get("wrote", {}).items():
-                    rows[table] = rows.get(table, 0) + count
-    return rows
+        account.add_rows(event for event in events if event["at"] >= manifest.taken)
+    return account

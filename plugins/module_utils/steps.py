@@ -9,12 +9,17 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .alembic_library import MigrationContext, MigrationStep
+from .engines.base import Engine
+from .errors import Refused
 from .libraries import sa
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 #: First words of statements that change rows; a routine called by SELECT is beyond what can be told.
 _WRITES_ROWS = {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "DO", "CALL"}
@@ -68,22 +73,44 @@ def heads_after(heads: Sequence[str], steps: Sequence[MigrationStep]) -> tuple[s
     return tuple(sorted(reached))
 
 
+def connection_of(context: MigrationContext) -> Connection:
+    """Return the connection that env.py migrates with.
+
+    Raises:
+        Refused: it has none.
+    """
+    if context.connection is None:
+        raise Refused(
+            "env.py runs migrations without a connection",
+            "it is configured for offline mode",
+            "Let it take the online way unless context.is_offline_mode() says otherwise",
+        )
+    return context.connection
+
+
 class _Counter:
     """Count what the step that runs has written; the backend's own counts are taken as they were before it."""
 
-    def __init__(self, rows: Callable[[], dict[str, int]]) -> None:
-        self._rows = rows
+    def __init__(self, engine: Engine, connection: Connection) -> None:
+        self._engine = engine
+        self._connection = connection
         self._before: dict[str, int] = {}
 
     def start(self) -> None:
         """Begin to count."""
-        self._before = self._rows()
+        self._before = self._engine.rows_in_transaction(self._connection)
 
     def add_to(self, step: Step) -> None:
         """Add what was written since the start."""
-        for table, count in self._rows().items():
+        for table, count in self._engine.rows_in_transaction(self._connection).items():
             if count > self._before.get(table, 0):
                 step.wrote[table] = step.wrote.get(table, 0) + count - self._before.get(table, 0)
+
+    def failed(self, step: Step) -> None:
+        """Look a last time before anything is rolled back, if the connection still answers."""
+        with suppress(Exception):
+            self._engine.look_around(self._connection)
+            self.add_to(step)
 
 
 def watched(
@@ -93,7 +120,7 @@ def watched(
     watcher: Watcher,
     table: str,
     streams: dict[str, bool],
-    rows: Callable[[], dict[str, int]],
+    engine: Engine,
 ) -> Iterator[MigrationStep]:
     """Yield Alembic its steps; being asked for the next one means that the block of the last one was left.
 
@@ -104,9 +131,9 @@ def watched(
         watcher: is told what happens.
         table: the version table.
         streams: receives that this one came to its end.
-        rows: returns the rows written to each table in the transaction that is open now.
+        engine: counts what is written.
     """
-    counter = _Counter(rows)
+    counter = _Counter(engine, connection_of(context))
 
     def applied(**_facts: Any) -> None:
         counter.add_to(begun[-1])
@@ -122,14 +149,14 @@ def watched(
         step = Step(table, script.revision, script.doc or "")
         watcher.begins(step, number, len(steps))
         begun.append(step)
-        alembic_step.migration_fn = _noting(alembic_step.migration_fn, step)
+        alembic_step.migration_fn = _noting(alembic_step.migration_fn, step, counter)
         counter.start()
         yield alembic_step
         watcher.left(step)
     streams[table] = True
 
 
-def _noting(function: Callable[..., Any], step: Step) -> Callable[..., Any]:
+def _noting(function: Callable[..., Any], step: Step, counter: _Counter) -> Callable[..., Any]:
     """Wrap a revision's function so that its error is known even if env.py hides it."""
 
     @functools.wraps(function)
@@ -138,6 +165,7 @@ def _noting(function: Callable[..., Any], step: Step) -> Callable[..., Any]:
             return function(*args, **keywords)
         except BaseException as error:
             step.error = error
+            counter.failed(step)
             raise
 
     return noting

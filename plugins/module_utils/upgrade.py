@@ -198,7 +198,9 @@ class Upgrade:
             error = Failed(f"{what} in database {self.database.name!r}", why, "Correct it and run again").facts()
         left = self._left(environment, chronicle, interruption.steps)
         after = read_position(environment.engine, list(self.before.heads))
-        self.journal.write("failed", error=error, left=left, **after.facts())
+        content = self.engine.content() if self.engine.exists() else None
+        wrote = failed.wrote if failed else {}
+        self.journal.write("failed", error=error, left=left, wrote=wrote, content=content, **after.facts())
         return self._result("failed", chronicle, after, error)
 
     def _verified(self, environment: Environment, chronicle: Chronicle) -> Result:

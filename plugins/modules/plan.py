@@ -154,6 +154,12 @@ databases:
       description: What would stop the upgrade; each says what, why and the remedy.
       type: list
       elements: dict
+    restore:
+      description:
+        - How a restore would be done, where something is pending in a database that exists.
+        - Its C(method), what it would not bring back in words (C(not_restored)), and the C(obstacle) where none can be
+          done; then a failure that no downgrade undoes is held.
+      type: dict
     changed_history:
       description: >-
         Files of applied revisions that have changed or are gone, and revisions that no journal of the host knows,

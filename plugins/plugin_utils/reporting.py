@@ -180,10 +180,20 @@ def _plan(results: Result, _check_mode: bool) -> Report:
             else f"{entry['name']}  {_heads(entry['current'])}  nothing to do"
         )
         lines += [f"    {step['revision']}  {step['message']}" for step in pending]
+        lines += _way_back_of(entry.get("restore") or {})
         lines += [f"    REFUSED: {Refused(**obstacle)}" for obstacle in entry["obstacles"]]
         found = [finding for finding in entry.get("changed_history", []) if finding not in entry["obstacles"]]
         lines += [f"    WARNING: {Refused(**finding)}" for finding in found]
     return Report(lines)
+
+
+def _way_back_of(restore: Result) -> list[str]:
+    """Say what a restore would be if it came to one."""
+    if restore.get("obstacle"):
+        return [f"    Could not be restored: {Refused(**restore['obstacle'])}"]
+    return [
+        f"    A restore ({restore['method']}) would not bring back {words}" for words in restore.get("not_restored", [])
+    ]
 
 
 def _status(results: Result, _check_mode: bool) -> Report:

@@ -136,7 +136,7 @@ def looking(target: PostgresTarget, root: Path) -> Iterator[tuple[Engine, Archiv
 
 
 def written(engine: Engine, archive: Archive, ours: dict[str, int] | None = None) -> Writes:
-    return engine.writes_since(archive, ours or {})
+    return engine.writes_since(archive, ours or {}, None)
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_counters_that_were_lost_in_a_crash_tell_nothing(tmp_path: Path) -> None
         server.start()
         archive = Archive(dump.path, [], None, frozenset(), dump.activity)
 
-        unknown = engine.writes_since(archive, {}).unknown
+        unknown = engine.writes_since(archive, {}, None).unknown
         engine.close()
 
     assert "has lost its counters" in unknown

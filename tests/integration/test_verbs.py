@@ -372,5 +372,7 @@ def test_every_playbook_has_its_part_in_a_day(site: Site, sqlite: SQLiteTarget) 
     site.run("rollback", **settings)
     assert sqlite.revisions == []
     assert_says(site.run("prune", **settings).output, "Nothing lies aside.")
+    site.run("restore", migrate_restore_databases=["app"], migrate_restore_loses_writes=True, **settings)
+    assert sqlite.revisions == ["0002"]
     # A playbook that is added has to be run here too.
     assert {path.stem for path in PLAYBOOKS.glob("*.yml")} == site.exercised

@@ -67,6 +67,11 @@ class RestoreMethod:
     not_restored: list[str] = field(default_factory=list)
     obstacle: Refused | None = None
 
+    def facts(self) -> dict[str, Any]:
+        """Return what a plan shows of it."""
+        obstacle = self.obstacle.facts() if self.obstacle else None
+        return {"method": self.name, "not_restored": self.not_restored, "obstacle": obstacle}
+
 
 @dataclass(frozen=True)
 class Restored:
@@ -249,6 +254,14 @@ class Engine(ABC):
         """Return the rows that env.py's connection has written to each table and not committed, where it is counted."""
 
     @abstractmethod
+    def look_around(self, connection: Connection) -> None:
+        """Look, on env.py's connection and before it is rolled back, whether others have written meanwhile."""
+
+    @abstractmethod
+    def content(self) -> dict[str, str] | None:
+        """Return a digest of each table's rows, or None if others may have written since the dump or it counts them."""
+
+    @abstractmethod
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Remove what a failed revision leaves half-made and nobody can use, and return its lines of the fingerprint.
 
@@ -257,12 +270,13 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def writes_since(self, archive: Archive, ours: dict[str, int]) -> Writes:
+    def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Return what others wrote since a backup; only a restore's guard may ask, when nobody else can write.
 
         Args:
             archive: the backup.
             ours: rows by table that the run itself has written since.
+            content: what ``content`` told later than the backup, if it did.
         """
 
     @abstractmethod

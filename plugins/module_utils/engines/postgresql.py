@@ -342,6 +342,13 @@ class PostgreSQL(Engine):
         """Ask the backend of the connection."""
         return writes.rows_in_transaction(connection)
 
+    def look_around(self, connection: Connection) -> None:
+        """Do nothing: the server counts what others write."""
+
+    def content(self) -> dict[str, str] | None:
+        """Return nothing: the server counts."""
+        return None
+
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Drop INVALID indexes that were not there before, valid or not: what a concurrent build leaves that failed."""
         own = self.own()
@@ -354,7 +361,7 @@ class PostgreSQL(Engine):
             removed.append(catalog.normalised(line))
         return removed
 
-    def writes_since(self, archive: Archive, ours: dict[str, int]) -> Writes:
+    def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the server's counters."""
         leave_out = archive.version_tables
         return self.own().run(writes.written, archive.activity, ours, leave_out, self.application)

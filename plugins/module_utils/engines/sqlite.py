@@ -23,7 +23,7 @@ from ..layout import sync_directory, unused
 from ..libraries import sa
 from .base import Archive, Aside, Dump, Engine, Guard, Identity, Lock, Restored, RestoreMethod, Tell, Writes
 from .sqlite_catalog import drop_table, normalised, quoted, rows_of, table_lines, tells_of, unfinished_batches
-from .sqlite_writes import changed_tables
+from .sqlite_writes import Witness, changed_tables, content_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -89,6 +89,7 @@ class SQLite(Engine):
         self.path = _absolute(url.database, database.name)
         #: Holds the file for itself while it is replaced.
         self._replacing: sqlite3.Connection | None = None
+        self._witness = Witness()
         self._tables_known: dict[tuple[str, str], list[str]] = {}
 
     @classmethod
@@ -195,7 +196,23 @@ class SQLite(Engine):
             return "another run"
 
     def lock_migrating(self, connection: Connection, patience: float) -> None:
-        """Do nothing: a process that is gone holds no file, and nothing of SQLite outlives its process."""
+        """Lock nothing, since nothing of SQLite outlives its process; see that nobody wrote since the dump."""
+        self._witness.begins(self._version(), _data_version(connection))
+
+    def look_around(self, connection: Connection) -> None:
+        """Look at the two versions; our own first, so that whoever commits in between is seen by either."""
+        self._witness.looks(self._version(), _data_version(connection))
+
+    def content(self) -> dict[str, str] | None:
+        """Read every table, if nobody but env.py has written since the dump and nobody does meanwhile."""
+        if not self._witness.vouches(self._version()):
+            return None
+        with closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True)) as reader:
+            digests = content_of(reader)
+        return digests if self._witness.vouches(self._version()) else None
+
+    def _version(self) -> int:
+        return self.own().run(_data_version)
 
     @contextmanager
     def watch_connections(self) -> Iterator[None]:
@@ -231,6 +248,7 @@ class SQLite(Engine):
         def progress(_status: int, remaining: int, total: int) -> None:
             tell(f"copied {total - remaining:,} of {total:,} pages")
 
+        self._witness.starts(self._version())
         address = f"file:{quote(str(self.path))}?mode=ro"
         with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(target)) as copy:
             # It is flushed once, when it is whole.
@@ -258,10 +276,12 @@ class SQLite(Engine):
                 removed += lines
         return removed
 
-    def writes_since(self, archive: Archive, ours: dict[str, int]) -> Writes:
-        """Compare the rows of the tables that the backup knows."""
+    def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Compare the rows with those at the time of the failure, or of the tables that the backup knows."""
         if archive.path.is_dir() or self._replacing is None:
             return Writes()  # there was no database before, so all that is in it now was made by the run
+        if content is not None and content == content_of(self._replacing):
+            return Writes()
         changed = changed_tables(self._replacing, archive.path, archive.version_tables)
         if changed:
             return Writes(unknown=f"rows differ from those of the backup in {', '.join(changed)}")
@@ -371,6 +391,10 @@ def _absolute(path: str | None, name: str) -> Path:
             "Write four slashes: sqlite:////srv/app/app.db",
         )
     return Path(plain)
+
+
+def _data_version(connection: Connection) -> int:
+    return int(rows_of(connection, "pragma data_version")[0][0])
 
 
 def _changed(path: Path) -> str:

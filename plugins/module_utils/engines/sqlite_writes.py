@@ -2,10 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a restore of a SQLite file would lose rows: its tables beside those of the backup.
+"""Whether a restore of a SQLite file would lose rows that others wrote.
 
-SQLite counts no writes. What the backup holds unchanged is the same in both, so nobody's rows can be lost with it; a
-table that only the newer file has was made by the run. Any other difference may be the run's or somebody else's.
+SQLite counts no writes, but tells a connection whether others have committed ("PRAGMA data_version"). Env.py's own
+connection and ours, both looked at from the dump until the failure, vouch for that time; digests of all rows, taken
+then and compared while nobody can write, for the time after it.
+
+Without such a witness the tables are compared with those of the backup. What the backup holds unchanged is the same in
+both, so nobody's rows can be lost with it; a table that only the newer file has was made by the run. Any other
+difference may be the run's or somebody else's.
 """
 
 from __future__ import annotations
@@ -17,6 +22,34 @@ from pathlib import Path
 from urllib.parse import quote
 
 from .sqlite_catalog import quoted
+
+
+class Witness:
+    """Whether only env.py has written since the dump. A number that is not as it was means that somebody else did."""
+
+    def __init__(self) -> None:
+        self._alone = False
+        self._ours: int | None = None
+        self._theirs: int | None = None
+
+    def starts(self, ours: int) -> None:
+        """Begin right before the dump, with the version that our own connection sees."""
+        self._alone, self._ours, self._theirs = True, ours, None
+
+    def begins(self, ours: int, theirs: int) -> None:
+        """Hear both versions when env.py is about to write, on a new connection."""
+        self._alone = self._alone and ours == self._ours
+        self._theirs = theirs
+
+    def looks(self, ours: int, theirs: int) -> None:
+        """Hear both versions once more: ours has moved with what env.py committed, its own only with others."""
+        self._alone = self._alone and theirs == self._theirs
+        self._ours = ours
+
+    def vouches(self, ours: int) -> bool:
+        """Tell whether nobody else has written until now."""
+        return self._alone and ours == self._ours
+
 
 _TABLES = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
 
@@ -32,6 +65,12 @@ def changed_tables(current: sqlite3.Connection, backup: Path, leave_out: frozens
     with closing(sqlite3.connect(f"file:{quote(str(backup))}?mode=ro", uri=True)) as before:
         tables = [name for (name,) in before.execute(_TABLES) if f"main.{name}" not in leave_out]
         return sorted(table for table in tables if _differs(before, current, table))
+
+
+def content_of(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return a digest of the rows of each table."""
+    tables = [name for (name,) in connection.execute(_TABLES)]
+    return {table: "{} {:x}".format(*_digest(connection, table, _columns(connection, table))) for table in tables}
 
 
 def _differs(before: sqlite3.Connection, current: sqlite3.Connection, table: str) -> bool:

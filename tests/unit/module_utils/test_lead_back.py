@@ -111,6 +111,55 @@ def test_where_others_wrote_meanwhile_it_is_held_until_a_person_decides(host: Ho
     assert sql(Path(restored["aside"]), "select a from mine") == rows
 
 
+def test_rows_that_the_run_itself_changed_do_not_keep_it_from_a_restore(host: Host, mine: Path) -> None:
+    host.ship("broken")
+    half = 'op.create_table("half", sa.Column("id", sa.Integer(), primary_key=True))'
+    break_third(host, f"[op.execute('update mine set a = a + 10'), {half}]")
+    versions = host.layout.release("broken") / "source" / "migrations" / "versions"
+    second = next(versions.glob("0002*"))
+    second.write_text(
+        second.read_text().replace(
+            "def upgrade() -> None:\n", "def upgrade() -> None:\n    op.execute('delete from mine where a = 2')\n"
+        )
+    )
+    failed_upgrade(host, mine, "")
+    assert sql(mine, "select count(*) from mine") == [(1,)]
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "restored"
+    assert sql(mine, "select a from mine") == [(1,), (2,)]
+
+
+def test_rows_that_others_wrote_after_the_failure_keep_it_from_a_restore(host: Host, mine: Path) -> None:
+    failed_upgrade(host, mine)
+    (failed,) = [event for event in host.events() if event["event"] == "failed"]
+    assert set(failed["content"]) >= {"mine", "half", "item"}
+    sql(mine, "insert into item (id, name) values (1, 'late')")
+    sql(mine, "insert into mine values (3)")
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "held"
+    assert sql(mine, "select a from mine") == [(1,), (2,), (3,)]
+
+
+def test_rows_that_others_wrote_while_it_ran_keep_it_from_a_restore(host: Host, mine: Path) -> None:
+    """The other program writes from inside of a revision's process, over a connection of its own."""
+    host.ship("broken")
+    half = 'op.create_table("half", sa.Column("id", sa.Integer(), primary_key=True))'
+    other = f"__import__('sqlite3').connect({str(mine)!r}, isolation_level=None).execute('insert into mine values (3)')"
+    break_third(host, f"[{other}, {half}]")
+    failed_upgrade(host, mine, "")
+    (failed,) = [event for event in host.events() if event["event"] == "failed"]
+    assert failed["content"] is None
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "held"
+    assert sql(mine, "select a from mine") == [(1,), (2,), (3,)]
+
+
 def test_what_a_person_may_choose_on_failure(host: Host, mine: Path) -> None:
     host.ship("broken")
     break_third(host)

@@ -334,7 +334,11 @@ def test_a_dump_of_a_damaged_database_is_none(file: Path) -> None:
 def dumped(file: Path) -> Path:
     folder = file.parent / "dump"
     folder.mkdir()
-    return engine_of(file).dump(folder, False, lambda _: None).path
+    engine = engine_of(file)
+    try:
+        return engine.dump(folder, False, lambda _: None).path
+    finally:
+        engine.close()
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
