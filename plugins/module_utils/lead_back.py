@@ -20,6 +20,7 @@ from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending, moved, newest_first, read_events
+from .losses import losses
 from .patience import patiently
 from .position import Position, differences, read_applied, read_position
 from .progress import Progress
@@ -27,6 +28,9 @@ from .restoring import bring_back
 from .steps import Step, Watcher, shown
 
 Result = dict[str, Any]
+
+
+_LEFT = "the failed revision left something behind that no downgrade undoes"
 
 
 class _Chronicle(Watcher):
@@ -61,6 +65,7 @@ class LeadBack:
         self.account = account
         self.begun = time.monotonic()
         self.undone: list[Step] = []
+        self.notes: list[str] = []
         self.backup: backups.Manifest | None = None
 
     def run(self, on_purpose: bool) -> Result:
@@ -98,12 +103,40 @@ class LeadBack:
         if self.job.on_failure == "restore" and not self._is_old(now):
             return self._restore(environment, "migrate_on_failure is restore")
         self._tidy(environment.engine)
-        if self.account.left:
-            return self._restore(environment, "the failed revision left something behind that no downgrade undoes")
+        if self.job.on_failure == "auto":
+            restored = self._restored_if_needed(environment)
+            if restored:
+                return restored
+        elif self.account.left:
+            raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", _LEFT)
         try:
             return self._downgraded(environment)
         except Failed as failure:
             return self._restore(environment, f"{failure.what}: {failure.why}")
+
+    def _restored_if_needed(self, environment: Environment) -> Result | None:
+        """Restore where a downgrade would not bring everything back, or return None where a downgrade shall do.
+
+        Raises:
+            Refused: it would be needed for certain, and cannot be.
+        """
+        if self.account.left:
+            return self._restore(environment, _LEFT)
+        manifest = self._manifest()
+        engine = environment.engine
+        count = manifest is not None and manifest.row_counts is not None
+        now = read_position(engine, list(self.account.after.heads), count_rows=count)
+        found = losses(engine, manifest, self.account, now)
+        if found.certain or (found.possible and engine.restores_quickly):
+            try:
+                return self._restore(environment, f"a downgrade might not bring back what was: {found}")
+            except Refused:
+                if found.certain:
+                    raise
+        self.notes += [
+            f"{words}; a downgrade may leave them so, the backup has them as before" for words in found.possible
+        ]
+        return None
 
     def _is_old(self, now: Position) -> bool:
         before = self.account.before
@@ -241,6 +274,7 @@ class LeadBack:
             "undone": [shown(step) for step in self.undone],
             "backup": self.backup.facts() if self.backup else None,
             "upgrade_error": self.account.error,
+            "notes": self.notes,
             "seconds": round(time.monotonic() - self.begun, 3),
             **facts,
         }

@@ -12,7 +12,8 @@ version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - Replays the revisions that this run committed, in reverse, and compares heads and schema with those before.
-  - Where a failed revision left something behind, SQLite is restored from its backup and the replaced file is kept.
+  - Where a failed revision left something behind, or tables, columns or rows are gone, the backup is restored if nobody
+    else has written since, and what it replaces is kept. O(on_failure) can ask for less.
   - What cannot be led back is held, with the ways out in the result. Nothing is dropped.
   - Databases whose upgrade succeeded are left alone.
 extends_documentation_fragment:
@@ -71,8 +72,19 @@ databases:
       description: Why it is held.
       type: dict
     aside:
-      description: Where the restored database's replaced file is.
+      description: Where the replaced database lies if it was restored, a file, a database or a schema.
       type: str
+    method:
+      description: How it was restored, V(file), V(swap) or V(in_place).
+      type: str
+    not_restored:
+      description: What a restore by this method cannot bring back, in words.
+      type: list
+      elements: str
+    notes:
+      description: Tables whose rows the downgrade may have left as the run changed them, in words.
+      type: list
+      elements: str
     reason:
       description: Why it was restored and not downgraded.
       type: str

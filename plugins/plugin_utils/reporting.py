@@ -152,6 +152,7 @@ def _explained(entry: Result, back: Result | None) -> list[str]:
     elif back["outcome"] == "downgraded":
         undone = ", ".join(step["revision"] for step in back["undone"])
         lines.append(f"  Downgraded {undone}; it stands at {_heads(back['after'])}, as before.")
+        lines += [f"  Note: {note}." for note in back.get("notes", [])]
     elif back["outcome"] == "restored":
         lines.append(f"  Restored from its backup, because {back['reason']}; what it replaced is {back['aside']}.")
         lines.append(f"  It stands at {_heads(back['after'])}, as before.")

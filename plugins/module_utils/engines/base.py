@@ -137,6 +137,8 @@ class Engine(ABC):
     ddl_survives_rollback: bool
     #: Whether other hosts can have the same database; a file is its host's own.
     can_be_shared: bool
+    #: Whether a restore takes no longer than a downgrade may.
+    restores_quickly: bool
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         self.database = database
@@ -260,6 +262,10 @@ class Engine(ABC):
     @abstractmethod
     def content(self) -> dict[str, str] | None:
         """Return a digest of each table's rows, or None if others may have written since the dump or it counts them."""
+
+    @abstractmethod
+    def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
+        """Return the tables of a backup whose rows a run may have changed, given what it is known to have written."""
 
     @abstractmethod
     def remove_unfinished(self, before: list[str]) -> list[str]:

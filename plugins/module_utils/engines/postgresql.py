@@ -67,6 +67,7 @@ class PostgreSQL(Engine):
     name = "postgresql"
     ddl_survives_rollback = False
     can_be_shared = True
+    restores_quickly = False
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
@@ -348,6 +349,10 @@ class PostgreSQL(Engine):
     def content(self) -> dict[str, str] | None:
         """Return nothing: the server counts."""
         return None
+
+    def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
+        """Return those that the backend counted rows for."""
+        return sorted(set(ours) & set(archive.activity.get("tables", {})) - archive.version_tables)
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Drop INVALID indexes that were not there before, valid or not: what a concurrent build leaves that failed."""

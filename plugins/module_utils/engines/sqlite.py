@@ -83,6 +83,7 @@ class SQLite(Engine):
     name = "sqlite"
     ddl_survives_rollback = True
     can_be_shared = False
+    restores_quickly = True
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
@@ -264,6 +265,13 @@ class SQLite(Engine):
     def rows_in_transaction(self, connection: Connection) -> dict[str, int]:
         """Return nothing: SQLite does not count by table."""
         return {}
+
+    def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
+        """Compare with the backup: whoever changed them, they are not as they were."""
+        if archive.path.is_dir():
+            return []
+        with closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True)) as reader:
+            return changed_tables(reader, archive.path, archive.version_tables)
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Drop the tables of batch operations that did not come to their end, where the table they copy is whole."""

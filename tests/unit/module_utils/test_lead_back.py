@@ -131,6 +131,28 @@ def test_rows_that_the_run_itself_changed_do_not_keep_it_from_a_restore(host: Ho
     assert sql(mine, "select a from mine") == [(1,), (2,)]
 
 
+def test_a_dropped_column_is_restored_with_what_was_in_it(host: Host, mine: Path) -> None:
+    """A downgrade makes the column again, and it is empty."""
+    host.ship("broken")
+    break_third(host)
+    versions = host.layout.release("broken") / "source" / "migrations" / "versions"
+    second = next(versions.glob("0002*"))
+    text = second.read_text()
+    head = text[: text.index("def upgrade")]
+    second.write_text(
+        f"{head}def upgrade() -> None:\n    op.execute('alter table mine drop column b')\n\n\n"
+        "def downgrade() -> None:\n    op.execute('alter table mine add column b')\n"
+    )
+    script(mine, "alter table mine add column b; update mine set b = 'precious'")
+    failed_upgrade(host, mine, "")
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "restored"
+    assert "column mine.b is gone" in result["reason"]
+    assert sql(mine, "select a, b from mine") == [(1, "precious"), (2, "precious")]
+
+
 def test_rows_that_others_wrote_after_the_failure_keep_it_from_a_restore(host: Host, mine: Path) -> None:
     failed_upgrade(host, mine)
     (failed,) = [event for event in host.events() if event["event"] == "failed"]
