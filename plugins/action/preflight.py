@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
 from ansible_collections.hosting.alembic.plugins.plugin_utils.checks import problems
+from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import Permit, permit
 from ansible_collections.hosting.alembic.plugins.plugin_utils.packing import pack_once
 
 _DEFAULTS: dict[str, Any] = {
@@ -24,6 +27,10 @@ _DEFAULTS: dict[str, Any] = {
     "wheelhouse": "",
     "python": "python3",
     "virtualenv": "",
+    "windows": [],
+    "window_required": False,
+    "window_override": "",
+    "keep_window": False,
 }
 
 
@@ -40,13 +47,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         wrong = problems(options)
         if not wrong:
             try:
+                allowed = self._allowed(options)
                 run_id = run.run_id(options["run"], (task_vars or {}).get("inventory_hostname", ""))
-                return {"changed": False, "run": run_id, **self._packed(run_id, options)}
+                return {"changed": False, "run": run_id, "window": asdict(allowed), **self._packed(run_id, options)}
             except Refused as refusal:
                 wrong = [str(refusal)]
         count = "One thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
         message = "\n".join([f"{count} wrong, and nothing was changed:", *wrong])
         return {"failed": True, "msg": message, "problems": wrong}
+
+    def _allowed(self, options: dict[str, Any]) -> Permit:
+        """Return what the windows allow; whoever changes nothing may do so at any time."""
+        if self._task.check_mode or not boolean(options["keep_window"]):
+            return Permit()
+        return permit(options["windows"], boolean(options["window_required"]), options["window_override"])
 
     @staticmethod
     def _packed(run_id: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
+from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import seconds_until
 from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction, display
 
 _LOOK_EVERY = 0.5  # seconds
@@ -31,6 +32,11 @@ class ActionModule(FollowingAction):
             return self.follow({**self._task.args, "verify_only": sorted(migrators)}, facts)
         finally:
             run.share(self._ended, host, True)
+
+    def current(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Hand over what is left of the window at this very call, because the host's clock may differ."""
+        deadline = arguments.get("deadline")
+        return {**arguments, "time_left": seconds_until(deadline)} if deadline else arguments
 
     @property
     def _ended(self) -> str:

@@ -92,6 +92,10 @@ def upgrade() -> Spec:
         **run(),
         "verify_only": {"type": "list", "elements": "str", "default": []},
         "planned": {"type": "list", "elements": "dict"},
+        "deadline": {"type": "str", "default": ""},
+        "time_left": {"type": "float"},
+        "window_margin": {"type": "float", "default": 300},
+        "window_override": {"type": "str", "default": ""},
     }
 
 

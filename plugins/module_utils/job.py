@@ -72,6 +72,13 @@ class Job:
     aside_days: float = 14
     #: Say what would be done, for the verb that has no other way to foresee it.
     check: bool = False
+    #: The end of the window in UTC, in words; ``time_left`` are the seconds until then, None for no deadline.
+    deadline: str = ""
+    time_left: float | None = None
+    #: The same by the monotonic clock of this host, once the work has begun.
+    ends_at: float | None = None
+    window_margin: float = 300
+    window_override: str = ""
     verify_only: tuple[str, ...] = ()
     follow: float = 3.5
     cursor: dict[str, int] = field(default_factory=dict)

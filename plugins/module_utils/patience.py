@@ -62,7 +62,7 @@ def patiently(
     """
     blockers = Blockers(engine)
     progress.waits_for = blockers
-    deadline = time.monotonic() + engine.job.lock_wait
+    deadline = min(time.monotonic() + engine.job.lock_wait, engine.job.ends_at or float("inf"))
     pause = _FIRST_PAUSE
     while True:
         try:

@@ -26,8 +26,17 @@ class Died(Exception):
     """A process ended without an answer."""
 
 
+class Late(Died):
+    """A process was ended, or not begun, because the time of all of them was over."""
+
+
 def each_apart(
-    items: Iterable[T], limit: int, task: Callable[[T], Any], patience: float, answered: Callable[[T, Any], None]
+    items: Iterable[T],
+    limit: int,
+    task: Callable[[T], Any],
+    patience: float,
+    answered: Callable[[T, Any], None],
+    until: float | None = None,
 ) -> None:
     """Call ``task(item)`` in a process of its own for each item, at most ``limit`` at a time.
 
@@ -37,6 +46,7 @@ def each_apart(
         task: runs in the process; its answer must be picklable.
         patience: seconds until a process is killed with all that it started; 0 for ever.
         answered: is called here with the item and its answer, or with Died.
+        until: when, by the monotonic clock, what runs is killed and no more is begun; None for never.
     """
     waiting = list(items)
     # What is there already is never collected: looking at it would copy its pages into every process.
@@ -46,6 +56,9 @@ def each_apart(
     while waiting or running:
         while waiting and len(running) < max(limit, 1):
             item = waiting.pop(0)
+            if until is not None and time.monotonic() >= until:
+                answered(item, Late("it was not begun"))
+                continue
             receiver, sender = _FORK.Pipe(duplex=False)
             process = _FORK.Process(target=_answer, args=(sender, task, item))
             process.start()
@@ -54,7 +67,11 @@ def each_apart(
         ready = wait([*running, *(entry[2] for entry in running.values())], timeout=0.2)
         for sentinel, (item, process, receiver, begun) in list(running.items()):
             late = patience and time.monotonic() - begun > patience
-            if late and process.is_alive() and not receiver.poll():
+            over = until is not None and time.monotonic() >= until
+            if over and process.is_alive() and not receiver.poll():
+                os.killpg(process.pid, signal.SIGKILL)
+                answered(item, Late("it was ended"))
+            elif late and process.is_alive() and not receiver.poll():
                 os.killpg(process.pid, signal.SIGKILL)
                 answered(item, Died(f"it gave no answer within {patience:g} s and was ended"))
             elif sentinel not in ready and receiver not in ready:

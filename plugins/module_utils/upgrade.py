@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import backups
+from . import backups, deadline
 from .at_head import remember
 from .changed_history import is_unknown
 from .connection import first_line
@@ -108,6 +108,8 @@ class Upgrade:
         try:
             environment = Environment(self.database, self.job, self.engine)
             self.journal.write("planned", release=self.job.release, target=self.plan.target)
+            if self.job.window_override:
+                self.journal.write("overridden", reason=self.job.window_override)
             self.progress.phase("waits for the lock on the database")
             with self.engine.lock(self.job.database_wait, self.progress.tell) as lock:
                 self.journal.write("locked")
@@ -131,6 +133,9 @@ class Upgrade:
                 f"it stands at {self.before}, and {len(self.plan.pending)} revisions lie ahead",
                 "Look at the result of that host",
             )
+        late = deadline.obstacle(self.database, self.job)
+        if late:
+            return self._result("deferred", error=late.facts())
         self._back_up()
         chronicle = Chronicle(environment, lock, self.journal, self.progress)
         chronicle.tables = list(self.before.heads)
@@ -190,12 +195,14 @@ class Upgrade:
         # In a single transaction none is committed; the one that ran last is the one that failed.
         failed = next((step for step in reversed(interruption.steps) if step not in chronicle.committed), None)
         cause = interruption.cause
+        what = f"Revision {failed.revision} ({failed.message})" if failed else "env.py"
         if isinstance(cause, Refused):
             error = cause.facts()
+        elif deadline.is_over(self.job):
+            error = deadline.cancelled(f"{what} in database {self.database.name!r}", self.job).facts()
         else:
-            what = f"Revision {failed.revision} ({failed.message}) failed" if failed else "env.py failed"
             why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
-            error = Failed(f"{what} in database {self.database.name!r}", why, "Correct it and run again").facts()
+            error = Failed(f"{what} failed in database {self.database.name!r}", why, "Correct it and run again").facts()
         left = self._left(environment, chronicle, interruption.steps)
         after = read_position(environment.engine, list(self.before.heads))
         content = self.engine.content() if self.engine.exists() else None

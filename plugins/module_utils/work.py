@@ -15,6 +15,7 @@ from . import backups
 from .account import needs_leading_back
 from .alembic_library import MISSING
 from .at_head import known_plans
+from .deadline import counted_from_now
 from .engines import engine_for
 from .environment import Environment
 from .errors import Failed, Refused
@@ -71,7 +72,7 @@ def _unanswered(database: Database, job: Job, death: Died) -> Answer:
 
 def upgrade(job: Job) -> Answer:
     """Back up and upgrade every database, in a worker that outlives the connection."""
-    answer = attend(job, list(job.databases), upgrade_database)
+    answer = attend(counted_from_now(job), list(job.databases), upgrade_database)
     if answer["finished"]:
         _prune_backups(job)
     return answer

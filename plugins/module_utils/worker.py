@@ -15,11 +15,12 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
+from . import deadline
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Event, Journal, ending, read_events
 from .layout import private_directory
-from .processes import Died, each_apart, let_go, silence
+from .processes import Died, Late, each_apart, let_go, silence
 from .progress import Progress, read_progress
 from .warming import warm
 
@@ -44,10 +45,10 @@ def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
     """
     if databases:
         _start_once(job, databases, task)
-    deadline = monotonic() + job.follow
+    patience_ends = monotonic() + job.follow
     # Looking costs the work its time: a database that has ended is not looked at again.
     unfinished = _unfinished(job, databases)
-    while unfinished and monotonic() < deadline:
+    while unfinished and monotonic() < patience_ends:
         sleep(_LOOK_EVERY)
         unfinished = _unfinished(job, unfinished)
     finished = not unfinished
@@ -62,12 +63,12 @@ def still_at_work(job: Job) -> dict[str, Any] | None:
 
     Needs no virtualenv, whose imports would take from the work every time somebody looks.
     """
-    deadline = monotonic() + job.follow
+    patience_ends = monotonic() + job.follow
     unfinished = list(job.databases)
     while unfinished := _unfinished(job, unfinished):
         if not is_alive(job, job.verb):
             return None
-        if monotonic() > deadline:
+        if monotonic() > patience_ends:
             return _report(job, list(job.databases), finished=False)
         sleep(_LOOK_EVERY)
     return None
@@ -127,6 +128,7 @@ def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
             lambda database: _work_on(database, job, task),
             0,
             lambda database, answer: _settle(database, job, answer),
+            until=None if job.ends_at is None else job.ends_at + deadline.GRACE,
         )
     finally:
         os._exit(0)
@@ -151,7 +153,17 @@ def _work_on(database: Database, job: Job, task: Task) -> None:
 def _settle(database: Database, job: Job, answer: Any) -> None:
     """Write the end of a database's journal if its process could not."""
     journal = Journal(job.layout.journal(database.name, job.run), job.verb)
-    if ending(journal.events(), job.verb) is None:
+    events = journal.events()
+    if ending(events, job.verb) is not None:
+        return
+    if isinstance(answer, Late):
+        if any(event["event"] == "begun" for event in events):
+            failure = deadline.cancelled(f"The {job.verb} of database {database.name!r}", job)
+            journal.write("done", result=_without_result(database, "failed", failure))
+        else:
+            refusal = deadline.too_late(database, job)
+            journal.write("done", result=_without_result(database, "deferred", refusal))
+    else:
         why = str(answer) if isinstance(answer, Died) else "it ended without a result"
         output = journal.path.with_suffix(".output")
         failure = Failed(f"The process that worked on {database.name!r} died", why, f"Its output is {output}")
@@ -193,6 +205,7 @@ def _report(job: Job, databases: list[Database], finished: bool) -> dict[str, An
 
 
 _SAID: dict[str, str] = {
+    "overridden": "no window binds this run: {reason}",
     "backed_up": "backed up to {path}, {size:,} bytes",
     "committed": "committed {revision} {message}",
     "waits": "did not get a lock: {reason}",

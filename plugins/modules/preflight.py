@@ -71,6 +71,25 @@ options:
     description: Folder of C(pg_dump) and C(pg_restore) on the hosts.
     type: str
     default: ""
+  windows:
+    description: The maintenance windows, as the role's C(migrate_windows) describes them.
+    type: list
+    elements: dict
+    default: []
+  window_required:
+    description: Whether there must be a window.
+    type: bool
+    default: false
+  window_override:
+    description: Why this run may start and last at any time.
+    type: str
+    default: ""
+  keep_window:
+    description:
+      - Whether the run is refused unless a window is open or O(window_override) says why not.
+      - In check mode nothing is changed, and no window needed.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -110,6 +129,12 @@ wheelhouse_archive:
   description: The packed wheels on the controller, empty if there are none.
   returned: success
   type: str
+window:
+  description:
+    - What the windows allow. C(deadline) is the time in UTC by the controller's clock at which everything must have
+      ended, C(override) why no window binds this run; both may be empty.
+  returned: success
+  type: dict
 problems:
   description: All that was refused.
   returned: failure

@@ -48,6 +48,10 @@ options:
     description: Result of M(hosting.alembic.status).
     type: dict
     default: {}
+  on_deferred:
+    description: Whether a database that was not begun for want of time is a failure (V(fail)) or not (V(accept)).
+    type: str
+    default: accept
 attributes:
   check_mode:
     support: full

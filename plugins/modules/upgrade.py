@@ -31,6 +31,23 @@ options:
       - Check mode predicts from it; without it the databases are asked again.
     type: list
     elements: dict
+  deadline:
+    description:
+      - When everything must have ended, in UTC by the controller's clock; what still runs then is cancelled.
+      - The host's clock may differ, so the action plugin hands over O(time_left), and the host counts from there.
+    type: str
+    default: ""
+  time_left:
+    description: Seconds until O(deadline). Without it there is none.
+    type: float
+  window_margin:
+    description: Seconds that have to be left for a database to be begun, unless a journal tells what its last run took.
+    type: float
+    default: 300
+  window_override:
+    description: Why no window binds this run, for the journal.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -55,7 +72,9 @@ databases:
       description: The database.
       type: str
     outcome:
-      description: V(upgraded), V(unchanged), V(refused) if nothing was tried, or V(failed).
+      description:
+        V(upgraded), V(unchanged), V(refused) if nothing was tried, V(deferred) if nothing was done
+        because too little was left of the window, or V(failed).
       type: str
     changed:
       description: Whether anything was committed to it.

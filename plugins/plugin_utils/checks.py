@@ -13,6 +13,7 @@ from typing import Any
 from ..module_utils.arguments import DATABASE
 from ..module_utils.errors import Refused
 from ..module_utils.layout import checked_run
+from .window_options import window_problems
 
 _TYPES: dict[str, type] = {"str": str, "list": list, "dict": dict}
 _KINDS: tuple[tuple[type, str], ...] = (
@@ -37,6 +38,7 @@ def problems(options: dict[str, Any]) -> list[str]:
         *_paths(options),
         *_run(options),
         *_databases(options.get("databases")),
+        *window_problems(options.get("windows", [])),
     ]
 
 

@@ -56,7 +56,9 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         attempt = 0
         while True:
             try:
-                answer = self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars)
+                answer = self._execute_module(
+                    module_name=name, module_args=self.current(arguments), task_vars=task_vars
+                )
                 if not answer.get("unreachable"):
                     return dict(answer)
                 reason = answer.get("msg", "unreachable")
@@ -71,6 +73,10 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             self._reset()
             attempt += 1
+
+    def current(self, arguments: Result) -> Result:
+        """Return a call's arguments as they are true right now."""
+        return arguments
 
     def split_archives(self) -> tuple[Result, dict[str, str]]:
         """Return the task's options without the archives, and the archives' paths on the controller."""

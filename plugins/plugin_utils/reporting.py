@@ -78,7 +78,9 @@ def _migration(results: Result, check_mode: bool) -> Report:
     rows = [_migrated(entry, check_mode) for entry in entries]
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "REVISIONS", "TIME", "BACKUP"), rows)
     lines += _revisions(entries) + [line for entry in entries for line in _losses(entry)]
-    return Report(lines + _changed_history(plan.get("databases", [])))
+    lines += _changed_history(plan.get("databases", []))
+    deferred = [f"{entry['name']}: {Refused(**entry['error'])}" for entry in entries if entry["outcome"] == "deferred"]
+    return Report(lines, deferred) if results.get("on_deferred") == "fail" else Report(lines + deferred)
 
 
 def _at_head(plan: Result) -> Result:

@@ -11,17 +11,18 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..connection import OPENING_OWN, OwnConnection, driver_connection, execute, first_line, own_url, sqlstate
+from ..connection import OwnConnection, driver_connection, execute, first_line, own_url, sqlstate
 from ..errors import Failed, Refused
 from ..libraries import sa
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
 from . import postgresql_writes as writes
 from .base import Archive, Aside, Dump, Engine, Guard, Identity, Lock, Restored, RestoreMethod, Tell, Writes
+from .postgresql_timeouts import watch
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -242,48 +243,9 @@ class PostgreSQL(Engine):
                 )
             time.sleep(random.uniform(0.1, 0.4))  # noqa: S311 - jitter, not a secret
 
-    @contextmanager
-    def watch_connections(self) -> Iterator[None]:
-        """Set timeouts through SQLAlchemy, the one way that every driver and pooler understands.
-
-        CONCURRENTLY is let wait: a timeout would leave an INVALID index.
-        """
-
-        def opened(connection: Any, _record: object) -> None:
-            if OPENING_OWN.get() or not _is_postgresql(connection):
-                return
-            cursor = connection.cursor()
-            cursor.execute(self._settings(self.job.lock_timeout, self.job.statement_timeout))
-            cursor.close()
-            connection.commit()
-
-        def before(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-            if "CONCURRENTLY" in statement.upper():
-                cursor.execute(self._settings(0, 0))
-
-        def after(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-            if "CONCURRENTLY" in statement.upper():
-                cursor.execute(self._settings(self.job.lock_timeout, self.job.statement_timeout))
-
-        listeners = (
-            (sa.pool.Pool, "connect", opened),
-            (sa.engine.Engine, "before_cursor_execute", before),
-            (sa.engine.Engine, "after_cursor_execute", after),
-        )
-        for listener in listeners:
-            sa.event.listen(*listener)
-        try:
-            yield
-        finally:
-            for listener in listeners:
-                sa.event.remove(*listener)
-
-    def _settings(self, lock_timeout: float, statement_timeout: float) -> str:
-        return (
-            f"select set_config('lock_timeout', '{int(lock_timeout * 1000)}', false),"
-            f" set_config('statement_timeout', '{int(statement_timeout * 1000)}', false),"
-            f" set_config('application_name', {_string(self.application)}, false)"
-        )
+    def watch_connections(self) -> AbstractContextManager[None]:
+        """Set timeouts on every connection that is opened inside the block."""
+        return watch(self.job, self.application)
 
     @contextmanager
     def impatient(self) -> Iterator[None]:
@@ -421,15 +383,6 @@ def _promised_pid(connection: Connection) -> int | None:
     if hasattr(driver, "get_server_pid"):
         return int(driver.get_server_pid())
     return int(driver.info.backend_pid)
-
-
-def _is_postgresql(connection: Any) -> bool:
-    module = type(connection).__module__
-    return any(name in module for name in ("psycopg", "asyncpg", "pg8000"))
-
-
-def _string(value: str) -> str:
-    return "'" + value.replace("'", "''").replace("\\", "") + "'"
 
 
 def _literal(name: str) -> str:

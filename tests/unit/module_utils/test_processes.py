@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils.processes import Died, each_apart, let_go
+from ansible_collections.hosting.alembic.plugins.module_utils.processes import Died, Late, each_apart, let_go
 
 
 def work(items: list[Any], limit: int, task: Callable[[Any], Any], patience: float = 0) -> dict[Any, Any]:
@@ -124,3 +124,20 @@ def test_what_is_still_written_to_an_inherited_descriptor_reaches_nothing(tmp_pa
     assert (tmp_path / "lock").read_text() == "kept"
     assert [path.read_text() for path in tmp_path.glob("later*")] == [""] * 5
     assert not (tmp_path / "inherited").read_text()
+
+
+def test_at_the_end_of_all_time_what_runs_is_killed_and_no_more_is_begun(tmp_path: Path) -> None:
+    answers: dict[str, Any] = {}
+
+    def task(name: str) -> str:
+        (tmp_path / name).touch()
+        if name == "long":
+            time.sleep(60)
+        return name
+
+    each_apart(["short", "long", "waiting"], 1, task, 0, answers.__setitem__, until=time.monotonic() + 1.5)
+
+    assert answers["short"] == "short"
+    assert isinstance(answers["long"], Late)
+    assert isinstance(answers["waiting"], Late)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long", "short"]

@@ -1,0 +1,151 @@
+"""Windows: closed ones refuse before anything is touched, open ones end when they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.site import Site, assert_says, said
+from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
+
+#: Every night from 22:00 to 04:00 in Berlin, which is 20:00 to 02:00 UTC in summer.
+NIGHT = [{"start": "22:00", "end": "04:00", "timezone": "Europe/Berlin"}]
+NOON = {"HOSTING_ALEMBIC_NOW": "2026-07-14T12:00:00+02:00"}
+MIDNIGHT = {"HOSTING_ALEMBIC_NOW": "2026-07-15T00:00:00+02:00"}
+CLOSES = "the window closed at 2026-07-15T02:00:00+00:00"
+
+
+def last_seconds(seconds: int) -> dict[str, str]:
+    """The clock, so long before the window closes."""
+    return {"HOSTING_ALEMBIC_NOW": f"2026-07-15T03:59:{60 - seconds:02d}+02:00"}
+
+
+def settings_for(site: Site, *targets: Target, fixture: str = "generic") -> dict[str, Any]:
+    entries = [target.entry for target in targets]
+    return {"migrate_source": site.source(fixture), "migrate_databases": entries, "migrate_windows": NIGHT}
+
+
+def test_a_closed_window_refuses_before_any_host_is_touched(site: Site, targets: list[Target]) -> None:
+    settings = settings_for(site, *targets)
+    # No connection is made: a host that cannot be reached is refused just as well, and not unreachable.
+    nowhere = '{"ansible_connection": "ssh", "ansible_host": "192.0.2.1", "ansible_timeout": 2}'
+    outcome = site.run("migrate", code=2, env=NOON, **settings)
+    away = site.run("migrate", "--extra-vars", nowhere, code=2, env=NOON, **settings)
+    # That it is one is seen where the window is open.
+    assert site.run("migrate", "--extra-vars", nowhere, code=4, env=MIDNIGHT, **settings).stats["here"]["unreachable"]
+    for refused in (outcome, away):
+        assert_says(
+            refused.output,
+            "No maintenance window is open",
+            "it is Tue 2026-07-14 12:00 Europe/Berlin (2026-07-14 10:00 UTC)",
+            "the next one opens Tue 2026-07-14 22:00 Europe/Berlin (2026-07-14 20:00 UTC)",
+            "set migrate_window_override to the reason",
+        )
+    assert away.stats["here"] == {**away.stats["here"], "failures": 1, "unreachable": 0}
+    assert not site.root.exists()
+    assert [target.tables() for target in targets if target.engine == "postgresql"] == [[]]
+
+
+def test_what_changes_nothing_may_be_asked_at_any_time(site: Site, sqlite: SQLiteTarget) -> None:
+    settings = settings_for(site, sqlite)
+    assert_says(site.run("migrate", "--check", env=NOON, **settings).output, "would be upgraded")
+    assert not sqlite.path.exists()
+    site.run("ship", env=NOON, **settings)
+    assert_says(site.run("plan", env=NOON, **settings).output, "base -> 0002")
+    assert not sqlite.path.exists()
+
+
+def test_an_open_window_lets_it_run(site: Site, targets: list[Target]) -> None:
+    site.run("migrate", env=MIDNIGHT, migrate_window_required=True, **settings_for(site, *targets))
+    assert [target.revisions for target in targets] == [["0002"], ["0002"]]
+
+
+def test_a_window_can_be_required(site: Site, sqlite: SQLiteTarget) -> None:
+    settings = {**settings_for(site, sqlite), "migrate_windows": [], "migrate_window_required": True}
+    assert_says(site.run("migrate", code=2, **settings).output, "No window is defined")
+    assert not sqlite.path.exists()
+
+
+def test_an_override_needs_a_reason_and_the_journal_records_it(site: Site, sqlite: SQLiteTarget) -> None:
+    settings = settings_for(site, sqlite)
+    for empty in ("migrate_window_override=", "migrate_window_override=' '", '{"migrate_window_override": true}'):
+        site.run("migrate", "--extra-vars", empty, code=2, env=NOON, **settings)
+    assert not sqlite.path.exists()
+    reason = '{"migrate_window_override": "the shop is down, says Ada"}'
+    site.run("migrate", "--extra-vars", reason, env=NOON, **settings)
+    assert sqlite.revisions == ["0002"]
+    recorded = [event["reason"] for event in site.events("app") if event["event"] == "overridden"]
+    assert recorded == ["the shop is down, says Ada"]
+
+
+def test_windows_that_are_wrong_are_all_told_by_every_playbook_that_reads_them(
+    site: Site, sqlite: SQLiteTarget
+) -> None:
+    settings = settings_for(site, sqlite)
+    settings["migrate_windows"] = [{"start": "25:00", "duration": "long"}, {"start": "22:00", "end": "23:00"}]
+    settings["migrate_windows"][1]["timezone"] = "Berlin"
+    for verb in ("migrate", "plan"):
+        outcome = site.run(verb, code=2, env=NOON, **settings)
+        assert_says(outcome.output, "3 things are wrong", "start '25:00'", "duration 'long'", "timezone 'Berlin'")
+
+
+@pytest.mark.both_cores
+@pytest.mark.parametrize("waits", ["in python", "in the database"])
+def test_what_outlasts_the_window_is_cancelled_and_led_back(
+    site: Site, sqlite: SQLiteTarget, postgres: PostgresTarget, waits: str
+) -> None:
+    targets: list[Target] = [sqlite, postgres]
+    settings = settings_for(site, *targets, fixture="broken")
+    settings["migrate_source"].keep("0001")
+    site.run("migrate", env=MIDNIGHT, **settings)
+    for target in targets:
+        target.fill()
+    before = [target.dump() for target in targets]
+
+    source = settings["migrate_source"]
+    source.add("0002", "0001", "op.create_table('good', sa.Column('id', sa.Integer()))", "op.drop_table('good')")
+    long = "op.execute('DELETE FROM item')\n"
+    if waits == "in python":
+        long += "time.sleep(120)"
+    else:
+        long += "bind = op.get_bind()\n"
+        long += "endless = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n'\n"
+        long += "op.execute('SELECT pg_sleep(120)' if bind.dialect.name == 'postgresql' else endless)"
+    source.add("0003", "0002", long, "raise RuntimeError('it was never applied')")
+    outcome = site.run("migrate", code=2, env=last_seconds(8), **settings)
+
+    assert_says(outcome.output, "was cancelled", CLOSES)
+    assert [target.dump() for target in targets] == before
+    assert "downgraded" in said(outcome.output)
+    if waits == "in the database":
+        assert_says(outcome.output, f"Revision 0003 (revision 0003) in database '{postgres.name}' was cancelled")
+    backends = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    assert postgres.rows(backends) == [(0,)]
+
+
+def test_what_does_not_fit_is_deferred_untouched_and_the_rest_is_migrated(
+    site: Site, sqlite: SQLiteTarget, postgres: PostgresTarget
+) -> None:
+    known = settings_for(site, sqlite)
+    site.run("migrate", env=MIDNIGHT, **known)
+    # One has a journal that says that it is quick; the other is new, and the margin counts.
+    settings = {**known, "migrate_databases": [sqlite.entry, postgres.entry]}
+    settings["migrate_source"].add("0003", "0002")
+    outcome = site.run("migrate", code=2, env=last_seconds(50), **settings)
+    assert sqlite.revisions == ["0003"]
+    assert (postgres.revisions, postgres.tables()) == ([], [])
+    assert site.backups(postgres.name) == []
+    assert_says(
+        outcome.output,
+        f"Database '{postgres.name}' was not begun",
+        "s are left until the window closes at 2026-07-15T02:00:00+00:00, and migrate_window_margin is 300 s",
+        "Run migrate.yml again in the next window",
+    )
+    assert outcome.handlers() == []
+
+    outcome = site.run("migrate", env=last_seconds(50), migrate_on_deferred="accept", **settings)
+    assert_says(outcome.output, f"{postgres.name} deferred", f"Database '{postgres.name}' was not begun")
+    assert postgres.revisions == []
+    site.run("migrate", env=MIDNIGHT, **settings)
+    assert postgres.revisions == ["0003"]
