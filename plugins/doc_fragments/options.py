@@ -102,6 +102,54 @@ options:
     type: str
     choices: [warn, refuse]
     default: warn
+  backup_encrypt_to:
+    description:
+      - Who can open the backups. An age recipient (V(age1…)), or the path on the host of a file with age recipients or
+        with an OpenPGP public key. The private key belongs on no host.
+      - A backup is encrypted when it is made. Its plain files stay until its run is verified or led back.
+    type: str
+    default: ""
+  backup_copy_to:
+    description:
+      - Where each backup is copied to. V(/a/directory) on the host, which has to be there (a mount); an upgrade waits
+        for the copy and does not begin without it.
+      - V(controller:/a/directory) is one on the controller, which fetches the backups after the run.
+      - Encrypted backups leave the host encrypted only. Copies are never removed by this collection.
+    type: str
+    default: ""
+  backup_copy_command:
+    description:
+      - A command, as a list of words, that copies a backup off the host, besides or in place of O(backup_copy_to).
+      - V({path}) is the folder to copy, V({name}) a name for it, V({host}), V({database}) and V({run}) its parts.
+      - Exit code 0 means that the copy is there. An upgrade waits for it and does not begin without it.
+    type: list
+    elements: str
+    default: []
+  backup_command:
+    description:
+      - A command, as a list of words, that backs a database up in place of the collection, for example C(pgbackrest).
+      - V({path}) is an empty folder that is kept with the backup, V({name}) a name for it, V({database}) and V({run})
+        its parts. The environment tells of the database in C(HOSTING_ALEMBIC_ENGINE), C(…_NAME), C(…_HOST),
+        C(…_PORT), C(…_USER), C(…_PASSWORD), C(…_DATABASE), C(…_RUN) and C(…_PATH), and in what libpq reads.
+    type: list
+    elements: str
+    default: []
+  backup_check_command:
+    description:
+      - A command with the same placeholders that fails unless that backup can be restored. Required with
+        O(backup_command); it runs after each backup, and again before a restore.
+    type: list
+    elements: str
+    default: []
+  restore_command:
+    description:
+      - A command with the same placeholders that restores what O(backup_command) made. Heads and schema are verified
+        afterwards. What it replaces is backed up by O(backup_command) first.
+      - Without it such a backup is not restored, and a database that would need that is held.
+      - Whether others wrote since such a backup cannot be told, which counts as if they had.
+    type: list
+    elements: str
+    default: []
 """
 
     INSTALLATION = r"""

@@ -35,6 +35,12 @@ def release() -> Spec:
         "plan_timeout": {"type": "float", "default": 60},
         "pg_bin": {"type": "str", "default": ""},
         "on_changed_history": {"type": "str", "choices": ["warn", "refuse"], "default": "warn"},
+        "backup_encrypt_to": {"type": "str", "default": ""},
+        "backup_copy_to": {"type": "str", "default": ""},
+        "backup_copy_command": {"type": "list", "elements": "str", "default": []},
+        "backup_command": {"type": "list", "elements": "str", "default": []},
+        "backup_check_command": {"type": "list", "elements": "str", "default": []},
+        "restore_command": {"type": "list", "elements": "str", "default": []},
     }
 
 
@@ -83,6 +89,21 @@ def prune() -> Spec:
         **release(),
         "prune": {"type": "bool", "default": False},
         "prune_days": {"type": "float", "default": 30},
+    }
+
+
+def fetch_backups() -> Spec:
+    """Options of the fetch_backups module."""
+    return {
+        "root": {"type": "path", "required": True},
+        "databases": {"type": "list", "elements": "str", "required": True},
+        "backup_copy_to": {"type": "str", "required": True},
+        "backup_encrypt_to": {"type": "str", "default": ""},
+        "database": {"type": "str", "default": ""},
+        "run": {"type": "str", "default": ""},
+        "offset": {"type": "int", "default": 0},
+        "length": {"type": "int", "default": 8 << 20},
+        "fetched": {"type": "list", "elements": "dict", "default": []},
     }
 
 

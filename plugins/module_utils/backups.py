@@ -11,13 +11,15 @@ import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from . import sealing
 from .engines.base import Archive, Engine, Tell
-from .errors import Failed
+from .errors import Failed, Refused
 from .job import Job
 from .journal import now
 from .layout import private_directory, sync_directory, write_durably
@@ -44,6 +46,8 @@ class Manifest:
     fingerprint: list[str]
     row_counts: dict[str, int] | None
     activity: dict[str, Any] = field(default_factory=dict)
+    #: The encrypted archive of the files, if there is one: tool, file, sha256, size.
+    sealed: dict[str, Any] = field(default_factory=dict)
     path: str = ""
 
     def archive(self) -> Archive:
@@ -69,18 +73,27 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
         tell: is called with how far the dump is.
 
     Raises:
-        Failed: the dump failed or could not be proven; nothing of it is left.
-        Refused: the server cannot be reached.
+        Failed: the dump failed or could not be proven; nothing of it is left. Or it could not be copied off the host,
+            where it has to be: then it lies here and does not count.
+        Refused: the server cannot be reached, or what was asked of the backup cannot be done here.
     """
+    # They build on what stands here.
+    from . import by_command  # noqa: PLC0415
+    from .backup_options import obstacles  # noqa: PLC0415
+    from .copies import copy_off  # noqa: PLC0415
+
+    for obstacle in obstacles(job):
+        raise obstacle
     place = private_directory(job.layout.backups_of(engine.database.name)) / job.run
     beside = place.with_name(f".{job.run}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
+    _clear(place.parent, beside, everything=bool(job.backup_encrypt_to))
     private_directory(beside)
     begun = time.monotonic()
     try:
         own = engine.own() if engine.exists() else None
         small = own is not None and own.run(engine.size) <= job.row_counts_limit
-        dump = engine.dump(beside, small, tell)
+        by_hand = job.backup_command and own is not None
+        dump = by_command.dump(engine, beside, tell, job.run) if by_hand else engine.dump(beside, small, tell)
         manifest = Manifest(
             database=engine.database.name,
             run=job.run,
@@ -98,7 +111,10 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
             row_counts=dump.row_counts,
             activity=dump.activity,
         )
-        write_durably(beside / MANIFEST, json.dumps(asdict(manifest), indent=1))
+        if job.backup_encrypt_to and manifest.files:
+            tell("encrypts")
+            manifest.sealed = sealing.seal(beside, sorted(manifest.files), job.backup_encrypt_to).facts()
+        _write(manifest, beside)
         shutil.rmtree(place, ignore_errors=True)
         os.rename(beside, place)
     except OSError as error:
@@ -111,6 +127,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
         shutil.rmtree(beside, ignore_errors=True)
     sync_directory(place.parent)
     manifest.path = str(place)
+    copy_off(manifest, job)
     return manifest
 
 
@@ -127,12 +144,78 @@ def proven(folder: Path) -> list[Manifest]:
     return sorted(manifests, key=lambda manifest: manifest.taken, reverse=True)
 
 
+def _clear(folder: Path, beside: Path, *, everything: bool) -> None:
+    """Remove what this run left before; where backups are encrypted, also what others left in plain and unproven.
+
+    The lock on the database is held, so nobody writes a backup of it now.
+    """
+    for path in folder.glob(".*.partial") if everything else [beside]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _write(manifest: Manifest, folder: Path) -> None:
+    write_durably(folder / MANIFEST, json.dumps(asdict(manifest), indent=1))
+
+
+def seal(manifest: Manifest, to: str) -> None:
+    """Encrypt the files of a proven backup beside them.
+
+    Raises:
+        Refused: it cannot be encrypted to this recipient.
+        Failed: the backup is damaged, or could not be encrypted.
+    """
+    check(manifest)
+    folder = Path(manifest.path)
+    manifest.sealed = sealing.seal(folder, sorted(manifest.files), to).facts()
+    _write(manifest, folder)
+
+
+def remove_plain(manifest: Manifest) -> None:
+    """Remove the plain files of a backup whose encrypted archive is whole.
+
+    Raises:
+        Failed: the archive is damaged; the plain files stay.
+    """
+    folder = Path(manifest.path)
+    there = [folder / name for name in manifest.files if (folder / name).exists()]
+    if not there:
+        return
+    check_sealed(manifest)
+    for path in there:
+        path.unlink()
+    for path in sorted({path.parent for path in there} - {folder}, reverse=True):
+        with suppress(OSError):  # somebody has put something else there
+            path.rmdir()
+    sync_directory(folder)
+
+
+def check_sealed(manifest: Manifest) -> None:
+    """Compare a backup's encrypted archive with its manifest.
+
+    Raises:
+        Failed: it is missing or has changed.
+    """
+    path = Path(manifest.path) / manifest.sealed["file"]
+    whole = path.is_file() and path.stat().st_size == manifest.sealed["size"]
+    if not whole or _sha256(path) != manifest.sealed["sha256"]:
+        raise Failed(f"The backup {manifest.path} is damaged", f"{path.name} is not what its manifest says")
+
+
 def check(manifest: Manifest) -> None:
     """Compare a backup's files with its manifest.
 
     Raises:
+        Refused: it is encrypted, and only a person with the private key can open it.
         Failed: one is missing or has changed.
     """
+    folder = Path(manifest.path)
+    if manifest.sealed and not any((folder / name).exists() for name in manifest.files):
+        command = sealing.opening_command(manifest.sealed["tool"], folder / manifest.sealed["file"])
+        raise Refused(
+            f"The backup {manifest.path} is encrypted",
+            "this host has no key that opens it",
+            f"With the private key: {command} . Then ask again; the next run removes the plain files again",
+        )
     for name, expected in manifest.files.items():
         path = Path(manifest.path) / name
         if not path.is_file() or _sha256(path) != expected:

@@ -98,6 +98,7 @@ def unshipped_status(name: str) -> dict[str, Any]:
         "problems": [problem.facts()],
         "changed_history": [],
         "aside": [],
+        "backup_problems": [],
         "last_run": None,
         "last_change": None,
         "last_backup": None,

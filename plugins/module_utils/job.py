@@ -12,6 +12,8 @@ from typing import Any
 
 from .layout import Layout
 
+_COMMANDS = ("backup_copy_command", "backup_command", "backup_check_command", "restore_command")
+
 
 @dataclass(frozen=True)
 class Database:
@@ -67,6 +69,14 @@ class Job:
     #: The path of a backup; empty for the newest, or that of ``of_run``.
     backup: str = ""
     on_changed_history: str = "warn"
+    #: An age recipient, or the path of a file with age recipients or an OpenPGP public key.
+    backup_encrypt_to: str = ""
+    #: A directory on this host, or controller:/a/directory/there.
+    backup_copy_to: str = ""
+    backup_copy_command: tuple[str, ...] = ()
+    backup_command: tuple[str, ...] = ()
+    backup_check_command: tuple[str, ...] = ()
+    restore_command: tuple[str, ...] = ()
     prune: bool = False
     prune_days: float = 30
     aside_days: float = 14
@@ -96,6 +106,7 @@ class Job:
         """Make a job from a module's options; options that the engine room does not know stay behind."""
         known = {key: options[key] for key in (f.name for f in fields(cls)) if options.get(key) is not None}
         known["databases"] = tuple(Database.from_options(entry) for entry in known.get("databases", ()))
-        known["verify_only"] = tuple(known.get("verify_only", ()))
+        for key in ("verify_only", *_COMMANDS):
+            known[key] = tuple(known.get(key, ()))
         known["verb"] = verb
         return cls(**known)

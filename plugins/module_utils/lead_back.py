@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import backups
+from . import backups, by_command
 from .account import Account
 from .engines import engine_for
 from .engines.base import Engine
@@ -249,7 +249,7 @@ class LeadBack:
         only = {"migrate_restore_databases": [self.database.name], "migrate_restore_loses_writes": True}
         try:
             backups.check(manifest)
-            if engine.restore_method().obstacle is None:
+            if by_command.method_of(engine, manifest).obstacle is None:
                 words = ["-e", f"migrate_restore_run={manifest.run}", "-e", json.dumps(only)]
                 return f"ansible-playbook playbooks/restore.yml {shlex.join(words)}"
         except Refused:

@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+from . import backup_options, by_command
 from .changed_history import changed_history
 from .connection import first_line
 from .engines import engine_for
@@ -50,6 +51,7 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
             plan.obstacles += _cannot_be_made(environment.database, folder)
         plan.server, plan.identity = "not there yet", str(engine.own_identity())
         plan.streams = environment.unborn()
+        plan.obstacles += backup_options.obstacles(environment.job)
         return
     own = engine.own()
     plan.server = own.run(engine.describe)
@@ -58,8 +60,9 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.streams = environment.streams()
     _compare_with_journals(plan, environment)
     if plan.pending:
+        plan.obstacles += backup_options.obstacles(environment.job)
         plan.obstacles += engine.obstacles(own, environment.job.layout.root)
-        plan.restore = engine.restore_method().facts()
+        plan.restore = by_command.method_for(engine, engine.job.backup_command).facts()
 
 
 def _compare_with_journals(plan: Plan, environment: Environment) -> None:

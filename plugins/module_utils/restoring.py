@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import backups
+from . import backups, by_command
 from .account import Account
 from .engines import engine_for
 from .engines.base import Engine, Restored
@@ -39,14 +39,13 @@ def bring_back(
         Refused: it cannot be done, or others have written since; the database is as it was.
         Failed: the backup is damaged, or a step failed.
     """
-    method = engine.restore_method()
+    method = by_command.method_of(engine, manifest)
     if method.obstacle:
         raise method.obstacle
     backups.check(manifest)
-    archive = manifest.archive()
 
     def guard() -> None:
-        writes = engine.writes_since(archive, account.wrote, account.content)
+        writes = by_command.writes_since(engine, manifest, account.wrote, account.content)
         if writes:
             journal.write("writes", tables=writes.tables, unknown=writes.unknown)
         if writes and not engine.job.restore_loses_writes:
@@ -58,7 +57,7 @@ def bring_back(
 
     progress.phase("restores")
     journal.write("restore_begun", path=manifest.path, method=method.name, reason=reason)
-    restored = engine.restore(archive, journal.path.stem, progress.tell, guard)
+    restored = by_command.restore(engine, manifest, journal.path.stem, progress.tell, guard)
     now = read_position(engine, list(manifest.heads))
     if now.heads != manifest.heads:
         raise Failed("the restore did not lead to the revision of the backup", f"it stands at {now}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import backups
+from .copies import copies_of, waits_for_copies
+from .errors import Refused
 from .job import Database, Job
 from .journal import moved, newest_first
 
@@ -27,6 +29,7 @@ def status_of(database: Database, job: Job, planned: Facts | None, aside: list[F
     plan = planned or {}
     runs = [_run(run, events) for run, events in newest_first(job.layout.journals_of(database.name))]
     taken = backups.proven(job.layout.backups_of(database.name))
+    last = {**taken[0].facts(), "copies": copies_of(taken[0])} if taken else None
     return {
         "name": database.name,
         "server": plan.get("server", ""),
@@ -37,9 +40,20 @@ def status_of(database: Database, job: Job, planned: Facts | None, aside: list[F
         "aside": [{**leftover, "old": (leftover["days"] or 0) >= job.aside_days} for leftover in aside],
         "last_run": runs[0] if runs else None,
         "last_change": next((run for run in runs if run["moved"] == "upgraded"), None),
-        "last_backup": taken[0].facts() if taken else None,
+        "last_backup": last,
+        "backup_problems": _not_copied(taken[:1], job),
         "backups": len(taken),
     }
+
+
+def _not_copied(newest: list[backups.Manifest], job: Job) -> list[Facts]:
+    return [
+        Refused(
+            f"The newest backup of {manifest.database!r} was not copied to {to}", "", "playbooks/backup.yml tries again"
+        ).facts()
+        for manifest in newest
+        for to in waits_for_copies(manifest, job)
+    ]
 
 
 def _run(run: str, events: list[Facts]) -> Facts:

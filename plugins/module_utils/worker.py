@@ -22,6 +22,7 @@ from .journal import Event, Journal, ending, read_events
 from .layout import private_directory
 from .processes import Died, Late, each_apart, let_go, silence
 from .progress import Progress, read_progress
+from .settling import settle
 from .warming import warm
 
 Task = Callable[[Database, Job, Journal, Progress], dict[str, Any]]
@@ -147,7 +148,16 @@ def _work_on(database: Database, job: Job, task: Task) -> None:
         except Exception as error:  # noqa: BLE001 - whatever it is, the journal must say so before the process ends
             failure = Failed(f"{job.verb} of {database.name!r} failed", f"{type(error).__name__}: {error}")
             result = _without_result(database, "failed", failure)
+        _put_backups_in_order(database, job, journal, result)
         journal.write("done", result=result)
+
+
+def _put_backups_in_order(database: Database, job: Job, journal: Journal, result: dict[str, Any]) -> None:
+    try:
+        settle(database, job, journal, result)
+    except Exception as error:  # noqa: BLE001 - whatever becomes of copies, the database's own outcome stands
+        problem = Failed(f"The backups of {database.name!r} are not in order", f"{type(error).__name__}: {error}")
+        result["backup_problems"] = [problem.facts()]
 
 
 def _settle(database: Database, job: Job, answer: Any) -> None:

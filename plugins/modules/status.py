@@ -91,8 +91,12 @@ databases:
       description: The last run that upgraded it.
       type: dict
     last_backup:
-      description: The manifest of its newest proven backup, without the long lists.
+      description: The manifest of its newest proven backup, without the long lists, and where copies of it are.
       type: dict
+    backup_problems:
+      description: Where the newest backup should have been copied to and was not; what, why and the remedy.
+      type: list
+      elements: dict
     backups:
       description: How many proven backups there are.
       type: int

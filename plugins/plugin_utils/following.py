@@ -15,6 +15,9 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils.copies import CONTROLLER
+from .fetching import fetch
+
 Result = dict[str, Any]
 
 display = Display()
@@ -44,14 +47,29 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             if answer.get("finished", True):
                 for name in ("lines", "cursor", "finished"):
                     answer.pop(name, None)
-                return answer
+                return self._with_copies(answer, arguments, task_vars)
             for line in answer["lines"]:
                 display.display(f"  {host} | {line}")
             progress = {"cursor": answer["cursor"], "attach": True}
 
-    def call(self, arguments: Result, task_vars: Result) -> Result:
+    def _with_copies(self, answer: Result, arguments: Result, task_vars: Result) -> Result:
+        """Fetch the backups that belong onto the controller; a copy that fails is told and fails nothing else."""
+        wanted = str(arguments.get("backup_copy_to") or "").startswith(CONTROLLER)
+        if not wanted or self._task.check_mode or answer.get("lost"):
+            return answer
+        host = task_vars.get("inventory_hostname", "")
+        names = ("root", "backup_copy_to", "backup_encrypt_to")
+        options: Result = {name: arguments[name] for name in names if name in arguments}
+        options["databases"] = [entry["name"] for entry in arguments["databases"]]
+        module = "hosting.alembic.fetch_backups"
+        answer["copies"] = fetch(host, options, lambda asked: self.call(asked, task_vars, module))
+        for problem in answer["copies"]["problems"]:
+            display.warning(f"{host}: {problem}")
+        return answer
+
+    def call(self, arguments: Result, task_vars: Result, name: str = "") -> Result:
         """Call the module once, patiently."""
-        name = self._task.action
+        name = name or self._task.action
         deadline = time.monotonic() + float(arguments.get("reconnect_timeout") or 300)
         attempt = 0
         while True:

@@ -29,7 +29,8 @@ def report(results: Result, check_mode: bool) -> Report:
     """Return the report of whichever results there are."""
     for verb, make in _REPORTS.items():
         if results.get(verb):
-            return make(results, check_mode)
+            made = make(results, check_mode)
+            return Report(made.lines + _backup_problems(results), made.failure)
     return Report(["Nothing was asked."])
 
 
@@ -38,6 +39,19 @@ def meant_for(host: str, lines: list[str]) -> list[str]:
     return [
         line.replace("ansible-playbook playbooks/", f"ansible-playbook --limit {host} playbooks/") for line in lines
     ]
+
+
+def _backup_problems(results: Result) -> list[str]:
+    """Return what is the matter with backups although their runs ended: not sealed, not copied, not fetched."""
+    found = []
+    for result in results.values():
+        if not isinstance(result, dict):
+            continue
+        found += [f"WARNING: {problem}" for problem in (result.get("copies") or {}).get("problems", [])]
+        for entry in result.get("databases", []):
+            problems = entry.get("backup_problems") or []
+            found += [f"WARNING: {entry['name']}: {Refused(**problem)}" for problem in problems]
+    return found
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.unit.keys import Person, age_person, end_agent, gpg_person
 from tests.unit.stage import Host
 
 
@@ -21,3 +24,23 @@ def file(tmp_path: Path) -> Path:
     folder = tmp_path / "databases"
     folder.mkdir()
     return folder / "app.db"
+
+
+@pytest.fixture(params=["age", "age in a file", "gpg", "gpg in binary"])
+def person(request: pytest.FixtureRequest) -> Iterator[Person]:
+    """Somebody who can open backups, by each of the ways to name them."""
+    # A socket's path may not be long, and GnuPG makes one in its home.
+    with tempfile.TemporaryDirectory(prefix="keys-") as made:
+        folder = Path(made) / "person"
+        if request.param.startswith("age"):
+            found = age_person(folder, in_a_file=request.param == "age in a file")
+        else:
+            found = gpg_person(folder, armoured=request.param == "gpg")
+        yield found
+        end_agent(found)
+
+
+@pytest.fixture
+def age(tmp_path: Path) -> Person:
+    """Somebody with a key of age."""
+    return age_person(tmp_path / "age")

@@ -341,6 +341,20 @@ class Engine(ABC):
             tell(f"waits for {holder}")
             time.sleep(random.uniform(0.2, 0.6))  # noqa: S311 - jitter, not a secret
 
+    def command_variables(self) -> dict[str, str]:
+        """Return the environment variables that tell a command which database is meant; a secret is among them."""
+        url = self.url
+        facts = {
+            "ENGINE": self.name,
+            "NAME": self.database.name,
+            "HOST": url.host,
+            "PORT": url.port,
+            "USER": url.username,
+            "PASSWORD": url.password,
+            "DATABASE": url.database,
+        }
+        return {f"HOSTING_ALEMBIC_{key}": str(value) for key, value in facts.items() if value is not None}
+
     def facts(self) -> dict[str, Any]:
         """Return what results show of this database's URL: nothing secret."""
         return {"engine": self.name, "url": self.url.render_as_string(hide_password=True)}

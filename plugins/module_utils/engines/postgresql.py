@@ -333,6 +333,13 @@ class PostgreSQL(Engine):
         leave_out = archive.version_tables
         return self.own().run(writes.written, archive.activity, ours, leave_out, self.application)
 
+    def command_variables(self) -> dict[str, str]:
+        """Add those that libpq reads, so that psql and pgBackRest connect by themselves."""
+        url = self.url
+        named = {"PGHOST": url.host, "PGPORT": url.port, "PGUSER": url.username, "PGDATABASE": url.database}
+        secret = {} if url.password is None else {"PGPASSWORD": str(url.password)}
+        return {**super().command_variables(), **{key: str(each) for key, each in named.items() if each}, **secret}
+
     def restore_method(self) -> RestoreMethod:
         """Return that there is none yet."""
         return RestoreMethod("none", [], Refused(f"Database {self.database.name!r} is restored by hand"))

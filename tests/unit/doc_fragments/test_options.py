@@ -17,6 +17,7 @@ MODULES = sorted(path.stem for path in (PROJECT / "plugins" / "modules").glob("*
 DEFINED = {
     "backup": arguments.run(),
     "downgrade": arguments.run(),
+    "fetch_backups": arguments.fetch_backups(),
     "plan": arguments.plan(),
     "prune": arguments.prune(),
     "release": arguments.shipping(),

@@ -1,0 +1,134 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Backups by a command of one's own: pgBackRest, a snapshot of the volume. A check command proves them.
+
+What the database looked like is kept as for any backup, so a restore by a command is verified as any other. What it
+replaces is backed up by the same command first. Whether others wrote since cannot be told, which counts as if they had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from . import backups
+from .commands import missing_program, run_command
+from .engines.base import Dump, Engine, Guard, Restored, RestoreMethod, Tell, Writes
+from .errors import Refused
+from .job import Job
+from .layout import key_of
+from .position import read_position
+
+#: The tool of a manifest whose backup a command made.
+TOOL = "command"
+
+_BACKUP = "migrate_backup_command"
+_CHECK = "migrate_backup_check_command"
+_RESTORE = "migrate_restore_command"
+
+
+def obstacles(job: Job) -> list[Refused]:
+    """Return what would keep a backup from being made and proven by commands."""
+    if not job.backup_command:
+        return []
+    found = missing_program(job.backup_command, _BACKUP) + missing_program(job.backup_check_command, _CHECK)
+    found += missing_program(job.restore_command, _RESTORE)
+    if not job.backup_check_command:
+        found.append(
+            Refused(
+                f"{_BACKUP} is set and {_CHECK} is not",
+                "an exit code alone does not prove a backup",
+                f"Set {_CHECK} to a command that fails unless the backup can be restored",
+            )
+        )
+    return found
+
+
+def dump(engine: Engine, folder: Path, tell: Tell, run: str) -> Dump:
+    """Have a backup made and proven; what the command writes into the folder belongs to it.
+
+    Raises:
+        Failed: one of the commands failed.
+    """
+    job = engine.job
+    tell(f"runs {job.backup_command[0]}")
+    what = f"The backup of {engine.database.name!r} by {_BACKUP} failed"
+    _run(job.backup_command, engine, folder, run, what)
+    check(engine, folder, run)
+    return Dump(folder, TOOL)
+
+
+def check(engine: Engine, folder: Path, run: str) -> None:
+    """Have a backup proven.
+
+    Raises:
+        Failed: the check command failed.
+    """
+    _run(
+        engine.job.backup_check_command, engine, folder, run, f"The backup of run {run} is not proven: {_CHECK} failed"
+    )
+
+
+def method_of(engine: Engine, manifest: backups.Manifest) -> RestoreMethod:
+    """Return how a backup would be restored: what a command made, only a command brings back."""
+    return method_for(engine, manifest.tool == TOOL)
+
+
+def method_for(engine: Engine, made_by_command: object) -> RestoreMethod:
+    """Return how a backup of a database would be restored, one that a command makes or one of our own."""
+    if not made_by_command:
+        return engine.restore_method()
+    missing = [
+        name
+        for name, command in ((_RESTORE, engine.job.restore_command), (_CHECK, engine.job.backup_check_command))
+        if not command
+    ]
+    if not missing and engine.job.backup_command:
+        return RestoreMethod(TOOL)
+    obstacle = Refused(
+        f"Backups of {engine.database.name!r} are made by a command, and nothing says how to restore one",
+        f"{', '.join(missing) or _BACKUP} is empty; the backup command is needed to keep what a restore replaces",
+        f"Set {_BACKUP}, {_CHECK} and {_RESTORE}",
+    )
+    return RestoreMethod(TOOL, [], obstacle)
+
+
+def writes_since(
+    engine: Engine, manifest: backups.Manifest, ours: dict[str, int], content: dict[str, str] | None
+) -> Writes:
+    """Return what others wrote since a backup."""
+    if manifest.tool != TOOL:
+        return engine.writes_since(manifest.archive(), ours, content)
+    return Writes(unknown="the backup was made by a command, so what others wrote since cannot be told")
+
+
+def restore(engine: Engine, manifest: backups.Manifest, run: str, tell: Tell, guard: Guard) -> Restored:
+    """Restore a backup by what made it.
+
+    Raises:
+        Refused: as ``Engine.restore``.
+        Failed: as ``Engine.restore``; but a restore command that fails leaves the database as the command does, and
+            what it replaced is in the backup that its message names.
+    """
+    if manifest.tool != TOOL:
+        return engine.restore(manifest.archive(), run, tell, guard)
+    folder = Path(manifest.path)
+    check(engine, folder, manifest.run)
+    heads = read_position(engine, list(manifest.heads)).heads
+    replaced = backups.take(engine, heads, replace(engine.job, run=f"{run[:50]}-replaced"), tell)
+    guard()
+    engine.close()
+    tell(f"runs {engine.job.restore_command[0]}")
+    what = f"{_RESTORE} failed; what it was to replace is in the backup {replaced.path}"
+    _run(engine.job.restore_command, engine, folder, manifest.run, what)
+    return Restored(replaced.path, TOOL)
+
+
+def _run(command: Sequence[str], engine: Engine, folder: Path, run: str, what: str) -> None:
+    name = engine.database.name
+    placeholders = {"path": str(folder), "database": key_of(name), "run": run, "name": f"{key_of(name)}-{run}"}
+    variables = {**engine.command_variables(), "HOSTING_ALEMBIC_RUN": run, "HOSTING_ALEMBIC_PATH": str(folder)}
+    run_command(command, placeholders, variables, what, "Run the command by hand to see what is the matter")

@@ -1,0 +1,65 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""After a database was worked on: its backups are sealed and copied, as far as no way back needs them as they are.
+
+Runs at the end of every verb, for all backups of the database, so what a crash left plain is sealed by the next run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from . import backups
+from .copies import copy_off
+from .errors import Refused
+from .job import Database, Job
+from .journal import Event, Journal, moved, newest_first, now
+
+Result = dict[str, Any]
+
+
+def settle(database: Database, job: Job, journal: Journal, result: Result) -> None:
+    """Seal and copy what can be, and say in the result what could not; the database's own outcome stays as it is."""
+    problems = []
+    unsettled = _unsettled(database, job, journal, result)
+    for manifest in backups.proven(job.layout.backups_of(database.name)):
+        try:
+            if manifest.run not in unsettled:
+                _put_in_order(manifest, job)
+        except (Refused, OSError) as error:
+            facts = error.facts() if isinstance(error, Refused) else _explained(manifest, error)
+            problems.append(facts)
+    if problems:
+        result["backup_problems"] = problems
+
+
+def _put_in_order(manifest: backups.Manifest, job: Job) -> None:
+    if job.backup_encrypt_to:
+        if not manifest.sealed and manifest.files:
+            backups.seal(manifest, job.backup_encrypt_to)
+        if manifest.sealed:
+            backups.remove_plain(manifest)
+    copy_off(manifest, job)
+
+
+def _explained(manifest: backups.Manifest, error: OSError) -> dict[str, str]:
+    return Refused(f"The backup {Path(manifest.path)} could not be sealed or copied", str(error)).facts()
+
+
+def _unsettled(database: Database, job: Job, journal: Journal, result: Result) -> set[str]:
+    """Return the runs whose way back may still need their plain backups, this one judged by its result."""
+    needed = set()
+    for run, events in newest_first(job.layout.journals_of(database.name)):
+        ended: list[Event] = []
+        if run == journal.path.stem:
+            ended = [{"event": "done", "verb": job.verb, "at": now(), "result": result}]
+        how = moved([*events, *ended])
+        began = any(event["event"] == "begun" for event in events)
+        if how == "held" or (began and how in ("failed", "unfinished")):
+            needed.add(run)
+        elif (how and began) or how in ("restored", "downgraded"):
+            break
+    return needed

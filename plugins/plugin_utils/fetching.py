@@ -1,0 +1,114 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's half of copies that lie on the controller: parts are fetched, put together, and compared."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..module_utils.copies import CONTROLLER
+from ..module_utils.errors import Failed, Refused
+from ..module_utils.layout import checked_run, key_of, private_directory, sync_directory
+
+Result = dict[str, Any]
+#: Calls the module on the host and returns its answer.
+Ask = Callable[[Result], Result]
+
+_LENGTH = 8 << 20
+
+
+def fetch(host: str, options: Result, ask: Ask) -> Result:
+    """Fetch every backup that waits, and return which came and what went wrong; nothing is raised.
+
+    Args:
+        host: names the folder.
+        options: root, databases, backup_copy_to and backup_encrypt_to, as the module takes them.
+        ask: calls the module.
+    """
+    done: Result = {"fetched": [], "problems": []}
+    answer = ask(options)
+    if answer.get("failed"):
+        done["problems"].append(f"The backups of this host could not be fetched: {answer.get('msg')}")
+    for backup in answer.get("waiting", []):
+        try:
+            _fetch_one(host, backup, options, ask)
+            done["fetched"].append({"database": backup["database"], "run": backup["run"]})
+        except (Refused, OSError, ValueError, KeyError) as error:
+            done["problems"].append(f"{backup['database']}: the backup of run {backup['run']} was not fetched: {error}")
+    if done["fetched"]:
+        ask({**options, "fetched": done["fetched"]})
+    return done
+
+
+def _fetch_one(host: str, backup: Result, options: Result, ask: Ask) -> None:
+    to = Path(options["backup_copy_to"].removeprefix(CONTROLLER)).expanduser()
+    if not to.is_absolute():
+        raise Refused(f"{to} is no absolute path", "", f"Write {CONTROLLER}/a/directory")
+    parent = private_directory(to / key_of(host) / key_of(backup["database"]))
+    place = parent / checked_run(backup["run"])
+    if place.exists():
+        return  # it came before, and only its host does not remember
+    beside = parent / f".{place.name}.partial"
+    shutil.rmtree(beside, ignore_errors=True)
+    private_directory(beside)
+    try:
+        parts = _Parts(backup, options, ask)
+        for file in backup["files"]:
+            _receive(beside / _inside(file["name"]), file, parts)
+        os.rename(beside, place)
+        sync_directory(parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _inside(name: str) -> PurePosixPath:
+    """Return a name that leads nowhere else, whatever a host says."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise Refused(f"The host names a file {name!r}", "it would lie outside of the backup's folder")
+    return path
+
+
+class _Parts:
+    """The bytes of all files of a backup, one after another, asked for as they are needed."""
+
+    def __init__(self, backup: Result, options: Result, ask: Ask) -> None:
+        self._asked = {**options, "database": backup["database"], "run": backup["run"], "length": _LENGTH}
+        self._ask = ask
+        self._offset = 0
+        self._there = b""
+
+    def take(self, length: int) -> bytes:
+        """Return the next bytes, as many as are asked for or fewer."""
+        if not self._there:
+            answer = self._ask({**self._asked, "offset": self._offset})
+            if answer.get("failed") or not answer.get("data"):
+                raise Failed("The host handed nothing over", str(answer.get("msg", "")))
+            self._there = base64.b64decode(answer["data"], validate=True)
+            self._offset += len(self._there)
+        taken, self._there = self._there[:length], self._there[length:]
+        return taken
+
+
+def _receive(path: Path, file: Result, parts: _Parts) -> None:
+    private_directory(path.parent)
+    digest, left = hashlib.sha256(), int(file["size"])
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as out:
+        while left:
+            part = parts.take(left)
+            digest.update(part)
+            out.write(part)
+            left -= len(part)
+        out.flush()
+        os.fsync(out.fileno())
+    if digest.hexdigest() != file["sha256"]:
+        raise Failed(f"{file['name']} arrived damaged", "its sha256 is not what the host says")

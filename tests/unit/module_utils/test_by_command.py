@@ -1,0 +1,145 @@
+"""Backups by commands of one's own; the commands here are shell scripts over real files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils import backups
+from tests.unit.stage import Host, database, names, script, sql, tables
+
+
+@pytest.fixture
+def filled(host: Host, file: Path) -> Path:
+    host.ship("generic")
+    return script(file, "create table mine (a); insert into mine values ('old')")
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Path:
+    """Where the commands keep what they back up."""
+    folder = tmp_path / "vault"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def commands(vault: Path) -> dict[str, Any]:
+    def shell(text: str) -> list[str]:
+        return ["sh", "-ec", text, "sh", "{name}", "{path}"]
+
+    back_up = f'cp "$HOSTING_ALEMBIC_DATABASE" {vault}/"$1"; echo "$HOSTING_ALEMBIC_RUN" > "$2"/label'
+    check = f'test -s {vault}/"$1"; grep -qx "$HOSTING_ALEMBIC_RUN" "$2"/label'
+    restore = f'cp {vault}/"$1" "$HOSTING_ALEMBIC_DATABASE"; rm -f "$HOSTING_ALEMBIC_DATABASE"-wal'
+    return {
+        "backup_command": shell(back_up),
+        "backup_check_command": shell(check),
+        "restore_command": shell(restore),
+    }
+
+
+def test_a_backup_by_a_command_counts_and_says_so(
+    host: Host, filled: Path, vault: Path, commands: dict[str, Any]
+) -> None:
+    result = host.result("upgrade", database(filled), **commands)
+
+    assert result["outcome"] == "upgraded"
+    (manifest,) = backups.proven(host.layout.backups_of("app"))
+    assert (manifest.tool, list(manifest.files)) == ("command", ["label"])
+    assert manifest.fingerprint == ["column mine.a  notnull 0 default None key 0 hidden 0", "table mine"]
+    assert names(vault) == ["app-r1"]
+    assert sql(vault / "app-r1", "select a from mine") == [("old",)]
+
+
+@pytest.mark.parametrize("broken", ["backup_command", "backup_check_command"])
+def test_what_does_not_prove_itself_is_no_backup(
+    host: Host, filled: Path, commands: dict[str, Any], broken: str
+) -> None:
+    result = host.result("upgrade", database(filled), **{**commands, broken: ["sh", "-c", "echo broken; exit 9"]})
+
+    assert result["outcome"] == "failed"
+    assert "exit code 9: broken" in result["error"]["why"]
+    assert names(host.layout.backups_of("app")) == []
+    assert tables(filled) == {"mine"}
+
+
+def test_a_backup_command_without_a_check_is_refused(host: Host, filled: Path, commands: dict[str, Any]) -> None:
+    (obstacle,) = host.plan(database(filled), backup_command=commands["backup_command"])["obstacles"]
+
+    assert "migrate_backup_check_command is not" in obstacle["what"]
+    assert "an exit code alone" in obstacle["why"]
+
+
+def test_a_restore_uses_the_command_keeps_what_it_replaces_and_is_verified(
+    host: Host, filled: Path, vault: Path, commands: dict[str, Any]
+) -> None:
+    host.result("upgrade", database(filled), **commands)
+    sql(filled, "insert into mine values ('new')")
+
+    refused = host.result("restore", database(filled), run="r2", of_run="r1", **commands)
+    assert refused["outcome"] == "refused"
+    assert "cannot be told" in refused["error"]["why"]
+    assert sql(filled, "select a from mine") == [("old",), ("new",)]
+
+    result = host.result("restore", database(filled), run="r3", of_run="r1", restore_loses_writes=True, **commands)
+
+    assert (result["outcome"], result["method"]) == ("restored", "command")
+    assert tables(filled) == {"mine"}
+    assert sql(filled, "select a from mine") == [("old",)]
+    kept = json.loads((Path(result["aside"]) / "manifest.json").read_text())
+    assert (kept["tool"], kept["run"]) == ("command", "r3-replaced")
+    assert sql(vault / "app-r3-replaced", "select a from mine") == [("old",), ("new",)]
+
+
+def test_a_restore_that_brings_something_else_is_found_out(
+    host: Host, filled: Path, vault: Path, commands: dict[str, Any]
+) -> None:
+    host.result("upgrade", database(filled), **commands)
+    sql(vault / "app-r1", "create table another (a)")
+
+    result = host.result("restore", database(filled), run="r2", of_run="r1", restore_loses_writes=True, **commands)
+
+    assert result["outcome"] == "failed"
+    assert "another" in result["error"]["why"]
+
+
+def test_a_failed_upgrade_is_held_unless_losing_writes_is_allowed(
+    host: Host, filled: Path, commands: dict[str, Any]
+) -> None:
+    host.ship("broken")
+    host.result("upgrade", database(filled), **commands)
+
+    held = host.result("downgrade", database(filled), **commands)
+
+    assert held["outcome"] == "held"
+    assert "cannot be told" in held["error"]["why"]
+    assert "playbooks/restore.yml" in held["ways_out"]["back"]
+
+
+def test_a_failed_upgrade_is_restored_by_the_command_where_that_is_allowed(
+    host: Host, filled: Path, commands: dict[str, Any]
+) -> None:
+    host.ship("broken")
+    options = {**commands, "restore_loses_writes": True}
+    host.result("upgrade", database(filled), **options)
+
+    back = host.result("downgrade", database(filled), **options)
+
+    assert (back["outcome"], back["method"]) == ("restored", "command")
+    assert tables(filled) == {"mine"}
+    assert sql(filled, "select a from mine") == [("old",)]
+
+
+def test_without_a_restore_command_it_is_refused_with_what_to_set(
+    host: Host, filled: Path, commands: dict[str, Any]
+) -> None:
+    host.result("upgrade", database(filled), **commands)
+    options = {**commands, "restore_command": [], "restore_loses_writes": True}
+
+    result = host.result("restore", database(filled), run="r2", of_run="r1", **options)
+
+    assert result["outcome"] == "refused"
+    assert "migrate_restore_command is empty" in result["error"]["why"]
