@@ -52,6 +52,7 @@ class Witness:
 
 
 _TABLES = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
+_AT_ONCE = 1000
 
 
 def changed_tables(current: sqlite3.Connection, backup: Path, leave_out: frozenset[str]) -> list[str]:
@@ -70,7 +71,7 @@ def changed_tables(current: sqlite3.Connection, backup: Path, leave_out: frozens
 def content_of(connection: sqlite3.Connection) -> dict[str, str]:
     """Return a digest of the rows of each table."""
     tables = [name for (name,) in connection.execute(_TABLES)]
-    return {table: "{} {:x}".format(*_digest(connection, table, _columns(connection, table))) for table in tables}
+    return {table: _digest(connection, table, _columns(connection, table)) for table in tables}
 
 
 def _differs(before: sqlite3.Connection, current: sqlite3.Connection, table: str) -> bool:
@@ -78,17 +79,33 @@ def _differs(before: sqlite3.Connection, current: sqlite3.Connection, table: str
     shared = [column for column in old if column in new]
     if old and not shared:
         return True
-    return _digest(before, table, shared) != _digest(current, table, shared)
+    if _digest(before, table, shared) == _digest(current, table, shared):
+        return False
+    # A table that was rebuilt may have another order.
+    return _sum(before, table, shared) != _sum(current, table, shared)
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
     return [row[1] for row in connection.execute(f"pragma table_info({quoted(table)})")]
 
 
-def _digest(connection: sqlite3.Connection, table: str, columns: list[str]) -> tuple[int, int]:
+def _digest(connection: sqlite3.Connection, table: str, columns: list[str]) -> str:
+    """Return a digest of all rows in the order they come in, many at a time: everybody waits meanwhile."""
+    digest = hashlib.sha256()
+    cursor = _rows(connection, table, columns)
+    while rows := cursor.fetchmany(_AT_ONCE):
+        digest.update(repr(rows).encode())
+    return digest.hexdigest()
+
+
+def _sum(connection: sqlite3.Connection, table: str, columns: list[str]) -> tuple[int, int]:
     """Return the number of rows and a sum over them, which is the same in whatever order they come."""
     rows = total = 0
-    for row in connection.execute(f"select {', '.join(map(quoted, columns))} from {quoted(table)}"):
+    for row in _rows(connection, table, columns):
         rows += 1
         total += int.from_bytes(hashlib.blake2b(repr(row).encode(), digest_size=16).digest(), "big")
     return rows, total % (1 << 128)
+
+
+def _rows(connection: sqlite3.Connection, table: str, columns: list[str]) -> sqlite3.Cursor:
+    return connection.execute(f"select {', '.join(map(quoted, columns))} from {quoted(table)}")

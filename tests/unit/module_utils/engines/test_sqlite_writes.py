@@ -1,0 +1,44 @@
+"""Rows beside those of a backup."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.sqlite_writes import changed_tables
+from tests.unit.stage import script
+
+ROWS = (
+    "insert into t with recursive n (i) as (select 1 union all select i + 1 from n where i < 2500) select i, 'x' from n"
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "changed"),
+    [
+        ("update t set b = 'y' where a = 2400", ["t"]),
+        ("update t set b = 'X' where a = 7", ["t"]),
+        ("update t set b = cast(b as blob) where a = 7", ["t"]),
+        ("delete from t where a = 2500", ["t"]),
+        ("insert into t values (2501, 'x')", ["t"]),
+        ("insert into t select * from t where a = 1; delete from t where a = 2", ["t"]),
+        ("drop table t", ["t"]),
+        ("delete from version", []),
+        ("create table further (a)", []),
+        ("alter table t add column c default 1; create index i on t (b, a)", []),
+        ("alter table t rename to old; create table t (b, a); insert into t select b, a from old order by a desc", []),
+    ],
+)
+def test_a_table_differs_by_its_rows_alone(file: Path, written: str, changed: list[str]) -> None:
+    script(
+        file, f"create table t (a, b collate nocase); create table version (n); insert into version values (1); {ROWS}"
+    )
+    backup = file.with_name("backup")
+    shutil.copy(file, backup)
+    script(file, written)
+    with closing(sqlite3.connect(file)) as current:
+        assert changed_tables(current, backup, frozenset({"main.version"})) == changed
