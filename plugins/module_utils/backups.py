@@ -105,11 +105,12 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
             dump=str(dump.path.relative_to(beside)),
             heads=heads,
             size=sum(path.stat().st_size for path in _files(beside)),
-            seconds=round(time.monotonic() - begun, 3),
             files={str(path.relative_to(beside)): _sha256(path) for path in _files(beside)},
             fingerprint=own.run(engine.fingerprint, frozenset(heads)) if own else [],
             row_counts=dump.row_counts,
             activity=dump.activity,
+            # The last, so that the proof counts.
+            seconds=round(time.monotonic() - begun, 3),
         )
         if job.backup_encrypt_to and manifest.files:
             tell("encrypts")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ class Contender:
     """One way of doing the work. ``prepare`` is not timed; both are given the number of the turn."""
 
     name: str
-    #: Returns the seconds that count, where they are fewer than its own: a task's, without the start of Ansible.
+    #: Returns the seconds that count, where they are not all of its own: a task's, without the start of Ansible.
     run: Callable[[int], float | None]
     prepare: Callable[[int], None] = lambda _turn: None
     #: How many times the work the others do; a slow loop does a slice of it, and its time is scaled up.
@@ -41,28 +42,61 @@ class Contender:
 
     @property
     def median_of_whole(self) -> float:
-        """Return the median of all turns with the start of Ansible."""
+        """Return the median of all turns with what does not count."""
         return statistics.median(self.whole) / self.share
 
 
 @dataclass
-class Ratio:
-    """Our time divided by another's."""
+class Comparison(ABC):
+    """Our time beside another's. Without a limit it is told and not judged."""
 
     meaning: str
     ours: Contender
     theirs: Contender
-    limit: float
+    limit: float | None = None
+
+    @property
+    @abstractmethod
+    def value(self) -> float:
+        """Return what is judged."""
+
+    @staticmethod
+    @abstractmethod
+    def shown(value: float) -> str:
+        """Return a value with its unit."""
+
+    @property
+    def kept(self) -> bool:
+        """Tell whether the value is within its limit."""
+        return self.limit is None or self.value <= self.limit
+
+
+class Ratio(Comparison):
+    """Our time divided by another's."""
 
     @property
     def value(self) -> float:
         """Return the ratio of the medians."""
         return self.ours.median / self.theirs.median
 
+    @staticmethod
+    def shown(value: float) -> str:
+        """Return a number, below one as a fraction."""
+        return f"1/{1 / value:.3g}" if value < 1 else f"{value:.3g}"
+
+
+class Difference(Comparison):
+    """Our time less another's."""
+
     @property
-    def kept(self) -> bool:
-        """Tell whether the ratio is within its limit."""
-        return self.value <= self.limit
+    def value(self) -> float:
+        """Return the difference of the medians."""
+        return self.ours.median - self.theirs.median
+
+    @staticmethod
+    def shown(value: float) -> str:
+        """Return seconds."""
+        return f"{value:+.2f} s"
 
 
 def take_turns(contenders: Sequence[Contender], turns: int) -> None:
