@@ -9,6 +9,10 @@ Runs at the end of every verb, for all backups of the database, so what a crash 
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +27,31 @@ Result = dict[str, Any]
 
 def settle(database: Database, job: Job, journal: Journal, result: Result) -> None:
     """Seal and copy what can be, and say in the result what could not; the database's own outcome stays as it is."""
+    folder = job.layout.backups_of(database.name)
+    if not folder.is_dir():
+        return
     problems = []
-    unsettled = _unsettled(database, job, journal, result)
-    for manifest in backups.proven(job.layout.backups_of(database.name)):
-        try:
-            if manifest.run not in unsettled:
-                _put_in_order(manifest, job)
-        except (Refused, OSError) as error:
-            facts = error.facts() if isinstance(error, Refused) else _explained(manifest, error)
-            problems.append(facts)
+    with _alone(folder):
+        unsettled = _unsettled(database, job, journal, result)
+        for manifest in backups.proven(folder):
+            try:
+                if manifest.run not in unsettled:
+                    _put_in_order(manifest, job)
+            except (Refused, OSError) as error:
+                problems.append(error.facts() if isinstance(error, Refused) else _explained(manifest, error))
     if problems:
         result["backup_problems"] = problems
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one run at a time do this: the lock on the database was given back already."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _put_in_order(manifest: backups.Manifest, job: Job) -> None:
