@@ -45,6 +45,20 @@ options:
       direct_url:
         description: A URL that leads past a connection pooler. Everything here uses it in place of O(databases[].url).
         type: str
+      admin_url:
+        description:
+          - A URL to the same PostgreSQL server, of a role that may create databases.
+          - Without it the database's own user makes the copy that is rehearsed on.
+        type: str
+      admin_password:
+        description: The password of O(databases[].admin_url), when it shall stay out of it.
+        type: str
+      rehearse_url:
+        description: A URL to another PostgreSQL server, of a role that may create databases there, to rehearse on.
+        type: str
+      rehearse_password:
+        description: The password of O(databases[].rehearse_url), when it shall stay out of it.
+        type: str
       target:
         description: What to upgrade this database to, in place of O(target).
         type: str
@@ -150,6 +164,20 @@ options:
     type: list
     elements: str
     default: []
+"""
+
+    REQUIREMENT = r"""
+options:
+  require_rehearsal:
+    description:
+      - Refuse to upgrade a database unless this release was rehearsed on it with success, on this host, to the same
+        target and from the revision where it stands.
+    type: bool
+    default: false
+  rehearsal_max_age:
+    description: Seconds that a rehearsal stands for an upgrade.
+    type: float
+    default: 86400
 """
 
     INSTALLATION = r"""

@@ -15,6 +15,10 @@ DATABASE: Spec = {
     "url": {"type": "str", "required": True},
     "password": {"type": "str", "no_log": True},
     "direct_url": {"type": "str"},
+    "admin_url": {"type": "str"},
+    "admin_password": {"type": "str", "no_log": True},
+    "rehearse_url": {"type": "str"},
+    "rehearse_password": {"type": "str", "no_log": True},
     "target": {"type": "str"},
     "url_variables": {"type": "list", "elements": "str", "default": []},
     "environment": {"type": "dict", "default": {}},
@@ -72,6 +76,7 @@ def plan() -> Spec:
     """Options of the plan module, which in check mode can plan with a release that was not shipped."""
     return {
         **release(),
+        **requirement(),
         "installation": {"type": "dict", "options": installation()},
         "archive": {"type": "path"},
         "wheelhouse_archive": {"type": "path"},
@@ -111,12 +116,36 @@ def upgrade() -> Spec:
     """Options of the upgrade module."""
     return {
         **run(),
+        **requirement(),
         "verify_only": {"type": "list", "elements": "str", "default": []},
         "planned": {"type": "list", "elements": "dict"},
         "deadline": {"type": "str", "default": ""},
         "time_left": {"type": "float"},
         "window_margin": {"type": "float", "default": 300},
         "window_override": {"type": "str", "default": ""},
+    }
+
+
+def requirement() -> Spec:
+    """What an upgrade may ask of rehearsals."""
+    return {
+        "require_rehearsal": {"type": "bool", "default": False},
+        "rehearsal_max_age": {"type": "float", "default": 86400},
+    }
+
+
+def rehearse() -> Spec:
+    """Options of the rehearse module."""
+    return {
+        **run(),
+        "planned": {"type": "list", "elements": "dict"},
+        "rehearsal_max_age": {"type": "float", "default": 86400},
+        "rehearsal_fails_on": {
+            "type": "list",
+            "elements": "str",
+            "choices": ["lossy", "irreversible", "again", "models"],
+            "default": [],
+        },
     }
 
 

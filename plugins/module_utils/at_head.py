@@ -64,7 +64,7 @@ def remember(
     ((table, standing),) = heads.items()
     salt = secrets.token_hex(16)
     findings = [finding.facts() for finding in found]
-    record = Verified(salt, _entry(database, job, salt), identity, table, standing, findings)
+    record = Verified(salt, entry_digest(database, job, salt), identity, table, standing, findings)
     with suppress(OSError):  # without it the next plan is a full one; that is no reason to call an upgrade failed
         write_durably(_place(database, job), json.dumps(asdict(record)))
 
@@ -94,7 +94,7 @@ def _plan(database: Database, job: Job) -> Plan | None:
     try:
         record = Verified(**json.loads(_place(database, job).read_text(encoding="utf-8")))
         engine = engine_for(database, job)
-        if record.entry != _entry(database, job, record.salt) or not engine.exists():
+        if record.entry != entry_digest(database, job, record.salt) or not engine.exists():
             return None
         own = engine.own()
         if str(engine.own_identity()) != record.identity or _heads(own, record.table) != sorted(record.heads):
@@ -128,8 +128,9 @@ def _place(database: Database, job: Job) -> Path:
     return job.layout.journals_of(database.name) / "verified.json"
 
 
-def _entry(database: Database, job: Job, salt: str) -> str:
-    """Return a digest of all that decides what env.py does, but for the password, which only opens the door."""
-    entry = {**asdict(database), "password": None, "target": database.target or job.target}
+def entry_digest(database: Database, job: Job, salt: str) -> str:
+    """Return a digest of all that decides what env.py does, but for passwords, which only open doors."""
+    doors = dict.fromkeys(("password", "admin_password", "rehearse_password"))
+    entry = {**asdict(database), **doors, "target": database.target or job.target}
     facts = [salt, job.release, entry, sorted(job.alembic_options.items()), job.setup]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

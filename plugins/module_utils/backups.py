@@ -202,6 +202,11 @@ def check_sealed(manifest: Manifest) -> None:
         raise Failed(f"The backup {manifest.path} is damaged", f"{path.name} is not what its manifest says")
 
 
+def taken_at(manifest: Manifest) -> float:
+    """Return when a backup was taken, in seconds since the epoch."""
+    return datetime.fromisoformat(manifest.taken).timestamp()
+
+
 def check(manifest: Manifest) -> None:
     """Compare a backup's files with its manifest.
 

@@ -27,6 +27,7 @@ from .engines.base import Engine, Identity
 from .errors import Refused
 from .job import Database, Job
 from .libraries import sa
+from .models import differences_of
 from .plans import Heads, Revision, Stream
 from .source import Source, configuration, script_directory
 from .steps import Step, Watcher, connection_of, heads_after, watched
@@ -117,15 +118,20 @@ class Environment:
         with self._refusing():
             return [self._planned("main.alembic_version", ())]
 
-    def upgrade(self, watcher: Watcher) -> list[Step]:
+    def upgrade(self, watcher: Watcher, only: dict[str, list[str]] | None = None) -> list[Step]:
         """Upgrade to the target and return every step that was begun, also after an error (as its ``steps``).
+
+        Args:
+            watcher: is told what happens.
+            only: the revisions of each version table to apply, where it shall not be all.
 
         Raises:
             Interrupted: a revision failed, or env.py did.
         """
 
-        def steps_of(heads: Heads, _table: str) -> list[MigrationStep]:
-            return self._steps_ahead(heads)
+        def steps_of(heads: Heads, table: str) -> list[MigrationStep]:
+            ahead = self._steps_ahead(heads)
+            return ahead if only is None else [step for step in ahead if step.revision.revision in only.get(table, ())]
 
         return self._migrate(steps_of, watcher)
 
@@ -145,6 +151,28 @@ class Environment:
             return [MigrationStep.downgrade_from_script(self.script.revision_map, script) for script in scripts]
 
         return self._migrate(steps_of, watcher)
+
+    def compare_models(self) -> list[str] | None:
+        """Return how the database differs from the models that env.py names, or None if it names none.
+
+        Raises:
+            Refused: env.py fails, or leads to another database.
+        """
+        found: list[list[str]] = []
+
+        def compare(_heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
+            self._check_same_database(self._identity(connection_of(context)))
+            if context.opts.get("target_metadata") is not None:
+                found.append(differences_of(context))
+            return ()
+
+        with self._refusing():
+            self._run(compare)
+        return [line for lines in found for line in lines] if found else None
+
+    def can_be_undone(self, revision: str) -> bool:
+        """Tell whether a revision has a downgrade at all."""
+        return hasattr(self.script.get_revision(revision).module, "downgrade")
 
     def applied(self, heads: Heads) -> set[str]:
         """Return all revisions that are applied when these are the heads.
@@ -187,6 +215,7 @@ class Environment:
             if not heads:
                 context._ensure_version_table()
             streams[table] = False
+            watcher.works_on(connection)
             steps = steps_of(heads, table)
             return watched(context, steps, begun, watcher, table, streams, self.engine)
 

@@ -23,6 +23,10 @@ class Database:
     url: str = field(repr=False)
     password: str | None = field(default=None, repr=False)
     direct_url: str | None = field(default=None, repr=False)
+    admin_url: str | None = field(default=None, repr=False)
+    admin_password: str | None = field(default=None, repr=False)
+    rehearse_url: str | None = field(default=None, repr=False)
+    rehearse_password: str | None = field(default=None, repr=False)
     target: str | None = None
     url_variables: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict, repr=False)
@@ -90,6 +94,10 @@ class Job:
     window_margin: float = 300
     window_override: str = ""
     verify_only: tuple[str, ...] = ()
+    require_rehearsal: bool = False
+    rehearsal_max_age: float = 86400
+    #: Which findings of a rehearsal make it a failed one: lossy, irreversible, again, models.
+    rehearsal_fails_on: tuple[str, ...] = ()
     follow: float = 3.5
     cursor: dict[str, int] = field(default_factory=dict)
     attach: bool = False
@@ -101,12 +109,21 @@ class Job:
         """Return the folders of this job's root."""
         return Layout(Path(self.root))
 
+    def journal(self, database: str) -> Path:
+        """Return the journal that this job writes of a database.
+
+        Raises:
+            Refused: the run id cannot be a file name.
+        """
+        place = self.layout.rehearsal if self.verb == "rehearse" else self.layout.journal
+        return place(database, self.run)
+
     @classmethod
     def from_options(cls, verb: str, options: dict[str, Any]) -> Job:
         """Make a job from a module's options; options that the engine room does not know stay behind."""
         known = {key: options[key] for key in (f.name for f in fields(cls)) if options.get(key) is not None}
         known["databases"] = tuple(Database.from_options(entry) for entry in known.get("databases", ()))
-        for key in ("verify_only", *_COMMANDS):
+        for key in ("verify_only", "rehearsal_fails_on", *_COMMANDS):
             known[key] = tuple(known.get(key, ()))
         known["verb"] = verb
         return cls(**known)

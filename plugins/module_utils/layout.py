@@ -127,6 +127,10 @@ class Layout:
         """Hold the files that running workers keep locked."""
         return self.root / "workers"
 
+    def scratches_of(self, database: str) -> Path:
+        """Return the folder of the copies on which a database is rehearsed; each is removed at the end."""
+        return self.root / "scratches" / key_of(database)
+
     def release(self, digest: str) -> Path:
         """Return the folder of one release."""
         return self.releases / digest
@@ -146,6 +150,14 @@ class Layout:
             Refused: the run id cannot be a file name.
         """
         return self.journals_of(database) / f"{checked_run(run)}.jsonl"
+
+    def rehearsal(self, database: str, run: str) -> Path:
+        """Return the journal of a rehearsal. It lies apart: it tells nothing of where the database itself stands.
+
+        Raises:
+            Refused: the run id cannot be a file name.
+        """
+        return self.journals_of(database) / "rehearsals" / f"{checked_run(run)}.jsonl"
 
     def worker(self, run: str, verb: str) -> Path:
         """Return the file whose lock says that the worker of a run's verb is alive.

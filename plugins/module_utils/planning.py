@@ -21,6 +21,7 @@ from .job import Database, Job
 from .layout import Layout
 from .libraries import sa
 from .plans import Plan
+from .rehearsed import missing_rehearsal
 
 
 def plan_database(database: Database, job: Job) -> Plan:
@@ -52,6 +53,7 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.server, plan.identity = "not there yet", str(engine.own_identity())
         plan.streams = environment.unborn()
         plan.obstacles += backup_options.obstacles(environment.job)
+        plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
         return
     own = engine.own()
     plan.server = own.run(engine.describe)
@@ -63,6 +65,7 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.obstacles += backup_options.obstacles(environment.job)
         plan.obstacles += engine.obstacles(own, environment.job.layout.root)
         plan.restore = by_command.method_for(engine, engine.job.backup_command).facts()
+        plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
 
 
 def _compare_with_journals(plan: Plan, environment: Environment) -> None:

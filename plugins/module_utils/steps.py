@@ -50,6 +50,9 @@ def shown(step: Step) -> dict[str, Any]:
 class Watcher:
     """What an upgrade or a downgrade wants to know while Alembic works. This one wants nothing."""
 
+    def works_on(self, connection: Connection) -> None:
+        """Hear on which connection of env.py the next steps run."""
+
     def begins(self, step: Step, number: int, count: int) -> None:
         """Hear that a revision is about to run."""
 

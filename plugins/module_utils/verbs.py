@@ -34,7 +34,7 @@ def module_of(spec: Spec) -> AnsibleModule:
     """
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True, no_log=True)
     for entry in module.params.get("databases") or []:
-        for url in (entry["url"], entry["direct_url"]):
+        for url in (entry["url"], entry["direct_url"], entry["admin_url"], entry["rehearse_url"]):
             parts = urlsplit(url or "")
             passwords = [parts.password or "", *parse_qs(parts.query).get("password", [])]
             module.no_log_values |= {
@@ -95,7 +95,7 @@ def follow(module: AnsibleModule, verb: str, options: Result) -> NoReturn:
         Refused: as ``have_done``.
     """
     # A downgrade and a rollback choose their databases themselves.
-    attached = bool(options["cursor"]) and verb in ("backup", "upgrade")
+    attached = bool(options["cursor"]) and verb in ("backup", "rehearse", "upgrade")
     answer = (still_at_work(Job.from_options(verb, options)) if attached else None) or have_done(verb, options)
     results = answer["results"]
     changed = any(result.get("changed") for result in results)
@@ -126,6 +126,36 @@ def foresee(module: AnsibleModule, outcome: str, names: list[str]) -> NoReturn:
     """Exit with what would be done to some databases, for the check mode of verbs that need no plan."""
     results = [{"name": name, "outcome": outcome, "changed": True} for name in names]
     leave(module, changed=bool(names), databases=results, finished=True, lines=[], cursor={}, diff=difference(results))
+
+
+def rehearsal_foreseen(module: AnsibleModule, plans: list[Result] | None) -> NoReturn:
+    """Exit with what would be rehearsed, for check mode.
+
+    Raises:
+        Refused: as ``have_done``.
+    """
+    plans = have_done("plan", options_of(module))["databases"] if plans is None else plans
+    results = [_rehearsal_of(plan) for plan in plans if plan["pending"] or plan["obstacles"]]
+    facts = {"changed": any(result["changed"] for result in results), "databases": results}
+    facts.update(finished=True, lines=[], cursor={}, diff=difference(results))
+    bad = [result for result in results if result["outcome"] in BAD]
+    if bad:
+        fail(module, said(bad), **facts)
+    leave(module, **facts)
+
+
+def _rehearsal_of(plan: Result) -> Result:
+    blocked = plan["obstacles"]
+    return {
+        "name": plan["name"],
+        "outcome": "refused" if blocked else "rehearsed",
+        "changed": not blocked,
+        "before": plan["current"],
+        "after": plan["current"],
+        "goal": plan["heads"],
+        "revisions": [],
+        "error": blocked[0] if blocked else None,
+    }
 
 
 def predicted(plan: Result) -> Result:

@@ -30,6 +30,7 @@ from .position import read_position
 from .processes import Died, each_apart, silence
 from .progress import Progress
 from .pruning import leftovers_of, prune_database
+from .rehearsal import rehearse_database
 from .restoring import restore_database
 from .status import status_of
 from .upgrade import upgrade_database
@@ -81,6 +82,14 @@ def upgrade(job: Job) -> Answer:
 def backup(job: Job) -> Answer:
     """Back up every database, in a worker that outlives the connection."""
     answer = attend(job, list(job.databases), backup_database)
+    if answer["finished"]:
+        _prune_backups(job)
+    return answer
+
+
+def rehearse(job: Job) -> Answer:
+    """Prove the plan of every database on a copy, in a worker that outlives the connection."""
+    answer = attend(job, list(job.databases), rehearse_database)
     if answer["finished"]:
         _prune_backups(job)
     return answer
@@ -200,7 +209,7 @@ def _journal(job: Job, database: Database) -> Journal:
     return Journal(job.layout.journal(database.name, job.run), job.verb)
 
 
-_VERBS = {verb.__name__: verb for verb in (backup, upgrade, downgrade, rollback, restore, status, prune)}
+_VERBS = {verb.__name__: verb for verb in (backup, rehearse, upgrade, downgrade, rollback, restore, status, prune)}
 
 
 def do(job: Job, known: dict[str, Answer] | None = None) -> Answer:

@@ -136,7 +136,7 @@ def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
 
 
 def _work_on(database: Database, job: Job, task: Task) -> None:
-    journal = Journal(job.layout.journal(database.name, job.run), job.verb)
+    journal = Journal(job.journal(database.name), job.verb)
     private_directory(journal.path.parent)
     silence(journal.path.with_suffix(".output"))
     with Progress(journal.path.with_suffix(".progress")) as progress:
@@ -162,7 +162,7 @@ def _put_backups_in_order(database: Database, job: Job, journal: Journal, result
 
 def _settle(database: Database, job: Job, answer: Any) -> None:
     """Write the end of a database's journal if its process could not."""
-    journal = Journal(job.layout.journal(database.name, job.run), job.verb)
+    journal = Journal(job.journal(database.name), job.verb)
     events = journal.events()
     if ending(events, job.verb) is not None:
         return
@@ -195,13 +195,13 @@ def _unfinished(job: Job, databases: list[Database]) -> list[Database]:
 
 
 def _ending(job: Job, database: Database) -> Event | None:
-    return ending(read_events(job.layout.journal(database.name, job.run)), job.verb)
+    return ending(read_events(job.journal(database.name)), job.verb)
 
 
 def _report(job: Job, databases: list[Database], finished: bool) -> dict[str, Any]:
     lines, cursor, results = [], {}, []
     for database in databases:
-        path = job.layout.journal(database.name, job.run)
+        path = job.journal(database.name)
         events = read_events(path)
         done = ending(events, job.verb)
         cursor[database.name] = len(events)
@@ -223,6 +223,9 @@ _SAID: dict[str, str] = {
     "failed": "failed: {error[what]}",
     "downgrade_ran": "downgraded {revision}",
     "restored": "restored from {path}; what it replaced is {aside}",
+    "scratch_filled": "restored {path} into a scratch database in {seconds} s",
+    "rehearsed": "{revision} {message} went up in {seconds} s",
+    "judged": "{revision} is {verdict}",
     "held": "held: {error[what]}",
 }
 

@@ -15,7 +15,9 @@ description:
   - Reads, never writes. C(env.py) is run in a way in which Alembic changes nothing.
   - Where the release is not on the host yet, it answers RV(shipped=false) and looks at no database.
   - What would stop an upgrade is collected for all databases and does not fail the module.
-extends_documentation_fragment: hosting.alembic.options.release
+extends_documentation_fragment:
+  - hosting.alembic.options.requirement
+  - hosting.alembic.options.release
 attributes:
   check_mode:
     support: full

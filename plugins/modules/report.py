@@ -32,6 +32,10 @@ options:
     description: Result of M(hosting.alembic.backup).
     type: dict
     default: {}
+  rehearse:
+    description: Result of M(hosting.alembic.rehearse).
+    type: dict
+    default: {}
   rollback:
     description: Result of M(hosting.alembic.rollback).
     type: dict

@@ -17,6 +17,7 @@ description:
   - A database that fails does not stop the others. The module fails in the end if any did.
   - What a failed database committed is undone by M(hosting.alembic.downgrade).
 extends_documentation_fragment:
+  - hosting.alembic.options.requirement
   - hosting.alembic.options.release
   - hosting.alembic.options.run
 options:

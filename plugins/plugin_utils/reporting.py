@@ -310,6 +310,62 @@ def _restored(entry: Result, check_mode: bool) -> list[str]:
     ]
 
 
+def _rehearsal(results: Result, check_mode: bool) -> Report:
+    rehearsal = results["rehearse"]
+    entries = rehearsal.get("databases", [])
+    rows = [
+        [
+            entry["name"],
+            f"would be {entry['outcome']}" if check_mode and entry["outcome"] == "rehearsed" else entry["outcome"],
+            _heads(entry.get("before")),
+            _heads(entry.get("goal")) if entry.get("goal") else "",
+            ", ".join(f"{count} {verdict}" for verdict, count in _verdicts(entry) if count),
+            _seconds(entry.get("expected_seconds")),
+            _backup(entry),
+        ]
+        for entry in entries
+    ]
+    lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "DOWNGRADES", "REAL RUN TAKES", "RESTORED FROM"), rows)
+    if not rows and not rehearsal.get("msg"):
+        lines = ["Nothing is pending, so there is nothing to rehearse."]
+    return Report(lines + [line for entry in entries for line in _rehearsed(entry)], _wrong(rehearsal))
+
+
+def _verdicts(entry: Result) -> list[tuple[str, int]]:
+    found = [step["verdict"] for step in entry.get("revisions", [])]
+    return [(verdict, found.count(verdict)) for verdict in ("reversible", "lossy", "irreversible", "unknown")]
+
+
+def _rehearsed(entry: Result) -> list[str]:
+    """Return a line for each revision, and below it what its downgrade does not bring back."""
+    lines = []
+    for step in entry.get("revisions", []):
+        title = f"{entry['name']}: {step['revision']}  {step['message']}".rstrip()
+        grown = f"  +{size(step['space'])}" if step["space"] else ""
+        locks = ", ".join(f"{table} {mode.removesuffix('Lock')}" for table, mode in sorted(step["locks"].items()))
+        lines.append(f"{title}  {_seconds(step['seconds'])}{grown}{f'  locks {locks}' if locks else ''}")
+        lines += [f"    {line}" for line in _verdict(step)]
+    models = entry.get("models") or []
+    lines += [f"{entry['name']}: differs from the models: {line}" for line in models[:_MOST_REVISIONS]]
+    if len(models) > _MOST_REVISIONS:
+        lines.append(f"{entry['name']}: and {len(models) - _MOST_REVISIONS} more differences from the models")
+    return lines + [f"{entry['name']}: note: {note}" for note in entry.get("notes", [])]
+
+
+def _verdict(step: Result) -> list[str]:
+    lines = [f"{step['verdict'].upper()}{': ' if step['why'] else ''}{step['why']}"]
+    if step["verdict"] == "reversible" or (step["verdict"] == "unknown" and not step["why"]):
+        lines = []
+    lines += [
+        f"{loss['table']}{'.' if loss['column'] else ''}{loss['column'] or ''} {loss['what']}"
+        for loss in step["losses"]
+    ]
+    lines += [f"schema {line}" for line in step["schema"]]
+    if step["again"] is False:
+        lines.append(f"FAILS A SECOND TIME, after its downgrade: {step['again_error']}")
+    return lines
+
+
 def _wrong(result: Result) -> list[str]:
     """Return what a verb failed with, and the ways out of what it holds."""
     lines = str(result.get("msg", "")).splitlines()
@@ -321,6 +377,7 @@ def _wrong(result: Result) -> list[str]:
 # The first verb that has a result decides what is reported; an upgrade is reported with its plan.
 _REPORTS = {
     "downgrade": _failure,
+    "rehearse": _rehearsal,
     "upgrade": _migration,
     "rollback": _rollback,
     "restore": _restore,

@@ -107,6 +107,25 @@ class Aside:
     size: int | None = None
 
 
+@dataclass(frozen=True)
+class Content:
+    """What a table holds: its rows and, where all was read, a digest of the rows and one of each column."""
+
+    rows: int
+    digest: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A database of our own, for as long as a rehearsal lasts."""
+
+    #: Aimed at it.
+    engine: Engine
+    #: Makes it anew from the backup, and returns in words what that could not bring.
+    fill: Callable[[], list[str]]
+
+
 #: Is called when nobody else can write any more and nothing was replaced yet; raises if the restore must not be.
 Guard = Callable[[], None]
 
@@ -311,6 +330,37 @@ class Engine(ABC):
     @abstractmethod
     def drop_aside(self, aside: Aside) -> None:
         """Drop what an earlier restore has left, for good."""
+
+    @abstractmethod
+    def scratch(self, archive: Archive, tell: Tell) -> AbstractContextManager[Scratch]:
+        """Return a place for a copy of a backup, empty at first and dropped at the end, whatever happens.
+
+        What a rehearsal that was killed has left of this database is dropped before.
+
+        Raises:
+            Refused: there is no place for one.
+        """
+
+    @abstractmethod
+    def drop_scratches(self) -> list[str]:
+        """Drop what rehearsals of this database have left that were killed, and return the names."""
+
+    @abstractmethod
+    def contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
+        """Return what each table holds, but for those in ``leave_out``; without ``in_full`` rows are only counted."""
+
+    @abstractmethod
+    def footprint(self) -> int:
+        """Return the bytes that the database takes on the disk now, with what is not committed yet."""
+
+    def locks(self) -> set[tuple[str, str]]:
+        """Return the locks that others hold on tables, as (table, mode), where the engine has such."""
+        return set()
+
+    @staticmethod
+    def strongest(modes: set[str]) -> str:
+        """Return the mode of a lock that stands in the way of most others."""
+        return max(modes)
 
     @abstractmethod
     def restore_command(self, dump: Path) -> str:

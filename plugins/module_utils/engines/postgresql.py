@@ -21,7 +21,8 @@ from ..libraries import sa
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
 from . import postgresql_writes as writes
-from .base import Archive, Aside, Dump, Engine, Guard, Identity, Lock, Restored, RestoreMethod, Tell, Writes
+from .base import Archive, Aside, Dump, Guard, Identity, Lock, Restored, RestoreMethod, Tell, Writes
+from .postgresql_scratch import WithScratch
 from .postgresql_timeouts import watch
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class AdvisoryLock(Lock):
         self._own.close()
 
 
-class PostgreSQL(Engine):
+class PostgreSQL(WithScratch):
     """One database of a PostgreSQL server, 11 or newer."""
 
     name = "postgresql"

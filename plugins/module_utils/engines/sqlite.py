@@ -21,8 +21,9 @@ from ..connection import OwnConnection, first_line, own_url
 from ..errors import Failed, Refused
 from ..layout import sync_directory, unused
 from ..libraries import sa
-from .base import Archive, Aside, Dump, Engine, Guard, Identity, Lock, Restored, RestoreMethod, Tell, Writes
+from .base import Archive, Aside, Dump, Guard, Identity, Lock, Restored, RestoreMethod, Tell, Writes
 from .sqlite_catalog import drop_table, normalised, quoted, rows_of, table_lines, tells_of, unfinished_batches
+from .sqlite_scratch import WithScratch
 from .sqlite_writes import Witness, changed_tables, content_of
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class FileLock(Lock):
         os.close(self._descriptor)
 
 
-class SQLite(Engine):
+class SQLite(WithScratch):
     """One database file."""
 
     name = "sqlite"

@@ -20,6 +20,7 @@ DEFINED = {
     "fetch_backups": arguments.fetch_backups(),
     "plan": arguments.plan(),
     "prune": arguments.prune(),
+    "rehearse": arguments.rehearse(),
     "release": arguments.shipping(),
     "restore": arguments.restore(),
     "rollback": arguments.rollback(),

@@ -1,0 +1,239 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A rehearsal: the plan of a database, proven on a copy that was restored from a backup. The database is only read."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from . import backups
+from .connection import first_line
+from .engines import engine_for
+from .engines.base import Engine, Scratch
+from .environment import Environment, Interrupted
+from .errors import Failed, Refused
+from .job import Database, Job
+from .journal import Journal
+from .observing import Observer
+from .planning import plan_database
+from .plans import Plan
+from .position import Position, read_fingerprint, read_position
+from .processes import Died, each_apart, silence
+from .progress import Progress
+from .rehearsed import forget_rehearsal, note_rehearsal
+from .steps import Step
+from .undoing import Undoing
+from .verdicts import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Result = dict[str, Any]
+
+
+class Rehearsal:
+    """One database's rehearsal, from its plan to its verdict."""
+
+    def __init__(self, database: Database, job: Job, journal: Journal, progress: Progress, engine: Engine) -> None:
+        self.database = database
+        self.job = job
+        self.journal = journal
+        self.progress = progress
+        self.engine = engine
+        self.begun = time.monotonic()
+        self.plan = Plan(database.name, database.target or job.target)
+        self.backup: backups.Manifest | None = None
+        self.backup_taken = False
+        self.verdicts: list[Verdict] = []
+        self.models: list[str] | None = None
+        self.notes: list[str] = []
+        self.upgrade_seconds: float | None = None
+
+    def run(self) -> Result:
+        """Rehearse, leave a record of a success, and return the result; a failure is a result too."""
+        try:
+            self.plan = self._planned()
+            if self.plan.obstacles:
+                return self._result("refused", self.plan.obstacles[0])
+            if not self.plan.pending:
+                return self._result("unchanged")
+            self.backup = self._proven_backup() or self._take_backup()
+            with self.engine.scratch(self.backup.archive(), self.progress.tell) as scratch:
+                self._rehearse(scratch)
+            self._complain()
+        except Refused as refusal:
+            if isinstance(refusal, Failed):
+                forget_rehearsal(self.database, self.job)
+                self.journal.write("failed", error=refusal.facts())
+            return self._result("failed" if isinstance(refusal, Failed) else "refused", refusal)
+        note_rehearsal(self.database, self.job, self.plan)
+        return self._result("rehearsed")
+
+    def _planned(self) -> Plan:
+        """Plan in a process that is thrown away: what the application has loaded there knows the real URL."""
+        self.progress.phase("plans")
+        answers: list[Any] = []
+        job = replace(self.job, require_rehearsal=False)
+
+        def task(database: Database) -> Plan:
+            silence(os.devnull)
+            return plan_database(database, job)
+
+        each_apart([self.database], 1, task, self.job.plan_timeout, lambda _database, answer: answers.append(answer))
+        if isinstance(answers[0], Died):
+            raise Refused(f"Database {self.database.name!r} could not be planned", str(answers[0]))
+        plan: Plan = answers[0]
+        self.journal.write("planned", release=self.job.release, target=plan.target, heads=plan.heads)
+        return plan
+
+    def _proven_backup(self) -> backups.Manifest | None:
+        """Return the newest backup, if it is of this database as it stands, fresh, and still whole."""
+        oldest = time.time() - self.job.rehearsal_max_age
+        for manifest in backups.proven(self.job.layout.backups_of(self.database.name))[:1]:
+            if manifest.identity != self.plan.identity or manifest.heads != self.plan.heads:
+                break
+            if backups.taken_at(manifest) < oldest or manifest.fingerprint != self._fingerprint():
+                break
+            try:
+                backups.check(manifest)
+            except Failed as failure:
+                self.notes.append(f"the newest backup was not used: {failure.why}")
+                break
+            return manifest
+        return None
+
+    def _fingerprint(self) -> list[str]:
+        if not self.engine.exists():
+            return []
+        return read_fingerprint(self.engine, self.engine.own(), list(self.plan.heads))
+
+    def _take_backup(self) -> backups.Manifest:
+        self.progress.phase("waits for the lock on the database")
+        with self.engine.lock(self.job.database_wait, self.progress.tell):
+            if read_position(self.engine, list(self.plan.heads)).heads != self.plan.heads:
+                raise Refused(f"Database {self.database.name!r} was moved while it was rehearsed", "", "Try again")
+            self.progress.phase("backs up")
+            manifest = backups.take(self.engine, self.plan.heads, self.job, self.progress.tell)
+        self.backup_taken = True
+        self.journal.write("backed_up", path=manifest.path, size=manifest.size)
+        return manifest
+
+    def _rehearse(self, scratch: Scratch) -> None:
+        self.progress.phase("restores into a scratch database")
+        begun = time.monotonic()
+        self.notes += scratch.fill()
+        seconds = round(time.monotonic() - begun, 3)
+        self.journal.write("scratch_filled", path=self.backup.path if self.backup else "", seconds=seconds)
+        environment = Environment(scratch.engine.database, self.job, scratch.engine)
+        observer = Observer(scratch.engine, frozenset(self.plan.heads), self._in_full(), self.journal, self.progress)
+        steps = self._upgraded(environment, observer)
+        self.verdicts = observer.verdicts
+        with scratch.engine.watch_connections():
+            left = [revision.revision for stream in environment.streams() for revision in stream.pending]
+        if left or len(steps) < len(self.plan.pending):
+            raise Failed(
+                f"The rehearsed upgrade of {self.database.name!r} did not come where it should",
+                f"not applied: {', '.join(left) or 'less than was planned'}",
+                "Look at what env.py does after run_migrations()",
+            )
+        self._compare_models(environment)
+        Undoing(scratch, environment, observer, self.journal, self.progress, self.notes).run()
+
+    def _in_full(self) -> bool:
+        """Tell whether the database is small enough to read every value of it again and again."""
+        return not self.engine.exists() or self.engine.own().run(self.engine.size) <= self.job.row_counts_limit
+
+    def _upgraded(self, environment: Environment, observer: Observer) -> Sequence[Step]:
+        begun = time.monotonic()
+        try:
+            with environment.engine.watch_connections():
+                steps = environment.upgrade(observer)
+        except Interrupted as interruption:
+            self.verdicts = observer.verdicts
+            raise self._explained(interruption) from interruption
+        self.upgrade_seconds = round(time.monotonic() - begun - observer.overhead, 3)
+        return steps
+
+    def _explained(self, interruption: Interrupted) -> Refused:
+        cause = interruption.cause
+        if isinstance(cause, Refused):
+            return cause
+        failed = interruption.steps[-1] if interruption.steps else None
+        what = f"Revision {failed.revision} ({failed.message})" if failed else "env.py"
+        return Failed(
+            f"{what} failed in the rehearsal of database {self.database.name!r}",
+            f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption),
+            "The database itself was only read. Correct the release, or the rows it fails on, and rehearse again",
+        )
+
+    def _compare_models(self, environment: Environment) -> None:
+        self.progress.phase("compares with the models")
+        try:
+            with environment.engine.watch_connections():
+                self.models = environment.compare_models()
+        except Refused as refusal:
+            self.notes.append(f"could not be compared with the models: {refusal.why}")
+
+    def _complain(self) -> None:
+        """Fail on what a person asked to fail on.
+
+        Raises:
+            Failed: there is such.
+        """
+        found = {
+            "lossy": [f"{entry.step.revision} is lossy" for entry in self.verdicts if entry.verdict == "lossy"],
+            "irreversible": [
+                f"{entry.step.revision} is {entry.verdict}"
+                for entry in self.verdicts
+                if entry.verdict in ("irreversible", "unknown")
+            ],
+            "again": [f"{entry.step.revision} fails a second time" for entry in self.verdicts if entry.again is False],
+            "models": self.models or [],
+        }
+        asked = [line for kind in self.job.rehearsal_fails_on for line in found[kind]]
+        if asked:
+            raise Failed(
+                f"The rehearsal of {self.database.name!r} found what migrate_rehearsal_fails_on names",
+                "; ".join(asked[:5]) + ("; …" if len(asked) > 5 else ""),
+                "Correct the release, or take the word out of migrate_rehearsal_fails_on",
+            )
+
+    def _result(self, outcome: str, error: Refused | None = None) -> Result:
+        standing = Position(self.plan.heads).revisions
+        expected = None
+        if self.upgrade_seconds is not None and self.backup:
+            expected = round(self.upgrade_seconds + self.backup.seconds, 3)
+        return {
+            "name": self.database.name,
+            "outcome": outcome,
+            # What is left behind is a record of the success, or a backup; the database is as it was.
+            "changed": outcome == "rehearsed" or self.backup_taken,
+            "identity": self.plan.identity,
+            "target": self.plan.target,
+            "before": standing,
+            "after": standing,
+            "goal": sorted({head for stream in self.plan.streams for head in stream.goal}),
+            "backup": self.backup.facts() if self.backup else None,
+            "backup_taken": self.backup_taken,
+            "revisions": [entry.facts() for entry in self.verdicts],
+            "models": self.models,
+            "notes": self.notes,
+            "upgrade_seconds": self.upgrade_seconds,
+            "expected_seconds": expected,
+            "error": error.facts() if error else None,
+            "seconds": round(time.monotonic() - self.begun, 3),
+        }
+
+
+def rehearse_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Rehearse one database and return its result.
+
+    Raises:
+        Refused: its URL cannot be used.
+    """
+    return Rehearsal(database, job, journal, progress, engine_for(database, job)).run()

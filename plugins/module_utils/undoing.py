@@ -1,0 +1,154 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Undoing a rehearsed upgrade revision by revision, and judging each by what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .connection import first_line
+from .engines.base import Scratch
+from .environment import Environment, Interrupted
+from .journal import Journal
+from .observing import Observer, Traces, key_of
+from .position import differences
+from .progress import Progress
+from .steps import Step, Watcher
+from .verdicts import IRREVERSIBLE, LOSSY, REVERSIBLE, UNKNOWN, Verdict
+
+#: How often a copy is restored anew, at the most, to judge what lies below a revision that did not come back.
+MOST_REFILLS = 10
+
+_NO_DOWNGRADE = "it has no downgrade"
+
+
+class Undoing:
+    """The way down, and up again.
+
+    A revision that does not come back as it was would make those below it look worse than they are. So after each of
+    those the copy is restored anew, and led to where the next one begins.
+    """
+
+    def __init__(
+        self,
+        scratch: Scratch,
+        environment: Environment,
+        observer: Observer,
+        journal: Journal,
+        progress: Progress,
+        notes: list[str],
+    ) -> None:
+        self.scratch = scratch
+        self.environment = environment
+        self.observer = observer
+        self.journal = journal
+        self.progress = progress
+        self.notes = notes
+        self.refills = 0
+
+    def run(self) -> None:
+        """Judge every revision, the last one first."""
+        top = self.observer.latest
+        todo = list(self.observer.verdicts)
+        clean = True
+        while todo:
+            verdict = todo[-1]
+            if not clean and not self._refilled(todo):
+                break
+            todo.pop()
+            self._undo(verdict)
+            clean = verdict.verdict == REVERSIBLE
+            if verdict.verdict == LOSSY:
+                self._again([verdict])
+            while todo and not clean and not self.environment.can_be_undone(todo[-1].step.revision):
+                _condemn(todo.pop(), _NO_DOWNGRADE)
+        if clean:
+            traces = self._again(self.observer.verdicts)
+            if traces and top and traces.latest and differences(top.fingerprint, traces.latest.fingerprint):
+                self.notes.append("the second upgrade led to another schema than the first")
+        for verdict in self.observer.verdicts:
+            facts = {"revision": verdict.step.revision, "table": verdict.step.table, "verdict": verdict.verdict}
+            self.journal.write("judged", **facts, why=verdict.why)
+
+    def _undo(self, verdict: Verdict) -> None:
+        step = verdict.step
+        self.progress.phase(f"undoes revision {step.revision} {step.message}".strip())
+        if not self.environment.can_be_undone(step.revision):
+            _condemn(verdict, _NO_DOWNGRADE)
+            return
+        traces = self._traces()
+        try:
+            with self.scratch.engine.watch_connections():
+                self.environment.downgrade({step.table: [step.revision]}, traces)
+        except Interrupted as interruption:
+            _condemn(verdict, _said(interruption))
+            return
+        before = self.observer.before.get(key_of(step))
+        if before and traces.latest:
+            verdict.judge(before, traces.latest)
+
+    def _again(self, verdicts: Sequence[Verdict]) -> Traces | None:
+        """Apply revisions a second time; a downgrade that leaves something behind is known by this."""
+        self.progress.phase("upgrades again")
+        traces = self._traces()
+        applied: Sequence[Step] = ()
+        try:
+            with self.scratch.engine.watch_connections():
+                applied = self.environment.upgrade(traces, _by_table(verdicts))
+        except Interrupted as interruption:
+            applied = interruption.steps
+            error = _said(interruption)
+        else:
+            error = ""
+        keys = [key_of(step) for step in applied]
+        for verdict in verdicts:
+            if key_of(verdict.step) in keys and verdict.again is None:
+                verdict.again = True
+        if not error:
+            return traces
+        for verdict in verdicts:
+            if keys and key_of(verdict.step) == keys[-1]:
+                verdict.again, verdict.again_error = False, error
+        return None
+
+    def _refilled(self, todo: list[Verdict]) -> bool:
+        """Restore the copy anew and lead it to the last revision that is still to be judged."""
+        if self.refills >= MOST_REFILLS:
+            _give_up(todo, f"the copy was restored {MOST_REFILLS} times for those above it")
+            return False
+        self.refills += 1
+        self.progress.phase("restores into the scratch database again")
+        self.scratch.fill()
+        try:
+            with self.scratch.engine.watch_connections():
+                self.environment.upgrade(Watcher(), _by_table(todo))
+        except Interrupted as interruption:
+            _give_up(todo, f"the copy could not be led to it again: {_said(interruption)}")
+            return False
+        return True
+
+    def _traces(self) -> Traces:
+        return Traces(self.scratch.engine, self.observer.leave_out, self.observer.in_full)
+
+
+def _by_table(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        found.setdefault(verdict.step.table, []).append(verdict.step.revision)
+    return found
+
+
+def _condemn(verdict: Verdict, why: str) -> None:
+    verdict.verdict, verdict.why = IRREVERSIBLE, why
+
+
+def _give_up(todo: Sequence[Verdict], why: str) -> None:
+    for verdict in todo:
+        verdict.verdict, verdict.why = UNKNOWN, why
+
+
+def _said(interruption: Interrupted) -> str:
+    cause = interruption.cause
+    return f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
