@@ -217,6 +217,8 @@ class Environment:
             streams[table] = False
             watcher.works_on(connection)
             steps = steps_of(heads, table)
+            if not steps:
+                _end_reading(context, connection)
             return watched(context, steps, begun, watcher, table, streams, self.engine)
 
         try:
@@ -344,3 +346,13 @@ class Interrupted(Exception):
         super().__init__(str(cause) if cause else "env.py ended without running its migrations to their end")
         self.cause = cause
         self.steps = steps
+
+
+def _end_reading(context: MigrationContext, connection: Connection) -> None:
+    """End the transaction that looking has begun, where nothing is to be done in it.
+
+    The next context on the same connection would take it for one of env.py's own, and not commit.
+    """
+    of_others = context._in_external_transaction or context._transaction is not None
+    if not of_others and connection.in_transaction() and hasattr(connection, "commit"):
+        connection.commit()

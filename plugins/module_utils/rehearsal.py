@@ -18,7 +18,7 @@ from .engines.base import Engine, Scratch
 from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job
-from .journal import Journal
+from .journal import Journal, ending, newest_first
 from .observing import Observer
 from .planning import plan_database
 from .plans import Plan
@@ -97,6 +97,8 @@ class Rehearsal:
         for manifest in backups.proven(self.job.layout.backups_of(self.database.name))[:1]:
             if manifest.identity != self.plan.identity or manifest.heads != self.plan.heads:
                 break
+            if manifest.path in self._failed_on():
+                break  # the rows that it failed on may have been corrected since
             if backups.taken_at(manifest) < oldest or manifest.fingerprint != self._fingerprint():
                 break
             try:
@@ -106,6 +108,15 @@ class Rehearsal:
                 break
             return manifest
         return None
+
+    def _failed_on(self) -> set[str]:
+        """Return the backups on which rehearsals have failed."""
+        folder = self.job.layout.rehearsal(self.database.name, self.job.run).parent
+        endings = [ending(events, "rehearse") for _run, events in newest_first(folder)]
+        results = [event["result"] for event in endings if event]
+        # One that died has no more than its name in its result.
+        taken = [result.get("backup") for result in results if result["outcome"] == "failed"]
+        return {backup["path"] for backup in taken if backup}
 
     def _fingerprint(self) -> list[str]:
         if not self.engine.exists():
@@ -130,7 +141,8 @@ class Rehearsal:
         seconds = round(time.monotonic() - begun, 3)
         self.journal.write("scratch_filled", path=self.backup.path if self.backup else "", seconds=seconds)
         environment = Environment(scratch.engine.database, self.job, scratch.engine)
-        observer = Observer(scratch.engine, frozenset(self.plan.heads), self._in_full(), self.journal, self.progress)
+        tables = self._checked(environment)
+        observer = Observer(scratch.engine, tables, self._in_full(), self.journal, self.progress)
         steps = self._upgraded(environment, observer)
         self.verdicts = observer.verdicts
         with scratch.engine.watch_connections():
@@ -143,6 +155,20 @@ class Rehearsal:
             )
         self._compare_models(environment)
         Undoing(scratch, environment, observer, self.journal, self.progress, self.notes).run()
+
+    def _checked(self, environment: Environment) -> frozenset[str]:
+        """Make sure that env.py leads to the copy, and that this stands where the database does.
+
+        Raises:
+            Refused: it leads elsewhere.
+            Failed: the backup is not what its manifest says.
+        """
+        with environment.engine.watch_connections():
+            streams = environment.streams()
+        found = {stream.table: list(stream.heads) for stream in streams}
+        if self.engine.exists() and found != self.plan.heads:
+            raise Failed(f"The copy of {self.database.name!r} is not at the database's revision", f"it has {found}")
+        return frozenset(found)
 
     def _in_full(self) -> bool:
         """Tell whether the database is small enough to read every value of it again and again."""

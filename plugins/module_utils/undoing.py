@@ -17,6 +17,7 @@ from .position import differences
 from .progress import Progress
 from .steps import Step, Watcher
 from .verdicts import IRREVERSIBLE, LOSSY, REVERSIBLE, UNKNOWN, Verdict
+from .version_tables import read_heads
 
 #: How often a copy is restored anew, at the most, to judge what lies below a revision that did not come back.
 MOST_REFILLS = 10
@@ -84,6 +85,9 @@ class Undoing:
                 self.environment.downgrade({step.table: [step.revision]}, traces)
         except Interrupted as interruption:
             _condemn(verdict, _said(interruption))
+            return
+        if step.revision in self.environment.applied(read_heads(self.scratch.engine.own(), step.table)):
+            _condemn(verdict, "its downgrade was not committed")
             return
         before = self.observer.before.get(key_of(step))
         if before and traces.latest:

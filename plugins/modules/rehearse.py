@@ -12,9 +12,10 @@ version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - Restores the newest proven backup of a database, or one that is taken for it, into a scratch database.
-  - Upgrades the copy, compares it with the models that C(env.py) names, undoes it revision by revision and compares what
-    came back, and upgrades it again. The scratch database is dropped at the end, whatever happens.
-  - The database itself is only read. A record of the success is left on the host, for O(hosting.alembic.upgrade#module:require_rehearsal).
+  - Upgrades the copy, compares it with the models that C(env.py) names, undoes it revision by revision and compares
+    what came back, and upgrades it again. The scratch database is dropped at the end, whatever happens.
+  - The database itself is only read. A record of the success is left on the host, for
+    O(hosting.alembic.upgrade#module:require_rehearsal).
   - What a rehearsal that was killed has left is dropped by the next one of the same database.
 extends_documentation_fragment:
   - hosting.alembic.options.release
@@ -31,9 +32,9 @@ options:
   rehearsal_fails_on:
     description:
       - Findings that make a rehearsal a failed one.
-      - V(lossy) is a revision whose downgrade does not bring back what was there, V(irreversible) one without a downgrade
-        that works, V(again) one that fails a second time after its downgrade, V(models) a database that differs from the
-        models after the upgrade.
+      - V(lossy) is a revision whose downgrade does not bring back what was there, V(irreversible) one without a
+        downgrade that works, V(again) one that fails a second time after its downgrade, V(models) a database that
+        differs from the models after the upgrade.
     type: list
     elements: str
     choices: [lossy, irreversible, again, models]
@@ -118,8 +119,8 @@ databases:
           type: int
         verdict:
           description: >-
-            V(reversible), V(lossy) if its downgrade does not bring back what was there, V(irreversible) if it has none or
-            it fails, V(unknown) if it could not be judged.
+            V(reversible), V(lossy) if its downgrade does not bring back what was there, V(irreversible) if it has none
+            or it fails, V(unknown) if it could not be judged.
           type: str
         why:
           description: Why it is irreversible or unknown.

@@ -332,7 +332,7 @@ def _rehearsal(results: Result, check_mode: bool) -> Report:
 
 
 def _verdicts(entry: Result) -> list[tuple[str, int]]:
-    found = [step["verdict"] for step in entry.get("revisions", [])]
+    found = [step["verdict"] for step in entry.get("revisions", []) if entry.get("upgrade_seconds") is not None]
     return [(verdict, found.count(verdict)) for verdict in ("reversible", "lossy", "irreversible", "unknown")]
 
 
@@ -356,10 +356,9 @@ def _verdict(step: Result) -> list[str]:
     lines = [f"{step['verdict'].upper()}{': ' if step['why'] else ''}{step['why']}"]
     if step["verdict"] == "reversible" or (step["verdict"] == "unknown" and not step["why"]):
         lines = []
-    lines += [
-        f"{loss['table']}{'.' if loss['column'] else ''}{loss['column'] or ''} {loss['what']}"
-        for loss in step["losses"]
-    ]
+    for loss in step["losses"]:
+        where = f"{loss['table']}.{loss['column']}" if loss["column"] else loss["table"]
+        lines.append(f"{where} {loss['what']}")
     lines += [f"schema {line}" for line in step["schema"]]
     if step["again"] is False:
         lines.append(f"FAILS A SECOND TIME, after its downgrade: {step['again_error']}")
