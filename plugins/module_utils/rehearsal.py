@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import backups
+from .by_command import TOOL
 from .connection import first_line
 from .engines import engine_for
 from .engines.base import Engine, Scratch
@@ -97,6 +99,8 @@ class Rehearsal:
         for manifest in backups.proven(self.job.layout.backups_of(self.database.name))[:1]:
             if manifest.identity != self.plan.identity or manifest.heads != self.plan.heads:
                 break
+            if manifest.tool == TOOL or not all((Path(manifest.path) / name).exists() for name in manifest.files):
+                break  # a command made it, or only its encrypted archive is left: no copy can be made of it here
             if manifest.path in self._failed_on():
                 break  # the rows that it failed on may have been corrected since
             if backups.taken_at(manifest) < oldest or manifest.fingerprint != self._fingerprint():
@@ -129,7 +133,9 @@ class Rehearsal:
             if read_position(self.engine, list(self.plan.heads)).heads != self.plan.heads:
                 raise Refused(f"Database {self.database.name!r} was moved while it was rehearsed", "", "Try again")
             self.progress.phase("backs up")
-            manifest = backups.take(self.engine, self.plan.heads, self.job, self.progress.tell)
+            # A backup that a command made can be restored by a command only, and not into a copy.
+            job = replace(self.job, backup_command=())
+            manifest = backups.take(self.engine, self.plan.heads, job, self.progress.tell)
         self.backup_taken = True
         self.journal.write("backed_up", path=manifest.path, size=manifest.size)
         return manifest

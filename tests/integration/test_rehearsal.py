@@ -245,7 +245,8 @@ def test_an_env_py_that_goes_elsewhere_is_refused_and_one_that_reads_a_variable_
     site: Site, creator: PostgresTarget
 ) -> None:
     source = site.source("elsewhere")
-    entry = {**creator.entry, "environment": {"ELSEWHERE_URL": creator.url}}
+    url = creator.url.replace("postgresql:", "postgresql+psycopg2:")
+    entry = {**creator.entry, "environment": {"ELSEWHERE_URL": url}}
     settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [entry]}
     _results, output = rehearsed(site, code=2, **settings)
     assert_says(output, "env.py does not connect to the database")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
@@ -364,6 +365,9 @@ def test_every_playbook_has_its_part_in_a_day(site: Site, sqlite: SQLiteTarget) 
     assert not sqlite.path.exists()
     assert_says(site.run("plan", **settings).output, "base -> 0002")
     assert not sqlite.path.exists()
+    assert_says(site.run("rehearse", **settings).output, "app rehearsed base 0002 2 reversible")
+    assert not sqlite.path.exists()
+    shutil.rmtree(site.root / "backups")
     site.run("migrate", **settings)
     assert sqlite.revisions == ["0002"]
     assert "0002" in said(site.run("status", **settings).output)

@@ -103,6 +103,17 @@ def test_several_version_tables_are_upgraded_and_verified(host: Host, file: Path
     assert heads(file, "alembic_version_red") == heads(file, "alembic_version_blue") == ["0002"]
 
 
+def test_a_version_table_with_nothing_to_do_does_not_keep_the_next_one_from_committing(host: Host, file: Path) -> None:
+    host.ship("several_contexts")
+    host.result("upgrade", database(file))
+    script(file, "drop table blue_order; drop table blue_item; delete from alembic_version_blue")
+
+    result = host.result("upgrade", database(file), run="r2")
+
+    assert (result["outcome"], applied(result)) == ("upgraded", ["0001", "0002"])
+    assert heads(file, "alembic_version_blue") == ["0002"]
+
+
 def test_what_env_py_prints_is_kept_beside_the_journal_and_nowhere_else(
     host: Host, file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

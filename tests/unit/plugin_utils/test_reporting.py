@@ -236,3 +236,49 @@ def test_what_lies_aside_is_a_line_each_and_the_status_warns_of_what_is_old() ->
     (warning,) = [line for line in report({"status": {"databases": [state]}}, False).lines if "WARNING" in line]
     assert "/srv/app.db.aside-r1 has lain aside for 15 days" in warning
     assert "migrate_prune=true" in warning
+
+
+def rehearsed_step(revision: str, **more: Any) -> dict[str, Any]:
+    plain = {"message": "", "seconds": 0.1, "space": 0, "locks": {}, "verdict": "reversible", "why": ""}
+    return {"revision": revision, **plain, "losses": [], "schema": [], "again": True, "again_error": "", **more}
+
+
+def test_a_rehearsal_says_what_each_revision_locks_and_loses_and_how_long_the_real_run_takes() -> None:
+    loss = {"table": "public.item", "column": "name", "what": "has other values than before"}
+    steps = [
+        rehearsed_step("0002", message="notes", space=16_384, locks={"public.item": "AccessExclusiveLock"}),
+        rehearsed_step("0003", verdict="lossy", losses=[loss], schema=["-type mood"], again=False, again_error="no"),
+        rehearsed_step("0004", verdict="irreversible", why="it has no downgrade", again=None),
+    ]
+    entry: dict[str, Any] = {
+        "name": "shop",
+        "outcome": "rehearsed",
+        "before": ["0001"],
+        "goal": ["0004"],
+        "revisions": steps,
+    }
+    entry |= {"models": ["only the models have table extra"], "notes": [], "backup": BACKUP, "upgrade_seconds": 1.0}
+
+    found = report({"rehearse": {"databases": [{**entry, "expected_seconds": 4.24}]}}, False)
+
+    assert found.failure == []
+    assert "1 reversible, 1 lossy, 1 irreversible  4.2 s" in found.lines[1]
+    assert found.lines[2:] == [
+        "shop: 0002  notes  0.1 s  +16 kB  locks public.item AccessExclusive",
+        "shop: 0003  0.1 s",
+        "    LOSSY",
+        "    public.item.name has other values than before",
+        "    schema -type mood",
+        "    FAILS A SECOND TIME, after its downgrade: no",
+        "shop: 0004  0.1 s",
+        "    IRREVERSIBLE: it has no downgrade",
+        "shop: differs from the models: only the models have table extra",
+    ]
+
+
+def test_a_failed_rehearsal_fails_and_an_empty_one_says_so() -> None:
+    entry = {"name": "shop", "outcome": "failed", "error": ERROR}
+    assert report({"rehearse": {"databases": [entry], "msg": "shop: no"}}, False).failure == ["shop: no"]
+    assert report({"rehearse": {"databases": []}}, False).lines == [
+        "Nothing is pending, so there is nothing to rehearse."
+    ]
