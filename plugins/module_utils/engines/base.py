@@ -342,10 +342,6 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def drop_scratches(self) -> list[str]:
-        """Drop what rehearsals of this database have left that were killed, and return the names."""
-
-    @abstractmethod
     def contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
         """Return what each table holds, but for those in ``leave_out``; without ``in_full`` rows are only counted."""
 

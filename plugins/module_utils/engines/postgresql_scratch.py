@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
 
 _PREFIX = "rehearsal_"
-_COMMENT = "hosting.alembic: scratch database of a rehearsal; the next rehearsal or recovery drops it"
+_COMMENT = "hosting.alembic: scratch database of a rehearsal; the next one drops it"
 #: Advisory locks with this first half say that the rehearsal of a scratch database is alive.
 _LOCK_SCRATCH = 0x68616C73
 _FORCE_SINCE = 13
@@ -109,14 +109,6 @@ class WithScratch(Engine):
             finally:
                 engine.close()
                 _drop(place.own, name)
-        finally:
-            place.own.close()
-
-    def drop_scratches(self) -> list[str]:
-        """Drop databases that have our prefix for this one, and that no living rehearsal has locked."""
-        place = self._place()
-        try:
-            return _drop_leftovers(place.own, self._prefix)
         finally:
             place.own.close()
 
@@ -264,12 +256,11 @@ def _sum(value: str) -> str:
     return f'sum(cast(coalesce(hashtextextended(cast({value} as text) collate "C", 0), 7) as numeric))'
 
 
-def _drop_leftovers(own: OwnConnection, prefix: str) -> list[str]:
+def _drop_leftovers(own: OwnConnection, prefix: str) -> None:
     rows = own.rows(
         "select datname, shobj_description(oid, 'pg_database') from pg_database where starts_with(datname, :prefix)",
         prefix=prefix,
     )
-    dropped = []
     for name, comment in rows:
         lock = {"first": _LOCK_SCRATCH, "name": name}
         # One without any comment was killed between making it and saying what it is.
@@ -278,8 +269,6 @@ def _drop_leftovers(own: OwnConnection, prefix: str) -> list[str]:
         if own.rows("select pg_try_advisory_lock(:first, hashtext(:name))", **lock)[0][0]:
             _drop(own, name)
             own.rows("select pg_advisory_unlock(:first, hashtext(:name))", **lock)
-            dropped.append(name)
-    return dropped
 
 
 def _drop(own: OwnConnection, name: str) -> None:

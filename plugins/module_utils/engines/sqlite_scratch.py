@@ -62,13 +62,6 @@ class WithScratch(Engine):
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
 
-    def drop_scratches(self) -> list[str]:
-        """Remove the folders that no living rehearsal has locked."""
-        if not self._scratches.is_dir():
-            return []
-        with self._alone():
-            return _remove_leftovers(self._scratches)
-
     @property
     def _scratches(self) -> Path:
         return self.job.layout.scratches_of(self.database.name)
@@ -141,12 +134,9 @@ def _locked(folder: Path) -> int | None:
     return descriptor
 
 
-def _remove_leftovers(folder: Path) -> list[str]:
-    removed = []
+def _remove_leftovers(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         lock = _locked(path)
         if lock is not None:
             shutil.rmtree(path, ignore_errors=True)
             os.close(lock)
-            removed.append(str(path))
-    return removed
