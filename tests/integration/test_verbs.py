@@ -378,5 +378,9 @@ def test_every_playbook_has_its_part_in_a_day(site: Site, sqlite: SQLiteTarget) 
     assert_says(site.run("prune", **settings).output, "Nothing lies aside.")
     site.run("restore", migrate_restore_databases=["app"], migrate_restore_loses_writes=True, **settings)
     assert sqlite.revisions == ["0002"]
+    folder: dict[str, Any] = {"migrate_schedule_folder": site.folder / "schedule"}
+    folder["migrate_windows"] = [{"start": "22:00", "duration": "2h"}]
+    site.run("schedule", **folder)
+    site.run("unschedule", **folder)
     # A playbook that is added has to be run here too.
     assert {path.stem for path in PLAYBOOKS.glob("*.yml")} == site.exercised

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.site import Site, assert_says, said
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
+from tests.lab import PROJECT
 
 #: Every night from 22:00 to 04:00 in Berlin, which is 20:00 to 02:00 UTC in summer.
 NIGHT = [{"start": "22:00", "end": "04:00", "timezone": "Europe/Berlin"}]
@@ -149,3 +153,105 @@ def test_what_does_not_fit_is_deferred_untouched_and_the_rest_is_migrated(
     assert postgres.revisions == []
     site.run("migrate", env=MIDNIGHT, **settings)
     assert postgres.revisions == ["0003"]
+
+
+def script_of(site: Site, settings: dict[str, Any], **more: Any) -> Path:
+    """Put a run on a schedule that lies in a folder of the test, and return its script."""
+    folder = site.folder / "schedule"
+    inventory = site.inventory(**settings)
+    site.run(
+        "schedule",
+        migrate_windows=NIGHT,
+        migrate_schedule_folder=folder,
+        migrate_schedule_inventory=[str(inventory)],
+        **more,
+    )
+    return folder / "hosting-alembic.sh"
+
+
+def start(script: Path, now: dict[str, str] = MIDNIGHT, **more: str) -> subprocess.Popen[str]:
+    """Start it as cron would: with next to nothing in its environment."""
+    environment = {"HOME": str(script.parent), "PATH": "/usr/bin:/bin", **now, **more}
+    return subprocess.Popen([script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    output, _ = process.communicate(timeout=120)
+    assert output == ""  # cron would mail it
+    return process.returncode
+
+
+def test_a_scheduled_run_migrates_and_a_failed_one_is_told(site: Site, sqlite: SQLiteTarget) -> None:
+    settings = settings_for(site, sqlite)
+    vault = site.folder / "vault"
+    vault.write_text("sesame\n")
+    mailed, told = site.folder / "mailed", site.folder / "told"
+    programs = site.folder / "programs"
+    programs.mkdir()
+    (programs / "mail").write_text(f'#!/bin/sh\n{{ echo "$@"; cat; }} >{mailed}\n')
+    (programs / "mail").chmod(0o755)
+    script = script_of(
+        site,
+        settings,
+        migrate_schedule_vault_password_file=vault,
+        migrate_schedule_mail="ops@example.net",
+        migrate_schedule_on_failure=f"{{ echo $MIGRATE_EXIT_CODE; cat; }} >{told}",
+        migrate_schedule_kind="systemd",
+    )
+    path = f"{programs}:/usr/bin:/bin"
+    assert ended(start(script, NOON, PATH=path)) == 0
+    assert not sqlite.path.exists()
+    assert ended(start(script, PATH=path)) == 0
+    assert sqlite.revisions == ["0002"]
+    log = script.with_suffix(".log")
+    assert_says(log.read_text(), "no window is open; the next window opens", "begins", "app upgraded", "ended with 0")
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert not mailed.exists()
+    assert not told.exists()
+
+    settings["migrate_source"].add("0003", "0002", "raise RuntimeError('this revision fails on purpose')")
+    assert ended(start(script, PATH=path)) == 2
+    assert sqlite.revisions == ["0002"]
+    assert told.read_text().startswith("2\n")
+    assert mailed.read_text().startswith("-s hosting-alembic on ")
+    for text in (told.read_text(), mailed.read_text()):
+        assert_says(text, "this revision fails on purpose", "ended with 2")
+        assert "app upgraded" not in said(text)  # only what this run said
+
+
+def test_scheduled_runs_do_not_overlap(site: Site, sqlite: SQLiteTarget) -> None:
+    settings = settings_for(site, sqlite)
+    begun, go = site.folder / "begun", site.folder / "go"
+    waits = f"import pathlib\npathlib.Path('{begun}').touch()\nwhile not os.path.exists('{go}'): time.sleep(0.1)"
+    settings["migrate_source"].add("0003", "0002", waits)
+    script = script_of(site, settings, migrate_schedule_kind="cron")
+    first = start(script)
+    deadline = time.monotonic() + 60
+    while not begun.exists():
+        assert time.monotonic() < deadline, script.with_suffix(".log").read_text()
+        time.sleep(0.1)
+    assert ended(start(script)) == 75
+    assert "an earlier run still goes on" in script.with_suffix(".log").read_text()
+    go.touch()
+    assert ended(first) == 0
+    assert sqlite.revisions == ["0003"]
+    assert ended(start(script)) == 0
+
+
+def test_a_schedule_is_made_once_and_unmade(site: Site, sqlite: SQLiteTarget) -> None:
+    folder = site.folder / "schedule"
+    settings = {**settings_for(site, sqlite), "migrate_schedule_folder": folder}
+    assert site.run("schedule", "--check", **settings).changed == 1
+    assert not folder.exists()
+    outcome = site.run("schedule", **settings)
+    assert_says(outcome.output, "The next window opens", "Europe/Berlin")
+    # The inventory of this very run is that of the scheduled one, so nothing else has changed in another one.
+    script = (folder / "hosting-alembic.sh").read_text()
+    assert f"--inventory {site.folder}/inventory-1.yml" in script
+    assert f"{PROJECT}/playbooks/migrate.yml" in script
+    pinned = {**settings, "migrate_schedule_inventory": [f"{site.folder}/inventory-1.yml"]}
+    assert site.run("schedule", **pinned).changed == 0
+    assert_says(site.run("schedule", code=2, **{**pinned, "migrate_windows": []}).output, "needs to know when")
+    assert site.run("unschedule", **settings).changed == 1
+    assert list(folder.iterdir()) == []
+    assert site.run("unschedule", **settings).changed == 0

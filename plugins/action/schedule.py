@@ -1,0 +1,66 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Putting the run on the controller's schedule. What that consists of is in plugin_utils/scheduling.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import now
+from ansible_collections.hosting.alembic.plugins.plugin_utils.scheduled import File, Machine
+from ansible_collections.hosting.alembic.plugins.plugin_utils.scheduling import Schedule
+from ansible_collections.hosting.alembic.plugins.plugin_utils.window_options import read_windows
+from ansible_collections.hosting.alembic.plugins.plugin_utils.windows import next_after, told
+
+_OF_THE_SCHEDULE = (
+    "name",
+    "playbook",
+    "project",
+    "windows",
+    "inventory",
+    "vault_password_file",
+    "arguments",
+    "on_failure",
+    "mail",
+)
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Write the files and switch the timer on, or remove them. No connection is made."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what was changed, and when the next run begins."""
+        super().run(tmp, task_vars)
+        options = self._task.args
+        pretend = bool(self._task.check_mode)
+        try:
+            machine = Machine(options.get("folder", ""), options.get("kind", "auto"))
+            if options.get("state", "present") == "absent":
+                changed = machine.take_off(options["name"], pretend=pretend)
+                return _answer(changed, machine, "")
+            known = {key: options[key] for key in _OF_THE_SCHEDULE if key in options}
+            schedule = Schedule(**known)
+            changed = machine.put(schedule, options.get("log", ""), pretend=pretend)
+            coming = next_after(read_windows(schedule.windows), now())
+        except (Refused, OSError) as error:
+            return {"failed": True, "msg": str(error)}
+        following = told(coming.opens, coming.zone) if coming else "at no time within the next year"
+        places = machine.places(schedule.name, options.get("log", ""))
+        return {**_answer(changed, machine, following), "script": str(places.script), "log": str(places.log)}
+
+
+def _answer(changed: list[File], machine: Machine, following: str) -> dict[str, Any]:
+    return {
+        "changed": bool(changed),
+        "kind": machine.kind,
+        "files": [str(file.path) for file in changed],
+        "next": following,
+    }
