@@ -128,7 +128,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
         shutil.rmtree(beside, ignore_errors=True)
     sync_directory(place.parent)
     manifest.path = str(place)
-    copy_off(manifest, job)
+    copy_off(manifest, job, tell)
     return manifest
 
 

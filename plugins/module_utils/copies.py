@@ -24,6 +24,7 @@ from typing import Any
 
 from .backups import MANIFEST, Manifest, check_sealed, proven
 from .commands import missing_program, program_of, run_command
+from .engines.base import Tell
 from .errors import Failed, Refused
 from .job import Job
 from .journal import now
@@ -60,8 +61,13 @@ def obstacles(job: Job) -> list[Refused]:
     return found
 
 
-def copy_off(manifest: Manifest, job: Job) -> list[str]:
+def copy_off(manifest: Manifest, job: Job, tell: Tell) -> list[str]:
     """Copy a backup to wherever it must be and is not yet, but for the controller, which comes for it.
+
+    Args:
+        manifest: the backup.
+        job: says where to.
+        tell: is called with where it is copied to now.
 
     Returns:
         Where it was copied to.
@@ -76,6 +82,7 @@ def copy_off(manifest: Manifest, job: Job) -> list[str]:
             continue
         for obstacle in obstacles(job):
             raise obstacle
+        tell(f"copies the backup of run {manifest.run} to {to}")
         if to == job.backup_copy_to:
             _copy_to_directory(manifest, Path(to))
         else:

@@ -18,6 +18,7 @@ from typing import Any
 
 from . import backups
 from .copies import copy_off
+from .engines.base import Tell
 from .errors import Refused
 from .job import Database, Job
 from .journal import Event, Journal, moved, newest_first, now
@@ -25,7 +26,7 @@ from .journal import Event, Journal, moved, newest_first, now
 Result = dict[str, Any]
 
 
-def settle(database: Database, job: Job, journal: Journal, result: Result) -> None:
+def settle(database: Database, job: Job, journal: Journal, result: Result, tell: Tell) -> None:
     """Seal and copy what can be, and say in the result what could not; the database's own outcome stays as it is."""
     folder = job.layout.backups_of(database.name)
     if not folder.is_dir():
@@ -36,7 +37,7 @@ def settle(database: Database, job: Job, journal: Journal, result: Result) -> No
         for manifest in backups.proven(folder):
             try:
                 if manifest.run not in unsettled:
-                    _put_in_order(manifest, job)
+                    _put_in_order(manifest, job, tell)
             except (Refused, OSError) as error:
                 problems.append(error.facts() if isinstance(error, Refused) else _explained(manifest, error))
     if problems:
@@ -54,13 +55,14 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _put_in_order(manifest: backups.Manifest, job: Job) -> None:
+def _put_in_order(manifest: backups.Manifest, job: Job, tell: Tell) -> None:
     if job.backup_encrypt_to:
         if not manifest.sealed and manifest.files:
+            tell(f"encrypts the backup of run {manifest.run}")
             backups.seal(manifest, job.backup_encrypt_to)
         if manifest.sealed:
             backups.remove_plain(manifest)
-    copy_off(manifest, job)
+    copy_off(manifest, job, tell)
 
 
 def _explained(manifest: backups.Manifest, error: OSError) -> dict[str, str]:

@@ -148,13 +148,17 @@ def _work_on(database: Database, job: Job, task: Task) -> None:
         except Exception as error:  # noqa: BLE001 - whatever it is, the journal must say so before the process ends
             failure = Failed(f"{job.verb} of {database.name!r} failed", f"{type(error).__name__}: {error}")
             result = _without_result(database, "failed", failure)
-        _put_backups_in_order(database, job, journal, result)
+        _put_backups_in_order(database, job, journal, result, progress)
         journal.write("done", result=result)
 
 
-def _put_backups_in_order(database: Database, job: Job, journal: Journal, result: dict[str, Any]) -> None:
+def _put_backups_in_order(
+    database: Database, job: Job, journal: Journal, result: dict[str, Any], progress: Progress
+) -> None:
+    progress.phase("puts its backups in order")
+    progress.waits_for = list
     try:
-        settle(database, job, journal, result)
+        settle(database, job, journal, result, progress.tell)
     except Exception as error:  # noqa: BLE001 - whatever becomes of copies, the database's own outcome stands
         problem = Failed(f"The backups of {database.name!r} are not in order", f"{type(error).__name__}: {error}")
         result["backup_problems"] = [problem.facts()]
