@@ -57,18 +57,27 @@ def leftovers_of(database: Database, job: Job) -> list[Facts]:
 def prune_database(database: Database, job: Job) -> Facts:
     """List what lies aside of a database, drop what is old enough if that was asked, and return the result."""
     found: list[Leftover] = []
+    error: Refused | None = None
     try:
         engine = engine_for(database, job)
         with engine.lock(0, lambda _: None):
             found = [*_asides(engine, job.layout), *_unproven(job.layout, database.name)]
             obstacle = _obstacle(engine, job)
             for leftover in found:
-                _judge(leftover, engine, job, obstacle)
-        return _result(database, found, None)
+                try:
+                    _judge(leftover, engine, job, obstacle)
+                except (Refused, OSError) as problem:  # the others may go all the same
+                    error = problem if isinstance(problem, Refused) else Failed(_what(database), str(problem))
+                    leftover.reason = str(error)
+        return _result(database, found, error)
     except Refused as refusal:
         return _result(database, found, refusal)
-    except OSError as error:
-        return _result(database, found, Failed(f"Not all of {database.name!r} could be pruned", str(error)))
+    except OSError as problem:
+        return _result(database, found, Failed(_what(database), str(problem)))
+
+
+def _what(database: Database) -> str:
+    return f"Not all that lies aside of {database.name!r} could be dropped"
 
 
 def _result(database: Database, found: list[Leftover], error: Refused | None) -> Facts:

@@ -170,3 +170,16 @@ def test_an_age_is_in_days() -> None:
     assert days_since(made.isoformat()) == 3.5
     assert days_since("") is None
     assert days_since("yesterday") is None
+
+
+def test_what_cannot_be_dropped_keeps_nothing_else(host: Host, file: Path, restored: Path) -> None:
+    stuck = file.with_name("app.db.aside-a-folder")
+    stuck.mkdir()
+
+    answer = prune(host, file, prune=True, prune_days=0)
+
+    assert (answer["outcome"], answer["changed"]) == ("failed", True)
+    assert "could be dropped" in answer["error"]["what"]
+    assert leftovers(answer)[stuck.name][0] == "kept"
+    assert leftovers(answer)[restored.name] == ("dropped", "")
+    assert names(file.parent) == ["app.db", stuck.name]
