@@ -74,6 +74,9 @@ def _unsettled(database: Database, job: Job, journal: Journal, result: Result) -
     needed = set()
     for run, events in newest_first(job.layout.journals_of(database.name)):
         ended: list[Event] = []
+        if run != journal.path.stem and _is_at_work(job, run):
+            needed.add(run)  # it has a backup already, and may begin its first revision any moment
+            continue
         if run == journal.path.stem:
             ended = [{"event": "done", "verb": job.verb, "at": now(), "result": result}]
         how = moved([*events, *ended])
@@ -83,3 +86,16 @@ def _unsettled(database: Database, job: Job, journal: Journal, result: Result) -
         elif (how and began) or how in ("restored", "downgraded"):
             break
     return needed
+
+
+def _is_at_work(job: Job, run: str) -> bool:
+    """Tell whether a worker of a run holds its lock, whatever its verb."""
+    for path in job.layout.workers.glob(f"{run}.*"):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+    return False

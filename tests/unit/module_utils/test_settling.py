@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 
@@ -161,3 +162,15 @@ def test_a_database_that_was_not_there_has_nothing_to_seal(host: Host, file: Pat
 
     assert (result["outcome"], result.get("backup_problems")) == ("upgraded", None)
     assert names(folder(host)) == ["manifest.json"]
+
+
+def test_the_backup_of_a_run_that_is_at_work_stays_plain(host: Host, filled: Path, age: Person) -> None:
+    host.result("backup", database(filled), run="busy")
+    worker = host.layout.worker("busy", "upgrade")
+    with worker.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        host.result("backup", database(filled), run="nightly", backup_encrypt_to=age.to)
+        assert (is_plain(host, "busy"), is_plain(host, "nightly")) == (True, False)
+
+    host.result("backup", database(filled), run="later", backup_encrypt_to=age.to)
+    assert not is_plain(host, "busy")
