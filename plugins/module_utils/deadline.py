@@ -62,11 +62,15 @@ def cancelled(what: str, job: Job) -> Failed:
 
 def _needed(database: Database, job: Job) -> tuple[float, str]:
     """Return how many seconds a database is expected to need, and who says so."""
-    for _run, events in newest_first(job.layout.journals_of(database.name)):
-        for event in reversed(events):
-            result = event.get("result") or {}
-            if event["event"] == "done" and result.get("outcome") == "upgraded" and result.get("seconds") is not None:
+    folder = job.layout.journals_of(database.name)
+    journals = [events for place in (folder, folder / "rehearsals") for _run, events in newest_first(place)]
+    for events in sorted(journals, key=lambda found: str(found[0]["at"]), reverse=True):
+        results = [event["result"] for event in events if event["event"] == "done"]
+        for result in reversed(results):
+            if result["outcome"] == "upgraded" and result.get("seconds") is not None:
                 return float(result["seconds"]), "its last upgrade took"
+            if result["outcome"] == "rehearsed" and result.get("expected_seconds") is not None:
+                return float(result["expected_seconds"]), "by its rehearsal it takes"
     return job.window_margin, "migrate_window_margin is"
 
 

@@ -63,6 +63,17 @@ def test_the_time_of_the_last_upgrade_counts_more_than_the_margin(host: Host, fi
     assert in_time["outcome"] == "upgraded"
 
 
+def test_a_rehearsal_says_how_long_it_takes(host: Host, file: Path) -> None:
+    prepared(host, file)
+    host.revise("generic", "0003", "0002", "import time; time.sleep(3)")
+    assert host.result("rehearse", database(file), run="rehearsal")["outcome"] == "rehearsed"
+
+    late = host.result("upgrade", database(file), run="r2", time_left=2.5, window_margin=0, **CLOSES)
+
+    assert late["outcome"] == "deferred"
+    assert "by its rehearsal it takes 3 s" in late["error"]["why"]
+
+
 def test_a_database_at_head_is_unchanged_however_little_is_left(host: Host, file: Path) -> None:
     prepared(host, file)
 
