@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +116,36 @@ def test_a_failed_run_is_led_back_although_its_backups_are_encrypted_and_they_ar
     )
     assert_says(refused.output, "is encrypted", f"age --decrypt --identity KEYFILE {here}/backup.tar.age | tar")
     assert sqlite.dump() == before
+
+
+def test_what_a_killed_worker_leaves_plain_is_sealed_by_the_next_run(
+    site: Site, sqlite: SQLiteTarget, settings: dict[str, Any], age: Person, tmp_path: Path
+) -> None:
+    note = tmp_path / "pids"
+    source = site.source("generic", "slow")
+    body = f"open({str(note)!r}, 'w').write(f'{{os.getpid()}} {{os.getppid()}} ')\ntime.sleep(600)"
+    source.add("0003", "0002", body)
+    settings = {**settings, "migrate_databases": [sqlite.entry], "migrate_source": source}
+    settings["migrate_backup_encrypt_to"] = age.to
+    with site.start("migrate", migrate_run="killed", **settings) as run:
+        deadline = time.monotonic() + 300
+        while not (note.exists() and note.read_text().endswith(" ")):
+            assert time.monotonic() < deadline, run.output
+            time.sleep(0.1)
+        run.kill()
+        # The process of the database and its worker, by their own numbers and nobody else's.
+        for pid in map(int, note.read_text().split()):
+            os.kill(pid, signal.SIGKILL)
+    folder = site.root / "backups" / "app"
+    assert files(folder / "killed") == {"backup.tar.age", "database.sqlite3", "manifest.json"}
+
+    source.add("0003", "0002")
+    site.run("migrate", migrate_run="next", **settings)
+
+    assert sqlite.revisions == ["0003"]
+    assert not [path for path in folder.rglob("*") if path.name == "database.sqlite3"]
+    age.open(folder / "killed" / "backup.tar.age", tmp_path / "opened")
+    assert contents(sqlite, tmp_path / "opened", tmp_path) == ROWS
 
 
 def test_a_copy_in_a_directory_of_the_host_is_there_or_nothing_begins(
