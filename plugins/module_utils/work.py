@@ -229,4 +229,8 @@ def do(job: Job, known: dict[str, Answer] | None = None) -> Answer:
             "Name alembic in the requirements or in migrate_packages",
         )
     private_directory(job.layout.root)
+    for folder in (job.layout.backups, job.layout.journals, job.layout.workers):
+        # The databases' own folders lie below these: a link planted here would lead all of them elsewhere.
+        if folder.is_symlink():
+            private_directory(folder)
     return plan(job, known) if job.verb == "plan" else _VERBS[job.verb](job)

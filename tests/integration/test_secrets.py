@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.integration.site import Site, assert_says
-from tests.integration.targets import PostgresTarget
+from tests.integration.site import PLAYBOOKS, Site, assert_says
+from tests.integration.targets import PostgresTarget, SQLiteTarget
 from tests.lab import ansible
 
 #: Characters that URLs, shells and YAML each write in their own way.
@@ -101,6 +102,37 @@ def test_a_password_is_on_no_command_line_in_no_output_and_in_no_file(
         assert_nowhere(words, outcome, lines, site.root)
 
 
+def test_a_password_is_nowhere_after_a_failure_that_is_held_and_a_restore(site: Site, postgres: PostgresTarget) -> None:
+    source = site.source("broken_autocommit")
+    settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [with_password(postgres, "password")]}
+    site.run("migrate", migrate_target="0001", **settings)
+    with command_lines() as lines:
+        held = site.run("migrate", "-vvv", "--diff", code=2, migrate_on_failure="hold", **settings)
+        asked = {"migrate_restore_databases": [postgres.name], "migrate_restore_loses_writes": True}
+        # Whether it can restore is another test's matter; this one's is what it says meanwhile.
+        restored = ansible.playbook(
+            PLAYBOOKS / "restore.yml", "-vvv", "--diff", inventory=site.inventory(**settings, **asked)
+        )
+    assert_says(held.output, "HELD at")
+    assert restored.stats
+    for outcome in (held, restored):
+        assert_nowhere([*forms(PASSWORD), MARK], outcome, lines, site.root)
+
+
+@pytest.mark.parametrize("folder", ["backups", "journals", "workers"])
+def test_a_symbolic_link_planted_in_a_working_directory_is_not_followed(
+    site: Site, sqlite: SQLiteTarget, tmp_path: Path, folder: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    site.root.mkdir(mode=0o700)
+    (site.root / folder).symlink_to(elsewhere)
+    settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [sqlite.entry]}
+    outcome = ansible.playbook(PLAYBOOKS / "migrate.yml", inventory=site.inventory(**settings))
+    assert list(elsewhere.iterdir()) == [], outcome.output
+    outcome.ended(2)
+
+
 @pytest.mark.parametrize("way", ["password", "url"])
 def test_a_wrong_password_is_not_repeated_in_the_refusal(site: Site, postgres: PostgresTarget, way: str) -> None:
     entry = with_password(postgres, way)
@@ -119,3 +151,4 @@ def test_what_a_run_leaves_on_the_host_is_readable_by_its_owner_only(site: Site,
     for folder in ("backups", "journals", "workers"):
         for path in [site.root / folder, *(site.root / folder).rglob("*")]:
             assert not path.stat().st_mode & 0o077, path
+            assert path.stat().st_uid == os.getuid(), path
