@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
@@ -172,3 +173,9 @@ class Host:
     def events(self, run: str = "r1", name: str = "app") -> list[Event]:
         """Return what the journal of a run says of a database."""
         return read_events(self.layout.journal(name, run))
+
+
+def unpack(archive: Path, into: Path) -> None:
+    """By tar itself: the Python of Debian 12 knows no filters yet, newer ones warn where there is none."""
+    into.mkdir()
+    subprocess.run(["tar", "--extract", "--file", archive, "--directory", into], check=True)

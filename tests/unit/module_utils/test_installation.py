@@ -19,7 +19,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.installation impor
     facts_of,
     prune,
 )
-from tests.unit.stage import FIXTURES, Host, database
+from tests.unit.stage import FIXTURES, Host, database, unpack
 
 
 @pytest.fixture
@@ -34,8 +34,7 @@ def archive(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def wanted(archive: Path, tmp_path: Path) -> Installation:
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path / "content", filter="data")
+    unpack(archive, tmp_path / "content")
     return Installation("abc", digest_of(tmp_path / "content"), "", (), (), "", "python3", sys.prefix)
 
 
