@@ -48,7 +48,7 @@ options:
       admin_url:
         description:
           - A URL to the same PostgreSQL server, of a role that may create databases.
-          - Without it the database's own user makes the copy that is rehearsed on.
+          - Without it the database's own user makes the copy that is rehearsed on, and the database that a restore swaps in.
         type: str
       admin_password:
         description: The password of O(databases[].admin_url), when it shall stay out of it.
@@ -108,6 +108,14 @@ options:
       - By default the newest ones found in C(PATH) and below C(/usr/lib/postgresql).
     type: str
     default: ""
+  restore_method:
+    description:
+      - How a PostgreSQL database is restored. V(swap) restores into a new database and renames it into place, which
+        needs the right to create databases. V(in_place) replaces what is in the database, in one transaction.
+      - V(auto) swaps where it may.
+    type: str
+    choices: [auto, swap, in_place]
+    default: auto
   on_changed_history:
     description:
       - What it means that the file of an applied revision has changed or is gone, or that the database has a revision

@@ -45,6 +45,7 @@ def release() -> Spec:
         "backup_command": {"type": "list", "elements": "str", "default": []},
         "backup_check_command": {"type": "list", "elements": "str", "default": []},
         "restore_command": {"type": "list", "elements": "str", "default": []},
+        "restore_method": {"type": "str", "choices": ["auto", "swap", "in_place"], "default": "auto"},
     }
 
 

@@ -69,6 +69,8 @@ class Job:
     pg_bin: str = ""
     #: auto, downgrade, restore or hold.
     on_failure: str = "auto"
+    #: auto, swap or in_place.
+    restore_method: str = "auto"
     restore_loses_writes: bool = False
     #: The path of a backup; empty for the newest, or that of ``of_run``.
     backup: str = ""

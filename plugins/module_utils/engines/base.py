@@ -323,6 +323,14 @@ class Engine(ABC):
             Failed: the dump is damaged, or a step failed; the database is as it was.
         """
 
+    def mend(self) -> list[str]:
+        """Undo what a restore left that died half-way, and return what was done.
+
+        Raises:
+            Refused: the server cannot be reached, or another restore is at work.
+        """
+        return []
+
     @abstractmethod
     def asides(self) -> list[Aside]:
         """Return what earlier restores of this database have left."""

@@ -7,22 +7,26 @@
 from __future__ import annotations
 
 import random
-import shutil
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..connection import OwnConnection, driver_connection, execute, first_line, own_url, sqlstate
 from ..errors import Failed, Refused
-from ..libraries import sa
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
+from . import postgresql_restore as restores
 from . import postgresql_writes as writes
 from .base import Archive, Aside, Dump, Guard, Identity, Lock, Restored, RestoreMethod, Tell, Writes
+from .postgresql_in_place import InPlace
+from .postgresql_lock import LOCK_DATABASE, AdvisoryLock
+from .postgresql_obstacles import major_version, obstacles
 from .postgresql_scratch import WithScratch
+from .postgresql_swap import Swap, being_swapped, is_being_swapped, mend
 from .postgresql_timeouts import watch
 
 if TYPE_CHECKING:
@@ -30,9 +34,7 @@ if TYPE_CHECKING:
 
     from ..job import Database, Job
 
-# Advisory locks belong to a database, so these two numbers serve for all of them. They are part of the
-# protocol between versions of this collection: a changed number would let two runs meet.
-_LOCK_DATABASE = 0x68616C_656D6201
+# As LOCK_DATABASE: its number is part of the protocol between versions of this collection.
 _LOCK_MIGRATING = 0x68616C_656D6202
 
 _CONNECT_TIMEOUT = 10
@@ -40,27 +42,6 @@ _CONNECT_TIMEOUT = 10
 _WORTH_TWO_JOBS = 64 << 20
 _GAVE_WAY = ("55P03", "40P01")
 _IDLE_SESSION_TIMEOUT_SINCE = 14
-
-
-class AdvisoryLock(Lock):
-    """The lock on a database, held by a connection that does nothing else."""
-
-    def __init__(self, own: OwnConnection, name: str) -> None:
-        self._own = own
-        self._name = name
-
-    def check(self) -> None:
-        """Raise Failed if the server has ended the connection and with it the lock."""
-        if self._own.is_broken():
-            raise Failed(
-                f"The lock on database {self._name!r} was lost",
-                "the server closed the connection that held it",
-                "No further revision was begun; look into the server's log",
-            )
-
-    def release(self) -> None:
-        """Close the connection, which gives the lock back."""
-        self._own.close()
 
 
 class PostgreSQL(WithScratch):
@@ -75,6 +56,7 @@ class PostgreSQL(WithScratch):
         super().__init__(database, url, job)
         self.application = f"hosting.alembic {job.run or job.verb} {socket.gethostname()}"[:63]
         self._own_identity: Identity | None = None
+        self._held: AdvisoryLock | None = None
 
     @classmethod
     def prepare(cls, job: Job) -> None:
@@ -85,9 +67,9 @@ class PostgreSQL(WithScratch):
         """Leave it to the connection, which changes nothing."""
         return True
 
-    def connect(self) -> OwnConnection:
-        """Open a connection without the timeouts that a server may set for applications."""
-        url = own_url(self.url)
+    def connect(self, to: URL | None = None) -> OwnConnection:
+        """Open a connection, to another database if it is named, without timeouts that are meant for applications."""
+        url = own_url(to or self.url)
         key = "timeout" if url.get_driver_name() == "asyncpg" else "connect_timeout"
         try:
             own = OwnConnection(url, {key: _CONNECT_TIMEOUT})
@@ -129,17 +111,7 @@ class PostgreSQL(WithScratch):
 
     def obstacles(self, own: OwnConnection, backup_space: Path) -> list[Refused]:
         """Return what would stop a backup and an upgrade now."""
-        checks = (self._standby, self._client_programs, self._permissions)
-        found = [obstacle for check in checks for obstacle in check(own)]
-        return found + self._space(own, backup_space)
-
-    def _standby(self, own: OwnConnection) -> Iterator[Refused]:
-        if own.rows("select pg_is_in_recovery()")[0][0]:
-            yield Refused(
-                f"Database {self.database.name!r} is on a standby, which cannot be written",
-                f"{self.url.host} is in recovery",
-                "Name the primary in its url",
-            )
+        return obstacles(self, own, backup_space)
 
     def _check_directness(self, own: OwnConnection) -> None:
         promised = own.run(_promised_pid)
@@ -149,56 +121,6 @@ class PostgreSQL(WithScratch):
                 "locks and settings would leak between its clients",
                 "Name the server itself in direct_url",
             )
-
-    def _client_programs(self, own: OwnConnection) -> Iterator[Refused]:
-        found = tools.find_tools(self.job.pg_bin)
-        major = own.run(_major_version)
-        where = self.job.pg_bin or "PATH and /usr/lib/postgresql"
-        remedy = f"Install postgresql-client-{major} or newer on the host, or set migrate_pg_bin"
-        if found is None:
-            yield Refused(
-                f"There is no pg_dump for database {self.database.name!r}", f"none was found in {where}", remedy
-            )
-        elif found.major < major:
-            yield Refused(
-                f"pg_dump is too old for database {self.database.name!r}",
-                f"it is {found.version} in {found.folder} and the server {major}",
-                remedy,
-            )
-
-    def _permissions(self, own: OwnConnection) -> Iterator[Refused]:
-        closed = [f"{schema}.{table}" for schema, table, readable in own.rows(catalog.TABLES) if not readable]
-        if closed:
-            yield Refused(
-                f"Database {self.database.name!r} cannot be backed up by its user",
-                f"{self.url.username} may not read {', '.join(closed[:5])}{' …' if closed[5:] else ''}",
-                "Grant SELECT on them, or name their owner in the url",
-            )
-        if not own.rows("select has_schema_privilege(current_schema(), 'create')")[0][0]:
-            yield Refused(
-                f"Database {self.database.name!r} cannot be migrated by its user",
-                f"{self.url.username} may not create tables in its schema",
-                "Grant CREATE on the schema, or name its owner in the url",
-            )
-
-    def _space(self, own: OwnConnection, backup_space: Path) -> list[Refused]:
-        try:
-            with self.impatient():
-                needed = int(own.rows(catalog.TABLE_BYTES)[0][0])
-        except Exception as error:
-            if not self.gave_way(error):
-                raise
-            return []  # a table is locked, so its size cannot be told now; the backup will wait for it
-        free = shutil.disk_usage(backup_space).free
-        if free >= needed:
-            return []
-        return [
-            Refused(
-                f"There is too little disk for a backup of {self.database.name!r}",
-                f"its tables hold {needed:,} bytes and {free:,} are free at {backup_space}",
-                "Make room, or set migrate_root on a larger disk",
-            )
-        ]
 
     def size(self, connection: Connection) -> int:
         """Return what the server counts for the database, indexes included."""
@@ -212,24 +134,36 @@ class PostgreSQL(WithScratch):
     def row_counts(self, connection: Connection) -> dict[str, int]:
         """Count every table that has rows of its own."""
         tables = [(schema, table) for schema, table, readable in execute(connection, catalog.TABLES) if readable]
-        quote = connection.dialect.identifier_preparer.quote
         counts = {}
         for schema, table in tables:
-            statement = sa.select(sa.func.count()).select_from(sa.text(_literal(f"{quote(schema)}.{quote(table)}")))
-            counts[f"{schema}.{table}"] = connection.execute(statement).scalar_one()
+            statement = f"select count(*) from {restores.quoted(schema)}.{restores.quoted(table)}"
+            counts[f"{schema}.{table}"] = int(execute(connection, statement.replace(":", "\\:"))[0][0])
         return counts
 
     def try_lock(self) -> Lock | None:
         """Try the advisory lock on a connection of its own."""
-        own = self.connect()
-        if own.rows("select pg_try_advisory_lock(:key)", key=_LOCK_DATABASE)[0][0]:
-            return AdvisoryLock(own, self.database.name)
-        own.close()
+        try:
+            own = self.connect()
+        except Refused:
+            # A swap closes the database, and one that died has left it closed.
+            if is_being_swapped(self):
+                return None
+            if not self.mend():
+                raise
+            own = self.connect()
+        lock = AdvisoryLock(own, self.database.name)
+        if lock.attempt() and not being_swapped(own, lock.oid):
+            self._held = lock
+            return lock
+        lock.release()
         return None
 
     def lock_holder(self) -> str:
         """Return the application, process and address of who holds it."""
-        rows = self.own().rows(catalog.LOCK_HOLDER, key=_LOCK_DATABASE)
+        try:
+            rows = self.own().rows(catalog.LOCK_HOLDER, key=LOCK_DATABASE)
+        except Refused:
+            return "a restore, during which the database refuses connections"
         return f"{rows[0][0]} (pid {rows[0][1]}, from {rows[0][2]})" if rows else "a session that has just ended"
 
     def lock_migrating(self, connection: Connection, patience: float) -> None:
@@ -296,6 +230,7 @@ class PostgreSQL(WithScratch):
             f"--lock-wait-timeout={int(self.job.backup_lock_wait * 1000)}",
             f"--snapshot={snapshot}",
             f"--file={target}",
+            f"--exclude-schema={restores.ASIDE_SCHEMA}*",
             "--no-password",
             f"--dbname={tools.conninfo(self.url)}",
         ]
@@ -341,30 +276,57 @@ class PostgreSQL(WithScratch):
         secret = {} if url.password is None else {"PGPASSWORD": str(url.password)}
         return {**super().command_variables(), **{key: str(each) for key, each in named.items() if each}, **secret}
 
+    @property
+    def name_on_server(self) -> str:
+        """Return what the server calls the database, which need not be what the inventory calls it."""
+        return str(self.url.database)
+
     def restore_method(self) -> RestoreMethod:
-        """Return that there is none yet."""
-        return RestoreMethod("none", [], Refused(f"Database {self.database.name!r} is restored by hand"))
+        """Swap where a database can be made, else in place."""
+        return restores.method(self)
 
     def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
-        """Refuse."""
-        raise Refused(f"Database {self.database.name!r} is restored by hand")
+        """Restore as ``restore_method`` says."""
+        method = self.restore_method()
+        if method.obstacle:
+            raise method.obstacle
+        way = Swap if method.name == "swap" else InPlace
+        restored = way(self, archive, run, tell).restore(guard)
+        return replace(restored, not_restored=method.not_restored + restored.not_restored)
+
+    def mend(self) -> list[str]:
+        """Open the database again and drop the scratch database, if a swap died."""
+        return mend(self)
 
     def asides(self) -> list[Aside]:
-        """Return nothing."""
-        return []
+        """Return replaced databases, and schemas of replaced objects."""
+        return restores.asides(self)
 
     def drop_aside(self, aside: Aside) -> None:
-        """Do nothing."""
+        """Drop a replaced database, or the schemas of one restore."""
+        restores.drop_aside(self, aside)
+
+    def lock_pid(self) -> int:
+        """Return the backend that holds this process's lock on the database, 0 if there is none."""
+        return self._held.pid() if self._held else 0
+
+    def let_go_of_lock(self) -> None:
+        """Close the lock's connection while the database is renamed, which refuses others meanwhile."""
+        if self._held:
+            self._held.let_go()
+
+    def take_lock_again(self) -> None:
+        """Take the lock on what has the database's name now.
+
+        Raises:
+            Failed: somebody else has it.
+        """
+        if self._held and self._held.is_let_go:
+            self._held.take(self.connect())
 
     def restore_command(self, dump: Path) -> str:
         """Return the commands that bring a dump back into a new database beside the held one."""
-        name = f"{self.url.database}_restored"
-        server = " ".join(
-            f"--{option}={value}"
-            for option, value in (("host", self.url.host), ("port", self.url.port), ("username", self.url.username))
-            if value
-        )
-        return f"createdb {server} '{name}' && pg_restore {server} --exit-on-error --jobs=2 --dbname='{name}' '{dump}'"
+        return restores.command(self, dump)
 
 
 def _drop_index(connection: Connection, schema: str, name: str) -> None:
@@ -375,14 +337,10 @@ def _drop_index(connection: Connection, schema: str, name: str) -> None:
 def _introduce(connection: Connection, application: str) -> None:
     """Make a connection of our own known by name and safe from timeouts meant for applications."""
     settings = {"application_name": application, "statement_timeout": "0", "lock_timeout": "0"}
-    if _major_version(connection) >= _IDLE_SESSION_TIMEOUT_SINCE:
+    if major_version(connection) >= _IDLE_SESSION_TIMEOUT_SINCE:
         settings["idle_session_timeout"] = "0"
     calls = ", ".join(f"set_config('{name}', :{name}, false)" for name in settings)
     execute(connection, f"select {calls}", settings)
-
-
-def _major_version(connection: Connection) -> int:
-    return int((connection.dialect.server_version_info or (0,))[0])  # SQLAlchemy asks as soon as it connects
 
 
 def _promised_pid(connection: Connection) -> int | None:
@@ -391,8 +349,3 @@ def _promised_pid(connection: Connection) -> int | None:
     if hasattr(driver, "get_server_pid"):
         return int(driver.get_server_pid())
     return int(driver.info.backend_pid)
-
-
-def _literal(name: str) -> str:
-    """Return a quoted name safe from SQLAlchemy's own reading of colons."""
-    return name.replace(":", "\\:")

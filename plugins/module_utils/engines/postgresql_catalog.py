@@ -8,15 +8,27 @@ from __future__ import annotations
 
 import re
 
-# Objects that belong to an extension come and go with it, so they are not the migration's.
+# Objects that belong to an extension come and go with it, so they are not the migration's; nor is what a restore has
+# put aside.
 _OURS = """
-  {schema} not like 'pg\\_%' and {schema} <> 'information_schema'
+  {schema} not like 'pg\\_%' and {schema} <> 'information_schema' and {schema} not like 'alembic\\_aside\\_%'
   and not exists (select from pg_depend e
                    where e.classid = '{catalog}'::regclass and e.objid = {oid} and e.deptype = 'e')
 """
 
 
-def _ours(catalog: str, oid: str, schema: str = "n.nspname") -> str:
+def _acl(kind: str, owner: str, acl: str) -> str:
+    """Return privileges as text: none granted means the built-in ones, and their order means nothing."""
+    items = f"unnest(coalesce({acl}, acldefault({kind}, {owner})))"
+    return f"(select string_agg(a::text, ',' order by a::text) from {items} a)"
+
+
+_RELATION_ACL = _acl("(case c.relkind when 'S' then 's' else 'r' end)::\"char\"", "c.relowner", "c.relacl")
+_ROUTINE_ACL = _acl("'f'", "f.proowner", "f.proacl")
+_SCHEMA_ACL = _acl("'n'", "n.nspowner", "n.nspacl")
+
+
+def ours(catalog: str, oid: str, schema: str = "n.nspname") -> str:
     return _OURS.format(catalog=catalog, oid=oid, schema=schema)
 
 
@@ -26,11 +38,11 @@ select n.nspname || '.' || c.relname,
        format('%s %I.%I owner %s acl %s options %s rls %s%s',
               case c.relkind when 'r' then 'table' when 'p' then 'partitioned table' when 'v' then 'view'
                              when 'm' then 'materialized view' when 'S' then 'sequence' else 'foreign table' end,
-              n.nspname, c.relname, pg_get_userbyid(c.relowner), c.relacl, c.reloptions,
+              n.nspname, c.relname, pg_get_userbyid(c.relowner), {_RELATION_ACL}, c.reloptions,
               c.relrowsecurity, c.relforcerowsecurity)
        || case when c.relkind in ('v', 'm') then ' as ' || pg_get_viewdef(c.oid) else '' end
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and {_ours("pg_class", "c.oid")}
+ where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and {ours("pg_class", "c.oid")}
 union all
 select n.nspname || '.' || c.relname,
        format('column %I.%I.%I %s null %s default %s identity %s generated %s collation %s',
@@ -41,28 +53,29 @@ select n.nspname || '.' || c.relname,
   join pg_class c on c.oid = a.attrelid
   join pg_namespace n on n.oid = c.relnamespace
   left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
- where c.relkind in ('r', 'p', 'v', 'm', 'f') and a.attnum > 0 and not a.attisdropped and {_ours("pg_class", "c.oid")}
+ where c.relkind in ('r', 'p', 'v', 'm', 'f') and a.attnum > 0 and not a.attisdropped and {ours("pg_class", "c.oid")}
 union all
 select n.nspname || '.' || coalesce(c.relname, ''),
-       format('constraint %I.%I.%I %s validated %s', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid),
-              k.convalidated)
+       format('constraint %I.%I.%I %s validated %s', n.nspname,
+              coalesce(c.relname, (select typname from pg_type where oid = k.contypid), ''), k.conname,
+              pg_get_constraintdef(k.oid), k.convalidated)
   from pg_constraint k
   join pg_namespace n on n.oid = k.connamespace
   left join pg_class c on c.oid = k.conrelid
- where {_ours("pg_constraint", "k.oid")} and {_ours("pg_class", "coalesce(c.oid, 0)")}
+ where {ours("pg_constraint", "k.oid")} and {ours("pg_class", "coalesce(c.oid, 0)")}
 union all
 select n.nspname || '.' || c.relname,
        format('index %s valid %s ready %s', pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisready)
   from pg_index i
   join pg_class c on c.oid = i.indrelid
   join pg_namespace n on n.oid = c.relnamespace
- where {_ours("pg_class", "c.oid")}
+ where {ours("pg_class", "c.oid")}
 union all
 select n.nspname || '.' || c.relname, format('trigger %s enabled %s', pg_get_triggerdef(t.oid), t.tgenabled)
   from pg_trigger t
   join pg_class c on c.oid = t.tgrelid
   join pg_namespace n on n.oid = c.relnamespace
- where not t.tgisinternal and {_ours("pg_class", "c.oid")}
+ where not t.tgisinternal and {ours("pg_class", "c.oid")}
 union all
 select n.nspname || '.' || c.relname,
        format('policy %I on %I.%I %s %s roles %s using %s check %s', p.polname, n.nspname, c.relname, p.polcmd,
@@ -71,14 +84,14 @@ select n.nspname || '.' || c.relname,
   from pg_policy p
   join pg_class c on c.oid = p.polrelid
   join pg_namespace n on n.oid = c.relnamespace
- where {_ours("pg_class", "c.oid")}
+ where {ours("pg_class", "c.oid")}
 union all
 select n.nspname || '.',
        format('routine %I.%I(%s) owner %s acl %s ', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid),
-              pg_get_userbyid(f.proowner), f.proacl)
+              pg_get_userbyid(f.proowner), {_ROUTINE_ACL})
        || case when f.prokind = 'a' then 'aggregate' else pg_get_functiondef(f.oid) end
   from pg_proc f join pg_namespace n on n.oid = f.pronamespace
- where {_ours("pg_proc", "f.oid")}
+ where {ours("pg_proc", "f.oid")}
 union all
 select n.nspname || '.',
        format('type %I.%I %s owner %s labels %s base %s', n.nspname, t.typname, t.typtype, pg_get_userbyid(t.typowner),
@@ -86,10 +99,10 @@ select n.nspname || '.',
                  from pg_enum e where e.enumtypid = t.oid),
               case when t.typbasetype <> 0 then format_type(t.typbasetype, t.typtypmod) end)
   from pg_type t join pg_namespace n on n.oid = t.typnamespace
- where t.typtype in ('e', 'd', 'r') and {_ours("pg_type", "t.oid")}
+ where t.typtype in ('e', 'd', 'r') and {ours("pg_type", "t.oid")}
 union all
-select n.nspname || '.', format('schema %I owner %s acl %s', n.nspname, pg_get_userbyid(n.nspowner), n.nspacl)
-  from pg_namespace n where {_ours("pg_namespace", "n.oid")}
+select n.nspname || '.', format('schema %I owner %s acl %s', n.nspname, pg_get_userbyid(n.nspowner), {_SCHEMA_ACL})
+  from pg_namespace n where {ours("pg_namespace", "n.oid")}
 union all
 select '.', format('extension %I', x.extname) from pg_extension x
 """
@@ -102,7 +115,7 @@ select n.nspname, x.relname,
   join pg_class x on x.oid = i.indexrelid
   join pg_class c on c.oid = i.indrelid
   join pg_namespace n on n.oid = c.relnamespace
- where not i.indisvalid and c.relkind <> 'p' and {_ours("pg_class", "c.oid")}
+ where not i.indisvalid and c.relkind <> 'p' and {ours("pg_class", "c.oid")}
    and not exists (select from pg_locks l where l.relation = i.indrelid and l.mode = 'ShareUpdateExclusiveLock'
                       and l.granted and l.pid <> pg_backend_pid())
 """
@@ -111,7 +124,7 @@ select n.nspname, x.relname,
 TABLES = f"""
 select n.nspname, c.relname, has_table_privilege(c.oid, 'select')
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where c.relkind in ('r', 'p') and {_ours("pg_class", "c.oid")}
+ where c.relkind in ('r', 'p') and {ours("pg_class", "c.oid")}
  order by 1, 2
 """
 
@@ -120,6 +133,7 @@ TABLE_BYTES = """
 select coalesce(sum(pg_table_size(c.oid)), 0)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'm') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+   and n.nspname not like 'alembic\\_aside\\_%'
 """
 
 #: The server's own number, which no URL can disguise; who may not read it gets the server's address and start.

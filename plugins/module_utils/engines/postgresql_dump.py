@@ -53,6 +53,18 @@ def find_tools(folder: str) -> Tools | None:
     return max(found, key=lambda tools: [int(part) for part in re.findall(r"\d+", tools.version)], default=None)
 
 
+def usable(folder: str, database: str) -> Tools:
+    """Return the client programs.
+
+    Raises:
+        Failed: there are none.
+    """
+    found = find_tools(folder)
+    if found is None or not (found.folder / "psql").exists():
+        raise Failed(f"There is no pg_restore and psql for database {database!r}", "", "Install postgresql-client")
+    return found
+
+
 @functools.cache
 def _tools_in(folder: Path) -> Tools | None:
     if not (folder / "pg_dump").exists() or not (folder / "pg_restore").exists():
@@ -82,7 +94,12 @@ def environment(url: URL, application: str) -> dict[str, str]:
     return variables
 
 
-def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: Tell) -> str:
+def plain_environment() -> dict[str, str]:
+    """Return the environment of a client program that only reads an archive."""
+    return {**os.environ, "LC_MESSAGES": "C"}
+
+
+def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: Tell, doing: str = "") -> str:
     """Run a client program and return its standard output, telling how much lies in ``folder`` meanwhile.
 
     Raises:
@@ -94,8 +111,8 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: 
             command, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, umask=0o077
         )
         try:
-            while not _has_ended(process, 0.5):
-                tell(f"{size_of(folder):,} bytes dumped in {time.monotonic() - begun:.0f} s")
+            while not has_ended(process, 0.5):
+                tell((doing or f"{size_of(folder):,} bytes dumped") + f" in {time.monotonic() - begun:.0f} s")
             code = process.wait()
         except BaseException:
             process.kill()
@@ -109,7 +126,7 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: 
         return output.read().decode(errors="replace")
 
 
-def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+def has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
     """Wait for a process for a while; where Linux can tell of its end, that is told at once."""
     if hasattr(os, "pidfd_open"):
         descriptor = os.pidfd_open(process.pid)

@@ -1,0 +1,306 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A restore inside the database, for an owner who may not create databases: one transaction, so all of it or nothing.
+
+What is there is moved into schemas beside, and the archive is replayed. Extensions stay, because who may not make them
+could not bring them back, and so do the schemas they live in: from there each object is moved by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..connection import execute, sqlstate
+from ..errors import Refused
+from . import postgresql_catalog as catalog
+from . import postgresql_dump as tools
+from .base import Archive, Guard, Restored, Tell
+from .postgresql_psql import Contents, Psql, PsqlError, use_list
+from .postgresql_restore import ASIDE_SCHEMA, fitted, literal, mark, now, quoted, verify
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from .postgresql import PostgreSQL
+
+_SCHEMAS = f"""
+select n.nspname, n.nspname = 'public' or not pg_has_role(n.nspowner, 'usage')
+       or exists (select from pg_extension x where x.extnamespace = n.oid)
+  from pg_namespace n where {catalog.ours("pg_namespace", "n.oid")}
+"""
+
+#: Whatever lies in a schema by itself: (catalog, oid, schema's oid, order). Routines go first: the text that names
+#: them names the schemas of their arguments' types too.
+_OBJECTS = """
+select 'pg_proc'::regclass classid, oid, pronamespace ns, 1 turn from pg_proc
+union all select 'pg_operator'::regclass, oid, oprnamespace, 1 from pg_operator
+union all select 'pg_opclass'::regclass, oid, opcnamespace, 1 from pg_opclass
+union all select 'pg_opfamily'::regclass, oid, opfnamespace, 1 from pg_opfamily
+union all select 'pg_collation'::regclass, oid, collnamespace, 2 from pg_collation
+union all select 'pg_conversion'::regclass, oid, connamespace, 2 from pg_conversion
+union all select 'pg_statistic_ext'::regclass, oid, stxnamespace, 2 from pg_statistic_ext
+union all select 'pg_ts_config'::regclass, oid, cfgnamespace, 2 from pg_ts_config
+union all select 'pg_ts_dict'::regclass, oid, dictnamespace, 2 from pg_ts_dict
+union all select 'pg_ts_parser'::regclass, oid, prsnamespace, 2 from pg_ts_parser
+union all select 'pg_ts_template'::regclass, oid, tmplnamespace, 2 from pg_ts_template
+union all select 'pg_class'::regclass, c.oid, relnamespace, 3 from pg_class c
+  where relkind in ('r', 'p', 'f', 'v', 'm') or relkind = 'S' and not exists (
+    select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
+       and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i'))
+union all select 'pg_type'::regclass, t.oid, typnamespace, 4 from pg_type t
+  where typtype in ('e', 'd', 'r', 'm') or typtype = 'b' and not exists (select from pg_type e where e.typarray = t.oid)
+     or typtype = 'c' and exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c')
+"""
+
+_MOVES = f"""
+select format('alter %s %s set schema %I', case i.type when 'statistics object' then 'statistics' else i.type end,
+              i.identity, moved.target)
+  from ({_OBJECTS}) o
+  join (values {{pairs}}) moved(name, target) on o.ns = (select n.oid from pg_namespace n where n.nspname = moved.name)
+  cross join lateral pg_identify_object(o.classid, o.oid, 0) i
+ where not exists (select from pg_depend e where e.classid = o.classid and e.objid = o.oid and e.deptype = 'e')
+ order by o.turn
+"""
+
+_LOCKS = f"""
+select format('lock table only %I.%I in access exclusive mode', n.nspname, c.relname)
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'p') and {catalog.ours("pg_class", "c.oid")} order by c.oid
+"""
+
+#: Privileges that would be added to what is made anew, and that the archive has itself.
+_DEFAULT_PRIVILEGES = """
+select format('alter default privileges for role %I %s revoke all on %s from %s', pg_get_userbyid(defaclrole),
+              case when defaclnamespace <> 0 then format('in schema %I', n.nspname) end, kind,
+              case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
+  from pg_default_acl d left join pg_namespace n on n.oid = d.defaclnamespace
+  cross join lateral (select case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then
+                             'routines' when 'T' then 'types' when 'n' then 'schemas' end kind) k
+  cross join lateral (select distinct grantee from aclexplode(defaclacl)) a
+ where a.grantee <> d.defaclrole or d.defaclnamespace <> 0
+union all
+select format('alter default privileges for role %I grant all on %s to %1$I', pg_get_userbyid(defaclrole),
+              case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'routines'
+                                 when 'T' then 'types' when 'n' then 'schemas' end)
+  from pg_default_acl where defaclnamespace = 0
+union all
+select format('alter default privileges for role %I grant %s to public', pg_get_userbyid(defaclrole),
+              case defaclobjtype when 'f' then 'execute on routines' else 'usage on types' end)
+  from pg_default_acl where defaclnamespace = 0 and defaclobjtype in ('f', 'T')
+"""
+
+_EXTENSION_TABLES = """
+select n.nspname, c.relname from pg_depend e
+  join pg_class c on e.classid = 'pg_class'::regclass and e.objid = c.oid
+  join pg_namespace n on n.oid = c.relnamespace
+ where e.deptype = 'e' and c.relkind in ('r', 'p', 'S')
+"""
+
+_SESSIONS = """
+select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed') from pg_stat_activity
+ where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
+   and application_name <> :application
+"""
+
+#: What stays as it is, because it cannot be moved aside.
+_LEFT_OUT = [
+    "DATABASE -", "DATABASE PROPERTIES -", "ACL - DATABASE", "COMMENT - DATABASE", "SECURITY LABEL - DATABASE",
+    "PUBLICATION", "SUBSCRIPTION", "EVENT TRIGGER", "FOREIGN DATA WRAPPER", "SERVER", "USER MAPPING",
+    "PROCEDURAL LANGUAGE", "ACCESS METHOD", "BLOBS", "COMMENT - EXTENSION",
+]  # fmt: skip
+
+
+class InPlace:
+    """One restore."""
+
+    def __init__(self, engine: PostgreSQL, archive: Archive, run: str, tell: Tell) -> None:
+        self._engine = engine
+        self._archive = archive
+        self._run = run
+        self._tell = tell
+        self._tools = tools.usable(engine.job.pg_bin, engine.database.name)
+
+    def restore(self, guard: Guard) -> Restored:
+        """Restore the archive and return where the replaced objects lie.
+
+        Raises:
+            Refused, Failed: as ``Engine.restore``.
+        """
+        contents = Contents.of(self._tools, self._archive.path, self._tell)
+        deadline = time.monotonic() + self._engine.job.lock_wait
+        with tempfile.TemporaryDirectory() as folder:
+            while True:
+                with Psql(self._tools, self._engine.url, self._engine.application) as psql:
+                    if not self._locked(psql, deadline):
+                        continue
+                    guard()
+                    aside = self._replace(psql, contents, Path(folder))
+                    psql.ask("commit;")
+                break
+        self._analyze()
+        return Restored(f"schema {aside}", "in_place", [])
+
+    def _locked(self, psql: Psql, deadline: float) -> bool:
+        """Lock every table, ending whoever is in the way and may be ended; tell whether that succeeded.
+
+        Raises:
+            Refused: others have held locks all the time.
+        """
+        others = self._end_sessions()
+        timeout = int(max(self._engine.job.lock_timeout, 0.5) * 1000)
+        try:
+            psql.ask(
+                "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;"
+                f" set client_min_messages = warning; begin; set local lock_timeout = {timeout};\n{_LOCKS}\n\\gexec"
+            )
+        except PsqlError as error:
+            if error.sqlstate not in ("55P03", "40P01"):
+                raise
+            if time.monotonic() >= deadline:
+                raise Refused(
+                    f"Database {self._engine.database.name!r} is in use, so it cannot be restored in place",
+                    f"others hold locks on its tables: {', '.join(others[:5]) or 'unknown'}",
+                    "End them, or raise migrate_lock_wait",
+                ) from error
+            self._tell(f"waits for {', '.join(others[:3]) or 'locks'}")
+            return False
+        # What came in meanwhile waits for our locks, and may have written before.
+        self._end_sessions()
+        psql.ask("set local lock_timeout = 0;")
+        return True
+
+    def _end_sessions(self) -> list[str]:
+        own = self._engine.own()
+        found = []
+        for pid, user, application in own.rows(_SESSIONS, application=self._engine.application):
+            found.append(f"pid {pid} ({user}, {application})")
+            try:
+                own.rows("select pg_terminate_backend(:pid)", pid=pid)
+            except Exception as error:
+                if sqlstate(error) != "42501":
+                    raise
+        for _try in range(20):
+            if not own.rows(_SESSIONS, application=self._engine.application):
+                break
+            time.sleep(0.05)
+        return found
+
+    def _replace(self, psql: Psql, contents: Contents, folder: Path) -> str:
+        """Move what is there aside, replay the archive and verify it, and return the name of what lies aside."""
+        rendering = psql.ask("show search_path;")[0]
+        schemas = {str(name): bool(kept) for name, kept in self._json(psql, _SCHEMAS)}
+        group = self._free_name(psql)
+        names = {name: group if name == "public" else fitted(group, f"_{name}") for name in schemas}
+        if "public" not in names:
+            names[""] = group  # the large objects and the name of the whole
+        self._tell("moves what is there aside")
+        psql.ask(self._make_room(group, names, schemas))
+        pairs = ", ".join(f"({literal(name)}, {literal(names[name])})" for name, kept in schemas.items() if kept)
+        if pairs:
+            psql.ask(f"{_MOVES.format(pairs=pairs)}\n\\gexec")
+        psql.ask(f"{_DEFAULT_PRIVILEGES}\n\\gexec")
+        self._put_large_objects_aside(psql, group)
+        lines = self._chosen(psql, contents, {name for name, kept in schemas.items() if kept})
+        self._replay(psql, folder, lines, contents)
+        # The archive's prologue has set an empty search_path, with which the catalog renders other texts.
+        psql.ask(f"reset all;\nselect set_config('search_path', {literal(rendering)}, true);\nset row_security = off;")
+        self._verify(psql)
+        return group
+
+    def _free_name(self, psql: Psql) -> str:
+        number, name = 1, fitted(ASIDE_SCHEMA, self._run)
+        while psql.ask(f"select 1 from pg_namespace where nspname = {literal(name)};"):
+            number += 1
+            name = fitted(ASIDE_SCHEMA, f"{self._run}_{number}")
+        return name
+
+    def _make_room(self, group: str, names: dict[str, str], schemas: dict[str, bool]) -> str:
+        statements = []
+        for name, target in names.items():
+            if schemas.get(name, True):
+                statements.append(f"create schema {quoted(target)};")
+            else:
+                statements.append(f"alter schema {quoted(name)} rename to {quoted(target)};")
+            comment = mark(group=group, aside_of=name, run=self._run, made=now())
+            statements.append(f"comment on schema {quoted(target)} is {literal(comment)};")
+        return "\n".join(statements)
+
+    def _put_large_objects_aside(self, psql: Psql, group: str) -> None:
+        """Copy them into a table: a large object has no schema that it could be moved to."""
+        if psql.ask("select 1 from pg_largeobject_metadata limit 1;"):
+            table = f"{quoted(group)}.large_objects"
+            psql.ask(
+                f"create table {table} as select oid as id, lo_get(oid) as data from pg_largeobject_metadata;\n"
+                f"\\o /dev/null\nselect lo_unlink(id) from {table};\n\\o"
+            )
+
+    def _chosen(self, psql: Psql, contents: Contents, kept: set[str]) -> list[str]:
+        """Return the entries to replay: without what stays, and without what belongs to extensions."""
+        left_out = list(_LEFT_OUT)
+        for name in kept:
+            left_out += [f"SCHEMA - {name}", f"COMMENT - SCHEMA {name}", f"COMMENT - SCHEMA {quoted(name)}"]
+        for schema, table in self._json(psql, _EXTENSION_TABLES):
+            left_out += [f"{kind} {schema} {table}" for kind in ("TABLE DATA", "SEQUENCE SET")]
+        there = [row[0] for row in self._json(psql, "select extname, 1 from pg_extension")]
+        left_out += [f"EXTENSION - {name}" for name in there]
+        for name in there:
+            if name != "plpgsql" and not contents.has(f"EXTENSION - {name}"):
+                psql.ask(f"drop extension {quoted(name)};")
+        return contents.without(left_out)
+
+    def _replay(self, psql: Psql, folder: Path, lines: list[str], contents: Contents) -> None:
+        restore = str(self._tools.folder / "pg_restore")
+        chosen = use_list(folder, "contents", lines)
+        path = str(self._archive.path)
+        psql.ask("\\o /dev/null")
+        psql.replay([restore, f"--use-list={chosen}", "--file=-", path], self._tell)
+        blobs = contents.only(["BLOBS"])
+        if blobs:
+            # They come with a BEGIN and a COMMIT of their own; every other line of theirs is one call.
+            chosen = use_list(folder, "blobs", blobs)
+            script = folder / "blobs.sql"
+            command = [restore, f"--use-list={chosen}", f"--file={script}", path]
+            tools.run_tool(command, tools.plain_environment(), folder, self._tell, "read large objects")
+            with script.open(encoding="utf-8") as source:
+                for line in source:
+                    if line.strip() not in ("BEGIN;", "COMMIT;"):
+                        psql.write(line)
+        psql.ask("\\o", self._tell, "replays the dump")
+
+    def _verify(self, psql: Psql) -> None:
+        self._tell("verifies")
+        rows = self._json(psql, catalog.FINGERPRINT)
+        leave_out = self._archive.version_tables
+        fingerprint = sorted(catalog.normalised(line) for table, line in rows if table not in leave_out)
+        counts = None
+        if self._archive.row_counts is not None:
+            counts = {}
+            for schema, table, _readable in self._json(psql, catalog.TABLES):
+                rows_there = psql.ask(f"select count(*) from {quoted(schema)}.{quoted(table)};")
+                counts[f"{schema}.{table}"] = int(rows_there[0])
+        verify(self._archive, fingerprint, counts, self._engine.database.name)
+
+    def _json(self, psql: Psql, query: str) -> list[list[Any]]:
+        """Return the rows of a query, which may hold anything."""
+        lines = psql.ask(f"select coalesce(json_agg(to_json(t)), '[]')::text from ({query}) t;")
+        # A record becomes an object whose order is that of its columns, whatever they are called.
+        return [list(row) for row in json.loads("\n".join(lines), object_pairs_hook=_values)]
+
+    def _analyze(self) -> None:
+        self._tell("analyzes what was restored")
+        self._engine.own().run(_analyze)
+
+
+def _values(pairs: list[tuple[str, Any]]) -> list[Any]:
+    return [value for _name, value in pairs]
+
+
+def _analyze(connection: Connection) -> None:
+    for schema, table, _readable in execute(connection, catalog.TABLES):
+        connection.exec_driver_sql(f"analyze {quoted(schema)}.{quoted(table)}".replace("%", "%%"))

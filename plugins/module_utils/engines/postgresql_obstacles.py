@@ -1,0 +1,120 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What would stop a backup and an upgrade of a PostgreSQL database."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..connection import OwnConnection
+from ..errors import Refused
+from . import postgresql_catalog as catalog
+from . import postgresql_dump as tools
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from .postgresql import PostgreSQL
+
+
+def obstacles(engine: PostgreSQL, own: OwnConnection, backup_space: Path) -> list[Refused]:
+    """Return what would stop a backup and an upgrade now."""
+    checks = (_standby, _client_programs, _permissions)
+    found = [obstacle for check in checks for obstacle in check(engine, own)]
+    return found + _space(engine, own, backup_space)
+
+
+def _standby(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
+    if own.rows("select pg_is_in_recovery()")[0][0]:
+        yield Refused(
+            f"Database {engine.database.name!r} is on a standby, which cannot be written",
+            f"{engine.url.host} is in recovery",
+            "Name the primary in its url",
+        )
+
+
+def _client_programs(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
+    found = tools.find_tools(engine.job.pg_bin)
+    major = own.run(major_version)
+    where = engine.job.pg_bin or "PATH and /usr/lib/postgresql"
+    remedy = f"Install postgresql-client-{major} or newer on the host, or set migrate_pg_bin"
+    if found is None:
+        yield Refused(
+            f"There is no pg_dump for database {engine.database.name!r}", f"none was found in {where}", remedy
+        )
+    elif found.major < major:
+        yield Refused(
+            f"pg_dump is too old for database {engine.database.name!r}",
+            f"it is {found.version} in {found.folder} and the server {major}",
+            remedy,
+        )
+
+
+def _permissions(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
+    closed = [f"{schema}.{table}" for schema, table, readable in own.rows(catalog.TABLES) if not readable]
+    if closed:
+        yield Refused(
+            f"Database {engine.database.name!r} cannot be backed up by its user",
+            f"{engine.url.username} may not read {', '.join(closed[:5])}{' …' if closed[5:] else ''}",
+            "Grant SELECT on them, or name their owner in the url",
+        )
+    if not own.rows("select has_schema_privilege(current_schema(), 'create')")[0][0]:
+        yield Refused(
+            f"Database {engine.database.name!r} cannot be migrated by its user",
+            f"{engine.url.username} may not create tables in its schema",
+            "Grant CREATE on the schema, or name its owner in the url",
+        )
+
+
+def _space(engine: PostgreSQL, own: OwnConnection, backup_space: Path) -> list[Refused]:
+    try:
+        with engine.impatient():
+            dump = int(own.rows(catalog.TABLE_BYTES)[0][0])
+    except Exception as error:
+        if not engine.gave_way(error):
+            raise
+        return []  # a table is locked, so its size cannot be told now; the backup will wait for it
+    data = _data_directory(engine, own)
+    restored = own.run(engine.size) if data and engine.job.on_failure in ("auto", "restore") else 0
+    together = data is not None and data.stat().st_dev == backup_space.stat().st_dev
+    found = []
+    for place, needed, what in (
+        (backup_space, dump + (restored if together else 0), "a backup"),
+        (data, 0 if together else restored, "a restore"),
+    ):
+        free = shutil.disk_usage(place).free if place else needed
+        if free < needed:
+            both = " and a restore" if together and restored else ""
+            found.append(
+                Refused(
+                    f"There is too little disk for {what}{both} of {engine.database.name!r}",
+                    f"{needed:,} bytes are needed and {free:,} are free at {place}",
+                    "Make room, or set migrate_root on a larger disk",
+                )
+            )
+    return found
+
+
+def _data_directory(engine: PostgreSQL, own: OwnConnection) -> Path | None:
+    """Return where a server on this very host keeps its data; None where that cannot be told."""
+    if engine.url.host not in (None, "", "localhost", "127.0.0.1", "::1"):
+        return None
+    rows = own.rows("select current_setting('data_directory') where pg_has_role('pg_read_all_settings', 'usage')")
+    if not rows:
+        return None
+    try:
+        # In a container it would be another's folder of that name.
+        there = (Path(rows[0][0]) / "postmaster.pid").exists()
+    except OSError:
+        return None
+    return Path(rows[0][0]) if there else None
+
+
+def major_version(connection: Connection) -> int:
+    """Return the server's major version, which SQLAlchemy asks for as soon as it connects."""
+    return int((connection.dialect.server_version_info or (0,))[0])

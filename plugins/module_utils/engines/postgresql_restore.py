@@ -1,0 +1,421 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a PostgreSQL database can be restored, and what restores have left beside it or in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from ..connection import OwnConnection, migration_url
+from ..errors import Failed, Refused
+from ..job import Database
+from . import postgresql_catalog as catalog
+from . import postgresql_dump as tools
+from .base import Archive, Aside, RestoreMethod
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy.engine import URL, Connection
+
+    from .postgresql import PostgreSQL
+
+_MARK = "hosting.alembic "
+_NAME_BYTES = 63
+ASIDE_SCHEMA = "alembic_aside_"
+
+#: What identifies a swap, held by its session as an advisory lock with the database's oid. pg_locks shows it to all.
+SWAPPING = 0x68616C65
+
+_POWERS = """
+select r.rolsuper, r.rolcreatedb, pg_has_role(d.datdba, 'member'), d.oid::bigint, d.datname
+  from pg_roles r, pg_database d where r.rolname = current_user and d.datname = :database
+"""
+
+_STRANGERS = f"""
+select distinct pg_get_userbyid(owner) from (
+  select c.relowner owner, c.relnamespace ns from pg_class c join pg_namespace n on n.oid = c.relnamespace
+   where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and {catalog.ours("pg_class", "c.oid")}
+  union all
+  select f.proowner, f.pronamespace from pg_proc f join pg_namespace n on n.oid = f.pronamespace
+   where {catalog.ours("pg_proc", "f.oid")} and not exists ( -- a range type's own, which are the first superuser's
+     select from pg_depend i where i.classid = 'pg_proc'::regclass and i.objid = f.oid and i.deptype = 'i')
+  union all
+  select t.typowner, t.typnamespace from pg_type t join pg_namespace n on n.oid = t.typnamespace
+   where t.typtype in ('e', 'd', 'r') and {catalog.ours("pg_type", "t.oid")}
+  union all
+  select n.nspowner, n.oid from pg_namespace n where n.nspname <> 'public' and {catalog.ours("pg_namespace", "n.oid")}
+  union all
+  select lomowner, 0 from pg_largeobject_metadata
+) objects where not pg_has_role(owner, 'member')
+"""
+
+#: Range types that cannot be moved by their owner, because their constructors belong to the first superuser. They are
+#: in the way where their schema stays.
+_RANGES = f"""
+select format('%I.%I', n.nspname, t.typname) from pg_type t join pg_namespace n on n.oid = t.typnamespace
+ where t.typtype = 'r' and {catalog.ours("pg_type", "t.oid")}
+   and (n.nspname = 'public' or not pg_has_role(n.nspowner, 'usage')
+        or exists (select from pg_extension x where x.extnamespace = n.oid))
+"""
+
+#: What only a superuser can make anew.
+_PRIVILEGED = """
+select 'extension ' || x.extname from pg_extension x
+  join pg_available_extension_versions v on v.name = x.extname and v.version = x.extversion
+ where not v.trusted and x.extname <> 'plpgsql'
+union all select 'event trigger ' || evtname from pg_event_trigger
+union all select 'foreign data wrapper ' || fdwname from pg_foreign_data_wrapper
+"""
+
+_LEFT_OUT = """
+select 'slot', slot_name from pg_replication_slots where database = current_database()
+union all select 'publication', pubname from pg_publication
+union all select 'subscription', s.subname from pg_subscription s
+  where s.subdbid = (select oid from pg_database where datname = current_database())
+union all select 'event trigger', evtname from pg_event_trigger
+union all select 'foreign server', srvname from pg_foreign_server
+union all select 'role', pg_get_userbyid(setrole) from pg_db_role_setting
+  where setrole <> 0 and not pg_has_role(setrole, 'member')
+    and setdatabase = (select oid from pg_database where datname = current_database())
+"""
+
+_ASIDES = """
+select d.datname, shobj_description(d.oid, 'pg_database'),
+       case when has_database_privilege(d.oid, 'connect') then pg_database_size(d.oid) end
+  from pg_database d where shobj_description(d.oid, 'pg_database') like :mark
+"""
+
+_ASIDE_SCHEMAS = """
+select n.nspname, obj_description(n.oid, 'pg_namespace'),
+       (select coalesce(sum(pg_total_relation_size(c.oid)), 0) from pg_class c
+         where c.relnamespace = n.oid and c.relkind in ('r', 'm'))
+  from pg_namespace n where obj_description(n.oid, 'pg_namespace') like :mark
+"""
+
+
+@dataclass(frozen=True)
+class Powers:
+    """What a role may do with the database."""
+
+    superuser: bool
+    createdb: bool
+    owner: bool
+    oid: int
+
+    @property
+    def may_swap(self) -> bool:
+        """Tell whether it may make databases and rename this one."""
+        return self.superuser or (self.createdb and self.owner)
+
+
+def now() -> str:
+    """Return the time as asides carry it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def fitted(name: str, suffix: str) -> str:
+    """Return a name with a suffix, in the bytes that PostgreSQL gives a name; what is cut is told apart by a digest."""
+    if len((name + suffix).encode()) <= _NAME_BYTES:
+        return name + suffix
+    tail = "_" + hashlib.sha256((name + suffix).encode()).hexdigest()[:8]
+    kept = suffix.encode()[: _NAME_BYTES - len(tail) - 12].decode(errors="ignore")
+    room = _NAME_BYTES - len(kept.encode()) - len(tail)
+    return name.encode()[:room].decode(errors="ignore") + kept + tail
+
+
+def quoted(name: str) -> str:
+    """Return an identifier in quotes."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a string constant."""
+    escaped = text.replace("'", "''")
+    return "'" + escaped + "'" if "\\" not in text else "E'" + escaped.replace("\\", "\\\\") + "'"
+
+
+def mark(**facts: Any) -> str:
+    """Return a comment that says what something is to us."""
+    return _MARK + json.dumps(facts, ensure_ascii=False)
+
+
+def marked(comment: str | None) -> dict[str, Any]:
+    """Return what such a comment says; nothing for anybody else's."""
+    if not comment or not comment.startswith(_MARK):
+        return {}
+    try:
+        found = json.loads(comment[len(_MARK) :])
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def run_sql(own: OwnConnection, statement: str) -> None:
+    """Execute a statement as it stands: a colon or a percent sign in a name is no parameter."""
+
+    def execute(connection: Connection) -> None:
+        connection.exec_driver_sql(statement.replace("%", "%%"))
+
+    own.run(execute)
+
+
+def in_transaction(own: OwnConnection, *statements: str) -> None:
+    """Execute statements, all or none."""
+    run_sql(own, "begin")
+    try:
+        for statement in statements:
+            run_sql(own, statement)
+        run_sql(own, "commit")
+    except BaseException:
+        with suppress(Exception):  # the server may be gone, and has rolled back then
+            run_sql(own, "rollback")
+        raise
+
+
+def admin_url(engine: PostgreSQL) -> URL | None:
+    """Return the URL of who may create databases, if there is one.
+
+    Raises:
+        Refused: it cannot be used.
+    """
+    if not engine.database.admin_url:
+        return None
+    entry = Database(engine.database.name, engine.database.admin_url, password=engine.database.admin_password)
+    url = migration_url(entry)
+    if url.get_backend_name() != "postgresql":
+        raise Refused(f"The admin_url of database {entry.name!r} is not one of PostgreSQL")
+    return url
+
+
+@contextmanager
+def beside(engine: PostgreSQL) -> Iterator[tuple[OwnConnection, URL]]:
+    """Yield a connection to another database of the same server, from where this one can be renamed, and its URL.
+
+    Raises:
+        Refused: there is no other database that lets us in, or it is on another server.
+    """
+    url = admin_url(engine) or engine.url
+    names = [name for name in (url.database, "postgres", "template1") if name and name != engine.url.database]
+    refusal: Refused | None = None
+    for name in names:
+        try:
+            own = engine.connect(url.set(database=name))
+        except Refused as error:
+            refusal = error
+            continue
+        with own:
+            yield own, url.set(database=name)
+        return
+    raise Refused(
+        f"No other database on the server of {engine.database.name!r} lets its user in",
+        refusal.why if refusal else "",
+        "Grant CONNECT on database postgres, or give it an admin_url",
+    )
+
+
+def powers(own: OwnConnection, database: str) -> Powers:
+    """Return what the role of a connection may do with a database.
+
+    Raises:
+        Refused: there is no such database on that server.
+    """
+    rows = own.rows(_POWERS, database=database)
+    if not rows:
+        raise Refused(f"There is no database {database!r} on the server", "", "Check its admin_url")
+    superuser, createdb, owner, oid, _name = rows[0]
+    return Powers(bool(superuser), bool(createdb), bool(owner), int(oid))
+
+
+def method(engine: PostgreSQL) -> RestoreMethod:
+    """Return how a database can be restored with the privileges there are."""
+    wanted = engine.job.restore_method
+    own = engine.own()
+    mine = powers(own, engine.name_on_server)
+    try:
+        swap = None if wanted == "in_place" else _obstacle_to_swap(engine, mine)
+    except Refused as refusal:
+        swap = refusal
+    if wanted != "in_place" and swap is None:
+        return RestoreMethod("swap", _not_swapped(own, mine.superuser or engine.database.admin_url is not None))
+    in_place = _obstacle_in_place(engine, mine)
+    if wanted == "swap":
+        return RestoreMethod("swap", [], swap)
+    return RestoreMethod("in_place", _not_in_place(own), in_place)
+
+
+def _obstacle_to_swap(engine: PostgreSQL, mine: Powers) -> Refused | None:
+    what = f"Database {engine.database.name!r} cannot be restored by a swap"
+    if not mine.may_swap and not engine.database.admin_url:
+        lacking = "create databases" if not mine.createdb else "rename this one"
+        return Refused(what, f"{engine.url.username} may not {lacking}", "Give it an admin_url")
+    with beside(engine) as (other, _url):
+        theirs = powers(other, engine.name_on_server)
+    if not theirs.may_swap:
+        return Refused(what, "the role of its admin_url may not create databases, or not rename this one")
+    if theirs.superuser:
+        return None
+    lacking = ", ".join(row[0] for row in [*engine.own().rows(_PRIVILEGED), *_strangers(engine, mine)])
+    return Refused(what, f"only a superuser can make anew: {lacking}", "Give it an admin_url") if lacking else None
+
+
+def _obstacle_in_place(engine: PostgreSQL, mine: Powers) -> Refused | None:
+    strangers = [] if mine.superuser else _strangers(engine, mine)
+    ranges = [] if mine.superuser else engine.own().rows(_RANGES)
+    if not (mine.superuser or mine.owner):
+        why = "it belongs to another role"
+    elif strangers:
+        why = f"some of it belongs to {', '.join(row[0] for row in strangers)}"
+    elif ranges:
+        why = f"its owner cannot move range types: {', '.join(row[0] for row in ranges)}"
+    else:
+        return None
+    return Refused(
+        f"Database {engine.database.name!r} cannot be restored by its user", why, "Give it an admin_url of a superuser"
+    )
+
+
+def _strangers(engine: PostgreSQL, mine: Powers) -> list[tuple[Any, ...]]:
+    return [] if mine.superuser else engine.own().rows(_STRANGERS)
+
+
+def _left_out(own: OwnConnection) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for kind, name in own.rows(_LEFT_OUT):
+        found.setdefault(kind, []).append(name)
+    return {kind: ", ".join(sorted(set(names))) for kind, names in found.items()}
+
+
+def _not_swapped(own: OwnConnection, superuser: bool) -> list[str]:
+    found = _left_out(own)
+    said = []
+    if "slot" in found:
+        said.append(f"logical replication slots, which stay with the replaced database: {found['slot']}")
+    if "subscription" in found:
+        said.append(f"subscriptions, which stay with the replaced database: {found['subscription']}")
+    if "publication" in found and not superuser:
+        said.append(f"publications: {found['publication']}")
+    if "role" in found and not superuser:
+        said.append(f"settings in this database of other roles: {found['role']}")
+    return said
+
+
+def _not_in_place(own: OwnConnection) -> list[str]:
+    found = _left_out(own)
+    said = ["settings, privileges and comment of the database itself, which stay as they are"]
+    if "slot" in found:
+        said.append(f"logical replication slots, which see the restore as changes: {found['slot']}")
+    for kind, why in (
+        ("publication", "publications, which go on with the replaced tables"),
+        ("subscription", "subscriptions, which go on with the replaced tables"),
+        ("event trigger", "event triggers, which stay as they are"),
+        ("foreign server", "foreign servers, which stay as they are"),
+    ):
+        if kind in found:
+            said.append(f"{why}: {found[kind]}")
+    return said
+
+
+def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] | None, name: str) -> None:
+    """Compare what was restored with what was true when the dump was taken.
+
+    Raises:
+        Failed: it is not the same.
+    """
+    differing = sorted(set(archive.fingerprint) ^ set(fingerprint))
+    if archive.row_counts is not None and row_counts is not None:
+        tables = sorted(set(archive.row_counts) | set(row_counts))
+        differing += [
+            f"{table}: {archive.row_counts.get(table)} rows, and {row_counts.get(table)} were restored"
+            for table in tables
+            if archive.row_counts.get(table) != row_counts.get(table)
+        ]
+    if differing:
+        raise Failed(
+            f"What was restored of {name!r} is not what was backed up",
+            "; ".join(differing[:5]),
+            "The database is as it was before the restore",
+        )
+
+
+def asides(engine: PostgreSQL) -> list[Aside]:
+    """Return the databases and the schemas that earlier restores of this database have left."""
+    own = engine.own()
+    found = []
+    for name, comment, size in own.rows(_ASIDES, mark=f"{_MARK}%"):
+        facts = marked(comment)
+        if facts.get("aside_of") == engine.name_on_server:
+            found.append(Aside(name, str(facts.get("run", "")), str(facts.get("made", "")), size and int(size)))
+    schemas: dict[str, Aside] = {}
+    for name, comment, size in sorted(own.rows(_ASIDE_SCHEMAS, mark=f"{_MARK}%")):
+        facts = marked(comment)
+        group = str(facts.get("group", ""))
+        if not group or not name.startswith(ASIDE_SCHEMA):
+            continue
+        known = schemas.get(group)
+        total = int(size) + (known.size or 0 if known else 0)
+        schemas[group] = Aside(f"schema {group}", str(facts.get("run", "")), str(facts.get("made", "")), total)
+    return [*found, *schemas.values()]
+
+
+def drop_aside(engine: PostgreSQL, aside: Aside) -> None:
+    """Drop a replaced database, or the schemas that a restore in place has moved away.
+
+    Raises:
+        Refused: it is not one, is in use, or something else depends on it.
+    """
+    if aside.name not in {each.name for each in asides(engine)}:
+        raise Refused(f"{aside.name!r} is not what a restore of {engine.database.name!r} left aside")
+    try:
+        if aside.name.startswith("schema "):
+            engine.own().run(_drop_schemas, engine, aside.name[len("schema ") :])
+        else:
+            with beside(engine) as (other, _url):
+                run_sql(other, f"drop database {quoted(aside.name)}")
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(f"{aside.name!r} cannot be dropped", str(getattr(error, "orig", error)).strip()) from error
+
+
+def _drop_schemas(connection: Connection, engine: PostgreSQL, group: str) -> None:
+    rows = connection.exec_driver_sql(
+        "select nspname, obj_description(oid, 'pg_namespace') from pg_namespace where nspname like 'alembic%%'"
+    ).all()
+    names = [name for name, comment in rows if marked(comment).get("group") == group]
+    before = engine.fingerprint(connection, frozenset())
+    connection.exec_driver_sql("begin")
+    try:
+        listed = ", ".join(map(quoted, names)).replace("%", "%%")
+        connection.exec_driver_sql(f"drop schema {listed} cascade")
+        lost = sorted(set(before) - set(engine.fingerprint(connection, frozenset())))
+        if lost:
+            raise Refused(
+                f"What lies aside in {group!r} is in use", "; ".join(lost[:5]), "Drop what depends on it first"
+            )
+        connection.exec_driver_sql("commit")
+    except BaseException:
+        connection.exec_driver_sql("rollback")
+        raise
+
+
+def command(engine: PostgreSQL, dump: Path) -> str:
+    """Return what a person types to bring a dump back beside; the password is asked for, or taken from ~/.pgpass."""
+    found = tools.find_tools(engine.job.pg_bin)
+    folder = f"{found.folder}/" if found and engine.job.pg_bin else ""
+    url = admin_url(engine) or engine.url
+    name = fitted(engine.name_on_server, "_restored")
+    server = tools.conninfo(url.set(database="postgres"))
+    create = [f"{folder}createdb", f"--maintenance-db={server}", "--template=template0", name]
+    target = tools.conninfo(url.set(database=name))
+    restore = [f"{folder}pg_restore", "--exit-on-error", "--jobs=2", f"--dbname={target}", str(dump)]
+    return f"{shlex.join(create)} && {shlex.join(restore)}"
