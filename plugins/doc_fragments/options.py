@@ -48,7 +48,7 @@ options:
       admin_url:
         description:
           - A URL to the same PostgreSQL server, of a role that may create databases.
-          - Without it the database's own user makes the copy that is rehearsed on, and the database that a restore swaps in.
+          - Without it the database's own user makes the copy that is rehearsed on, and what a restore swaps in.
         type: str
       admin_password:
         description: The password of O(databases[].admin_url), when it shall stay out of it.
