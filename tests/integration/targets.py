@@ -89,8 +89,8 @@ class PostgresTarget(Target):
         )
         return [row[0] for row in self.rows(statement.format(table))]
 
-    def dump(self) -> str:
-        text = run([self.database.server.bin / "pg_dump", "--dbname", self.url])
+    def dump(self, *words: str) -> str:
+        text = run([self.database.server.bin / "pg_dump", *words, "--dbname", self.url])
         # They carry a number that is drawn anew for each dump.
         return "\n".join(line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
 

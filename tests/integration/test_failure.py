@@ -89,7 +89,6 @@ def test_what_an_autocommit_block_left_behind_is_held_and_its_neighbours_are_mig
         outcome.output,
         "Revision 0003 (fails after a commit) failed",
         f"HELD at {', '.join(held.revisions)}",
-        "nothing was dropped",
         "Way forward",
         "Way back",
     )
@@ -107,6 +106,18 @@ def test_what_an_autocommit_block_left_behind_is_held_and_its_neighbours_are_mig
         assert server.execute("SELECT count(*) FROM item", restored) == [["3"]]
     finally:
         server.drop_database(f"{held.name}_restored")
+
+
+def test_an_owner_without_further_rights_gets_the_database_back_in_place(site: Site, postgres: PostgresTarget) -> None:
+    settings = at_first(site, "broken_autocommit", postgres)
+    before = postgres.dump("--schema=public")
+
+    outcome = site.run("migrate", code=2, **settings)
+
+    assert postgres.dump("--schema=public") == before
+    kept = {table for (table,) in postgres.rows("SELECT tablename FROM pg_tables WHERE schemaname LIKE '%aside%'")}
+    assert {"half", "item"} <= kept
+    assert_says(outcome.output, "Restored from its backup", "It stands at 0001, as before.")
 
 
 @pytest.mark.both_cores
