@@ -50,8 +50,6 @@ class Store(ABC):
     name: str
     #: What brings a dump back the plain way.
     plain: str
-    #: Whether there is a restore to be measured.
-    restores = True
 
     @abstractmethod
     def fill(self, host: Host, size: int) -> None:
@@ -111,7 +109,6 @@ class Server(Store):
 
     name = "PostgreSQL"
     plain = "createdb and pg_restore"
-    restores = False
     _ROW_BYTES = 106
 
     def __init__(self, running: PostgresServer) -> None:

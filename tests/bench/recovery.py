@@ -90,10 +90,11 @@ class Recovery:
         )
         plain = Contender(self._store.plain, self._restore, lambda turn: self._fail("plain", turn))
         try:
-            take_turns([downgrade, bare, *([restore, plain] if self._store.restores else [])], turns)
+            take_turns([downgrade, bare, restore, plain], turns)
         finally:
             self._remove()
         way = f"from a failed migration to recovered, {what}"
-        by_downgrade = Difference(f"{way}, by downgrade, beside a bare one", downgrade, bare)
-        by_restore = Ratio(f"{way}, by restore, beside {self._store.plain}", restore, plain)
-        return [by_downgrade, *([by_restore] if self._store.restores else [])]
+        return [
+            Difference(f"{way}, by downgrade, beside a bare one", downgrade, bare),
+            Ratio(f"{way}, by restore, beside {self._store.plain}", restore, plain),
+        ]
