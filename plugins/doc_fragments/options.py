@@ -116,6 +116,13 @@ options:
     type: str
     choices: [auto, swap, in_place]
     default: auto
+  retry_failed:
+    description:
+      - Whether a database that failed in an earlier run is tried again, V(true) or a list of names. A run does not do
+        so by itself, even where the database was led back.
+      - A held database is tried again if it stands as before its run, or where that run would have led it.
+    type: raw
+    default: false
   on_changed_history:
     description:
       - What it means that the file of an applied revision has changed or is gone, or that the database has a revision

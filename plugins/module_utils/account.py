@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .journal import Event, ending
+from .journal import Event
 from .position import Position
 
 
@@ -66,10 +66,3 @@ class Account:
         for event in events:
             for table, count in event.get("wrote", {}).items():
                 self.wrote[table] = self.wrote.get(table, 0) + count
-
-
-def needs_leading_back(events: list[Event]) -> bool:
-    """Tell whether the upgrade of a journal began a revision and ended badly, or never ended."""
-    done = ending(events, "upgrade")
-    began = any(event["event"] == "begun" for event in events)
-    return began and (done is None or done["result"]["outcome"] == "failed")

@@ -38,6 +38,7 @@ def release() -> Spec:
         "workers": {"type": "int", "default": 2},
         "plan_timeout": {"type": "float", "default": 60},
         "pg_bin": {"type": "str", "default": ""},
+        "retry_failed": {"type": "raw", "default": False},
         "on_changed_history": {"type": "str", "choices": ["warn", "refuse"], "default": "warn"},
         "backup_encrypt_to": {"type": "str", "default": ""},
         "backup_copy_to": {"type": "str", "default": ""},
@@ -78,6 +79,7 @@ def plan() -> Spec:
     return {
         **release(),
         **requirement(),
+        "recovers": {"type": "bool", "default": False},
         "installation": {"type": "dict", "options": installation()},
         "archive": {"type": "path"},
         "wheelhouse_archive": {"type": "path"},

@@ -30,6 +30,7 @@ from .layout import write_durably
 from .libraries import MISSING, sa
 from .plans import Plan, Stream
 from .processes import Died, each_apart, silence
+from .recovery import left_by
 
 _RELATIVE_TARGET = re.compile(r"[+-]\d+$")
 
@@ -91,6 +92,8 @@ def known_plans(job: Job) -> dict[str, dict[str, Any]]:
 
 
 def _plan(database: Database, job: Job) -> Plan | None:
+    if left_by(job.layout, database.name).state in ("cut_short", "held"):
+        return None
     try:
         record = Verified(**json.loads(_place(database, job).read_text(encoding="utf-8")))
         engine = engine_for(database, job)

@@ -63,6 +63,11 @@ class Manifest:
         return shown
 
 
+def partial(folder: Path, run: str) -> Path:
+    """Return the folder of a run's backup that is not proven yet."""
+    return folder / f".{run}.partial"
+
+
 def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> Manifest:
     """Back a database up and return the manifest of the proven backup.
 
@@ -85,7 +90,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
     for obstacle in obstacles(job):
         raise obstacle
     place = private_directory(job.layout.backups_of(engine.database.name)) / job.run
-    beside = place.with_name(f".{job.run}.partial")
+    beside = partial(place.parent, job.run)
     _clear(place.parent, beside, everything=bool(job.backup_encrypt_to))
     private_directory(beside)
     begun = time.monotonic()

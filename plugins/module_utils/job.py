@@ -74,6 +74,7 @@ class Job:
     restore_loses_writes: bool = False
     #: The path of a backup; empty for the newest, or that of ``of_run``.
     backup: str = ""
+    retry_failed: Any = False
     on_changed_history: str = "warn"
     #: An age recipient, or the path of a file with age recipients or an OpenPGP public key.
     backup_encrypt_to: str = ""

@@ -97,12 +97,20 @@ def moved(events: list[Event]) -> str:
 
     An upgrade that failed and was led back has moved nothing in the end.
     """
+    events = [event for event in events if not event["verb"].startswith("recover")]  # it moves what others had left
     outcomes = [event["result"]["outcome"] for event in events if event["event"] == "done"]
     if not outcomes:
         return "unfinished" if any(event["event"] == "begun" for event in events) else ""
     if outcomes[0] == "failed" and outcomes[-1] in ("untouched", "downgraded", "restored"):
         return ""
     return outcomes[-1] if outcomes[-1] in ("upgraded", "downgraded", "restored", "failed", "held") else ""
+
+
+def needs_leading_back(events: list[Event]) -> bool:
+    """Tell whether the upgrade of a journal began a revision and ended badly, or never ended."""
+    done = ending(events, "upgrade")
+    began = any(event["event"] == "begun" for event in events)
+    return began and (done is None or done["result"]["outcome"] == "failed")
 
 
 def unsettled(folder: Path) -> str:

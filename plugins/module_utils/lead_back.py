@@ -24,6 +24,7 @@ from .losses import losses
 from .patience import patiently
 from .position import Position, differences, read_applied, read_position
 from .progress import Progress
+from .recovery import retry_command
 from .restoring import bring_back
 from .steps import Step, Watcher, shown
 
@@ -237,7 +238,7 @@ class LeadBack:
 
     def _held(self, engine: Engine, failure: Refused) -> Result:
         """Leave the database as it is and say both ways out."""
-        ways = {"forward": "correct the release and run migrate.yml again"}
+        ways = {"forward": f"bring it to its new revision by hand, then: {retry_command(self.database.name)}"}
         manifest = self._manifest()
         if manifest:
             ways["back"] = self._way_back(engine, manifest)
@@ -286,8 +287,11 @@ def downgrade_database(database: Database, job: Job, journal: Journal, progress:
     Raises:
         Refused: its URL cannot be used.
     """
-    account = Account.of(job.run, journal.events())
-    return LeadBack(database, job, journal, progress, account).run(on_purpose=False)
+    events = journal.events()
+    done = ending(events, "downgrade")
+    if done and done["result"]["outcome"] != "failed":
+        return dict(done["result"])  # another controller has led it back meanwhile
+    return LeadBack(database, job, journal, progress, Account.of(job.run, events)).run(on_purpose=False)
 
 
 def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
@@ -300,6 +304,7 @@ def rollback_database(database: Database, job: Job, journal: Journal, progress: 
     obstacle = _moved_since(job, database.name)
     if obstacle:
         return {"name": database.name, "outcome": "refused", "changed": False, "error": obstacle.facts()}
+    journal.write("planned", release=job.release, of_run=job.of_run)
     return LeadBack(database, job, journal, progress, account).run(on_purpose=True)
 
 

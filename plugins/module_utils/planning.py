@@ -21,6 +21,7 @@ from .job import Database, Job
 from .layout import Layout
 from .libraries import sa
 from .plans import Plan
+from .recovery import left_by
 from .rehearsed import missing_rehearsal
 
 
@@ -43,6 +44,19 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     Raises:
         Refused: that cannot be told.
     """
+    _fill_plan(plan, engine, environment)
+    job = environment.job
+    left = left_by(_lasting(job), plan.name, besides=job.run)
+    past = left.obstacle(bool(plan.pending), job.retry_failed)
+    plan.obstacles[:0] = [past] if past else []
+
+
+def _lasting(job: Job) -> Layout:
+    """Return where the journals are: a plan that is made in a temporary folder is one for those of the real one."""
+    return Layout(Path(job.shipping_makes or job.root))
+
+
+def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     plan.engine = engine.name
     plan.url = engine.facts()["url"]
     plan.can_be_shared = engine.can_be_shared
@@ -70,8 +84,7 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
 
 def _compare_with_journals(plan: Plan, environment: Environment) -> None:
     job = environment.job
-    # A plan that is made in a temporary folder is one for the journals of the real one.
-    layout = Layout(Path(job.shipping_makes or job.root))
+    layout = _lasting(job)
     plan.changed_history = changed_history(environment, plan.streams, layout.journals_of(plan.name))
     if plan.pending and job.on_changed_history == "refuse":
         plan.obstacles += plan.changed_history

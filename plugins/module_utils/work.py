@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import backups
-from .account import needs_leading_back
 from .alembic_library import MISSING
 from .at_head import known_plans
 from .deadline import counted_from_now
@@ -21,7 +21,7 @@ from .environment import Environment
 from .errors import Failed, Refused
 from .history import upgraded_by
 from .job import Database, Job
-from .journal import Journal, moved, newest_first
+from .journal import Journal, moved, needs_leading_back, newest_first
 from .layout import private_directory
 from .lead_back import downgrade_database, rollback_database
 from .planning import plan_database
@@ -30,6 +30,7 @@ from .position import read_position
 from .processes import Died, each_apart, silence
 from .progress import Progress
 from .pruning import leftovers_of, prune_database
+from .recovering import recover_database
 from .rehearsal import rehearse_database
 from .restoring import restore_database
 from .status import status_of
@@ -115,6 +116,11 @@ def rollback(job: Job) -> Answer:
 def restore(job: Job) -> Answer:
     """Bring a backup of every database back, on purpose."""
     return attend(job, list(job.databases), restore_database)
+
+
+def recover(job: Job) -> Answer:
+    """Settle what dead runs of one release have left; each release that left something has a worker of its own."""
+    return attend(replace(job, verb=f"recover-{job.release[:12]}"), list(job.databases), recover_database)
 
 
 def status(job: Job) -> Answer:
@@ -209,7 +215,9 @@ def _journal(job: Job, database: Database) -> Journal:
     return Journal(job.layout.journal(database.name, job.run), job.verb)
 
 
-_VERBS = {verb.__name__: verb for verb in (backup, rehearse, upgrade, downgrade, rollback, restore, status, prune)}
+_VERBS = {
+    verb.__name__: verb for verb in (backup, rehearse, upgrade, downgrade, rollback, restore, recover, status, prune)
+}
 
 
 def do(job: Job, known: dict[str, Answer] | None = None) -> Answer:

@@ -9,7 +9,6 @@ A worker is alive while somebody holds the lock on its file: itself or the proce
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable
 from time import monotonic, sleep
@@ -20,6 +19,7 @@ from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Event, Journal, ending, read_events
 from .layout import private_directory
+from .living import locked, works
 from .processes import Died, Late, each_apart, let_go, silence
 from .progress import Progress, read_progress
 from .settling import settle
@@ -77,14 +77,7 @@ def still_at_work(job: Job) -> dict[str, Any] | None:
 
 def is_alive(job: Job, verb: str) -> bool:
     """Tell whether the worker of a verb of this run holds its lock."""
-    try:
-        descriptor = os.open(job.layout.worker(job.run, verb), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _locked(descriptor)
-    finally:
-        os.close(descriptor)
+    return works(job.layout, job.run, verb)
 
 
 def _start_once(job: Job, databases: list[Database], task: Task) -> None:
@@ -92,7 +85,7 @@ def _start_once(job: Job, databases: list[Database], task: Task) -> None:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(job.layout.worker(job.run, job.verb), flags, 0o600)
     try:
-        nobody_works = _locked(descriptor)
+        nobody_works = locked(descriptor)
         if nobody_works and not os.fstat(descriptor).st_size:
             os.write(descriptor, b"started\n")
             os.fsync(descriptor)
@@ -106,14 +99,6 @@ def _start_once(job: Job, databases: list[Database], task: Task) -> None:
             )
     finally:
         os.close(descriptor)  # the worker's own copy keeps the lock
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
@@ -179,15 +164,34 @@ def _settle(database: Database, job: Job, answer: Any) -> None:
             journal.write("done", result=_without_result(database, "deferred", refusal))
     else:
         why = str(answer) if isinstance(answer, Died) else "it ended without a result"
-        output = journal.path.with_suffix(".output")
-        failure = Failed(f"The process that worked on {database.name!r} died", why, f"Its output is {output}")
-        journal.write("done", result=_without_result(database, "failed", failure))
+        output = f"Its output is {journal.path.with_suffix('.output')}"
+        journal.write("done", result=result_of_dead(database.name, events, job.verb, why, output))
 
 
 def _bury(job: Job, databases: list[Database]) -> None:
     """Settle what a dead worker left: its machine or its whole session was ended."""
     for database in databases:
         _settle(database, job, Died("the worker was ended"))
+
+
+def result_of_dead(name: str, events: list[Event], verb: str, why: str, remedy: str = "") -> dict[str, Any]:
+    """Return the result of a verb whose process died: what was verified stays done."""
+    own = [event for event in events if event["verb"] == verb]
+    if own and own[-1]["event"] == "verified":
+        before: dict[str, list[str]] = next((event["heads"] for event in own if event["event"] == "backed_up"), {})
+        applied = [
+            {"revision": event["revision"], "message": event.get("message", ""), "seconds": None}
+            for event in own
+            if event["event"] == "committed"
+        ]
+        places = {"before": _heads(before), "after": _heads(own[-1]["heads"])}
+        return {"name": name, "outcome": "upgraded", "changed": True, "applied": applied, **places}
+    failure = Failed(f"The process that worked on {name!r} died", why, remedy)
+    return {"name": name, "outcome": "failed", "changed": False, "error": failure.facts()}
+
+
+def _heads(heads: dict[str, list[str]]) -> list[str]:
+    return sorted({revision for revisions in heads.values() for revision in revisions})
 
 
 def _without_result(database: Database, outcome: str, error: Refused) -> dict[str, Any]:

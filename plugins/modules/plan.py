@@ -26,6 +26,12 @@ attributes:
     support: none
     description: Changes nothing, so there is nothing to compare.
 options:
+  recovers:
+    description:
+      - Whether whoever asks settles first what earlier runs have left. Then a host with something unsettled answers
+        with RV(unsettled) alone, and no database is looked at.
+    type: bool
+    default: false
   installation:
     description:
       - What the release is and what it installs, as M(hosting.alembic.preflight) returns it.
@@ -107,6 +113,13 @@ pending:
   description: Whether any database has something to apply or cannot be planned.
   returned: always
   type: bool
+unsettled:
+  description:
+    - Databases in which an earlier run still works or has died half-way, told from the journals alone.
+    - M(hosting.alembic.recover) settles them.
+  returned: always
+  type: list
+  elements: str
 refusals:
   description: What would stop an upgrade, one line for each reason.
   returned: always
@@ -176,6 +189,7 @@ error:
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
 from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask, virtualenv_python
+from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import unsettled
 from ansible_collections.hosting.alembic.plugins.module_utils.staging import plan_with_unshipped
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answering, leave, module_of, options_of, said
 
@@ -185,7 +199,10 @@ def main() -> None:
     with answering(module):
         options = options_of(module)
         python = virtualenv_python(options["root"], options["release"])
-        if python:
+        left = [left.name for left in unsettled(options)]
+        if left and options["recovers"]:
+            databases = []
+        elif python:
             databases = ask(python, "plan", options)["databases"]
         elif module.check_mode and options["archive"]:
             databases = plan_with_unshipped(options)
@@ -199,6 +216,7 @@ def main() -> None:
             shipped=python is not None,
             release=options["release"],
             pending=pending,
+            unsettled=left,
             refusals=said(refused).splitlines(),
             databases=databases,
         )

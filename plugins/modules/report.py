@@ -44,6 +44,10 @@ options:
     description: Result of M(hosting.alembic.restore).
     type: dict
     default: {}
+  recover:
+    description: Result of M(hosting.alembic.recover).
+    type: dict
+    default: {}
   prune:
     description: Result of M(hosting.alembic.prune).
     type: dict

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..module_utils.errors import Refused
+from ..module_utils.recovery import retry_command
+from .sizes import size
 
 Result = dict[str, Any]
 
@@ -60,16 +62,6 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     cells = [[line[index] for index in kept] for line in [headings, *rows]]
     widths = [max(len(line[index]) for line in cells) for index in range(len(kept))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]
-
-
-def size(count: int | None) -> str:
-    """Return bytes as people say them."""
-    amount = float(count or 0)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
 
 
 def _heads(heads: Sequence[str] | None) -> str:
@@ -175,7 +167,7 @@ def _explained(entry: Result, back: Result | None) -> list[str]:
     else:
         lines.append(f"  HELD {_where(back)}: {Refused(**(back.get('error') or {'what': 'unknown'}))}")
         return lines + [f"  Way {way}: {command}" for way, command in (back.get("ways_out") or {}).items()]
-    lines.append("  Next: correct the release and run migrate.yml again.")
+    lines.append(f"  Next: correct the release, then: {retry_command(entry['name'])}")
     return lines
 
 
@@ -365,6 +357,22 @@ def _verdict(step: Result) -> list[str]:
     return lines
 
 
+def _recover(results: Result, _check_mode: bool) -> Report:
+    recover = results["recover"]
+    rows = [
+        [
+            entry["name"],
+            entry.get("of_run", ""),
+            entry["outcome"],
+            _heads(entry.get("after")) if "after" in entry else "",
+        ]
+        for entry in recover.get("databases", [])
+    ]
+    lines = table(("DATABASE", "RUN", "OUTCOME", "STANDS AT"), rows) if rows else ["No run has left anything."]
+    lines += [f"Not in the inventory, and not touched: {name}" for name in recover.get("strangers", [])]
+    return Report(lines, _wrong(recover) if recover.get("msg") else [])
+
+
 def _wrong(result: Result) -> list[str]:
     """Return what a verb failed with, and the ways out of what it holds."""
     lines = str(result.get("msg", "")).splitlines()
@@ -381,6 +389,7 @@ _REPORTS = {
     "rollback": _rollback,
     "restore": _restore,
     "backup": _backups,
+    "recover": _recover,
     "prune": _prune,
     "status": _status,
     "plan": _plan,

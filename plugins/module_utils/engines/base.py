@@ -247,6 +247,18 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def end_migrating(self, patience: float, tell: Tell) -> None:
+        """Come back only when no backend of a dead run works in the database; ask with its lock held.
+
+        Args:
+            patience: seconds until such a backend is ended.
+            tell: is called with who it is.
+
+        Raises:
+            Refused: there still is one, and it may not be ended.
+        """
+
+    @abstractmethod
     def watch_connections(self) -> AbstractContextManager[None]:
         """Set timeouts on every connection that is opened inside the block."""
 

@@ -25,6 +25,7 @@ from .base import Archive, Aside, Dump, Guard, Identity, Lock, Restored, Restore
 from .postgresql_in_place import InPlace
 from .postgresql_lock import LOCK_DATABASE, AdvisoryLock
 from .postgresql_obstacles import major_version, obstacles
+from .postgresql_orphans import wait_for_orphan
 from .postgresql_scratch import WithScratch
 from .postgresql_swap import Swap, being_swapped, is_being_swapped, mend
 from .postgresql_timeouts import watch
@@ -177,6 +178,10 @@ class PostgreSQL(WithScratch):
                     "Wait until it has ended; pg_stat_activity shows it",
                 )
             time.sleep(random.uniform(0.1, 0.4))  # noqa: S311 - jitter, not a secret
+
+    def end_migrating(self, patience: float, tell: Tell) -> None:
+        """Wait for the lock on the migrating connection, which lives as long as its backend."""
+        wait_for_orphan(self.own(), _LOCK_MIGRATING, self.database.name, patience, tell)
 
     def watch_connections(self) -> AbstractContextManager[None]:
         """Set timeouts on every connection that is opened inside the block."""

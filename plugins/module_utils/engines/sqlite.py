@@ -216,6 +216,9 @@ class SQLite(WithScratch):
     def _version(self) -> int:
         return self.own().run(_data_version)
 
+    def end_migrating(self, patience: float, tell: Tell) -> None:
+        """Do nothing, for the same reason."""
+
     @contextmanager
     def watch_connections(self) -> Iterator[None]:
         """Let statements wait for SQLite's own lock as long as lock_timeout says."""
@@ -341,7 +344,8 @@ class SQLite(WithScratch):
         return [
             Aside(str(path), path.name[len(prefix) :], _changed(path), path.stat().st_size)
             for path in sorted(found)
-            if not path.name.endswith(("-wal", "-shm"))
+            # A restore that died between its two steps has replaced nothing: it left a second name of the same file.
+            if not path.name.endswith(("-wal", "-shm")) and not (self.exists() and path.samefile(self.path))
         ]
 
     def drop_aside(self, aside: Aside) -> None:

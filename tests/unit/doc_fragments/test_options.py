@@ -21,6 +21,7 @@ DEFINED = {
     "plan": arguments.plan(),
     "prune": arguments.prune(),
     "rehearse": arguments.rehearse(),
+    "recover": arguments.run(),
     "release": arguments.shipping(),
     "restore": arguments.restore(),
     "rollback": arguments.rollback(),

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
-from ansible_collections.hosting.alembic.plugins.module_utils.account import Account, needs_leading_back
-from ansible_collections.hosting.alembic.plugins.module_utils.journal import Event
+from ansible_collections.hosting.alembic.plugins.module_utils.account import Account
+from ansible_collections.hosting.alembic.plugins.module_utils.journal import Event, needs_leading_back
 from tests.unit.stage import Answer, Host, database, heads, script, sql, tables
 
 
@@ -311,7 +311,7 @@ def test_without_its_backup_it_is_held_with_both_ways_out(host: Host, mine: Path
 
     assert (result["outcome"], result["changed"]) == ("held", False)
     assert result["after"] == ["0002"]
-    assert "run migrate.yml again" in result["ways_out"]["forward"]
+    assert "migrate_retry_failed" in result["ways_out"]["forward"]
     if how == "damaged":
         assert str(dump) in result["ways_out"]["back"]
         assert "is damaged" in result["error"]["what"]

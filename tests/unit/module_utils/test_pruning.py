@@ -107,7 +107,7 @@ def test_a_run_that_went_well_since_settles_it(host: Host, file: Path, restored:
     journal.write("done", result={"name": "app", "outcome": "held"})
     release = host.ship("generic", "corrected")
     host.revise(release, "0003", "0002", "pass")
-    assert host.result("upgrade", database(file), run="well")["outcome"] == "upgraded"
+    assert host.result("upgrade", database(file), run="well", retry_failed=True)["outcome"] == "upgraded"
 
     assert leftovers(prune(host, file, prune=True, prune_days=0)) == {restored.name: ("dropped", "")}
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils.reporting import report, size, table
+from ansible_collections.hosting.alembic.plugins.plugin_utils.reporting import report, table
+from ansible_collections.hosting.alembic.plugins.plugin_utils.sizes import size
 
 ERROR = {"what": "Revision 0003 failed", "why": "because", "remedy": "Correct it"}
 BACKUP = {"path": "/srv/backups/shop/r1", "size": 12_345_678, "taken": "2026-11-22T03:00:00.123+00:00"}

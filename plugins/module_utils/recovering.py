@@ -1,0 +1,136 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Settling what a dead run left in a database: compare it with the journal, then lead it back, or hold it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .account import Account
+from .backups import proven
+from .engines import engine_for
+from .environment import Environment
+from .errors import Refused
+from .job import Database, Job
+from .journal import Journal, ending, read_events
+from .lead_back import LeadBack
+from .position import differences, read_position
+from .progress import Progress
+from .recovery import Left, left_by
+from .worker import result_of_dead
+
+Result = dict[str, Any]
+
+
+class Recovery(LeadBack):
+    """The way back from a run that is dead. What it does stands in that run's journal, as if it had done it itself."""
+
+    def run(self, on_purpose: bool) -> Result:
+        """Lead the database back, unless somebody else has done so while its lock was waited for.
+
+        Raises:
+            Refused: another run holds the database, its server cannot be reached, or a backend still works in it.
+        """
+        engine = engine_for(self.database, self.job)
+        with engine.lock(self.job.database_wait, self.progress.tell):
+            engine.end_migrating(self.job.lock_wait, self.progress.tell)
+            done = ending(self.journal.events(), self.journal.verb)
+            if done and done["result"]["outcome"] != "failed":
+                return {**done["result"], "changed": False}
+            if not on_purpose:
+                self._settle_upgrade()
+            try:
+                result = self._led_back(Environment(self.database, self.job, engine), on_purpose)
+            except Refused as refusal:
+                result = self._held(engine, refusal)
+            self.journal.write("done", result=result)
+        return result
+
+    def _settle_upgrade(self) -> None:
+        """End the upgrade in the journal, which its worker could not do, and read what it did."""
+        events = self.journal.events()
+        if ending(events, "upgrade") is None:
+            result = {**result_of_dead(self.database.name, events, "upgrade", "its worker was ended"), **_INTERRUPTED}
+            Journal(self.journal.path, "upgrade").write("done", result=result)
+        self.account = Account.of(self.account.run, self.journal.events())
+        done = ending(self.journal.events(), "upgrade")
+        self.account.error = self.account.error or (done["result"].get("error") if done else None) or {}
+
+    def _led_back(self, environment: Environment, on_purpose: bool) -> Result:
+        now = read_position(environment.engine, list(self.account.before.heads))
+        if not on_purpose and not self.account.left and self._is_old(now):
+            self.journal.write("downgraded", **now.facts())
+            return self._result("untouched", now)
+        return self._locked(environment, on_purpose)
+
+
+_INTERRUPTED = {"interrupted": True}
+
+
+def recover_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Settle what a dead run left in a database and return the result; that it is held is a result too.
+
+    Raises:
+        Refused: it could not be looked at; then nothing is settled, and the next run tries again.
+    """
+    left = left_by(job.layout, database.name)
+    path = job.layout.journal(database.name, left.run) if left.run else journal.path
+    if left.state == "held":
+        result = _cleared(database, job, left, progress)
+    elif left.state != "cut_short":
+        result = {"name": database.name, "outcome": "unchanged", "changed": False}
+    elif left.verb == "restore":
+        result = _restored(database, job, left, progress)
+    elif left.verb == "rollback":
+        account = Account.of(left.of_run, read_events(job.layout.journal(database.name, left.of_run)))
+        account.begun, account.cut_short = account.committed, True
+        result = Recovery(database, job, Journal(path, "rollback"), progress, account).run(on_purpose=True)
+    else:
+        account = Account(left.run)
+        result = Recovery(database, job, Journal(path, "downgrade"), progress, account).run(on_purpose=False)
+    return {"of_run": left.run, **result}
+
+
+def _restored(database: Database, job: Job, left: Left, progress: Progress) -> Result:
+    """Tell whether a restore that died had replaced the database: it does so in one step or not at all."""
+    engine = engine_for(database, job)
+    journal = Journal(job.layout.journal(database.name, left.run), "restore")
+    begun = next(event for event in reversed(journal.events()) if event["event"] == "restore_begun")
+    manifest = next(
+        (each for each in proven(job.layout.backups_of(database.name)) if each.path == begun["path"]),
+        None,
+    )
+    with engine.lock(job.database_wait, progress.tell):
+        now = read_position(engine, list(manifest.heads) if manifest else [])
+        aside = next((aside.name for aside in engine.asides() if aside.run == left.run), "")
+        outcome = "restored" if aside else "untouched"
+        facts = {"name": database.name, "outcome": outcome, "changed": False, "aside": aside, "after": now.revisions}
+        journal.write("done", result=facts)
+    return facts
+
+
+def _cleared(database: Database, job: Job, left: Left, progress: Progress) -> Result:
+    """Let a held database go on if it stands where its run began, or where that run would have brought it.
+
+    Raises:
+        Refused: it stands between.
+    """
+    engine = engine_for(database, job)
+    journal = Journal(job.layout.journal(database.name, left.run), "recover")
+    account = Account.of(
+        left.of_run or left.run, read_events(job.layout.journal(database.name, left.of_run or left.run))
+    )
+    with engine.lock(job.database_wait, progress.tell):
+        engine.end_migrating(job.lock_wait, progress.tell)
+        now = read_position(engine, list(account.before.heads))
+        old = now.heads == account.before.heads and not differences(account.before.fingerprint, now.fingerprint)
+        if not old and any(stream.pending for stream in Environment(database, job, engine).streams()):
+            raise Refused(
+                f"Database {database.name!r} is still held since run {left.run}",
+                f"it stands at {now}, and that is neither as before that run nor where it would have led",
+                "; ".join(f"{way}: {command}" for way, command in sorted(left.ways_out.items())),
+            )
+        journal.write("cleared", **now.facts())
+    return {"name": database.name, "outcome": "cleared", "changed": False, "after": now.revisions}

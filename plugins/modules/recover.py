@@ -1,0 +1,132 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: recover
+short_description: Settle what earlier runs have left in the databases
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Looks for each database at what the last run left. What still runs is followed to its end.
+  - What died half-way is compared with its journal and led back by the release it worked with, once no backend of it
+    works in the database any more. What cannot be led back is held, with the ways out in the result.
+  - What was verified, or had not begun, is only noted. A backup that came to no end is removed.
+  - A database that another run holds is waited for; who holds its lock decides.
+  - Does nothing where nothing is unsettled.
+extends_documentation_fragment:
+  - hosting.alembic.options.release
+  - hosting.alembic.options.run
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Recover
+  hosting.alembic.recover:
+    root: /var/lib/hosting-alembic
+    run: 20261122T030000Z-5f3a9c
+    databases:
+      - name: shop
+        url: postgresql://shop@db.example.net/shop
+        password: "{{ vault_shop_password }}"
+"""
+
+RETURN = r"""
+databases:
+  description: One result for each database in which something was unsettled.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The database.
+      type: str
+    outcome:
+      description: V(upgraded) if the run had come to its end, V(downgraded), V(restored), V(untouched) if it stands as
+        before, V(held), V(cleared) if it was held and goes on, V(refused) or V(failed) if it could not be settled now.
+      type: str
+    changed:
+      description: Whether anything was undone or restored.
+      type: bool
+    of_run:
+      description: The run that had left it.
+      type: str
+    before:
+      description: The heads it stood at.
+      type: list
+      elements: str
+    after:
+      description: The heads it stands at, read from the database.
+      type: list
+      elements: str
+    error:
+      description: Why it is held or could not be settled; what, why and the remedy.
+      type: dict
+    ways_out:
+      description: Commands that lead out of a held state, forward and back.
+      type: dict
+strangers:
+  description: Journals with something unsettled whose databases are not in the inventory. They are not touched.
+  returned: always
+  type: list
+  elements: str
+error:
+  description: What was refused as a whole, before any database; what, why and the remedy.
+  returned: failure
+  type: dict
+finished:
+  description: Whether the work has ended. The action plugin calls again until it has.
+  returned: to the action plugin
+  type: bool
+lines:
+  description: What has happened since the last call, for people.
+  returned: to the action plugin
+  type: list
+  elements: str
+cursor:
+  description: What to hand to the next call.
+  returned: to the action plugin
+  type: dict
+"""
+
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import recover, strangers, unsettled
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
+    BAD,
+    answering,
+    difference,
+    fail,
+    leave,
+    module_of,
+    said,
+)
+
+
+def main() -> None:
+    module = module_of(arguments.run())
+    with answering(module):
+        options = dict(module.params)
+        if module.check_mode:
+            results = [
+                {"name": left.name, "outcome": "unsettled", "changed": True, "of_run": left.run}
+                for left in unsettled(options)
+            ]
+            answer: dict[str, Any] = {"finished": True, "lines": [], "cursor": {}, "results": results}
+        else:
+            answer = recover(options)
+        results = answer.pop("results")
+        bad = [result for result in results if result["outcome"] in BAD]
+        facts = {"changed": any(result["changed"] for result in results), "databases": results, **answer}
+        facts.update(strangers=strangers(options))
+        if answer["finished"] and bad:
+            fail(module, said(bad), **facts)
+        leave(module, diff=difference(results), **facts)
+
+
+if __name__ == "__main__":
+    main()

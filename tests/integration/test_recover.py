@@ -1,0 +1,147 @@
+"""What an earlier run left is settled before anything new is planned."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.site import Site, Source, assert_says
+from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
+
+SLOW = "op.execute('SELECT pg_sleep({})')"
+
+
+def at_first(site: Site, *targets: Target) -> dict[str, Any]:
+    settings: dict[str, Any] = {"migrate_databases": [target.entry for target in targets]}
+    site.run("migrate", migrate_source=site.source("broken", "first").keep("0001"), **settings)
+    for target in targets:
+        target.fill()
+    return settings
+
+
+def workers_of(root: Path) -> list[int]:
+    """The processes that hold one of the site's worker files open: our own run started them."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            links = [link.readlink() for link in (process / "fd").iterdir()]
+        except OSError:
+            continue
+        if any(link.is_relative_to(root / "workers") for link in links):
+            found.append(int(process.name))
+    return found
+
+
+def kill_all(site: Site, running: Any) -> None:
+    """As a power cut would: the controller, the worker and the processes of its databases."""
+    running.kill()
+    pids = workers_of(site.root)
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def backends(target: PostgresTarget) -> int:
+    statement = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{target.name}' AND query ~ 'pg_sleep'"
+    return int(target.database.server.execute(statement)[0][0])
+
+
+def stuck(source: Source, gate: Path) -> Source:
+    """The second revision is committed on PostgreSQL; the third leaves a table on SQLite and waits."""
+    source.keep("0001", "0002")
+    waits = f"op.create_table('half', sa.Column('id', sa.Integer()))\nwhile not os.path.exists({str(gate)!r}):\n"
+    return source.add("0003", "0002", waits + "    time.sleep(0.05)", downgrade="op.drop_table('half')")
+
+
+def test_a_worker_killed_in_mid_upgrade_is_led_back_and_the_same_migrate_ends_at_head(
+    site: Site, sqlite: SQLiteTarget, postgres: PostgresTarget, tmp_path: Path
+) -> None:
+    settings = at_first(site, sqlite, postgres)
+    gate = tmp_path / "gate"
+    settings["migrate_source"] = stuck(site.source("broken"), gate)
+    with site.start("migrate", migrate_run="killed", **settings) as running:
+        running.wait_for(f"{postgres.name}: .*0003|{sqlite.name}: .*0003")
+        deadline = time.monotonic() + 30
+        while len([e for t in (sqlite, postgres) for e in site.events(t.name) if e.get("number") == 2]) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        kill_all(site, running)
+    assert "half" in sqlite.tables()
+    gate.touch()
+    output = site.run("migrate", **settings).output
+    assert re.search(rf"{sqlite.name} +killed +(restored|downgraded|untouched)", output), output
+    assert re.search(rf"{postgres.name} +killed +(restored|downgraded|untouched)", output), output
+    for target in (sqlite, postgres):
+        assert target.revisions == ["0003"]
+        assert target.rows("SELECT id FROM item ORDER BY id") == [(1,), (2,), (3,)]
+        assert "half" in target.tables()
+
+
+@pytest.mark.parametrize("patience", [60, 1])
+def test_a_backend_that_outlives_its_client_is_waited_for_or_ended(
+    site: Site, postgres: PostgresTarget, more_postgres: Callable[[], PostgresTarget], patience: int
+) -> None:
+    neighbour = more_postgres()
+    settings = at_first(site, postgres, neighbour)
+    seconds = 8 if patience == 60 else 300
+    dump = postgres.dump()
+    settings["migrate_source"] = site.source("broken").keep("0001", "0002").add("0003", "0002", SLOW.format(seconds))
+    only = {**settings, "migrate_databases": [postgres.entry]}
+    with site.start("migrate", migrate_run="killed", **only) as running:
+        running.wait_for("revision 2 of 2")
+        deadline = time.monotonic() + 30
+        while not backends(postgres):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        kill_all(site, running)
+    assert backends(postgres) == 1
+    untouched = neighbour.dump()
+
+    outcome = site.run("recover", migrate_lock_wait=patience, **settings)
+
+    assert backends(postgres) == 0
+    assert_says(outcome.output, f"{postgres.name} killed")
+    assert postgres.dump() == dump
+    assert neighbour.dump() == untouched
+    assert not any(event["verb"].startswith("recover") for event in site.events(neighbour.name))
+    assert_says(site.run("recover", **settings).output, "No run has left anything.")
+
+
+def test_a_failed_upgrade_whose_controller_died_before_the_handler_is_led_back_and_waits_for_a_person(
+    site: Site, sqlite: SQLiteTarget, postgres: PostgresTarget, tmp_path: Path
+) -> None:
+    settings = at_first(site, sqlite, postgres)
+    gate = tmp_path / "gate"
+    waits = f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.05)\nraise RuntimeError('on purpose')"
+    source = site.source("broken").keep("0001", "0002").add("0003", "0002", waits)
+    dump = postgres.dump()
+    with site.start("migrate", migrate_run="dead", migrate_source=source, **settings) as running:
+        running.wait_for("revision 2 of 2")
+        running.kill()
+    gate.touch()
+
+    outcome = site.run("migrate", code=2, migrate_source=source, **settings)
+
+    for target in (sqlite, postgres):
+        assert target.revisions == ["0001"]
+        assert target.rows("SELECT * FROM item ORDER BY id") == [(number, f"item {number}") for number in (1, 2, 3)]
+        assert_says(outcome.output, f"Database '{target.name}' failed in run dead and is not tried again by itself")
+        assert_says(outcome.output, f'migrate_retry_failed": ["{target.name}"]')
+    assert postgres.dump() == dump
+    corrected = site.source("broken", "corrected").keep("0001", "0002")
+    settings["migrate_source"] = corrected
+    assert_says(site.run("plan", **settings).output, "REFUSED", "failed in run dead")
+    outcome = site.run("migrate", code=2, migrate_retry_failed=[sqlite.name], **settings)
+    assert (sqlite.revisions, postgres.revisions) == (["0002"], ["0001"])
+    assert_says(site.run("status", **settings).output, f"Database '{postgres.name}' failed in run dead")
+    site.run("migrate", "-e", "migrate_retry_failed=true", **settings)
+    assert (sqlite.revisions, postgres.revisions) == (["0002"], ["0002"])
+    # It is cleared for good.
+    site.run("migrate", **settings)
