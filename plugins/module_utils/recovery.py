@@ -146,8 +146,10 @@ def _left(layout: Layout, name: str, run: str, events: list[Event]) -> Left | No
     if done is None:
         return Left(name, "running" if works(layout, run, verb) else "cut_short", **facts)
     result = done["result"]
-    facts.update(error=result.get("error") or {}, ways_out=result.get("ways_out") or {})
     state = _STATES[verb](own, result) if verb in _STATES else None
+    upgraded = (ending(own, "upgrade") or {}).get("result", {})
+    facts.update(error=(upgraded if state in ("failed", "interrupted") else result).get("error") or {})
+    facts.update(ways_out=result.get("ways_out") or {})
     if state == "cut_short" and any(works(layout, run, each) for each in ("upgrade", verb)):
         state = "running"  # its controller still waits for other databases, and then leads this one back
     return None if state is None else Left(name, state, **facts)
@@ -166,7 +168,6 @@ def _after_downgrade(events: list[Event], result: dict[str, Any]) -> str | None:
         return "held"
     upgraded = ending(events, "upgrade")
     facts = upgraded["result"] if upgraded else {}
-    result["error"] = facts.get("error")
     return "interrupted" if facts.get("interrupted") else "failed"
 
 
