@@ -149,8 +149,11 @@ def _put_backups_in_order(
         result["backup_problems"] = [problem.facts()]
 
 
-def _settle(database: Database, job: Job, answer: Any) -> None:
-    """Write the end of a database's journal if its process could not."""
+def _settle(database: Database, job: Job, answer: Any, *, ended_from_outside: bool = False) -> None:
+    """Write the end of a database's journal if its process could not.
+
+    What ended the whole worker was not the migration, so the next run may try it again.
+    """
     journal = Journal(job.journal(database.name), job.verb)
     events = journal.events()
     if ending(events, job.verb) is not None:
@@ -165,13 +168,16 @@ def _settle(database: Database, job: Job, answer: Any) -> None:
     else:
         why = str(answer) if isinstance(answer, Died) else "it ended without a result"
         output = f"Its output is {journal.path.with_suffix('.output')}"
-        journal.write("done", result=result_of_dead(database.name, events, job.verb, why, output))
+        result = result_of_dead(database.name, events, job.verb, why, output)
+        if ended_from_outside and result["outcome"] == "failed":
+            result["interrupted"] = True
+        journal.write("done", result=result)
 
 
 def _bury(job: Job, databases: list[Database]) -> None:
     """Settle what a dead worker left: its machine or its whole session was ended."""
     for database in databases:
-        _settle(database, job, Died("the worker was ended"))
+        _settle(database, job, Died("the worker was ended"), ended_from_outside=True)
 
 
 def result_of_dead(name: str, events: list[Event], verb: str, why: str, remedy: str = "") -> dict[str, Any]:
