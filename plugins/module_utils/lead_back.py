@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -246,16 +247,36 @@ class LeadBack:
         return self._result("held", self._where(engine), error=failure.facts(), ways_out=ways)
 
     def _way_back(self, engine: Engine, manifest: backups.Manifest) -> str:
-        """Return the command that restores the backup: our own, or by hand where that cannot be."""
-        only = {"migrate_restore_databases": [self.database.name], "migrate_restore_loses_writes": True}
+        """Return the command that restores the backup: our own, or by hand where that cannot be.
+
+        A damaged backup is never put into a command; if there is an older one that is whole, that one is.
+        """
         try:
             backups.check(manifest)
+        except Failed as damage:
+            return f"not with the backup of this run ({damage.why}){self._older_way(manifest)}"
+        except Refused as sealed:
+            return sealed.remedy
+        try:
             if by_command.method_of(engine, manifest).obstacle is None:
-                words = ["-e", f"migrate_restore_run={manifest.run}", "-e", json.dumps(only)]
-                return f"ansible-playbook playbooks/restore.yml {shlex.join(words)}"
+                return self._restore_command(f"migrate_restore_run={manifest.run}")
         except Refused:
-            pass  # the backup or the server may be what failed
+            pass  # the server may be what failed
         return engine.restore_command(Path(manifest.path) / manifest.dump)
+
+    def _older_way(self, damaged: backups.Manifest) -> str:
+        for manifest in backups.proven(Path(damaged.path).parent):
+            if manifest.taken >= damaged.taken:
+                continue
+            with suppress(Refused):
+                backups.check(manifest)
+                command = self._restore_command(f"migrate_restore_backup={manifest.path}")
+                return f"; an older one, of {manifest.taken[:19]} UTC: {command}"
+        return ", and there is no older one on this host"
+
+    def _restore_command(self, what: str) -> str:
+        only = {"migrate_restore_databases": [self.database.name], "migrate_restore_loses_writes": True}
+        return f"ansible-playbook playbooks/restore.yml {shlex.join(['-e', what, '-e', json.dumps(only)])}"
 
     def _where(self, engine: Engine) -> Position | None:
         """Read once more where the database stands; None if it cannot be told."""

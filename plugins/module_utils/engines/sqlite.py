@@ -386,13 +386,12 @@ class SQLite(WithScratch):
         _sync(beside)
 
     def restore_command(self, dump: Path) -> str:
-        """Return the copy that SQLite's own shell makes; where there was no file, what moves the new one away."""
+        """Return what SQLite's own shell does: keep a copy aside, then restore; or what moves away a file that was new."""
+        aside = self.path.with_name(self.path.name + ".aside")
         if dump.is_dir():
-            return f"mv {_shell(self.path)} {_shell(self.path.with_name(self.path.name + '.aside'))}"
-        # Its shell reads a name in double quotes as a C string.
-        name = str(dump).replace("\\", "\\\\").replace('"', '\\"')
-        restore = f'.restore "{name}"'
-        return f"sqlite3 {_shell(self.path)} {_shell(restore)}"
+            return f"mv {_shell(self.path)} {_shell(aside)}"
+        steps = (_dot_command("backup", aside), _dot_command("restore", dump))
+        return " && ".join(f"sqlite3 {_shell(self.path)} {_shell(step)}" for step in steps)
 
 
 def _absolute(path: str | None, name: str) -> Path:
@@ -413,6 +412,12 @@ def _data_version(connection: Connection) -> int:
 def _changed(path: Path) -> str:
     """Return when a file's inode last changed, which is when it was moved aside."""
     return datetime.fromtimestamp(path.stat().st_ctime, timezone.utc).isoformat(timespec="seconds")
+
+
+def _dot_command(name: str, path: Path) -> str:
+    """Return a command of SQLite's shell, which reads a name in double quotes as a C string."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'.{name} "{escaped}"'
 
 
 def _shell(word: object) -> str:

@@ -313,9 +313,27 @@ def test_without_its_backup_it_is_held_with_both_ways_out(host: Host, mine: Path
     assert result["after"] == ["0002"]
     assert "migrate_retry_failed" in result["ways_out"]["forward"]
     if how == "damaged":
-        assert str(dump) in result["ways_out"]["back"]
         assert "is damaged" in result["error"]["what"]
+        # Who would type a command that restores it would lose the database.
+        assert str(dump) not in result["ways_out"]["back"]
+        assert "there is no older one" in result["ways_out"]["back"]
     assert mine.read_bytes() == before
+
+
+def test_where_its_backup_is_damaged_the_way_back_names_an_older_one(host: Host, mine: Path) -> None:
+    host.ship("generic")
+    host.result("backup", database(mine), run="r0")
+    failed_upgrade(host, mine)
+    newest, older = backups.proven(host.layout.backups_of("app"))
+    dump = Path(newest.path) / newest.dump
+    dump.write_bytes(dump.read_bytes()[:-1])
+
+    back = host.result("downgrade", database(mine))["ways_out"]["back"]
+
+    assert f"-e migrate_restore_backup={older.path}" in back
+    restored = host.result("restore", database(mine), run="r2", backup=older.path, restore_loses_writes=True)
+    assert restored["outcome"] == "restored"
+    assert tables(mine) == {"mine"}
 
 
 def test_a_database_that_others_moved_meanwhile_is_held(host: Host, mine: Path) -> None:
