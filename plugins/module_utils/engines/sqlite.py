@@ -386,7 +386,7 @@ class SQLite(WithScratch):
         _sync(beside)
 
     def restore_command(self, dump: Path) -> str:
-        """Return what SQLite's own shell does: keep a copy aside, then restore; or what moves away a file that was new."""
+        """Return what SQLite's own shell does: keep a copy aside, then restore; or a move of a file that was new."""
         aside = self.path.with_name(self.path.name + ".aside")
         if dump.is_dir():
             return f"mv {_shell(self.path)} {_shell(aside)}"
