@@ -167,7 +167,7 @@ class InPlace:
                     f"Database {self._engine.database.name!r} is in use, so it cannot be restored in place",
                     f"others hold locks on its tables: {', '.join(others[:5]) or 'unknown'}",
                     "End them, or raise migrate_lock_wait",
-                ) from error
+                ) from None
             self._tell(f"waits for {', '.join(others[:3]) or 'locks'}")
             return False
         # What came in meanwhile waits for our locks, and may have written before.

@@ -150,7 +150,7 @@ class Psql:
     def refusals(self) -> list[tuple[str, str]]:
         """Return the errors so far, as SQLSTATE and words, where statements were allowed to fail."""
         self._errors.seek(0)
-        return [(state, words) for state, words in _STATE.findall(self._errors.read().decode(errors="replace"))]
+        return list(_STATE.findall(self._errors.read().decode(errors="replace")))
 
     def close(self) -> None:
         """End it; what was not committed is gone."""

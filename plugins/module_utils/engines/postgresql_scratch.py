@@ -234,7 +234,7 @@ class WithScratch(Engine):
 
     def locks(self) -> set[tuple[str, str]]:
         """Ask pg_locks. A table that is not committed yet has no name for us, and nobody can wait for it."""
-        return {(table, mode) for table, mode in self.own().rows(_LOCKS)}
+        return {(str(table), str(mode)) for table, mode in self.own().rows(_LOCKS)}
 
     @staticmethod
     def strongest(modes: set[str]) -> str:
