@@ -60,6 +60,10 @@ test-molecule: test-setup ## real hosts over SSH; one scenario: make test-molecu
 test-newest: test-setup ## the tests marked both_cores, on the newest Ansible
 	@tests/newest "$(NEWEST_PYTHON)"
 
+.PHONY: faults
+faults: test-setup ## inject faults into real runs, and write what came of them into docs/reliability.md
+	python -m tests.faults
+
 .PHONY: bench
 bench: test-setup ## measure, side by side, against the plain ways of doing the same
 	python -m tests.bench

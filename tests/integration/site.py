@@ -126,7 +126,7 @@ class Site:
     def events(self, name: str) -> list[dict[str, Any]]:
         """What the journals of a database say, the oldest first."""
         paths = (self.root / "journals" / name).glob("*.jsonl")
-        found = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+        found = [event for path in paths for event in map(_event, path.read_text().splitlines()) if event]
         return sorted(found, key=lambda event: str(event["at"]))
 
     def tree(self) -> dict[str, str]:
@@ -141,6 +141,14 @@ class Site:
 
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else str(value.folder) if isinstance(value, Source) else value
+
+
+def _event(line: str) -> dict[str, Any]:
+    """One event; a line that a full disk cut short is none."""
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return {}
 
 
 def _size(path: Path) -> str:
@@ -200,6 +208,10 @@ class Running:
             self._changed.wait_for(look, timeout=seconds)
         assert found, f"no line with {pattern!r}:\n{self.output}"
         return found[0]
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
 
     def end(self, code: int = 0, seconds: float = 120) -> str:
         """Wait for the end, assert the exit code, return all that was printed."""

@@ -1,0 +1,64 @@
+"""The whole content of a database as text, made by the databases' own programs and by none of the code under test."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
+from tests.lab.shell import run
+
+#: What restores leave on purpose, and Alembic's own table, which is compared apart.
+_LEFT_OUT = ("--exclude-schema=alembic_aside_*", "--exclude-table=*.alembic_version*")
+_INVALID = "SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid ORDER BY 1"
+
+
+def digest(target: Target) -> str:
+    """All schema and all rows, the same text for the same content whatever the database's name."""
+    if isinstance(target, PostgresTarget):
+        return postgres_digest(target, target.name)
+    assert isinstance(target, SQLiteTarget)
+    return sqlite_digest(target.path)
+
+
+def postgres_digest(target: PostgresTarget, database: str) -> str:
+    """The same of another database of the target's server."""
+    server = target.database.server
+    text = run([server.bin / "pg_dump", "--dbname", server.url(database), *_LEFT_OUT])
+    invalid = [f"INVALID {row[0]}" for row in server.execute(_INVALID, database) if "alembic_aside_" not in row[0]]
+    # Owners and privileges name the role, which differs from one test's database to the next one's.
+    return "\n".join([*_in_order(text), *invalid]).replace(target.database.user, "OWNER")
+
+
+def _in_order(dump: str) -> Iterator[str]:
+    """Yield the lines that say something, rows sorted: a heap gives them in any order."""
+    rows: list[str] | None = None
+    for line in dump.splitlines():
+        if rows is not None:
+            if line != "\\.":
+                rows.append(line)
+                continue
+            yield from sorted(rows)
+            rows = None
+        if line.startswith("COPY "):
+            rows = []
+        if line and not line.startswith(("--", "\\restrict", "\\unrestrict")):
+            yield line
+
+
+def sqlite_digest(path: Path) -> str:
+    """All statements that would make the file again, and what SQLite itself thinks of it."""
+    if not path.exists():
+        return "no file"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        health = [str(row) for row in connection.execute("PRAGMA integrity_check")]
+        health += [f"orphan {row}" for row in connection.execute("PRAGMA foreign_key_check")]
+        lines = [line for line in connection.iterdump() if "alembic_version" not in line]
+    return "\n".join([*health, *sorted(map(_plain, lines))])
+
+
+def _plain(statement: str) -> str:
+    """A definition without the quotes and line breaks that Alembic's batches write and a plain CREATE does not."""
+    return " ".join(statement.replace('"', "").split()) if statement.startswith("CREATE ") else statement

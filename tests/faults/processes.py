@@ -1,0 +1,54 @@
+"""Processes that are ended in the middle of their work."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+from tests.faults.fault import BOTH, POSTGRESQL, fault
+from tests.faults.scene import FILL_PART, PART, Scene, wait_until
+
+_PLACES = {"before": "before a step's first statement", "in": "in the middle of a step", "after": "before its commit"}
+
+
+def _worker_ends(number: signal.Signals, everybody: bool, place: str) -> None:
+    who = "the whole worker" if everybody else "the process that works on the database"
+
+    @fault(f"{number.name} of {who} {_PLACES[place]}", ends="old held")
+    def inject(scene: Scene) -> Iterator[None]:
+        with scene.stopped_in(place) as running:
+            scene.kill(number, everybody)
+            scene.end(running)
+        yield
+
+
+for _place in _PLACES:
+    _worker_ends(signal.SIGKILL, everybody=True, place=_place)
+_worker_ends(signal.SIGKILL, everybody=False, place="in")
+_worker_ends(signal.SIGTERM, everybody=True, place="in")
+_worker_ends(signal.SIGTERM, everybody=False, place="after")
+
+
+@fault("SIGKILL of ansible-playbook in mid-upgrade", ends="new", engines=BOTH)
+def controller(scene: Scene) -> Iterator[None]:
+    with scene.stopped_in("in") as running:
+        running.kill()
+    yield
+
+
+@fault("SIGKILL of ansible-playbook and of the worker in mid-upgrade", ends="cut")
+def everything(scene: Scene) -> Iterator[None]:
+    with scene.stopped_in("in") as running:
+        running.kill()
+        scene.kill(signal.SIGKILL, everybody=True)
+    yield
+
+
+@fault("a backend that works on after its worker was killed", ends="cut", engines=POSTGRESQL)
+def backend_outlives(scene: Scene) -> Iterator[None]:
+    scene.release(f"{PART}\n{FILL_PART}\nopen({str(scene.reached)!r}, 'w').close()\nop.execute('SELECT pg_sleep(4)')")
+    with scene.site.start("migrate", **scene.settings) as running:
+        wait_until(scene.reached.exists, "revision 0003 was not reached")
+        running.kill()
+        scene.kill(signal.SIGKILL, everybody=True)
+    yield
