@@ -43,7 +43,7 @@ def test_good_revisions_before_a_broken_one_are_downgraded(site: Site, postgres:
     (settings["migrate_source"].versions / "0003_fails_in_its_middle.py").write_text(
         '"""corrected"""\nrevision = "0003"\ndown_revision = "0002"\n\n\ndef upgrade() -> None:\n    pass\n'
     )
-    site.run("migrate", **settings)
+    site.run("migrate", migrate_retry_failed=[postgres.name], **settings)
     assert postgres.revisions == ["0004"]
 
 

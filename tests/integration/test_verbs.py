@@ -376,6 +376,8 @@ def test_every_playbook_has_its_part_in_a_day(site: Site, sqlite: SQLiteTarget) 
     site.run("rollback", **settings)
     assert sqlite.revisions == []
     assert_says(site.run("prune", **settings).output, "Nothing lies aside.")
+    site.run("recover", **settings)
+    assert sqlite.revisions == []
     site.run("restore", migrate_restore_databases=["app"], migrate_restore_loses_writes=True, **settings)
     assert sqlite.revisions == ["0002"]
     folder: dict[str, Any] = {"migrate_schedule_folder": site.folder / "schedule"}
