@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from . import sealing
-from .engines.base import Archive, Engine, Tell
+from .engines.base import Engine, Tell
+from .engines.data import Archive
 from .errors import Failed, Refused
 from .job import Job
 from .journal import now
-from .layout import private_directory, sync_directory, write_durably
+from .layout import private_directory, sha256_of, sync, write_durably
 
 MANIFEST = "manifest.json"
 
@@ -54,6 +54,10 @@ class Manifest:
         """Return what a restore needs of it."""
         tables = frozenset(self.heads)
         return Archive(Path(self.path) / self.dump, self.fingerprint, self.row_counts, tables, self.activity)
+
+    def answers_to(self, run: str, path: str) -> bool:
+        """Tell whether it is of a run and lies at a path; an empty word asks for any."""
+        return run in ("", self.run) and path in ("", self.path)
 
     def facts(self) -> dict[str, Any]:
         """Return what a result shows: all but the long lists."""
@@ -110,7 +114,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
             dump=str(dump.path.relative_to(beside)),
             heads=heads,
             size=sum(path.stat().st_size for path in _files(beside)),
-            files={str(path.relative_to(beside)): _sha256(path) for path in _files(beside)},
+            files={str(path.relative_to(beside)): sha256_of(path) for path in _files(beside)},
             fingerprint=own.run(engine.fingerprint, frozenset(heads)) if own else [],
             row_counts=dump.row_counts,
             activity=dump.activity,
@@ -131,7 +135,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
         ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    sync_directory(place.parent)
+    sync(place.parent)
     manifest.path = str(place)
     copy_off(manifest, job, tell)
     return manifest
@@ -192,7 +196,7 @@ def remove_plain(manifest: Manifest) -> None:
     for path in sorted({path.parent for path in there} - {folder}, reverse=True):
         with suppress(OSError):  # somebody has put something else there
             path.rmdir()
-    sync_directory(folder)
+    sync(folder)
 
 
 def check_sealed(manifest: Manifest) -> None:
@@ -203,7 +207,7 @@ def check_sealed(manifest: Manifest) -> None:
     """
     path = Path(manifest.path) / manifest.sealed["file"]
     whole = path.is_file() and path.stat().st_size == manifest.sealed["size"]
-    if not whole or _sha256(path) != manifest.sealed["sha256"]:
+    if not whole or sha256_of(path) != manifest.sealed["sha256"]:
         raise Failed(f"The backup {manifest.path} is damaged", f"{path.name} is not what its manifest says")
 
 
@@ -229,7 +233,7 @@ def check(manifest: Manifest) -> None:
         )
     for name, expected in manifest.files.items():
         path = Path(manifest.path) / name
-        if not path.is_file() or _sha256(path) != expected:
+        if not path.is_file() or sha256_of(path) != expected:
             raise Failed(f"The backup {manifest.path} is damaged", f"{name} is not what its manifest says")
 
 
@@ -247,11 +251,3 @@ def prune(folder: Path, keep: int, keep_days: int, needed: frozenset[str] = froz
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while chunk := handle.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

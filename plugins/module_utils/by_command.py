@@ -16,7 +16,8 @@ from pathlib import Path
 
 from . import backups
 from .commands import missing_program, run_command
-from .engines.base import Dump, Engine, Guard, Restored, RestoreMethod, Tell, Writes
+from .engines.base import Engine, Guard, Tell
+from .engines.data import Dump, Restored, RestoreMethod, Writes
 from .errors import Refused
 from .job import Job
 from .layout import key_of

@@ -28,7 +28,7 @@ from .engines.base import Tell
 from .errors import Failed, Refused
 from .job import Job
 from .journal import now
-from .layout import key_of, private_directory, sync_directory, unused, write_durably
+from .layout import key_of, private_directory, sha256_of, sync, unused, write_durably
 
 CONTROLLER = "controller:"
 
@@ -181,7 +181,7 @@ def _copy_to_directory(manifest: Manifest, to: Path) -> None:
         if place.exists():
             os.rename(place, unused(place.with_name(f"{place.name}.replaced")))
         os.rename(beside, place)
-        sync_directory(parent)
+        sync(parent)
     except OSError as error:
         raise Failed(
             f"The backup of {manifest.database!r} could not be copied to {to}",
@@ -204,11 +204,7 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
         shutil.copyfileobj(handle, out, _CHUNK)
         out.flush()
         os.fsync(out.fileno())
-    digest = hashlib.sha256()
-    with target.open("rb") as handle:
-        while part := handle.read(_CHUNK):
-            digest.update(part)
-    if digest.hexdigest() != sha256:
+    if sha256_of(target) != sha256:
         raise Failed(f"The copy {target} is not what its manifest says", "", "Look at both disks and run again")
 
 

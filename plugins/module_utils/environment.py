@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep
 from .connection import own_url
 from .engines import engine_for
-from .engines.base import Engine, Identity
+from .engines.base import Engine
+from .engines.data import Identity
 from .errors import Refused
 from .job import Database, Job
 from .libraries import sa

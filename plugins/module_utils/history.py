@@ -56,11 +56,7 @@ def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, o
     layout = Layout(Path(root))
     names = [entry["name"] for entry in databases]
     found = [
-        name
-        for name in names
-        if any(
-            run in ("", manifest.run) and path in ("", manifest.path) for manifest in proven(layout.backups_of(name))
-        )
+        name for name in names if any(manifest.answers_to(run, path) for manifest in proven(layout.backups_of(name)))
     ]
     for name in only:
         if name not in names:

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from .layout import private_directory, sync_directory
+from .layout import private_directory, sync
 
 Event = dict[str, Any]
 
@@ -47,7 +47,7 @@ class Journal:
             if event not in _TOLD_AGAIN:
                 os.fsync(handle.fileno())
         if new:
-            sync_directory(self.path.parent)
+            sync(self.path.parent)
 
     def events(self) -> list[Event]:
         """Return every event of the file, of all verbs of its run."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending, moved, newest_first, read_events
 from .losses import losses
+from .one_database import OneDatabase
 from .patience import patiently
 from .position import Position, differences, read_applied, read_position
 from .progress import Progress
@@ -56,16 +56,12 @@ class _Chronicle(Watcher):
         self.ran_steps[step.revision] = step
 
 
-class LeadBack:
+class LeadBack(OneDatabase):
     """The way back of one database from one run."""
 
     def __init__(self, database: Database, job: Job, journal: Journal, progress: Progress, account: Account) -> None:
-        self.database = database
-        self.job = job
-        self.journal = journal
-        self.progress = progress
+        super().__init__(database, job, journal, progress)
         self.account = account
-        self.begun = time.monotonic()
         self.undone: list[Step] = []
         self.notes: list[str] = []
         self.backup: backups.Manifest | None = None
@@ -259,10 +255,10 @@ class LeadBack:
             return sealed.remedy
         try:
             if by_command.method_of(engine, manifest).obstacle is None:
-                return self._restore_command(f"migrate_restore_run={manifest.run}")
+                return self._playbook_command(f"migrate_restore_run={manifest.run}")
         except Refused:
             pass  # the server may be what failed
-        return engine.restore_command(Path(manifest.path) / manifest.dump)
+        return engine.command_by_hand(Path(manifest.path) / manifest.dump)
 
     def _older_way(self, damaged: backups.Manifest) -> str:
         for manifest in backups.proven(Path(damaged.path).parent):
@@ -270,11 +266,11 @@ class LeadBack:
                 continue
             with suppress(Refused):
                 backups.check(manifest)
-                command = self._restore_command(f"migrate_restore_backup={manifest.path}")
+                command = self._playbook_command(f"migrate_restore_backup={manifest.path}")
                 return f"; an older one, of {manifest.taken[:19]} UTC: {command}"
         return ", and there is no older one on this host"
 
-    def _restore_command(self, what: str) -> str:
+    def _playbook_command(self, what: str) -> str:
         only = {"migrate_restore_databases": [self.database.name], "migrate_restore_loses_writes": True}
         return f"ansible-playbook playbooks/restore.yml {shlex.join(['-e', what, '-e', json.dumps(only)])}"
 
@@ -297,7 +293,7 @@ class LeadBack:
             "backup": self.backup.facts() if self.backup else None,
             "upgrade_error": self.account.error,
             "notes": self.notes,
-            "seconds": round(time.monotonic() - self.begun, 3),
+            "seconds": self.seconds,
             **facts,
         }
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from .backups import MANIFEST, proven
 from .engines import engine_for
-from .engines.base import Aside, Engine
+from .engines.base import Engine
+from .engines.data import Aside
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, read_events, unsettled

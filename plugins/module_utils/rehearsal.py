@@ -22,6 +22,7 @@ from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending, newest_first
 from .observing import Observer
+from .one_database import OneDatabase
 from .planning import plan_database
 from .plans import Plan
 from .position import Position, read_fingerprint, read_position
@@ -38,16 +39,12 @@ if TYPE_CHECKING:
 Result = dict[str, Any]
 
 
-class Rehearsal:
+class Rehearsal(OneDatabase):
     """One database's rehearsal, from its plan to its verdict."""
 
     def __init__(self, database: Database, job: Job, journal: Journal, progress: Progress, engine: Engine) -> None:
-        self.database = database
-        self.job = job
-        self.journal = journal
-        self.progress = progress
+        super().__init__(database, job, journal, progress)
         self.engine = engine
-        self.begun = time.monotonic()
         self.plan = Plan(database.name, database.target or job.target)
         self.backup: backups.Manifest | None = None
         self.backup_taken = False
@@ -258,7 +255,7 @@ class Rehearsal:
             "upgrade_seconds": self.upgrade_seconds,
             "expected_seconds": expected,
             "error": error.facts() if error else None,
-            "seconds": round(time.monotonic() - self.begun, 3),
+            "seconds": self.seconds,
         }
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from . import backups, by_command
 from .account import Account
 from .engines import engine_for
-from .engines.base import Engine, Restored
+from .engines.base import Engine
+from .engines.data import Restored
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, newest_first
@@ -104,7 +105,7 @@ def chosen(database: Database, job: Job) -> backups.Manifest:
     """
     taken = backups.proven(job.layout.backups_of(database.name))
     for manifest in taken:
-        if job.of_run in ("", manifest.run) and job.backup in ("", manifest.path):
+        if manifest.answers_to(job.of_run, job.backup):
             return manifest
     wanted = f"of run {job.of_run}" if job.of_run else f"at {job.backup}" if job.backup else "at all"
     known = ", ".join(manifest.run for manifest in taken) or "none"

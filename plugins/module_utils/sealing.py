@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .errors import Failed, Refused
+from .layout import sha256_of
 
 _OPTION = "migrate_backup_encrypt_to"
 _ARMOURED = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -111,7 +112,7 @@ def seal(folder: Path, names: Sequence[str], to: str) -> Sealed:
     beside = target.with_name(f".{target.name}.writing")
     try:
         plain, written, size = _encrypt(folder, names, recipient, beside)
-        found = _sha256(beside)
+        found = sha256_of(beside)
         if found != written or size <= plain or beside.stat().st_size != size:
             raise Failed(f"The encrypted backup {target} is damaged", "it reads back differently than it was written")
         os.rename(beside, target)
@@ -185,11 +186,3 @@ def opening_command(tool: str, archive: Path) -> str:
     """Return the command that a holder of the private key types to have the plain files beside the archive again."""
     opened = "age --decrypt --identity KEYFILE" if tool == "age" else "gpg --decrypt"
     return f"{opened} {shlex.quote(str(archive))} | tar --extract --directory {shlex.quote(str(archive.parent))}"
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from . import backups, deadline
@@ -19,6 +18,7 @@ from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal
+from .one_database import OneDatabase
 from .patience import Blockers, patiently
 from .planning import fill_plan
 from .plans import Plan
@@ -89,16 +89,12 @@ class Chronicle(Watcher):
         return read_fingerprint(self._engine, self._engine.own(), self.tables)
 
 
-class Upgrade:
+class Upgrade(OneDatabase):
     """One database's upgrade, from its lock to its verdict."""
 
     def __init__(self, database: Database, job: Job, journal: Journal, progress: Progress, engine: Engine) -> None:
-        self.database = database
-        self.job = job
-        self.journal = journal
-        self.progress = progress
+        super().__init__(database, job, journal, progress)
         self.engine = engine
-        self.begun = time.monotonic()
         self.plan = Plan(database.name, database.target or job.target)
         self.backup: backups.Manifest | None = None
         self.before = Position({})
@@ -251,7 +247,7 @@ class Upgrade:
             "backup": self.backup.facts() if self.backup else None,
             "lost_rows": lost_rows(self.before.row_counts, after.row_counts if after else None),
             "error": error,
-            "seconds": round(time.monotonic() - self.begun, 3),
+            "seconds": self.seconds,
         }
 
 

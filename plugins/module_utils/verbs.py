@@ -113,19 +113,12 @@ def predict(module: AnsibleModule, options: Result) -> NoReturn:
         Refused: as ``have_done``.
     """
     plans = options.get("planned") or have_done("plan", options)["databases"]
-    results = [predicted(entry) for entry in plans]
-    bad = [result for result in results if result["outcome"] in BAD]
-    facts = {"changed": any(result["changed"] for result in results), "databases": results}
-    facts.update(finished=True, lines=[], cursor={}, diff=difference(results))
-    if bad:
-        fail(module, said(bad), **facts)
-    leave(module, **facts)
+    _foretell(module, [predicted(entry) for entry in plans])
 
 
 def foresee(module: AnsibleModule, outcome: str, names: list[str]) -> NoReturn:
     """Exit with what would be done to some databases, for the check mode of verbs that need no plan."""
-    results = [{"name": name, "outcome": outcome, "changed": True} for name in names]
-    leave(module, changed=bool(names), databases=results, finished=True, lines=[], cursor={}, diff=difference(results))
+    _foretell(module, [{"name": name, "outcome": outcome, "changed": True} for name in names])
 
 
 def rehearsal_foreseen(module: AnsibleModule, plans: list[Result] | None) -> NoReturn:
@@ -135,7 +128,10 @@ def rehearsal_foreseen(module: AnsibleModule, plans: list[Result] | None) -> NoR
         Refused: as ``have_done``.
     """
     plans = have_done("plan", options_of(module))["databases"] if plans is None else plans
-    results = [_rehearsal_of(plan) for plan in plans if plan["pending"] or plan["obstacles"]]
+    _foretell(module, [_rehearsal_of(plan) for plan in plans if plan["pending"] or plan["obstacles"]])
+
+
+def _foretell(module: AnsibleModule, results: list[Result]) -> NoReturn:
     facts = {"changed": any(result["changed"] for result in results), "databases": results}
     facts.update(finished=True, lines=[], cursor={}, diff=difference(results))
     bad = [result for result in results if result["outcome"] in BAD]

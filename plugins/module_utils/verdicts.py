@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .engines.base import Content
+from .engines.data import Content
 from .position import differences
 from .steps import Step
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..module_utils.copies import CONTROLLER
 from ..module_utils.errors import Failed, Refused
-from ..module_utils.layout import checked_run, key_of, private_directory, sync_directory
+from ..module_utils.layout import checked_run, key_of, private_directory, sync
 
 Result = dict[str, Any]
 #: Calls the module on the host and returns its answer.
@@ -64,7 +64,7 @@ def _fetch_one(host: str, backup: Result, options: Result, ask: Ask) -> None:
         for file in backup["files"]:
             _receive(beside / _inside(file["name"]), file, parts)
         os.rename(beside, place)
-        sync_directory(parent)
+        sync(parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.site import Site, Source, assert_says
 from tests.integration.targets import PostgresTarget, Target
+from tests.lab.processes import holding
 
 #: Work that takes this many seconds in the server, on PostgreSQL alone.
 SLOW = "op.execute('SELECT pg_sleep({})')"
@@ -212,23 +213,11 @@ def test_an_advisory_lock_of_a_dead_runs_backend_is_waited_for(site: Site, postg
     with site.start("migrate", migrate_run="killed", **settings) as running:
         running.wait_for("revision 3 of 3")
         running.kill()
-    for pid in workers_of(site.root):
+    workers = holding(site.root / "workers")
+    assert workers
+    for pid in workers:
         os.kill(pid, signal.SIGKILL)
     outcome = site.run("migrate", **settings)
     assert postgres.revisions == ["0003"]
     assert postgres.columns("item") == ["id", "name", "note"]
     assert_says(outcome.output, postgres.name)
-
-
-def workers_of(root: Path) -> list[int]:
-    """The processes that hold one of the site's worker files open: our own run started them."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = [link.readlink() for link in (process / "fd").iterdir()]
-        except OSError:
-            continue
-        if any(link.is_relative_to(root / "workers") for link in links):
-            found.append(int(process.name))
-    assert found
-    return found

@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.site import Site, Source, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
+from tests.lab.processes import holding
 
 SLOW = "op.execute('SELECT pg_sleep({})')"
 
@@ -26,23 +27,10 @@ def at_first(site: Site, *targets: Target) -> dict[str, Any]:
     return settings
 
 
-def workers_of(root: Path) -> list[int]:
-    """The processes that hold one of the site's worker files open: our own run started them."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = [link.readlink() for link in (process / "fd").iterdir()]
-        except OSError:
-            continue
-        if any(link.is_relative_to(root / "workers") for link in links):
-            found.append(int(process.name))
-    return found
-
-
 def kill_all(site: Site, running: Any) -> None:
     """As a power cut would: the controller, the worker and the processes of its databases."""
     running.kill()
-    pids = workers_of(site.root)
+    pids = holding(site.root / "workers")
     assert pids
     for pid in pids:
         os.kill(pid, signal.SIGKILL)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from tests.integration.site import Site, Source, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
 from tests.lab.postgres import PostgresServer
+from tests.lab.processes import holding
 
 
 @pytest.fixture
@@ -209,25 +209,13 @@ def test_what_a_killed_rehearsal_leaves_is_dropped_and_a_living_one_is_not(site:
         other.folder.mkdir()
         rehearsed(other, **settings)
         assert len(scratches(server)) == 1
-        for pid in _workers(site.root / "workers" / "killed.rehearse"):
+        for pid in holding(site.root / "workers" / "killed.rehearse"):
             os.kill(pid, signal.SIGKILL)
         assert_says(running.end(code=2), "died")
     assert len(scratches(server)) == 1
     rehearsed(site, **settings)
     assert scratches(server) == []
     assert creator.revisions == ["0001"]
-
-
-def _workers(lock: Path) -> list[int]:
-    """The processes of a worker: those that have its file open."""
-    found = set()
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if link.readlink() == lock:
-                found.add(int(link.parts[2]))
-        except OSError:
-            continue
-    return sorted(found)
 
 
 def test_check_mode_says_what_it_would_rehearse_and_does_nothing(site: Site, creator: PostgresTarget) -> None:

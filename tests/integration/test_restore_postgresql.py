@@ -18,7 +18,7 @@ import psycopg2
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils.engines import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Archive, Restored
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Restored
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
@@ -358,7 +358,7 @@ def test_the_command_for_a_person_restores_beside(make: Callable[..., Customer])
     customer = make("CREATEDB", HOSTILE)
     archive = customer.back_up()
     with customer.engine() as engine:
-        command = engine.restore_command(archive.path)
+        command = engine.command_by_hand(archive.path)
     assert customer.password not in command
 
     environment = {**os.environ, "PGPASSWORD": customer.password}

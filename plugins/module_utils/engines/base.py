@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The interface of an engine, and the data it speaks in."""
+"""The interface of an engine."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..connection import OwnConnection
 from ..errors import Refused
+from .data import Archive, Aside, Content, Dump, Identity, Restored, RestoreMethod, Writes
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -24,96 +25,6 @@ if TYPE_CHECKING:
     from ..job import Database, Job
 
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which database this is, whatever URL led to it."""
-
-    server: str
-    database: str
-
-    def __str__(self) -> str:
-        return f"{self.database} on {self.server}"
-
-
-@dataclass
-class Dump:
-    """What a dump brought: its file (or directory), and what was true at its snapshot."""
-
-    path: Path
-    tool: str
-    row_counts: dict[str, int] | None = None
-    #: What the engine had counted just before, to tell later what others wrote.
-    activity: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A proven dump, and what was true at its snapshot."""
-
-    path: Path
-    fingerprint: list[str]
-    row_counts: dict[str, int] | None
-    version_tables: frozenset[str]
-    activity: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class RestoreMethod:
-    """How a database would be restored: what would not come back, and what stands in the way."""
-
-    name: str
-    not_restored: list[str] = field(default_factory=list)
-    obstacle: Refused | None = None
-
-    def facts(self) -> dict[str, Any]:
-        """Return what a plan shows of it."""
-        obstacle = self.obstacle.facts() if self.obstacle else None
-        return {"method": self.name, "not_restored": self.not_restored, "obstacle": obstacle}
-
-
-@dataclass(frozen=True)
-class Restored:
-    """What a restore did: ``aside`` is where the replaced database lies now, a file, a database or a schema."""
-
-    aside: str
-    method: str
-    not_restored: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Writes:
-    """What others wrote since a backup: rows by table, or why it cannot be told, which counts as writes."""
-
-    tables: dict[str, int] = field(default_factory=dict)
-    unknown: str = ""
-
-    def __bool__(self) -> bool:
-        return bool(self.tables or self.unknown)
-
-    def __str__(self) -> str:
-        rows = ", ".join(f"{count} in {table}" for table, count in sorted(self.tables.items()))
-        return self.unknown or (f"rows written since the backup: {rows}" if rows else "nothing was written since")
-
-
-@dataclass(frozen=True)
-class Aside:
-    """What an earlier restore left. ``made`` is ISO 8601 in UTC, ``size`` is bytes; both may be unknown."""
-
-    name: str
-    run: str
-    made: str = ""
-    size: int | None = None
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a table holds: its rows and, where all was read, a digest of the rows and one of each column."""
-
-    rows: int
-    digest: str = ""
-    columns: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -379,7 +290,7 @@ class Engine(ABC):
         return max(modes)
 
     @abstractmethod
-    def restore_command(self, dump: Path) -> str:
+    def command_by_hand(self, dump: Path) -> str:
         """Return a command that a person can type to bring a dump back."""
 
     def lock(self, patience: float, tell: Tell) -> Lock:

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 
 from ..connection import OwnConnection, driver_connection, execute, first_line, own_url, sqlstate
 from ..errors import Failed, Refused
+from . import postgresql_asides as asides
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
 from . import postgresql_restore as restores
 from . import postgresql_writes as writes
-from .base import Archive, Aside, Dump, Guard, Identity, Lock, Restored, RestoreMethod, Tell, Writes
+from .base import Guard, Lock, Tell
+from .data import Archive, Aside, Dump, Identity, Restored, RestoreMethod, Writes
 from .postgresql_in_place import InPlace
 from .postgresql_lock import LOCK_DATABASE, AdvisoryLock
 from .postgresql_obstacles import major_version, obstacles
@@ -305,11 +307,11 @@ class PostgreSQL(WithScratch):
 
     def asides(self) -> list[Aside]:
         """Return replaced databases, and schemas of replaced objects."""
-        return restores.asides(self)
+        return asides.of(self)
 
     def drop_aside(self, aside: Aside) -> None:
         """Drop a replaced database, or the schemas of one restore."""
-        restores.drop_aside(self, aside)
+        asides.drop(self, aside)
 
     def lock_pid(self) -> int:
         """Return the backend that holds this process's lock on the database, 0 if there is none."""
@@ -329,7 +331,7 @@ class PostgreSQL(WithScratch):
         if self._held and self._held.is_let_go:
             self._held.take(self.connect())
 
-    def restore_command(self, dump: Path) -> str:
+    def command_by_hand(self, dump: Path) -> str:
         """Return the commands that bring a dump back into a new database beside the held one."""
         return restores.command(self, dump)
 

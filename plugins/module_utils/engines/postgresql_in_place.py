@@ -20,7 +20,8 @@ from ..connection import execute, sqlstate
 from ..errors import Refused
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
-from .base import Archive, Guard, Restored, Tell
+from .base import Guard, Tell
+from .data import Archive, Restored
 from .postgresql_psql import Contents, Psql, PsqlError, use_list
 from .postgresql_restore import ASIDE_SCHEMA, fitted, literal, mark, now, quoted, verify
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a PostgreSQL database can be restored, and what restores have left beside it or in it."""
+"""How a PostgreSQL database can be restored, and the words that its restores share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..errors import Failed, Refused
 from ..job import Database
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
-from .base import Archive, Aside, RestoreMethod
+from .data import Archive, RestoreMethod
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .postgresql import PostgreSQL
 
-_MARK = "hosting.alembic "
+MARK = "hosting.alembic "
 _NAME_BYTES = 63
 ASIDE_SCHEMA = "alembic_aside_"
 
@@ -89,19 +89,6 @@ union all select 'role', pg_get_userbyid(setrole) from pg_db_role_setting
     and setdatabase = (select oid from pg_database where datname = current_database())
 """
 
-_ASIDES = """
-select d.datname, shobj_description(d.oid, 'pg_database'),
-       case when has_database_privilege(d.oid, 'connect') then pg_database_size(d.oid) end
-  from pg_database d where shobj_description(d.oid, 'pg_database') like :mark
-"""
-
-_ASIDE_SCHEMAS = """
-select n.nspname, obj_description(n.oid, 'pg_namespace'),
-       (select coalesce(sum(pg_total_relation_size(c.oid)), 0) from pg_class c
-         where c.relnamespace = n.oid and c.relkind in ('r', 'm'))
-  from pg_namespace n where obj_description(n.oid, 'pg_namespace') like :mark
-"""
-
 
 @dataclass(frozen=True)
 class Powers:
@@ -146,15 +133,15 @@ def literal(text: str) -> str:
 
 def mark(**facts: Any) -> str:
     """Return a comment that says what something is to us."""
-    return _MARK + json.dumps(facts, ensure_ascii=False)
+    return MARK + json.dumps(facts, ensure_ascii=False)
 
 
 def marked(comment: str | None) -> dict[str, Any]:
     """Return what such a comment says; nothing for anybody else's."""
-    if not comment or not comment.startswith(_MARK):
+    if not comment or not comment.startswith(MARK):
         return {}
     try:
-        found = json.loads(comment[len(_MARK) :])
+        found = json.loads(comment[len(MARK) :])
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -345,67 +332,6 @@ def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] 
             "; ".join(differing[:5]),
             "The database is as it was before the restore",
         )
-
-
-def asides(engine: PostgreSQL) -> list[Aside]:
-    """Return the databases and the schemas that earlier restores of this database have left."""
-    own = engine.own()
-    found = []
-    for name, comment, size in own.rows(_ASIDES, mark=f"{_MARK}%"):
-        facts = marked(comment)
-        if facts.get("aside_of") == engine.name_on_server:
-            found.append(Aside(name, str(facts.get("run", "")), str(facts.get("made", "")), size and int(size)))
-    schemas: dict[str, Aside] = {}
-    for name, comment, size in sorted(own.rows(_ASIDE_SCHEMAS, mark=f"{_MARK}%")):
-        facts = marked(comment)
-        group = str(facts.get("group", ""))
-        if not group or not name.startswith(ASIDE_SCHEMA):
-            continue
-        known = schemas.get(group)
-        total = int(size) + (known.size or 0 if known else 0)
-        schemas[group] = Aside(f"schema {group}", str(facts.get("run", "")), str(facts.get("made", "")), total)
-    return [*found, *schemas.values()]
-
-
-def drop_aside(engine: PostgreSQL, aside: Aside) -> None:
-    """Drop a replaced database, or the schemas that a restore in place has moved away.
-
-    Raises:
-        Refused: it is not one, is in use, or something else depends on it.
-    """
-    if aside.name not in {each.name for each in asides(engine)}:
-        raise Refused(f"{aside.name!r} is not what a restore of {engine.database.name!r} left aside")
-    try:
-        if aside.name.startswith("schema "):
-            engine.own().run(_drop_schemas, engine, aside.name[len("schema ") :])
-        else:
-            with beside(engine) as (other, _url):
-                run_sql(other, f"drop database {quoted(aside.name)}")
-    except Refused:
-        raise
-    except Exception as error:
-        raise Refused(f"{aside.name!r} cannot be dropped", str(getattr(error, "orig", error)).strip()) from error
-
-
-def _drop_schemas(connection: Connection, engine: PostgreSQL, group: str) -> None:
-    rows = connection.exec_driver_sql(
-        "select nspname, obj_description(oid, 'pg_namespace') from pg_namespace where nspname like 'alembic%%'"
-    ).all()
-    names = [name for name, comment in rows if marked(comment).get("group") == group]
-    before = engine.fingerprint(connection, frozenset())
-    connection.exec_driver_sql("begin")
-    try:
-        listed = ", ".join(map(quoted, names)).replace("%", "%%")
-        connection.exec_driver_sql(f"drop schema {listed} cascade")
-        lost = sorted(set(before) - set(engine.fingerprint(connection, frozenset())))
-        if lost:
-            raise Refused(
-                f"What lies aside in {group!r} is in use", "; ".join(lost[:5]), "Drop what depends on it first"
-            )
-        connection.exec_driver_sql("commit")
-    except BaseException:
-        connection.exec_driver_sql("rollback")
-        raise
 
 
 def command(engine: PostgreSQL, dump: Path) -> str:

@@ -18,7 +18,8 @@ from ..connection import OwnConnection, execute, migration_url
 from ..errors import Failed, Refused
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
-from .base import Archive, Content, Engine, Scratch, Tell
+from .base import Engine, Scratch, Tell
+from .data import Archive, Content
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from ..connection import OwnConnection, first_line, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_dump as tools
-from .base import Archive, Guard, Restored, Tell
+from .base import Guard, Tell
+from .data import Archive, Restored
 from .postgresql_psql import Contents, Psql, database_facts, use_list
 from .postgresql_restore import (
     SWAPPING,

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
-from .base import Writes
+from .data import Writes
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -19,10 +18,22 @@ from urllib.parse import quote
 
 from ..connection import OwnConnection, first_line, own_url
 from ..errors import Failed, Refused
-from ..layout import sync_directory, unused
+from ..layout import sync, unused
 from ..libraries import sa
-from .base import Archive, Aside, Dump, Guard, Identity, Lock, Restored, RestoreMethod, Tell, Writes
-from .sqlite_catalog import drop_table, normalised, quoted, rows_of, table_lines, tells_of, unfinished_batches
+from .base import Guard, Lock, Tell
+from .data import Archive, Aside, Dump, Identity, Restored, RestoreMethod, Writes
+from .sqlite_catalog import (
+    drop_table,
+    normalised,
+    proven,
+    quoted,
+    reading,
+    rows_of,
+    table_lines,
+    tells_of,
+    unfinished_batches,
+)
+from .sqlite_lock import FileLock
 from .sqlite_scratch import WithScratch
 from .sqlite_writes import Witness, changed_tables, content_of
 
@@ -33,49 +44,6 @@ if TYPE_CHECKING:
 
 #: A backup counts free disk generously: SQLite may need as much again for its journal.
 _SPACE_FACTOR = 1.1
-
-
-class FileLock(Lock):
-    """A lock file that exists only while somebody holds it."""
-
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self._path = path
-        self._descriptor = descriptor
-
-    @classmethod
-    def attempt(cls, path: Path, holder: str) -> FileLock | None:
-        """Return the lock, or None while another process has it.
-
-        Raises:
-            Refused: the file cannot be made.
-        """
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise Refused(
-                "The database cannot be locked",
-                str(error),
-                "Its folder must exist, and its user must be allowed to write there",
-            ) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its last holder may have removed the file between our open and our lock.
-            if os.fstat(descriptor).st_ino != os.stat(path).st_ino:
-                raise BlockingIOError
-        except (BlockingIOError, FileNotFoundError):
-            os.close(descriptor)
-            return None
-        os.truncate(descriptor, 0)
-        os.write(descriptor, holder.encode())
-        return cls(path, descriptor)
-
-    def check(self) -> None:
-        """A file lock cannot be lost while its holder lives."""
-
-    def release(self) -> None:
-        """Remove the file and give the lock back."""
-        self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
 
 
 class SQLite(WithScratch):
@@ -209,7 +177,7 @@ class SQLite(WithScratch):
         """Read every table, if nobody but env.py has written since the dump and nobody does meanwhile."""
         if not self._witness.vouches(self._version()):
             return None
-        with closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True)) as reader:
+        with reading(self.path) as reader:
             digests = content_of(reader)
         return digests if self._witness.vouches(self._version()) else None
 
@@ -254,16 +222,15 @@ class SQLite(WithScratch):
             tell(f"copied {total - remaining:,} of {total:,} pages")
 
         self._witness.starts(self._version())
-        address = f"file:{quote(str(self.path))}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(target)) as copy:
+        with reading(self.path) as source, closing(sqlite3.connect(target)) as copy:
             # It is flushed once, when it is whole.
             copy.execute("pragma synchronous = off")
             source.backup(copy, pages=4096, progress=progress)
             # The copy of a WAL database is one as well; a backup is a single file.
             copy.execute("pragma journal_mode = delete")
         os.chmod(target, 0o600)
-        counts = _proven(target, count_rows)
-        _sync(target)
+        counts = proven(target, count_rows)
+        sync(target)
         return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts)
 
     def rows_in_transaction(self, connection: Connection) -> dict[str, int]:
@@ -274,7 +241,7 @@ class SQLite(WithScratch):
         """Compare with the backup: whoever changed them, they are not as they were."""
         if archive.path.is_dir():
             return []
-        with closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True)) as reader:
+        with reading(self.path) as reader:
             return changed_tables(reader, archive.path, archive.version_tables)
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
@@ -315,7 +282,7 @@ class SQLite(WithScratch):
             for suffix in ("-wal", "-shm", ""):  # they hold what was not checkpointed yet, and belong to it
                 if os.path.exists(f"{self.path}{suffix}"):
                     os.rename(f"{self.path}{suffix}", f"{aside}{suffix}")
-            sync_directory(self.path.parent)
+            sync(self.path.parent)
             self.close()
             return Restored(str(aside), "file")
         beside = self._beside
@@ -328,7 +295,7 @@ class SQLite(WithScratch):
                 if "locked" in str(error)
                 else f"The file of database {self.database.name!r} cannot be replaced",
                 str(error),
-                f"Stop what uses it, then: {self.restore_command(archive.path)}",
+                f"Stop what uses it, then: {self.command_by_hand(archive.path)}",
             ) from error
         finally:
             beside.unlink(missing_ok=True)
@@ -369,7 +336,7 @@ class SQLite(WithScratch):
             os.replace(beside, self.path)
             for suffix in ("-wal", "-shm"):  # they belong to the replaced file and would corrupt this one
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-            sync_directory(self.path.parent)
+            sync(self.path.parent)
         return mode
 
     @property
@@ -379,13 +346,13 @@ class SQLite(WithScratch):
     def _copy(self, dump: Path, beside: Path) -> None:
         """Copy a backup beside the database, proven and with its owner and mode."""
         shutil.copyfile(dump, beside)
-        _proven(beside, count_rows=False)
+        proven(beside, count_rows=False)
         shutil.copymode(self.path, beside)
         owner = self.path.stat()
         os.chown(beside, owner.st_uid, owner.st_gid)
-        _sync(beside)
+        sync(beside)
 
-    def restore_command(self, dump: Path) -> str:
+    def command_by_hand(self, dump: Path) -> str:
         """Return what SQLite's own shell does: keep a copy aside, then restore; or a move of a file that was new."""
         aside = self.path.with_name(self.path.name + ".aside")
         if dump.is_dir():
@@ -422,32 +389,3 @@ def _dot_command(name: str, path: Path) -> str:
 
 def _shell(word: object) -> str:
     return "'" + str(word).replace("'", "'\\''") + "'"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _proven(path: Path, count_rows: bool) -> dict[str, int] | None:
-    """Read a whole database file back and count its rows if asked.
-
-    Raises:
-        Failed: SQLite finds it damaged.
-    """
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as copy:
-            verdict = copy.execute("pragma integrity_check").fetchone()[0]
-            names = [row[0] for row in copy.execute("select name from sqlite_master where type = 'table'")]
-            counts = {
-                name: copy.execute(f"select count(*) from {quoted(name)}").fetchone()[0]
-                for name in (names if count_rows else [])
-            }
-    except sqlite3.DatabaseError as error:
-        verdict, counts = str(error), {}
-    if verdict != "ok":
-        raise Failed(f"The backup {path} is damaged", str(verdict), "Nothing was changed; check the disk and run again")
-    return counts if count_rows else None

@@ -2,12 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What SQLite says of its tables: PRAGMAs and normalised SQL, as lines that can be compared."""
+"""What SQLite says of a file and of its tables: PRAGMAs and normalised SQL, as lines that can be compared."""
 
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ..errors import Failed
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -17,6 +23,32 @@ _BATCH = "_alembic_tmp_"
 _KINDS = ("table ", "column ", "foreign key ", "key ", "")
 _EXPRESSION = re.compile(r"\b(check|as)\s*\(", re.IGNORECASE)
 _COLLATION = re.compile(r"\bcollate\s+\S+", re.IGNORECASE)
+
+
+def reading(path: Path) -> closing[sqlite3.Connection]:
+    """Return a connection that can only read, and makes no file that is not there."""
+    return closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True))
+
+
+def proven(path: Path, count_rows: bool) -> dict[str, int] | None:
+    """Read a whole database file back and count its rows if asked.
+
+    Raises:
+        Failed: SQLite finds it damaged.
+    """
+    try:
+        with reading(path) as copy:
+            verdict = copy.execute("pragma integrity_check").fetchone()[0]
+            names = [row[0] for row in copy.execute("select name from sqlite_master where type = 'table'")]
+            counts = {
+                name: copy.execute(f"select count(*) from {quoted(name)}").fetchone()[0]
+                for name in (names if count_rows else [])
+            }
+    except sqlite3.DatabaseError as error:
+        verdict, counts = str(error), {}
+    if verdict != "ok":
+        raise Failed(f"The backup {path} is damaged", str(verdict), "Nothing was changed; check the disk and run again")
+    return counts if count_rows else None
 
 
 def table_lines(connection: Connection, table: str, sql: str) -> list[str]:

@@ -16,12 +16,12 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from ..errors import Refused
 from ..layout import private_directory
-from .base import Archive, Content, Engine, Scratch, Tell
-from .sqlite_catalog import quoted, rows_of
+from .base import Engine, Scratch, Tell
+from .data import Archive, Content
+from .sqlite_catalog import quoted, reading, rows_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -116,8 +116,7 @@ def _fill(dump: Path, path: Path) -> None:
             Path(f"{path}{suffix}").unlink(missing_ok=True)
         return
     # Page by page and under its locks: a connection that env.py has kept open sees the new content.
-    address = f"file:{quote(str(dump))}?mode=ro"
-    with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(path)) as copy:
+    with reading(dump) as source, closing(sqlite3.connect(path)) as copy:
         copy.execute("pragma synchronous = off")
         source.backup(copy)
     os.chmod(path, 0o600)

@@ -17,11 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
 
-from .sqlite_catalog import quoted
+from .sqlite_catalog import quoted, reading
 
 
 class Witness:
@@ -63,7 +61,7 @@ def changed_tables(current: sqlite3.Connection, backup: Path, leave_out: frozens
         backup: a proven copy of it from before.
         leave_out: version tables, as schema.table.
     """
-    with closing(sqlite3.connect(f"file:{quote(str(backup))}?mode=ro", uri=True)) as before:
+    with reading(backup) as before:
         tables = [name for (name,) in before.execute(_TABLES) if f"main.{name}" not in leave_out]
         return sorted(table for table in tables if _differs(before, current, table))
 

@@ -12,6 +12,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils import backups
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.journal import read_events
 from ansible_collections.hosting.alembic.plugins.module_utils.undoing import MOST_REFILLS
+from tests.lab.processes import holding
 from tests.unit.stage import Answer, Host, database, heads, script, sql, tables
 
 
@@ -257,25 +258,13 @@ def test_what_a_killed_rehearsal_leaves_is_removed_by_the_next_one(host: Host, f
     while not (host.root / "here").exists():
         time.sleep(0.02)
     assert len(scratches(host)) == 1
-    for pid in _holding(scratches(host)[0]):
+    for pid in holding(scratches(host)[0]):
         os.kill(pid, signal.SIGKILL)
     assert host.result("rehearse", database(file), attach=True)["outcome"] == "failed"
     assert len(scratches(host)) == 1
 
     slow.unlink()
     assert rehearsed(host, file, run="r2")["outcome"] == "rehearsed"
-
-
-def _holding(folder: Path) -> list[int]:
-    """Return the processes that have a folder open."""
-    found = set()
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if link.readlink() == folder:
-                found.add(int(link.parts[2]))
-        except OSError:
-            continue
-    return sorted(found)
 
 
 def missing(host: Host, file: Path, **options: Any) -> str:

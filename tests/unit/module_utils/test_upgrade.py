@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.sqlite import FileLock
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.sqlite_lock import FileLock
 from tests.unit.stage import Answer, Host, database, heads, script, sql, tables
 
 

@@ -17,7 +17,8 @@ from alembic.operations import Operations
 from sqlalchemy import Integer, create_engine
 
 from ansible_collections.hosting.alembic.plugins.module_utils.engines import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Archive, Engine, Identity
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Engine
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Identity
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
 from tests.unit.stage import database, names, script, sql, tables
@@ -234,7 +235,7 @@ def test_rows_do_not_count(file: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.sqlite import FileLock
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.sqlite_lock import FileLock
 lock = FileLock.attempt(Path(sys.argv[1]), "run other")
 print("held" if lock else "busy", flush=True)
 sys.stdin.read()
@@ -458,10 +459,10 @@ def test_the_command_that_is_printed_for_a_person_works(file: Path, name: str) -
     dump = dump.rename(dump.with_name("my dump.sqlite3"))
     sql(file, "delete from t")
 
-    subprocess.run(engine_of(file).restore_command(dump), shell=True, check=True)  # noqa: S602 - as a person types it
+    subprocess.run(engine_of(file).command_by_hand(dump), shell=True, check=True)  # noqa: S602 - as a person types it
 
     assert sql(file, "select a from t") == [(1,)]
-    assert shlex.split(engine_of(file).restore_command(dump))[:2] == ["sqlite3", str(file)]
+    assert shlex.split(engine_of(file).command_by_hand(dump))[:2] == ["sqlite3", str(file)]
 
 
 # What would stop it

@@ -1,0 +1,57 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lock on a SQLite database: a file beside it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from ..errors import Refused
+from .base import Lock
+
+
+class FileLock(Lock):
+    """A lock file that exists only while somebody holds it."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def attempt(cls, path: Path, holder: str) -> FileLock | None:
+        """Return the lock, or None while another process has it.
+
+        Raises:
+            Refused: the file cannot be made.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Refused(
+                "The database cannot be locked",
+                str(error),
+                "Its folder must exist, and its user must be allowed to write there",
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its last holder may have removed the file between our open and our lock.
+            if os.fstat(descriptor).st_ino != os.stat(path).st_ino:
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError):
+            os.close(descriptor)
+            return None
+        os.truncate(descriptor, 0)
+        os.write(descriptor, holder.encode())
+        return cls(path, descriptor)
+
+    def check(self) -> None:
+        """A file lock cannot be lost while its holder lives."""
+
+    def release(self) -> None:
+        """Remove the file and give the lock back."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
