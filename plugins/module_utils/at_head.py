@@ -22,12 +22,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .connection import OwnConnection
 from .engines import engine_for
 from .errors import Refused
 from .job import Database, Job
 from .layout import write_durably
-from .libraries import MISSING, sa
+from .libraries import MISSING
 from .plans import Plan, Stream
 from .processes import Died, each_apart, silence
 from .recovery import left_by
@@ -99,8 +98,8 @@ def _plan(database: Database, job: Job) -> Plan | None:
         engine = engine_for(database, job)
         if record.entry != entry_digest(database, job, record.salt) or not engine.exists():
             return None
-        own = engine.own()
-        if str(engine.own_identity()) != record.identity or _heads(own, record.table) != sorted(record.heads):
+        found = engine.glance(record.table)
+        if found is None or str(found.identity) != record.identity or found.heads != sorted(record.heads):
             return None
         heads = tuple(record.heads)
         stream = Stream(record.table, heads, (), heads)
@@ -110,21 +109,14 @@ def _plan(database: Database, job: Job) -> Plan | None:
             target=database.target or job.target,
             engine=engine.name,
             url=facts["url"],
-            server=own.run(engine.describe),
+            server=found.server,
             identity=record.identity,
             can_be_shared=engine.can_be_shared,
             streams=[stream],
             changed_history=[Refused(**finding) for finding in record.changed_history],
         )
-    except (Refused, OSError, ValueError, TypeError, sa.exc.SQLAlchemyError):
+    except Exception:  # noqa: BLE001 - each driver has errors of its own
         return None  # the full plan says what is the matter
-
-
-def _heads(own: OwnConnection, table: str) -> list[str]:
-    schema, name = table.rsplit(".", 1)
-    versions = sa.table(name, sa.column("version_num"), schema=schema)
-    rows = own.run(lambda connection: list(connection.execute(sa.select(versions.c.version_num))))
-    return sorted(row[0] for row in rows)
 
 
 def _place(database: Database, job: Job) -> Path:

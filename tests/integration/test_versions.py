@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ def round_trip(site: Site, settings: dict[str, Any], *targets: Target) -> None:
         assert target.revisions == ["0002"]
         assert_says(outcome.output, f"{target.name} upgraded base 0002 2")
         target.fill()
-    assert site.run("migrate", **settings).changed == 0
+    with unasked(site):
+        assert site.run("migrate", **settings).changed == 0
     source.add("0003", "0002", "op.create_table('half', sa.Column('id', sa.Integer()))\nraise RuntimeError('broken')")
     outcome = site.run("migrate", code=2, **settings)
     for target in targets:
@@ -31,6 +34,16 @@ def round_trip(site: Site, settings: dict[str, Any], *targets: Target) -> None:
     assert_says(outcome.output, "broken", "stands at 0002, as before")
     site.run("rollback", **settings)
     assert [target.tables() for target in targets] == [[] for _ in targets]
+
+
+@contextmanager
+def unasked(site: Site) -> Iterator[None]:
+    """Let env.py fail: where nothing is to be done, a look at the version table is enough with every driver."""
+    env = site.root / "releases" / "current" / "source" / "migrations" / "env.py"
+    kept = env.read_text()
+    env.write_text("raise SystemExit('it was asked')")
+    yield
+    env.write_text(kept)
 
 
 def versions_in(place: Path, *packages: str) -> list[str]:

@@ -24,6 +24,15 @@ class Identity:
         return f"{self.database} on {self.server}"
 
 
+@dataclass(frozen=True)
+class Glance:
+    """What one look at a database tells: which it is, on what server, and the heads in its version table."""
+
+    identity: Identity
+    server: str
+    heads: list[str]
+
+
 @dataclass
 class Dump:
     """What a dump brought: its file (or directory), and what was true at its snapshot."""

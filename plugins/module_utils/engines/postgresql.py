@@ -23,7 +23,8 @@ from . import postgresql_dump as tools
 from . import postgresql_restore as restores
 from . import postgresql_writes as writes
 from .base import Guard, Lock, Tell
-from .data import Archive, Aside, Dump, Identity, Restored, RestoreMethod, Writes
+from .data import Archive, Aside, Dump, Glance, Identity, Restored, RestoreMethod, Writes
+from .postgresql_glance import glance
 from .postgresql_in_place import InPlace
 from .postgresql_lock import LOCK_DATABASE, AdvisoryLock
 from .postgresql_obstacles import major_version, obstacles
@@ -103,9 +104,16 @@ class PostgreSQL(WithScratch):
             self._own_identity = self.own().run(self.identity)
         return self._own_identity
 
+    def glance(self, table: str) -> Glance | None:
+        """Ask all at once, past SQLAlchemy's own questions."""
+        return glance(self, table, _CONNECT_TIMEOUT)
+
     def describe(self, connection: Connection) -> str:
         """Return the server's version and where it is."""
-        version = execute(connection, "show server_version")[0][0]
+        return self.described(execute(connection, "show server_version")[0][0])
+
+    def described(self, version: str) -> str:
+        """Return a version of the server with where it is."""
         return f"PostgreSQL {version} at {self.url.host or 'a local socket'}:{self.url.port or 5432}"
 
     def schema_of(self, connection: Connection, schema: str | None) -> str:

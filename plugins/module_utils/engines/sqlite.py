@@ -21,7 +21,7 @@ from ..errors import Failed, Refused
 from ..layout import sync, unused
 from ..libraries import sa
 from .base import Guard, Lock, Tell
-from .data import Archive, Aside, Dump, Identity, Restored, RestoreMethod, Writes
+from .data import Archive, Aside, Dump, Glance, Identity, Restored, RestoreMethod, Writes
 from .sqlite_catalog import (
     drop_table,
     normalised,
@@ -93,9 +93,20 @@ class SQLite(WithScratch):
         """Return the file that the URL names."""
         return Identity("this host", os.path.realpath(self.path))
 
+    def glance(self, table: str) -> Glance | None:
+        """Read the file without SQLAlchemy; one that is not there is not made."""
+        with reading(self.path) as reader:
+            rows = reader.execute(f"select version_num from {'.'.join(map(quoted, table.rsplit('.', 1)))}")
+            heads = sorted(row[0] for row in rows)
+        return Glance(self.own_identity(), self._described, heads)
+
     def describe(self, connection: Connection) -> str:
         """Return the version of the library."""
-        return f"SQLite {rows_of(connection, 'select sqlite_version()')[0][0]}"
+        return self._described
+
+    @property
+    def _described(self) -> str:
+        return f"SQLite {sqlite3.sqlite_version}"
 
     def schema_of(self, connection: Connection, schema: str | None) -> str:
         """Return the attached database's name."""
