@@ -91,7 +91,7 @@ class SQLite(WithScratch):
 
     def own_identity(self) -> Identity:
         """Return the file that the URL names."""
-        return Identity("this host", os.path.realpath(self.path))
+        return Identity("this host", str(self.path))
 
     def glance(self, table: str) -> Glance | None:
         """Read the file without SQLAlchemy; one that is not there is not made."""
@@ -380,7 +380,8 @@ def _absolute(path: str | None, name: str) -> Path:
             "a relative path would lie inside a release, and memory ends with the process",
             "Write four slashes: sqlite:////srv/app/app.db",
         )
-    return Path(plain)
+    # Behind a link: the lock and the log lie beside the file itself, and it is the file that a restore replaces.
+    return Path(os.path.realpath(plain))
 
 
 def _data_version(connection: Connection) -> int:

@@ -90,6 +90,30 @@ def test_links_to_one_file_are_one_database(file: Path) -> None:
         assert own.run(engine_of(link).identity) == engine_of(file).own_identity()
 
 
+def test_links_to_one_file_have_one_lock(file: Path) -> None:
+    script(file, "create table t (a)")
+    link = file.parent / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(file)
+
+    with engine_of(file).lock(0, lambda _words: None):
+        assert engine_of(link).try_lock() is None
+
+
+def test_a_restore_through_a_link_replaces_the_file_and_not_the_link(file: Path) -> None:
+    script(file, "create table t (a); insert into t values (1)")
+    dump = dumped(file)
+    sql(file, "delete from t")
+    link = file.with_name("link.db")
+    link.symlink_to(file)
+
+    aside = restore(engine_of(link), dump)
+
+    assert link.is_symlink()
+    assert sql(file, "select a from t") == [(1,)]
+    assert sql(aside, "select a from t") == []
+
+
 def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
     file.write_text("These are not the pages of a database, and there are many of them." * 50)
 
