@@ -50,7 +50,7 @@ test-unit: test-setup ## what the modules are made of, on SQLite
 
 .PHONY: test-integration
 test-integration: test-setup ## real playbooks on real servers
-	python -m pytest tests/integration --numprocesses 2 --dist worksteal
+	python -m pytest tests/integration --verbose --numprocesses 2 --dist worksteal
 
 .PHONY: test-molecule
 test-molecule: test-setup ## real hosts over SSH; one scenario: make test-molecule SCENARIO=default

@@ -59,3 +59,10 @@ def more_postgres(postgres_server: PostgresServer) -> Iterator[Callable[[], Post
     for name in made:
         postgres_server.drop_database(name)
         postgres_server.execute(f'DROP ROLE "{name}"')
+
+
+@pytest.fixture
+def creator(postgres: PostgresTarget) -> PostgresTarget:
+    """A database whose owner may create others."""
+    postgres.database.server.execute(f'ALTER ROLE "{postgres.database.user}" CREATEDB')
+    return postgres

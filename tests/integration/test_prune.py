@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.integration.site import Site, assert_says
-from tests.integration.targets import SQLiteTarget
+from tests.integration.targets import PostgresTarget, SQLiteTarget
 
 
 def test_what_a_restore_replaced_is_listed_warned_of_and_dropped_when_asked(site: Site, sqlite: SQLiteTarget) -> None:
@@ -37,3 +37,27 @@ def test_what_a_restore_replaced_is_listed_warned_of_and_dropped_when_asked(site
     assert not list(sqlite.path.parent.glob("app.db.aside*"))
     assert sqlite.dump() == before
     assert site.run("prune", migrate_prune=True, migrate_prune_days=0, **settings).changed == 0
+
+
+def test_a_replaced_database_on_a_server_is_listed_and_dropped_when_asked(site: Site, creator: PostgresTarget) -> None:
+    settings: dict[str, Any] = {"migrate_databases": [creator.entry]}
+    site.run("migrate", migrate_source=site.source("generic", "old").keep("0001"), **settings)
+    creator.fill()
+    before = creator.dump()
+    site.run("migrate", migrate_source=site.source("generic"), **settings)
+    site.run("restore", migrate_restore_databases=[creator.name], migrate_run="back", **settings)
+    aside = f"{creator.name}_aside_back"
+    assert aside in databases(creator)
+    assert creator.dump() == before
+
+    listed = site.run("prune", migrate_prune_days=0, **settings)
+    assert_says(listed.output, f"{creator.name} aside {aside} 0 days", "kept: migrate_prune is false")
+    assert aside in databases(creator)
+
+    assert site.run("prune", migrate_prune=True, migrate_prune_days=0, **settings).changed == 1
+    assert aside not in databases(creator)
+    assert creator.dump() == before
+
+
+def databases(target: PostgresTarget) -> list[str]:
+    return [row[0] for row in target.database.server.execute("SELECT datname FROM pg_database")]

@@ -14,13 +14,6 @@ from tests.lab.postgres import PostgresServer
 from tests.lab.processes import holding
 
 
-@pytest.fixture
-def creator(postgres: PostgresTarget) -> PostgresTarget:
-    """A database whose owner may create others."""
-    postgres.database.server.execute(f'ALTER ROLE "{postgres.database.user}" CREATEDB')
-    return postgres
-
-
 def at_first(site: Site, *targets: Target) -> tuple[Source, dict[str, Any]]:
     """Bring databases to the first revision with rows in them; return a release that goes further."""
     settings: dict[str, Any] = {"migrate_databases": [target.entry for target in targets]}

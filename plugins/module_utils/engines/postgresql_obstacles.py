@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from ..connection import OwnConnection
 from ..errors import Refused
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
+from . import space
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -79,25 +79,11 @@ def _space(engine: PostgreSQL, own: OwnConnection, backup_space: Path) -> list[R
         if not engine.gave_way(error):
             raise
         return []  # a table is locked, so its size cannot be told now; the backup will wait for it
+    needs = [space.backup(engine.job, backup_space, dump)]
     data = _data_directory(engine, own)
-    restored = own.run(engine.size) if data and engine.job.on_failure in ("auto", "restore") else 0
-    together = data is not None and data.stat().st_dev == backup_space.stat().st_dev
-    found = []
-    for place, needed, what in (
-        (backup_space, dump + (restored if together else 0), "a backup"),
-        (data, 0 if together else restored, "a restore"),
-    ):
-        free = shutil.disk_usage(place).free if place else needed
-        if free < needed:
-            both = " and a restore" if together and restored else ""
-            found.append(
-                Refused(
-                    f"There is too little disk for {what}{both} of {engine.database.name!r}",
-                    f"{needed:,} bytes are needed and {free:,} are free at {place}",
-                    "Make room, or set migrate_root on a larger disk",
-                )
-            )
-    return found
+    if data:
+        needs += space.restore(engine.job, data, own.run(engine.size))
+    return space.lacking(engine.database.name, needs)
 
 
 def _data_directory(engine: PostgreSQL, own: OwnConnection) -> Path | None:

@@ -20,6 +20,7 @@ from ..connection import OwnConnection, first_line, own_url
 from ..errors import Failed, Refused
 from ..layout import sync, unused
 from ..libraries import sa
+from . import space
 from .base import Guard, Lock, Tell
 from .data import Archive, Aside, Dump, Glance, Identity, Restored, RestoreMethod, Writes
 from .sqlite_catalog import (
@@ -123,17 +124,10 @@ class SQLite(WithScratch):
                     "Give its user write permission, or set ansible_become_user",
                 )
             )
-        needed = int(self.path.stat().st_size * _SPACE_FACTOR)
-        free = shutil.disk_usage(backup_space).free
-        if free < needed:
-            found.append(
-                Refused(
-                    f"There is too little disk for a backup of {self.database.name!r}",
-                    f"{needed:,} bytes are needed and {free:,} are free at {backup_space}",
-                    "Make room, or set migrate_root on a larger disk",
-                )
-            )
-        return found
+        size = self.path.stat().st_size
+        needs = [space.backup(self.job, backup_space, int(size * _SPACE_FACTOR))]
+        needs += space.restore(self.job, self.path.parent, size)
+        return found + space.lacking(self.database.name, needs)
 
     def size(self, connection: Connection) -> int:
         """Return pages times page size."""

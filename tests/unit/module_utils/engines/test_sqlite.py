@@ -500,9 +500,23 @@ def test_too_little_disk_is_an_obstacle_that_names_both_numbers(file: Path) -> N
     with closing(sqlite3.connect(file)):
         obstacles = engine_of(file).obstacles(engine_of(file).connect(), file.parent)
 
-    assert [obstacle.what for obstacle in obstacles] == ["There is too little disk for a backup of 'app'"]
+    assert [obstacle.what for obstacle in obstacles] == ["There is too little disk for a backup and a restore of 'app'"]
     assert "are free at" in obstacles[0].why
     assert obstacles[0].remedy
+
+
+def test_room_is_asked_for_what_may_come(file: Path) -> None:
+    script(file, "create table t (a)")
+    os.truncate(file, 1 << 43)
+
+    def needed(**options: object) -> int:
+        engine = engine_of(file, **options)
+        (obstacle,) = engine.obstacles(engine.connect(), file.parent)
+        return int(obstacle.why.partition(" bytes")[0].replace(",", ""))
+
+    alone = needed(on_failure="hold")
+    assert needed() == alone + (1 << 43)
+    assert needed(on_failure="hold", backup_encrypt_to="age1…") == alone * 2
 
 
 def test_sqlites_own_lock_is_waited_for_as_long_as_lock_timeout_says(file: Path) -> None:
