@@ -84,6 +84,7 @@ def each_apart(
 
 def _answer(sender: Connection, task: Callable[[Any], Any], item: Any) -> None:
     os.setsid()  # so that a dump that runs below can be ended with its parent
+    gc.enable()  # the engine room has it off while it imports; a migration may go on for hours
     sender.send(task(item))
     sender.close()
 

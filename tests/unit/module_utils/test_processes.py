@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -43,6 +44,14 @@ def test_what_one_does_to_its_process_stays_there() -> None:
     assert work([1, 2], 1, pollute) == {1: None, 2: None}
     assert "POLLUTED" not in os.environ
     assert "/polluted" not in sys.path
+
+
+def test_garbage_is_collected_in_it_though_it_was_not_where_it_was_forked() -> None:
+    gc.disable()
+    try:
+        assert work([1], 1, lambda _item: gc.isenabled()) == {1: True}
+    finally:
+        gc.enable()
 
 
 def test_never_more_at_once_than_the_limit(tmp_path: Path) -> None:
