@@ -24,6 +24,8 @@ class Account:
     after: Position = field(default_factory=lambda: Position({}))
     begun: dict[str, list[str]] = field(default_factory=dict)
     committed: dict[str, list[str]] = field(default_factory=dict)
+    #: Revisions that committed rows before their end: if they are not applied, these rows are left of them.
+    early: dict[str, list[str]] = field(default_factory=dict)
     #: The process died: what it committed must be read from the database.
     cut_short: bool = True
     #: What the failed revision left, as lines of a fingerprint; those of an INVALID index can be taken away.
@@ -39,6 +41,7 @@ class Account:
     def of(cls, run: str, events: list[Event]) -> Account:
         """Read an account from the events of an upgrade; one that was cut short may have left anything behind."""
         account = cls(run)
+        rows: dict[str, int] = {}  # of the step that runs, until it tells itself
         for event in events:
             if event["event"] == "planned":
                 account.release = event["release"]
@@ -48,17 +51,22 @@ class Account:
                 account.backup = Path(event["path"])
             elif event["event"] == "begun":
                 account.begun.setdefault(event["table"], []).append(event["revision"])
+            elif event["event"] == "wrote_early":
+                account.early.setdefault(event["table"], []).append(event["revision"])
+                rows = event["rows"]
+            elif event["event"] == "ran":
+                rows = {}
             elif event["event"] == "committed":
                 account.committed.setdefault(event["table"], []).append(event["revision"])
             elif event["event"] == "downgrade_begun":
                 account.cut_short = True  # a way back was begun before and has not come to its end
             elif event["event"] in ("verified", "failed"):
                 account.after = Position(event["heads"], event["fingerprint"])
-                account.cut_short = False
+                account.cut_short, account.early, rows = False, {}, {}
                 account.left = event.get("left", [])
                 account.content = event.get("content")
                 account.error = event.get("error", {})
-        account.add_rows(events)
+        account.add_rows([*events, {"wrote": rows}])
         return account
 
     def add_rows(self, events: Iterable[Event]) -> None:
@@ -66,3 +74,12 @@ class Account:
         for event in events:
             for table, count in event.get("wrote", {}).items():
                 self.wrote[table] = self.wrote.get(table, 0) + count
+
+    def left_by_unapplied(self) -> list[str]:
+        """Return what a process that died has left of revisions that are not applied, once those that are are known."""
+        return [
+            f"+rows that revision {revision} committed before its end"
+            for table, revisions in self.early.items()
+            for revision in revisions
+            if revision not in self.committed.get(table, ())
+        ]

@@ -42,6 +42,8 @@ class _Chronicle(Watcher):
         self._journal = journal
         self._progress = progress
         self.ran_steps: dict[str, Step] = {}
+        #: Rows by table that the downgrades have written.
+        self.wrote: dict[str, int] = {}
 
     def begins(self, step: Step, number: int, count: int) -> None:
         """Journal the step."""
@@ -54,6 +56,8 @@ class _Chronicle(Watcher):
             "downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, wrote=step.wrote
         )
         self.ran_steps[step.revision] = step
+        for table, count in step.wrote.items():
+            self.wrote[table] = self.wrote.get(table, 0) + count
 
 
 class LeadBack(OneDatabase):
@@ -95,7 +99,7 @@ class LeadBack(OneDatabase):
             )
         if on_purpose:
             self._back_up(environment.engine, now)
-            return self._downgraded(environment)
+            return self._downgraded(environment, None)
         if self.job.on_failure == "hold" and not self._is_old(now):
             raise Failed(f"Database {self.database.name!r} is held: nothing was undone", "migrate_on_failure is hold")
         if self.job.on_failure == "restore" and not self._is_old(now):
@@ -108,7 +112,7 @@ class LeadBack(OneDatabase):
         elif self.account.left:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", _LEFT)
         try:
-            return self._downgraded(environment)
+            return self._downgraded(environment, self._manifest())
         except Failed as failure:
             return self._restore(environment, f"{failure.what}: {failure.why}")
 
@@ -148,31 +152,46 @@ class LeadBack(OneDatabase):
             taken = {f"+{line}" for line in removed}
             self.account.left = [line for line in self.account.left if line not in taken]
 
-    def _downgraded(self, environment: Environment) -> Result:
+    def _downgraded(self, environment: Environment, manifest: backups.Manifest | None) -> Result:
         """Downgrade and verify.
+
+        Args:
+            environment: of the database.
+            manifest: the backup whose rows must not be other ones through the downgrades, if there is one.
 
         Raises:
             Failed: a downgrade failed, or did not bring back what was.
         """
+        known = self._rows_changed(environment.engine, manifest, self.account.wrote)
+        watcher = _Chronicle(self.journal, self.progress)
         try:
-            self._downgrade(environment)
+            self._downgrade(environment, watcher)
         except Interrupted as interruption:
             raise Failed(f"The downgrade of {self.database.name!r} failed", str(interruption)) from interruption
+        changed = self._rows_changed(environment.engine, manifest, watcher.wrote) - known
+        if changed:
+            why = f"the upgrade had not written to {', '.join(sorted(changed))}"
+            raise Failed("the downgrades changed rows that they had no reason to", why)
         return self._verified(environment)
+
+    @staticmethod
+    def _rows_changed(engine: Engine, manifest: backups.Manifest | None, wrote: dict[str, int]) -> set[str]:
+        if manifest is None or not engine.exists():
+            return set()
+        return set(engine.rows_changed(manifest.archive(), wrote))
 
     def _read_committed(self, environment: Environment, now: Position) -> None:
         """Take what a dead process committed from the database: of the revisions it began, those that are applied."""
         self.account.committed = self.account.begun
         self.account.committed = self._still_applied(environment)
+        self.account.left += self.account.left_by_unapplied()
         self.account.after = now
 
     def _back_up(self, engine: Engine, now: Position) -> None:
         self.backup = backups.take(engine, now.heads, self.job, self.progress.tell)
         self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **now.facts())
 
-    def _downgrade(self, environment: Environment) -> None:
-        watcher = _Chronicle(self.journal, self.progress)
-
+    def _downgrade(self, environment: Environment, watcher: _Chronicle) -> None:
         def attempt() -> None:
             # An attempt that gave way may have undone some of them already.
             applied = self._still_applied(environment)

@@ -23,7 +23,13 @@ class Losses:
     """What a downgrade would not bring back: for certain, and perhaps."""
 
     certain: list[str] = field(default_factory=list)
-    possible: list[str] = field(default_factory=list)
+    #: Tables whose rows have changed since the backup.
+    changed: list[str] = field(default_factory=list)
+
+    @property
+    def possible(self) -> list[str]:
+        """Return what a downgrade may leave as it is, in words."""
+        return [f"rows in {table} have changed since the backup" for table in self.changed]
 
     def __str__(self) -> str:
         return "; ".join(self.certain + self.possible)
@@ -45,8 +51,7 @@ def losses(engine: Engine, manifest: backups.Manifest | None, account: Account, 
     certain += [f"table {table} had {before} rows and has {after}" for table, (before, after) in sorted(fewer.items())]
     if manifest is None or not engine.exists():
         return Losses(certain)
-    changed = engine.rows_changed(manifest.archive(), account.wrote)
-    return Losses(certain, [f"rows in {table} have changed since the backup" for table in changed])
+    return Losses(certain, engine.rows_changed(manifest.archive(), account.wrote))
 
 
 def _object(line: str) -> str:

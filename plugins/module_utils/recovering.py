@@ -11,6 +11,7 @@ from typing import Any
 from .account import Account
 from .backups import proven
 from .engines import engine_for
+from .engines.base import Engine
 from .environment import Environment
 from .errors import Refused
 from .job import Database, Job
@@ -60,10 +61,15 @@ class Recovery(LeadBack):
 
     def _led_back(self, environment: Environment, on_purpose: bool) -> Result:
         now = read_position(environment.engine, list(self.account.before.heads))
-        if not on_purpose and not self.account.left and self._is_old(now):
+        undecided = self.account.left or self.account.early or self._other_rows(environment.engine)
+        if not on_purpose and not undecided and self._is_old(now):
             self.journal.write("downgraded", **now.facts())
             return self._result("untouched", now)
         return self._locked(environment, on_purpose)
+
+    def _other_rows(self, engine: Engine) -> set[str]:
+        """Return tables with other rows than the backup's, where the rows themselves can be compared."""
+        return self._rows_changed(engine, self._manifest(), {}) if engine.restores_quickly else set()
 
 
 _INTERRUPTED = {"interrupted": True}

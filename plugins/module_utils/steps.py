@@ -9,20 +9,17 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .alembic_library import MigrationContext, MigrationStep
+from .early_commits import EarlyCommits
 from .engines.base import Engine
 from .errors import Refused
-from .libraries import sa
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
-
-#: First words of statements that change rows; a routine called by SELECT is beyond what can be told.
-_WRITES_ROWS = {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "DO", "CALL"}
 
 
 @dataclass
@@ -35,7 +32,7 @@ class Step:
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0
     ran: bool = False
-    #: Rows were written in an autocommit block: no rollback and no downgrade of the other revisions undoes that.
+    #: Rows were made permanent before its end: no rollback and no downgrade of the other revisions undoes that.
     wrote_early: bool = False
     error: BaseException | None = None
     #: Rows by table that it has written, as far as its engine counts them.
@@ -63,7 +60,10 @@ class Watcher:
         """Hear that Alembic has left the revision's block and asks for the next one."""
 
     def commits_early(self, step: Step) -> None:
-        """Hear that an autocommit block is about to commit what came before it."""
+        """Hear that a part of the step is about to be committed before its end, as by an autocommit block."""
+
+    def writes_early(self, step: Step) -> None:
+        """Hear that rows are about to be made permanent before the step's end."""
 
 
 def heads_after(heads: Sequence[str], steps: Sequence[MigrationStep]) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ def connection_of(context: MigrationContext) -> Connection:
     return context.connection
 
 
-class _Counter:
+class Counter:
     """Count what the step that runs has written; the backend's own counts are taken as they were before it."""
 
     def __init__(self, engine: Engine, connection: Connection) -> None:
@@ -104,10 +104,16 @@ class _Counter:
         self._before = self._engine.rows_in_transaction(self._connection)
 
     def add_to(self, step: Step) -> None:
-        """Add what was written since the start."""
-        for table, count in self._engine.rows_in_transaction(self._connection).items():
+        """Add what was written since the start, or since this was asked last."""
+        counted = self._engine.rows_in_transaction(self._connection)
+        for table, count in counted.items():
             if count > self._before.get(table, 0):
                 step.wrote[table] = step.wrote.get(table, 0) + count - self._before.get(table, 0)
+        self._before = counted
+
+    def forget(self) -> None:
+        """Begin at nothing: the transaction ends."""
+        self._before = {}
 
     def failed(self, step: Step) -> None:
         """Look a last time before anything is rolled back, if the connection still answers."""
@@ -136,7 +142,7 @@ def watched(
         streams: receives that this one came to its end.
         engine: counts what is written.
     """
-    counter = _Counter(engine, connection_of(context))
+    counter = Counter(engine, connection_of(context))
 
     def applied(**_facts: Any) -> None:
         counter.add_to(begun[-1])
@@ -146,20 +152,20 @@ def watched(
 
     # configure() overwrites what EnvironmentContext was given, so the callback is added here.
     context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, applied)
-    _tell_of_autocommit(context, begun, watcher, counter)
-    for number, alembic_step in enumerate(steps, 1):
-        script = alembic_step.revision  # type: ignore[attr-defined]
-        step = Step(table, script.revision, script.doc or "")
-        watcher.begins(step, number, len(steps))
-        begun.append(step)
-        alembic_step.migration_fn = _noting(alembic_step.migration_fn, step, counter)
-        counter.start()
-        yield alembic_step
-        watcher.left(step)
+    with EarlyCommits(begun, watcher, counter).noticed(context, connection_of(context)):
+        for number, alembic_step in enumerate(steps, 1):
+            script = alembic_step.revision  # type: ignore[attr-defined]
+            step = Step(table, script.revision, script.doc or "")
+            watcher.begins(step, number, len(steps))
+            begun.append(step)
+            alembic_step.migration_fn = _noting(alembic_step.migration_fn, step, counter)
+            counter.start()
+            yield alembic_step
+            watcher.left(step)
     streams[table] = True
 
 
-def _noting(function: Callable[..., Any], step: Step, counter: _Counter) -> Callable[..., Any]:
+def _noting(function: Callable[..., Any], step: Step, counter: Counter) -> Callable[..., Any]:
     """Wrap a revision's function so that its error is known even if env.py hides it."""
 
     @functools.wraps(function)
@@ -172,26 +178,3 @@ def _noting(function: Callable[..., Any], step: Step, counter: _Counter) -> Call
             raise
 
     return noting
-
-
-def _tell_of_autocommit(context: MigrationContext, begun: list[Step], watcher: Watcher, counter: _Counter) -> None:
-    """Tell the watcher before an autocommit block commits, and note whether rows are written inside of one."""
-    original = context.autocommit_block
-
-    def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.split(None, 1)[0].upper() in _WRITES_ROWS:
-            begun[-1].wrote_early = True
-
-    @contextmanager
-    def told() -> Iterator[None]:
-        counter.add_to(begun[-1])
-        watcher.commits_early(begun[-1])
-        with original():
-            sa.event.listen(sa.engine.Engine, "before_cursor_execute", before)
-            try:
-                yield
-            finally:
-                sa.event.remove(sa.engine.Engine, "before_cursor_execute", before)
-        counter.start()
-
-    context.autocommit_block = told  # type: ignore[method-assign]

@@ -23,6 +23,7 @@ from .patience import Blockers, patiently
 from .planning import fill_plan
 from .plans import Plan
 from .position import Position, differences, lost_rows, read_applied, read_fingerprint, read_position
+from .processes import ended_after
 from .progress import Progress
 from .steps import Step, Watcher, shown
 from .version_tables import read_heads
@@ -62,7 +63,7 @@ class Chronicle(Watcher):
             self.note_committed(step)
 
     def commits_early(self, step: Step) -> None:
-        """Look at the schema before an autocommit block makes a part of the step permanent.
+        """Look at the schema before a part of the step is made permanent.
 
         What the migration itself has locked cannot be looked at from outside, and it will not let go of it while it
         waits for us. Then nobody can say later what the step left, so it counts as if it had left something.
@@ -76,6 +77,10 @@ class Chronicle(Watcher):
             if not self._engine.gave_way(error):
                 raise
             self.before_step = []
+
+    def writes_early(self, step: Step) -> None:
+        """Journal it: if this process dies, nothing in the schema will tell."""
+        self._journal.write("wrote_early", revision=step.revision, table=step.table, rows=step.wrote)
 
     def note_committed(self, step: Step) -> None:
         """Journal one committed revision, once."""
@@ -116,7 +121,8 @@ class Upgrade(OneDatabase):
             return self._result(outcome, error=refusal.facts())
 
     def _locked(self, environment: Environment, lock: Lock) -> Result:
-        fill_plan(self.plan, self.engine, environment)
+        with ended_after(self.job.plan_timeout, self._plan_took_too_long):
+            fill_plan(self.plan, self.engine, environment)
         self.before = Position(self.plan.heads)
         if self.plan.obstacles:
             return self._result("refused", error=self.plan.obstacles[0].facts())
@@ -146,6 +152,15 @@ class Upgrade(OneDatabase):
         except Interrupted as interruption:
             return self._interrupted(environment, chronicle, interruption)
         return self._verified(environment, chronicle)
+
+    def _plan_took_too_long(self) -> None:
+        """Journal the refusal: this process is about to end, and nothing was changed yet."""
+        refusal = Refused(
+            f"Database {self.database.name!r} could not be planned again",
+            f"env.py came to no end within {self.job.plan_timeout:g} s",
+            "Try `alembic current` on the host, or raise migrate_plan_timeout",
+        )
+        self.journal.write("done", result=self._result("refused", error=refusal.facts()))
 
     def _back_up(self) -> None:
         self.progress.phase("backs up")
@@ -184,7 +199,7 @@ class Upgrade(OneDatabase):
         now = read_position(environment.engine, list(self.before.heads))
         left = differences(expected, now.fingerprint)
         if any(step.wrote_early for step in failed):
-            left.append("+rows that the revision wrote in an autocommit block")
+            left.append("+rows that the revision committed before its end")
         return left
 
     def _interrupted(self, environment: Environment, chronicle: Chronicle, interruption: Interrupted) -> Result:

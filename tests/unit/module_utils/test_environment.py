@@ -399,6 +399,29 @@ def test_rows_written_in_an_autocommit_block_are_noticed(host: Host, file: Path)
     assert [step.wrote_early for step in steps] == [False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("upgrade", "early"),
+    [
+        ("op.get_bind().commit()", True),
+        ("op.execute('COMMIT')", True),
+        ("op.execute('insert into mine values (1)')", False),
+    ],
+)
+def test_what_a_revision_commits_before_its_end_is_told(host: Host, file: Path, upgrade: str, early: bool) -> None:
+    host.revise(host.ship("generic"), "0003", "0002", f"op.execute('insert into mine values (1)'); {upgrade}")
+    script(file, "create table mine (a)")
+
+    def work(environment: Environment) -> list[str]:
+        watcher = Notes(file)
+        environment.upgrade(watcher)
+        return watcher.notes
+
+    notes = inside(host, database(file), work)
+
+    assert ("commits early 0003" in notes) == early
+    assert len([note for note in notes if "early" in note]) == int(early)
+
+
 # Attributes
 
 

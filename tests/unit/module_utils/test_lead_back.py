@@ -281,6 +281,22 @@ def test_a_downgrade_that_does_not_bring_the_schema_back_is_restored(host: Host,
     assert tables(mine) == {"mine"}
 
 
+def test_a_downgrade_that_takes_rows_with_it_does_not_pass_for_a_way_back(host: Host, mine: Path) -> None:
+    host.ship("broken")
+    break_third(host)
+    versions = host.layout.release("broken") / "source" / "migrations" / "versions"
+    path = versions / "0001_items.py"
+    lie = 'op.drop_table("item"); op.execute("delete from mine where a = 1")'
+    path.write_text(path.read_text().replace('op.drop_table("item")', lie))
+    failed_upgrade(host, mine, "")
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "held"
+    assert "the downgrades changed rows" in result["error"]["why"]
+    assert result["ways_out"]["back"].startswith("ansible-playbook playbooks/restore.yml")
+
+
 def test_a_failure_before_anything_was_committed_is_left_untouched(host: Host, mine: Path) -> None:
     host.revise(host.ship("generic"), "0003", "0002", "pass")
     host.result("upgrade", database(mine, target="0002"), run="r0")
@@ -512,6 +528,25 @@ def test_an_account_is_read_from_a_journal(tmp_path: Path) -> None:
     account = Account.of("r1", [*events, ended])
     assert (account.cut_short, account.left, account.error) == (False, ["+table half"], {"what": "x"})
     assert account.after.heads == {"main.v": ["2"]}
+
+
+def test_rows_that_a_dead_process_had_committed_before_the_end_of_a_revision_are_left_unless_it_is_applied() -> None:
+    events: list[Event] = [
+        {"event": "begun", "table": "main.v", "revision": "2"},
+        {"event": "wrote_early", "table": "main.v", "revision": "2", "rows": {"main.t": 3}},
+        {"event": "ran", "table": "main.v", "revision": "2", "wrote": {"main.t": 4}},
+        {"event": "begun", "table": "main.v", "revision": "3"},
+        {"event": "wrote_early", "table": "main.v", "revision": "3", "rows": {"main.t": 1}},
+    ]
+    account = Account.of("r1", events)
+    account.committed = {"main.v": ["2"]}
+
+    assert account.wrote == {"main.t": 5}
+    assert account.left_by_unapplied() == ["+rows that revision 3 committed before its end"]
+    told: Event = {"event": "failed", "heads": {}, "fingerprint": [], "left": [], "wrote": {"main.t": 2}}
+    account = Account.of("r1", [*events, told])
+    assert account.wrote == {"main.t": 6}
+    assert not account.left_by_unapplied()
 
 
 def test_only_an_upgrade_that_began_something_and_did_not_end_well_needs_a_way_back() -> None:

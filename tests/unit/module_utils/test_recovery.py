@@ -145,6 +145,24 @@ def test_a_revision_killed_in_its_middle_is_led_back_with_its_half_done_work(hos
     assert left_by(host.layout, "app").state == ""
 
 
+@pytest.mark.parametrize("way", ["op.get_bind().commit()", "op.execute('COMMIT')", "block.__exit__(None, None, None)"])
+def test_where_a_killed_revision_had_committed_rows_already_nothing_is_downgraded_over_them(
+    host: Host, mine: Path, way: str
+) -> None:
+    block = "block = op.get_context().autocommit_block(); block.__enter__(); " if way.startswith("block") else ""
+    change = f"{block}op.execute('update mine set a = 7'); {way}; "
+    host.revise("generic", "0003", "0002", f"import os; {change}os.kill(os.getppid(), 9); os.kill(os.getpid(), 9)")
+    host.do("upgrade", database(mine), run="dead", follow=0)
+    until(lambda: not works(host.layout, "dead", "upgrade"))
+    assert sql(mine, "select a from mine") == [(7,), (7,)]
+
+    result = recovered(host, mine)["app"]
+
+    # Nobody can vouch any more that all of these rows are its own.
+    assert (result["outcome"], sql(mine, "select a from mine")) == ("held", [(7,), (7,)])
+    assert result["ways_out"]["back"].startswith("ansible-playbook playbooks/restore.yml")
+
+
 def test_where_others_wrote_meanwhile_what_cannot_be_downgraded_is_held_and_stays_so(host: Host, mine: Path) -> None:
     host.revise("generic", "0003", "0002", KILLS)
     host.do("upgrade", database(mine), run="dead", follow=0)

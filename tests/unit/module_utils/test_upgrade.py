@@ -156,6 +156,21 @@ def test_what_cannot_be_done_is_refused_before_a_backup(
     assert not {"backed_up", "begun"} & set(words(host))
 
 
+def test_an_env_py_that_hangs_is_refused_and_keeps_nobody_waiting(host: Host, file: Path) -> None:
+    path = host.layout.release(host.ship("generic")) / "source" / "migrations" / "env.py"
+    text = path.read_text()
+    path.write_text(f"import time\ntime.sleep(600)\n{text}")
+    script(file, "create table mine (a)")
+
+    result = host.result("upgrade", database(file), plan_timeout=0.5)
+
+    assert (result["outcome"], result["changed"]) == ("refused", False)
+    assert "no end within 0.5 s" in result["error"]["why"]
+    assert not {"backed_up", "begun"} & set(words(host))
+    path.write_text(text)
+    assert host.result("upgrade", database(file), run="next", database_wait=10)["outcome"] == "upgraded"
+
+
 def test_what_another_run_holds_is_refused_with_who_holds_it(host: Host, file: Path) -> None:
     host.ship("generic")
     script(file, "create table mine (a)")
