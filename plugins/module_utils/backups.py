@@ -21,7 +21,7 @@ from .engines.base import Engine, Tell
 from .engines.data import Archive
 from .errors import Failed, Refused
 from .job import Job
-from .journal import now
+from .journal import not_before
 from .layout import private_directory, sha256_of, sync, write_durably
 
 MANIFEST = "manifest.json"
@@ -106,7 +106,8 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
         manifest = Manifest(
             database=engine.database.name,
             run=job.run,
-            taken=now(),
+            # The newest is the one that is never removed, and the one that is restored.
+            taken=not_before(max((each.taken for each in proven(place.parent)), default="")),
             engine=engine.name,
             server=own.run(engine.describe) if own else "not there yet",
             identity=str(engine.own_identity()),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,25 @@ from .layout import private_directory, sync
 Event = dict[str, Any]
 
 
+_MILLISECOND = 1_000_000  # nanoseconds
+
+
 def now() -> str:
     """Return this moment in UTC, as ISO 8601 with milliseconds."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return _said(time.time_ns())
+
+
+def _said(moment: int) -> str:
+    at = datetime.fromtimestamp(moment // _MILLISECOND / 1000, timezone.utc)
+    return at.isoformat(timespec="milliseconds")
+
+
+def not_before(latest: str) -> str:
+    """Return this moment, or one right after the latest that is known where the clock was put back since."""
+    at = now()
+    if at > latest:
+        return at
+    return (datetime.fromisoformat(latest) + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
 
 
 #: What the database itself tells again after a crash: these reach the disk with the event that follows.
@@ -28,15 +45,20 @@ _TOLD_AGAIN = frozenset({"ran", "committed"})
 
 
 class Journal:
-    """One journal: a line of JSON an event, appended and never rewritten."""
+    """One journal: a line of JSON an event, appended and never rewritten.
+
+    Which run was the last is told by these times and by those of the files. So neither goes back, though a clock may.
+    """
 
     def __init__(self, path: Path, verb: str) -> None:
         self.path = path
         self.verb = verb
+        self._latest = 0
 
     def write(self, event: str, **facts: Any) -> None:
         """Append one event; when this returns, it is on the disk, but for what can be read from the database again."""
-        line = json.dumps({"at": now(), "verb": self.verb, "event": event, **facts}, default=str)
+        moment, clock_went_back = self._moment()
+        line = json.dumps({"at": _said(moment), "verb": self.verb, "event": event, **facts}, default=str)
         new = not self.path.exists()
         if new:
             private_directory(self.path.parent)
@@ -44,10 +66,25 @@ class Journal:
         with os.fdopen(descriptor, "ab") as handle:
             handle.write(_mended(descriptor) + line.encode() + b"\n")
             handle.flush()
+            if clock_went_back:
+                os.utime(handle.fileno(), ns=(moment, moment))
             if event not in _TOLD_AGAIN:
                 os.fsync(handle.fileno())
         if new:
             sync(self.path.parent)
+
+    def _moment(self) -> tuple[int, bool]:
+        """Return a moment after everything in the journals of this database, and whether the clock tells another."""
+        if not self._latest and self.path.parent.is_dir():
+            with os.scandir(self.path.parent) as entries:
+                written = [
+                    entry.stat(follow_symlinks=False).st_mtime_ns for entry in entries if entry.name.endswith(".jsonl")
+                ]
+            self._latest = max(written, default=0)
+        wall = time.time_ns()
+        behind = wall <= self._latest
+        self._latest = self._latest + _MILLISECOND if behind else wall
+        return self._latest, behind
 
     def events(self) -> list[Event]:
         """Return every event of the file, of all verbs of its run."""

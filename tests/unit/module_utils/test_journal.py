@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
+import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +176,20 @@ def test_each_step_is_announced_before_it_is_done(host: Host, file: Path) -> Non
     assert words(seen) == ["planned", "locked", "backed_up", "begun", "ran", "committed", *words(seen)[6:]]
     assert (seen[-1]["event"], seen[-1]["revision"]) == ("begun", "0003")
     assert words(host.events())[-4:] == ["ran", "committed", "verified", "done"]
+
+
+def test_a_clock_that_was_put_back_changes_nothing_about_which_run_was_the_last(journal: Journal) -> None:
+    journal.write("planned")
+    text = journal.path.read_text()
+    ahead = time.time() + 86400
+    journal.path.write_text(re.sub(r'"at": "[^"]+"', f'"at": "{datetime.fromtimestamp(ahead, timezone.utc)}"', text))
+    os.utime(journal.path, (ahead, ahead))
+
+    later = Journal(journal.path.with_name("r2.jsonl"), "upgrade")
+    later.write("planned")
+    later.write("begun")
+
+    assert [run for run, _events in newest_first(journal.path.parent)] == ["r2", "r1"]
+    assert later.path.stat().st_mtime_ns > journal.path.stat().st_mtime_ns
+    first, second = later.events()
+    assert first["at"] < second["at"]
