@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What lies aside: what restores replaced, and what backups left that came to no end. Listed, and dropped if asked.
+"""What lies aside: what restores replaced, and what backups and rehearsals left that came to no end.
 
-Nothing is dropped while the database is not there or stands where a run left it unsettled: then it may be the only
-copy, or what a way out needs. Nothing is dropped whose age is not known.
+It is listed, and dropped if that is asked. Nothing is dropped while the database is not there or stands where a run
+left it unsettled: then it may be the only copy, or what a way out needs. Nothing is dropped whose age is not known, but
+for the copies of dead rehearsals, which nobody misses.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def prune_database(database: Database, job: Job) -> Facts:
     try:
         engine = engine_for(database, job)
         with engine.lock(0, lambda _: None):
-            found = [*_asides(engine, job.layout), *_unproven(job.layout, database.name)]
+            found = [*_asides(engine, job.layout), *_unproven(job.layout, database.name), *_scratches(engine)]
             obstacle = _obstacle(engine, job)
             for leftover in found:
                 try:
@@ -103,11 +104,12 @@ def _obstacle(engine: Engine, job: Job) -> str:
 
 
 def _judge(leftover: Leftover, engine: Engine, job: Job, obstacle: str) -> None:
-    if leftover.days is None:
+    is_copy = leftover.kind == "scratch"
+    if leftover.days is None and not is_copy:
         leftover.reason = "its age is not known"
     elif leftover.kind == "unreadable":
         leftover.reason = "its manifest cannot be read; another version may have written it"
-    elif leftover.days < job.prune_days:
+    elif leftover.days is not None and leftover.days < job.prune_days and not is_copy:
         leftover.reason = f"it is younger than {job.prune_days:g} days"
     elif obstacle:
         leftover.reason = obstacle
@@ -120,8 +122,11 @@ def _judge(leftover: Leftover, engine: Engine, job: Job, obstacle: str) -> None:
 
 
 def _drop(leftover: Leftover, engine: Engine) -> None:
+    lies = Aside(leftover.name, leftover.run, leftover.made, leftover.size)
     if leftover.kind == "aside":
-        engine.drop_aside(Aside(leftover.name, leftover.run, leftover.made, leftover.size))
+        engine.drop_aside(lies)
+    elif leftover.kind == "scratch":
+        engine.drop_scratch(lies)
     else:
         shutil.rmtree(leftover.name)
 
@@ -139,6 +144,10 @@ def _asides(engine: Engine, layout: Layout) -> list[Leftover]:
         for aside in engine.asides()
     ]
     return sorted(asides, key=lambda leftover: (leftover.made, leftover.name))
+
+
+def _scratches(engine: Engine) -> list[Leftover]:
+    return [_leftover("scratch", each.name, each.run, each.made, each.size) for each in engine.scratches()]
 
 
 def _made(aside: Aside, layout: Layout, database: str) -> str:

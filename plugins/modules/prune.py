@@ -65,8 +65,9 @@ databases:
       type: bool
     leftovers:
       description: >-
-        What lies aside. Each has its kind (V(aside), V(partial), V(unproven), V(unreadable)), name, run, when it was
-        made, size in bytes, age in days, the outcome (V(kept), V(dropped), V(would be dropped)) and why it was kept.
+        What lies aside. Each has its kind (V(aside), V(partial), V(scratch), V(unproven), V(unreadable)), name, run,
+        when it was made, size in bytes, age in days, the outcome (V(kept), V(dropped), V(would be dropped)) and why it
+        was kept.
       type: list
       elements: dict
     error:

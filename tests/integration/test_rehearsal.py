@@ -202,10 +202,16 @@ def test_what_a_killed_rehearsal_leaves_is_dropped_and_a_living_one_is_not(site:
         other.folder.mkdir()
         rehearsed(other, **settings)
         assert len(scratches(server)) == 1
+        assert_says(other.run("prune", migrate_prune=True, **settings).output, "Nothing lies aside.")
+        assert len(scratches(server)) == 1
         for pid in holding(site.root / "workers" / "killed.rehearse"):
             os.kill(pid, signal.SIGKILL)
         assert_says(running.end(code=2), "died")
-    assert len(scratches(server)) == 1
+    (name,) = scratches(server)
+    assert_says(site.run("prune", **settings).output, f"{creator.name} scratch {name}", "migrate_prune is false")
+    assert scratches(server) == [name]
+    site.run("prune", migrate_prune=True, **settings)
+    assert scratches(server) == []
     rehearsed(site, **settings)
     assert scratches(server) == []
     assert creator.revisions == ["0001"]

@@ -280,6 +280,14 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def scratches(self) -> list[Aside]:
+        """Return the copies that killed rehearsals of this database have left."""
+
+    @abstractmethod
+    def drop_scratch(self, scratch: Aside) -> None:
+        """Drop such a copy, unless a rehearsal works with it by now."""
+
+    @abstractmethod
     def contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
         """Return what each table holds, but for those in ``leave_out``; without ``in_full`` rows are only counted."""
 

@@ -19,7 +19,7 @@ from ..errors import Failed, Refused
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
 from .base import Engine, Scratch, Tell
-from .data import Archive, Content
+from .data import Archive, Aside, Content
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -68,6 +68,13 @@ _DATABASE = """
 select cast(to_jsonb(d) as text), pg_encoding_to_char(encoding) from pg_database d where datname = current_database()
 """
 
+# One without any comment was killed between making it and saying what it is.
+_LEFTOVERS = """
+select datname, pg_database_size(oid) from pg_database
+ where starts_with(datname, :prefix) and coalesce(shobj_description(oid, 'pg_database'), :comment) = :comment
+ order by 1
+"""
+
 _SETTINGS = """
 select setrole = 0, unnest(setconfig)
   from pg_db_role_setting
@@ -112,6 +119,23 @@ class WithScratch(Engine):
                 _drop(place.own, name)
         finally:
             place.own.close()
+
+    def scratches(self) -> list[Aside]:
+        """Look on the server where copies are made; who may make none has left none."""
+        try:
+            place = self._place()
+        except Refused:
+            if self.database.rehearse_url or self.database.admin_url:
+                raise
+            return []
+        with place.own as own:
+            rows = own.rows(_LEFTOVERS, prefix=self._prefix, comment=_COMMENT)
+            return [Aside(name, "", "", size) for name, size in rows if _drop_if_dead(own, name, only_look=True)]
+
+    def drop_scratch(self, scratch: Aside) -> None:
+        """Drop a database, if no rehearsal holds its lock."""
+        with self._place().own as own:
+            _drop_if_dead(own, scratch.name)
 
     @property
     def _prefix(self) -> str:
@@ -258,18 +282,21 @@ def _sum(value: str) -> str:
 
 
 def _drop_leftovers(own: OwnConnection, prefix: str) -> None:
-    rows = own.rows(
-        "select datname, shobj_description(oid, 'pg_database') from pg_database where starts_with(datname, :prefix)",
-        prefix=prefix,
-    )
-    for name, comment in rows:
-        lock = {"first": _LOCK_SCRATCH, "name": name}
-        # One without any comment was killed between making it and saying what it is.
-        if comment not in (None, _COMMENT):
-            continue
-        if own.rows("select pg_try_advisory_lock(:first, hashtext(:name))", **lock)[0][0]:
+    for name, _size in own.rows(_LEFTOVERS, prefix=prefix, comment=_COMMENT):
+        _drop_if_dead(own, name)
+
+
+def _drop_if_dead(own: OwnConnection, name: str, *, only_look: bool = False) -> bool:
+    """Drop a scratch database whose rehearsal is dead, and tell whether it is."""
+    lock = {"first": _LOCK_SCRATCH, "name": name}
+    if not own.rows("select pg_try_advisory_lock(:first, hashtext(:name))", **lock)[0][0]:
+        return False
+    try:
+        if not only_look:
             _drop(own, name)
-            own.rows("select pg_advisory_unlock(:first, hashtext(:name))", **lock)
+    finally:
+        own.rows("select pg_advisory_unlock(:first, hashtext(:name))", **lock)
+    return True
 
 
 def _drop(own: OwnConnection, name: str) -> None:

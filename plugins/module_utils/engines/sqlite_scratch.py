@@ -14,13 +14,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import Refused
 from ..layout import private_directory
 from .base import Engine, Scratch, Tell
-from .data import Archive, Content
+from .data import Archive, Aside, Content
 from .sqlite_catalog import quoted, reading, rows_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,20 @@ class WithScratch(Engine):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
+
+    def scratches(self) -> list[Aside]:
+        """Look at the folders that nobody has locked."""
+        if not self._scratches.is_dir():
+            return []
+        with self._alone():
+            return [_aside(path) for path in sorted(self._scratches.iterdir()) if _is_free(path)]
+
+    def drop_scratch(self, scratch: Aside) -> None:
+        """Remove a folder, if nobody has locked it."""
+        path = Path(scratch.name)
+        with self._alone():
+            if _is_free(path):
+                shutil.rmtree(path)
 
     @property
     def _scratches(self) -> Path:
@@ -131,6 +146,18 @@ def _locked(folder: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _is_free(folder: Path) -> bool:
+    lock = _locked(folder)
+    if lock is not None:
+        os.close(lock)
+    return lock is not None
+
+
+def _aside(folder: Path) -> Aside:
+    made = datetime.fromtimestamp(folder.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
+    return Aside(str(folder), "", made, sum(path.lstat().st_size for path in folder.iterdir()))
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from datetime import datetime, timedelta, timezone
@@ -141,6 +142,25 @@ def test_backups_that_came_to_no_end_go_and_those_that_count_stay(host: Host, fi
         young.name: ("kept", "it is younger than 30 days"),
     }
     assert names(host.layout.backups_of("app")) == sorted([*proven, unreadable.name, young.name])
+
+
+def test_the_copy_of_a_dead_rehearsal_goes_at_once_and_that_of_a_living_one_stays(host: Host, file: Path) -> None:
+    host.ship("generic")
+    host.result("upgrade", database(file))
+    folder = host.layout.scratches_of("app")
+    for name in ("dead", "living"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "app.db").write_bytes(file.read_bytes())
+    descriptor = os.open(folder / "living", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    listed = prune(host, file)
+    asked = prune(host, file, prune=True)
+    os.close(descriptor)
+
+    assert leftovers(listed) == {"dead": ("kept", "migrate_prune is false")}
+    assert leftovers(asked) == {"dead": ("dropped", "")}
+    assert names(folder) == ["living"]
 
 
 def test_a_database_that_somebody_works_on_is_left_alone(host: Host, file: Path, restored: Path) -> None:
