@@ -110,6 +110,9 @@ def configuration(source: Source, options: dict[str, str], url: str, x_arguments
         _require_toml_support()
         arguments["toml_file"] = str(source.toml)
     config = Config(**arguments)
+    if ini:
+        # Alembic puts the folder there as it is; a % in its name would be read as the parser's own.
+        config.file_config.set("DEFAULT", "here", _escaped(str(ini.absolute().parent)))
     if source.is_script_directory:
         config.set_main_option("script_location", _escaped(str(source.folder)))
     for name, value in options.items():
