@@ -6,7 +6,7 @@ bin := $(VENV)/bin
 # The first Python that runs the newest Ansible, if this machine has one.
 NEWEST_PYTHON ?= $(firstword $(wildcard $(foreach v,14 13 12,\
 	/usr/bin/python3.$v /usr/local/bin/python3.$v $(HOME)/.pyenv/versions/3.$v.*/bin/python)))
-tests := lint sanity unit integration molecule newest
+tests := lint sanity unit integration faults molecule newest
 
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # What could not run goes here, with the reason, to be named at the end.
@@ -51,6 +51,10 @@ test-unit: test-setup ## what the modules are made of, on SQLite
 .PHONY: test-integration
 test-integration: test-setup ## real playbooks on real servers
 	python -m pytest tests/integration --verbose --numprocesses 2 --dist worksteal
+
+.PHONY: test-faults
+test-faults: test-setup ## some of each kind of fault, injected into real runs; all of them: make faults
+	python -m pytest tests/faults -m daily --numprocesses 2 --dist worksteal
 
 .PHONY: test-molecule
 test-molecule: test-setup ## real hosts over SSH; one scenario: make test-molecule SCENARIO=default

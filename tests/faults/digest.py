@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
@@ -52,11 +51,19 @@ def sqlite_digest(path: Path) -> str:
     """All statements that would make the file again, and what SQLite itself thinks of it."""
     if not path.exists():
         return "no file"
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        health = [str(row) for row in connection.execute("PRAGMA integrity_check")]
-        health += [f"orphan {row}" for row in connection.execute("PRAGMA foreign_key_check")]
-        lines = [line for line in connection.iterdump() if "alembic_version" not in line]
-    return "\n".join([*health, *sorted(map(_plain, lines))])
+    health = run(["sqlite3", "-readonly", path, "PRAGMA integrity_check", "PRAGMA foreign_key_check"])
+    statements = _statements(run(["sqlite3", "-readonly", path, ".dump"]))
+    return "\n".join([health, *sorted(_plain(each) for each in statements if "alembic_version" not in each)])
+
+
+def _statements(dump: str) -> Iterator[str]:
+    """Yield whole statements, which may have line breaks in them."""
+    statement = ""
+    for line in dump.splitlines():
+        statement += line if not statement else f"\n{line}"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _plain(statement: str) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.faults.fault import SQLITE, fault
+from tests.faults.fault import POSTGRESQL, SQLITE, fault
 from tests.faults.scene import FILL_PART, PART, Scene
-from tests.integration.targets import SQLiteTarget
+from tests.integration.targets import PostgresTarget, SQLiteTarget
+from tests.lab import ansible, wheels
+from tests.lab.postgres import USER
 from tests.lab.shell import CommandFailed, run
 
 
@@ -96,6 +99,43 @@ def full_in_upgrade(scene: Scene) -> Iterator[None]:
         scene.gate.touch()
         scene.release()
         yield
+
+
+@fault("the volume of the database is full in mid-upgrade", ends="old", engines=POSTGRESQL)
+def full_server(scene: Scene) -> Iterator[None]:
+    assert isinstance(scene.target, PostgresTarget)
+    server, name = scene.target.database.server, scene.target.name
+    volume = server.folder / f"volume-{name}"
+    with small_disk(volume, "32m"):
+        run(["chown", f"{USER}:{USER}", volume])
+        server.execute(f"CREATE TABLESPACE \"{name}\" LOCATION '{volume}'")
+        server.execute(f'ALTER DATABASE "{name}" SET TABLESPACE "{name}"')
+        try:
+            many = "op.execute('INSERT INTO part (name) SELECT repeat(chr(120), 50) FROM generate_series(1, 300000)')"
+            scene.release(f"{PART}\nif not os.path.exists({str(scene.gate)!r}):\n    {many}\n{FILL_PART}")
+            assert "No space left on device" in scene.fails().output
+        finally:
+            scene.gate.touch()
+            server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+            server.execute(f'ALTER DATABASE "{name}" SET TABLESPACE pg_default')
+            server.execute(f'DROP TABLESPACE "{name}"')
+    scene.release()
+    yield
+
+
+@fault("the disk is full while a virtualenv is built", ends="old", engines=SQLITE)
+def full_while_building(scene: Scene) -> Iterator[None]:
+    wheelhouse = wheels.wheelhouse(["alembic"], ".".join(map(str, sys.version_info[:2])))
+    (scene.source.folder / "requirements.txt").write_text("alembic\n")
+    python = str(ansible.BIN / "python")
+    scene.settings.update(migrate_virtualenv="", migrate_wheelhouse=wheelhouse, migrate_python=python)
+    with small_disk(scene.site.root / "virtualenvs", "16m") as folder:
+        filler = fill(folder)
+        os.truncate(filler, 8 << 20)  # it begins well
+        scene.fails()
+        filler.unlink()
+        assert not [path for path in folder.iterdir() if not path.name.startswith(".")]
+    yield
 
 
 @fault("the file system of backups is read-only", ends="old")

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from tests.faults.fault import fault
 from tests.faults.scene import PART, Scene, wait_until
 from tests.integration.targets import PostgresTarget
+from tests.lab.shell import run
 
-Damage = Callable[[bytes], bytes]
+Damage = Callable[[Scene, bytes], bytes]
 
 
-def _flipped(data: bytes) -> bytes:
+def _flipped(_scene: Scene, data: bytes) -> bytes:
     place = len(data) // 2
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
+def _of_another(scene: Scene, data: bytes) -> bytes:
+    """A good dump, or the directory of one, but of another database."""
+    if isinstance(scene.target, PostgresTarget):
+        server, folder = scene.target.database.server, scene.folder / "another"
+        if not folder.exists():
+            run([server.bin / "pg_dump", "--format=directory", f"--file={folder}", "--dbname", server.url()])
+        return (folder / "toc.dat").read_bytes() if data.startswith(b"PGDMP") else data
+    path = scene.folder / "another.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS item (id, name)")
+    return path.read_bytes()
+
+
 _DAMAGES: dict[str, Damage] = {
-    "cut short": lambda data: data[: len(data) // 2],
+    "cut short": lambda _scene, data: data[: len(data) // 2],
     "flipped in one bit": _flipped,
-    "empty": lambda _data: b"",
-    "another database's": lambda data: data[::-1],
+    "empty": lambda _scene, _data: b"",
+    "another database's": _of_another,
 }
 
 
@@ -43,7 +59,7 @@ def _damaged(words: str, damage: Damage) -> None:
             wait_until(scene.reached.exists, "revision 0003 was not reached")
             pieces = {path: path.read_bytes() for path in _pieces(scene)}
             for path, data in pieces.items():
-                path.write_bytes(damage(data))
+                path.write_bytes(damage(scene, data))
             scene.gate.touch()
             scene.end(running)
         assert scene.target.rows("SELECT count(*) FROM item") == [(3,)]

@@ -22,19 +22,23 @@ class Fault:
     part: str
     words: str
     inject: Inject
-    #: Any of old, new, held; "cut" where nobody was left to lead the database back, which the next run has to do.
+    #: Old, new, or held; "cut" where nobody was left to lead the database back, which the next run has to do. Several
+    #: words where it depends on the moment, which the fault does not choose.
     ends: frozenset[str]
-    engines: tuple[str, ...]
+    engine: str
 
 
 FAULTS: list[Fault] = []
 
 
-def fault(words: str, ends: str, engines: tuple[str, ...] = BOTH) -> Callable[[Inject], Inject]:
-    """Enter a fault into the suite."""
+def fault(words: str, ends: str | dict[str, str], engines: tuple[str, ...] = BOTH) -> Callable[[Inject], Inject]:
+    """Enter a fault into the suite; where engines end differently, ``ends`` says how each does."""
 
     def enter(inject: Inject) -> Inject:
-        FAULTS.append(Fault(inject.__module__.rpartition(".")[2], words, inject, frozenset(ends.split()), engines))
+        part = inject.__module__.rpartition(".")[2]
+        by_engine = ends if isinstance(ends, dict) else dict.fromkeys(engines, ends)
+        for engine, words_of_it in by_engine.items():
+            FAULTS.append(Fault(part, words, inject, frozenset(words_of_it.split()), engine))
         return inject
 
     return enter

@@ -29,6 +29,30 @@ _worker_ends(signal.SIGTERM, everybody=True, place="in")
 _worker_ends(signal.SIGTERM, everybody=False, place="after")
 
 
+def _killed_after(words: str, ends: str | dict[str, str], *lines: str, engines: tuple[str, ...] = BOTH) -> None:
+    """A revision that has committed something before its end is killed."""
+
+    @fault(f"SIGKILL of the whole worker after {words}", ends=ends, engines=engines)
+    def inject(scene: Scene) -> Iterator[None]:
+        scene.release("\n".join([*lines, scene.stop_here()]))
+        with scene.started() as running:
+            scene.kill(signal.SIGKILL, everybody=True)
+            scene.end(running)
+        scene.release()
+        yield
+
+
+_CHANGE = "op.execute(\"UPDATE item SET name = 'changed'\")"
+_AUTOCOMMIT = "with op.get_context().autocommit_block():"
+# SQLite counts nobody's rows, so none can be told from others' once the process is gone; a block's are not counted.
+_HELD = {"postgresql": "held", "sqlite": "held"}
+_OLD_IF_COUNTED = {"postgresql": "old", "sqlite": "held"}
+_killed_after("an autocommit block made its changes permanent", _OLD_IF_COUNTED, _CHANGE, _AUTOCOMMIT, "    pass")
+_killed_after("it changed rows in an autocommit block", _HELD, _AUTOCOMMIT, f"    {_CHANGE}")
+_killed_after("it changed rows and committed by itself", _OLD_IF_COUNTED, _CHANGE, "op.get_bind().commit()")
+_killed_after("it changed rows and executed COMMIT", "old", _CHANGE, "op.execute('COMMIT')", engines=POSTGRESQL)
+
+
 @fault("SIGKILL of ansible-playbook in mid-upgrade", ends="new", engines=BOTH)
 def controller(scene: Scene) -> Iterator[None]:
     with scene.stopped_in("in") as running:

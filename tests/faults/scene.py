@@ -10,7 +10,7 @@ import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,12 @@ class Scene:
     source: Source = field(init=False)
     settings: dict[str, Any] = field(init=False)
     old: str = field(init=False)
+    #: Where the database stands before the fault.
+    at: str = OLD
+    #: How it ended, where a fault goes on to look at more.
+    ended: str = ""
+    #: What a fault needs until the database has been recovered and looked at.
+    kept: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
         self.source = self.site.source("generic", "release")
@@ -65,6 +71,12 @@ class Scene:
         self.target.fill()
         self.old = digest(self.target)
         self.release()
+
+    @contextmanager
+    def kept_until_the_end(self) -> Iterator[Scene]:
+        """Take away at the end what a fault has asked to be kept until then."""
+        with self.kept:
+            yield self
 
     def release(self, upgrade: str = "", downgrade: str | None = DROP_PART) -> None:
         """Write a release of three revisions, whose middle one does what a fault wants."""
@@ -99,12 +111,34 @@ class Scene:
         words = {"before": ["STOP", PART, FILL_PART], "in": [PART, "STOP", FILL_PART]}
         order = words.get(place, [PART, FILL_PART, "STOP"])
         self.release("\n".join(self.stop_here() if word == "STOP" else word for word in order))
+        with self.started() as running:
+            yield running
+
+    @contextmanager
+    def started(self, what: str = "revision 0003") -> Iterator[Running]:
+        """Run the migration up to where something stops for the test, and let it go on afterwards."""
         with self.site.start("migrate", **self.settings) as running:
             try:
-                wait_until(self.reached.exists, f"revision 0003 was not reached:\n{running.output}")
+                wait_until(lambda: self.reached.exists() or running.ended, f"{what} was not reached")
+                assert self.reached.exists(), f"{what} was not reached:\n{running.output}"
                 yield running
             finally:
                 self.gate.touch()
+
+    def each_in_its_own_transaction(self) -> None:
+        """Let env.py commit after each revision, so that there is something to downgrade."""
+        self.source.replace("connection=connection,", "connection=connection, transaction_per_migration=True,")
+
+    @contextmanager
+    def stopped_before_upgrade(self) -> Iterator[Running]:
+        """Run the migration up to the moment between the backup and the upgrade, where env.py waits."""
+        text = self.source.env.read_text()
+        backed_up = str(self.site.root / "backups" / self.target.name / "[!.]*")
+        stop = "\n".join(f"    {line}" for line in self.stop_here().splitlines())
+        self.source.env.write_text(f"import glob\nimport os\nimport time\nif glob.glob({backed_up!r}):\n{stop}\n{text}")
+        with self.started("env.py") as running:
+            yield running
+        self.source.env.write_text(text)
 
     # Runs
 
@@ -148,7 +182,7 @@ class Scene:
         """Old or new exactly, or what the journal calls it; and nothing is left undecided behind our back."""
         wait_until(lambda: not self.workers(), "a worker does not end")
         now, revisions = digest(self.target), self.target.revisions
-        if (now, revisions) == (self.old, [OLD]):
+        if (now, revisions) == (self.old, [self.at]):
             return "old"
         outcomes = [event["event"] for event in self.site.events(self.target.name) if event["event"] in _TELLING]
         if outcomes and outcomes[-1] == "held":
@@ -213,11 +247,11 @@ class Scene:
     def recover(self) -> None:
         """Type the printed command where the database is held, then migrate once more."""
         if self.state() == "held":
-            self._type_the_way_back()
+            self.type_the_way_back()
             assert self.state() == "old"
         self.play("migrate", **_RETRY).ended(0)
 
-    def _type_the_way_back(self) -> None:
+    def type_the_way_back(self) -> None:
         """Type the printed command; where the backup was damaged none is, and it has been brought back since."""
         held = [event for event in self.site.events(self.target.name) if event["event"] == "held"]
         back = held[-1]["ways_out"]["back"]

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
 
 from tests.faults.digest import digest
 from tests.faults.fault import POSTGRESQL, fault
 from tests.faults.scene import Scene, wait_until
+from tests.integration.servers import Pooler, Standby
 from tests.integration.targets import PostgresTarget
 from tests.lab.postgres import PostgresServer
+from tests.lab.shell import run
 
 
 def _postgres(scene: Scene) -> PostgresTarget:
@@ -79,6 +85,101 @@ def crash_in_backup(scene: Scene) -> Iterator[None]:
     yield
 
 
+def _crash_in_restore(method: str, rights: str) -> None:
+    @fault(f"the server crashes in mid-restore ({method}) and stays away", ends="held", engines=POSTGRESQL)
+    def inject(scene: Scene) -> Iterator[None]:
+        server, target = _server(scene), _postgres(scene)
+        server.execute(f'ALTER ROLE "{target.name}" {rights}')
+        scene.release(f"with op.get_context().autocommit_block():\n    {_HALF}\n{scene.stop_here()}\n{_RAISE}")
+        postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
+        with scene.started() as running:
+            scene.gate.touch()
+            wait_until(lambda: _began(scene, "restore_begun"), "no restore begins")
+            os.kill(postmaster, signal.SIGQUIT)
+            wait_until(lambda: not (server.data / "postmaster.pid").exists(), "the server does not crash")
+            try:
+                scene.end(running)
+            finally:
+                server.start()
+        scene.release()
+        yield
+
+
+_HALF = "op.execute('CREATE TABLE half (id int)')"
+_RAISE = "if 'CLEAN' not in os.environ:\n    raise RuntimeError('fails on purpose')"
+
+
+def _began(scene: Scene, name: str) -> bool:
+    return any(event["event"] == name for event in scene.site.events(scene.target.name))
+
+
+_crash_in_restore("in_place", "NOCREATEDB")
+_crash_in_restore("swap", "CREATEDB")
+
+
+@fault("a standby takes over between the backup and the upgrade", ends="old", engines=POSTGRESQL)
+def failover(scene: Scene) -> Iterator[None]:
+    server = _server(scene)
+    standby = scene.kept.enter_context(Standby(fsync=False, primary=server))
+    with scene.stopped_before_upgrade() as running:
+        wait_until(lambda: _replayed(server, standby), "the standby stays behind")
+        server.stop("immediate")
+        scene.kept.callback(_switch_back, server, standby)
+        standby.stop()
+        standby.port = server.port
+        standby.start()
+        standby._run("pg_ctl", "promote", "--wait", "-D", str(standby.data))
+        scene.gate.touch()
+        scene.end(running)
+    yield
+
+
+def _replayed(primary: PostgresServer, standby: PostgresServer) -> bool:
+    written = primary.execute("SELECT pg_current_wal_flush_lsn()")[0][0]
+    return standby.execute(f"SELECT pg_last_wal_replay_lsn() >= '{written}'") == [["t"]]
+
+
+def _switch_back(primary: PostgresServer, standby: PostgresServer) -> None:
+    standby.stop("immediate")
+    primary.start()
+
+
+@fault("a pooler in transaction mode before the server", ends="old", engines=POSTGRESQL)
+def pooler(scene: Scene) -> Iterator[None]:
+    target = _postgres(scene)
+    with tempfile.TemporaryDirectory(prefix="hosting-alembic-pooler-") as folder, Pooler(target, Path(folder)) as it:
+        scene.settings["migrate_databases"] = [{**target.entry, "url": it.url}]
+        assert "direct_url" in scene.fails().output
+        # What it says is done: the application stays behind the pooler, the migration goes past it.
+        scene.settings["migrate_databases"] = [{**target.entry, "url": it.url, "direct_url": target.url}]
+    yield
+
+
+@contextmanager
+def _unplugged(port: int) -> Iterator[None]:
+    """Let every packet to and from a server's port get lost, as by a link that is down."""
+    rules = [["INPUT", "-i", "lo", "-p", "tcp", f"--{end}", str(port), "-j", "DROP"] for end in ("dport", "sport")]
+    for rule in rules:
+        run(["iptables", "--wait", "--insert", *rule])
+    try:
+        yield
+    finally:
+        for rule in rules:
+            run(["iptables", "--wait", "--delete", *rule])
+
+
+@fault("the link to the database server is down for 20 s in mid-upgrade", ends="new", engines=POSTGRESQL)
+def link_down(scene: Scene) -> Iterator[None]:
+    with scene.stopped_in("in") as running:
+        with _unplugged(_server(scene).port):
+            scene.gate.touch()
+            until = time.monotonic() + 20
+            wait_until(lambda: running.ended or time.monotonic() > until, "time stands still")
+            assert not running.ended, running.output
+        scene.end(running)
+    yield
+
+
 @fault("one backend is killed by signal 9, and the server starts all others anew", ends="old held", engines=POSTGRESQL)
 def backend_killed(scene: Scene) -> Iterator[None]:
     with scene.stopped_in("in") as running:
@@ -113,6 +214,28 @@ def idle_session(scene: Scene) -> Iterator[None]:
             scene.end(running)
     finally:
         server.execute(f'ALTER ROLE "{name}" RESET idle_session_timeout')
+    yield
+
+
+@fault("the password expires between the backup and the upgrade", ends="old", engines=POSTGRESQL)
+def password_expired(scene: Scene) -> Iterator[None]:
+    server, user = _server(scene), _postgres(scene).database.user
+    with scene.stopped_before_upgrade() as running:
+        server.execute(f"ALTER ROLE \"{user}\" VALID UNTIL '2001-01-01'")
+        scene.gate.touch()
+        scene.end(running)
+    server.execute(f"ALTER ROLE \"{user}\" VALID UNTIL 'infinity'")
+    yield
+
+
+@fault("a wrong password", ends="old", engines=POSTGRESQL)
+def password_wrong(scene: Scene) -> Iterator[None]:
+    target = _postgres(scene)
+    right = scene.settings["migrate_databases"]
+    wrong = target.url.replace(f":{quote(target.database.password, safe='')}@", ":wrong@")
+    scene.settings["migrate_databases"] = [{**target.entry, "url": wrong}]
+    scene.fails()
+    scene.settings["migrate_databases"] = right
     yield
 
 

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import disks, dumps, locks, processes, revisions, servers
-from tests.faults.fault import FAULTS, Fault
+from tests.faults.daily import DAILY
+from tests.faults.fault import Fault
 from tests.faults.scene import Scene
+from tests.faults.suite import FAULTS
 from tests.integration.site import Site
 from tests.integration.targets import Target
-
-PARTS = (processes, servers, disks, dumps, locks, revisions)
 
 
 @pytest.fixture
@@ -28,24 +27,31 @@ def target(request: pytest.FixtureRequest) -> Target:
     return found
 
 
+def _slug(fault: Fault) -> str:
+    return f"{fault.part}-{re.sub('[^a-zA-Z0-9]+', '_', fault.words)}-{fault.engine}"
+
+
 def _cases() -> list[object]:
     return [
-        pytest.param(fault, engine, id=f"{fault.part}-{re.sub('[^a-zA-Z0-9]+', '_', fault.words)}-{engine}")
+        pytest.param(fault, fault.engine, id=_slug(fault), marks=[pytest.mark.daily] if fault.words in DAILY else [])
         for fault in FAULTS
-        for engine in fault.engines
     ]
+
+
+def test_every_daily_fault_is_one_of_the_suite() -> None:
+    assert not set(DAILY) - {fault.words for fault in FAULTS}
+    assert {fault.part for fault in FAULTS if fault.words in DAILY} == {fault.part for fault in FAULTS}
 
 
 @pytest.mark.parametrize(("fault", "target"), _cases(), indirect=["target"])
 def test_fault(fault: Fault, target: Target, site: Site, tmp_path: Path) -> None:
-    with noted(fault, target) as note:
-        scene = Scene(site, target, tmp_path)
+    with noted(fault) as note, Scene(site, target, tmp_path).kept_until_the_end() as scene:
         with contextmanager(fault.inject)(scene):
-            ended = ""
+            ended = scene.ended
         if "cut" not in fault.ends:
-            ended = scene.state()
+            ended = ended or scene.state()
             assert ended in fault.ends
-        if ended == "held":
+        if ended == "held" and not scene.ended:
             scene.assert_nothing_is_lost()
         begun = time.monotonic()
         scene.recover()
@@ -55,9 +61,9 @@ def test_fault(fault: Fault, target: Target, site: Site, tmp_path: Path) -> None
 
 
 @contextmanager
-def noted(fault: Fault, target: Target) -> Iterator[dict[str, object]]:
+def noted(fault: Fault) -> Iterator[dict[str, object]]:
     """Write down for the table what became of a fault, also when the test fails or is skipped."""
-    note: dict[str, object] = {"part": fault.part, "words": fault.words, "engine": target.engine, "passed": False}
+    note: dict[str, object] = {"part": fault.part, "words": fault.words, "engine": fault.engine, "passed": False}
     note["order"] = FAULTS.index(fault)
     try:
         yield note
@@ -66,5 +72,5 @@ def noted(fault: Fault, target: Target) -> Iterator[dict[str, object]]:
         raise
     finally:
         if folder := os.environ.get("HOSTING_ALEMBIC_FAULTS"):
-            path = Path(folder) / f"{FAULTS.index(fault):03}-{target.engine}.json"
+            path = Path(folder) / f"{_slug(fault)}.json"
             path.write_text(json.dumps(note))

@@ -77,7 +77,7 @@ class PostgresServer:
         scheme = f"postgresql+{driver}" if driver else "postgresql"
         user, password = (user, password) if user else (self.user, self.password)
         credentials = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-        return f"{scheme}://{credentials}@{self.host}:{self.port}/{database}"
+        return f"{scheme}://{credentials}@{self.host}:{self.port}/{quote(database, safe='')}"
 
     def initialise(self) -> None:
         if os.getuid() == 0:

@@ -1,0 +1,11 @@
+"""All faults, in the order of the table."""
+
+from __future__ import annotations
+
+from tests.faults import clocks, disks, dumps, locks, names, processes, revisions, servers
+from tests.faults.fault import FAULTS
+
+#: Each enters its faults when it is imported.
+PARTS = (processes, servers, disks, dumps, locks, revisions, names, clocks)
+
+__all__ = ["FAULTS", "PARTS"]
