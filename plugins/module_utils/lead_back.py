@@ -14,6 +14,7 @@ from typing import Any
 
 from . import backups, by_command
 from .account import Account
+from .connection import first_line
 from .engines import engine_for
 from .engines.base import Engine
 from .environment import Environment, Interrupted
@@ -85,6 +86,9 @@ class LeadBack(OneDatabase):
             if on_purpose and not isinstance(refusal, Failed):
                 return self._result("refused", error=refusal.facts())
             return self._held(engine, refusal)
+        except Exception as error:  # noqa: BLE001 - a server that went away, for one; what it left is for a person
+            why = f"{type(error).__name__}: {first_line(error)}"
+            return self._held(engine, Failed(f"The way back of {self.database.name!r} came to no end", why))
 
     def _locked(self, environment: Environment, on_purpose: bool) -> Result:
         self.progress.phase("leads back")

@@ -162,7 +162,8 @@ def check_archive(listing: str, folder: Path, database: str, tables: int) -> Non
     Raises:
         Failed: the archive does not hold what the database held.
     """
-    if f"dbname: {database}\n" not in listing:
+    on_one_line = database.translate({10: " ", 13: " "})  # as pg_restore prints names
+    if f"dbname: {on_one_line}\n" not in listing:
         raise Failed(f"The dump {folder} is not one of {database!r}", "its table of contents names another database")
     entries = _ENTRY.findall(listing.encode())
     dumped = sum(kind == b"TABLE" for _number, kind in entries)

@@ -115,7 +115,7 @@ def fitted(name: str, suffix: str) -> str:
     if len((name + suffix).encode()) <= _NAME_BYTES:
         return name + suffix
     tail = "_" + hashlib.sha256((name + suffix).encode()).hexdigest()[:8]
-    kept = suffix.encode()[: _NAME_BYTES - len(tail) - 12].decode(errors="ignore")
+    kept = suffix.encode()[: _NAME_BYTES - len(tail) - len(ASIDE_SCHEMA)].decode(errors="ignore")
     room = _NAME_BYTES - len(kept.encode()) - len(tail)
     return name.encode()[:room].decode(errors="ignore") + kept + tail
 

@@ -91,6 +91,7 @@ def test_the_newest_on_the_host_is_found(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_whole_archive_is_proven(archive: Path) -> None:
     tools.check_archive(LISTING, archive, "shop", 2)
+    tools.check_archive(LISTING.replace("dbname: shop", "dbname: a shop"), archive, "a\nshop", 2)
 
 
 @pytest.mark.parametrize(
