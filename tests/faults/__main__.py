@@ -1,6 +1,7 @@
 """Run every fault and write docs/reliability.md from what came of it: python -m tests.faults.
 
-With the word left, name the faults that `make test` leaves to it.
+With the word left, name the faults that `make test` leaves to it. Other words go to pytest: with HOSTING_ALEMBIC_FAULTS
+naming a folder, portions (`-k dumps`) add up there to one page.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ nothing lost. `make faults` breaks that on purpose and writes this page from wha
 `tests/faults/`, not the page.
 
 Each fault happens for real, to a run of `migrate.yml` that leads a database with rows in it over three revisions.
-All schema and all rows are written out before and after by the database's own programs (`pg_dump`, Python's
+All schema and all rows are written out before and after by the database's own programs (`pg_dump`,
 `sqlite3`), without Alembic's version table and without what a restore sets aside. *Ended* says what the run left:
 `old` or `new`, the same text and the same revision to the letter; `held`, with the old content brought back from
 the backup and compared; `cut short`, where nobody was left to lead the database back. Then the fault is taken away,
@@ -49,13 +51,20 @@ PARTS = {
 
 def document(notes: Iterable[dict[str, Any]]) -> str:
     """The page, from what every fault left behind."""
-    everything = sorted(notes, key=lambda note: (note["order"], note["engine"]))
-    text = HEAD + _sum(everything)
+    by_fault = {(note["part"], note["words"], note["engine"]): note for note in notes}
+    found = [(fault, by_fault.get((fault.part, fault.words, fault.engine))) for fault in FAULTS]
+    text = HEAD + _sum([note for _fault, note in found if note])
     for part, title in PARTS.items():
-        rows = [_row(note) for note in everything if note["part"] == part]
         text += f"\n## {title}\n\n| fault | engine | ended | recovered (s) |\n| --- | --- | --- | --- |\n"
-        text += "".join(rows)
-    return text + _not_run(everything)
+        text += "".join(_row(note) for fault, note in found if note and fault.part == part)
+    skipped = [f"{fault.words} ({fault.engine}): {note['skipped']}" for fault, note in found if note and _skipped(note)]
+    missing = [f"{fault.words} ({fault.engine}): it has not been run" for fault, note in found if not note]
+    lines = "".join(f"- {line}\n" for line in skipped + missing)
+    return text + (f"\n## What did not run\n\n{lines}" if lines else "")
+
+
+def _skipped(note: dict[str, Any]) -> bool:
+    return bool(note.get("skipped"))
 
 
 def _sum(notes: list[dict[str, Any]]) -> str:
@@ -63,29 +72,27 @@ def _sum(notes: list[dict[str, Any]]) -> str:
     seconds = sorted(note["seconds"] for note in passed)
     if not seconds:
         return "No fault has passed.\n"
+    ran = len(notes) - len([note for note in notes if _skipped(note)])
     return (
-        f"Of {len(notes)} faults, each counted once per engine, {len(passed)} kept the promise. "
+        f"Of {ran} faults, each counted once per engine, {len(passed)} kept the promise. "
         f"Recovered after {seconds[len(seconds) // 2]} s in the middle and {seconds[-1]} s at most.\n"
     )
 
 
 def _row(note: dict[str, Any]) -> str:
     ended, seconds = (note["ended"], note["seconds"]) if note["passed"] else ("nothing", "")
-    return "" if note.get("skipped") else f"| {note['words']} | {note['engine']} | {ended} | {seconds} |\n"
-
-
-def _not_run(notes: list[dict[str, Any]]) -> str:
-    rows = [f"- {note['words']} ({note['engine']}): {note['skipped']}\n" for note in notes if note.get("skipped")]
-    return "\n## What could not run\n\n" + "".join(rows) if rows else ""
+    return "" if _skipped(note) else f"| {note['words']} | {note['engine']} | {ended} | {seconds} |\n"
 
 
 def main(words: list[str]) -> int:
     if words == ["left"]:
         print("left to make faults:", *(f"  {line}" for line in left(FAULTS)), sep="\n")
         return 0
-    with tempfile.TemporaryDirectory(prefix="hosting-alembic-faults-") as folder:
+    # A folder that is named is kept, so that portions can be run one after the other.
+    kept = os.environ.get("HOSTING_ALEMBIC_FAULTS")
+    with nullcontext(kept) if kept else tempfile.TemporaryDirectory(prefix="hosting-alembic-faults-") as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "tests/faults", "--numprocesses", "2", "--dist", "worksteal"],
+            [sys.executable, "-m", "pytest", "tests/faults", "--numprocesses", "2", "--dist", "worksteal", *words],
             cwd=PROJECT,
             env={**os.environ, "HOSTING_ALEMBIC_FAULTS": folder},
             check=False,

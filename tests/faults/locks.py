@@ -47,10 +47,12 @@ def long_query(scene: Scene) -> Iterator[None]:
 @fault("two controllers at once, through two hosts", ends="new", engines=BOTH)
 def two_controllers(scene: Scene) -> Iterator[None]:
     with scene.stopped_in("in") as one:
-        second = scene.site.start("migrate", **{**scene.settings, "migrate_root": scene.folder / "other"})
+        second = scene.site.start(
+            "migrate", **{**scene.settings, "migrate_root": scene.folder / "other", "migrate_database_wait": 240}
+        )
         with second as two:
-            two.wait_for("waits for|is being migrated|locked")
+            two.wait_for("waits for|is being migrated|locked", seconds=240)
             scene.gate.touch()
-            one.end()
-            two.end()
+            one.end(seconds=300)
+            two.end(seconds=300)
     yield

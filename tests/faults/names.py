@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,7 +79,8 @@ def _left_and_failed(scene: Scene) -> None:
 
 def _hostile(scene: Scene, name: str) -> None:
     """Call the database, its file and the folders of the host by a name."""
-    root = scene.folder / name.replace("/", "").replace("..", "")[:60] / "root"
+    # A URL ends at its question mark, and what stands before it is taken as it is.
+    root = scene.folder / re.sub(r"[/?]|\.\.", "", name) / "root"
     scene.site = _Site(scene.site.folder, {**scene.site.variables, "migrate_root": str(root)}, scene.site.exercised)
     target: Target = scene.target
     if isinstance(target, PostgresTarget):
@@ -89,7 +91,7 @@ def _hostile(scene: Scene, name: str) -> None:
     else:
         assert isinstance(target, SQLiteTarget)
         root.parent.mkdir(parents=True, exist_ok=True)
-        path = root.parent / f"{name.replace('/', '').replace('?', '')[:40]}.db"
+        path = root.parent / f"{root.parent.name}.db"
         run(["mv", target.path, path])
         scene.target = SQLiteTarget(path, name)
 

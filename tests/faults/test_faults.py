@@ -64,7 +64,6 @@ def test_fault(fault: Fault, target: Target, site: Site, tmp_path: Path) -> None
 def noted(fault: Fault) -> Iterator[dict[str, object]]:
     """Write down for the table what became of a fault, also when the test fails or is skipped."""
     note: dict[str, object] = {"part": fault.part, "words": fault.words, "engine": fault.engine, "passed": False}
-    note["order"] = FAULTS.index(fault)
     try:
         yield note
     except pytest.skip.Exception as skipped:
