@@ -371,11 +371,10 @@ def test_a_restore_keeps_what_it_replaces_aside(file: Path, mode: str) -> None:
     script(file, f"pragma journal_mode = {mode}; create table t (a); insert into t values (1)")
     file.chmod(0o640)
     dump = dumped(file)
-    # Somebody has it open, so that the WAL is not folded into the file before.
-    with closing(sqlite3.connect(file)) as reader:
-        reader.execute("select * from t").fetchall()
-        script(file, "insert into t values (2); create table later (a)")
-        aside = restore(engine_of(file), dump)
+    killed_after(file, "insert into t values (2); create table later (a);")
+    assert file.with_name("app.db-wal").exists() is (mode == "wal")
+
+    aside = restore(engine_of(file), dump)
 
     assert sql(file, "select a from t") == [(1,)]
     assert tables(file) == {"t"}
@@ -384,25 +383,71 @@ def test_a_restore_keeps_what_it_replaces_aside(file: Path, mode: str) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert sql(file, "pragma journal_mode") == [(mode,)]
     assert sql(file, "pragma integrity_check") == [("ok",)]
-    assert {name for name in names(file.parent) if not name.startswith("app.db-")} == {
-        "app.db",
-        "app.db.aside-r1",
-        "dump",
-    }
+    assert names(file.parent) == ["app.db", "app.db.aside-r1", "dump"]
 
 
-def test_no_write_ahead_log_of_the_replaced_file_is_left(file: Path) -> None:
-    script(file, "pragma journal_mode = wal; create table t (a); insert into t values (1)")
+def killed_after(file: Path, statements: str) -> None:
+    """Have statements executed by a process that is killed, so that a write-ahead log is not folded into its file."""
+    killed = "import os, signal, sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); "
+    subprocess.run(
+        [sys.executable, "-c", killed + "os.kill(os.getpid(), signal.SIGKILL)", file, statements], check=False
+    )
+
+
+def test_an_application_that_has_the_file_open_loses_nothing_by_a_restore(file: Path) -> None:
+    """Its connection looks at the replaced file; SQLite itself does not let it write there."""
+    script(file, "create table t (a); insert into t values (1)")
     dump = dumped(file)
-    with closing(sqlite3.connect(file)) as reader:
-        reader.execute("select * from t").fetchall()
-        script(file, "insert into t values (2)")
-        before = (file.with_name("app.db-wal").stat().st_ino, file.with_name("app.db-shm").stat().st_ino)
+    with closing(sqlite3.connect(file, isolation_level=None)) as application:
+        application.execute("insert into t values (2)")
         restore(engine_of(file), dump)
-        left = [path for path in map(file.with_name, ("app.db-wal", "app.db-shm")) if path.exists()]
-        assert not {path.stat().st_ino for path in left} & set(before)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            application.execute("insert into t values (3)")
 
     assert sql(file, "select a from t") == [(1,)]
+
+
+def test_a_file_whose_write_ahead_log_somebody_has_open_is_not_replaced(file: Path) -> None:
+    """In this mode SQLite would let it write, into a log that nobody reads any more."""
+    script(file, "pragma journal_mode = wal; create table t (a); insert into t values (1)")
+    dump = dumped(file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as application:
+        application.execute("insert into t values (2)")
+        with pytest.raises(Failed, match="is in use"):
+            restore(engine_of(file, lock_timeout=0.1), dump)
+        application.execute("insert into t values (3)")
+
+    assert sql(file, "select a from t order by a") == [(1,), (2,), (3,)]
+    assert sql(file, "pragma journal_mode") == [("wal",)]
+    assert names(file.parent) == ["app.db", "dump"]
+
+
+def test_a_refused_guard_leaves_the_journal_mode_as_it_was(file: Path) -> None:
+    script(file, "pragma journal_mode = wal; create table t (a)")
+    dump = dumped(file)
+
+    def guard() -> None:
+        raise Refused("somebody wrote")
+
+    with pytest.raises(Refused, match="somebody wrote"):
+        engine_of(file).restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, guard)
+
+    assert sql(file, "pragma journal_mode") == [("wal",)]
+
+
+def test_what_env_py_has_kept_open_is_in_nobodys_way(file: Path) -> None:
+    script(file, "pragma journal_mode = wal; create table t (a)")
+    dump = dumped(file)
+    engine = engine_of(file)
+    pool = create_engine(f"sqlite:///{file}")
+    with engine.watch_connections(), pool.connect() as connection:
+        connection.exec_driver_sql("insert into t values (2)")
+        connection.commit()
+    engine.own().rows("select * from t")
+
+    restore(engine, dump)
+
+    assert sql(file, "select a from t") == []
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
