@@ -77,6 +77,12 @@ class Scene:
         """Take away at the end what a fault has asked to be kept until then."""
         with self.kept:
             yield self
+        if isinstance(self.target, PostgresTarget):
+            server, database = self.target.database.server, self.target.database
+            owned = f"datdba = '\"{database.user}\"'::regrole AND datname <> '{database.user}'"
+            # What a swap has put aside keeps the role from being dropped.
+            for (name,) in server.execute(f"SELECT datname FROM pg_database WHERE {owned}"):
+                server.drop_database(name)
 
     def release(self, upgrade: str = "", downgrade: str | None = DROP_PART) -> None:
         """Write a release of three revisions, whose middle one does what a fault wants."""
