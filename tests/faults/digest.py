@@ -67,5 +67,7 @@ def _statements(dump: str) -> Iterator[str]:
 
 
 def _plain(statement: str) -> str:
-    """A definition without the quotes and line breaks that Alembic's batches write and a plain CREATE does not."""
-    return " ".join(statement.replace('"', "").split()) if statement.startswith("CREATE ") else statement
+    """A definition without what Alembic's batches, and SQLite for them, write differently from a plain CREATE."""
+    if not statement.startswith("CREATE "):
+        return statement
+    return " ".join(statement.replace('"', "").replace(" IF NOT EXISTS", "", 1).split())
