@@ -31,6 +31,8 @@ _DEFAULTS: dict[str, Any] = {
     "window_required": False,
     "window_override": "",
     "keep_window": False,
+    "services": [],
+    "health_checks": [],
 }
 
 

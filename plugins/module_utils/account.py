@@ -66,6 +66,8 @@ class Account:
                 account.left = event.get("left", [])
                 account.content = event.get("content")
                 account.error = event.get("error", {})
+            elif event["event"] == "rejected":
+                account.error = event["error"]
         account.add_rows([*events, {"wrote": rows}])
         return account
 

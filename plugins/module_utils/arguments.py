@@ -129,6 +129,45 @@ def upgrade() -> Spec:
     }
 
 
+def downgrade() -> Spec:
+    """Options of the downgrade module."""
+    return {**run(), "rejected": {"type": "str", "default": ""}}
+
+
+def maintenance() -> Spec:
+    """Options of the maintenance module."""
+    return {
+        **release(),
+        "state": {"type": "str", "choices": ["begun", "started", "ended"], "required": True},
+        "run": {"type": "str", "default": ""},
+        "names": {"type": "list", "elements": "str", "default": []},
+        "services": {"type": "list", "elements": "raw", "default": []},
+        "file": {"type": "path", "default": ""},
+        "pgbouncer_url": {"type": "str", "default": ""},
+        "pgbouncer_password": {"type": "str", "default": "", "no_log": True},
+        "pgbouncer_databases": {"type": "list", "elements": "str", "default": []},
+        "pgbouncer_timeout": {"type": "float", "default": 60},
+        "reconnect_timeout": {"type": "float", "default": 300},
+        "cursor": {"type": "dict", "default": {}},
+        "attach": {"type": "bool", "default": False},
+        "force": {"type": "bool", "default": False},
+    }
+
+
+def health() -> Spec:
+    """Options of the health module."""
+    return {
+        **release(),
+        "checks": {"type": "list", "elements": "dict", "required": True},
+        "retries": {"type": "int", "default": 10},
+        "delay": {"type": "float", "default": 3},
+        "follow": {"type": "float", "default": 3.5},
+        "cursor": {"type": "dict", "default": {}},
+        "attach": {"type": "bool", "default": False},
+        "reconnect_timeout": {"type": "float", "default": 300},
+    }
+
+
 def requirement() -> Spec:
     """What an upgrade may ask of rehearsals."""
     return {

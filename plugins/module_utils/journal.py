@@ -132,22 +132,35 @@ def newest_first(folder: Path) -> Iterator[tuple[str, list[Event]]]:
 def moved(events: list[Event]) -> str:
     """Return how a run moved its database (upgraded, downgraded, restored), or nothing if it left it where it was.
 
-    An upgrade that failed and was led back has moved nothing in the end.
+    An upgrade that was led back by its own run has moved nothing in the end.
     """
     events = [event for event in events if not event["verb"].startswith("recover")]  # it moves what others had left
     outcomes = [event["result"]["outcome"] for event in events if event["event"] == "done"]
     if not outcomes:
         return "unfinished" if any(event["event"] == "begun" for event in events) else ""
-    if outcomes[0] == "failed" and outcomes[-1] in ("untouched", "downgraded", "restored"):
+    if outcomes[0] in ("failed", "upgraded") and outcomes[-1] in ("untouched", "downgraded", "restored"):
         return ""
     return outcomes[-1] if outcomes[-1] in ("upgraded", "downgraded", "restored", "failed", "held") else ""
 
 
 def needs_leading_back(events: list[Event]) -> bool:
-    """Tell whether the upgrade of a journal began a revision and ended badly, or never ended."""
+    """Tell whether the upgrade of a journal began a revision and ended badly, never ended, or was rejected."""
     done = ending(events, "upgrade")
     began = any(event["event"] == "begun" for event in events)
-    return began and (done is None or done["result"]["outcome"] == "failed")
+    return began and (done is None or done["result"]["outcome"] == "failed" or rejection(events) is not None)
+
+
+def rejection(events: list[Event]) -> Event | None:
+    """Return the event that tells why a verified upgrade is led back all the same, or None."""
+    return next((event for event in reversed(events) if event["event"] == "rejected"), None)
+
+
+def reject(journal: Journal, error: dict[str, str]) -> None:
+    """Take an upgrade that was verified for a failed one, once."""
+    events = journal.events()
+    done = ending(events, "upgrade")
+    if done and done["result"]["outcome"] == "upgraded" and rejection(events) is None:
+        journal.write("rejected", error=error)
 
 
 def unsettled(folder: Path) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import Refused
-from .journal import Event, ending, needs_leading_back, read_events
+from .journal import Event, ending, needs_leading_back, read_events, rejection
 from .layout import Layout, key_of
 from .living import works
 
@@ -148,7 +148,8 @@ def _left(layout: Layout, name: str, run: str, events: list[Event]) -> Left | No
     result = done["result"]
     state = _STATES[verb](own, result) if verb in _STATES else None
     upgraded = (ending(own, "upgrade") or {}).get("result", {})
-    facts.update(error=(upgraded if state in ("failed", "interrupted") else result).get("error") or {})
+    rejected = rejection(own) or upgraded
+    facts.update(error=(rejected if state in ("failed", "interrupted") else result).get("error") or {})
     facts.update(ways_out=result.get("ways_out") or {})
     if state == "cut_short" and any(works(layout, run, each) for each in ("upgrade", verb)):
         state = "running"  # its controller still waits for other databases, and then leads this one back
@@ -156,7 +157,7 @@ def _left(layout: Layout, name: str, run: str, events: list[Event]) -> Left | No
 
 
 def _after_upgrade(events: list[Event], result: dict[str, Any]) -> str | None:
-    if result["outcome"] == "upgraded":
+    if result["outcome"] == "upgraded" and rejection(events) is None:
         return ""
     return "cut_short" if needs_leading_back(events) else None  # what began no revision is tried again by itself
 

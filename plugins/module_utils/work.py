@@ -21,7 +21,7 @@ from .environment import Environment
 from .errors import Failed, Refused
 from .history import upgraded_by
 from .job import Database, Job
-from .journal import Journal, moved, needs_leading_back, newest_first
+from .journal import Journal, moved, needs_leading_back, newest_first, reject
 from .layout import private_directory
 from .lead_back import downgrade_database, rollback_database
 from .planning import plan_database
@@ -33,6 +33,7 @@ from .pruning import leftovers_of, prune_database
 from .recovering import recover_database
 from .rehearsal import rehearse_database
 from .restoring import restore_database
+from .statements import returned, statements_for
 from .status import status_of
 from .upgrade import upgrade_database
 from .warming import warm
@@ -103,6 +104,10 @@ def downgrade(job: Job) -> Answer:
         if time.monotonic() > deadline:
             return {"finished": False, "results": [], "lines": ["the upgrade still runs"], "cursor": job.cursor}
         time.sleep(0.1)
+    if job.rejected:
+        error = Failed("The upgrade was verified and then rejected", job.rejected).facts()
+        for database in job.databases:
+            reject(Journal(job.layout.journal(database.name, job.run), "upgrade"), error)
     failed = [database for database in job.databases if needs_leading_back(_journal(job, database).events())]
     return attend(job, failed, downgrade_database)
 
@@ -134,6 +139,25 @@ def status(job: Job) -> Answer:
             for database in job.databases
         ]
     }
+
+
+def health(job: Job) -> Answer:
+    """Say what each statement of a health check returns, or why it returns nothing."""
+    asked = [database for database in job.databases if statements_for(job, database)]
+    found: dict[int, list[Answer]] = {}
+
+    def answered(database: Database, answer: Any) -> None:
+        for statement in statements_for(job, database):
+            said = {"error": str(answer)} if isinstance(answer, Exception) else answer[statement["number"]]
+            found.setdefault(statement["number"], []).append({"database": database.name, **said})
+
+    def alone(database: Database) -> Any:
+        silence(os.devnull)
+        return returned(database, job)
+
+    warm(job, asked)
+    each_apart(asked, job.workers, alone, job.plan_timeout, answered)
+    return {"found": found}
 
 
 def prune(job: Job) -> Answer:
@@ -216,7 +240,8 @@ def _journal(job: Job, database: Database) -> Journal:
 
 
 _VERBS = {
-    verb.__name__: verb for verb in (backup, rehearse, upgrade, downgrade, rollback, restore, recover, status, prune)
+    verb.__name__: verb
+    for verb in (backup, rehearse, upgrade, downgrade, rollback, restore, recover, status, health, prune)
 }
 
 

@@ -15,11 +15,15 @@ description:
   - Where a failed revision left something behind, or tables, columns or rows are gone, the backup is restored if nobody
     else has written since, and what it replaces is kept. O(on_failure) can ask for less.
   - What cannot be led back is held, with the ways out in the result. Nothing is dropped.
-  - Databases whose upgrade succeeded are left alone.
+  - Databases whose upgrade succeeded are left alone, unless O(rejected) says why they shall not stay.
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
-options: {}
+options:
+  rejected:
+    description: Why upgrades that were verified are led back all the same, for example a health check that failed.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -124,7 +128,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
 
 
 def main() -> None:
-    module = module_of(arguments.run())
+    module = module_of(arguments.downgrade())
     with answering(module):
         if module.check_mode:  # a predicted upgrade has committed nothing
             foresee(module, "downgraded", [])

@@ -181,6 +181,16 @@ databases:
         each with what, why and the remedy. With O(on_changed_history=refuse) they are obstacles too.
       type: list
       elements: dict
+maintenance:
+  description:
+    - What is known of a maintenance that goes on, as M(hosting.alembic.maintenance) returns it; none if none does.
+    - Unless C(kept_by) names a database, a run that is dead has left it, and it can be ended.
+  returned: always
+  type: dict
+left_maintenance:
+  description: Whether a maintenance goes on that a dead run has left.
+  returned: always
+  type: bool
 error:
   description: What was refused; what, why and the remedy.
   returned: failure
@@ -190,6 +200,7 @@ error:
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
 from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask, virtualenv_python
 from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import unsettled
+from ansible_collections.hosting.alembic.plugins.module_utils.maintenance import standing
 from ansible_collections.hosting.alembic.plugins.module_utils.staging import plan_with_unshipped
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answering, leave, module_of, options_of, said
 
@@ -199,6 +210,7 @@ def main() -> None:
     with answering(module):
         options = options_of(module)
         python = virtualenv_python(options["root"], options["release"])
+        maintenance = standing(options["root"])
         left = [left.name for left in unsettled(options)]
         if left and options["recovers"]:
             databases = []
@@ -217,6 +229,8 @@ def main() -> None:
             release=options["release"],
             pending=pending,
             unsettled=left,
+            maintenance=maintenance,
+            left_maintenance=maintenance is not None and not maintenance["kept_by"],
             refusals=said(refused).splitlines(),
             databases=databases,
         )

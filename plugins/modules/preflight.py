@@ -84,6 +84,16 @@ options:
     description: Why this run may start and last at any time.
     type: str
     default: ""
+  services:
+    description: The services, as M(hosting.alembic.maintenance) takes them.
+    type: list
+    elements: raw
+    default: []
+  health_checks:
+    description: The checks, as M(hosting.alembic.health) takes them.
+    type: list
+    elements: dict
+    default: []
   keep_window:
     description:
       - Whether the run is refused unless a window is open or O(window_override) says why not.

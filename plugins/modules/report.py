@@ -56,6 +56,14 @@ options:
     description: Result of M(hosting.alembic.status).
     type: dict
     default: {}
+  maintenance:
+    description: Result of M(hosting.alembic.maintenance).
+    type: dict
+    default: {}
+  rejected:
+    description: Why upgrades that were verified were led back all the same.
+    type: str
+    default: ""
   on_deferred:
     description: Whether a database that was not begun for want of time is a failure (V(fail)) or not (V(accept)).
     type: str

@@ -100,6 +100,12 @@ databases:
     backups:
       description: How many proven backups there are.
       type: int
+maintenance:
+  description:
+    - What is known of a maintenance that goes on, as M(hosting.alembic.maintenance) returns it; none if none does.
+    - Unless C(kept_by) names a database, a run that is dead has left it, and it can be ended.
+  returned: always
+  type: dict
 error:
   description: What was refused; what, why and the remedy.
   returned: failure
@@ -109,6 +115,7 @@ error:
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
 from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask, virtualenv_python
 from ansible_collections.hosting.alembic.plugins.module_utils.history import runs_of, unshipped_status
+from ansible_collections.hosting.alembic.plugins.module_utils.maintenance import standing
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answering, leave, module_of, options_of
 
 
@@ -127,6 +134,7 @@ def main() -> None:
             release=options["release"],
             runs=runs_of(options["root"]),
             databases=databases,
+            maintenance=standing(options["root"]),
         )
 
 

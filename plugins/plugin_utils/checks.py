@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..module_utils.arguments import DATABASE
 from ..module_utils.errors import Refused
+from ..module_utils.health import Check
 from ..module_utils.layout import checked_run
+from ..module_utils.services import Service
 from .window_options import window_problems
 
 _TYPES: dict[str, type] = {"str": str, "list": list, "dict": dict}
@@ -39,7 +41,21 @@ def problems(options: dict[str, Any]) -> list[str]:
         *_run(options),
         *_databases(options.get("databases")),
         *window_problems(options.get("windows", [])),
+        *_each("services", options.get("services", []), Service.of),
+        *_each("health_checks", options.get("health_checks", []), Check.of),
     ]
+
+
+def _each(name: str, entries: Any, make: Callable[[Any], object]) -> Iterator[str]:
+    """Yield why entries of a list are none."""
+    if not isinstance(entries, list):
+        yield f"migrate_{name} must be a list and is {_kind(entries)}."
+        return
+    for entry in entries:
+        try:
+            make(entry)
+        except Refused as refusal:
+            yield str(refusal)
 
 
 def _strings(options: dict[str, Any], names: tuple[str, ...]) -> Iterator[str]:

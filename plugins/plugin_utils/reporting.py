@@ -12,6 +12,7 @@ from typing import Any
 
 from ..module_utils.errors import Refused
 from ..module_utils.recovery import retry_command
+from .maintenance_lines import maintenance_failure, maintenance_lines
 from .sizes import size
 
 Result = dict[str, Any]
@@ -32,7 +33,8 @@ def report(results: Result, check_mode: bool) -> Report:
     for verb, make in _REPORTS.items():
         if results.get(verb):
             made = make(results, check_mode)
-            return Report(made.lines + _backup_problems(results), made.failure)
+            lines = made.lines + maintenance_lines(results) + _backup_problems(results)
+            return Report(lines, made.failure + maintenance_failure(results))
     return Report(["Nothing was asked."])
 
 
@@ -135,11 +137,13 @@ def _failure(results: Result, _check_mode: bool) -> Report:
     """Say of each database what failed, what was undone, where it stands, and what to type next."""
     upgrade, downgrade = results.get("upgrade") or {}, results["downgrade"]
     led_back = {entry["name"]: entry for entry in downgrade.get("databases", [])}
-    found = Report()
+    found = Report(failure=[results["rejected"]] if results.get("rejected") else [])
     rows = []
     for entry in upgrade.get("databases", []):
         back = led_back.get(entry["name"])
         last = back or entry
+        if back and entry["outcome"] == "upgraded":
+            entry = {**entry, "outcome": "rejected", "error": back["upgrade_error"]}  # noqa: PLW2901
         rows.append([entry["name"], entry["outcome"], back["outcome"] if back else "", _heads(last.get("after"))])
         if entry.get("error"):
             found.failure += _explained(entry, back)

@@ -21,6 +21,8 @@ PACKAGES = [
     "sudo",
     "postgresql-client-15",  # pg_dump and pg_restore, as on a hosting server
     "postgresql-15",  # the database server of a lab runs in a container of the same image
+    "nginx-light",  # answers 503 while an application is stopped
+    "curl",
     "procps",
     "iproute2",
 ]

@@ -67,6 +67,8 @@ class Engine(ABC):
     ddl_survives_rollback: bool
     #: Whether other hosts can have the same database; a file is its host's own.
     can_be_shared: bool
+    #: The statement after which a connection changes nothing any more.
+    only_reads: str
     #: Whether a restore takes no longer than a downgrade may.
     restores_quickly: bool
 

@@ -53,6 +53,7 @@ class PostgreSQL(WithScratch):
 
     name = "postgresql"
     ddl_survives_rollback = False
+    only_reads = "SET default_transaction_read_only = on"
     can_be_shared = True
     restores_quickly = False
 

@@ -50,6 +50,7 @@ class SQLite(WithRestore):
 
     name = "sqlite"
     ddl_survives_rollback = True
+    only_reads = "PRAGMA query_only = on"
     can_be_shared = False
     restores_quickly = True
 

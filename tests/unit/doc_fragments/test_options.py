@@ -16,8 +16,10 @@ MODULES = sorted(path.stem for path in (PROJECT / "plugins" / "modules").glob("*
 
 DEFINED = {
     "backup": arguments.run(),
-    "downgrade": arguments.run(),
+    "downgrade": arguments.downgrade(),
     "fetch_backups": arguments.fetch_backups(),
+    "health": arguments.health(),
+    "maintenance": arguments.maintenance(),
     "plan": arguments.plan(),
     "prune": arguments.prune(),
     "rehearse": arguments.rehearse(),

@@ -1,0 +1,149 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: health
+short_description: Ask URLs and databases whether an application is well
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Asks each URL from the host, and each statement over a connection that changes nothing.
+  - What does not answer as expected is asked again, and fails the module if it never does.
+extends_documentation_fragment:
+  - hosting.alembic.options.release
+attributes:
+  check_mode:
+    support: full
+    description: Asks nothing, because nothing was changed that could be looked at.
+  diff_mode:
+    support: none
+    description: Changes nothing, so there is nothing to compare.
+options:
+  checks:
+    description:
+      - Mappings, each with a C(url) or with an C(sql).
+      - A C(url) has C(status) (a number or a list, 200 unless said), C(text) that stands in the answer, C(headers),
+        C(validate_certs) and C(timeout). Redirections are not followed.
+      - An C(sql) has C(expect), one value or a list of rows, and C(database); without one, every database is asked.
+    type: list
+    elements: dict
+    required: true
+  retries:
+    description: How often what has not passed is asked again.
+    type: int
+    default: 10
+  delay:
+    description: Seconds between two tries.
+    type: float
+    default: 3
+  follow:
+    description: Seconds that one call stays; the action plugin calls again.
+    type: float
+    default: 3.5
+  cursor:
+    description: What the call before has returned.
+    type: dict
+    default: {}
+  attach:
+    description: Whether this call goes on with another one; set by the action plugin.
+    type: bool
+    default: false
+  reconnect_timeout:
+    description: Seconds to try to reach a host again after its connection broke.
+    type: float
+    default: 300
+"""
+
+EXAMPLES = r"""
+- name: Ask the application and its database
+  hosting.alembic.health:
+    root: /var/lib/hosting-alembic
+    databases:
+      - name: shop
+        url: postgresql://shop@db.example.net/shop
+        password: "{{ vault_shop_password }}"
+    checks:
+      - url: http://127.0.0.1:8000/health
+        text: ok
+      - sql: SELECT count(*) FROM users WHERE email IS NULL
+        expect: 0
+"""
+
+RETURN = r"""
+results:
+  description: What became of each check.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    check:
+      description: The URL without its query, or the statement.
+      type: str
+    passed:
+      description: Whether it answered as expected.
+      type: bool
+    why:
+      description: Why not.
+      type: str
+tries:
+  description: How often was asked.
+  returned: always
+  type: int
+error:
+  description: What was refused; what, why and the remedy.
+  returned: failure
+  type: dict
+finished:
+  description: Whether the module has the answer. The action plugin calls again until it has.
+  returned: to the action plugin
+  type: bool
+lines:
+  description: What does not answer as expected yet, for people.
+  returned: to the action plugin
+  type: list
+  elements: str
+cursor:
+  description: What to hand to the next call.
+  returned: to the action plugin
+  type: dict
+"""
+
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.health import Check, attend, failing_statements
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
+    answering,
+    fail,
+    have_done,
+    leave,
+    module_of,
+    options_of,
+)
+
+
+def main() -> None:
+    module = module_of(arguments.health())
+    with answering(module):
+        options = options_of(module)
+        checks = [Check.of(entry) for entry in options["checks"]]
+        if module.check_mode:
+            leave(module, changed=False, finished=True, lines=[], cursor={}, results=[], tries=0)
+
+        def ask_databases(statements: list[dict[str, Any]]) -> dict[str, Any]:
+            return have_done("health", {**options, "statements": statements})["found"] if statements else {}
+
+        answer = attend(checks, options, lambda numbers: failing_statements(checks, numbers, ask_databases))
+        wrong = [result for result in answer.get("results", []) if not result["passed"]]
+        if answer["finished"] and wrong:
+            said = "; ".join(f"{result['check']}: {result['why']}" for result in wrong)
+            fail(module, f"Not healthy after {answer['tries']} tries: {said}", changed=False, **answer)
+        leave(module, changed=False, **answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""An application is stopped while its databases change, and runs again afterwards whatever happens."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.site import Site, assert_says
+from tests.integration.targets import SQLiteTarget, Target
+from tests.lab.web import Application, Nginx, Visitor, asked
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Application]:
+    """A running application."""
+    application = Application(tmp_path / "shop")
+    application.start()
+    yield application
+    application.stop()
+
+
+@pytest.fixture
+def flag(tmp_path: Path) -> Path:
+    folder = tmp_path / "flags"
+    folder.mkdir()
+    return folder / "maintenance"
+
+
+def state_of(site: Site) -> dict[str, Any] | None:
+    path = site.root / "maintenance.json"
+    return dict(json.loads(path.read_text())) if path.exists() else None
+
+
+def settings_for(
+    site: Site, shop: Application, flag: Path, *targets: Target, fixture: str = "broken"
+) -> dict[str, Any]:
+    """Two revisions that work, applied up to the first."""
+    settings: dict[str, Any] = {"migrate_databases": [target.entry for target in targets]}
+    site.run("migrate", migrate_source=site.source(fixture, "first").keep("0001"), **settings)
+    settings["migrate_source"] = site.source(fixture).keep("0001", "0002")
+    settings.update(migrate_services=[shop.entry], migrate_maintenance_file=flag)
+    return settings
+
+
+def test_a_visitor_sees_200_and_503_only_and_the_report_says_for_how_long(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path, tmp_path: Path
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    settings["migrate_source"].add("0003", "0002", "time.sleep(2)")
+    with Nginx(tmp_path / "nginx", shop, flag) as nginx, Visitor(nginx.url) as visitor:
+        output = site.run("migrate", **settings).output
+        assert asked(nginx.url) == (200, "well")
+
+    assert sqlite.revisions == ["0003"]
+    seen = visitor.counts()
+    assert {code for code, _body in seen} == {200, 503}, seen
+    assert {body for code, body in seen if code == 503} == {
+        "<!doctype html><title>Maintenance</title><p>We are back in a few minutes.</p>"
+    }
+    found = re.search(r"In maintenance for ([\d.]+) s since \S+ \S+ UTC: shop, ", output)
+    assert found, output
+    assert abs(float(found[1]) - visitor.longest(503)) < 1.5
+    assert shop.calls() == ["start shop", "stop shop", "start shop"]
+    assert (flag.exists(), state_of(site)) == (False, None)
+
+
+def test_nothing_is_stopped_where_nothing_is_pending(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    site.run("migrate", **settings)
+    before = shop.calls()
+    outcome = site.run("migrate", **settings)
+    assert shop.calls() == before
+    assert outcome.changed == 0
+    assert "maintenance" not in outcome.output
+
+
+def test_check_mode_says_what_would_be_stopped_and_stops_nothing(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    outcome = site.run("migrate", "--check", "--diff", **settings)
+    (begun,) = outcome.results("Begin the maintenance")
+    assert (begun["changed"], begun["done"]) == (True, [str(flag), "shop"])
+    assert_says(outcome.output, "+shop: in maintenance")
+    assert (shop.calls(), flag.exists(), state_of(site)) == (["start shop"], False, None)
+
+
+def test_a_failed_upgrade_is_led_back_before_the_application_runs_again(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    sqlite.fill()
+    before = sqlite.dump()
+    # The way back looks whether the application runs already.
+    looks = f"assert os.system('{shop.script} status') and os.path.exists('{flag}')"
+    settings["migrate_source"].add("0003", "0002", looks, looks).add("0004", "0003", "raise RuntimeError('no')")
+    output = site.run("migrate", code=2, **settings).output
+    assert_says(output, "app failed downgraded 0001", "In maintenance for")
+    assert sqlite.dump() == before
+    assert shop.calls() == ["start shop", "stop shop", "start shop"]
+    assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
+
+
+def test_what_did_not_run_is_not_started_and_the_order_is_kept(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    worker, idle = Application(shop.folder, "worker"), Application(shop.folder, "idle")
+    worker.start()
+    flag.touch()  # somebody else has put it there
+    try:
+        settings["migrate_services"] = [shop.entry, idle.entry, worker.entry]
+        site.run("migrate", **settings)
+        assert shop.calls()[2:] == ["stop shop", "stop worker", "start worker", "start shop"]
+        assert (idle.runs, flag.exists()) == (False, True)
+    finally:
+        worker.stop()
+
+
+def test_a_held_database_keeps_its_application_stopped_until_a_person_has_decided(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    settings["migrate_source"].add("0003", "0002", "raise RuntimeError('no')")
+    output = site.run("migrate", code=2, migrate_on_failure="hold", migrate_run="holds", **settings).output
+    assert_says(
+        output,
+        "WARNING: in maintenance since",
+        "It goes on because app is held since run holds",
+        "ansible-playbook playbooks/recover.yml",
+        "-e migrate_end_maintenance=true",
+    )
+    for again in (site.run("status", **settings), site.run("plan", **settings), site.run("recover", **settings)):
+        assert_says(again.output, "It goes on because app is held since run holds")
+    assert_says(site.run("migrate", code=2, **settings).output, "It goes on because app is held since run holds")
+    assert (shop.runs, flag.exists()) == (False, True)
+
+    # Restored by a person: the next run ends it, before it does anything else.
+    site.run("restore", migrate_restore_run="holds", migrate_restore_loses_writes=True, **settings)
+    outcome = site.run("recover", **settings)
+    assert_says(outcome.output, "In maintenance for")
+    assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
+    assert "maintenance" not in site.run("status", **settings).output
+
+
+def test_a_person_may_start_the_application_of_a_held_database(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    settings["migrate_source"].add("0003", "0002", "raise RuntimeError('no')")
+    site.run("migrate", code=2, migrate_on_failure="hold", **settings)
+    site.run("recover", "--extra-vars", "migrate_end_maintenance=true", **settings)
+    assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
+
+
+@pytest.mark.parametrize("next_verb", ["recover", "migrate"])
+def test_what_a_killed_run_has_stopped_is_shown_and_started_by_the_next_one(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path, tmp_path: Path, next_verb: str
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    gate = tmp_path / "gate"
+    settings["migrate_source"].add("0003", "0002", f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.05)")
+    with site.start("migrate", migrate_run="killed", **settings) as running:
+        running.wait_for("0003")
+        running.kill()
+    assert_says(site.run("status", **settings).output, "It goes on because app is still worked on since run killed")
+    gate.touch()
+    # The inventory has forgotten them: what was stopped is started all the same.
+    settings.update(migrate_services=[], migrate_maintenance_file="")
+    outcome = site.run(next_verb, **settings)
+    assert_says(outcome.output, "In maintenance for")
+    assert sqlite.revisions == ["0003"]
+    assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
+    assert shop.calls() == ["start shop", "stop shop", "start shop"]
+
+
+def test_a_service_that_does_not_stop_is_the_end_of_the_run_and_the_others_start_again(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    stubborn = {"name": "stubborn", "start": ["true"], "stop": ["false"], "status": ["true"]}
+    settings["migrate_services"] = [shop.entry, stubborn]
+    before = sqlite.dump()
+    output = site.run("migrate", code=2, **settings).output
+    assert_says(output, "The service stubborn could not be stopped: false ended with exit code 1")
+    assert sqlite.dump() == before
+    assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
+
+
+def test_a_service_that_nobody_can_ask_for_stops_nothing(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    nowhere = {"name": "nowhere", "start": ["/nowhere"], "stop": ["/nowhere"], "status": ["/nowhere"]}
+    output = site.run("migrate", code=2, **{**settings, "migrate_services": [shop.entry, nowhere]}).output
+    assert_says(output, "The service nowhere cannot be asked for")
+    assert shop.calls() == ["start shop"]
+    for wrong in ([{"name": "half", "start": ["true"]}], [{"start": ["true"]}], [{"name": "x", "stat": ["true"]}]):
+        output = site.run("migrate", code=2, **{**settings, "migrate_services": wrong}).output
+        assert_says(output, "One thing is wrong, and nothing was changed", "Name a unit of systemd")
+    assert sqlite.revisions == ["0001"]
