@@ -116,7 +116,7 @@ def test_a_call_that_takes_too_long_goes_on_in_the_next_one(server: Server) -> N
     ],
 )
 def test_what_is_no_check_is_refused_with_an_example(entry: Any) -> None:
-    with pytest.raises(Refused, match="Write {url"):
+    with pytest.raises(Refused, match="Write"):
         Check.of(entry)
 
 

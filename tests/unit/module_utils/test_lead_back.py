@@ -8,7 +8,8 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
 from ansible_collections.hosting.alembic.plugins.module_utils.account import Account
-from ansible_collections.hosting.alembic.plugins.module_utils.journal import Event, needs_leading_back
+from ansible_collections.hosting.alembic.plugins.module_utils.journal import Event, Journal, needs_leading_back, reject
+from ansible_collections.hosting.alembic.plugins.module_utils.recovery import left_by
 from tests.unit.stage import Answer, Host, database, heads, script, sql, tables
 
 
@@ -560,3 +561,52 @@ def test_only_an_upgrade_that_began_something_and_did_not_end_well_needs_a_way_b
     assert not needs_leading_back([begun, done("upgraded")])
     assert not needs_leading_back([{"verb": "upgrade", "event": "planned"}, done("refused")])
     assert not needs_leading_back([])
+
+
+# After an upgrade that was verified and then rejected
+
+
+def rejected(host: Host, file: Path, **more: Any) -> Answer:
+    answer = host.do("downgrade", database(file), rejected="http://127.0.0.1/: it answered 500", **more)
+    (result,) = answer["results"]
+    return dict(result)
+
+
+def test_a_verified_upgrade_that_is_rejected_is_led_back_and_waits_for_a_person(host: Host, mine: Path) -> None:
+    host.ship("generic")
+    assert host.result("upgrade", database(mine))["outcome"] == "upgraded"
+    assert host.do("downgrade", database(mine))["results"] == []
+
+    result = rejected(host, mine)
+
+    assert (result["outcome"], undone(result)) == ("downgraded", ["0002", "0001"])
+    assert result["upgrade_error"]["why"] == "http://127.0.0.1/: it answered 500"
+    assert (heads(mine), tables(mine)) == ([], {"mine", "alembic_version"})
+    assert rejected(host, mine, attach=True)["outcome"] == "downgraded"
+    assert [event["event"] for event in host.events()].count("rejected") == 1
+    (obstacle,) = host.plan(database(mine), run="r2")["obstacles"]
+    assert "failed in run r1 and is not tried again by itself" in obstacle["what"]
+    assert "it answered 500" in obstacle["why"]
+
+
+def test_what_was_written_after_a_rejected_upgrade_is_not_lost(host: Host, mine: Path) -> None:
+    host.revise(
+        host.ship("generic"), "0003", "0002", 'op.execute("drop table mine")', 'op.execute("create table mine (a)")'
+    )
+    host.result("upgrade", database(mine))
+    script(mine, "create table theirs (a); insert into theirs values (1)")
+
+    result = rejected(host, mine)
+
+    assert (result["outcome"], heads(mine)) == ("held", ["0003"])
+    assert sql(mine, "select * from theirs") == [(1,)]
+    assert set(result["ways_out"]) == {"back", "forward"}
+
+
+def test_a_rejected_upgrade_whose_way_back_was_not_gone_is_cut_short(host: Host, mine: Path) -> None:
+    host.ship("generic")
+    host.result("upgrade", database(mine))
+    assert left_by(host.layout, "app").state == ""
+    reject(Journal(host.layout.journal("app", "r1"), "upgrade"), {"what": "it was rejected", "why": "", "remedy": ""})
+    # Its worker may still be about to end; then the controller has its word.
+    assert left_by(host.layout, "app").state in ("cut_short", "running")

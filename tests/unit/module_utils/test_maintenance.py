@@ -41,7 +41,9 @@ def service(folder: Path, name: str, **more: Any) -> dict[str, Any]:
     """A service that runs while a file is there, and writes down what is asked of it and whether the flag is up."""
     runs = folder / "run" / name
     note = f"echo {{}} {name} $(test -e {folder}/flag && echo flag) >> {folder}/calls; "
-    start, stop = (["sh", "-c", note.format(verb) + f"{do} {runs}"] for verb, do in (("start", "touch"), ("stop", "rm")))
+    start, stop = (
+        ["sh", "-c", note.format(verb) + f"{do} {runs}"] for verb, do in (("start", "touch"), ("stop", "rm"))
+    )
     return {"name": name, "start": start, "stop": stop, "status": ["test", "-e", str(runs)], "timeout": 2, **more}
 
 
@@ -63,7 +65,9 @@ def journal(options: Options, run: str, *outcomes: tuple[str, str]) -> None:
         Journal(path, verb).write("done", result={"name": "app", "outcome": outcome})
 
 
-def test_the_last_to_stop_is_the_first_to_start_and_the_flag_is_up_all_the_while(options: Options, tmp_path: Path) -> None:
+def test_the_last_to_stop_is_the_first_to_start_and_the_flag_is_up_all_the_while(
+    options: Options, tmp_path: Path
+) -> None:
     begun = begin(options)
     assert begun["done"] == [options["file"], "web", "worker"]
     assert standing(options["root"]) == {**begun["maintenance"], "seconds": standing(options["root"])["seconds"]}  # type: ignore[index]

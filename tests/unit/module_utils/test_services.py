@@ -26,7 +26,8 @@ case "$1" in
   stop) rm {folder}/active ;;
   show)
     case "$5" in
-      *shop.service) echo LoadState=loaded; echo "ActiveState=$(test -e {folder}/active && echo active || echo inactive)" ;;
+      *shop.service) echo LoadState=loaded
+        test -e {folder}/active && echo ActiveState=active || echo ActiveState=inactive ;;
       *broken.service) echo "System has not been booted with systemd" >&2; exit 1 ;;
       *) echo LoadState=not-found; echo ActiveState=inactive ;;
     esac ;;
@@ -70,7 +71,9 @@ def test_a_unit_that_nobody_knows_is_refused(
 def test_what_a_start_leaves_running_keeps_nobody_waiting(tmp_path: Path) -> None:
     runs = tmp_path / "shop"
     start = ["sh", "-c", f"sleep 30 & echo $! > {runs}"]
-    service = Service.of({**by_command(tmp_path), "start": start, "stop": ["sh", "-c", f"kill $(cat {runs}); rm {runs}"]})
+    service = Service.of(
+        {**by_command(tmp_path), "start": start, "stop": ["sh", "-c", f"kill $(cat {runs}); rm {runs}"]}
+    )
     service.launch()
     assert service.runs()
     service.halt()
