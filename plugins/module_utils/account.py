@@ -66,8 +66,7 @@ class Account:
                 account.left = event.get("left", [])
                 account.content = event.get("content")
                 account.error = event.get("error", {})
-            elif event["event"] == "rejected":
-                account.error = event["error"]
+        account.error = next((event["error"] for event in events if event["event"] == "rejected"), account.error)
         account.add_rows([*events, {"wrote": rows}])
         return account
 
