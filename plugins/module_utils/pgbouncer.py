@@ -54,7 +54,8 @@ class PgBouncer:
         try:
             self._say(f"PAUSE {_quoted(name)}", self.timeout)
         except subprocess.TimeoutExpired:
-            self.resume(name)
+            if self.databases().get(name):
+                self.resume(name)
             why = f"something is under way in it for longer than {self.timeout:.0f} s"
             raise Failed(f"PgBouncer could not pause {name}", why, "Stop what uses it: migrate_services") from None
 
