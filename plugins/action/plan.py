@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
+
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
-from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction, display
+from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction, display, lost
 
 
 class ActionModule(FollowingAction):
     """Plan, and leave which databases the host has something to do with."""
 
-    TRANSFERS_FILES = True
+    # Else Ansible makes a temporary folder on the host before it is known whether anything is to be sent.
+    TRANSFERS_FILES = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's answer."""
@@ -34,5 +37,8 @@ class ActionModule(FollowingAction):
         answer = self.call(arguments, facts)
         if not self._task.check_mode or answer.get("shipped", True) or not local["archive"]:
             return answer
-        with self.sent(local) as sent:
-            return self.call({**arguments, **sent}, facts)
+        try:
+            with self.sent(local) as sent:
+                return self.call({**arguments, **sent}, facts)
+        except AnsibleConnectionFailure as error:
+            return lost(error.message)

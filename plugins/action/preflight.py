@@ -17,6 +17,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refu
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
 from ansible_collections.hosting.alembic.plugins.plugin_utils.checks import problems
 from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import Permit, permit
+from ansible_collections.hosting.alembic.plugins.plugin_utils.manifest import earlier_parts
 from ansible_collections.hosting.alembic.plugins.plugin_utils.packing import pack_once
 
 _DEFAULTS: dict[str, Any] = {
@@ -33,6 +34,7 @@ _DEFAULTS: dict[str, Any] = {
     "keep_window": False,
     "services": [],
     "health_checks": [],
+    "manifests": "",
 }
 
 
@@ -50,7 +52,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not wrong:
             try:
                 allowed = self._allowed(options)
-                run_id = run.run_id(options["run"], (task_vars or {}).get("inventory_hostname", ""))
+                host = (task_vars or {}).get("inventory_hostname", "")
+                run_id = run.run_id(options["run"], host, earlier_parts(options["manifests"], options["run"], host))
                 return {"changed": False, "run": run_id, "window": asdict(allowed), **self._packed(run_id, options)}
             except Refused as refusal:
                 wrong = [str(refusal)]

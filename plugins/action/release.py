@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils.following import ARCHIVES, FollowingAction
+from ansible.errors import AnsibleConnectionFailure
+
+from ansible_collections.hosting.alembic.plugins.plugin_utils.following import ARCHIVES, FollowingAction, lost
 
 
 class ActionModule(FollowingAction):
     """Ask what is needed, send it, install it."""
 
-    TRANSFERS_FILES = True
+    # Else Ansible makes a temporary folder on the host before it is known whether anything is to be sent.
+    TRANSFERS_FILES = False
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's last answer."""
@@ -24,5 +27,8 @@ class ActionModule(FollowingAction):
         answer = self.call(arguments, facts)
         if self._task.check_mode or answer.get("failed") or not answer["needs"]:
             return answer
-        with self.sent({ARCHIVES[need]: local[ARCHIVES[need]] for need in answer["needs"]}) as sent:
-            return {**self.call({**arguments, **sent}, facts), "needs": answer["needs"]}
+        try:
+            with self.sent({ARCHIVES[need]: local[ARCHIVES[need]] for need in answer["needs"]}) as sent:
+                return {**self.call({**arguments, **sent}, facts), "needs": answer["needs"]}
+        except AnsibleConnectionFailure as error:
+            return lost(error.message)

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
 from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
+from ansible_collections.hosting.alembic.plugins.plugin_utils.turns import Turns
 
 
 class ActionModule(FollowingAction):
@@ -27,7 +28,15 @@ class ActionModule(FollowingAction):
             )
             return {"failed": True, "msg": str(unknown), "of_run": named, "databases": []}
         of_run = named or self._last_change(facts)
-        answer = self.follow({**self._task.args, "of_run": of_run}, facts)
+        turns = Turns("leads back", of_run, facts)
+        turns.begin()
+        try:
+            # The host that migrated a shared database comes last: those that only verified it have gone by then.
+            for verifier in sorted(set(turns.sharing().values())):
+                turns.wait_for(verifier)
+            answer = self.follow({**self._task.args, "of_run": of_run}, facts)
+        finally:
+            turns.end()
         answer["of_run"] = of_run
         return answer
 

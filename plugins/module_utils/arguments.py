@@ -121,6 +121,7 @@ def upgrade() -> Spec:
         **run(),
         **requirement(),
         "verify_only": {"type": "list", "elements": "str", "default": []},
+        "canary": {"type": "str", "default": ""},
         "planned": {"type": "list", "elements": "dict"},
         "deadline": {"type": "str", "default": ""},
         "time_left": {"type": "float"},

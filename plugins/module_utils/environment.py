@@ -29,7 +29,7 @@ from .errors import Refused
 from .job import Database, Job
 from .libraries import sa
 from .models import differences_of
-from .plans import Heads, Revision, Stream
+from .plans import CONTRACT, EXPAND, Heads, Revision, Stream
 from .source import Source, configuration, script_directory
 from .steps import Step, Watcher, connection_of, heads_after, watched
 
@@ -286,7 +286,14 @@ class Environment:
     def _planned(self, table: str, heads: Heads) -> Stream:
         steps = self._steps_ahead(heads)
         pending = tuple(Revision(step.revision.revision, step.revision.doc or "") for step in steps)
-        return Stream(table, tuple(sorted(heads)), pending, heads_after(heads, steps))
+        return Stream(table, tuple(sorted(heads)), pending, heads_after(heads, steps), self._unexpanded(heads))
+
+    def _unexpanded(self, heads: Heads) -> tuple[str, ...]:
+        """Return what is missing of the expanding branch, where the target is to contract."""
+        if self.target != f"{CONTRACT}@head":
+            return ()
+        missing = self.script._upgrade_revs(f"{EXPAND}@head", heads)  # type: ignore[arg-type]
+        return tuple(step.revision.revision for step in missing)
 
     def _steps_ahead(self, heads: Heads) -> list[Any]:
         return list(self.script._upgrade_revs(self.target, heads))  # type: ignore[arg-type]

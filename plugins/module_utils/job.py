@@ -101,6 +101,8 @@ class Job:
     rejected: str = ""
     #: Statements of health checks: each with its number, its database and its sql.
     statements: tuple[dict[str, Any], ...] = ()
+    #: The database that goes before the others, which are not begun if it fails.
+    canary: str = ""
     require_rehearsal: bool = False
     rehearsal_max_age: float = 86400
     #: Which findings of a rehearsal make it a failed one: lossy, irreversible, again, models.

@@ -335,7 +335,7 @@ def downgrade_database(database: Database, job: Job, journal: Journal, progress:
 
 
 def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
-    """Lead a database back from an earlier run, on purpose.
+    """Lead a database back from an earlier run, on purpose; from its own run it goes the way of the handler.
 
     Raises:
         Refused: its URL cannot be used.
@@ -345,7 +345,7 @@ def rollback_database(database: Database, job: Job, journal: Journal, progress: 
     if obstacle:
         return {"name": database.name, "outcome": "refused", "changed": False, "error": obstacle.facts()}
     journal.write("planned", release=job.release, of_run=job.of_run)
-    return LeadBack(database, job, journal, progress, account).run(on_purpose=True)
+    return LeadBack(database, job, journal, progress, account).run(on_purpose=job.run != job.of_run)
 
 
 def _moved_since(job: Job, database: str) -> Refused | None:

@@ -20,7 +20,7 @@ from .errors import Refused
 from .job import Database, Job
 from .layout import Layout
 from .libraries import sa
-from .plans import Plan
+from .plans import EXPAND, Plan
 from .recovery import left_by
 from .rehearsed import missing_rehearsal
 
@@ -66,6 +66,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
             plan.obstacles += _cannot_be_made(environment.database, folder)
         plan.server, plan.identity = "not there yet", str(engine.own_identity())
         plan.streams = environment.unborn()
+        plan.obstacles += _unexpanded(plan)
         plan.obstacles += backup_options.obstacles(environment.job)
         plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
         return
@@ -75,6 +76,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     with engine.watch_connections():
         plan.streams = environment.streams()
     _compare_with_journals(plan, environment)
+    plan.obstacles += _unexpanded(plan)
     if plan.pending:
         plan.obstacles += backup_options.obstacles(environment.job)
         plan.obstacles += engine.obstacles(own, environment.job.layout.root)
@@ -88,6 +90,20 @@ def _compare_with_journals(plan: Plan, environment: Environment) -> None:
     plan.changed_history = changed_history(environment, plan.streams, layout.journals_of(plan.name))
     if plan.pending and job.on_changed_history == "refuse":
         plan.obstacles += plan.changed_history
+
+
+def _unexpanded(plan: Plan) -> list[Refused]:
+    """Alembic itself would apply what a contracting revision depends on, and then take from it at once."""
+    missing = [revision for stream in plan.streams for revision in stream.unexpanded]
+    if not missing:
+        return []
+    return [
+        Refused(
+            f"Database {plan.name!r} cannot be contracted before it was expanded",
+            f"not applied of {EXPAND}@head: {', '.join(missing)}",
+            f"Run migrate.yml -e migrate_target={EXPAND}@head and deploy the application first",
+        )
+    ]
 
 
 def _cannot_be_made(database: Database, folder: Path) -> list[Refused]:

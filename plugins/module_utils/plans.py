@@ -13,6 +13,9 @@ from .errors import Refused
 
 Heads = tuple[str, ...]
 
+#: The branches of a release that is deployed in two steps, around the application's own deployment.
+EXPAND, CONTRACT = "expand", "contract"
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -31,6 +34,8 @@ class Stream:
     pending: tuple[Revision, ...] = ()
     #: Where the database stands once the pending revisions are applied.
     goal: Heads = ()
+    #: Where the target contracts: the revisions of the expanding branch that are still missing.
+    unexpanded: tuple[str, ...] = ()
 
 
 @dataclass
@@ -76,5 +81,6 @@ class Plan:
             "pending": [{"revision": revision.revision, "message": revision.message} for revision in self.pending],
             "obstacles": [obstacle.facts() for obstacle in self.obstacles],
             "restore": self.restore,
+            "unexpanded": [revision for stream in self.streams for revision in stream.unexpanded],
             "changed_history": [finding.facts() for finding in self.changed_history],
         }

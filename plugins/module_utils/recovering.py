@@ -92,7 +92,8 @@ def recover_database(database: Database, job: Job, journal: Journal, progress: P
     elif left.verb == "rollback":
         account = Account.of(left.of_run, read_events(job.layout.journal(database.name, left.of_run)))
         account.begun, account.cut_short = account.committed, True
-        result = Recovery(database, job, Journal(path, "rollback"), progress, account).run(on_purpose=True)
+        by_another_run = left.of_run != left.run
+        result = Recovery(database, job, Journal(path, "rollback"), progress, account).run(on_purpose=by_another_run)
     else:
         account = Account(left.run)
         result = Recovery(database, job, Journal(path, "downgrade"), progress, account).run(on_purpose=False)

@@ -174,8 +174,9 @@ def _after_downgrade(events: list[Event], result: dict[str, Any]) -> str | None:
 
 def _after_rollback(events: list[Event], result: dict[str, Any]) -> str | None:
     began = any(event["event"] == "downgrade_begun" for event in events)
-    states = {"held": "held", "downgraded": "", "untouched": "", "failed": "cut_short" if began else None}
-    return states.get(result["outcome"])
+    if result["outcome"] == "failed":
+        return "cut_short" if began else None
+    return {"held": "held", "downgraded": "", "restored": "", "untouched": ""}.get(result["outcome"])
 
 
 def _after_restore(_events: list[Event], result: dict[str, Any]) -> str | None:

@@ -108,16 +108,53 @@ def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
         silence(os.devnull)
         let_go(keep=lock)
         warm(job, databases)
-        each_apart(
-            databases,
-            job.workers,
-            lambda database: _work_on(database, job, task),
-            0,
-            lambda database, answer: _settle(database, job, answer),
-            until=None if job.ends_at is None else job.ends_at + deadline.GRACE,
-        )
+        canary = [database for database in databases if database.name == job.canary]
+        others = [database for database in databases if database not in canary]
+        _work_on_each(job, canary, task)
+        died = canary and _bad(job, canary[0])
+        if died:
+            _refuse(job, others, died)
+        else:
+            _work_on_each(job, others, task)
     finally:
         os._exit(0)
+
+
+def _work_on_each(job: Job, databases: list[Database], task: Task) -> None:
+    each_apart(
+        databases,
+        job.workers,
+        lambda database: _work_on(database, job, task),
+        0,
+        lambda database, answer: _settle(database, job, answer),
+        until=None if job.ends_at is None else job.ends_at + deadline.GRACE,
+    )
+
+
+def _bad(job: Job, database: Database) -> Refused | None:
+    """Return what is wrong with how a database's turn has ended, or None."""
+    done = _ending(job, database)
+    result = done["result"] if done else {}
+    if result.get("outcome") in ("upgraded", "unchanged"):
+        return None
+    return Refused(**(result.get("error") or {"what": str(result.get("outcome", "its process died"))}))
+
+
+def _refuse(job: Job, databases: list[Database], why: Refused) -> None:
+    for database in databases:
+        refusal = Refused(
+            f"Database {database.name!r} was not begun, because the canary {job.canary!r} is not at its target",
+            _in_one_line(why),
+            "Look at the canary first; migrate_rollout_canary_database names it",
+        )
+        Journal(job.journal(database.name), job.verb).write(
+            "done", result=_without_result(database, "refused", refusal)
+        )
+
+
+def _in_one_line(refusal: Refused) -> str:
+    """Return a refusal as a reason for another one."""
+    return " ".join(str(refusal).split()).rstrip(".")
 
 
 def _work_on(database: Database, job: Job, task: Task) -> None:

@@ -165,6 +165,10 @@ databases:
       type: list
       elements: dict
       sample: [{"revision": "27c6a30d7c24", "message": "Add the users table"}]
+    unexpanded:
+      description: The revisions of C(expand@head) that are missing, where the target is on the branch C(contract).
+      type: list
+      elements: str
     obstacles:
       description: What would stop the upgrade; each says what, why and the remedy.
       type: list

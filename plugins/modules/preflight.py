@@ -100,6 +100,11 @@ options:
       - In check mode nothing is changed, and no window needed.
     type: bool
     default: false
+  manifests:
+    description:
+      - Folder of the manifests on the controller. They say whether a run of this id has begun the host before.
+    type: str
+    default: ""
 attributes:
   check_mode:
     support: full

@@ -26,6 +26,10 @@ options:
     type: list
     elements: str
     default: []
+  canary:
+    description: Name of a database that goes before the others. If it fails, they are refused and not begun.
+    type: str
+    default: ""
   planned:
     description:
       - RV(hosting.alembic.plan#module:databases) of a plan that was just made.

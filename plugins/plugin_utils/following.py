@@ -25,6 +25,9 @@ display = Display()
 #: What a host may need to be sent, and the option that names it.
 ARCHIVES = {"archive": "archive", "wheelhouse": "wheelhouse_archive"}
 
+#: Seconds, where nothing was begun that could be lost: enough for a server that restarts; ssh tries again by itself.
+_PATIENCE_OF_READERS = 10
+
 _PAUSES = (1, 2, 4, 8, 15)  # seconds between attempts to reach a host again
 
 
@@ -70,7 +73,8 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
     def call(self, arguments: Result, task_vars: Result, name: str = "") -> Result:
         """Call the module once, patiently."""
         name = name or self._task.action
-        deadline = time.monotonic() + float(arguments.get("reconnect_timeout") or 300)
+        begins_work = "attach" in arguments
+        deadline = time.monotonic() + float(arguments.get("reconnect_timeout") or _PATIENCE_OF_READERS)
         attempt = 0
         while True:
             try:
@@ -82,12 +86,13 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
                 reason = answer.get("msg", "unreachable")
             except AnsibleConnectionFailure as error:
                 reason = error.message
-            if "attach" in arguments:
+            if begins_work:
                 arguments = {**arguments, "attach": True}  # what was asked for may have been done
             if attempt == 0:
-                display.warning(f"{task_vars.get('inventory_hostname')}: the connection broke; the work goes on there")
+                words = "the connection broke; the work goes on there" if begins_work else "it cannot be reached"
+                display.warning(f"{task_vars.get('inventory_hostname')}: {words}")
             if time.monotonic() > deadline:
-                return _lost(str(reason))
+                return lost(str(reason), begins_work)
             time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             self._reset()
             attempt += 1
@@ -125,13 +130,16 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             display.vvv(f"reset: {error}")
 
 
-def _lost(reason: str) -> Result:
+def lost(reason: str, begins_work: bool = False) -> Result:
+    """Return the result of a host that is gone; an unreachable one would be rescued by nobody."""
+    done = "What was begun there goes on there. Run migrate.yml again to see how it ended."
     return {
         "failed": True,
         "lost": True,
         "changed": False,
         "databases": [],
         "finished": True,
-        "msg": f"The host was lost and did not come back: {reason}\n"
-        "What was begun there goes on there. Run migrate.yml again to see how it ended.",
+        "msg": f"The host was lost and did not come back: {reason}\n{done}"
+        if begins_work
+        else f"The host cannot be reached: {reason}\nNothing was asked of it.",
     }

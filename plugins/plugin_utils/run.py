@@ -34,11 +34,16 @@ def alone(name: str) -> Iterator[None]:
         yield
 
 
-def run_id(wanted: str, host: str) -> str:
+def run_id(wanted: str, host: str, begun_before: int = 0) -> str:
     """Return the run's id: the one wanted, else one made by whichever host asks first.
 
     A playbook may apply the role more than once, to other databases or to another target. Each time is a run: what
     a host asks for again gets a number behind it, the same one on every host.
+
+    Args:
+        wanted: the run that a person names, or nothing.
+        host: who asks.
+        begun_before: how often the host has begun that run, in earlier invocations: its journals know the id.
     """
     with alone("run"):
         path = folder() / "run"
@@ -46,6 +51,7 @@ def run_id(wanted: str, host: str) -> str:
             path.write_text(f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
         number = (shared("runs", host) or 0) + 1
         share("runs", host, number)
+        number += begun_before
         return (wanted or path.read_text()) + (f"-{number}" if number > 1 else "")
 
 
@@ -73,6 +79,13 @@ def shared(kind: str, host: str) -> Any:
         return json.loads((folder() / kind / _file_name(host)).read_text())
     except FileNotFoundError:
         return None
+
+
+def taken(kind: str, host: str) -> Any:
+    """Return what a host has left, and take it away, or None if there is nothing."""
+    facts = shared(kind, host)
+    (folder() / kind / _file_name(host)).unlink(missing_ok=True)
+    return facts
 
 
 def _file_name(host: str) -> str:

@@ -82,6 +82,7 @@ def fleet(state: Path, folder: Path) -> Iterator[Fleet]:
         variables = {
             "ansible_become": True,
             "migrate_root": ROOT,
+            "migrate_manifests": str(folder / "manifests"),
             "migrate_source": str(PROJECT / "migrations"),
             "migrate_databases": [{"name": "app", "url": f"sqlite:///{ROOT}/app.db"}],
             "migrate_wheelhouse": str(wheels.wheelhouse(PROJECT / "migrations" / "requirements.txt")),

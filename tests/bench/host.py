@@ -35,6 +35,7 @@ class Host:
             "ansible_connection": "local",
             "ansible_python_interpreter": str(BIN / "python"),
             "migrate_root": str(root),
+            "migrate_manifests": str(folder / "manifests"),
             "migrate_source": str(project),
             "migrate_virtualenv": str(BIN.parent),
             "migrate_databases": [{"name": "none", "url": f"sqlite:///{folder}/none.db"}],

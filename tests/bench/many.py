@@ -143,6 +143,7 @@ class Many:
             "ansible_connection": "local",
             "ansible_python_interpreter": str(BIN / "python"),
             "migrate_root": str(self._folder / "root"),
+            "migrate_manifests": str(self._folder / "manifests"),
             "migrate_source": str(self._project),
             "migrate_virtualenv": str(BIN.parent),
             "migrate_databases": databases,

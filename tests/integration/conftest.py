@@ -23,7 +23,11 @@ def newest_virtualenv() -> Path:
 @pytest.fixture
 def site(tmp_path: Path, newest_virtualenv: Path) -> Site:
     """A host with nothing on it but a virtualenv."""
-    variables = {"migrate_root": str(tmp_path / "root"), "migrate_virtualenv": str(newest_virtualenv)}
+    variables = {
+        "migrate_root": str(tmp_path / "root"),
+        "migrate_virtualenv": str(newest_virtualenv),
+        "migrate_manifests": str(tmp_path / "manifests"),
+    }
     return Site(tmp_path, variables)
 
 

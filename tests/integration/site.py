@@ -126,7 +126,7 @@ class Site:
     def events(self, name: str) -> list[dict[str, Any]]:
         """What the journals of a database say, the oldest first."""
         paths = (self.root / "journals" / name).glob("*.jsonl")
-        found = [event for path in paths for event in map(_event, path.read_text().splitlines()) if event]
+        found = [event for path in paths for event in map(event_of, path.read_text().splitlines()) if event]
         return sorted(found, key=lambda event: str(event["at"]))
 
     def tree(self) -> dict[str, str]:
@@ -143,7 +143,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else str(value.folder) if isinstance(value, Source) else value
 
 
-def _event(line: str) -> dict[str, Any]:
+def event_of(line: str) -> dict[str, Any]:
     """One event; a line that a full disk cut short is none."""
     try:
         return dict(json.loads(line))

@@ -32,12 +32,14 @@ def settings_for(site: Site, *targets: Target, fixture: str = "generic") -> dict
 
 def test_a_closed_window_refuses_before_any_host_is_touched(site: Site, targets: list[Target]) -> None:
     settings = settings_for(site, *targets)
-    # No connection is made: a host that cannot be reached is refused just as well, and not unreachable.
+    # No connection is made: a host that cannot be reached is refused just as well, and not lost.
     nowhere = '{"ansible_connection": "ssh", "ansible_host": "192.0.2.1", "ansible_timeout": 2}'
     outcome = site.run("migrate", code=2, env=NOON, **settings)
     away = site.run("migrate", "--extra-vars", nowhere, code=2, env=NOON, **settings)
     # That it is one is seen where the window is open.
-    assert site.run("migrate", "--extra-vars", nowhere, code=4, env=MIDNIGHT, **settings).stats["here"]["unreachable"]
+    assert_says(
+        site.run("migrate", "--extra-vars", nowhere, code=2, env=MIDNIGHT, **settings).output, "cannot be reached"
+    )
     for refused in (outcome, away):
         assert_says(
             refused.output,
@@ -46,6 +48,7 @@ def test_a_closed_window_refuses_before_any_host_is_touched(site: Site, targets:
             "the next one opens Tue 2026-07-14 22:00 Europe/Berlin (2026-07-14 20:00 UTC)",
             "set migrate_window_override to the reason",
         )
+    assert "cannot be reached" not in away.output
     assert away.stats["here"] == {**away.stats["here"], "failures": 1, "unreachable": 0}
     assert not site.root.exists()
     assert [target.tables() for target in targets if target.engine == "postgresql"] == [[]]

@@ -63,7 +63,7 @@ def test_every_option_is_documented_as_it_is_defined(module: str) -> None:
 
 
 def test_no_module_that_takes_options_on_a_host_is_forgotten() -> None:
-    controller_only = {"preflight", "report", "run", "schedule"}
+    controller_only = {"batches", "enter", "gate", "preflight", "report", "run", "schedule", "verdict"}
 
     assert set(DEFINED) | controller_only == set(MODULES)
 

@@ -8,7 +8,13 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
 from ansible_collections.hosting.alembic.plugins.module_utils.account import Account
-from ansible_collections.hosting.alembic.plugins.module_utils.journal import Event, Journal, needs_leading_back, reject
+from ansible_collections.hosting.alembic.plugins.module_utils.journal import (
+    Event,
+    Journal,
+    moved,
+    needs_leading_back,
+    reject,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils.recovery import left_by
 from tests.unit.stage import Answer, Host, database, heads, script, sql, tables
 
@@ -499,6 +505,42 @@ def test_a_rollback_that_fails_is_held_and_never_restored(host: Host, mine: Path
     assert sorted(result["ways_out"]) == ["back", "forward"]
     assert heads(mine) == ["0003"]
     assert sql(mine, "select count(*) from mine") == [(3,)]
+
+
+# By the run itself: a rollout that failed elsewhere
+
+
+def taken_back(host: Host, file: Path, **options: Any) -> Answer:
+    return host.result("rollback", database(file), run="r1", of_run="r1", **options)
+
+
+def test_a_run_that_takes_itself_back_has_moved_nothing(host: Host, mine: Path) -> None:
+    host.ship("generic")
+    host.result("upgrade", database(mine, target="0001"), run="r0")
+    host.result("upgrade", database(mine))
+
+    result = taken_back(host, mine)
+
+    assert result["outcome"] == "downgraded"
+    assert heads(mine) == ["0001"]
+    assert moved(host.events("r1")) == ""
+    assert [each["revision"] for each in host.plan(database(mine))["pending"]] == ["0002"]
+    assert host.plan(database(mine))["obstacles"] == []
+
+
+def test_what_a_downgrade_would_not_fill_again_is_restored_where_nobody_wrote(host: Host, mine: Path) -> None:
+    drop, add = "alter table item drop column note", "alter table item add column note varchar(200)"
+    host.revise(host.ship("generic"), "0003", "0002", f"op.execute({drop!r})", f"op.execute({add!r})")
+    host.result("upgrade", database(mine, target="0002"), run="r0")
+    sql(mine, "insert into item (name, note) values ('one', 'worth keeping')")
+    host.result("upgrade", database(mine))
+
+    result = taken_back(host, mine)
+
+    assert result["outcome"] == "restored"
+    assert sql(mine, "select note from item") == [("worth keeping",)]
+    assert heads(mine) == ["0002"]
+    assert moved(host.events("r1")) == ""
 
 
 # What a journal tells

@@ -162,3 +162,33 @@ def test_a_plan_changes_nothing_in_the_database(host: Host, file: Path) -> None:
 
     assert len(host.plan(database(file))["pending"]) == 4
     assert tables(file) == {"t"}
+
+
+def test_what_is_not_expanded_cannot_be_contracted(host: Host, file: Path) -> None:
+    host.ship("multi_heads")
+    host.result("upgrade", database(file, target="e001"))
+
+    plan = host.plan(database(file, target="contract@head"))
+
+    assert plan["unexpanded"] == ["e002"]
+    (obstacle,) = plan["obstacles"]
+    assert obstacle["what"] == "Database 'app' cannot be contracted before it was expanded"
+    assert "e002" in obstacle["why"]
+    assert host.result("upgrade", database(file, target="contract@head"), run="r2")["outcome"] == "refused"
+
+
+def test_what_is_expanded_can_be_contracted(host: Host, file: Path) -> None:
+    host.ship("multi_heads")
+    host.result("upgrade", database(file, target="expand@head"))
+
+    plan = host.plan(database(file, target="contract@head"))
+
+    assert (plan["unexpanded"], plan["obstacles"]) == ([], [])
+    assert [each["revision"] for each in plan["pending"]] == ["c001", "c002"]
+
+
+def test_a_database_that_is_not_there_is_not_expanded_either(host: Host, file: Path) -> None:
+    host.ship("multi_heads")
+
+    assert host.plan(database(file, target="contract@head"))["unexpanded"] == ["0001", "e001", "e002"]
+    assert host.plan(database(file, target="expand@head"))["unexpanded"] == []

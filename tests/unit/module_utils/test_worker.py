@@ -237,3 +237,36 @@ def test_a_killed_upgrade_that_left_nothing_half_done_is_downgraded(host: Host, 
 
     assert result["outcome"] in ("downgraded", "restored")
     assert not file.exists() or not {"red_item", "red_order"} & tables(file)
+
+
+def test_a_canary_goes_before_the_others(host: Host, tmp_path: Path) -> None:
+    def work(one: Database, _journal: Journal, _progress: Progress) -> None:
+        assert one.name == "b" or (tmp_path / "b").exists()
+        (tmp_path / one.name).touch()
+
+    answer = call(host, entries("a", "b", "c"), work, canary="b")
+
+    assert [result["outcome"] for result in answer["results"]] == ["upgraded"] * 3
+
+
+@pytest.mark.parametrize("how", ["fails", "dies"])
+def test_where_the_canary_fails_the_others_are_not_begun(host: Host, tmp_path: Path, how: str) -> None:
+    def work(one: Database, _journal: Journal, _progress: Progress) -> None:
+        (tmp_path / one.name).touch()
+        if how == "dies":
+            os._exit(3)
+        raise Failed("It did not sing", "no air")
+
+    answer = call(host, entries("a", "b", "c"), work, canary="b")
+
+    results = {result["name"]: result for result in answer["results"]}
+    assert [results[name]["outcome"] for name in ("a", "b", "c")] == ["refused", "failed", "refused"]
+    assert [path.name for path in tmp_path.iterdir() if path.name in "abc"] == ["b"]
+    assert "because the canary 'b' is not at its target" in results["a"]["error"]["what"]
+    assert answer["finished"]
+
+
+def test_a_canary_of_another_host_stops_nobody(host: Host) -> None:
+    answer = call(host, entries("a"), lambda *_: None, canary="elsewhere")
+
+    assert [result["outcome"] for result in answer["results"]] == ["upgraded"]

@@ -1,0 +1,60 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: rollout
+short_description: Which hosts of a rollout a play is for
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Hosts and batch sizes for the plays of a rollout, from what M(hosting.alembic.batches) and M(hosting.alembic.gate)
+    have decided in this invocation. Nothing before those were asked.
+  - A play's C(hosts) and C(serial) are the only places from which a play can be steered while a playbook runs.
+options:
+  _terms:
+    description:
+      - V(hosts), those of all batches in order, and V(batches), how many are in each.
+      - V(led_back), those that are to be led back in the order in which they were migrated, and V(led_back_batches),
+        how many of them go at once, the last batch first.
+      - V(judged), those that fail in the end; one that says that all is well if there are none.
+    type: list
+    elements: str
+    choices: [hosts, batches, led_back, led_back_batches, judged]
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Roll out
+  hosts: "{{ query('hosting.alembic.rollout', 'hosts') }}"
+  serial: "{{ query('hosting.alembic.rollout', 'batches') }}"
+  tasks: []
+"""
+
+RETURN = r"""
+_raw:
+  description: Names of hosts, or numbers.
+  type: list
+  elements: raw
+"""
+
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.hosting.alembic.plugins.plugin_utils import manifest, rollout
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]
+    """Read the manifest of this invocation."""
+
+    def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[Any]:
+        """Return what each term asks for."""
+        found = manifest.current()
+        unknown = [term for term in terms if term not in rollout.STEERING]
+        if unknown:
+            raise AnsibleError(f"hosting.alembic.rollout knows {', '.join(rollout.STEERING)}, not {unknown[0]!r}")
+        return [each for term in terms for each in rollout.STEERING[term](found)] if found else []

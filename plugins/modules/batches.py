@@ -1,0 +1,84 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: batches
+short_description: Put the hosts of a run into batches, and write its manifest
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Takes what M(hosting.alembic.enter) has left of each host that was looked at. Hosts at their target are in no batch.
+  - Decides once for all hosts; the lookup P(hosting.alembic.rollout#lookup) tells it to the plays that follow.
+  - Says why nothing is begun where that is known already.
+  - Runs on the controller only; no connection is made.
+options:
+  run:
+    description: A run to go on with, by its manifest; by default the one that the hosts were given.
+    type: str
+    default: ""
+  target:
+    description: What is upgraded to.
+    type: str
+    default: head
+  rollout:
+    description: Numbers and shares of the hosts, as C(serial) takes them.
+    type: raw
+    default: [1, "25%", "100%"]
+  canary:
+    description: A group whose hosts are the first batch.
+    type: str
+    default: ""
+  max_failures:
+    description: How many hosts and databases may fail, a number or a share for both, or a mapping with one for each.
+    type: raw
+    default: 0
+  on_failure:
+    description: With V(rollback), what is known to fail before anything begins counts already.
+    type: str
+    choices: [stop, rollback]
+    default: stop
+  manifests:
+    description: Folder of the manifests on the controller; none is written without.
+    type: str
+    default: ""
+  fleet:
+    description: All hosts that belong together, for a target that contracts.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    support: full
+    description: Writes no manifest.
+  diff_mode:
+    support: none
+    description: Changes nothing on a host.
+"""
+
+EXAMPLES = r"""
+- name: Put the hosts into batches
+  hosting.alembic.batches:
+    rollout: [1, "25%", "100%"]
+    canary: canary
+  run_once: true
+"""
+
+RETURN = r"""
+run:
+  description: The run.
+  returned: success
+  type: str
+batches:
+  description: The hosts of each batch.
+  returned: success
+  type: list
+  elements: list
+why:
+  description: Why nothing is begun, or nothing.
+  returned: success
+  type: str
+"""

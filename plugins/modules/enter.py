@@ -1,0 +1,69 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: enter
+short_description: Enter what a host of a rollout has come to
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Leaves the results of a host where M(hosting.alembic.batches), M(hosting.alembic.gate) or M(hosting.alembic.verdict)
+    take them from, once for the whole batch.
+  - Runs on the controller only; no connection is made.
+options:
+  part:
+    description: What has ended, the look at the host, its turn, or leading it back.
+    type: str
+    choices: [looked, ended, led_back]
+    required: true
+  packed:
+    description: Result of M(hosting.alembic.preflight).
+    type: dict
+    default: {}
+  plan:
+    description: Result of M(hosting.alembic.plan).
+    type: dict
+    default: {}
+  upgrade:
+    description: Result of M(hosting.alembic.upgrade).
+    type: dict
+    default: {}
+  downgrade:
+    description: Result of M(hosting.alembic.downgrade).
+    type: dict
+    default: {}
+  rollback:
+    description: Result of M(hosting.alembic.rollback).
+    type: dict
+    default: {}
+  failure:
+    description: What the host failed with, where a failure was rescued.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+    description: Writes no manifest.
+  diff_mode:
+    support: none
+    description: Changes nothing on a host.
+"""
+
+EXAMPLES = r"""
+- name: Enter what failed
+  hosting.alembic.enter:
+    part: ended
+    upgrade: "{{ upgrade }}"
+    failure: "{{ ansible_failed_result.msg }}"
+"""
+
+RETURN = r"""
+looked:
+  description: Whether nothing has failed.
+  returned: always
+  type: bool
+"""

@@ -1,0 +1,81 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gate
+short_description: Take down how a batch of a rollout has ended, and let the next one begin or not
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - Shut when a host of the first batch failed, all hosts of a batch, or more than O(max_failures) allows; when the
+    window closes before the next batch could begin; and when a person does not say yes.
+  - A host of the batch that has left nothing was lost.
+  - Does not fail. A gate that fails would end the playbook before anything is led back.
+  - Runs on the controller only; no connection is made.
+options:
+  max_failures:
+    description: How many hosts and databases may fail, a number or a share for both, or a mapping with one for each.
+    type: raw
+    default: 0
+  on_failure:
+    description: Whether what was migrated stays, or is led back.
+    type: str
+    choices: [stop, rollback]
+    default: stop
+  soak:
+    description: Seconds to wait before the next batch.
+    type: float
+    default: 0
+  confirm:
+    description: Whether a person is asked, at the terminal, and shown the plan of the next batch.
+    type: bool
+    default: false
+  deadline:
+    description: When the window closes, in UTC; no batch begins after that.
+    type: str
+    default: ""
+  manifests:
+    description: Folder of the manifests on the controller; none is written without.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+    description: Writes no manifest.
+  diff_mode:
+    support: none
+    description: Changes nothing on a host.
+"""
+
+EXAMPLES = r"""
+- name: Let the next batch begin, or not
+  hosting.alembic.gate:
+    max_failures: "10%"
+    soak: 600
+  run_once: true
+  register: gate
+
+- name: Stop where the gate is shut
+  ansible.builtin.meta: end_play
+  when: not gate.open
+"""
+
+RETURN = r"""
+open:
+  description: Whether the next batch begins; never after the last one.
+  returned: success
+  type: bool
+why:
+  description: Why it is shut, or nothing.
+  returned: success
+  type: str
+next:
+  description: The plan of the next batch, in words.
+  returned: success
+  type: list
+  elements: str
+"""

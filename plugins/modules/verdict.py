@@ -1,0 +1,42 @@
+#!/usr/bin/python
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: verdict
+short_description: Say how a rollout has ended, and fail the hosts that are not where they should be
+version_added: 0.1.0
+author: hosting.alembic contributors (@hosting)
+description:
+  - A rollout enters failures and goes on; here each host fails with its own.
+  - Where nothing failed, the hosts that were not begun or were led back fail, because not everything is at its target.
+  - Runs on the controller only; no connection is made.
+options:
+  manifests:
+    description: Folder of the manifests on the controller; none is written without.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+    description: Writes no manifest.
+  diff_mode:
+    support: none
+    description: Changes nothing on a host.
+"""
+
+EXAMPLES = r"""
+- name: Say how it ended
+  hosting.alembic.verdict:
+"""
+
+RETURN = r"""
+lines:
+  description: What is said of the whole run.
+  returned: always
+  type: list
+  elements: str
+"""

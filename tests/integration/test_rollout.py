@@ -1,0 +1,250 @@
+"""What a rollout over several hosts leaves, and that its exit code and its last lines say so."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.fleet import FAILS, NOBODY, Fleet
+from tests.integration.site import Site, Source, assert_says, said
+from tests.lab import ansible
+
+TOLD_TO_FAIL = {"environment": {"FAILS": "1"}}
+
+
+@pytest.fixture
+def fleet_of(tmp_path: Path, newest_virtualenv: Path) -> Callable[[int], Fleet]:
+    return lambda count: Fleet(tmp_path, newest_virtualenv, count)
+
+
+@pytest.fixture
+def source(site: Site) -> Source:
+    return site.source("generic", "release").add("0003", "0002", FAILS, 'op.drop_column("item", "late")')
+
+
+def last_lines(outcome: ansible.Outcome) -> str:
+    """What is said of the whole run, before Ansible's own recap."""
+    return outcome.output.split("PLAY [Say how it ended]")[1].split("PLAY RECAP")[0]
+
+
+def batches(outcome: ansible.Outcome) -> list[list[str]]:
+    """Who goes when."""
+    (result,) = outcome.results("Put the hosts that have something to do")
+    return list(result["batches"])
+
+
+@pytest.mark.both_cores
+def test_hosts_go_in_batches_and_at_head_they_are_in_none(fleet_of: Callable[[int], Fleet], source: Source) -> None:
+    fleet = fleet_of(5)
+    first = fleet.run("migrate", migrate_source=source)
+    assert batches(first) == [["web1"], ["web2"], ["web3", "web4", "web5"]]
+    assert fleet.revisions() == fleet.at(web1=3, web2=3, web3=3, web4=3, web5=3)
+    assert_says(last_lines(first), "all of 3 batches had their turn", "5 migrated: web1, web2, web3, web4, web5")
+
+    second = fleet.run("migrate", migrate_source=source)
+    assert second.changed == 0
+    assert batches(second) == []
+    assert second.output.count("nothing to do") == 5
+    asked = second.results("Ask every database where it stands", "web1")
+    assert len(asked) == 1
+    assert set(fleet.states().values()) == {"unchanged"}
+
+
+@pytest.mark.both_cores
+def test_a_failure_stops_the_rollout_and_what_is_verified_stays(
+    fleet_of: Callable[[int], Fleet], source: Source
+) -> None:
+    fleet = fleet_of(5)
+    fleet.own["web3"] = TOLD_TO_FAIL
+    outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout=[1])
+    assert fleet.revisions() == fleet.at(web1=3, web2=3)
+    assert_says(
+        last_lines(outcome),
+        "stopped after batch 3 of 5",
+        "2 migrated: web1, web2",
+        "1 failed: web3",
+        "2 not begun: web4, web5",
+        f"-e migrate_run={fleet.manifest()['run']}",
+        "told to fail",
+    )
+    failed = {name: counts["failures"] for name, counts in outcome.stats.items()}
+    assert failed == {"web1": 0, "web2": 0, "web3": 1, "web4": 0, "web5": 0}
+    assert not any((fleet.folder / name / "root" / "journals").exists() for name in ("web4", "web5"))
+    manifest = fleet.manifest()
+    assert manifest["state"] == "stopped"
+    assert manifest["hosts"]["web1"]["databases"]["app"]["now"] == ["0003"]
+    assert manifest["hosts"]["web3"]["databases"]["app"]["expected"] == ["0003"]
+    assert manifest["hosts"]["web3"]["databases"]["app"]["now"] == []
+
+
+def test_the_canary_may_not_fail_whatever_is_allowed_later(fleet_of: Callable[[int], Fleet], source: Source) -> None:
+    fleet = fleet_of(3)
+    fleet.own["web1"] = TOLD_TO_FAIL
+    outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_max_failures="100%")
+    assert fleet.revisions() == fleet.at()
+    assert_says(last_lines(outcome), "stopped after batch 1 of 3", "web1 failed in the first batch")
+
+
+def test_what_is_allowed_to_fail_does_not_stop_the_rollout_and_is_no_success(
+    fleet_of: Callable[[int], Fleet], source: Source
+) -> None:
+    fleet = fleet_of(5)
+    fleet.own["web3"] = TOLD_TO_FAIL
+    outcome = fleet.run(
+        "migrate",
+        code=2,
+        migrate_source=source,
+        migrate_rollout=[1, 2],
+        migrate_max_failures={"hosts": 1, "databases": "20%"},
+    )
+    assert fleet.revisions() == fleet.at(web1=3, web2=3, web4=3, web5=3)
+    assert_says(last_lines(outcome), "all of 3 batches had their turn", "1 failed: web3", "4 migrated")
+
+
+@pytest.mark.both_cores
+def test_with_rollback_every_host_of_the_run_is_led_back_the_last_one_first(
+    fleet_of: Callable[[int], Fleet], source: Source
+) -> None:
+    fleet = fleet_of(4)
+    fleet.run("migrate", migrate_source=source, migrate_target="0001", migrate_rollout="100%")
+    for name in fleet.names:
+        fleet.database(name).fill()
+    fleet.own["web3"] = TOLD_TO_FAIL
+    outcome = fleet.run(
+        "migrate", code=2, migrate_source=source, migrate_rollout=[1], migrate_rollout_on_failure="rollback"
+    )
+    assert fleet.revisions() == fleet.at(web1=1, web2=1, web3=1, web4=1)
+    for name in fleet.names:
+        assert fleet.database(name).columns("item") == ["id", "name"]
+        assert fleet.database(name).rows("SELECT id, name FROM item") == [(n, f"item {n}") for n in (1, 2, 3)]
+    assert_says(
+        last_lines(outcome), "stopped after batch 3 of 4 and led back", "2 led back: web1, web2", "1 failed: web3"
+    )
+    order = [
+        event["host"]
+        for event in outcome.events
+        if "Lead back what this run" in event.get("task", "") and "host" in event
+    ]
+    assert order == ["web2", "web1"]
+    assert fleet.states() == {"web1": "led_back", "web2": "led_back", "web3": "failed", "web4": "waiting"}
+    assert fleet.manifest()["state"] == "rolled_back"
+    assert fleet.manifest()["hosts"]["web1"]["databases"]["app"]["now"] == ["0001"]
+
+
+@pytest.mark.parametrize("on_failure", ["stop", "rollback"])
+@pytest.mark.both_cores
+def test_a_canary_that_cannot_be_reached_ends_it_before_anything_begins(
+    fleet_of: Callable[[int], Fleet], source: Source, on_failure: str
+) -> None:
+    fleet = fleet_of(3)
+    fleet.own["web1"] = NOBODY
+    outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_on_failure=on_failure)
+    assert fleet.revisions() == fleet.at()
+    ending = "stopped after batch 1 of 3" if on_failure == "stop" else "nothing was begun"
+    assert_says(last_lines(outcome), ending, "1 lost: web1", "2 not begun: web2, web3", "cannot be reached")
+    assert outcome.stats["web1"]["failures"] == 1
+
+
+@pytest.mark.both_cores
+def test_a_whole_batch_that_cannot_be_reached_stops_it_and_what_was_migrated_is_led_back(
+    fleet_of: Callable[[int], Fleet], source: Source
+) -> None:
+    """Nobody knew before: the link goes down while the canary is migrated."""
+    fleet = fleet_of(4)
+    gate = fleet.folder / "down"
+    unreachable = "{{ 'ssh' if lookup('ansible.builtin.fileglob', down) else 'local' }}"
+    for name in ("web2", "web3"):
+        fleet.own[name] = {**NOBODY, "ansible_connection": unreachable, "down": str(gate)}
+    source.add("0004", "0003", f"open({str(gate)!r}, 'w').close()")
+    outcome = fleet.run(
+        "migrate", code=2, migrate_source=source, migrate_rollout=[1, 2, 1], migrate_rollout_on_failure="rollback"
+    )
+    assert fleet.revisions() == fleet.at()
+    assert_says(
+        last_lines(outcome),
+        "all of batch 2 failed: web2, web3",
+        "2 lost: web2, web3",
+        "1 led back: web1",
+        "1 not begun: web4",
+    )
+
+
+def test_nobody_can_be_reached(fleet_of: Callable[[int], Fleet], source: Source) -> None:
+    fleet = fleet_of(2)
+    fleet.own = {"web1": NOBODY, "web2": NOBODY}
+    outcome = fleet.run("migrate", code=2, migrate_source=source)
+    assert_says(last_lines(outcome), "stopped after batch 1 of 2", "2 lost: web1, web2")
+
+
+def test_a_wrong_variable_of_one_host_begins_nothing(fleet_of: Callable[[int], Fleet], source: Source) -> None:
+    fleet = fleet_of(3)
+    fleet.own["web2"] = {"migrate_source": "/nowhere"}
+    outcome = fleet.run("migrate", code=2, migrate_source=source)
+    assert fleet.revisions() == fleet.at()
+    assert_says(last_lines(outcome), "nothing was begun", "1 refused before anything was asked", "is no directory")
+
+
+def test_a_stopped_rollout_goes_on_under_its_own_name(fleet_of: Callable[[int], Fleet], source: Source) -> None:
+    fleet = fleet_of(4)
+    fleet.own["web2"] = TOLD_TO_FAIL
+    fleet.run("migrate", code=2, migrate_source=source, migrate_run="upgrade-7")
+    assert fleet.states() == {"web1": "migrated", "web2": "failed", "web3": "waiting", "web4": "waiting"}
+    del fleet.own["web2"]
+    outcome = fleet.run("migrate", migrate_source=source, migrate_run="upgrade-7", migrate_retry_failed=True)
+    assert fleet.revisions() == fleet.at(web1=3, web2=3, web3=3, web4=3)
+    assert batches(outcome) == [["web2"], ["web3"], ["web4"]]
+    assert len(outcome.results("Ask every database where it stands", "web1")) == 1
+    assert not outcome.results("Back up, upgrade and verify each", "web1")
+    manifest = fleet.manifest()
+    assert manifest["run"] == "upgrade-7"
+    assert [path.name for path in fleet.manifests.iterdir()] == ["upgrade-7.json"]
+    assert manifest["state"] == "done"
+    runs = {name: host["run"] for name, host in manifest["hosts"].items()}
+    # What had begun has a journal already, and a run writes one only once.
+    assert runs == {"web1": "upgrade-7-2", "web2": "upgrade-7-2", "web3": "upgrade-7", "web4": "upgrade-7"}
+
+
+def test_a_group_can_be_the_canary(fleet_of: Callable[[int], Fleet], source: Source) -> None:
+    fleet = fleet_of(5)
+    fleet.groups["first"] = ["web4", "web2"]
+    outcome = fleet.run("migrate", migrate_source=source, migrate_rollout_canary="first")
+    assert batches(outcome) == [["web2", "web4"], ["web1"], ["web3", "web5"]]
+    wrong = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_canary="frist")
+    assert_says(wrong.output, "There is no group 'frist' in the inventory")
+
+
+def test_the_question_stops_where_nobody_can_answer_it(fleet_of: Callable[[int], Fleet], source: Source) -> None:
+    fleet = fleet_of(2)
+    outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_confirm=True)
+    assert fleet.revisions() == fleet.at(web1=3)
+    assert_says(last_lines(outcome), "stopped after batch 1 of 2", "there is no terminal to ask at", "not begun: web2")
+    assert outcome.stats["web2"]["failures"] == 1
+
+
+def test_check_mode_predicts_every_batch_and_writes_no_manifest(
+    fleet_of: Callable[[int], Fleet], source: Source
+) -> None:
+    fleet = fleet_of(3)
+    outcome = fleet.run("migrate", "--check", migrate_source=source, migrate_rollout_soak=600)
+    assert outcome.output.count("would be upgraded") == 3
+    assert fleet.revisions() == fleet.at()
+    assert not fleet.manifests.exists()
+
+
+def test_the_manifest_is_its_owners_alone(fleet_of: Callable[[int], Fleet], source: Source) -> None:
+    fleet = fleet_of(1)
+    fleet.run("migrate", migrate_source=source)
+    (path,) = fleet.manifests.iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(fleet.manifests.stat().st_mode) == 0o700
+    host = json.loads(path.read_text())["hosts"]["web1"]
+    assert host["state"] == "migrated"
+    app: dict[str, Any] = host["databases"]["app"]
+    assert (app["was"], app["expected"], app["now"], app["outcome"]) == ([], ["0003"], ["0003"], "upgraded")
+    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", said(host["run"]))
