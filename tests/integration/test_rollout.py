@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.fleet import FAILS, NOBODY, Fleet
 from tests.integration.site import Site, Source, assert_says, said
+from tests.integration.targets import PostgresTarget
 from tests.lab import ansible
 
 TOLD_TO_FAIL = {"environment": {"FAILS": "1"}}
@@ -248,3 +249,36 @@ def test_the_manifest_is_its_owners_alone(fleet_of: Callable[[int], Fleet], sour
     app: dict[str, Any] = host["databases"]["app"]
     assert (app["was"], app["expected"], app["now"], app["outcome"]) == ([], ["0003"], ["0003"], "upgraded")
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", said(host["run"]))
+
+
+def test_nothing_is_contracted_until_every_host_of_the_fleet_is_expanded(
+    fleet_of: Callable[[int], Fleet], site: Site
+) -> None:
+    fleet = fleet_of(2)
+    source = site.source("multi_heads")
+    fleet.run("migrate", "--limit", "web1", migrate_source=source, migrate_target="expand@head")
+    for limit, why in (("web1", "web2: no manifest here says"), ("all", "web2: app not expanded")):
+        outcome = fleet.run("migrate", "--limit", limit, code=2, migrate_source=source, migrate_target="contract@head")
+        assert_says(last_lines(outcome), "nothing was begun", "contract@head is refused until every host", why)
+    assert fleet.revisions() == {"web1": ["e002"], "web2": []}
+
+
+def test_a_shared_database_is_led_back_by_the_host_that_migrated_it(
+    fleet_of: Callable[[int], Fleet], source: Source, more_postgres: Callable[[], PostgresTarget]
+) -> None:
+    fleet = fleet_of(3)
+    shared = more_postgres()
+    for name in ("web1", "web2"):
+        fleet.own[name] = {"migrate_databases": [shared.entry, fleet.database(name).entry]}
+    fleet.own["web3"] = TOLD_TO_FAIL
+    outcome = fleet.run(
+        "migrate", code=2, migrate_source=source, migrate_rollout=[2, 1], migrate_rollout_on_failure="rollback"
+    )
+    assert (shared.revisions, shared.tables()) == ([], [])
+    assert fleet.revisions() == fleet.at()
+    assert_says(last_lines(outcome), "2 led back: web1, web2", "1 failed: web3")
+    undone = {
+        name: [event["verb"] for event in fleet.events(name, shared.name) if event["event"] == "downgraded"]
+        for name in ("web1", "web2")
+    }
+    assert undone == {"web1": ["rollback"], "web2": []}
