@@ -33,8 +33,9 @@ All schema and all rows are written out before and after by the database's own p
 `old` or `new`, the same text and the same revision to the letter; `held`, with the old content brought back from
 the backup and compared; `cut short`, where nobody was left to lead the database back. Then the fault is taken away,
 the printed way back is typed where the database is held, and one more `migrate.yml` has to end at head with the
-text of an upgrade by Alembic alone. *Recovered* is how many seconds that takes. `nothing` means that one has not
-passed: the promise is broken there, or the fault did not happen.
+text of an upgrade by Alembic alone. *Recovered* is how many seconds that takes, on two cores that have other work too;
+most of them are Ansible's. `nothing` means that one has not passed: the promise is broken there, or the fault did not
+happen.
 
 """
 PARTS = {
