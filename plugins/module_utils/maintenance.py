@@ -61,10 +61,10 @@ class Maintenance:
         return {
             "since": self.since,
             "run": self.runs[-1] if self.runs else "",
-            "databases": self.databases,
+            "databases": list(self.databases),
             "services": [service["name"] for service in self.services],
             "file": self.file,
-            "pools": self.pools,
+            "pools": list(self.pools),
             "seconds": round(
                 max((datetime.now(timezone.utc) - datetime.fromisoformat(self.since)).total_seconds(), 0), 1
             ),

@@ -77,7 +77,9 @@ def test_hooks_run_in_their_order_and_one_that_fails_is_a_failed_upgrade(
     hooks: dict[str, Any] = {}
     for name in ("before_backup", "before_upgrade", "after_upgrade", "after_failure", "after_backup", "before_ship"):
         path = tmp_path / f"{name}.yml"
-        path.write_text(f"- name: Note it\n  ansible.builtin.lineinfile: {{path: {log}, line: 'start of {name}'}}\n")
+        path.write_text(
+            f"- name: Note it\n  ansible.builtin.lineinfile: {{path: {log}, line: 'start of {name}', create: true}}\n"
+        )
         hooks[f"migrate_{name}"] = path
     failing = tmp_path / "failing.yml"
     failing.write_text(

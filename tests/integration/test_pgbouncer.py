@@ -46,6 +46,7 @@ class Console:
             f"[databases]\n{database.name} = host={server.host} port={server.port}\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
             f"auth_type = scram-sha-256\nauth_file = {users}\nadmin_users = boss\npool_mode = transaction\n"
+            "query_wait_timeout = 0\n"
         )
         self.folder.chmod(0o755)
         self._process = subprocess.Popen(
@@ -106,19 +107,20 @@ def test_clients_wait_while_the_pool_is_paused_and_none_sees_an_error(
     seen: list[Any] = []
 
     def ask() -> None:
-        with closing(psycopg2.connect(console.pooled)) as connection, connection, connection.cursor() as cursor:
+        with client, client.cursor() as cursor:
             cursor.execute("SELECT version_num FROM alembic_version")
             seen.append(cursor.fetchone())
 
-    with site.start("migrate", **settings) as running:
-        running.wait_for("0003", seconds=120)
+    with closing(psycopg2.connect(console.pooled)) as client, site.start("migrate", **settings) as running:
+        ask()
+        running.wait_for("0003", seconds=240)
         assert console.paused()[postgres.name]
-        client = threading.Thread(target=ask)
-        client.start()
+        waiting = threading.Thread(target=ask)
+        waiting.start()
         gate.touch()
         output = running.end(seconds=240)
-        client.join(30)
-    assert seen == [("0003",)]
+        waiting.join(30)
+    assert seen == [("0001",), ("0003",)]
     assert not console.paused()[postgres.name]
     assert_says(output, "In maintenance for", f"pool {postgres.name}")
     assert "sesame" not in output
