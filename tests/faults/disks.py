@@ -83,7 +83,7 @@ def full_while_journaling(scene: Scene) -> Iterator[None]:
         yield
 
 
-@fault("the volume of the database is full in mid-upgrade", ends="old held cut", engines=SQLITE)
+@fault("the volume of the database is full in mid-upgrade", ends="old", engines=SQLITE)
 def full_in_upgrade(scene: Scene) -> Iterator[None]:
     assert isinstance(scene.target, SQLiteTarget)
     volume = scene.folder / "volume"

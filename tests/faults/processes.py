@@ -14,7 +14,8 @@ _PLACES = {"before": "before a step's first statement", "in": "in the middle of 
 def _worker_ends(number: signal.Signals, everybody: bool, place: str) -> None:
     who = "the whole worker" if everybody else "the process that works on the database"
 
-    @fault(f"{number.name} of {who} {_PLACES[place]}", ends="old held")
+    # A process that is asked to end may be anywhere else by then.
+    @fault(f"{number.name} of {who} {_PLACES[place]}", ends="old" if number == signal.SIGKILL else "old held")
     def inject(scene: Scene) -> Iterator[None]:
         with scene.stopped_in(place) as running:
             scene.kill(number, everybody)

@@ -45,7 +45,7 @@ def _answers(server: PostgresServer) -> bool:
         return False
 
 
-@fault("the server crashes in mid-upgrade and is back at once", ends="old held", engines=POSTGRESQL)
+@fault("the server crashes in mid-upgrade and is back at once", ends="old", engines=POSTGRESQL)
 def crash_and_back(scene: Scene) -> Iterator[None]:
     with scene.stopped_in("in") as running:
         _server(scene).stop("immediate")
