@@ -108,7 +108,7 @@ def test_a_password_is_nowhere_after_a_failure_that_is_held_and_a_restore(site: 
     site.run("migrate", migrate_target="0001", **settings)
     with command_lines() as lines:
         held = site.run("migrate", "-vvv", "--diff", code=2, migrate_on_failure="hold", **settings)
-        asked = {"migrate_restore_databases": [postgres.name], "migrate_restore_loses_writes": True}
+        asked: dict[str, Any] = {"migrate_restore_databases": [postgres.name], "migrate_restore_loses_writes": True}
         restored = site.run("restore", "-vvv", "--diff", **settings, **asked)
     assert_says(held.output, "HELD at")
     assert postgres.database.execute("SELECT version_num FROM alembic_version") == [["0001"]]
