@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from ..module_utils.errors import Refused
-from ..module_utils.layout import checked_run, private_directory
+from ..module_utils.layout import checked_run, private_directory, write_durably
 from . import run as invocation
 
 #: The manifests of so many runs are kept.
@@ -168,13 +167,13 @@ def keep(manifest: Manifest, folder: str) -> None:
     manifest.changed = datetime.now(timezone.utc).isoformat(timespec="seconds")
     manifest.began = manifest.began or manifest.changed
     text = json.dumps(manifest.facts(), indent=2) + "\n"
-    _write(_current(), text)
+    write_durably(_current(), text)
     if not folder:
         return
     path = place(folder, manifest.run)
     try:
         private_directory(path.parent.absolute())
-        _write(path, text)
+        write_durably(path, text)
         _forget(path.parent)
     except (OSError, Refused) as error:
         raise Refused(
@@ -182,18 +181,6 @@ def keep(manifest: Manifest, folder: str) -> None:
             str(error),
             "Set migrate_manifests to a folder of your own on the controller, or to nothing to do without",
         ) from error
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that is there whole or as before, and readable by its owner only."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    beside.rename(path)
 
 
 def _forget(folder: Path) -> None:

@@ -15,6 +15,7 @@ from tests.integration.fleet import FAILS, NOBODY, Fleet
 from tests.integration.site import Site, Source, assert_says, said
 from tests.integration.targets import PostgresTarget
 from tests.lab import ansible
+from tests.lab.web import Application
 
 TOLD_TO_FAIL = {"environment": {"FAILS": "1"}}
 
@@ -136,6 +137,24 @@ def test_with_rollback_every_host_of_the_run_is_led_back_the_last_one_first(
     assert fleet.states() == {"web1": "led_back", "web2": "led_back", "web3": "failed", "web4": "waiting"}
     assert fleet.manifest()["state"] == "rolled_back"
     assert fleet.manifest()["hosts"]["web1"]["databases"]["app"]["now"] == ["0001"]
+
+
+def test_the_application_is_stopped_while_its_database_is_led_back(
+    fleet_of: Callable[[int], Fleet], source: Source, tmp_path: Path
+) -> None:
+    fleet = fleet_of(2)
+    shop = Application(tmp_path / "shop")
+    shop.start()
+    try:
+        fleet.own = {"web1": {"migrate_services": [shop.entry]}, "web2": TOLD_TO_FAIL}
+        outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_on_failure="rollback")
+        assert fleet.states() == {"web1": "led_back", "web2": "failed"}
+        assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
+        assert shop.runs
+        assert outcome.output.count("In maintenance for") == 2
+    finally:
+        shop.stop()
+    assert fleet.revisions() == fleet.at()
 
 
 @pytest.mark.parametrize("on_failure", ["stop", "rollback"])
