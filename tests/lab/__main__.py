@@ -17,8 +17,15 @@ def _arguments() -> argparse.Namespace:
     up.add_argument("--hosts", type=int, default=1)
     up.add_argument("--postgres", action="store_true", help="start a database server on the same network")
     down = verbs.add_parser("down", help="remove exactly what up started")
-    for verb in (up, down):
+    unplug = verbs.add_parser("unplug", help="take a host off the network; what runs on it goes on")
+    plug = verbs.add_parser("plug", help="put it back")
+    for verb in (unplug, plug):
+        verb.add_argument("host")
+    execute = verbs.add_parser("exec", help="run a command on a host, without its network")
+    execute.add_argument("host")
+    for verb in (up, down, unplug, plug, execute):
         verb.add_argument("--state", type=Path, required=True, metavar="FOLDER", help="where the lab keeps its files")
+    execute.add_argument("words", nargs="+", metavar="WORD")
     verbs.add_parser("image", help="build the image of the hosts, if need be, and print its name")
     wheelhouse = verbs.add_parser("wheels", help="download wheels for the hosts and print the folder")
     wheelhouse.add_argument("requirements", type=Path)
@@ -34,6 +41,12 @@ def main() -> int:
             print(lab.inventory)
         elif arguments.verb == "down":
             hosts.down(arguments.state.resolve())
+        elif arguments.verb == "unplug":
+            hosts.unplug(arguments.state, arguments.host)
+        elif arguments.verb == "plug":
+            hosts.plug(arguments.state, arguments.host)
+        elif arguments.verb == "exec":
+            print(hosts.standing(arguments.state).execute(arguments.host, *arguments.words))
         elif arguments.verb == "image":
             print(image.ensure())
         else:

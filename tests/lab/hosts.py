@@ -114,6 +114,26 @@ def up(folder: Path, *, hosts: int = 1, postgres: bool = False, prefix: str = "h
     return lab
 
 
+def unplug(folder: Path, name: str) -> None:
+    """Take a host off the network: its connections hang, and what runs on it goes on."""
+    lab = standing(folder)
+    podman.podman("network", "disconnect", lab.network, lab.container(name))
+
+
+def plug(folder: Path, name: str) -> None:
+    """Put a host back on the network, at its address."""
+    lab = standing(folder)
+    podman.podman("network", "connect", "--ip", lab.hosts[name], lab.network, lab.container(name))
+
+
+def standing(folder: Path) -> Lab:
+    """Return the lab of a folder, which has to be up."""
+    lab = load(folder.resolve())
+    if lab is None:
+        raise CommandFailed(f"there is no lab in {folder}")
+    return lab
+
+
 def down(folder: Path) -> None:
     """Remove exactly what `up` started for this folder, and the folder's files. Safe to repeat."""
     lab = load(folder)
