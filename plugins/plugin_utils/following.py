@@ -30,6 +30,10 @@ _PATIENCE_OF_READERS = 10
 
 _PAUSES = (1, 2, 4, 8, 15)  # seconds between attempts to reach a host again
 
+#: After a minute of silence ssh gives a host up. By itself it waits for as long as TCP hopes, which may be for ever.
+_KEEP_ALIVE = "-o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+_WAYS_TO_GIVE_SSH_OPTIONS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
+
 
 class FollowingAction(ActionBase):  # type: ignore[misc]
     """Run the module of the same name until its work has ended."""
@@ -73,6 +77,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
     def call(self, arguments: Result, task_vars: Result, name: str = "") -> Result:
         """Call the module once, patiently."""
         name = name or self._task.action
+        notice_silence(self._connection)
         begins_work = "attach" in arguments
         deadline = time.monotonic() + float(arguments.get("reconnect_timeout") or _PATIENCE_OF_READERS)
         attempt = 0
@@ -128,6 +133,15 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             self._connection.reset()
         except Exception as error:  # noqa: BLE001 - the next attempt says what is wrong
             display.vvv(f"reset: {error}")
+
+
+def notice_silence(connection: Any) -> None:
+    """Have ssh notice a host that fell silent, unless somebody has said already when it should."""
+    if connection.transport != "ssh":
+        return
+    given = {way: connection.get_option(way) or "" for way in _WAYS_TO_GIVE_SSH_OPTIONS}
+    if not any("ServerAliveInterval" in options for options in given.values()):
+        connection.set_option("ssh_common_args", f"{given['ssh_common_args']} {_KEEP_ALIVE}".strip())
 
 
 def lost(reason: str, begins_work: bool = False) -> Result:
