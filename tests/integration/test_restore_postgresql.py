@@ -12,7 +12,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -98,7 +97,7 @@ class Customer:
 
     @property
     def url(self) -> str:
-        return self.server.url(quote(self.name, safe=""), user=self.user, password=self.password)
+        return self.server.url(self.name, user=self.user, password=self.password)
 
     def as_owner(self, script: str) -> None:
         self.server.execute(f'SET ROLE "{self.user}";\n{script}', self.name)
