@@ -6,6 +6,7 @@ bin := $(VENV)/bin
 # The first Python that runs the newest Ansible, if this machine has one.
 NEWEST_PYTHON ?= $(firstword $(wildcard $(foreach v,14 13 12,\
 	/usr/bin/python3.$v /usr/local/bin/python3.$v $(HOME)/.pyenv/versions/3.$v.*/bin/python)))
+scenarios := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 tests := lint sanity unit integration faults molecule newest
 
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -46,7 +47,7 @@ test-sanity: test-setup ## ansible-test sanity
 
 .PHONY: test-unit
 test-unit: test-setup ## what the modules are made of, on SQLite
-	python -m pytest tests/unit
+	python -m pytest tests/unit --numprocesses 2 --dist worksteal
 
 .PHONY: test-integration
 test-integration: test-setup ## real playbooks on real servers
@@ -56,9 +57,14 @@ test-integration: test-setup ## real playbooks on real servers
 test-faults: test-setup ## some of each kind of fault, injected into real runs; all of them: make faults
 	python -m pytest tests/faults -m daily --numprocesses 2 --dist worksteal
 
+# Two scenarios at once: half of one is waiting. Each prints when it has ended.
 .PHONY: test-molecule
 test-molecule: test-setup ## real hosts over SSH; one scenario: make test-molecule SCENARIO=default
-	tests/molecule $(SCENARIO)
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync=target $(addprefix molecule-,$(or $(SCENARIO),$(scenarios)))
+
+.PHONY: $(addprefix molecule-,$(scenarios))
+$(addprefix molecule-,$(scenarios)): molecule-%:
+	tests/molecule $*
 
 .PHONY: test-newest
 test-newest: test-setup ## the tests marked both_cores, on the newest Ansible

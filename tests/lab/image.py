@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+from .alone import alone
 from .podman import ENVIRONMENT, image_exists, podman
 from .shell import CommandFailed
 
@@ -66,7 +67,11 @@ def name() -> str:
 
 def ensure() -> str:
     """Build the image unless podman has it; return its name."""
-    wanted = name()
+    with alone("image"):
+        return _ensured(name())
+
+
+def _ensured(wanted: str) -> str:
     if image_exists(wanted):
         return wanted
     if os.environ.get(NAMED_IMAGE):

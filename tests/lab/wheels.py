@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import CACHE
+from .alone import alone
 from .shell import run
 
 HOST_PYTHON = "3.11"
@@ -22,9 +23,14 @@ def wheelhouse(requirements: Path | Iterable[str], python: str = HOST_PYTHON) ->
     text = requirements.read_text() if isinstance(requirements, Path) else "\n".join(requirements) + "\n"
     digest = hashlib.sha256(f"{python}\n{text}".encode()).hexdigest()[:16]
     ready = CACHE / "wheels" / digest
-    if ready.is_dir():
-        return ready
-    partial = ready.with_name(f"{digest}.partial")
+    with alone(f"wheels-{digest}"):
+        if not ready.is_dir():
+            _download(text, python, ready)
+    return ready
+
+
+def _download(text: str, python: str, ready: Path) -> None:
+    partial = ready.with_name(f"{ready.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     wanted = partial / "requirements.txt"
@@ -36,4 +42,3 @@ def wheelhouse(requirements: Path | Iterable[str], python: str = HOST_PYTHON) ->
     )  # fmt: skip
     wanted.unlink()
     partial.rename(ready)
-    return ready
