@@ -14,15 +14,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import sealing
-from .engines.base import Engine, Tell
-from .engines.data import Archive
 from .errors import Failed, Refused
 from .job import Job
 from .journal import not_before
 from .layout import private_directory, sha256_of, sync, write_durably
+
+if TYPE_CHECKING:
+    from .engines.base import Engine, Tell
+    from .engines.data import Archive
 
 MANIFEST = "manifest.json"
 
@@ -52,6 +54,9 @@ class Manifest:
 
     def archive(self) -> Archive:
         """Return what a restore needs of it."""
+        # Engines import SQLAlchemy, which whoever only reads manifests can do without.
+        from .engines.data import Archive  # noqa: PLC0415
+
         tables = frozenset(self.heads)
         return Archive(Path(self.path) / self.dump, self.fingerprint, self.row_counts, tables, self.activity)
 
@@ -65,11 +70,6 @@ class Manifest:
         for key in ("files", "fingerprint", "row_counts", "activity"):
             shown.pop(key)
         return shown
-
-
-def partial(folder: Path, run: str) -> Path:
-    """Return the folder of a run's backup that is not proven yet."""
-    return folder / f".{run}.partial"
 
 
 def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> Manifest:
@@ -94,7 +94,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
     for obstacle in obstacles(job):
         raise obstacle
     place = private_directory(job.layout.backups_of(engine.database.name)) / job.run
-    beside = partial(place.parent, job.run)
+    beside = job.layout.partial_backup(engine.database.name, job.run)
     _clear(place.parent, beside, everything=bool(job.backup_encrypt_to))
     private_directory(beside)
     begun = time.monotonic()

@@ -20,15 +20,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .backups import MANIFEST, Manifest, check_sealed, proven
 from .commands import missing_program, program_of, run_command
-from .engines.base import Tell
 from .errors import Failed, Refused
 from .job import Job
 from .journal import now
 from .layout import key_of, private_directory, sha256_of, sync, unused, write_durably
+
+if TYPE_CHECKING:
+    from .engines.base import Tell
 
 CONTROLLER = "controller:"
 

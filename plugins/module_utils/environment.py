@@ -30,7 +30,8 @@ from .job import Database, Job
 from .libraries import sa
 from .models import differences_of
 from .plans import CONTRACT, EXPAND, Heads, Revision, Stream
-from .source import Source, configuration, script_directory
+from .scripts import configuration, script_directory
+from .source import Source
 from .steps import Step, Watcher, connection_of, heads_after, watched
 
 if TYPE_CHECKING:

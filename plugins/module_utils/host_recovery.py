@@ -13,14 +13,13 @@ from time import monotonic, sleep
 from typing import Any
 
 from .ask import ask, current_release, virtualenv_python
-from .backups import partial
 from .content import digest_of
 from .errors import Refused
 from .journal import Journal, ending, read_events
 from .layout import Layout, checked_run
 from .progress import read_progress
 from .recovery import Left, left_by, unknown_to
-from .worker import result_of_dead
+from .watching import result_of_dead
 
 Options = dict[str, Any]
 
@@ -97,7 +96,7 @@ class _Recovery:
         if left.touched and not verified:
             return False
         if not verified:
-            shutil.rmtree(partial(self.layout.backups_of(left.name), left.run), ignore_errors=True)
+            shutil.rmtree(self.layout.partial_backup(left.name, left.run), ignore_errors=True)
             result["interrupted"] = True
         Journal(path, left.verb).write("done", result=result)
         outcome = result["outcome"] if verified else "untouched"

@@ -23,11 +23,32 @@ from typing import Any
 from .content import digest_of
 from .errors import Failed, Refused
 from .journal import moved, newest_first, now
-from .layout import Layout, private_directory, write_durably
-from .source import INI, PLAIN_INI
+from .layout import INI, Layout, private_directory, write_durably
 
 _RECORD = "release.json"
 _COMPLETE = "complete.json"
+
+#: What a release without a configuration of its own gets.
+PLAIN_INI = """\
+# Written by hosting.alembic for a migrations directory without an alembic.ini.
+[alembic]
+
+[loggers]
+keys = root
+[handlers]
+keys = console
+[formatters]
+keys = plain
+[logger_root]
+level = WARNING
+handlers = console
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+formatter = plain
+[formatter_plain]
+format = %(levelname)s %(name)s %(message)s
+"""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from .errors import Refused
 
+INI = "alembic.ini"
+
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -147,6 +149,10 @@ class Layout:
     def backups_of(self, database: str) -> Path:
         """Return the folder of a database's backups."""
         return self.backups / key_of(database)
+
+    def partial_backup(self, database: str, run: str) -> Path:
+        """Return the folder of a run's backup that is not proven yet."""
+        return self.backups_of(database) / f".{checked_run(run)}.partial"
 
     def journals_of(self, database: str) -> Path:
         """Return the folder of a database's journals."""

@@ -20,7 +20,7 @@ from .lead_back import LeadBack
 from .position import differences, read_position
 from .progress import Progress
 from .recovery import Left, left_by
-from .worker import result_of_dead
+from .watching import result_of_dead
 
 Result = dict[str, Any]
 

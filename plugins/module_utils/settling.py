@@ -14,14 +14,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import backups
 from .copies import copy_off
-from .engines.base import Tell
 from .errors import Refused
 from .job import Database, Job
 from .journal import Event, Journal, moved, newest_first, now
+
+if TYPE_CHECKING:
+    from .engines.base import Tell
 
 Result = dict[str, Any]
 

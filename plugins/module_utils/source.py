@@ -6,45 +6,11 @@
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from .alembic_library import Config, ScriptDirectory
 from .errors import Refused
-
-INI = "alembic.ini"
-
-#: What a release without a configuration of its own gets.
-PLAIN_INI = """\
-# Written by hosting.alembic for a migrations directory without an alembic.ini.
-[alembic]
-
-[loggers]
-keys = root
-[handlers]
-keys = console
-[formatters]
-keys = plain
-[logger_root]
-level = WARNING
-handlers = console
-[handler_console]
-class = StreamHandler
-args = (sys.stderr,)
-formatter = plain
-[formatter_plain]
-format = %(levelname)s %(name)s %(message)s
-"""
-
-#: The revisions of sources that are loaded already.
-_LOADED: dict[Path, Any] = {}
-
-#: The first Alembic that reads [tool.alembic] of a pyproject.toml.
-_TOML_SINCE = (1, 16)
+from .layout import INI
 
 
 @dataclass(frozen=True)
@@ -90,91 +56,3 @@ class Source:
                 "it holds neither env.py nor alembic.ini nor a pyproject.toml with [tool.alembic]",
                 "Set migrate_source to the script directory or to the project folder",
             )
-
-
-def configuration(source: Source, options: dict[str, str], url: str, x_arguments: tuple[str, ...]) -> Config:
-    """Return the configuration that ``alembic`` would have made here, aimed at one URL.
-
-    Args:
-        source: the shipped directory; it is also the working directory.
-        options: main options to set on top of its own.
-        url: what ``sqlalchemy.url`` shall be.
-        x_arguments: what would stand behind ``-x`` on the command line.
-
-    Raises:
-        Refused: its pyproject.toml asks for a newer Alembic.
-    """
-    ini = source.ini(options)
-    arguments: dict[str, Any] = {"file_": str(ini) if ini else None}
-    if source.toml:
-        _require_toml_support()
-        arguments["toml_file"] = str(source.toml)
-    config = Config(**arguments)
-    if ini:
-        # Alembic puts the folder there as it is; a % in its name would be read as the parser's own.
-        config.file_config.set("DEFAULT", "here", _escaped(str(ini.absolute().parent)))
-    if source.is_script_directory:
-        config.set_main_option("script_location", _escaped(str(source.folder)))
-    for name, value in options.items():
-        # A relative place in an option is meant from the source, as %(here)s is in a file.
-        config.set_main_option(name, str(value).replace("%(here)s", _escaped(str(source.folder))))
-    config.set_main_option("sqlalchemy.url", _escaped(url))
-    config.cmd_opts = argparse.Namespace(
-        config=config.config_file_name,
-        name=config.config_ini_section,
-        x=list(x_arguments),
-        raiseerr=True,
-        quiet=False,
-        sql=False,
-        tag=None,
-        revision=None,
-    )
-    return config
-
-
-def script_directory(config: Config, source: Source) -> ScriptDirectory:
-    """Return the revisions of a source, loaded under its own working directory and import path.
-
-    Raises:
-        Refused: they do not load.
-    """
-    os.chdir(source.folder)
-    if str(source.folder) not in sys.path:
-        sys.path.insert(0, str(source.folder))
-    try:
-        script = ScriptDirectory.from_config(config)
-        script.revision_map = _LOADED.get(source.folder, script.revision_map)
-        script.get_heads()
-    except (Exception, SystemExit) as error:
-        raise Refused(
-            "The revisions of the release do not load",
-            f"{type(error).__name__}: {error}",
-            "Try `alembic heads` in the migrations directory",
-        ) from error
-    return script
-
-
-def load_revisions(config: Config, source: Source) -> None:
-    """Load the revisions of a source for this process and those that it forks.
-
-    Raises:
-        Refused: they do not load.
-    """
-    _LOADED[source.folder] = script_directory(config, source).revision_map
-
-
-def _require_toml_support() -> None:
-    import alembic  # noqa: PLC0415 - here it is known to be there
-
-    version = tuple(int(part) for part in alembic.__version__.split(".")[:2])
-    if version < _TOML_SINCE:
-        raise Refused(
-            "pyproject.toml configures Alembic, but the virtualenv's Alembic cannot read it",
-            f"it is {alembic.__version__}, and [tool.alembic] came with 1.16",
-            "Require alembic>=1.16, or add an alembic.ini",
-        )
-
-
-def _escaped(value: str) -> str:
-    """Keep configparser from reading a percent sign."""
-    return value.replace("%", "%%")

@@ -17,7 +17,7 @@ from .arguments import Spec
 from .ask import ask, current_release, virtualenv_python
 from .errors import Refused
 from .job import Job
-from .worker import still_at_work
+from .watching import still_at_work
 
 Result = dict[str, Any]
 

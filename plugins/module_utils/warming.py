@@ -18,7 +18,8 @@ from .errors import Refused
 from .job import Database, Job
 from .libraries import sa
 from .processes import each_apart, silence
-from .source import Source, configuration, load_revisions
+from .scripts import configuration, load_revisions
+from .source import Source
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

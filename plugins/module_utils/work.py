@@ -37,7 +37,8 @@ from .statements import returned, statements_for
 from .status import status_of
 from .upgrade import upgrade_database
 from .warming import warm
-from .worker import attend, is_alive
+from .watching import is_alive
+from .worker import attend
 
 Answer = dict[str, Any]
 

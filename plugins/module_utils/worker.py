@@ -17,17 +17,16 @@ from typing import Any
 from . import deadline
 from .errors import Failed, Refused
 from .job import Database, Job
-from .journal import Event, Journal, ending, read_events
+from .journal import Journal, ending
 from .layout import private_directory
-from .living import locked, works
+from .living import locked
 from .processes import Died, Late, each_apart, let_go, silence
-from .progress import Progress, read_progress
+from .progress import Progress
 from .settling import settle
 from .warming import warm
+from .watching import LOOK_EVERY, ending_of, is_alive, not_ended, report, result_of_dead
 
 Task = Callable[[Database, Job, Journal, Progress], dict[str, Any]]
-
-_LOOK_EVERY = 0.05  # seconds
 
 
 def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
@@ -48,36 +47,15 @@ def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
         _start_once(job, databases, task)
     patience_ends = monotonic() + job.follow
     # Looking costs the work its time: a database that has ended is not looked at again.
-    unfinished = _unfinished(job, databases)
+    unfinished = not_ended(job, databases)
     while unfinished and monotonic() < patience_ends:
-        sleep(_LOOK_EVERY)
-        unfinished = _unfinished(job, unfinished)
+        sleep(LOOK_EVERY)
+        unfinished = not_ended(job, unfinished)
     finished = not unfinished
     if not finished and not is_alive(job, job.verb):
         _bury(job, databases)
         finished = True
-    return _report(job, databases, finished)
-
-
-def still_at_work(job: Job) -> dict[str, Any] | None:
-    """Follow a worker that was started before, or return None once it has ended: then its verb has the last word.
-
-    Needs no virtualenv, whose imports would take from the work every time somebody looks.
-    """
-    patience_ends = monotonic() + job.follow
-    unfinished = list(job.databases)
-    while unfinished := _unfinished(job, unfinished):
-        if not is_alive(job, job.verb):
-            return None
-        if monotonic() > patience_ends:
-            return _report(job, list(job.databases), finished=False)
-        sleep(_LOOK_EVERY)
-    return None
-
-
-def is_alive(job: Job, verb: str) -> bool:
-    """Tell whether the worker of a verb of this run holds its lock."""
-    return works(job.layout, job.run, verb)
+    return report(job, databases, finished)
 
 
 def _start_once(job: Job, databases: list[Database], task: Task) -> None:
@@ -133,7 +111,7 @@ def _work_on_each(job: Job, databases: list[Database], task: Task) -> None:
 
 def _bad(job: Job, database: Database) -> Refused | None:
     """Return what is wrong with how a database's turn has ended, or None."""
-    done = _ending(job, database)
+    done = ending_of(job, database)
     result = done["result"] if done else {}
     if result.get("outcome") in ("upgraded", "unchanged"):
         return None
@@ -217,69 +195,5 @@ def _bury(job: Job, databases: list[Database]) -> None:
         _settle(database, job, Died("the worker was ended"), ended_from_outside=True)
 
 
-def result_of_dead(name: str, events: list[Event], verb: str, why: str, remedy: str = "") -> dict[str, Any]:
-    """Return the result of a verb whose process died: what was verified stays done."""
-    own = [event for event in events if event["verb"] == verb]
-    if own and own[-1]["event"] == "verified":
-        before: dict[str, list[str]] = next((event["heads"] for event in own if event["event"] == "backed_up"), {})
-        applied = [
-            {"revision": event["revision"], "message": event.get("message", ""), "seconds": None}
-            for event in own
-            if event["event"] == "committed"
-        ]
-        places = {"before": _heads(before), "after": _heads(own[-1]["heads"])}
-        return {"name": name, "outcome": "upgraded", "changed": True, "applied": applied, **places}
-    failure = Failed(f"The process that worked on {name!r} died", why, remedy)
-    return {"name": name, "outcome": "failed", "changed": False, "error": failure.facts()}
-
-
-def _heads(heads: dict[str, list[str]]) -> list[str]:
-    return sorted({revision for revisions in heads.values() for revision in revisions})
-
-
 def _without_result(database: Database, outcome: str, error: Refused) -> dict[str, Any]:
     return {"name": database.name, "outcome": outcome, "changed": False, "error": error.facts()}
-
-
-def _unfinished(job: Job, databases: list[Database]) -> list[Database]:
-    return [database for database in databases if not _ending(job, database)]
-
-
-def _ending(job: Job, database: Database) -> Event | None:
-    return ending(read_events(job.journal(database.name)), job.verb)
-
-
-def _report(job: Job, databases: list[Database], finished: bool) -> dict[str, Any]:
-    lines, cursor, results = [], {}, []
-    for database in databases:
-        path = job.journal(database.name)
-        events = read_events(path)
-        done = ending(events, job.verb)
-        cursor[database.name] = len(events)
-        new = [event for event in events[job.cursor.get(database.name, 0) :] if event["verb"] == job.verb]
-        said = [_said(event) for event in new if event["event"] in _SAID]
-        doing = "" if done else read_progress(path.with_suffix(".progress"))
-        lines += [f"{database.name}: {line}" for line in [*said, doing] if line]
-        if done:
-            results.append(done["result"])
-    return {"finished": finished, "results": results, "lines": lines, "cursor": cursor}
-
-
-_SAID: dict[str, str] = {
-    "overridden": "no window binds this run: {reason}",
-    "backed_up": "backed up to {path}, {size:,} bytes",
-    "committed": "committed {revision} {message}",
-    "waits": "did not get a lock: {reason}",
-    "verified": "verified",
-    "failed": "failed: {error[what]}",
-    "downgrade_ran": "downgraded {revision}",
-    "restored": "restored from {path}; what it replaced is {aside}",
-    "scratch_filled": "restored {path} into a scratch database in {seconds} s",
-    "rehearsed": "{revision} {message} went up in {seconds} s",
-    "judged": "{revision} is {verdict}",
-    "held": "held: {error[what]}",
-}
-
-
-def _said(event: Event) -> str:
-    return _SAID[event["event"]].format(**event)

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 from ansible_collections.hosting.alembic.plugins.module_utils import work
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.installation import PLAIN_INI
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils.journal import Event, read_events
-from ansible_collections.hosting.alembic.plugins.module_utils.layout import Layout, private_directory
+from ansible_collections.hosting.alembic.plugins.module_utils.layout import INI, Layout, private_directory
 from ansible_collections.hosting.alembic.plugins.module_utils.processes import Died, each_apart
-from ansible_collections.hosting.alembic.plugins.module_utils.source import INI, PLAIN_INI
 
 T = TypeVar("T")
 Answer = dict[str, Any]

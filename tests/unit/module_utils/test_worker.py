@@ -16,7 +16,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils.errors import Fail
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils.journal import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils.progress import Progress
-from ansible_collections.hosting.alembic.plugins.module_utils.worker import attend, is_alive
+from ansible_collections.hosting.alembic.plugins.module_utils.watching import is_alive
+from ansible_collections.hosting.alembic.plugins.module_utils.worker import attend
 from tests.unit.stage import Answer, Host, database, heads, plain_streams, script, tables
 
 Work = Callable[[Path], None]

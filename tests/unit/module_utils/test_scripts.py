@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils.source import Source, configuration, script_directory
+from ansible_collections.hosting.alembic.plugins.module_utils.scripts import configuration, script_directory
+from ansible_collections.hosting.alembic.plugins.module_utils.source import Source
 from tests.unit.stage import FIXTURES, apart
 
 

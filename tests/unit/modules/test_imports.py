@@ -1,0 +1,26 @@
+"""What starts under a Python without Alembic, or before every answer, must not wait for its import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.lab import PROJECT
+
+NAMES = [f"{kind}.{path.stem}" for kind in ("modules", "action") for path in (PROJECT / "plugins" / kind).glob("*.py")]
+
+SCRIPT = """
+import sys
+from ansible.plugins.loader import init_plugin_loader
+
+init_plugin_loader()
+for name in sys.argv[1:]:
+    __import__("ansible_collections.hosting.alembic.plugins." + name)
+    print(name, *sorted({"alembic", "sqlalchemy"} & set(sys.modules)))
+"""
+
+
+def test_neither_a_module_nor_an_action_imports_sqlalchemy_or_alembic() -> None:
+    command = [sys.executable, "-c", SCRIPT, *NAMES]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == NAMES
