@@ -179,6 +179,13 @@ options:
     type: list
     elements: str
     default: []
+  command_timeout:
+    description:
+      - Seconds after which O(backup_copy_command), O(backup_command), O(backup_check_command) or O(restore_command) is
+        ended with all that it started; V(0) for never. What was to come after it is not begun then.
+      - The end of the window ends what runs before an upgrade too, but never a restore.
+    type: float
+    default: 14400
 """
 
     REQUIREMENT = r"""

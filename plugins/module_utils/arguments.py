@@ -46,6 +46,7 @@ def release() -> Spec:
         "backup_command": {"type": "list", "elements": "str", "default": []},
         "backup_check_command": {"type": "list", "elements": "str", "default": []},
         "restore_command": {"type": "list", "elements": "str", "default": []},
+        "command_timeout": {"type": "float", "default": 14400},
         "restore_method": {"type": "str", "choices": ["auto", "swap", "in_place"], "default": "auto"},
     }
 

@@ -132,4 +132,5 @@ def _run(command: Sequence[str], engine: Engine, folder: Path, run: str, what: s
     name = engine.database.name
     placeholders = {"path": str(folder), "database": key_of(name), "run": run, "name": f"{key_of(name)}-{run}"}
     variables = {**engine.command_variables(), "HOSTING_ALEMBIC_RUN": run, "HOSTING_ALEMBIC_PATH": str(folder)}
-    run_command(command, placeholders, variables, what, "Run the command by hand to see what is the matter")
+    remedy = "Run the command by hand to see what is the matter"
+    run_command(command, placeholders, variables, what, remedy, engine.job.command_timeout)

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from .errors import Failed, Refused
 
 _MOST_WORDS = 2000  # characters of what a command said
+_TO_CLEAN_UP = 5  # seconds that a command has after it was asked to end
 
 
 def filled(command: Sequence[str], placeholders: dict[str, str]) -> list[str]:
@@ -28,7 +33,12 @@ def filled(command: Sequence[str], placeholders: dict[str, str]) -> list[str]:
 
 
 def run_command(
-    command: Sequence[str], placeholders: dict[str, str], variables: dict[str, str], what: str, remedy: str
+    command: Sequence[str],
+    placeholders: dict[str, str],
+    variables: dict[str, str],
+    what: str,
+    remedy: str,
+    patience: float = 0,
 ) -> None:
     """Run a command and wait for it.
 
@@ -38,26 +48,58 @@ def run_command(
         variables: environment variables on top of this process's own; a secret belongs there.
         what: what is said to have failed.
         remedy: what to do then.
+        patience: seconds after which it is ended with all that it started; 0 for never.
 
     Raises:
-        Failed: it ended with another code than 0, or could not be started.
+        Failed: it ended with another code than 0 or not at all, or could not be started.
     """
     words = filled(command, placeholders)
-    try:
-        done = subprocess.run(
-            words,
-            env={**os.environ, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            umask=0o077,
-        )
-    except OSError as error:
-        raise Failed(what, f"{words[0]}: {error.strerror}", remedy) from error
-    if done.returncode:
-        said = _without(done.stdout.decode(errors="replace").strip()[-_MOST_WORDS:], variables)
-        raise Failed(what, f"{words[0]} ended with exit code {done.returncode}: {said or 'it said nothing'}", remedy)
+    # Not a pipe: what it leaves running may keep that open for ever.
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(
+                words,
+                env={**os.environ, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                umask=0o077,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise Failed(what, f"{words[0]}: {error.strerror}", remedy) from error
+        try:
+            code = process.wait(patience or None)
+        except BaseException as error:
+            _end(process)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            why = f"{words[0]} had not ended after {patience:g} s, and was ended with all that it had started"
+            raise Failed(what, f"{why}: {_said(output, variables)}", f"{remedy}; or raise {_PATIENCE}") from None
+        if code:
+            raise Failed(what, f"{words[0]} ended with exit code {code}: {_said(output, variables)}", remedy)
+
+
+_PATIENCE = "migrate_command_timeout"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a command and all that it started to end, and kill what does not."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_TO_CLEAN_UP)
+    # The group keeps its number for as long as anybody is in it.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _said(output: IO[bytes], variables: dict[str, str]) -> str:
+    """Return the last words of a command."""
+    output.seek(max(output.seek(0, os.SEEK_END) - 4 * _MOST_WORDS, 0))
+    text = output.read().decode(errors="replace").strip()
+    return _without(text, variables)[-_MOST_WORDS:] or "it said nothing"
 
 
 def missing_program(command: Sequence[str], option: str) -> list[Refused]:

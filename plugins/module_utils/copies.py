@@ -226,6 +226,7 @@ def _copy_by_command(manifest: Manifest, job: Job) -> None:
             {},
             f"The backup of {manifest.database!r} could not be copied off this host",
             f"Correct {_COMMAND}, then run again",
+            job.command_timeout,
         )
 
 

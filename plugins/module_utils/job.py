@@ -84,6 +84,8 @@ class Job:
     backup_command: tuple[str, ...] = ()
     backup_check_command: tuple[str, ...] = ()
     restore_command: tuple[str, ...] = ()
+    #: How long each of these commands may take; 0 for ever.
+    command_timeout: float = 14400
     prune: bool = False
     prune_days: float = 30
     aside_days: float = 14

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
@@ -71,10 +71,10 @@ def each_apart(
             late = patience and time.monotonic() - begun > patience
             over = until is not None and time.monotonic() >= until
             if over and process.is_alive() and not receiver.poll():
-                os.killpg(process.pid, signal.SIGKILL)
+                _kill(process.pid)
                 answered(item, Late("it was ended"))
             elif late and process.is_alive() and not receiver.poll():
-                os.killpg(process.pid, signal.SIGKILL)
+                _kill(process.pid)
                 answered(item, Died(f"it gave no answer within {patience:g} s and was ended"))
             elif sentinel not in ready and receiver not in ready:
                 continue
@@ -89,6 +89,16 @@ def _answer(sender: Connection, task: Callable[[Any], Any], item: Any) -> None:
     gc.enable()  # the engine room has it off while it imports; a migration may go on for hours
     sender.send(task(item))
     sender.close()
+
+
+def _kill(pid: int) -> None:
+    """Kill a process and its group, and a command that it runs in a group of its own with that group."""
+    listed = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    children = [int(child) for line in listed for child in line.split()]
+    for leader in [pid, *children]:
+        with suppress(ProcessLookupError):
+            if os.getpgid(leader) == leader:
+                os.killpg(leader, signal.SIGKILL)
 
 
 def _received(receiver: Connection, process: Any) -> Any:

@@ -34,12 +34,19 @@ def settle(database: Database, job: Job, journal: Journal, result: Result, tell:
     if not folder.is_dir():
         return
     problems = []
+    answers = True
     with _alone(folder):
         unsettled = _unsettled(database, job, journal, result)
         for manifest in backups.proven(folder):
             try:
-                if manifest.run not in unsettled:
-                    _put_in_order(manifest, job, tell)
+                if manifest.run in unsettled:
+                    continue
+                _put_in_order(manifest, job, tell)
+                # What did not take one copy takes no other, and may take as long again to say so.
+                if answers:
+                    answers = False
+                    copy_off(manifest, job, tell)
+                    answers = True
             except (Refused, OSError) as error:
                 problems.append(error.facts() if isinstance(error, Refused) else _explained(manifest, error))
     if problems:
@@ -64,7 +71,6 @@ def _put_in_order(manifest: backups.Manifest, job: Job, tell: Tell) -> None:
             backups.seal(manifest, job.backup_encrypt_to)
         if manifest.sealed:
             backups.remove_plain(manifest)
-    copy_off(manifest, job, tell)
 
 
 def _explained(manifest: backups.Manifest, error: OSError) -> dict[str, str]:

@@ -173,7 +173,8 @@ def _settle(database: Database, job: Job, answer: Any, *, ended_from_outside: bo
     events = journal.events()
     if ending(events, job.verb) is not None:
         return
-    if isinstance(answer, Late):
+    # What was verified stays done, also if the putting in order of its backups took too long.
+    if isinstance(answer, Late) and [event["event"] for event in events[-1:]] != ["verified"]:
         if any(event["event"] == "begun" for event in events):
             failure = deadline.cancelled(f"The {job.verb} of database {database.name!r}", job)
             journal.write("done", result=_without_result(database, "failed", failure))

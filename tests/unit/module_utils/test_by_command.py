@@ -143,3 +143,48 @@ def test_without_a_restore_command_it_is_refused_with_what_to_set(
 
     assert result["outcome"] == "refused"
     assert "migrate_restore_command is empty" in result["error"]["why"]
+
+
+@pytest.mark.parametrize("hanging", ["backup_command", "backup_check_command"])
+def test_a_command_that_hangs_fails_the_backup_and_the_next_run_goes_on(
+    host: Host, filled: Path, commands: dict[str, Any], hanging: str
+) -> None:
+    stuck = {**commands, hanging: ["sleep", "600"], "command_timeout": 0.5}
+
+    result = host.result("upgrade", database(filled), **stuck)
+
+    assert result["outcome"] == "failed"
+    assert f"migrate_{hanging} failed" in result["error"]["what"]
+    assert "sleep had not ended after 0.5 s" in result["error"]["why"]
+    assert "migrate_command_timeout" in result["error"]["remedy"]
+    assert names(host.layout.backups_of("app")) == []
+    assert tables(filled) == {"mine"}
+    assert host.result("upgrade", database(filled), run="r2", **commands)["outcome"] == "upgraded"
+
+
+def test_a_restore_command_that_hangs_is_told_and_what_it_was_to_replace_is_kept(
+    host: Host, filled: Path, vault: Path, commands: dict[str, Any]
+) -> None:
+    host.result("upgrade", database(filled), **commands)
+    stuck = {**commands, "restore_command": ["sleep", "600"], "command_timeout": 2, "restore_loses_writes": True}
+
+    result = host.result("restore", database(filled), run="r2", of_run="r1", **stuck)
+
+    assert result["outcome"] == "failed"
+    assert "what it was to replace is in the backup" in result["error"]["what"]
+    assert "sleep had not ended after 2 s" in result["error"]["why"]
+    assert (vault / "app-r2-replaced").read_bytes() == filled.read_bytes()
+
+
+def test_the_end_of_the_window_ends_the_command_of_a_backup(
+    host: Host, filled: Path, commands: dict[str, Any], tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    stuck = {**commands, "backup_command": ["sh", "-c", f"echo $$ > {pid}; exec sleep 600"]}
+    closes = {"deadline": "2026-11-22T04:00:00+00:00", "time_left": 2, "window_margin": 0}
+
+    result = host.result("upgrade", database(filled), **stuck, **closes)
+
+    assert result["outcome"] == "deferred"
+    assert tables(filled) == {"mine"}
+    assert not Path(f"/proc/{pid.read_text().strip()}/cwd").exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,43 @@ def test_a_program_that_is_not_there_is_named() -> None:
     assert missing_program(["sh"], "it") == missing_program([], "it") == []
     with pytest.raises(Failed, match="No such file"):
         run_command(["/nowhere/rclone"], {}, {}, "It failed", "")
+
+
+# Each ignores the polite signal, or leaves something running that would: nothing of either may stay.
+@pytest.mark.parametrize("way", ["exec sleep 600", "sleep 600 & wait", "trap '' TERM; sleep 600 & sleep 600"])
+def test_a_command_that_hangs_is_ended_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr("ansible_collections.hosting.alembic.plugins.module_utils.commands._TO_CLEAN_UP", 0.3)
+    mark = f"MARK={tmp_path}"
+    with pytest.raises(Failed) as caught:
+        run_command(["env", mark, "sh", "-c", f"echo waits for $PGPASSWORD; {way}"], {}, {"PGPASSWORD": "m4rked"},
+                    "It failed", "Look", 0.5)  # fmt: skip
+
+    assert str(caught.value) == (
+        "It failed: env had not ended after 0.5 s, and was ended with all that it had started:"
+        " waits for ********. Look; or raise migrate_command_timeout."
+    )
+    deadline = time.monotonic() + 5
+    while marked(mark) and time.monotonic() < deadline:
+        time.sleep(0.02)  # the killed ones are somebody else's to reap
+    assert marked(mark) == []
+
+
+def test_what_a_command_leaves_running_on_purpose_is_not_waited_for() -> None:
+    begun = time.monotonic()
+    run_command(["sh", "-c", "sleep 3 & true"], {}, {}, "It failed", "Look", 60)
+
+    assert time.monotonic() - begun < 2
+
+
+def marked(mark: str) -> list[str]:
+    """Return the processes that have a variable in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in path.read_bytes().split(b"\0"):
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found

@@ -218,3 +218,35 @@ def test_a_hosts_name_and_a_databases_name_make_no_path(host: Host, filled: Path
     assert done["problems"] == []
     (copy,) = to.rglob("database.sqlite3")
     assert os.path.relpath(copy, to).count(os.sep) == 3
+
+
+def test_a_copy_command_that_hangs_stops_the_upgrade_and_is_tried_once_more_by_the_run_and_not_for_each_backup(
+    host: Host, filled: Path, tmp_path: Path
+) -> None:
+    for run in ("a", "b", "c"):
+        host.result("backup", database(filled), run=run)
+    calls = tmp_path / "calls"
+    hangs = ["sh", "-c", f"echo $1 >> {calls}; exec sleep 600", "sh", "{run}"]
+
+    result = host.result("upgrade", database(filled), backup_copy_command=hangs, command_timeout=0.5)
+
+    assert result["outcome"] == "failed"
+    assert "could not be copied off this host" in result["error"]["what"]
+    assert "sh had not ended after 0.5 s" in result["error"]["why"]
+    assert "Correct migrate_backup_copy_command" in result["error"]["remedy"]
+    assert tables(filled) == {"mine"}
+    assert len(result["backup_problems"]) == 1
+    assert len(calls.read_text().split()) == 2
+
+
+def test_the_end_of_the_window_in_the_copy_of_an_older_backup_leaves_a_verified_upgrade_verified(
+    host: Host, filled: Path
+) -> None:
+    host.result("backup", database(filled), run="older")
+    hangs = ["sh", "-c", 'test "$1" = r1 || exec sleep 600', "sh", "{run}"]
+    closes = {"deadline": "2026-11-22T04:00:00+00:00", "time_left": 3, "window_margin": 0}
+
+    result = host.result("upgrade", database(filled), backup_copy_command=hangs, **closes)
+
+    assert "verified" in [event["event"] for event in host.events()]
+    assert (result["outcome"], result["after"]) == ("upgraded", ["0002"])
