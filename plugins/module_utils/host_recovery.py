@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+from .abandoned import abandoned
 from .ask import ask, current_release, virtualenv_python
 from .content import digest_of
 from .errors import Refused
@@ -31,6 +32,14 @@ def unsettled(options: Options) -> list[Left]:
     layout = Layout(Path(options["root"]))
     found = [left_by(layout, entry["name"]) for entry in options["databases"]]
     return [left for left in found if left.needs_recovery(options["retry_failed"])]
+
+
+def littered(options: Options) -> list[Left]:
+    """Return the databases with nothing else to settle of whose dead rehearsals a copy may be left."""
+    layout = Layout(Path(options["root"]))
+    names = [entry["name"] for entry in options["databases"]]
+    found = [(name, abandoned(layout, name)) for name in names if left_by(layout, name).state in ("", "failed")]
+    return [Left(name, "abandoned", runs[0], "rehearse") for name, runs in found if runs]
 
 
 def recover(options: Options) -> dict[str, Any]:
@@ -63,6 +72,9 @@ class _Recovery:
             if left.state == "held" or not self._settled_by_files(left):
                 release = left.release or current_release(self.options["root"])  # a restore works with any
                 releases.setdefault(release, []).append(left)
+        for left in littered(self.options):
+            if not self._ended(left.name):
+                releases.setdefault(current_release(self.options["root"]), []).append(left)
         # A room that was entered before is followed to its end, though its databases are settled one by one.
         for release in sorted({*releases, *(name for name, room in self.rooms.items() if not room["finished"])}):
             answer = self._in_its_room(release, releases.get(release, []))

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+from .abandoned import DROPPED, abandoned
 from .account import Account
 from .backups import proven
 from .engines import engine_for
@@ -76,17 +78,27 @@ _INTERRUPTED = {"interrupted": True}
 
 
 def recover_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
-    """Settle what a dead run left in a database and return the result; that it is held is a result too.
+    """Settle what dead runs left of a database and return the result; that it is held is a result too.
 
     Raises:
         Refused: it could not be looked at; then nothing is settled, and the next run tries again.
     """
     left = left_by(job.layout, database.name)
+    if left.state not in ("held", "cut_short"):
+        runs = abandoned(job.layout, database.name)
+        dropped = _drop_abandoned(database, job)
+        facts = {"outcome": "pruned" if dropped else "unchanged", "changed": bool(dropped), "dropped": dropped}
+        return {"name": database.name, "of_run": runs[0] if runs else left.run, **facts}
+    result = _settled(database, job, journal, progress, left)
+    with suppress(Refused):  # what was settled is what counts; the next recovery looks for the copies again
+        _drop_abandoned(database, job)
+    return {"of_run": left.run, **result}
+
+
+def _settled(database: Database, job: Job, journal: Journal, progress: Progress, left: Left) -> Result:
     path = job.layout.journal(database.name, left.run) if left.run else journal.path
     if left.state == "held":
         result = _cleared(database, job, left, progress)
-    elif left.state != "cut_short":
-        result = {"name": database.name, "outcome": "unchanged", "changed": False}
     elif left.verb == "restore":
         result = _restored(database, job, left, progress)
     elif left.verb == "rollback":
@@ -97,7 +109,7 @@ def recover_database(database: Database, job: Job, journal: Journal, progress: P
     else:
         account = Account(left.run)
         result = Recovery(database, job, Journal(path, "downgrade"), progress, account).run(on_purpose=False)
-    return {"of_run": left.run, **result}
+    return result
 
 
 def _restored(database: Database, job: Job, left: Left, progress: Progress) -> Result:
@@ -141,3 +153,25 @@ def _cleared(database: Database, job: Job, left: Left, progress: Progress) -> Re
             )
         journal.write("cleared", **now.facts())
     return {"name": database.name, "outcome": "cleared", "changed": False, "after": now.revisions}
+
+
+def _drop_abandoned(database: Database, job: Job) -> list[str]:
+    """Drop what dead rehearsals of a database have left, and return the names of the copies.
+
+    Raises:
+        Refused: they cannot be looked for where they were made.
+    """
+    runs = abandoned(job.layout, database.name)
+    if not runs:
+        return []
+    engine = engine_for(database, job)
+    try:
+        scratches = engine.scratches()
+        for scratch in scratches:
+            engine.drop_scratch(scratch)
+    finally:
+        engine.close()
+    names = [scratch.name for scratch in scratches]
+    for run in runs:
+        Journal(job.layout.rehearsal(database.name, run), "recover").write(DROPPED, names=names)
+    return names

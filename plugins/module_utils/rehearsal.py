@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import backups
+from .abandoned import DROPPED, MADE
 from .by_command import TOOL
 from .connection import first_line
 from .engines import engine_for
@@ -62,8 +63,7 @@ class Rehearsal(OneDatabase):
             if not self.plan.pending:
                 return self._result("unchanged")
             self.backup = self._proven_backup() or self._take_backup()
-            with self.engine.scratch(self.backup.archive(), self.progress.tell) as scratch:
-                self._rehearse(scratch)
+            self._rehearse_apart(self.backup)
             self._complain()
         except Refused as refusal:
             if isinstance(refusal, Failed):
@@ -136,6 +136,19 @@ class Rehearsal(OneDatabase):
         self.backup_taken = True
         self.journal.write("backed_up", path=manifest.path, size=manifest.size)
         return manifest
+
+    def _rehearse_apart(self, backup: backups.Manifest) -> None:
+        """Rehearse on a copy that is gone afterwards, and let the journal say so: a recovery looks for the others."""
+        problem = None
+        with self.engine.scratch(backup.archive(), self.progress.tell) as scratch:
+            self.journal.write(MADE)
+            try:
+                self._rehearse(scratch)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised once the copy is gone
+                problem = error
+        self.journal.write(DROPPED)
+        if problem:
+            raise problem
 
     def _rehearse(self, scratch: Scratch) -> None:
         self.progress.phase("restores into a scratch database")

@@ -16,6 +16,7 @@ description:
     works in the database any more. What cannot be led back is held, with the ways out in the result.
   - What was verified, or had not begun, is only noted. A backup that came to no end is removed.
   - A database that another run holds is waited for; who holds its lock decides.
+  - The copies that killed rehearsals have left are dropped.
   - Does nothing where nothing is unsettled.
 extends_documentation_fragment:
   - hosting.alembic.options.release
@@ -46,7 +47,8 @@ databases:
       type: str
     outcome:
       description: V(upgraded) if the run had come to its end, V(downgraded), V(restored), V(untouched) if it stands as
-        before, V(held), V(cleared) if it was held and goes on, V(refused) or V(failed) if it could not be settled now.
+        before, V(held), V(cleared) if it was held and goes on, V(refused) or V(failed) if it could not be settled now;
+        V(pruned) if nothing but copies of rehearsals was left, and they are gone.
       type: str
     changed:
       description: Whether anything was undone or restored.
@@ -54,6 +56,10 @@ databases:
     of_run:
       description: The run that had left it.
       type: str
+    dropped:
+      description: The copies of rehearsals that were dropped, where nothing else was left.
+      type: list
+      elements: str
     before:
       description: The heads it stood at.
       type: list
@@ -95,7 +101,12 @@ cursor:
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import recover, strangers, unsettled
+from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import (
+    littered,
+    recover,
+    strangers,
+    unsettled,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
     BAD,
     answering,
@@ -114,7 +125,7 @@ def main() -> None:
         if module.check_mode:
             results = [
                 {"name": left.name, "outcome": "unsettled", "changed": True, "of_run": left.run}
-                for left in unsettled(options)
+                for left in [*unsettled(options), *littered(options)]
             ]
             answer: dict[str, Any] = {"finished": True, "lines": [], "cursor": {}, "results": results}
         else:

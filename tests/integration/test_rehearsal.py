@@ -210,8 +210,13 @@ def test_what_a_killed_rehearsal_leaves_is_dropped_and_a_living_one_is_not(site:
     (name,) = scratches(server)
     assert_says(site.run("prune", **settings).output, f"{creator.name} scratch {name}", "migrate_prune is false")
     assert scratches(server) == [name]
-    site.run("prune", migrate_prune=True, **settings)
-    assert scratches(server) == []
+    before = creator.dump()
+    outcome = site.run("recover", **settings)
+    assert_says(outcome.output, f"{creator.name} killed pruned")
+    assert outcome.changed > 0
+    assert (scratches(server), creator.dump()) == ([], before)
+    assert_says(site.run("recover", **settings).output, "No run has left anything.")
+    assert_says(site.run("prune", migrate_prune=True, **settings).output, "Nothing lies aside.")
     rehearsed(site, **settings)
     assert scratches(server) == []
     assert creator.revisions == ["0001"]

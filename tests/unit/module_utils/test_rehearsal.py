@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
+from ansible_collections.hosting.alembic.plugins.module_utils.abandoned import abandoned
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import littered, recover
 from ansible_collections.hosting.alembic.plugins.module_utils.journal import read_events
+from ansible_collections.hosting.alembic.plugins.module_utils.living import works
 from ansible_collections.hosting.alembic.plugins.module_utils.undoing import MOST_REFILLS
 from tests.lab.processes import holding
 from tests.unit.stage import Answer, Host, database, heads, script, sql, tables
@@ -265,6 +268,41 @@ def test_what_a_killed_rehearsal_leaves_is_removed_by_the_next_one(host: Host, f
 
     slow.unlink()
     assert rehearsed(host, file, run="r2")["outcome"] == "rehearsed"
+
+
+def test_what_a_killed_rehearsal_leaves_is_removed_by_a_recovery_and_a_living_one_is_not(
+    host: Host, file: Path, at_first: str
+) -> None:
+    host.revise(at_first, "0003", "0002", f"open({str(host.root / 'here')!r}, 'w'); import time; time.sleep(60)")
+    host.do("rehearse", database(file), follow=0)
+    while not (host.root / "here").exists():
+        time.sleep(0.02)
+    asked = {"root": str(host.root), "run": "rec", "cursor": {}, "attach": False, "follow": 30, "retry_failed": False}
+    asked.update(databases=[{"name": "app", "url": f"sqlite:///{file}"}], lock_wait=5, database_wait=10)
+    before = file.read_bytes()
+    assert littered(asked) == []
+    assert recover(asked)["results"] == []
+    assert len(scratches(host)) == 1
+
+    # The worker has its lock beside the copy's: nobody is left to say how the rehearsal ended.
+    for pid in {*holding(scratches(host)[0]), *holding(host.layout.worker("r1", "rehearse"))}:
+        os.kill(pid, signal.SIGKILL)
+    while works(host.layout, "r1", "rehearse"):
+        time.sleep(0.02)
+    (copy,) = scratches(host)
+    (result,) = recover(asked)["results"]
+
+    assert (result["outcome"], result["of_run"], result["dropped"]) == ("pruned", "r1", [str(copy)])
+    assert scratches(host) == []
+    assert file.read_bytes() == before
+    assert recover({**asked, "run": "again"})["results"] == []
+
+
+def test_a_rehearsal_that_fails_leaves_nothing_to_recover(host: Host, file: Path, at_first: str) -> None:
+    host.revise(at_first, "0003", "0002", "raise RuntimeError('fails on purpose')")
+    assert host.result("rehearse", database(file))["outcome"] == "failed"
+
+    assert abandoned(host.layout, "app") == []
 
 
 def missing(host: Host, file: Path, **options: Any) -> str:
