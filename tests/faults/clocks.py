@@ -1,17 +1,22 @@
-"""Clocks that jump between runs: what an earlier run wrote down lies in the future."""
+"""Clocks that jump, between runs and in them: what was written down before lies in the future, or a day back."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from tests.faults.digest import digest
 from tests.faults.fault import fault
 from tests.faults.scene import Scene
+from tests.lab.shell import run
 
 _DAY = timedelta(days=1)
 
@@ -54,6 +59,66 @@ def failed(scene: Scene) -> Iterator[None]:
     _a_day_ahead(scene)
     scene.release(f"with op.get_context().autocommit_block():\n    {_HALF}\n{scene.raise_here()}")
     scene.fails(migrate_backup_keep=1)
+    scene.release()
+    yield
+
+
+@contextmanager
+def _clock(scene: Scene) -> Iterator[Callable[[int], None]]:
+    """Have a run and all that it starts ask a clock that can be set, but for how long something took."""
+    if shutil.which("cc") is None:
+        pytest.skip("a clock that jumps takes a C compiler")
+    library, place = scene.folder / "clock.so", scene.folder / "clock"
+    run(["cc", "-shared", "-fPIC", "-O1", "-o", library, Path(__file__).with_name("clock.c")])
+
+    def set_to(days: int) -> None:
+        beside = place.with_suffix(".next")
+        beside.write_text(f"{days * _DAY.total_seconds():.0f}")
+        beside.replace(place)
+
+    set_to(0)
+    scene.environment = {"LD_PRELOAD": str(library), "HOSTING_ALEMBIC_TEST_CLOCK": str(place)}
+    yield set_to
+    scene.environment = {}
+
+
+def _assert_jumped(scene: Scene, days: int) -> None:
+    """Make sure that the worker has seen it: its journal says so."""
+    (path,) = (scene.site.root / "journals").rglob("*.jsonl")
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    begun = [datetime.fromisoformat(event["at"]) for event in events if event["event"] == "backed_up"]
+    assert abs(datetime.fromisoformat(events[-1]["at"]) - begun[0] - days * _DAY) < _DAY / 2
+
+
+@fault("the clock jumps a day ahead in mid-upgrade", ends="new")
+def jumps_ahead(scene: Scene) -> Iterator[None]:
+    with _clock(scene) as set_to, scene.stopped_in("in") as running:
+        set_to(1)
+        scene.gate.touch()
+        scene.end(running)
+    _assert_jumped(scene, 1)
+    yield
+
+
+@fault("the clock is put back by a day in mid-upgrade, and then everything is killed", ends="cut")
+def jumps_back_and_killed(scene: Scene) -> Iterator[None]:
+    scene.each_in_its_own_transaction()
+    with _clock(scene) as set_to, scene.stopped_in("in") as running:
+        set_to(-1)
+        running.kill()
+        scene.kill(signal.SIGKILL, everybody=True)
+    yield
+
+
+@fault("the clock is put back by a day in mid-upgrade, and then a revision that left something fails", ends="old")
+def jumps_back_and_fails(scene: Scene) -> Iterator[None]:
+    block = f"with op.get_context().autocommit_block():\n    {_HALF}\n"
+    scene.release(f"{block}{scene.stop_here()}\nif 'CLEAN' not in os.environ:\n    raise RuntimeError('fails')")
+    with _clock(scene) as set_to, scene.started() as running:
+        set_to(-1)
+        scene.gate.touch()
+        scene.end(running)
+    _assert_jumped(scene, -1)
     scene.release()
     yield
 

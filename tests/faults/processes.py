@@ -25,8 +25,8 @@ def _worker_ends(number: signal.Signals, everybody: bool, place: str) -> None:
 
 for _place in _PLACES:
     _worker_ends(signal.SIGKILL, everybody=True, place=_place)
+    _worker_ends(signal.SIGTERM, everybody=True, place=_place)
 _worker_ends(signal.SIGKILL, everybody=False, place="in")
-_worker_ends(signal.SIGTERM, everybody=True, place="in")
 _worker_ends(signal.SIGTERM, everybody=False, place="after")
 
 

@@ -212,6 +212,25 @@ _env(
 )
 
 
+@fault("an env.py that hangs in the upgrade itself, until the window closes", ends="old")
+def hangs_in_upgrade(scene: Scene) -> Iterator[None]:
+    text, hung = scene.source.env.read_text(), scene.folder / "hung"
+    run = "            context.run_migrations()\n"
+    wait = f"            if os.path.exists({str(scene.reached)!r}) and not os.path.exists({str(hung)!r}):\n"
+    wait += f"                open({str(hung)!r}, 'w').close()\n                time.sleep(600)\n"
+    scene.source.replace(f"{run}\n\nif", f"{run}{wait}\n\nif")
+    scene.source.env.write_text(f"import os\nimport time\n{scene.source.env.read_text()}")
+    scene.release(f"{PART}\n{FILL_PART}\nopen({str(scene.reached)!r}, 'w').close()")
+    scene.environment = {"HOSTING_ALEMBIC_NOW": "2026-07-15T01:59:20+00:00"}
+    night = [{"start": "20:00", "end": "02:00", "timezone": "UTC"}]
+    assert "was cancelled" in scene.fails(migrate_windows=night, migrate_window_margin=1).output
+    assert hung.exists()
+    scene.environment = {}
+    scene.source.env.write_text(text)
+    scene.release()
+    yield
+
+
 @fault("a release that was tampered with on the host", ends="old")
 def tampered(scene: Scene) -> Iterator[None]:
     scene.play("ship").ended(0)

@@ -55,6 +55,8 @@ class Scene:
     source: Source = field(init=False)
     settings: dict[str, Any] = field(init=False)
     old: str = field(init=False)
+    #: Environment variables of every run.
+    environment: dict[str, str] = field(default_factory=dict)
     #: Where the database stands before the fault.
     at: str = OLD
     #: How it ended, where a fault goes on to look at more.
@@ -123,7 +125,7 @@ class Scene:
     @contextmanager
     def started(self, what: str = "revision 0003") -> Iterator[Running]:
         """Run the migration up to where something stops for the test, and let it go on afterwards."""
-        with self.site.start("migrate", **self.settings) as running:
+        with self.site.start("migrate", env=self.environment, **self.settings) as running:
             try:
                 wait_until(lambda: self.reached.exists() or running.ended, f"{what} was not reached")
                 assert self.reached.exists(), f"{what} was not reached:\n{running.output}"
@@ -151,7 +153,7 @@ class Scene:
     def play(self, verb: str, *words: str, **variables: Any) -> ansible.Outcome:
         """Run a playbook to its end, whatever that is."""
         inventory = self.site.inventory(**{**self.settings, **variables})
-        return ansible.playbook(PLAYBOOKS / f"{verb}.yml", *words, inventory=inventory)
+        return ansible.playbook(PLAYBOOKS / f"{verb}.yml", *words, inventory=inventory, env=self.environment)
 
     def fails(self, **variables: Any) -> ansible.Outcome:
         """Run the migration, which must not pass for a success."""

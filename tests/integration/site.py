@@ -116,9 +116,9 @@ class Site:
             self.exercised.add(verb)
         return outcome.ended(code)
 
-    def start(self, verb: str, *words: str, **variables: Any) -> Running:
+    def start(self, verb: str, *words: str, env: dict[str, str] | None = None, **variables: Any) -> Running:
         """Start a playbook and go on."""
-        return Running(PLAYBOOKS / f"{verb}.yml", *words, inventory=self.inventory(**variables))
+        return Running(PLAYBOOKS / f"{verb}.yml", *words, inventory=self.inventory(**variables), env=env)
 
     def backups(self, name: str) -> list[Path]:
         return sorted(path for path in (self.root / "backups" / name).glob("*") if not path.name.startswith("."))
@@ -158,8 +158,9 @@ def _size(path: Path) -> str:
 class Running:
     """A playbook that runs beside the test, which reads its lines as they come."""
 
-    def __init__(self, playbook: Path, *words: str, inventory: Path) -> None:
+    def __init__(self, playbook: Path, *words: str, inventory: Path, env: dict[str, str] | None = None) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        environment.update(env or {})
         # A session of its own: it can be ended with all that it started, and nothing else.
         self._process = subprocess.Popen(
             [str(ansible.BIN / "ansible-playbook"), str(playbook), "--inventory", str(inventory), *words],
