@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..lab import PROJECT
-from . import alone, fleet, many, recovery
-from .measure import Comparison, Contender
+from . import alone, fleet, growth, many, recovery
+from .measure import Comparison
+from .memory import Peak
 
 STATE = PROJECT / ".hosting-alembic" / "bench"
-NAMES = ("no-op", "shipping", "sqlite", "postgresql", "safety", "backup", "recovery", "waiting")
+NAMES = ("no-op", "shipping", "growth", "sqlite", "postgresql", "safety", "backup", "recovery", "waiting")
 
 
 def _arguments() -> argparse.Namespace:
@@ -28,13 +29,18 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measured(names: list[str], turns: int, large: bool, folder: Path) -> list[Comparison]:
-    found: list[Comparison] = []
+def _measured(names: list[str], turns: int, large: bool, folder: Path) -> list[Comparison | Peak]:
+    found: list[Comparison | Peak] = []
     if {"no-op", "shipping"} & set(names):
         with fleet.fleet(STATE / "lab", folder) as hosts:
-            found += fleet.no_op(hosts, turns if "no-op" in names else 0)
+            no_op = fleet.no_op(hosts, turns if "no-op" in names else 0)
+            found += no_op if "no-op" in names else []
             if "shipping" in names:
                 found += fleet.shipping(hosts, turns)
+    if "growth" in names:
+        (folder / "growth").mkdir()
+        with fleet.fleet(STATE / "lab", folder / "growth", growth.HOSTS) as hosts:
+            found += growth.growth(hosts, turns)
     for name, place_of in (("sqlite", many.files), ("postgresql", many.server)):
         if name in names:
             with place_of(folder) as place:
@@ -44,23 +50,7 @@ def _measured(names: list[str], turns: int, large: bool, folder: Path) -> list[C
             found += measure(folder / name, turns)
     if "recovery" in names:
         found += recovery.recovery(folder / "recovery", turns, large)
-    return [comparison for comparison in found if comparison.ours.seconds]
-
-
-def _shown(comparison: Comparison) -> str:
-    verdict = "kept" if comparison.kept else "MISSED"
-    judged = f"  at most {comparison.shown(comparison.limit)}: {verdict}" if comparison.limit else ""
-    return (
-        f"{comparison.shown(comparison.value):>8}{judged}\n"
-        f"          {comparison.meaning}\n"
-        f"          {_times(comparison.ours)}, {_times(comparison.theirs)}"
-    )
-
-
-def _times(contender: Contender) -> str:
-    whole = contender.median_of_whole
-    all_told = f" ({whole:.2f} s in all)" if whole > contender.median else ""
-    return f"{contender.name} {contender.median:.2f} s{all_told}"
+    return found
 
 
 def _ended(signum: int, _frame: object) -> NoReturn:
@@ -78,9 +68,9 @@ def main() -> int:
     cores = len(os.sched_getaffinity(0))
     print(f"\nOurs divided by theirs, medians of {arguments.turns}, on {cores} cores ({platform.platform()});")
     print("with + and s it is ours less theirs.\n")
-    print("\n\n".join(_shown(comparison) for comparison in found))
-    limited = [comparison for comparison in found if comparison.limit]
-    kept = sum(comparison.kept for comparison in limited)
+    print("\n\n".join(figure.told() for figure in found))
+    limited = [figure for figure in found if figure.limit]
+    kept = sum(figure.kept for figure in limited)
     print(f"\n{kept} of {len(limited)} limits kept, {time.monotonic() - begun:.0f} s in all.")
     return 0 if kept == len(limited) else 1
 

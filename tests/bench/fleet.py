@@ -1,4 +1,4 @@
-"""Ten hosts over SSH: what a run costs that has nothing to do, and what shipping costs."""
+"""Hosts over SSH: what a run costs that has nothing to do, and what shipping costs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ELSEWHERE = "/var/lib/bench"
 PING = [
     {
         "name": "Ping",
-        "hosts": "all",
+        "hosts": "{{ migrate_hosts | default('all') }}",
         "gather_facts": False,
         "tasks": [{"name": "Ping", "ansible.builtin.ping": {}}],
     }
@@ -70,12 +70,12 @@ class Fleet:
 
 
 @contextmanager
-def fleet(state: Path, folder: Path) -> Iterator[Fleet]:
+def fleet(state: Path, folder: Path, count: int = HOSTS) -> Iterator[Fleet]:
     """Start the hosts, and remove them whatever happens."""
-    lab = hosts.up(state, hosts=HOSTS)
+    lab = hosts.up(state, hosts=count)
     sockets = folder / "ssh"
-    sockets.mkdir(mode=0o700)
     try:
+        sockets.mkdir(mode=0o700)
         inventory = folder / "inventory"
         inventory.mkdir()
         (inventory / "lab.yml").write_text(lab.inventory.read_text())

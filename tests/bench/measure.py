@@ -45,6 +45,12 @@ class Contender:
         """Return the median of all turns with what does not count."""
         return statistics.median(self.whole) / self.share
 
+    def told(self) -> str:
+        """Return the median, and the whole where not all of it counts."""
+        whole = self.median_of_whole
+        all_told = f" ({whole:.2f} s in all)" if whole > self.median else ""
+        return f"{self.name} {self.median:.2f} s{all_told}"
+
 
 @dataclass
 class Comparison(ABC):
@@ -69,6 +75,15 @@ class Comparison(ABC):
     def kept(self) -> bool:
         """Tell whether the value is within its limit."""
         return self.limit is None or self.value <= self.limit
+
+    def told(self) -> str:
+        """Return the value, its meaning, and the times behind it."""
+        verdict = "kept" if self.kept else "MISSED"
+        judged = f"  at most {self.shown(self.limit)}: {verdict}" if self.limit else ""
+        return (
+            f"{self.shown(self.value):>8}{judged}\n          {self.meaning}\n"
+            f"          {self.ours.told()}, {self.theirs.told()}"
+        )
 
 
 class Ratio(Comparison):
