@@ -15,11 +15,13 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.plugin_utils import batches, manifest, rollout, run
+from ansible_collections.hosting.alembic.plugins.plugin_utils import batches, fitting, manifest, rollout, run
 from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import seconds_until
 from ansible_collections.hosting.alembic.plugins.plugin_utils.manifest import Manifest
 
 display = Display()
+
+Result = dict[str, Any]
 
 _TELL_EVERY = 60  # seconds
 
@@ -38,23 +40,33 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if found is None:
             return {"failed": True, "msg": "There is no rollout: hosting.alembic.batches makes one."}
         folder = "" if self._task.check_mode else options.get("manifests") or ""
+        asked_again = boolean(options.get("soaked", False))
         try:
-            self._take_down(found)
+            (self._take_down_again if asked_again else self._take_down)(found)
             found.why = rollout.why_stopped(found, batches.limits(options.get("max_failures", 0)))
             if found.why:
                 found.leads_back = options.get("on_failure", "stop") == "rollback" and not self._task.check_mode
             manifest.keep(found, folder)  # a soak may be long, and the controller may not outlive it
-            more = found.ended < len(found.batches)
-            if more and not found.why and not self._task.check_mode:
-                found.why = self._patience(found, options)
-            found.state = "stopped" if found.why else "begun" if more else "done"
-            if more and not found.why:
+            again = self._goes_on(found, options, task_vars or {}, asked_again)
+            opens = found.ended < len(found.batches) and not found.why and not again
+            if not again:
+                found.state = "stopped" if found.why else "begun" if opens else "done"
+            if opens:
                 for name in found.batches[found.ended]:
                     found.hosts[name].begun += 1
             manifest.keep(found, folder)
         except Refused as refusal:
             return {"failed": True, "msg": str(refusal)}
-        return {"changed": False, "open": more and not found.why, "why": found.why, "next": rollout.coming(found)}
+        return {"changed": False, "open": opens, "why": found.why, "again": again, "next": rollout.coming(found)}
+
+    def _goes_on(self, found: Manifest, options: Result, facts: Result, asked_again: bool) -> list[str]:
+        """Wait and ask where another batch is to begin; return the hosts whose health counts before that, if any."""
+        if found.ended == len(found.batches) or found.why or self._task.check_mode:
+            return []
+        again = [] if asked_again else self._soaked(found, options, facts)
+        if not again and not found.why:
+            found.why = self._asked(found, options, facts)
+        return again
 
     @staticmethod
     def _take_down(found: Manifest) -> None:
@@ -67,21 +79,31 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 rollout.has_ended(found.hosts[name], results)
         found.ended += 1
 
-    def _patience(self, found: Manifest, options: dict[str, Any]) -> str:
-        """Wait, and ask; return why the next batch does not begin, or nothing."""
-        deadline = options.get("deadline") or ""
-        soak = float(options.get("soak") or 0)
-        if deadline and seconds_until(deadline) <= soak:
-            return f"the window closes at {deadline}, and the next batch would begin after that"
-        self._soak(found, soak)
-        return self._ask(found) if boolean(options.get("confirm", False)) else ""
+    @staticmethod
+    def _take_down_again(found: Manifest) -> None:
+        """Enter into the manifest what the hosts that were soaked have answered; who does not answer is not well."""
+        for name in found.batches[found.ended - 1]:
+            if not found.hosts[name].is_bad:
+                rollout.was_asked_again(found.hosts[name], run.taken("soaked", name))
 
     @staticmethod
-    def _soak(found: Manifest, seconds: float) -> None:
+    def _soaked(found: Manifest, options: Result, facts: Result) -> list[str]:
+        """Wait, and return who is to be asked again; where the window is too short for it, note that and do not."""
+        seconds = float(options.get("soak") or 0)
+        found.why = _too_late(found, options, facts, seconds)
+        if seconds <= 0 or found.why:
+            return []
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
             display.display(f"  batch {found.ended + 1} of {len(found.batches)} begins in {left:.0f} s")
             time.sleep(min(left, _TELL_EVERY))
+        return [name for name in found.batches[found.ended - 1] if not found.hosts[name].is_bad]
+
+    def _asked(self, found: Manifest, options: Result, facts: Result) -> str:
+        """Ask a person, where one is to be asked; return why the next batch does not begin, or nothing."""
+        why = self._ask(found) if boolean(options.get("confirm", False)) else ""
+        # Whoever was asked may have taken their time.
+        return why or _too_late(found, options, facts)
 
     @staticmethod
     def _ask(found: Manifest) -> str:
@@ -94,3 +116,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return "migrate_rollout_confirm asks a person, and there is no terminal to ask at"
         said = answer.decode(errors="replace").strip()
         return "" if said.lower() == "yes" else f"a person answered {said!r} to whether the next batch shall begin"
+
+
+def _too_late(found: Manifest, options: Result, facts: Result, soak: float = 0) -> str:
+    """Return why the window is too short for the next batch, or nothing."""
+    deadline = options.get("deadline") or ""
+    if not deadline:
+        return ""
+    pace = fitting.Pace(
+        margin=float(options.get("window_margin") or 0),
+        workers=int(options.get("workers") or 1),
+        forks=int(facts.get("ansible_forks") or 1),
+        leaves_some=options.get("on_deferred") == "accept",
+    )
+    why = fitting.why_not(found, seconds_until(deadline) - soak, pace)
+    return f"the window closes at {deadline}: {why}" if why else ""

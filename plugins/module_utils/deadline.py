@@ -12,6 +12,7 @@ from time import monotonic
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import newest_first
+from .layout import Layout
 
 #: What is cancelled gets so long to undo its transaction and to say so, before its process is ended.
 GRACE = 2.0
@@ -62,7 +63,12 @@ def cancelled(what: str, job: Job) -> Failed:
 
 def _needed(database: Database, job: Job) -> tuple[float, str]:
     """Return how many seconds a database is expected to need, and who says so."""
-    folder = job.layout.journals_of(database.name)
+    return known_seconds(job.layout, database.name) or (job.window_margin, "migrate_window_margin is")
+
+
+def known_seconds(layout: Layout, name: str) -> tuple[float, str] | None:
+    """Return what a database's last rehearsal or upgrade took, and which of them it was, or None without either."""
+    folder = layout.journals_of(name)
     journals = [events for place in (folder, folder / "rehearsals") for _run, events in newest_first(place)]
     for events in sorted(journals, key=lambda found: str(found[0]["at"]), reverse=True):
         results = [event["result"] for event in events if event["event"] == "done"]
@@ -71,7 +77,7 @@ def _needed(database: Database, job: Job) -> tuple[float, str]:
                 return float(result["seconds"]), "its last upgrade took"
             if result["outcome"] == "rehearsed" and result.get("expected_seconds") is not None:
                 return float(result["expected_seconds"]), "by its rehearsal it takes"
-    return job.window_margin, "migrate_window_margin is"
+    return None
 
 
 _REMEDY = "Run migrate.yml again in the next window"

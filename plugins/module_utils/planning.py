@@ -13,6 +13,7 @@ from pathlib import Path
 from . import backup_options, by_command
 from .changed_history import changed_history
 from .connection import first_line
+from .deadline import known_seconds
 from .engines import engine_for
 from .engines.base import Engine
 from .environment import Environment
@@ -78,6 +79,8 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     _compare_with_journals(plan, environment)
     plan.obstacles += _unexpanded(plan)
     if plan.pending:
+        known = known_seconds(_lasting(environment.job), plan.name)
+        plan.expected_seconds = known[0] if known else None
         plan.obstacles += backup_options.obstacles(environment.job)
         plan.obstacles += engine.obstacles(own, environment.job.layout.root)
         plan.restore = by_command.method_for(engine, engine.job.backup_command).facts()

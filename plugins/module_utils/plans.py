@@ -55,6 +55,8 @@ class Plan:
     changed_history: list[Refused] = field(default_factory=list)
     #: How a restore would be done, where one may be needed.
     restore: dict[str, Any] | None = None
+    #: What its last rehearsal or upgrade took, None without either, or where nothing is pending.
+    expected_seconds: float | None = None
 
     @property
     def heads(self) -> dict[str, list[str]]:
@@ -81,6 +83,7 @@ class Plan:
             "pending": [{"revision": revision.revision, "message": revision.message} for revision in self.pending],
             "obstacles": [obstacle.facts() for obstacle in self.obstacles],
             "restore": self.restore,
+            "expected_seconds": self.expected_seconds,
             "unexpanded": [revision for stream in self.streams for revision in stream.unexpanded],
             "changed_history": [finding.facts() for finding in self.changed_history],
         }

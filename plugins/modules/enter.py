@@ -16,9 +16,9 @@ description:
   - Runs on the controller only; no connection is made.
 options:
   part:
-    description: What has ended, the look at the host, its turn, or leading it back.
+    description: What has ended, the look at the host, its turn, the soak after it, or leading it back.
     type: str
-    choices: [looked, ended, led_back]
+    choices: [looked, ended, soaked, led_back]
     required: true
   packed:
     description: Result of M(hosting.alembic.preflight).

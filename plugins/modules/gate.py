@@ -11,8 +11,10 @@ short_description: Take down how a batch of a rollout has ended, and let the nex
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - Shut when a host of the first batch failed, all hosts of a batch, or more than O(max_failures) allows; when the
-    window closes before the next batch could begin; and when a person does not say yes.
+  - Shut when a host of the first batch failed, all hosts of a batch, or more than O(max_failures) allows; when what is
+    left of the window is too short for the next batch; and when a person does not say yes.
+  - With a O(soak), the gate is asked twice. RV(again) names the hosts whose health is to be entered in between, by
+    M(hosting.alembic.enter) with its part V(soaked).
   - A host of the batch that has left nothing was lost.
   - Does not fail. A gate that fails would end the playbook before anything is led back.
   - Runs on the controller only; no connection is made.
@@ -34,10 +36,27 @@ options:
     description: Whether a person is asked, at the terminal, and shown the plan of the next batch.
     type: bool
     default: false
+  soaked:
+    description: Whether the hosts of the batch were asked again after the soak.
+    type: bool
+    default: false
   deadline:
-    description: When the window closes, in UTC; no batch begins after that.
+    description: When the window closes, in UTC; no batch begins that would not have ended by then.
     type: str
     default: ""
+  window_margin:
+    description: Seconds that a database takes of which no journal tells how long it took.
+    type: float
+    default: 0
+  workers:
+    description: How many databases of a host are migrated at once.
+    type: int
+    default: 1
+  on_deferred:
+    description: With V(accept) a batch begins if any of its databases fits into what is left of the window.
+    type: str
+    choices: [fail, accept]
+    default: fail
   manifests:
     description: Folder of the manifests on the controller; none is written without.
     type: str
@@ -73,6 +92,11 @@ why:
   description: Why it is shut, or nothing.
   returned: success
   type: str
+again:
+  description: The hosts to ask again after the soak, before the gate is asked a second time.
+  returned: success
+  type: list
+  elements: str
 next:
   description: The plan of the next batch, in words.
   returned: success

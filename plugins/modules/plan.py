@@ -169,6 +169,9 @@ databases:
       description: The revisions of C(expand@head) that are missing, where the target is on the branch C(contract).
       type: list
       elements: str
+    expected_seconds:
+      description: What its last rehearsal or upgrade took, where a journal tells and something is pending.
+      type: float
     obstacles:
       description: What would stop the upgrade; each says what, why and the remedy.
       type: list

@@ -39,6 +39,8 @@ class Database:
     pending: list[dict[str, str]] = field(default_factory=list)
     #: What is missing of the branch that has to be applied before this one.
     unexpanded: list[str] = field(default_factory=list)
+    #: What its last rehearsal or upgrade took, None where nobody knows.
+    expected_seconds: float | None = None
     why: str = ""
 
 

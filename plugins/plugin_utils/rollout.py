@@ -47,6 +47,7 @@ def _planned(entry: Result) -> Database:
         outcome="refused" if obstacles else "waiting" if pending else "unchanged",
         pending=entry["pending"],
         unexpanded=entry.get("unexpanded", []),
+        expected_seconds=entry.get("expected_seconds"),
         why=obstacles[0] if obstacles else "",
     )
 
@@ -80,6 +81,13 @@ def _stands(database: Database, entry: Result) -> None:
         database.now = entry["after"]
     if entry.get("error"):
         database.why = in_one_line(str(Refused(**entry["error"])))
+
+
+def was_asked_again(host: Host, results: Result | None) -> None:
+    """Take into a host's part what was found after the soak. Its databases stay as they are."""
+    failure = "nothing is known of it" if results is None else str(results.get("failure") or "")
+    if failure:
+        host.state, host.why = "failed", f"it was not well any more after the soak: {in_one_line(failure)}"
 
 
 def was_led_back(host: Host, results: Result) -> None:
@@ -189,7 +197,7 @@ def summary(manifest: Manifest, where: str) -> list[str]:
         manifest: the run.
         where: the path of its manifest, or nothing.
     """
-    title = f"Run {manifest.run}: {_ending(manifest)}"
+    title = f"{f'Run {manifest.run}' if manifest.run else 'The run'}: {_ending(manifest)}"
     lines = [f"{title}, because {manifest.why}" if manifest.why else title]
     for state, words in _STATES.items():
         names = [name for name, host in manifest.hosts.items() if host.state == state]

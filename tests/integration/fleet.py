@@ -83,9 +83,11 @@ class Fleet:
         path.write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": common, "children": groups}}, sort_keys=False))
         return path
 
-    def run(self, verb: str, *words: str, code: int = 0, **variables: Any) -> ansible.Outcome:
+    def run(
+        self, verb: str, *words: str, code: int = 0, env: dict[str, str] | None = None, **variables: Any
+    ) -> ansible.Outcome:
         """Run a playbook over the fleet and assert its exit code."""
-        outcome = ansible.playbook(PLAYBOOKS / f"{verb}.yml", *words, inventory=self.inventory(**variables))
+        outcome = ansible.playbook(PLAYBOOKS / f"{verb}.yml", *words, inventory=self.inventory(**variables), env=env)
         return outcome.ended(code)
 
     def events(self, name: str, database: str = "app") -> list[dict[str, Any]]:

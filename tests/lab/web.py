@@ -8,6 +8,9 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 
@@ -147,6 +150,29 @@ def asked(url: str) -> tuple[int, str]:
     words = ["curl", "--silent", "--max-time", "10", "--write-out", "\n%{http_code}", url]
     body, _newline, code = subprocess.run(words, capture_output=True, text=True, check=False).stdout.rpartition("\n")
     return int(code or 0), body
+
+
+@contextmanager
+def answering(answer: Callable[[str], int]) -> Iterator[str]:
+    """A site that answers each path with a status of the test's; its URL."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(answer(self.path))
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class Visitor:
