@@ -28,6 +28,8 @@ class ActionModule(FollowingAction):
             )
             return {"failed": True, "msg": str(unknown), "of_run": named, "databases": []}
         of_run = named or self._last_change(facts)
+        if self._task.check_mode:  # what only looks has nobody to wait for
+            return {**self.follow({**self._task.args, "of_run": of_run}, facts), "of_run": of_run}
         turns = Turns("leads back", of_run, facts)
         turns.begin()
         try:

@@ -33,6 +33,8 @@ class Check:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     validate_certs: bool = True
     timeout: float = 10
+    #: Whether it goes through the web server, which keeps it out while the flag file is up.
+    public: bool = False
     sql: str = ""
     #: The rows that the statement has to return.
     expect: tuple[tuple[Any, ...], ...] = ()
@@ -57,6 +59,8 @@ class Check:
             raise Refused(what, "nothing says what to expect", _EXAMPLE)
         if entry.get("url") and urlsplit(str(entry["url"])).scheme not in ("http", "https"):
             raise Refused(what, "its url is neither http nor https", _EXAMPLE)
+        if not isinstance(entry.get("public", False), bool):
+            raise Refused(what, "public is neither true nor false", _EXAMPLE)
         facts = dict(entry)
         status = facts.get("status", 200)
         try:
@@ -193,7 +197,7 @@ def _shown(entry: Any) -> str:
     return str(entry.get("sql") or str(entry.get("url") or sorted(entry)).split("?", 1)[0])
 
 
-_OF_URL = ("status", "text", "headers", "validate_certs", "timeout")
+_OF_URL = ("status", "text", "headers", "validate_certs", "timeout", "public")
 _OF_SQL = ("expect", "database")
 _EXAMPLE = (
     "Write {url: http://127.0.0.1:8000/health, status: 200, text: ok}"

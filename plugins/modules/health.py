@@ -27,7 +27,8 @@ options:
     description:
       - Mappings, each with a C(url) or with an C(sql).
       - A C(url) has C(status) (a number or a list, 200 unless said), C(text) that stands in the answer, C(headers),
-        C(validate_certs) and C(timeout). Redirections are not followed.
+        C(validate_certs), C(timeout) and C(public). Redirections are not followed.
+      - The role asks a URL that is C(public) once the maintenance has ended, others right before that.
       - An C(sql) has C(expect), one value or a list of rows, and C(database); without one, every database is asked.
     type: list
     elements: dict

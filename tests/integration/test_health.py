@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
-from tests.lab.web import Application
+from tests.lab.web import Application, answering
 
 
 @pytest.fixture
@@ -66,6 +66,34 @@ def test_an_application_that_is_not_well_is_stopped_again_and_led_back(
     assert postgres.dump() == before
     assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
     assert not (site.root / "maintenance.json").exists()
+
+
+@pytest.mark.both_cores
+def test_visitors_are_let_in_once_the_application_is_well(
+    site: Site, sqlite: SQLiteTarget, shop: Application, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    settings = {**settings_for(site, shop, sqlite), "migrate_maintenance_file": flag, "migrate_health_retries": 0}
+    asked: list[tuple[str, bool]] = []
+
+    def answer(path: str) -> int:
+        asked.append((path, flag.exists()))
+        return 500 if path == "/unwell" else 200
+
+    with answering(answer) as url:
+        unwell = [{"url": f"{url}/unwell"}, {"url": f"{url}/public", "public": True}]
+        output = site.run("migrate", code=2, migrate_health_checks=unwell, **settings).output
+        assert asked == [("/unwell", True)]
+        assert_says(output, "it answered 500, expected 200", "rejected downgraded 0001")
+        assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
+        assert not flag.exists()
+
+        asked.clear()
+        well = [{"url": f"{url}/inside"}, {"url": f"{url}/public", "public": True}, {"url": shop.url}]
+        site.run("migrate", migrate_health_checks=well, migrate_retry_failed=True, **settings)
+        assert asked == [("/inside", True), ("/public", False)]
+    assert sqlite.revisions == ["0002"]
+    assert (shop.runs, flag.exists(), (site.root / "maintenance.json").exists()) == (True, False, False)
 
 
 def test_hooks_run_in_their_order_and_one_that_fails_is_a_failed_upgrade(

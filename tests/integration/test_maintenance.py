@@ -141,8 +141,10 @@ def test_a_held_database_keeps_its_application_stopped_until_a_person_has_decide
     assert_says(site.run("migrate", code=2, **settings).output, "It goes on because app is held since run holds")
     assert (shop.runs, flag.exists()) == (False, True)
 
-    # Restored by a person: the next run ends it, before it does anything else.
-    site.run("restore", migrate_restore_run="holds", migrate_restore_loses_writes=True, **settings)
+    # Restored by a person, by an inventory that has forgotten the application: the next run ends it.
+    without = {**settings, "migrate_services": [], "migrate_maintenance_file": ""}
+    site.run("restore", migrate_restore_run="holds", migrate_restore_loses_writes=True, **without)
+    assert (shop.runs, flag.exists()) == (False, True)
     outcome = site.run("recover", **settings)
     assert_says(outcome.output, "In maintenance for")
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
@@ -205,3 +207,81 @@ def test_a_service_that_nobody_can_ask_for_stops_nothing(
         output = site.run("migrate", code=2, **{**settings, "migrate_services": wrong}).output
         assert_says(output, "One thing is wrong, and nothing was changed", "Name a unit of systemd")
     assert sqlite.revisions == ["0001"]
+
+
+def hook(site: Site, shop: Application, flag: Path) -> Path:
+    """A task that fails unless the application is stopped and its visitors are kept out."""
+    path = site.folder / "hook.yml"
+    command = f"test -e {flag} && ! {shop.script} status"
+    path.write_text(f"- name: Look\n  ansible.builtin.shell: {command}\n  changed_when: false\n")
+    return path
+
+
+@pytest.mark.parametrize("verb", ["rollback", "restore"])
+def test_a_way_back_on_purpose_is_gone_while_the_application_is_stopped(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path, verb: str
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    sqlite.fill()
+    site.run("migrate", migrate_run="forth", **settings)
+    before = sqlite.dump()
+    wanted: dict[str, Any] = {f"migrate_{verb}_run": "forth", "migrate_restore_loses_writes": True}
+    hooks: dict[str, Any] = {f"migrate_after_{verb}": hook(site, shop, flag)}
+
+    looked = site.run(verb, "--check", **settings, **wanted)
+    (begun,) = looked.results("Begin the maintenance")
+    assert begun["done"] == [str(flag), "shop"]
+    assert shop.calls() == ["start shop", "stop shop", "start shop"]
+    assert sqlite.dump() == before
+
+    output = site.run(verb, **settings, **wanted, **hooks).output
+    assert_says(output, "In maintenance for")
+    assert sqlite.revisions == ["0001"]
+    assert sqlite.rows("SELECT * FROM item") == [(1, "item 1"), (2, "item 2"), (3, "item 3")]
+    assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
+    assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
+
+    # Nothing of another run is there: nothing is stopped.
+    nothing = site.run(verb, code=2 if verb == "rollback" else 0, **settings, **{**wanted, f"migrate_{verb}_run": "no"})
+    assert_says(nothing.output, "Run no is known on no host" if verb == "rollback" else "has such a backup")
+    assert len(shop.calls()) == 5
+
+
+@pytest.mark.parametrize("verb", ["rollback", "restore"])
+def test_a_way_back_on_purpose_is_not_gone_where_the_application_does_not_stop(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path, verb: str
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    site.run("migrate", migrate_run="forth", **settings)
+    before = sqlite.dump()
+    stubborn = {"name": "stubborn", "start": ["true"], "stop": ["false"], "status": ["true"]}
+    settings.update({"migrate_services": [shop.entry, stubborn], f"migrate_{verb}_run": "forth"})
+    failing = site.run(verb, code=2, **settings)
+    assert_says(failing.output, "The service stubborn could not be stopped: false ended with exit code 1")
+    assert sqlite.dump() == before
+    assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
+
+
+def test_a_hook_that_fails_after_a_way_back_leaves_the_application_running(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    site.run("migrate", **settings)
+    failing = site.folder / "failing.yml"
+    failing.write_text("- name: Deploy\n  ansible.builtin.fail:\n    msg: no old code\n")
+    output = site.run("rollback", code=2, migrate_after_rollback=failing, **settings).output
+    assert_says(output, "no old code")
+    assert sqlite.revisions == ["0001"]
+    assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
+
+
+def test_what_a_way_back_on_purpose_has_left_held_keeps_its_application_stopped(
+    site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
+) -> None:
+    settings = settings_for(site, shop, flag, sqlite)
+    settings["migrate_source"].add("0003", "0002", "pass", "raise RuntimeError('no way back')")
+    site.run("migrate", **settings)
+    sqlite.fill()
+    output = site.run("rollback", code=2, **settings).output
+    assert_says(output, "no way back", "WARNING: in maintenance since", "It goes on because app is held")
+    assert (shop.runs, flag.exists()) == (False, True)
