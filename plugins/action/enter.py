@@ -22,8 +22,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _supports_check_mode = True
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return whether the host was looked at as a whole."""
+        """Return whether the host was looked at as a whole, and whether it has its turn in its batch."""
         super().run(tmp, task_vars)
         results = {name: self._task.args.get(name) or {} for name in _RESULTS}
         run.share(self._task.args["part"], (task_vars or {})["inventory_hostname"], results)
-        return {"changed": False, "looked": not results["failure"]}
+        looked = not results["failure"]
+        return {"changed": False, "looked": looked, "has_turn": looked or bool(results["plan"].get("lost"))}

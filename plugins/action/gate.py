@@ -73,6 +73,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Enter into the manifest what each host of the batch has left; one that left nothing was lost."""
         for name in found.batches[found.ended]:
             results = run.taken("ended", name)
+            if results is None and found.hosts[name].state == "failed":
+                continue  # it failed at the look, and had no turn
             if results is None:
                 found.hosts[name].state, found.hosts[name].why = "lost", "it was lost on the way, and nothing is known"
             else:

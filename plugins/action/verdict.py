@@ -33,11 +33,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         try:
             with run.alone("verdict"):
                 found = self._settled(folder)
+                # Whoever comes first says it: a host that Ansible has given up for lost does not come at all.
+                saying = f"said-{found.run}-{found.began}"
+                is_first = run.shared(saying, "") is None
+                run.share(saying, "", True)
         except Refused as refusal:
             return {"failed": True, "msg": str(refusal)}
         where = str(manifest.place(folder, found.run)) if folder and found.run else ""
         lines = rollout.summary(found, where)
-        if name == facts["ansible_play_hosts_all"][0]:
+        if is_first:
             for line in lines:
                 display.display(line)
         charge = rollout.charge(found.hosts[name], found)

@@ -66,4 +66,10 @@ looked:
   description: Whether nothing has failed.
   returned: always
   type: bool
+has_turn:
+  description: >-
+    Whether the host has its turn in its batch, because nothing has failed, or because it could not be reached and may
+    be by then.
+  returned: always
+  type: bool
 """

@@ -255,10 +255,12 @@ def _begun(manifest: Manifest) -> list[list[str]]:
 
 
 def _judged(manifest: Manifest) -> list[str]:
-    """Return who hears the verdict: who fails by it, else one host of a rollout over several."""
+    """Return who hears the verdict: who fails by it, and of a rollout over several hosts one that does not."""
     undone = {name for batch in manifest.to_lead_back for name in batch}  # how that ended is not taken down yet
     charged = [name for name, host in manifest.hosts.items() if name in undone or charge(host, manifest)]
-    return charged or (manifest.order[:1] if len(manifest.order) > 1 else [])
+    # Those who fail may all be unreachable, and Ansible then passes over a play of them alone.
+    fine = [name for name in manifest.order if name not in charged] if len(manifest.order) > 1 else []
+    return charged + fine[:1]
 
 
 #: What steers the plays, by the name that the lookup knows it by.

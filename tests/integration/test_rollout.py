@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.integration.fleet import FAILS, NOBODY, Fleet
 from tests.integration.site import Site, Source, assert_says, said
@@ -195,6 +196,32 @@ def test_a_whole_batch_that_cannot_be_reached_stops_it_and_what_was_migrated_is_
     )
 
 
+@pytest.mark.parametrize(
+    ("rollout", "code", "stands", "says"),
+    [
+        ([1, 2], 4, {"web1": 3, "web3": 3}, ["1 lost: web2", "2 migrated: web1, web3"]),
+        ([1], 4, {"web1": 3}, []),  # all of a batch: Ansible ends it there, and nobody is left to say anything
+    ],
+)
+@pytest.mark.both_cores
+def test_a_hook_of_somebody_that_loses_its_host_is_no_success(
+    fleet_of: Callable[[int], Fleet], source: Source, tmp_path: Path, rollout: list[int], code: int,
+    stands: dict[str, int], says: list[str],
+) -> None:  # fmt: skip
+    hook = tmp_path / "hook.yml"
+    hook.write_text(yaml.safe_dump([{"name": "Look", "ansible.builtin.ping": {}, "vars": NOBODY}]))
+    fleet = fleet_of(4 if len(rollout) == 1 else 3)
+    fleet.own["web2"] = {"migrate_before_backup": str(hook)}
+    outcome = fleet.run("migrate", code=code, migrate_source=source, migrate_rollout=rollout)
+    assert fleet.revisions() == fleet.at(**stands)
+    assert outcome.stats["web2"]["unreachable"] == 1
+    assert_says(last_lines(outcome) if says else outcome.output, *says)
+    # The next run, once it can be reached, does what is left.
+    del fleet.own["web2"]
+    fleet.run("migrate", migrate_source=source)
+    assert fleet.revisions() == fleet.at(**dict.fromkeys(fleet.names, 3))
+
+
 def test_nobody_can_be_reached(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     fleet = fleet_of(2)
     fleet.own = {"web1": NOBODY, "web2": NOBODY}
@@ -208,6 +235,21 @@ def test_a_wrong_variable_of_one_host_begins_nothing(fleet_of: Callable[[int], F
     outcome = fleet.run("migrate", code=2, migrate_source=source)
     assert fleet.revisions() == fleet.at()
     assert_says(last_lines(outcome), "nothing was begun", "1 refused before anything was asked", "is no directory")
+
+
+def test_a_host_that_fails_at_the_look_is_not_asked_again(
+    fleet_of: Callable[[int], Fleet], source: Source, tmp_path: Path
+) -> None:
+    hook = tmp_path / "hook.yml"
+    hook.write_text("- name: Refuse to ship\n  ansible.builtin.fail:\n    msg: nothing is shipped today\n")
+    fleet = fleet_of(3)
+    fleet.own["web2"] = {"migrate_before_ship": str(hook)}
+    outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout=[1])
+    assert fleet.revisions() == fleet.at(web1=3)
+    assert len(outcome.results("Refuse to ship", "web2")) == 1
+    assert len(outcome.results("Ask every database where it stands", "web2")) == 1
+    assert fleet.states() == {"web1": "migrated", "web2": "failed", "web3": "waiting"}
+    assert_says(last_lines(outcome), "stopped after batch 2 of 3", "1 failed: web2", "nothing is shipped today")
 
 
 def test_a_stopped_rollout_goes_on_under_its_own_name(fleet_of: Callable[[int], Fleet], source: Source) -> None:
