@@ -140,11 +140,11 @@ def test_plays_are_steered_by_the_manifest() -> None:
     made.why = "it failed"
     found = steered(made)
     assert (found["hosts"], found["batches"]) == (["web1", "web2", "web3", "web4"], [1, 2, 1])
-    assert (found["led_back"], found["judged"]) == ([], ["web3"])
+    assert (found["led_back"], found["judged"]) == ([], ["web3", "web1"])
     made.leads_back = True
     assert steered(made)["led_back"] == ["web1", "web2"]
     assert steered(made)["led_back_batches"] == [1, 1]
-    assert steered(made)["judged"] == ["web1", "web2", "web3"]
+    assert steered(made)["judged"] == ["web1", "web2", "web3", "web4"]
 
 
 def test_nothing_is_steered_where_nothing_shall_begin() -> None:
