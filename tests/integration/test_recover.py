@@ -72,6 +72,22 @@ def test_a_worker_killed_in_mid_upgrade_is_led_back_and_the_same_migrate_ends_at
         assert "half" in target.tables()
 
 
+def test_a_long_query_whose_worker_was_killed_ends_by_itself(site: Site, postgres: PostgresTarget) -> None:
+    settings = at_first(site, postgres)
+    settings["migrate_source"] = site.source("broken").keep("0001", "0002").add("0003", "0002", SLOW.format(300))
+    with site.start("migrate", migrate_run="killed", **settings) as running:
+        running.wait_for("revision 2 of 2")
+        deadline = time.monotonic() + 30
+        while not backends(postgres):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        kill_all(site, running)
+    deadline = time.monotonic() + 60
+    while backends(postgres):
+        assert time.monotonic() < deadline, "its backend works on"
+        time.sleep(0.1)
+
+
 @pytest.mark.parametrize("patience", [60, 1])
 def test_a_backend_that_outlives_its_client_is_waited_for_or_ended(
     site: Site, postgres: PostgresTarget, more_postgres: Callable[[], PostgresTarget], patience: int

@@ -18,6 +18,12 @@ from ..libraries import sa
 
 _EVERY = 1.0  # seconds after which what is left of a window is set anew
 
+#: Has a backend look now and then whether its client is still there, where the server can and nobody has set it.
+_NOTICE = (
+    "select set_config(name, '10000', false) from pg_settings"
+    " where name = 'client_connection_check_interval' and setting = '0'"
+)
+
 
 @contextmanager
 def watch(job: Job, application: str) -> Iterator[None]:
@@ -55,6 +61,7 @@ class _Timeouts:
             return
         cursor = connection.cursor()
         cursor.execute(self._usual())
+        cursor.execute(_NOTICE)
         cursor.close()
         connection.commit()
 
