@@ -111,8 +111,10 @@ def test_a_call_that_takes_too_long_goes_on_in_the_next_one(server: Server) -> N
         {"url": "http://shop", "sql": "select 1", "expect": 1},
         {"url": "http://shop", "expect": 1},
         {"url": "http://shop", "status": "well"},
+        {"url": "http://shop", "public": "yes"},
         {"sql": "select 1"},
         {"sql": "select 1", "expect": 1, "text": "x"},
+        {"sql": "select 1", "expect": 1, "public": True},
     ],
 )
 def test_what_is_no_check_is_refused_with_an_example(entry: Any) -> None:
