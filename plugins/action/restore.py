@@ -2,19 +2,33 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The controller's half of the restore module."""
+"""The controller's half of the restore module: a backup that no host of the play has is a mistake."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils import run
 from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
 
 
 class ActionModule(FollowingAction):
-    """Follow the restore until it has ended."""
+    """Follow the restore to its end. In check mode, leave for the other hosts how many databases it is about."""
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's last answer."""
         super().run(tmp, task_vars)
-        return self.follow(self._task.args, task_vars or {})
+        facts = task_vars or {}
+        found = [run.shared("restorable", host) for host in facts["ansible_play_hosts_all"]]
+        if not any(count is None or count for count in found):
+            nowhere = Refused(
+                "No host of this play has such a backup",
+                "no backup is of the run, lies at the path and belongs to the databases that were named",
+                "playbooks/status.yml shows the last ones",
+            )
+            return {"failed": True, "msg": str(nowhere), "databases": []}
+        answer = self.follow(self._task.args, facts)
+        if self._task.check_mode and not answer.get("failed"):
+            run.share("restorable", facts["inventory_hostname"], len(answer["databases"]))
+        return answer

@@ -14,6 +14,7 @@ description:
   - Restores the backup of a run, a backup by its path, or the newest backup of databases that are named.
   - The backup is compared with its manifest first, and the database with the backup's schema and rows afterwards.
   - What is replaced is kept aside, as a file, a database or a schema, and named in the result.
+  - A backup that no host of the play has is a failure where all were asked in check mode first, as the role does.
   - Refused where others have written since the backup, or where that cannot be told, unless O(restore_loses_writes).
 extends_documentation_fragment:
   - hosting.alembic.options.release

@@ -242,8 +242,9 @@ def test_a_way_back_on_purpose_is_gone_while_the_application_is_stopped(
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
 
     # Nothing of another run is there: nothing is stopped.
-    nothing = site.run(verb, code=2 if verb == "rollback" else 0, **settings, **{**wanted, f"migrate_{verb}_run": "no"})
-    assert_says(nothing.output, "Run no is known on no host" if verb == "rollback" else "has such a backup")
+    nothing = site.run(verb, code=2, **settings, **{**wanted, f"migrate_{verb}_run": "no"})
+    unknown = {"rollback": "Run no is known on no host", "restore": "No host of this play has such a backup"}
+    assert_says(nothing.output, unknown[verb])
     assert len(shop.calls()) == 5
 
 
