@@ -51,11 +51,11 @@ test-unit: test-setup ## what the modules are made of, on SQLite
 
 .PHONY: test-integration
 test-integration: test-setup ## real playbooks on real servers
-	python -m pytest tests/integration --verbose --numprocesses 2 --dist worksteal
+	python -m pytest tests/integration --verbose --numprocesses 3 --dist worksteal
 
 .PHONY: test-faults
 test-faults: test-setup ## some of each kind of fault, injected into real runs; all of them: make faults
-	python -m pytest tests/faults -m daily --numprocesses 2 --dist worksteal
+	python -m pytest tests/faults -m daily --numprocesses 3 --dist worksteal
 
 # Two scenarios at once: half of one is waiting. Each prints when it has ended.
 .PHONY: test-molecule
