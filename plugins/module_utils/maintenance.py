@@ -46,6 +46,9 @@ class Maintenance:
     file: str = ""
     pgbouncer: str = ""
     pools: list[str] = field(default_factory=list)
+    #: Of both, what runs again already: the end tells of all that was in maintenance.
+    started: list[str] = field(default_factory=list)
+    resumed: list[str] = field(default_factory=list)
 
     def kept_by(self, layout: Layout) -> list[dict[str, str]]:
         """Return the databases that one of its runs works on, or has left where no application shall meet them."""
@@ -56,15 +59,16 @@ class Maintenance:
             if left.state in _KEEPS and left.run in self.runs
         ]
 
-    def facts(self, layout: Layout) -> Result:
-        """Return what there is to say of it."""
+    def facts(self, layout: Layout, ended: bool = False) -> Result:
+        """Return what there is to say of it; at its end, of all that it was about."""
+        services = [service["name"] for service in self.services]
         return {
             "since": self.since,
             "run": self.runs[-1] if self.runs else "",
             "databases": list(self.databases),
-            "services": [service["name"] for service in self.services],
+            "services": [*services, *self.started] if ended else services,
             "file": self.file,
-            "pools": list(self.pools),
+            "pools": [*self.pools, *self.resumed] if ended else list(self.pools),
             "seconds": round(
                 max((datetime.now(timezone.utc) - datetime.fromisoformat(self.since)).total_seconds(), 0), 1
             ),
@@ -97,9 +101,11 @@ def begin(options: Result, *, check: bool = False) -> Result:
         found.databases = sorted({*found.databases, *options["names"]})
         known = [service["name"] for service in found.services]
         found.services += [service.facts() for service in running if service.name not in known]
+        found.started = [name for name in found.started if name not in [service.name for service in running]]
         found.file = found.file or flag
         found.pgbouncer = found.pgbouncer or (without_password(options["pgbouncer_url"]) if pools else "")
         found.pools = sorted({*found.pools, *pools})
+        found.resumed = [pool for pool in found.resumed if pool not in pools]
         done = [*([flag] if flag else []), *(service.name for service in running), *pools]
         if not check:
             write_durably(_place(layout), json.dumps(asdict(found)))
@@ -133,7 +139,7 @@ def end(options: Result, *, check: bool = False) -> Result:
         done += [found.file] if found.file and ends else []
         if not check:
             _undo(found, options, layout)
-            facts = {**facts, "kept_by": [], "seconds": found.facts(layout)["seconds"]}
+            facts = {**found.facts(layout, ended=True), "kept_by": []}
         return {"changed": bool(done) or ends, "done": done, "maintenance": {**facts, "ended": ends}}
 
 
@@ -149,12 +155,14 @@ def _undo(found: Maintenance, options: Result, layout: Layout) -> None:
         try:
             _resume(_console(options, found), pool)
             found.pools.remove(pool)
+            found.resumed.append(pool)
         except Refused as problem:
             problems.append(problem)
     for facts in reversed(list(found.services)):
         try:
             Service.of(facts).launch()
             found.services.remove(facts)
+            found.started.insert(0, facts["name"])
         except Refused as problem:
             problems.append(problem)
     if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ def test_visitors_are_let_in_once_the_application_is_well(
 
         asked.clear()
         well = [{"url": f"{url}/inside"}, {"url": f"{url}/public", "public": True}, {"url": shop.url}]
-        site.run("migrate", migrate_health_checks=well, migrate_retry_failed=True, **settings)
+        output = site.run("migrate", migrate_health_checks=well, migrate_retry_failed=True, **settings).output
+        assert re.search(f"In maintenance for .*: shop, {flag}", output)
         assert asked == [("/inside", True), ("/public", False)]
     assert sqlite.revisions == ["0002"]
     assert (shop.runs, flag.exists(), (site.root / "maintenance.json").exists()) == (True, False, False)

@@ -185,3 +185,20 @@ def test_started_leaves_the_flag_up(options: Options, tmp_path: Path) -> None:
     assert Path(options["file"]).exists()
     assert (tmp_path / "run" / "web").exists()
     assert ended(options)["done"] == [options["file"]]
+
+
+def test_its_end_tells_of_all_that_was_in_maintenance_also_of_what_was_started_before(options: Options) -> None:
+    begin(options)
+    end({**options, "state": "started"})
+    between = standing(options["root"])
+    assert between is not None
+    assert between["services"] == []
+    told = ended(options)["maintenance"]
+    assert (told["services"], told["file"], told["ended"]) == (["web", "worker"], options["file"], True)
+
+
+def test_what_was_started_and_stopped_again_is_told_of_once(options: Options) -> None:
+    begin(options)
+    end({**options, "state": "started"})
+    begin({**options, "run": "r2"})
+    assert ended(options)["maintenance"]["services"] == ["web", "worker"]
