@@ -4,9 +4,11 @@
 
 """Databases that stand where the same release has verified them: there is nothing to ask env.py again.
 
-An upgrade leaves a record of what it verified, under which release, options and URL. While all of that is the same,
-and the version table still holds the same heads in the same database, nothing is pending. Whatever is not exactly so,
-or has more than one version table, is planned in full.
+An upgrade leaves a record of what it verified, and a run of what its plan found at head, under which release, options
+and URL. While all of that is the same, and the version table still holds the same heads in the same database, nothing
+is pending. Whatever is not exactly so, or has more than one version table, is planned in full.
+
+Neither Alembic nor SQLAlchemy is imported here: that would be most of what the answer costs.
 """
 
 from __future__ import annotations
@@ -20,26 +22,34 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .engines import engine_for
+from .engines.glances import glance
 from .errors import Refused
 from .job import Database, Job
-from .layout import write_durably
-from .libraries import MISSING
+from .layout import private_directory, write_durably
 from .plans import Plan, Stream
 from .processes import Died, each_apart, silence
 from .recovery import left_by
+from .urls import password_of
+
+if TYPE_CHECKING:
+    from .engines.base import Engine
 
 _RELATIVE_TARGET = re.compile(r"[+-]\d+$")
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was true when an upgrade was verified. The digest is salted: an entry may hold a secret."""
+    """What was true of a database at head. The digest is salted: an entry may hold a secret."""
 
     salt: str
     entry: str
+    engine: str
+    #: By what a glance comes in.
+    door: dict[str, Any]
+    url: str
+    can_be_shared: bool
     identity: str
     table: str
     heads: list[str]
@@ -47,32 +57,41 @@ class Verified:
     changed_history: list[dict[str, str]] = field(default_factory=list)
 
 
-def remember(
-    database: Database, job: Job, identity: str, heads: dict[str, list[str]], found: Iterable[Refused] = ()
-) -> None:
-    """Leave a record of a verified upgrade, if it is one that can be looked up.
+def remember(engine: Engine, identity: str, heads: dict[str, list[str]], found: Iterable[Refused] = ()) -> None:
+    """Leave a record of a database at head, if it is one that can be looked up.
 
     Args:
-        database: what was upgraded.
-        job: with which release and options.
+        engine: of the database, in the job that verified it or found it there.
         identity: which database that is.
         heads: where it stands.
         found: what its plan said of changed history.
     """
-    if len(heads) != 1 or _RELATIVE_TARGET.search(database.target or job.target):
+    database, job = engine.database, engine.job
+    door = engine.door()
+    if len(heads) != 1 or door is None or _RELATIVE_TARGET.search(database.target or job.target):
         return
     ((table, standing),) = heads.items()
     salt = secrets.token_hex(16)
-    findings = [finding.facts() for finding in found]
-    record = Verified(salt, entry_digest(database, job, salt), identity, table, standing, findings)
-    with suppress(OSError):  # without it the next plan is a full one; that is no reason to call an upgrade failed
-        write_durably(_place(database, job), json.dumps(asdict(record)))
+    record = Verified(
+        salt=salt,
+        entry=entry_digest(database, job, salt),
+        engine=engine.name,
+        door=door,
+        url=engine.facts()["url"],
+        can_be_shared=engine.can_be_shared,
+        identity=identity,
+        table=table,
+        heads=standing,
+        changed_history=[finding.facts() for finding in found],
+    )
+    with suppress(OSError, Refused):  # without it the next plan is a full one, which is no reason to fail
+        place = _place(database, job)
+        private_directory(place.parent)
+        write_durably(place, json.dumps(asdict(record)))
 
 
 def known_plans(job: Job) -> dict[str, dict[str, Any]]:
     """Return the plans of the databases that are at head beyond doubt; the others are left out."""
-    if MISSING:
-        return {}
     plans: dict[str, dict[str, Any]] = {}
 
     def task(part: list[Database]) -> dict[str, dict[str, Any]]:
@@ -95,24 +114,21 @@ def _plan(database: Database, job: Job) -> Plan | None:
         return None
     try:
         record = Verified(**json.loads(_place(database, job).read_text(encoding="utf-8")))
-        engine = engine_for(database, job)
-        if record.entry != entry_digest(database, job, record.salt) or not engine.exists():
+        if record.entry != entry_digest(database, job, record.salt):
             return None
-        found = engine.glance(record.table)
+        found = glance(record.engine, record.door, password_of(database), record.table)
         if found is None or str(found.identity) != record.identity or found.heads != sorted(record.heads):
             return None
         heads = tuple(record.heads)
-        stream = Stream(record.table, heads, (), heads)
-        facts = engine.facts()
         return Plan(
             name=database.name,
             target=database.target or job.target,
-            engine=engine.name,
-            url=facts["url"],
+            engine=record.engine,
+            url=record.url,
             server=found.server,
             identity=record.identity,
-            can_be_shared=engine.can_be_shared,
-            streams=[stream],
+            can_be_shared=record.can_be_shared,
+            streams=[Stream(record.table, heads, (), heads)],
             changed_history=[Refused(**finding) for finding in record.changed_history],
         )
     except Exception:  # noqa: BLE001 - each driver has errors of its own

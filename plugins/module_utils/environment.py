@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep
 from .connection import own_url
-from .engines import engine_for
 from .engines.base import Engine
 from .engines.data import Identity
+from .engines.registry import engine_for
 from .errors import Refused
 from .job import Database, Job
 from .libraries import sa

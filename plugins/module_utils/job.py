@@ -89,6 +89,8 @@ class Job:
     prune: bool = False
     prune_days: float = 30
     aside_days: float = 14
+    #: Leave records of databases at head for the next plan; whoever only asks leaves nothing.
+    remember: bool = False
     #: Say what would be done, for the verb that has no other way to foresee it.
     check: bool = False
     #: The end of the window in UTC, in words; ``time_left`` are the seconds until then, None for no deadline.

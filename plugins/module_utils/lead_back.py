@@ -15,8 +15,8 @@ from typing import Any
 from . import backups, by_command
 from .account import Account
 from .connection import first_line
-from .engines import engine_for
 from .engines.base import Engine
+from .engines.registry import engine_for
 from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The plan of one database: where it is, where it would go, and what would stop it. Reads, never writes."""
+"""The plan of one database: where it is, where it would go, and what would stop it.
+
+The database is read, never written to.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ import re
 from pathlib import Path
 
 from . import backup_options, by_command
+from .at_head import remember
 from .changed_history import changed_history
 from .connection import first_line
 from .deadline import known_seconds
-from .engines import engine_for
 from .engines.base import Engine
+from .engines.registry import engine_for
 from .environment import Environment
 from .errors import Refused
 from .job import Database, Job
@@ -32,6 +36,8 @@ def plan_database(database: Database, job: Job) -> Plan:
     try:
         engine = engine_for(database, job)
         fill_plan(plan, engine, Environment(database, job, engine))
+        if job.remember and engine.exists() and not (plan.pending or plan.obstacles):
+            remember(engine, plan.identity, plan.heads, plan.changed_history)
     except Refused as refusal:
         plan.obstacles.append(_with_release(refusal, job.layout))
     except sa.exc.SQLAlchemyError as error:

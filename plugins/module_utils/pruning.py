@@ -18,9 +18,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .backups import MANIFEST, proven
-from .engines import engine_for
 from .engines.base import Engine
 from .engines.data import Aside
+from .engines.registry import engine_for
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, read_events, unsettled

@@ -12,8 +12,8 @@ from typing import Any
 from .abandoned import DROPPED, abandoned
 from .account import Account
 from .backups import proven
-from .engines import engine_for
 from .engines.base import Engine
+from .engines.registry import engine_for
 from .environment import Environment
 from .errors import Refused
 from .job import Database, Job

@@ -16,8 +16,8 @@ from . import backups
 from .abandoned import DROPPED, MADE
 from .by_command import TOOL
 from .connection import first_line
-from .engines import engine_for
 from .engines.base import Engine, Scratch
+from .engines.registry import engine_for
 from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job

@@ -11,9 +11,9 @@ from typing import Any
 
 from . import backups, by_command
 from .account import Account
-from .engines import engine_for
 from .engines.base import Engine
 from .engines.data import Restored
+from .engines.registry import engine_for
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, newest_first

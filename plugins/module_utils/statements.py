@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .connection import first_line
-from .engines import engine_for
+from .engines.registry import engine_for
 from .errors import Refused
 from .job import Database, Job
 from .libraries import sa

@@ -12,8 +12,8 @@ from . import backups, deadline
 from .at_head import remember
 from .changed_history import is_unknown
 from .connection import first_line
-from .engines import engine_for
 from .engines.base import Engine, Lock
+from .engines.registry import engine_for
 from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job
@@ -127,7 +127,7 @@ class Upgrade(OneDatabase):
         if self.plan.obstacles:
             return self._result("refused", error=self.plan.obstacles[0].facts())
         if not self.plan.pending:
-            remember(self.database, self.job, self.plan.identity, self.plan.heads, self.plan.changed_history)
+            remember(self.engine, self.plan.identity, self.plan.heads, self.plan.changed_history)
             return self._result("unchanged", after=self.before)
         if self.database.name in self.job.verify_only:
             raise Refused(
@@ -239,7 +239,7 @@ class Upgrade(OneDatabase):
             return self._result("failed", chronicle, after, error)
         self.journal.write("verified", **after.facts())
         found = [finding for finding in self.plan.changed_history if not is_unknown(finding)]
-        remember(self.database, self.job, self.plan.identity, after.heads, found)
+        remember(self.engine, self.plan.identity, after.heads, found)
         return self._result("upgraded", chronicle, after)
 
     def _result(

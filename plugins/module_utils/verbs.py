@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -17,6 +16,7 @@ from .arguments import Spec
 from .ask import ask, current_release, virtualenv_python
 from .errors import Refused
 from .job import Job
+from .urls import passwords_in
 from .watching import still_at_work
 
 Result = dict[str, Any]
@@ -35,11 +35,7 @@ def module_of(spec: Spec) -> AnsibleModule:
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True, no_log=True)
     for entry in module.params.get("databases") or []:
         for url in (entry["url"], entry["direct_url"], entry["admin_url"], entry["rehearse_url"]):
-            parts = urlsplit(url or "")
-            passwords = [parts.password or "", *parse_qs(parts.query).get("password", [])]
-            module.no_log_values |= {
-                shown for password in passwords if password for shown in (password, unquote(password))
-            }
+            module.no_log_values |= {shown for pair in passwords_in(url or "") for shown in pair if shown}
     return module
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .connection import ASYNC_DRIVERS, execute, migration_url, own_url
-from .engines import prepare
+from .engines.registry import prepare
 from .errors import Refused
 from .job import Database, Job
 from .libraries import sa

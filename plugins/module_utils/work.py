@@ -16,7 +16,7 @@ from . import backups
 from .alembic_library import MISSING
 from .at_head import known_plans
 from .deadline import counted_from_now
-from .engines import engine_for
+from .engines.registry import engine_for
 from .environment import Environment
 from .errors import Failed, Refused
 from .history import upgraded_by

@@ -30,6 +30,7 @@ options:
     description:
       - Whether whoever asks settles first what earlier runs have left. Then a host with something unsettled answers
         with RV(unsettled) alone, and no database is looked at.
+      - Such a run leaves a record of each database that it finds at head, which makes the next plan a short one.
     type: bool
     default: false
   installation:
@@ -222,7 +223,8 @@ def main() -> None:
         if left and options["recovers"]:
             databases = []
         elif python:
-            databases = ask(python, "plan", options)["databases"]
+            remember = options["recovers"] and not module.check_mode
+            databases = ask(python, "plan", {**options, "remember": remember})["databases"]
         elif module.check_mode and options["archive"]:
             databases = plan_with_unshipped(options)
         else:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.engines import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Writes
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget

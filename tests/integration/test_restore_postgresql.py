@@ -16,9 +16,9 @@ from typing import Any
 import psycopg2
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.engines import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Restored
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql import PostgreSQL
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
 from tests.lab.postgres import PostgresServer

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import OwnConnection
 from ..errors import Refused
-from .data import Archive, Aside, Content, Dump, Glance, Identity, Restored, RestoreMethod, Writes
+from .data import Archive, Aside, Content, Dump, Identity, Restored, RestoreMethod, Writes
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -120,11 +120,8 @@ class Engine(ABC):
         """Return which database the URL leads to, whether it exists already or not."""
 
     @abstractmethod
-    def glance(self, table: str) -> Glance | None:
-        """Return where a version table (schema.table) stands, as cheaply as that can be read.
-
-        None, or any error, means that only a look in full can tell.
-        """
+    def door(self) -> dict[str, Any] | None:
+        """Return by what a glance comes in, as data without secrets, or None if only an engine can look."""
 
     @abstractmethod
     def describe(self, connection: Connection) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..connection import OwnConnection, driver_connection, execute, first_line, own_url, sqlstate
 from ..errors import Failed, Refused
@@ -23,8 +23,8 @@ from . import postgresql_dump as tools
 from . import postgresql_restore as restores
 from . import postgresql_writes as writes
 from .base import Guard, Lock, Tell
-from .data import Archive, Aside, Dump, Glance, Identity, Restored, RestoreMethod, Writes
-from .postgresql_glance import glance
+from .data import Archive, Aside, Dump, Identity, Restored, RestoreMethod, Writes
+from .postgresql_glance import described, door_of
 from .postgresql_in_place import InPlace
 from .postgresql_lock import LOCK_DATABASE, AdvisoryLock
 from .postgresql_obstacles import major_version, obstacles
@@ -32,6 +32,7 @@ from .postgresql_orphans import wait_for_orphan
 from .postgresql_scratch import WithScratch
 from .postgresql_swap import Swap, being_swapped, is_being_swapped, mend
 from .postgresql_timeouts import watch
+from .sql import quoted
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -105,17 +106,13 @@ class PostgreSQL(WithScratch):
             self._own_identity = self.own().run(self.identity)
         return self._own_identity
 
-    def glance(self, table: str) -> Glance | None:
-        """Ask all at once, past SQLAlchemy's own questions."""
-        return glance(self, table, _CONNECT_TIMEOUT)
+    def door(self) -> dict[str, Any] | None:
+        """Return what the driver of our own connections is told."""
+        return door_of(own_url(self.url))
 
     def describe(self, connection: Connection) -> str:
         """Return the server's version and where it is."""
-        return self.described(execute(connection, "show server_version")[0][0])
-
-    def described(self, version: str) -> str:
-        """Return a version of the server with where it is."""
-        return f"PostgreSQL {version} at {self.url.host or 'a local socket'}:{self.url.port or 5432}"
+        return described(execute(connection, "show server_version")[0][0], self.url.host, self.url.port)
 
     def schema_of(self, connection: Connection, schema: str | None) -> str:
         """Return where an unqualified table would be made."""
@@ -148,7 +145,7 @@ class PostgreSQL(WithScratch):
         tables = [(schema, table) for schema, table, readable in execute(connection, catalog.TABLES) if readable]
         counts = {}
         for schema, table in tables:
-            statement = f"select count(*) from {restores.quoted(schema)}.{restores.quoted(table)}"
+            statement = f"select count(*) from {quoted(schema)}.{quoted(table)}"
             counts[f"{schema}.{table}"] = int(execute(connection, statement.replace(":", "\\:"))[0][0])
         return counts
 

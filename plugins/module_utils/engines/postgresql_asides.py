@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import Refused
 from .data import Aside
-from .postgresql_restore import ASIDE_SCHEMA, MARK, beside, marked, quoted, run_sql
+from .postgresql_restore import ASIDE_SCHEMA, MARK, beside, marked, run_sql
+from .sql import quoted
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -10,19 +10,23 @@ for every URL. Where a hundred databases have nothing to do, that is most of the
 
 from __future__ import annotations
 
-import functools
+import importlib
+import socket
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from ..connection import ASYNC_DRIVERS, own_url
-from ..libraries import sa
 from . import postgresql_catalog as catalog
 from .data import Glance, Identity
-from .postgresql_restore import quoted
+from .sql import qualified
 
 if TYPE_CHECKING:
-    from .postgresql import PostgreSQL
+    from sqlalchemy.engine import URL
 
+Options = dict[str, Any]
+
+_CONNECT_TIMEOUT = 10
+#: What else than the password may be a secret (libpq's own names): a record is readable by nobody else, yet lasts.
+_SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 _QUESTION = """
 select pg_backend_pid(), current_setting('server_version'), identity.*,
        (select array_agg(version_num::text) from {table})
@@ -30,36 +34,60 @@ select pg_backend_pid(), current_setting('server_version'), identity.*,
 """
 
 
-def glance(engine: PostgreSQL, table: str, timeout: int) -> Glance | None:
-    """Return where a version table stands, or None behind a pooler.
+def door_of(url: URL) -> Options | None:
+    """Return how a driver is told of a URL, without its password, or None if there are other secrets in it."""
+    dialect = url.get_dialect()
+    _words, options = dialect().create_connect_args(url)
+    if _SECRETS & set(options) - {"password"}:
+        return None
+    return {"driver": dialect.driver, "options": {key: options[key] for key in options if key != "password"}}
 
-    Args:
-        engine: the engine of the database.
-        table: the version table, as schema.table.
-        timeout: seconds to wait for the connection.
+
+def look(door: Options, password: str | None, table: str) -> Glance | None:
+    """Return where a version table stands, or None behind a pooler.
 
     Raises:
         Exception: the driver's own, if the server cannot be reached or the table is not there.
     """
-    where = ".".join(map(quoted, table.rsplit(".", 1)))
-    url = own_url(engine.url)
-    if url.get_driver_name() in ASYNC_DRIVERS:  # theirs is another interface
-        own = engine.own()
-        rows = own.rows(f"select version_num from {where}".replace(":", "\\:"))
-        return Glance(engine.own_identity(), own.run(engine.describe), sorted(row[0] for row in rows))
-    dialect = _dialect(url.drivername)
-    words, options = dialect.create_connect_args(url)
-    options.update(connect_timeout=timeout, application_name=engine.application)
-    with closing(dialect.dbapi.connect(*words, **options)) as connection:
+    options = {**door["options"], **({} if password is None else {"password": password})}
+    question = _QUESTION.format(table=qualified(table), identity=catalog.IDENTITY)
+    asked = _ask_asyncpg if door["driver"] == "asyncpg" else _ask
+    given, (pid, version, server, database, heads) = asked(door["driver"], options, question)
+    if pid != given:
+        return None  # the plan in full says so
+    said = described(version, options.get("host"), options.get("port"))
+    return Glance(Identity(server, database), said, sorted(heads or []))
+
+
+def described(version: str, host: Any, port: Any) -> str:
+    """Return a server's version with where it is."""
+    return f"PostgreSQL {version} at {host or 'a local socket'}:{port or 5432}"
+
+
+def _ask(driver: str, options: Options, question: str) -> tuple[int, Any]:
+    """Return the process id that was given at the door, and the answer; for psycopg2 and psycopg."""
+    connect = importlib.import_module(driver).connect
+    with closing(connect(**options, connect_timeout=_CONNECT_TIMEOUT, application_name=_name())) as connection:
         cursor = connection.cursor()
-        cursor.execute(_QUESTION.format(table=where, identity=catalog.IDENTITY))
-        pid, version, server, database, heads = cursor.fetchone()
-        if pid != connection.info.backend_pid:
-            return None  # the plan in full says so
-    return Glance(Identity(server, database), engine.described(version), sorted(heads or []))
+        cursor.execute(question)
+        return connection.info.backend_pid, cursor.fetchone()
 
 
-@functools.cache
-def _dialect(drivername: str) -> Any:
-    url = sa.engine.URL.create(drivername)
-    return sa.create_engine(url, poolclass=sa.pool.NullPool).dialect
+def _ask_asyncpg(driver: str, options: Options, question: str) -> tuple[int, Any]:
+    import asyncio  # noqa: PLC0415 - the others do without, and it costs as much as a look
+
+    connect = importlib.import_module(driver).connect
+
+    async def ask() -> tuple[int, Any]:
+        settings = {"application_name": _name()}
+        connection = await connect(**options, timeout=_CONNECT_TIMEOUT, server_settings=settings)
+        try:
+            return connection.get_server_pid(), tuple(await connection.fetchrow(question))
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def _name() -> str:
+    return f"hosting.alembic plan {socket.gethostname()}"[:63]

@@ -23,7 +23,8 @@ from . import postgresql_dump as tools
 from .base import Guard, Tell
 from .data import Archive, Restored
 from .postgresql_psql import Contents, Psql, PsqlError, use_list
-from .postgresql_restore import ASIDE_SCHEMA, fitted, literal, mark, now, quoted, verify
+from .postgresql_restore import ASIDE_SCHEMA, fitted, literal, mark, now, verify
+from .sql import quoted
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -120,11 +120,6 @@ def fitted(name: str, suffix: str) -> str:
     return name.encode()[:room].decode(errors="ignore") + kept + tail
 
 
-def quoted(name: str) -> str:
-    """Return an identifier in quotes."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def literal(text: str) -> str:
     """Return a string constant."""
     escaped = text.replace("'", "''")

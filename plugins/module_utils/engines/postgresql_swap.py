@@ -34,10 +34,10 @@ from .postgresql_restore import (
     marked,
     now,
     powers,
-    quoted,
     run_sql,
     verify,
 )
+from .sql import quoted
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

@@ -20,18 +20,18 @@ from ..layout import sync
 from ..libraries import sa
 from . import space
 from .base import Lock, Tell
-from .data import Archive, Dump, Glance, Identity
+from .data import Archive, Dump, Identity
+from .sql import quoted
 from .sqlite_catalog import (
     drop_table,
     normalised,
     proven,
-    quoted,
-    reading,
     rows_of,
     table_lines,
     tells_of,
     unfinished_batches,
 )
+from .sqlite_glance import described, file_identity, reading
 from .sqlite_lock import FileLock
 from .sqlite_restore import WithRestore
 from .sqlite_writes import Witness, changed_tables, content_of
@@ -85,26 +85,19 @@ class SQLite(WithRestore):
     def identity(self, connection: Connection) -> Identity:
         """Return the file's real path, whatever links led to it."""
         files = {row[1]: row[2] for row in rows_of(connection, "pragma database_list")}
-        return Identity("this host", os.path.realpath(files.get("main") or ":memory:"))
+        return file_identity(os.path.realpath(files.get("main") or ":memory:"))
 
     def own_identity(self) -> Identity:
         """Return the file that the URL names."""
-        return Identity("this host", str(self.path))
+        return file_identity(str(self.path))
 
-    def glance(self, table: str) -> Glance | None:
-        """Read the file without SQLAlchemy; one that is not there is not made."""
-        with reading(self.path) as reader:
-            rows = reader.execute(f"select version_num from {'.'.join(map(quoted, table.rsplit('.', 1)))}")
-            heads = sorted(row[0] for row in rows)
-        return Glance(self.own_identity(), self._described, heads)
+    def door(self) -> dict[str, Any]:
+        """Return the file as the URL names it: a link may lead elsewhere by then."""
+        return {"path": _named(self.url.database)}
 
     def describe(self, connection: Connection) -> str:
         """Return the version of the library."""
-        return self._described
-
-    @property
-    def _described(self) -> str:
-        return f"SQLite {sqlite3.sqlite_version}"
+        return described()
 
     def schema_of(self, connection: Connection, schema: str | None) -> str:
         """Return the attached database's name."""
@@ -259,8 +252,12 @@ class SQLite(WithRestore):
         return removed
 
 
+def _named(path: str | None) -> str:
+    return (path or "").removeprefix("file:")
+
+
 def _absolute(path: str | None, name: str) -> Path:
-    plain = (path or "").removeprefix("file:")
+    plain = _named(path)
     if not plain or plain == ":memory:" or not os.path.isabs(plain):
         raise Refused(
             f"The URL of database {name!r} names no absolute file",

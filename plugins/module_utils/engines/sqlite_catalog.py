@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from ..errors import Failed
+from .sql import quoted
+from .sqlite_glance import reading
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -23,11 +23,6 @@ _BATCH = "_alembic_tmp_"
 _KINDS = ("table ", "column ", "foreign key ", "key ", "")
 _EXPRESSION = re.compile(r"\b(check|as)\s*\(", re.IGNORECASE)
 _COLLATION = re.compile(r"\bcollate\s+\S+", re.IGNORECASE)
-
-
-def reading(path: Path) -> closing[sqlite3.Connection]:
-    """Return a connection that can only read, and makes no file that is not there."""
-    return closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True))
 
 
 def proven(path: Path, count_rows: bool) -> dict[str, int] | None:
@@ -109,8 +104,3 @@ def tells_of(line: str, table: str) -> bool:
 def drop_table(connection: Connection, name: str) -> None:
     """Drop a table."""
     connection.exec_driver_sql(f"drop table {quoted(name)}")
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL wants it."""
-    return '"' + name.replace('"', '""') + '"'

@@ -22,7 +22,9 @@ from ..errors import Refused
 from ..layout import private_directory
 from .base import Engine, Scratch, Tell
 from .data import Archive, Aside, Content
-from .sqlite_catalog import quoted, reading, rows_of
+from .sql import quoted
+from .sqlite_catalog import rows_of
+from .sqlite_glance import reading
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

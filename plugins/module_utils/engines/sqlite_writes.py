@@ -19,7 +19,8 @@ import hashlib
 import sqlite3
 from pathlib import Path
 
-from .sqlite_catalog import quoted, reading
+from .sql import quoted
+from .sqlite_glance import reading
 
 
 class Witness:

@@ -103,6 +103,47 @@ def test_several_version_tables_are_never_known(host: Host, file: Path) -> None:
     assert known(host, file) == {}
 
 
+def test_what_a_run_finds_at_head_is_known_from_then_on(host: Host, upgraded: Path) -> None:
+    host.ship("generic", release="newer")
+
+    full = host.plan(database(upgraded), remember=True)
+
+    assert known(host, upgraded) == {"app": full}
+
+
+def test_who_only_asks_leaves_no_record(host: Host, upgraded: Path) -> None:
+    host.ship("generic", release="newer")
+    before = (host.layout.journals_of("app") / "verified.json").read_text()
+
+    host.plan(database(upgraded))
+
+    assert (host.layout.journals_of("app") / "verified.json").read_text() == before
+
+
+def test_what_has_something_pending_leaves_no_record(host: Host, file: Path) -> None:
+    host.ship("generic")
+
+    host.plan(database(file), remember=True)
+
+    assert not host.layout.journals_of("app").exists()
+    assert not file.exists()
+
+
+def test_a_file_behind_a_link_that_was_turned_is_asked(host: Host, file: Path) -> None:
+    host.ship("generic")
+    link = file.with_name("link.db")
+    link.symlink_to(file)
+    host.result("upgrade", database(link))
+    assert known(host, link)["app"]["identity"] == f"{file} on this host"
+    other = file.with_name("other.db")
+    other.write_bytes(file.read_bytes())
+
+    link.unlink()
+    link.symlink_to(other)
+
+    assert known(host, link) == {}
+
+
 def test_the_record_holds_no_secret(host: Host, file: Path) -> None:
     host.ship("generic")
     host.result("upgrade", database(file, environment={"TOKEN": "m4rked"}))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
-from ansible_collections.hosting.alembic.plugins.module_utils.engines import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed
 from tests.unit.stage import Host, database, names, script, sql
 

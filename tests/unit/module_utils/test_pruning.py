@@ -164,7 +164,7 @@ def test_the_copy_of_a_dead_rehearsal_goes_at_once_and_that_of_a_living_one_stay
 
 
 def test_a_database_that_somebody_works_on_is_left_alone(host: Host, file: Path, restored: Path) -> None:
-    from ansible_collections.hosting.alembic.plugins.module_utils.engines import engine_for  # noqa: PLC0415
+    from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for  # noqa: PLC0415
 
     with engine_for(database(file), host.job("upgrade", run="other")).lock(0, lambda _: None):
         answer = prune(host, file, prune=True, prune_days=0)

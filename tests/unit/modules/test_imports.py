@@ -8,6 +8,8 @@ import sys
 from tests.lab import PROJECT
 
 NAMES = [f"{kind}.{path.stem}" for kind in ("modules", "action") for path in (PROJECT / "plugins" / kind).glob("*.py")]
+# The engine room itself does without them where nothing is to be done.
+NAMES.append("module_utils.engine_room")
 
 SCRIPT = """
 import sys
@@ -20,7 +22,7 @@ for name in sys.argv[1:]:
 """
 
 
-def test_neither_a_module_nor_an_action_imports_sqlalchemy_or_alembic() -> None:
+def test_what_answers_in_a_moment_imports_neither_sqlalchemy_nor_alembic() -> None:
     command = [sys.executable, "-c", SCRIPT, *NAMES]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == NAMES

@@ -16,9 +16,9 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import Integer, create_engine
 
-from ansible_collections.hosting.alembic.plugins.module_utils.engines import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Identity
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
 from tests.unit.stage import database, names, script, sql, tables

@@ -1,0 +1,44 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One look at a SQLite file; one that is not there is not made."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from .data import Glance, Identity
+from .sql import qualified
+
+
+def look(door: dict[str, Any], _password: str | None, table: str) -> Glance:
+    """Return where a version table stands.
+
+    Raises:
+        sqlite3.Error: the file or the table cannot be read.
+    """
+    path = os.path.realpath(door["path"])
+    with reading(Path(path)) as reader:
+        rows = reader.execute(f"select version_num from {qualified(table)}")
+        return Glance(file_identity(path), described(), sorted(row[0] for row in rows))
+
+
+def reading(path: Path) -> closing[sqlite3.Connection]:
+    """Return a connection that can only read, and makes no file that is not there."""
+    return closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True))
+
+
+def file_identity(path: str) -> Identity:
+    """Return which database a file is."""
+    return Identity("this host", path)
+
+
+def described() -> str:
+    """Return the version of the library."""
+    return f"SQLite {sqlite3.sqlite_version}"
