@@ -40,8 +40,9 @@ def not_before(latest: str) -> str:
     return (datetime.fromisoformat(latest) + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
 
 
-#: What the database itself tells again after a crash: these reach the disk with the event that follows.
-_TOLD_AGAIN = frozenset({"ran", "committed"})
+#: What announces no step, and what the database tells again after a crash: it reaches the disk with the event that
+#: follows, which is there before the next step begins.
+_FLUSHED_WITH_THE_NEXT = frozenset({"committed"})
 
 
 class Journal:
@@ -56,7 +57,7 @@ class Journal:
         self._latest = 0
 
     def write(self, event: str, **facts: Any) -> None:
-        """Append one event; when this returns, it is on the disk, but for what can be read from the database again."""
+        """Append one event; when this returns, it is on the disk, but for one that announces no step."""
         moment, clock_went_back = self._moment()
         line = json.dumps({"at": _said(moment), "verb": self.verb, "event": event, **facts}, default=str)
         new = not self.path.exists()
@@ -68,7 +69,7 @@ class Journal:
             handle.flush()
             if clock_went_back:
                 os.utime(handle.fileno(), ns=(moment, moment))
-            if event not in _TOLD_AGAIN:
+            if event not in _FLUSHED_WITH_THE_NEXT:
                 os.fsync(handle.fileno())
         if new:
             sync(self.path.parent)

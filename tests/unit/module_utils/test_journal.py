@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import stat
 import time
 from datetime import datetime, timezone
@@ -45,6 +46,21 @@ def test_events_come_back_in_order_with_their_facts(journal: Journal) -> None:
     assert first["at"] <= second["at"]
 
 
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a power cut would leave of a journal: its file as it was when it was last flushed."""
+    fsync, left = os.fsync, tmp_path / "disk"
+
+    def kept(descriptor: int) -> None:
+        fsync(descriptor)
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        if path.suffix == ".jsonl":
+            shutil.copy(path, left)
+
+    monkeypatch.setattr(os, "fsync", kept)
+    return left
+
+
 def test_an_event_is_on_the_disk_when_writing_it_returns(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: list[int] = []
     fsync = os.fsync
@@ -56,8 +72,18 @@ def test_an_event_is_on_the_disk_when_writing_it_returns(journal: Journal, monke
     monkeypatch.setattr(os, "fsync", watched)
     journal.write("planned")
     assert flushed == [journal.path.stat().st_ino, journal.path.parent.stat().st_ino]
-    journal.write("locked")
-    assert flushed[2:] == [journal.path.stat().st_ino]
+    for number, event in enumerate(("locked", "begun", "ran", "downgrade_ran", "verified"), 3):
+        journal.write(event)
+        assert flushed[2:] == [journal.path.stat().st_ino] * (number - 2)
+
+
+def test_what_announces_no_step_is_on_the_disk_with_the_event_that_follows(journal: Journal, disk: Path) -> None:
+    journal.write("ran")
+    journal.write("committed")
+    assert words(read_events(disk)) == ["ran"]
+
+    journal.write("begun")
+    assert words(read_events(disk)) == ["ran", "committed", "begun"]
 
 
 def test_it_is_readable_by_its_owner_only(journal: Journal) -> None:
@@ -163,18 +189,42 @@ def test_a_run_without_an_end_has_moved_only_what_it_began() -> None:
     assert moved([{"verb": "upgrade", "event": "backed_up"}]) == ""
 
 
-def test_each_step_is_announced_before_it_is_done(host: Host, file: Path) -> None:
-    """The revision reads the journal while it runs: what it finds there is on the disk before it."""
+COMMITS = """
+import shutil
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+commits = []
+
+
+@event.listens_for(Engine, "commit")
+def seen(connection):
+    commits.append(connection)
+    shutil.copy({disk!r}, {folder!r} + str(len(commits)))
+"""
+
+
+def test_each_step_is_on_the_disk_before_it_is_done(host: Host, file: Path, disk: Path, tmp_path: Path) -> None:
+    """The revision reads what a power cut would leave while it runs, and env.py does before each of its commits."""
     release = host.ship("generic")
-    path = host.layout.journal("app", "r1")
-    read = f"import shutil; shutil.copy({str(path)!r}, {str(path.with_name('seen'))!r})"
-    host.revise(release, "0003", "0002", read)
+    seen, committing = tmp_path / "seen", tmp_path / "before commit "
+    host.revise(release, "0003", "0002", f"import shutil; shutil.copy({str(disk)!r}, {str(seen)!r})")
+    env = host.layout.release(release) / "source" / "migrations" / "env.py"
+    each = env.read_text().replace("connection=connection,", "connection=connection, transaction_per_migration=True,")
+    env.write_text(COMMITS.format(disk=str(disk), folder=str(committing)) + each)
 
     host.result("upgrade", database(file))
 
-    seen = read_events(path.with_name("seen"))
-    assert words(seen) == ["planned", "locked", "backed_up", "begun", "ran", "committed", *words(seen)[6:]]
-    assert (seen[-1]["event"], seen[-1]["revision"]) == ("begun", "0003")
+    begun = ["planned", "locked", "backed_up", "begun"]
+    step = ["ran", "committed", "begun"]
+    assert words(read_events(seen)) == [*begun, *step, *step]
+    befores = [words(read_events(path)) for path in sorted(tmp_path.glob(f"{committing.name}*"))]
+    # The last event before a revision's commit says that it ran, and no commit of another one came between.
+    assert [before for before in befores if before[-1] == "ran"] == [
+        [*begun, "ran"],
+        [*begun, *step, "ran"],
+        [*begun, *step, *step, "ran"],
+    ]
     assert words(host.events())[-4:] == ["ran", "committed", "verified", "done"]
 
 
