@@ -35,6 +35,8 @@ class Account:
     #: Digests of all rows at the time of the failure, if nobody else had written until then.
     content: dict[str, str] | None = None
     backup: Path | None = None
+    #: When the run had made its backup: what others did later is theirs.
+    since: str = ""
     error: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -48,7 +50,7 @@ class Account:
             elif event["event"] == "backed_up":
                 account.before = Position(event["heads"], event["fingerprint"])
                 account.after = account.before
-                account.backup = Path(event["path"])
+                account.backup, account.since = Path(event["path"]), event["at"]
             elif event["event"] == "begun":
                 account.begun.setdefault(event["table"], []).append(event["revision"])
             elif event["event"] == "wrote_early":
@@ -66,9 +68,18 @@ class Account:
                 account.left = event.get("left", [])
                 account.content = event.get("content")
                 account.error = event.get("error", {})
+            account.after = _tidied(account.after, event)
         account.error = next((event["error"] for event in events if event["event"] == "rejected"), account.error)
         account.add_rows([*events, {"wrote": rows}])
         return account
+
+    def follow(self, events: Iterable[Event]) -> None:
+        """Hear of a later run of the same entry: what it left at its end, or that it was cut short."""
+        for event in events:
+            if event["event"] in ("begun", "downgrade_begun"):
+                self.cut_short = True
+            elif "fingerprint" in event:
+                self.after, self.cut_short = Position(event["heads"], event["fingerprint"]), False
 
     def add_rows(self, events: Iterable[Event]) -> None:
         """Add the rows that steps have written."""
@@ -84,3 +95,10 @@ class Account:
             for revision in revisions
             if revision not in self.committed.get(table, ())
         ]
+
+
+def _tidied(after: Position, event: Event) -> Position:
+    """Return what a run left without what its way back has taken away since."""
+    if event["event"] != "tidied":
+        return after
+    return Position(after.heads, [line for line in after.fingerprint if line not in event["removed"]])

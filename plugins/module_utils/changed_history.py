@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from .errors import Refused
 from .journal import Event, newest_first
+from .version_tables import read_heads
 
 if TYPE_CHECKING:
     from .environment import Environment
@@ -115,6 +116,36 @@ def changed_history(environment: Environment, streams: Iterable[Stream], journal
         known |= environment.applied_below(history.seen.get(stream.table, ()))
         unknown += sorted(there - known)
     return _said(environment.database.name, changed, gone, unknown)
+
+
+def applied_elsewhere(environment: Environment, streams: Iterable[Stream], journals: Path) -> list[Refused]:
+    """Return why revisions must not be applied: they are, under a version table that env.py does not keep any more.
+
+    Args:
+        environment: the release's, aimed at the database.
+        streams: where the database stands.
+        journals: the folder of its journals.
+    """
+    streams = list(streams)
+    found = []
+    for table in sorted(
+        {table for table, _revision in History.of(journals).standing} - {each.table for each in streams}
+    ):
+        heads = read_heads(environment.engine.own(), table)
+        there = environment.applied_below(heads)
+        for stream in streams:
+            again = [revision.revision for revision in stream.pending if revision.revision in there]
+            if again:
+                found.append(_twice(environment.database.name, stream.table, table, heads, again))
+    return found
+
+
+def _twice(name: str, now: str, before: str, heads: Iterable[str], again: list[str]) -> Refused:
+    return Refused(
+        f"Revisions would be applied to database {name!r} a second time: {_listed(again)}",
+        f"version table {before} stands at {', '.join(heads)}, and env.py keeps {now} instead",
+        f"Let env.py keep {before}, or move its rows to {now} by hand",
+    )
 
 
 def is_unknown(finding: Refused) -> bool:

@@ -22,6 +22,7 @@ from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending, moved, newest_first, read_events
 from .losses import losses
+from .neighbours import changed_by_others, with_changes
 from .one_database import OneDatabase
 from .patience import patiently
 from .position import Position, differences, read_applied, read_position
@@ -101,6 +102,7 @@ class LeadBack(OneDatabase):
                 f"that run left it at {self.account.after}, and now it stands at {now}",
                 "Go back by hand with alembic downgrade, or restore a backup",
             )
+        self._expect_others(environment.engine, now)
         if on_purpose:
             self._back_up(environment.engine, now)
             return self._downgraded(environment, None)
@@ -143,6 +145,13 @@ class LeadBack(OneDatabase):
             f"{words}; a downgrade may leave them so, the backup has them as before" for words in found.possible
         ]
         return None
+
+    def _expect_others(self, engine: Engine, now: Position) -> None:
+        """Let what others have changed in the schema since be a part of what the way back leads to."""
+        changes = changed_by_others(engine, self.account, now)
+        if changes:
+            expected = with_changes(self.account.before.fingerprint, changes)
+            self.account.before = Position(self.account.before.heads, expected)
 
     def _is_old(self, now: Position) -> bool:
         before = self.account.before

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import backup_options, by_command
 from .at_head import remember
-from .changed_history import changed_history
+from .changed_history import applied_elsewhere, changed_history
 from .connection import first_line
 from .deadline import known_seconds
 from .engines.base import Engine
@@ -99,6 +99,8 @@ def _compare_with_journals(plan: Plan, environment: Environment) -> None:
     plan.changed_history = changed_history(environment, plan.streams, layout.journals_of(plan.name))
     if plan.pending and job.on_changed_history == "refuse":
         plan.obstacles += plan.changed_history
+    if plan.pending:
+        plan.obstacles += applied_elsewhere(environment, plan.streams, layout.journals_of(plan.name))
 
 
 def _unexpanded(plan: Plan) -> list[Refused]:

@@ -19,6 +19,7 @@ from .errors import Refused
 from .job import Database, Job
 from .journal import Journal, ending, read_events
 from .lead_back import LeadBack
+from .neighbours import changed_by_others, with_changes
 from .position import differences, read_position
 from .progress import Progress
 from .recovery import Left, left_by
@@ -63,6 +64,7 @@ class Recovery(LeadBack):
 
     def _led_back(self, environment: Environment, on_purpose: bool) -> Result:
         now = read_position(environment.engine, list(self.account.before.heads))
+        self._expect_others(environment.engine, now)
         undecided = self.account.left or self.account.early or self._other_rows(environment.engine)
         if not on_purpose and not undecided and self._is_old(now):
             self.journal.write("downgraded", **now.facts())
@@ -144,7 +146,9 @@ def _cleared(database: Database, job: Job, left: Left, progress: Progress) -> Re
     with engine.lock(job.database_wait, progress.tell):
         engine.end_migrating(job.lock_wait, progress.tell)
         now = read_position(engine, list(account.before.heads))
-        old = now.heads == account.before.heads and not differences(account.before.fingerprint, now.fingerprint)
+        account.cut_short = True  # a person was at work since, so the journals alone tell what is the neighbours'
+        before = with_changes(account.before.fingerprint, changed_by_others(engine, account, now))
+        old = now.heads == account.before.heads and not differences(before, now.fingerprint)
         if not old and any(stream.pending for stream in Environment(database, job, engine).streams()):
             raise Refused(
                 f"Database {database.name!r} is still held since run {left.run}",

@@ -12,15 +12,18 @@ from typing import Any
 from . import backups, by_command
 from .account import Account
 from .engines.base import Engine
-from .engines.data import Restored
+from .engines.data import Restored, Writes
 from .engines.registry import engine_for
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, newest_first
+from .neighbours import changed_by_others
 from .position import Position, differences, read_position
 from .progress import Progress
 
 Result = dict[str, Any]
+
+_MOST_NAMED = 5
 
 
 def bring_back(
@@ -44,9 +47,13 @@ def bring_back(
     if method.obstacle:
         raise method.obstacle
     backups.check(manifest)
+    others = changed_by_others(engine, account, read_position(engine, list(manifest.heads)))
 
     def guard() -> None:
         writes = by_command.writes_since(engine, manifest, account.wrote, account.content)
+        if others:
+            changes = f"the schema was changed by others: {'; '.join(others[:_MOST_NAMED])}"
+            writes = Writes(writes.tables, f"{writes}; {changes}" if writes else changes)
         if writes:
             journal.write("writes", tables=writes.tables, unknown=writes.unknown)
         if writes and not engine.job.restore_loses_writes:
@@ -118,7 +125,10 @@ def chosen(database: Database, job: Job) -> backups.Manifest:
 
 def _since(database: Database, job: Job, manifest: backups.Manifest) -> Account:
     """Return what our own runs have done since a backup was taken."""
-    account = Account(manifest.run)
-    for _run, events in newest_first(job.layout.journals_of(database.name)):
-        account.add_rows(event for event in events if event["at"] >= manifest.taken)
+    left = Position(manifest.heads, manifest.fingerprint)
+    account = Account(manifest.run, before=left, after=left, cut_short=False, since=manifest.taken)
+    for _run, events in reversed(list(newest_first(job.layout.journals_of(database.name)))):
+        since = [event for event in events if event["at"] >= manifest.taken]
+        account.add_rows(since)
+        account.follow(since)
     return account

@@ -549,7 +549,13 @@ def test_what_a_downgrade_would_not_fill_again_is_restored_where_nobody_wrote(ho
 def test_an_account_is_read_from_a_journal(tmp_path: Path) -> None:
     events: list[Event] = [
         {"event": "planned", "release": "abc"},
-        {"event": "backed_up", "path": str(tmp_path), "heads": {"main.v": ["1"]}, "fingerprint": ["table t"]},
+        {
+            "event": "backed_up",
+            "path": str(tmp_path),
+            "heads": {"main.v": ["1"]},
+            "fingerprint": ["table t"],
+            "at": "1",
+        },
         {"event": "begun", "table": "main.v", "revision": "2"},
         {"event": "committed", "table": "main.v", "revision": "2"},
         {"event": "begun", "table": "main.v", "revision": "3"},
