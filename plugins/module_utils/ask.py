@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Refused
-from .layout import Layout
 
 _ENTRY = f"import sys; sys.path[:1] = []; from {__name__} import engine_room; engine_room()"
 
@@ -26,21 +25,6 @@ def engine_room() -> None:
     from .engine_room import main  # noqa: PLC0415
 
     main()
-
-
-def virtualenv_python(root: str, release: str) -> Path | None:
-    """Return the Python of a release's virtualenv, or None if the release is not there whole."""
-    folder = Layout(Path(root)).release(release)
-    python = folder / "virtualenv" / "bin" / "python"
-    return python if release and (folder / "release.json").is_file() and python.exists() else None
-
-
-def current_release(root: str) -> str:
-    """Return the digest of the release that was shipped last, or an empty string."""
-    try:
-        return Path(os.readlink(Layout(Path(root)).current)).name
-    except OSError:
-        return ""
 
 
 def ask(python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:

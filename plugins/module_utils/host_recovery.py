@@ -13,13 +13,14 @@ from time import monotonic, sleep
 from typing import Any
 
 from .abandoned import abandoned
-from .ask import ask, current_release, virtualenv_python
+from .ask import ask
 from .content import digest_of
 from .errors import Refused
 from .journal import Journal, ending, read_events
 from .layout import Layout, checked_run
 from .progress import read_progress
 from .recovery import Left, left_by, unknown_to
+from .shipped import current_release, virtualenv_python
 from .watching import result_of_dead
 
 Options = dict[str, Any]

@@ -11,10 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .ask import ask, virtualenv_python
+from .ask import ask
 from .errors import Refused
 from .installation import Installation, Installer
 from .layout import Layout
+from .shipped import virtualenv_python
 
 
 def plan_with_unshipped(options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -2,62 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the modules of the verbs have in common: one place where errors become results."""
+"""Having a verb done, or foreseeing it: what the modules of the verbs have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .arguments import Spec
-from .ask import ask, current_release, virtualenv_python
+from .answers import BAD, difference, fail, leave, said
+from .ask import ask
 from .errors import Refused
 from .job import Job
-from .urls import passwords_in
+from .shipped import current_release, virtualenv_python
 from .watching import still_at_work
 
 Result = dict[str, Any]
-
-#: Outcomes that a person has to look at.
-BAD = ("failed", "refused", "held")
-
-
-def module_of(spec: Spec) -> AnsibleModule:
-    """Return a module that keeps what it was given to itself.
-
-    A URL, an environment or an ``-x`` argument may hold a secret beside harmless words. Declaring all of it
-    ``no_log`` would blank those words wherever they stand, so the invocation is neither logged nor returned,
-    and only passwords are blanked.
-    """
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True, no_log=True)
-    for entry in module.params.get("databases") or []:
-        for url in (entry["url"], entry["direct_url"], entry["admin_url"], entry["rehearse_url"]):
-            module.no_log_values |= {shown for pair in passwords_in(url or "") for shown in pair if shown}
-    return module
-
-
-@contextmanager
-def answering(module: AnsibleModule) -> Iterator[None]:
-    """Turn a refusal or a failure into the module's failed result."""
-    try:
-        yield
-    except Refused as error:
-        fail(module, str(error), error=error.facts(), changed=False, databases=[], finished=True)
-
-
-def leave(module: AnsibleModule, **facts: Any) -> NoReturn:
-    """Exit with a result that does not repeat the module's options."""
-    module.exit_json(invocation={}, **facts)
-    raise AssertionError("exit_json does not return")
-
-
-def fail(module: AnsibleModule, msg: str, **facts: Any) -> NoReturn:
-    """Fail with a result that does not repeat the module's options."""
-    module.fail_json(msg=msg, invocation={}, **facts)
-    raise AssertionError("fail_json does not return")
 
 
 def options_of(module: AnsibleModule) -> Result:
@@ -168,21 +128,3 @@ def predicted(plan: Result) -> Result:
         "error": blocked[0] if blocked else None,
         "seconds": 0.0,
     }
-
-
-def said(results: list[Result]) -> str:
-    """Return what went wrong, one line a database."""
-    errors = [Refused(**(result.get("error") or {"what": result["outcome"]})) for result in results]
-    return "\n".join(f"{result['name']}: {' '.join(str(error).split())}" for result, error in zip(results, errors))
-
-
-def difference(results: list[Result]) -> dict[str, str]:
-    """Return where databases were and where they are, as Ansible's diff."""
-    return {
-        "before": "".join(f"{entry['name']}: {_position(entry.get('before'))}\n" for entry in results),
-        "after": "".join(f"{entry['name']}: {_position(entry.get('after'))}\n" for entry in results),
-    }
-
-
-def _position(heads: list[str] | None) -> str:
-    return ", ".join(heads or []) or "base"

@@ -89,9 +89,9 @@ error:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import fail, leave
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.fetching import handed_over, remember, waiting
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import fail, leave
 
 
 def main() -> None:

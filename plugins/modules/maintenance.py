@@ -160,8 +160,8 @@ error:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils.maintenance import begin, difference, end
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answering, leave, module_of
 
 
 def main() -> None:

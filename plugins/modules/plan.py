@@ -206,11 +206,13 @@ error:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask, virtualenv_python
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of, said
+from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask
 from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import unsettled
 from ansible_collections.hosting.alembic.plugins.module_utils.maintenance import standing
+from ansible_collections.hosting.alembic.plugins.module_utils.shipped import virtualenv_python
 from ansible_collections.hosting.alembic.plugins.module_utils.staging import plan_with_unshipped
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answering, leave, module_of, options_of, said
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import options_of
 
 
 def main() -> None:

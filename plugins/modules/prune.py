@@ -80,16 +80,15 @@ error:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
     BAD,
     answering,
     fail,
-    have_done,
     leave,
     module_of,
-    options_of,
     said,
 )
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import have_done, options_of
 
 
 def main() -> None:

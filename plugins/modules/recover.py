@@ -101,13 +101,7 @@ cursor:
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import (
-    littered,
-    recover,
-    strangers,
-    unsettled,
-)
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
     BAD,
     answering,
     difference,
@@ -115,6 +109,12 @@ from ansible_collections.hosting.alembic.plugins.module_utils.verbs import (
     leave,
     module_of,
     said,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import (
+    littered,
+    recover,
+    strangers,
+    unsettled,
 )
 
 

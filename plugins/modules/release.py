@@ -82,7 +82,7 @@ error:
 from pathlib import Path
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.ask import current_release
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils.installation import (
     Installation,
     Installer,
@@ -90,7 +90,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.installation impor
     prune,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils.layout import Layout
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answering, leave, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils.shipped import current_release
 
 
 def main() -> None:

@@ -105,8 +105,9 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils.history import last_change, release_of, upgraded_by
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import answering, follow, foresee, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee
 
 
 def main() -> None:

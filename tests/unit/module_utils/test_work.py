@@ -11,8 +11,9 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils import ask as asking
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
-from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask, current_release, virtualenv_python
+from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.shipped import current_release, virtualenv_python
 from tests.unit.stage import Host, database, heads, script, sql, tables
 
 

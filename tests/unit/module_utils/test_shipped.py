@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ansible_collections.hosting.alembic.plugins.module_utils.ask import current_release, virtualenv_python
+from ansible_collections.hosting.alembic.plugins.module_utils.shipped import current_release, virtualenv_python
 from tests.unit.stage import Host
 
 

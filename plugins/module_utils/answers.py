@@ -1,0 +1,76 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+"""How a module answers: one place where errors become results, and nothing secret gets into them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .arguments import Spec
+from .errors import Refused
+from .urls import passwords_in
+
+Result = dict[str, Any]
+
+#: Outcomes that a person has to look at.
+BAD = ("failed", "refused", "held")
+
+
+def module_of(spec: Spec) -> AnsibleModule:
+    """Return a module that keeps what it was given to itself.
+
+    A URL, an environment or an ``-x`` argument may hold a secret beside harmless words. Declaring all of it
+    ``no_log`` would blank those words wherever they stand, so the invocation is neither logged nor returned,
+    and only passwords are blanked.
+    """
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True, no_log=True)
+    for entry in module.params.get("databases") or []:
+        for url in (entry["url"], entry["direct_url"], entry["admin_url"], entry["rehearse_url"]):
+            module.no_log_values |= {shown for pair in passwords_in(url or "") for shown in pair if shown}
+    return module
+
+
+@contextmanager
+def answering(module: AnsibleModule) -> Iterator[None]:
+    """Turn a refusal or a failure into the module's failed result."""
+    try:
+        yield
+    except Refused as error:
+        fail(module, str(error), error=error.facts(), changed=False, databases=[], finished=True)
+
+
+def leave(module: AnsibleModule, **facts: Any) -> NoReturn:
+    """Exit with a result that does not repeat the module's options."""
+    module.exit_json(invocation={}, **facts)
+    raise AssertionError("exit_json does not return")
+
+
+def fail(module: AnsibleModule, msg: str, **facts: Any) -> NoReturn:
+    """Fail with a result that does not repeat the module's options."""
+    module.fail_json(msg=msg, invocation={}, **facts)
+    raise AssertionError("fail_json does not return")
+
+
+def said(results: list[Result]) -> str:
+    """Return what went wrong, one line a database."""
+    errors = [Refused(**(result.get("error") or {"what": result["outcome"]})) for result in results]
+    return "\n".join(f"{result['name']}: {' '.join(str(error).split())}" for result, error in zip(results, errors))
+
+
+def difference(results: list[Result]) -> dict[str, str]:
+    """Return where databases were and where they are, as Ansible's diff."""
+    return {
+        "before": "".join(f"{entry['name']}: {_position(entry.get('before'))}\n" for entry in results),
+        "after": "".join(f"{entry['name']}: {_position(entry.get('after'))}\n" for entry in results),
+    }
+
+
+def _position(heads: list[str] | None) -> str:
+    return ", ".join(heads or []) or "base"
