@@ -77,7 +77,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
     def call(self, arguments: Result, task_vars: Result, name: str = "") -> Result:
         """Call the module once, patiently."""
         name = name or self._task.action
-        notice_silence(self._connection)
+        notice_losses(self._connection)
         begins_work = "attach" in arguments
         deadline = time.monotonic() + float(arguments.get("reconnect_timeout") or _PATIENCE_OF_READERS)
         attempt = 0
@@ -135,10 +135,14 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             display.vvv(f"reset: {error}")
 
 
-def notice_silence(connection: Any) -> None:
-    """Have ssh notice a host that fell silent, unless somebody has said already when it should."""
+def notice_losses(connection: Any) -> None:
+    """Have ssh notice a host that fell silent, unless somebody has said already when it should, and tell of it at once.
+
+    Where ssh is set to try again by itself, it would repeat the call as if what that has begun had not begun yet.
+    """
     if connection.transport != "ssh":
         return
+    connection.set_option("reconnection_retries", 0)
     given = {way: connection.get_option(way) or "" for way in _WAYS_TO_GIVE_SSH_OPTIONS}
     if not any("ServerAliveInterval" in options for options in given.values()):
         connection.set_option("ssh_common_args", f"{given['ssh_common_args']} {_KEEP_ALIVE}".strip())

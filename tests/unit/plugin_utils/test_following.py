@@ -8,7 +8,7 @@ import pytest
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import connection_loader
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils.following import notice_silence
+from ansible_collections.hosting.alembic.plugins.plugin_utils.following import notice_losses
 
 
 def connection(name: str, options: dict[str, str]) -> Any:
@@ -21,7 +21,7 @@ def connection(name: str, options: dict[str, str]) -> Any:
 def command(options: dict[str, str]) -> str:
     """Return the command by which ssh would be started."""
     ssh = connection("ssh", options)
-    notice_silence(ssh)
+    notice_losses(ssh)
     return b" ".join(ssh._build_command("ssh", "ssh", "web1.example.net", "true")).decode()
 
 
@@ -37,5 +37,12 @@ def test_what_somebody_said_counts(option: str) -> None:
     assert "ServerAliveInterval=15" not in words
 
 
+def test_a_call_is_not_repeated_behind_our_back() -> None:
+    ssh = connection("ssh", {"ssh_retries": "3"})
+    assert ssh.get_option("reconnection_retries") == 3
+    notice_losses(ssh)
+    assert ssh.get_option("reconnection_retries") == 0
+
+
 def test_a_connection_that_is_no_ssh_is_left_alone() -> None:
-    notice_silence(connection("local", {}))
+    notice_losses(connection("local", {}))
