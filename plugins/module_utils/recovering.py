@@ -20,7 +20,7 @@ from .job import Database, Job
 from .journal import Journal, ending, read_events
 from .lead_back import LeadBack
 from .neighbours import changed_by_others, with_changes
-from .position import differences, read_position
+from .position import Position, differences, read_position
 from .progress import Progress
 from .recovery import Left, left_by
 from .watching import result_of_dead
@@ -65,11 +65,29 @@ class Recovery(LeadBack):
     def _led_back(self, environment: Environment, on_purpose: bool) -> Result:
         now = read_position(environment.engine, list(self.account.before.heads))
         self._expect_others(environment.engine, now)
+        replaced = self._replaced(environment.engine, now)
+        if replaced:
+            return replaced
         undecided = self.account.left or self.account.early or self._other_rows(environment.engine)
         if not on_purpose and not undecided and self._is_old(now):
             self.journal.write("downgraded", **now.facts())
             return self._result("untouched", now)
         return self._locked(environment, on_purpose)
+
+    def _replaced(self, engine: Engine, now: Position) -> Result | None:
+        """Return the result of a restore that had put the backup in place when its process died, if there is one."""
+        events = [event for event in self.journal.events() if event["event"] in ("restore_begun", "restored")]
+        if not events or not self._is_old(now):
+            return None
+        begun = next(event for event in reversed(events) if event["event"] == "restore_begun")
+        asides = [aside.name for aside in engine.asides() if aside.run == self.journal.path.stem]
+        aside = events[-1].get("aside") or next(iter(asides), "")
+        if not aside:
+            return None
+        facts = {"aside": aside, "method": begun["method"]}
+        if events[-1] is begun:
+            self.journal.write("restored", path=begun["path"], **facts, **now.facts())
+        return self._result("restored", now, not_restored=[], reason=begun["reason"], **facts)
 
     def _other_rows(self, engine: Engine) -> set[str]:
         """Return tables with other rows than the backup's, where the rows themselves can be compared."""

@@ -228,6 +228,26 @@ def test_a_way_back_that_died_itself_is_gone_to_its_end(
     assert left_by(host.layout, "app").state == "failed"
 
 
+@pytest.mark.parametrize(("event", "before"), [("restore_begun", False), ("restored", True), ("restored", False)])
+def test_a_way_back_that_died_in_its_restore_is_restored_once(
+    host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch, event: str, before: bool
+) -> None:
+    host.revise(
+        "generic", "0003", "0002", "op.create_table('half', sa.Column('id', sa.Integer())); raise RuntimeError()"
+    )
+    assert host.result("upgrade", database(mine), run="dead")["outcome"] == "failed"
+    killed_at(monkeypatch, host, mine, event, 1, before=before, verb="downgrade")
+
+    result = recovered(host, mine)["app"]
+
+    assert (result["outcome"], tables(mine), sql(mine, "select a from mine")) == ("restored", {"mine"}, [(1,), (2,)])
+    # What it has replaced lies aside, and it was not replaced a second time.
+    assert [path.name for path in mine.parent.glob("*.aside-*")] == ["app.db.aside-dead"]
+    assert "half" in tables(Path(result["aside"]))
+    assert [each["event"] for each in host.events("dead")].count("restored") == 1
+    assert left_by(host.layout, "app").state == "failed"
+
+
 @pytest.mark.parametrize("event", ["planned", "backed_up", "downgrade_begun", "downgrade_ran", "downgraded"])
 def test_a_rollback_that_died_comes_to_its_end(
     host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch, event: str
