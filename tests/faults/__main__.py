@@ -40,6 +40,8 @@ happen.
 """
 PARTS = {
     "processes": "Processes that are ended",
+    "steps": "Workers that are ended at each step",
+    "links": "The link of the host",
     "servers": "Servers, sessions and roles",
     "disks": "Disks",
     "dumps": "Damaged backups",

@@ -166,13 +166,14 @@ class Scene:
     def workers(self) -> dict[int, int]:
         """The worker's processes, each with its parent: our own run started them."""
         found = {}
+        locks = {_file(path) for path in (self.site.root / "workers").glob("*")} - {_GONE}
         for process in Path("/proc").glob("[0-9]*"):
             try:
-                links = [link.readlink() for link in (process / "fd").iterdir()]
+                files = {_file(path) for path in (process / "fd").iterdir()}
                 parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
-            if any(link.is_relative_to(self.site.root / "workers") for link in links):
+            if files & locks:
                 found[int(process.name)] = parent
         return found
 
@@ -275,6 +276,18 @@ class Scene:
     def newest_dump(self) -> Path:
         folder = self.site.backups(self.target.name)[-1]
         return folder / str(json.loads((folder / "manifest.json").read_text())["dump"])
+
+
+_GONE = (0, 0)
+
+
+def _file(path: Path) -> tuple[int, int]:
+    """Which file this is, wherever its path begins for whoever has it open."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return _GONE
+    return facts.st_dev, facts.st_ino
 
 
 _TELLING = ("held", "restored", "downgraded", "verified", "begun")

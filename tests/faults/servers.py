@@ -15,6 +15,7 @@ from tests.faults.digest import digest
 from tests.faults.fault import POSTGRESQL, fault
 from tests.faults.scene import Scene, wait_until
 from tests.integration.servers import Pooler, Standby
+from tests.integration.site import Running
 from tests.integration.targets import PostgresTarget
 from tests.lab.postgres import PostgresServer
 from tests.lab.shell import run
@@ -70,20 +71,26 @@ def crash_and_away(scene: Scene) -> Iterator[None]:
 @fault("the server crashes in mid-backup", ends="old", engines=POSTGRESQL)
 def crash_in_backup(scene: Scene) -> Iterator[None]:
     server = _server(scene)
+    with dumping(scene) as running:
+        server.stop("immediate")
+        server.start()
+        scene.end(running)
+    yield
+
+
+@contextmanager
+def dumping(scene: Scene) -> Iterator[Running]:
+    """Run the migration up to the middle of its dump, which waits for a lock of somebody else's."""
     blocked = (
         "SELECT pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
         f" WHERE NOT granted AND datname = '{scene.target.name}'"
     )
     with closing(_postgres(scene).connect()) as other, closing(other.cursor()) as cursor:
-        # The dump waits for this lock, and so the server crashes in its middle.
         cursor.execute("LOCK TABLE item IN ACCESS EXCLUSIVE MODE")
         with scene.site.start("migrate", **scene.settings) as running:
             # Whoever only looks at the database waits for nothing that long.
-            wait_until(lambda: _began(scene, "locked") and server.execute(blocked), "the dump does not wait")
-            server.stop("immediate")
-            server.start()
-            scene.end(running)
-    yield
+            wait_until(lambda: _began(scene, "locked") and _server(scene).execute(blocked), "the dump does not wait")
+            yield running
 
 
 def _crash_in_restore(method: str, rights: str) -> None:

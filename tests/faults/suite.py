@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.faults import clocks, disks, dumps, locks, names, processes, revisions, servers
+from tests.faults import clocks, disks, dumps, links, locks, names, processes, revisions, servers, steps
 from tests.faults.fault import FAULTS
 
 #: Each enters its faults when it is imported.
-PARTS = (processes, servers, disks, dumps, locks, revisions, names, clocks)
+PARTS = (processes, steps, links, servers, disks, dumps, locks, revisions, names, clocks)
 
 __all__ = ["FAULTS", "PARTS"]

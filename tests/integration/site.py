@@ -88,6 +88,8 @@ class Site:
     variables: dict[str, Any]
     #: Every playbook that a test of this session has run to its end.
     exercised: set[str] = field(default_factory=set)
+    #: How Ansible reaches it.
+    connection: dict[str, Any] = field(default_factory=lambda: {"ansible_connection": "local"})
 
     @property
     def root(self) -> Path:
@@ -101,7 +103,7 @@ class Site:
 
     def inventory(self, **variables: Any) -> Path:
         path = self.folder / f"inventory-{len(list(self.folder.glob('inventory-*')))}.yml"
-        here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        here = {**self.connection, "ansible_python_interpreter": sys.executable}
         everything = {**self.variables, **{key: _plain(value) for key, value in variables.items()}}
         path.write_text(yaml.safe_dump({"all": {"hosts": {"here": here}, "vars": everything}}))
         return path

@@ -50,6 +50,15 @@ def start(
     return address
 
 
+def serve(name: str, image: str, command: Sequence[str], *, mounts: Sequence[tuple[Path, str]]) -> None:
+    """Start a container in the background that has the network and the processes of this machine."""
+    volumes = [word for source, target in mounts for word in ("--volume", f"{source}:{target}")]
+    podman(
+        "run", "--detach", "--pull=never", "--name", name, "--network=host", "--pid=host", *_ulimits(), *volumes,
+        image, *command,
+    )  # fmt: skip
+
+
 def running(name: str) -> bool:
     return podman("inspect", name, "--format", "{{.State.Running}}") == "true"
 
