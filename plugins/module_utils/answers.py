@@ -15,6 +15,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .arguments import Spec
 from .errors import Refused
+from .shipped import current_release
 from .urls import passwords_in
 
 Result = dict[str, Any]
@@ -35,6 +36,14 @@ def module_of(spec: Spec) -> AnsibleModule:
         for url in (entry["url"], entry["direct_url"], entry["admin_url"], entry["rehearse_url"]):
             module.no_log_values |= {shown for pair in passwords_in(url or "") for shown in pair if shown}
     return module
+
+
+def options_of(module: AnsibleModule) -> Result:
+    """Return a module's options, with the host's current release where none is named."""
+    options = dict(module.params)
+    if not options.get("release"):
+        options["release"] = current_release(options["root"])
+    return options
 
 
 @contextmanager

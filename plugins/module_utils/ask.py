@@ -2,57 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From a module, under the host's own Python, to the engine room, under the virtualenv's."""
+
+"""From a module to the engine room, where every verb can be done."""
 
 from __future__ import annotations
 
-import gc
-import json
-import os
-import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .errors import Refused
+from .asking import asked
 
-_ENTRY = f"import sys; sys.path[:1] = []; from {__name__} import engine_room; engine_room()"
-
-
-def engine_room() -> None:
-    """Do one job; runs under the virtualenv's Python. Imported here so that Ansible packs it with the module."""
-    # What is imported stays; looking for garbage among it meanwhile takes a tenth of the time.
-    gc.disable()
-    from .engine_room import main  # noqa: PLC0415
-
-    main()
+if TYPE_CHECKING:  # it is imported by the other process, and packed with the module because it is named here
+    from . import engine_room  # noqa: F401
 
 
 def ask(python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
     """Have a verb done and return its answer.
 
-    The job, with its secrets, goes through a pipe: a command line can be read by everybody on the host.
-
     Raises:
         Refused: the engine room refused, or could not start.
     """
-    packed = str(Path(__file__)).split("/ansible_collections/", maxsplit=1)[0]
-    search = os.pathsep.join(path for path in (packed, os.environ.get("PYTHONPATH", "")) if path)
-    done = subprocess.run(
-        [str(python), "-c", _ENTRY],
-        input=json.dumps({**options, "verb": verb}).encode(),
-        env={**os.environ, "PYTHONPATH": search},
-        capture_output=True,
-        check=False,
-    )
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        raise Refused(
-            f"The virtualenv's {python} could not do the {verb}",
-            words[-1] if words else f"it ended with exit code {done.returncode} and said nothing",
-            "Ship the release again, or look at migrate_virtualenv",
-        ) from None
-    if "refused" in answer:
-        raise Refused(**answer["refused"])
-    return dict(answer)
+    return asked("engine_room", python, verb, options)

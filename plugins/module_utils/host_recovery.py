@@ -19,20 +19,13 @@ from .errors import Refused
 from .journal import Journal, ending, read_events
 from .layout import Layout, checked_run
 from .progress import read_progress
-from .recovery import Left, left_by, unknown_to
+from .recovery import Left, left_by, unknown_to, unsettled
 from .shipped import current_release, virtualenv_python
 from .watching import result_of_dead
 
 Options = dict[str, Any]
 
 _LOOK_EVERY = 0.1  # seconds
-
-
-def unsettled(options: Options) -> list[Left]:
-    """Return what earlier runs left in the databases of the inventory and must be settled first."""
-    layout = Layout(Path(options["root"]))
-    found = [left_by(layout, entry["name"]) for entry in options["databases"]]
-    return [left for left in found if left.needs_recovery(options["retry_failed"])]
 
 
 def littered(options: Options) -> list[Left]:

@@ -10,6 +10,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .errors import Refused
@@ -108,6 +109,13 @@ def left_by(layout: Layout, name: str, besides: str = "") -> Left:
         else:
             break
     return Left(name)
+
+
+def unsettled(options: dict[str, Any]) -> list[Left]:
+    """Return what earlier runs left in the databases of the inventory and must be settled first."""
+    layout = Layout(Path(options["root"]))
+    found = [left_by(layout, entry["name"]) for entry in options["databases"]]
+    return [left for left in found if left.needs_recovery(options["retry_failed"])]
 
 
 def unknown_to(layout: Layout, names: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .ask import ask
+from .ask_plan import ask_plan
 from .errors import Refused
 from .installation import Installation, Installer
 from .layout import Layout
@@ -33,6 +33,6 @@ def plan_with_unshipped(options: dict[str, Any]) -> list[dict[str, Any]]:
         if python is None:
             raise Refused("The release could not be tried in a temporary folder", folder)
         staged = {**options, "root": folder, "shipping_makes": options["root"]}
-        return list(ask(python, "plan", staged)["databases"])
+        return ask_plan(python, staged)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -10,22 +10,14 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .answers import BAD, difference, fail, leave, said
+from .answers import BAD, difference, fail, leave, options_of, said
 from .ask import ask
 from .errors import Refused
 from .job import Job
-from .shipped import current_release, virtualenv_python
+from .shipped import virtualenv_python
 from .watching import still_at_work
 
 Result = dict[str, Any]
-
-
-def options_of(module: AnsibleModule) -> Result:
-    """Return a module's options, with the host's current release where none is named."""
-    options = dict(module.params)
-    if not options.get("release"):
-        options["release"] = current_release(options["root"])
-    return options
 
 
 def have_done(verb: str, options: Result) -> Result:

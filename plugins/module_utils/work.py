@@ -13,8 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 from . import backups
-from .alembic_library import MISSING
-from .at_head import known_plans
 from .deadline import counted_from_now
 from .engines.registry import engine_for
 from .environment import Environment
@@ -22,12 +20,10 @@ from .errors import Failed, Refused
 from .history import upgraded_by
 from .job import Database, Job
 from .journal import Journal, moved, needs_leading_back, newest_first, reject
-from .layout import private_directory
 from .lead_back import downgrade_database, rollback_database
-from .planning import plan_database
-from .plans import Plan
+from .planner import check, plan
 from .position import read_position
-from .processes import Died, each_apart, silence
+from .processes import each_apart, silence
 from .progress import Progress
 from .pruning import leftovers_of, prune_database
 from .recovering import recover_database
@@ -41,37 +37,6 @@ from .watching import is_alive
 from .worker import attend
 
 Answer = dict[str, Any]
-
-
-def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
-    """Plan every database, those that are not known to be at head in a process of its own each.
-
-    Args:
-        job: names the databases.
-        known: what ``known_plans`` has said already, if it was asked.
-    """
-    plans = known_plans(job) if known is None else dict(known)
-
-    def task(database: Database) -> Answer:
-        silence(os.devnull)
-        return plan_database(database, job).facts()
-
-    def answered(database: Database, answer: Any) -> None:
-        plans[database.name] = _unanswered(database, job, answer) if isinstance(answer, Died) else answer
-
-    unknown = [database for database in job.databases if database.name not in plans]
-    warm(job, unknown)
-    each_apart(unknown, job.workers, task, job.plan_timeout, answered)
-    return {"databases": [plans[database.name] for database in job.databases]}
-
-
-def _unanswered(database: Database, job: Job, death: Died) -> Answer:
-    refusal = Refused(
-        f"The process that planned database {database.name!r} came to no end",
-        str(death),
-        "Try `alembic current` on the host, or raise migrate_plan_timeout",
-    )
-    return Plan(database.name, database.target or job.target, obstacles=[refusal]).facts()
 
 
 def upgrade(job: Job) -> Answer:
@@ -242,29 +207,15 @@ def _journal(job: Job, database: Database) -> Journal:
 
 _VERBS = {
     verb.__name__: verb
-    for verb in (backup, rehearse, upgrade, downgrade, rollback, restore, recover, status, health, prune)
+    for verb in (plan, backup, rehearse, upgrade, downgrade, rollback, restore, recover, status, health, prune)
 }
 
 
-def do(job: Job, known: dict[str, Answer] | None = None) -> Answer:
+def do(job: Job) -> Answer:
     """Do a job and return its answer.
-
-    Args:
-        job: what to do.
-        known: the plans of databases that were looked up already, for the verb that makes plans.
 
     Raises:
         Refused: it cannot be done.
     """
-    if MISSING:
-        raise Refused(
-            "The virtualenv of the release cannot run migrations",
-            MISSING,
-            "Name alembic in the requirements or in migrate_packages",
-        )
-    private_directory(job.layout.root)
-    for folder in (job.layout.backups, job.layout.journals, job.layout.workers):
-        # The databases' own folders lie below these: a link planted here would lead all of them elsewhere.
-        if folder.is_symlink():
-            private_directory(folder)
-    return plan(job, known) if job.verb == "plan" else _VERBS[job.verb](job)
+    check(job)
+    return _VERBS[job.verb](job)

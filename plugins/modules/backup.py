@@ -84,8 +84,8 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee, options_of
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of, options_of
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee
 
 
 def main() -> None:

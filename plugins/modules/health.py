@@ -116,9 +116,15 @@ cursor:
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, fail, leave, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
+    answering,
+    fail,
+    leave,
+    module_of,
+    options_of,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils.health import Check, attend, failing_statements
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import have_done, options_of
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import have_done
 
 
 def main() -> None:

@@ -206,13 +206,18 @@ error:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of, said
-from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask
-from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import unsettled
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
+    answering,
+    leave,
+    module_of,
+    options_of,
+    said,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils.ask_plan import ask_plan
 from ansible_collections.hosting.alembic.plugins.module_utils.maintenance import standing
+from ansible_collections.hosting.alembic.plugins.module_utils.recovery import unsettled
 from ansible_collections.hosting.alembic.plugins.module_utils.shipped import virtualenv_python
 from ansible_collections.hosting.alembic.plugins.module_utils.staging import plan_with_unshipped
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import options_of
 
 
 def main() -> None:
@@ -226,7 +231,7 @@ def main() -> None:
             databases = []
         elif python:
             remember = options["recovers"] and not module.check_mode
-            databases = ask(python, "plan", {**options, "remember": remember})["databases"]
+            databases = ask_plan(python, {**options, "remember": remember})
         elif module.check_mode and options["archive"]:
             databases = plan_with_unshipped(options)
         else:

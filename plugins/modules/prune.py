@@ -86,9 +86,10 @@ from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
     fail,
     leave,
     module_of,
+    options_of,
     said,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import have_done, options_of
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import have_done
 
 
 def main() -> None:

@@ -114,8 +114,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery impo
     littered,
     recover,
     strangers,
-    unsettled,
 )
+from ansible_collections.hosting.alembic.plugins.module_utils.recovery import unsettled
 
 
 def main() -> None:

@@ -179,8 +179,8 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, options_of, rehearsal_foreseen
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of, options_of
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, rehearsal_foreseen
 
 
 def main() -> None:

@@ -114,10 +114,10 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of, options_of
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.history import backed_up
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee, options_of
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee
 
 
 def main() -> None:

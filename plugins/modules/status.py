@@ -113,12 +113,11 @@ error:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of, options_of
 from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask
 from ansible_collections.hosting.alembic.plugins.module_utils.history import runs_of, unshipped_status
 from ansible_collections.hosting.alembic.plugins.module_utils.maintenance import standing
 from ansible_collections.hosting.alembic.plugins.module_utils.shipped import virtualenv_python
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import options_of
 
 
 def main() -> None:

@@ -134,8 +134,8 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, options_of, predict
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of, options_of
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, predict
 
 
 def main() -> None:

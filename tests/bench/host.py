@@ -16,7 +16,7 @@ from .measure import BIN, must, playbook
 
 Result = dict[str, Any]
 
-_ENTRY = "from ansible_collections.hosting.alembic.plugins.module_utils.ask import engine_room; engine_room()"
+_ENTRY = "from ansible_collections.hosting.alembic.plugins.module_utils.engine_room import main; main()"
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import recover, strangers, unsettled
+from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import recover, strangers
 from ansible_collections.hosting.alembic.plugins.module_utils.journal import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils.living import works
-from ansible_collections.hosting.alembic.plugins.module_utils.recovery import Left, left_by, retries
+from ansible_collections.hosting.alembic.plugins.module_utils.recovery import Left, left_by, retries, unsettled
 from tests.unit.stage import Answer, Host, database, heads, names, plain_streams, script, sql, tables
 
 #: A revision that leaves a table behind and takes its worker along.

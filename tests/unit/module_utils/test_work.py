@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils import ask as asking
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
 from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
@@ -62,16 +61,21 @@ def test_a_refusal_crosses_over_whole(host: Host, file: Path) -> None:
     assert refusal.value.remedy.startswith("Use letters")
 
 
-def test_a_python_without_alembic_is_refused_with_what_to_add(host: Host, file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("room", "verb"), [("planning_room", "plan"), ("engine_room", "plan"), ("engine_room", "upgrade")]
+)
+def test_a_python_without_alembic_is_refused_with_what_to_add(
+    host: Host, file: Path, tmp_path: Path, room: str, verb: str
+) -> None:
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
     variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    packed = str(Path(asking.__file__)).split("/ansible_collections/", maxsplit=1)[0]
-    entry = f"from {asking.__name__} import engine_room; engine_room()"
+    packed = str(Path(backups.__file__)).split("/ansible_collections/", maxsplit=1)[0]
+    entry = f"from {backups.__package__}.{room} import main; main()"
 
     done = subprocess.run(
         [str(bare / "bin" / "python"), "-c", entry],
-        input=json.dumps({**options(host, file), "verb": "plan"}),
+        input=json.dumps({**options(host, file), "verb": verb}),
         env={**variables, "PYTHONPATH": packed},
         capture_output=True,
         text=True,

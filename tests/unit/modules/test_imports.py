@@ -9,7 +9,7 @@ from tests.lab import PROJECT
 
 NAMES = [f"{kind}.{path.stem}" for kind in ("modules", "action") for path in (PROJECT / "plugins" / kind).glob("*.py")]
 # The engine room itself does without them where nothing is to be done.
-NAMES.append("module_utils.engine_room")
+NAMES.append("module_utils.planning_room")
 
 SCRIPT = """
 import sys

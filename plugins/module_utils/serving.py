@@ -1,0 +1,35 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+"""One job in a process under the virtualenv's Python, which answers with data.
+
+The job comes on standard input and the answer goes to what was standard output, so that neither secrets nor what
+env.py prints can get between.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .errors import Refused
+from .job import Job
+
+
+def serve(do: Callable[[Job], dict[str, Any]]) -> None:
+    """Read a job, do it, answer."""
+    options = json.load(sys.stdin)
+    answer_to = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.chdir("/")
+    try:
+        answer = do(Job.from_options(options.pop("verb"), options))
+    except Refused as refusal:
+        answer = {"refused": refusal.facts()}
+    with os.fdopen(answer_to, "w") as handle:
+        json.dump(answer, handle, default=str)
