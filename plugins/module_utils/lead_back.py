@@ -71,6 +71,8 @@ class LeadBack(OneDatabase):
         self.undone: list[Step] = []
         self.notes: list[str] = []
         self.backup: backups.Manifest | None = None
+        #: Tables whose rows were other ones than the backup's already before the downgrades, once that was looked at.
+        self.other_rows: set[str] | None = None
 
     def run(self, on_purpose: bool) -> Result:
         """Lead the database back and return its result; that it is held, or refused, is a result too.
@@ -135,6 +137,7 @@ class LeadBack(OneDatabase):
         count = manifest is not None and manifest.row_counts is not None
         now = read_position(engine, list(self.account.after.heads), count_rows=count)
         found = losses(engine, manifest, self.account, now)
+        self.other_rows = set(found.changed)
         if found.certain or (found.possible and engine.restores_quickly):
             try:
                 return self._restore(environment, f"a downgrade might not bring back what was: {found}")
@@ -175,7 +178,9 @@ class LeadBack(OneDatabase):
         Raises:
             Failed: a downgrade failed, or did not bring back what was.
         """
-        known = self._rows_changed(environment.engine, manifest, self.account.wrote)
+        known = self.other_rows
+        if known is None:
+            known = self._rows_changed(environment.engine, manifest, self.account.wrote)
         watcher = _Chronicle(self.journal, self.progress)
         try:
             self._downgrade(environment, watcher)

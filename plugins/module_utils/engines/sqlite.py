@@ -34,7 +34,7 @@ from .sqlite_catalog import (
 from .sqlite_glance import described, file_identity, reading
 from .sqlite_lock import FileLock
 from .sqlite_restore import WithRestore
-from .sqlite_writes import Witness, changed_tables, content_of
+from .sqlite_writes import Witness, content_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -238,7 +238,7 @@ class SQLite(WithRestore):
         if archive.path.is_dir():
             return []
         with reading(self.path) as reader:
-            return changed_tables(reader, archive.path, archive.version_tables)
+            return self._compared_with(archive.path).changed_tables(reader, archive.version_tables)
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Drop the tables of batch operations that did not come to their end, where the table they copy is whole."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +33,16 @@ def look(door: dict[str, Any], _password: str | None, table: str) -> Glance:
 def reading(path: Path) -> closing[sqlite3.Connection]:
     """Return a connection that can only read, and makes no file that is not there."""
     return closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True))
+
+
+@contextmanager
+def raw_text(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read text as it lies there, as bytearrays: it may be no UTF-8, and it is no blob."""
+    before, connection.text_factory = connection.text_factory, bytearray
+    try:
+        yield
+    finally:
+        connection.text_factory = before
 
 
 def file_identity(path: str) -> Identity:

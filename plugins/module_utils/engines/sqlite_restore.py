@@ -22,7 +22,7 @@ from .base import Guard, Tell
 from .data import Archive, Aside, Restored, RestoreMethod, Writes
 from .sqlite_catalog import proven
 from .sqlite_scratch import WithScratch
-from .sqlite_writes import changed_tables, content_of
+from .sqlite_writes import Comparison, content_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -39,6 +39,7 @@ class WithRestore(WithScratch, ABC):
         self._replacing: sqlite3.Connection | None = None
         #: What env.py has opened, and may have kept open.
         self._opened: list[Any] = []
+        self._comparisons: dict[Path, Comparison] = {}
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the rows with those at the time of the failure, or of the tables that the backup knows."""
@@ -46,10 +47,13 @@ class WithRestore(WithScratch, ABC):
             return Writes()  # there was no database before, so all that is in it now was made by the run
         if content is not None and content == content_of(self._replacing):
             return Writes()
-        changed = changed_tables(self._replacing, archive.path, archive.version_tables)
+        changed = self._compared_with(archive.path).changed_tables(self._replacing, archive.version_tables)
         if changed:
             return Writes(unknown=f"rows differ from those of the backup in {', '.join(changed)}")
         return Writes()
+
+    def _compared_with(self, backup: Path) -> Comparison:
+        return self._comparisons.setdefault(backup, Comparison(backup))
 
     def restore_method(self) -> RestoreMethod:
         """Return the one way there is: a file beside, renamed into place."""

@@ -18,13 +18,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..connection import driver_connection
 from ..errors import Refused
 from ..layout import private_directory
 from .base import Engine, Scratch, Tell
 from .data import Archive, Aside, Content
 from .sql import quoted
 from .sqlite_catalog import rows_of
-from .sqlite_glance import reading
+from .sqlite_glance import raw_text, reading
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -117,13 +118,14 @@ def _content(connection: Connection, table: str) -> Content:
     columns = sorted(row[1] for row in rows_of(connection, f"pragma table_xinfo({quoted(table)})"))
     sums = dict.fromkeys(columns, 0)
     count = whole = 0
-    for row in connection.exec_driver_sql(f"select {', '.join(map(quoted, columns))} from {quoted(table)}"):
-        count += 1
-        values = [repr(value) for value in row]
-        # Of one text: hashes of tuples add up to the same too often.
-        whole = (whole + hash(repr(values))) & _MASK
-        for column, value in zip(columns, values):
-            sums[column] = (sums[column] + hash(value)) & _MASK
+    with raw_text(driver_connection(connection)):
+        for row in connection.exec_driver_sql(f"select {', '.join(map(quoted, columns))} from {quoted(table)}"):
+            count += 1
+            values = [repr(value) for value in row]
+            # Of one text: hashes of tuples add up to the same too often.
+            whole = (whole + hash(repr(values))) & _MASK
+            for column, value in zip(columns, values):
+                sums[column] = (sums[column] + hash(value)) & _MASK
     return Content(count, str(whole), {column: str(total) for column, total in sums.items()})
 
 

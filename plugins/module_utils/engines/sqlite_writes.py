@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .sql import quoted
-from .sqlite_glance import reading
+from .sqlite_glance import raw_text, reading
 
 
 class Witness:
@@ -54,17 +56,42 @@ _TABLES = "select name from sqlite_master where type = 'table' and name not like
 _AT_ONCE = 1000
 
 
-def changed_tables(current: sqlite3.Connection, backup: Path, leave_out: frozenset[str]) -> list[str]:
-    """Return the tables of a backup whose rows are not the same in a database now.
+class Comparison:
+    """The rows of a proven backup beside those of its database.
 
-    Args:
-        current: the database, which nobody else can write meanwhile.
-        backup: a proven copy of it from before.
-        leave_out: version tables, as schema.table.
+    The backup does not change, so each of its tables is read once, however often the database is compared with it.
     """
-    with reading(backup) as before:
-        tables = [name for (name,) in before.execute(_TABLES) if f"main.{name}" not in leave_out]
-        return sorted(table for table in tables if _differs(before, current, table))
+
+    def __init__(self, backup: Path) -> None:
+        self._backup = backup
+        self._digests: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    def changed_tables(self, current: sqlite3.Connection, leave_out: frozenset[str]) -> list[str]:
+        """Return the tables of the backup whose rows are not the same in the database now.
+
+        Args:
+            current: the database, which nobody else can write meanwhile.
+            leave_out: version tables, as schema.table.
+        """
+        with reading(self._backup) as before:
+            tables = [name for (name,) in before.execute(_TABLES) if f"main.{name}" not in leave_out]
+            return sorted(table for table in tables if self._differs(before, current, table))
+
+    def _differs(self, before: sqlite3.Connection, current: sqlite3.Connection, table: str) -> bool:
+        old, new = _columns(before, table), _columns(current, table)
+        shared = [column for column in old if column in new]
+        if old and not shared:
+            return True
+        if self._digest_before(before, table, shared) == _digest(current, table, shared):
+            return False
+        # A table that was rebuilt may have another order.
+        return _sum(before, table, shared) != _sum(current, table, shared)
+
+    def _digest_before(self, before: sqlite3.Connection, table: str, columns: list[str]) -> str:
+        key = table, tuple(columns)
+        if key not in self._digests:
+            self._digests[key] = _digest(before, table, columns)
+        return self._digests[key]
 
 
 def content_of(connection: sqlite3.Connection) -> dict[str, str]:
@@ -73,38 +100,31 @@ def content_of(connection: sqlite3.Connection) -> dict[str, str]:
     return {table: _digest(connection, table, _columns(connection, table)) for table in tables}
 
 
-def _differs(before: sqlite3.Connection, current: sqlite3.Connection, table: str) -> bool:
-    old, new = _columns(before, table), _columns(current, table)
-    shared = [column for column in old if column in new]
-    if old and not shared:
-        return True
-    if _digest(before, table, shared) == _digest(current, table, shared):
-        return False
-    # A table that was rebuilt may have another order.
-    return _sum(before, table, shared) != _sum(current, table, shared)
-
-
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
     return [row[1] for row in connection.execute(f"pragma table_info({quoted(table)})")]
 
 
 def _digest(connection: sqlite3.Connection, table: str, columns: list[str]) -> str:
-    """Return a digest of all rows in the order they come in, many at a time: everybody waits meanwhile."""
+    """Return a digest of all rows in the order they come in."""
     digest = hashlib.sha256()
-    cursor = _rows(connection, table, columns)
-    while rows := cursor.fetchmany(_AT_ONCE):
+    for rows in _rows(connection, table, columns):
         digest.update(repr(rows).encode())
     return digest.hexdigest()
 
 
 def _sum(connection: sqlite3.Connection, table: str, columns: list[str]) -> tuple[int, int]:
     """Return the number of rows and a sum over them, which is the same in whatever order they come."""
-    rows = total = 0
-    for row in _rows(connection, table, columns):
-        rows += 1
-        total += int.from_bytes(hashlib.blake2b(repr(row).encode(), digest_size=16).digest(), "big")
-    return rows, total % (1 << 128)
+    count = total = 0
+    for rows in _rows(connection, table, columns):
+        count += len(rows)
+        for row in rows:
+            total += int.from_bytes(hashlib.blake2b(repr(row).encode(), digest_size=16).digest(), "big")
+    return count, total % (1 << 128)
 
 
-def _rows(connection: sqlite3.Connection, table: str, columns: list[str]) -> sqlite3.Cursor:
-    return connection.execute(f"select {', '.join(map(quoted, columns))} from {quoted(table)}")
+def _rows(connection: sqlite3.Connection, table: str, columns: list[str]) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield all rows, many at a time: everybody waits meanwhile."""
+    with raw_text(connection):
+        cursor = connection.execute(f"select {', '.join(map(quoted, columns))} from {quoted(table)}")
+        while rows := cursor.fetchmany(_AT_ONCE):
+            yield rows

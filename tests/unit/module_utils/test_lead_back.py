@@ -658,3 +658,33 @@ def test_a_rejected_upgrade_whose_way_back_was_not_gone_is_cut_short(host: Host,
     reject(Journal(host.layout.journal("app", "r1"), "upgrade"), {"what": "it was rejected", "why": "", "remedy": ""})
     # Its worker may still be about to end; then the controller has its word.
     assert left_by(host.layout, "app").state in ("cut_short", "running")
+
+
+# Text that is not UTF-8, as old applications have left it
+
+LATIN_1 = "create table mine (a); insert into mine values (cast(x'4de96c' as text)), (x'00ff'), (2.5), (null)"
+
+
+@pytest.mark.parametrize("left", ["pass", ""])
+def test_text_that_is_not_utf_8_stands_in_no_way_back(host: Host, file: Path, left: str) -> None:
+    script(file, LATIN_1)
+    rows = sql(file, "select hex(a), typeof(a) from mine")
+    host.ship("broken")
+    if left:
+        break_third(host, left)
+    failed_upgrade(host, file, "")
+
+    result = host.result("downgrade", database(file))
+
+    assert result["outcome"] == ("downgraded" if left else "restored")
+    assert sql(file, "select hex(a), typeof(a) from mine") == rows
+
+
+@pytest.mark.parametrize(("statement", "outcome"), [("", "restored"), ("update mine set a = x'4de96d'", "held")])
+def test_text_that_is_not_utf_8_is_compared(host: Host, file: Path, statement: str, outcome: str) -> None:
+    script(file, LATIN_1)
+    failed_upgrade(host, file)
+    if statement:
+        script(file, statement)
+
+    assert host.result("downgrade", database(file))["outcome"] == outcome

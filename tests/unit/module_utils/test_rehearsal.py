@@ -347,3 +347,12 @@ def test_a_failed_rehearsal_takes_the_place_of_an_earlier_success(host: Host, fi
 def test_rows_above_the_limit_are_only_counted(host: Host, file: Path, at_first: str) -> None:
     host.revise(at_first, "0003", "0002", "op.execute(\"update item set name = 'x'\")")
     assert verdicts(rehearsed(host, file, row_counts_limit=0)) == [("0002", "reversible"), ("0003", "reversible")]
+
+
+def test_text_that_is_not_utf_8_is_compared(host: Host, file: Path, at_first: str) -> None:
+    script(file, "create table mine (a); insert into mine values (cast(x'4de96c' as text))")
+    host.revise(at_first, "0003", "0002", "op.execute('update mine set a = cast(a as blob)')")
+
+    result = rehearsed(host, file)
+
+    assert verdicts(result) == [("0002", "reversible"), ("0003", "lossy")]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.sqlite_writes import changed_tables
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.sqlite_writes import Comparison
 from tests.unit.stage import script
 
 ROWS = (
@@ -41,4 +41,4 @@ def test_a_table_differs_by_its_rows_alone(file: Path, written: str, changed: li
     shutil.copy(file, backup)
     script(file, written)
     with closing(sqlite3.connect(file)) as current:
-        assert changed_tables(current, backup, frozenset({"main.version"})) == changed
+        assert Comparison(backup).changed_tables(current, frozenset({"main.version"})) == changed
