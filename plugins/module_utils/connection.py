@@ -200,6 +200,31 @@ def driver_connection(connection: Connection) -> Any:
     return getattr(fairy, "driver_connection", None) or fairy.dbapi_connection
 
 
+def client_encoding(connection: Connection) -> str:
+    """Return what to speak with a PostgreSQL server, by a name that Python knows too.
+
+    A database in SQL_ASCII holds bytes of which nobody says what they mean. LATIN1 has a character for each byte, and
+    the server converts none.
+    """
+    driver = driver_connection(connection)
+    if hasattr(driver, "get_settings"):  # asyncpg
+        encoding = driver.get_settings().server_encoding
+    else:
+        encoding = driver.info.parameter_status("server_encoding")
+    return "LATIN1" if encoding == "SQL_ASCII" else "UTF8"
+
+
+def speak(connection: Connection) -> None:
+    """Speak so with a server that does not say what its bytes mean; drivers understand all others by themselves."""
+    driver, encoding = driver_connection(connection), client_encoding(connection)
+    if encoding == "UTF8":
+        return
+    if hasattr(driver, "set_client_encoding"):  # psycopg2 does not hear of it otherwise
+        driver.set_client_encoding(encoding)
+    else:
+        execute(connection, f"set client_encoding = '{encoding}'")
+
+
 def _descriptor(connection: Connection) -> int | None:
     driver = driver_connection(connection)
     return int(driver.fileno()) if hasattr(driver, "fileno") else None

@@ -22,7 +22,6 @@ from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry i
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
 from tests.lab.postgres import PostgresServer
-from tests.lab.shell import run
 
 #: What a customer's database holds, a little of everything; run as its owner.
 CONTENT = """
@@ -102,15 +101,32 @@ class Customer:
     def as_owner(self, script: str) -> None:
         self.server.execute(f'SET ROLE "{self.user}";\n{script}', self.name)
 
-    def dump(self, name: str = "") -> str:
-        conninfo = name or self.name
-        text = run(
-            [self.server.bin / "pg_dump", "--create", "--exclude-schema=alembic_aside_*", "--blobs",
-             "--host", self.server.host, "--port", str(self.server.port), "--username", self.server.user, conninfo],
-            env={"PGPASSWORD": self.server.password},
-        )  # fmt: skip
-        lines = [line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
-        return "\n".join(lines)
+    def dump(self) -> str:
+        return self.dumped().decode()
+
+    def dumped(self) -> bytes:
+        """Return all that is in it, in its own encoding."""
+        text = self._program("pg_dump", "--create", "--exclude-schema=alembic_aside_*", "--blobs", self.name)
+        lines = [line for line in text.splitlines() if not line.startswith((b"\\restrict", b"\\unrestrict"))]
+        return b"\n".join(lines)
+
+    def send(self, script: bytes) -> None:
+        """Execute a script in the encoding of the database as its owner."""
+        quiet = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1")
+        self._program("psql", *quiet, self.name, text=f'SET ROLE "{self.user}";\n'.encode() + script)
+
+    def _program(self, name: str, *words: str, text: bytes = b"") -> bytes:
+        server = self.server
+        where = ("--host", server.host, "--port", str(server.port), "--username", server.user)
+        done = subprocess.run(
+            [server.bin / name, *where, *words],
+            input=text,
+            env={**os.environ, "PGPASSWORD": server.password},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def databases(self) -> list[str]:
         rows = self.server.execute("SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'")
@@ -163,12 +179,12 @@ def server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def make(server: PostgresServer, tmp_path: Path) -> Iterator[Callable[..., Customer]]:
-    def made(powers: str = "", name: str = "", content: str = CONTENT) -> Customer:
+    def made(powers: str = "", name: str = "", content: str = CONTENT, options: str = "") -> Customer:
         user = f"owner {secrets.token_hex(3)}"
         password = server.create_role(user, options=f"LOGIN {powers}")
         name = name or f"app_{secrets.token_hex(3)}"
         quoted = name.replace('"', '""')
-        server.execute(f'CREATE DATABASE "{quoted}" OWNER "{user}"')
+        server.execute(f'CREATE DATABASE "{quoted}" OWNER "{user}" {options}')
         customer = Customer(server, name, user, password, folder=tmp_path / "backup")
         customer.as_owner(content)
         return customer
@@ -233,6 +249,31 @@ def test_hostile_names_and_what_belongs_to_the_database_itself(make: Callable[..
         assert engine.asides() == []
     assert customer.databases() == [HOSTILE]
     assert customer.dump() == before
+
+
+ACCENTS = """
+CREATE TABLE "café" (id integer PRIMARY KEY, "prénom" text DEFAULT 'Zoé' CHECK ("prénom" <> 'ö'));
+INSERT INTO "café" SELECT i, 'née ' || i FROM generate_series(1, 100) i;
+COMMENT ON TABLE "café" IS 'à la carte';
+CREATE VIEW "été" AS SELECT * FROM "café" WHERE "prénom" = 'née 7';
+CREATE FUNCTION crier() RETURNS text LANGUAGE sql AS $$ SELECT 'É'::text $$;
+SELECT lo_from_bytea(4711, 'large');
+"""
+
+
+@pytest.mark.parametrize("powers", ["CREATEDB", ""])
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_other_encodings_than_utf_8(make: Callable[..., Customer], encoding: str, powers: str) -> None:
+    """Bytes that are no UTF-8, in names and rows; in SQL_ASCII the server itself does not know what they mean."""
+    customer = make(powers, f"app_{encoding}", "", f"TEMPLATE template0 ENCODING {encoding} LOCALE 'C'")
+    customer.send(ACCENTS.encode("latin-1"))
+    archive, before = customer.back_up(), customer.dumped()
+    customer.send('DROP TABLE "café" CASCADE; SELECT lo_unlink(4711);'.encode("latin-1"))
+    assert customer.dumped() != before
+
+    customer.restore(archive)
+
+    assert customer.dumped() == before
 
 
 class Abort(Refused):

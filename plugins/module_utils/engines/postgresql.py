@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..connection import OwnConnection, driver_connection, execute, first_line, own_url, sqlstate
+from ..connection import OwnConnection, driver_connection, execute, first_line, own_url, speak, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_asides as asides
 from . import postgresql_catalog as catalog
@@ -90,6 +90,7 @@ class PostgreSQL(WithScratch):
         try:
             # First of all: what is set through a pooler leaks to its other clients.
             self._check_directness(own)
+            own.run(speak)
             own.run(_introduce, self.application)
         except BaseException:
             own.close()

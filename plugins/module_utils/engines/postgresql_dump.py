@@ -102,6 +102,8 @@ def plain_environment() -> dict[str, str]:
 def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: Tell, doing: str = "") -> str:
     """Run a client program and return its standard output, telling how much lies in ``folder`` meanwhile.
 
+    What it prints of an archive is in the archive's encoding; bytes that are not UTF-8 stay what they are.
+
     Raises:
         Failed: it ended with another code than 0; its own words are the reason.
     """
@@ -123,7 +125,7 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: 
         if code:
             words = errors.read().decode(errors="replace").strip()
             raise Failed(f"{Path(command[0]).name} failed with exit code {code}", words)
-        return output.read().decode(errors="replace")
+        return output.read().decode(errors="surrogateescape")
 
 
 def has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
@@ -165,7 +167,7 @@ def check_archive(listing: str, folder: Path, database: str, tables: int) -> Non
     on_one_line = database.translate({10: " ", 13: " "})  # as pg_restore prints names
     if f"dbname: {on_one_line}\n" not in listing:
         raise Failed(f"The dump {folder} is not one of {database!r}", "its table of contents names another database")
-    entries = _ENTRY.findall(listing.encode())
+    entries = _ENTRY.findall(listing.encode(errors="surrogateescape"))
     dumped = sum(kind == b"TABLE" for _number, kind in entries)
     if dumped != tables:
         raise Failed(f"The dump {folder} is not complete", f"it holds {dumped} tables and the database {tables}")

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..connection import execute, sqlstate
+from ..connection import client_encoding, execute, sqlstate
 from ..errors import Refused
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
@@ -138,7 +138,7 @@ class InPlace:
         deadline = time.monotonic() + self._engine.job.lock_wait
         with tempfile.TemporaryDirectory() as folder:
             while True:
-                with Psql(self._tools, self._engine.url, self._engine.application) as psql:
+                with self._psql() as psql:
                     if not self._locked(psql, deadline):
                         continue
                     guard()
@@ -147,6 +147,10 @@ class InPlace:
                 break
         self._analyze()
         return Restored(f"schema {aside}", "in_place", [])
+
+    def _psql(self) -> Psql:
+        encoding = self._engine.own().run(client_encoding)
+        return Psql(self._tools, self._engine.url, self._engine.application, encoding)
 
     def _locked(self, psql: Psql, deadline: float) -> bool:
         """Lock every table, ending whoever is in the way and may be ended; tell whether that succeeded.
@@ -269,9 +273,9 @@ class InPlace:
             script = folder / "blobs.sql"
             command = [restore, f"--use-list={chosen}", f"--file={script}", path]
             tools.run_tool(command, tools.plain_environment(), folder, self._tell, "read large objects")
-            with script.open(encoding="utf-8") as source:
+            with script.open("rb") as source:
                 for line in source:
-                    if line.strip() not in ("BEGIN;", "COMMIT;"):
+                    if line.strip() not in (b"BEGIN;", b"COMMIT;"):
                         psql.write(line)
         psql.ask("\\o", self._tell, "replays the dump")
 

@@ -41,16 +41,21 @@ class PsqlError(Failed):
 
 
 class Psql:
-    """A session whose transaction is rolled back by the server unless a commit was sent."""
+    """A session whose transaction is rolled back by the server unless a commit was sent.
 
-    def __init__(self, found: tools.Tools, url: URL, application: str) -> None:
+    ``encoding`` is what it speaks with the server, by a name that PostgreSQL and Python share. What an archive holds
+    is in its own, which it says itself; here it passes through as it is.
+    """
+
+    def __init__(self, found: tools.Tools, url: URL, application: str, encoding: str = "UTF8") -> None:
+        self._encoding = encoding
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
         self._process = subprocess.Popen(
             [
                 str(found.folder / "psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password",
                 "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", f"--dbname={tools.conninfo(url)}",
             ],
-            env=tools.environment(url, application),
+            env={**tools.environment(url, application), "PGCLIENTENCODING": encoding},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -62,7 +67,7 @@ class Psql:
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
-            self._lines.put(line.decode(errors="replace").rstrip("\n"))
+            self._lines.put(line.decode(self._encoding, "replace").rstrip("\n"))
         self._lines.put(None)
 
     @property
@@ -81,7 +86,7 @@ class Psql:
         mark = secrets.token_hex(16)
         begun = time.monotonic()
         try:
-            self.stdin.write(f"{script}\n\\echo {mark}\n".encode())
+            self.stdin.write(f"{script}\n\\echo {mark}\n".encode(self._encoding, "surrogateescape"))
             self.stdin.flush()
         except OSError as error:
             raise PsqlError(self.errors()) from error
@@ -99,14 +104,14 @@ class Psql:
                 return lines
             lines.append(line)
 
-    def write(self, line: str) -> None:
-        """Have one line of SQL executed without looking at what it prints.
+    def write(self, line: bytes) -> None:
+        """Have one line of a script executed without looking at what it prints.
 
         Raises:
             PsqlError: it has ended already.
         """
         try:
-            self.stdin.write(line.encode())
+            self.stdin.write(line)
         except OSError as error:
             raise PsqlError(self.errors()) from error
 
@@ -215,7 +220,7 @@ def _begins(line: str, kinds: Iterable[str]) -> bool:
 def use_list(folder: Path, name: str, lines: list[str]) -> Path:
     """Write a list of entries for pg_restore."""
     path = folder / name
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
     return path
 
 
