@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _BATCH = "_alembic_tmp_"
 _KINDS = ("table ", "column ", "foreign key ", "key ", "")
 _EXPRESSION = re.compile(r"\b(check|as)\s*\(", re.IGNORECASE)
+#: What an application adds to SQLite in its own process; without it not even SQLite can read such a file through.
+_MISSING = re.compile("no such collation sequence|no such module|unknown function|no such function")
 _COLLATION = re.compile(r"\bcollate\s+\S+", re.IGNORECASE)
 
 
@@ -29,7 +31,7 @@ def proven(path: Path, count_rows: bool) -> dict[str, int] | None:
     """Read a whole database file back and count its rows if asked.
 
     Raises:
-        Failed: SQLite finds it damaged.
+        Failed: SQLite finds it damaged, or cannot tell.
     """
     try:
         with reading(path) as copy:
@@ -40,6 +42,12 @@ def proven(path: Path, count_rows: bool) -> dict[str, int] | None:
                 for name in (names if count_rows else [])
             }
     except sqlite3.DatabaseError as error:
+        if _MISSING.search(str(error)):
+            raise Failed(
+                f"The backup {path} cannot be proven",
+                f"{error}; the application brings that to SQLite itself, and it is not here",
+                "Nothing was changed; let migrate_backup_command and migrate_backup_check_command do it",
+            ) from error
         verdict, counts = str(error), {}
     if verdict != "ok":
         raise Failed(f"The backup {path} is damaged", str(verdict), "Nothing was changed; check the disk and run again")

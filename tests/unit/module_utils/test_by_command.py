@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,24 @@ def test_what_does_not_prove_itself_is_no_backup(
     assert "exit code 9: broken" in result["error"]["why"]
     assert names(host.layout.backups_of("app")) == []
     assert tables(filled) == {"mine"}
+
+
+def test_what_only_the_application_can_read_is_backed_up_by_a_command(
+    host: Host, filled: Path, commands: dict[str, Any]
+) -> None:
+    """An index on a function that the application adds to SQLite: nobody else can check the file."""
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        connection.create_function("own", 1, str, deterministic=True)
+        connection.execute("create index by_own on mine (own(a))")
+
+    failed = host.result("upgrade", database(filled))
+    assert "own()" in failed["error"]["why"]
+    assert "migrate_backup_command" in failed["error"]["remedy"]
+    assert tables(filled) == {"mine"}
+
+    result = host.result("upgrade", database(filled), run="r2", retry_failed=["app"], **commands)
+
+    assert result["outcome"] == "upgraded"
 
 
 def test_a_backup_command_without_a_check_is_refused(host: Host, filled: Path, commands: dict[str, Any]) -> None:
