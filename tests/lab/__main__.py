@@ -16,6 +16,7 @@ def _arguments() -> argparse.Namespace:
     up = verbs.add_parser("up", help="start hosts, write FOLDER/inventory.yml")
     up.add_argument("--hosts", type=int, default=1)
     up.add_argument("--postgres", action="store_true", help="start a database server on the same network")
+    up.add_argument("--systemd", action="store_true", help="let systemd run the hosts, as on a server")
     down = verbs.add_parser("down", help="remove exactly what up started")
     unplug = verbs.add_parser("unplug", help="take a host off the network; what runs on it goes on")
     plug = verbs.add_parser("plug", help="put it back")
@@ -37,7 +38,9 @@ def main() -> int:
     arguments = _arguments()
     try:
         if arguments.verb == "up":
-            lab = hosts.up(arguments.state, hosts=arguments.hosts, postgres=arguments.postgres)
+            lab = hosts.up(
+                arguments.state, hosts=arguments.hosts, postgres=arguments.postgres, systemd=arguments.systemd
+            )
             print(lab.inventory)
         elif arguments.verb == "down":
             hosts.down(arguments.state.resolve())

@@ -6,6 +6,7 @@ import json
 import secrets
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from .shell import CommandFailed, run
 
 STATE = "lab.json"
 # /run is empty in a new container.
-SSHD = ["sh", "-c", f"mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e -f {keys.MOUNT}/sshd_config"]
+SSHD = ["sh", "-c", f"mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e -f {image.MOUNT}/sshd_config"]
 DATA = "/var/lib/postgresql/lab"
 BIN = "/usr/lib/postgresql/15/bin"
 
@@ -88,8 +89,19 @@ def load(folder: Path) -> Lab | None:
     )
 
 
-def up(folder: Path, *, hosts: int = 1, postgres: bool = False, prefix: str = "host") -> Lab:
-    """Start a lab whose files live in ``folder``. What an earlier lab left there is taken down first."""
+def up(
+    folder: Path,
+    *,
+    hosts: int = 1,
+    postgres: bool = False,
+    systemd: bool = False,
+    prefix: str = "host",
+    shown: Sequence[Path] = (),
+) -> Lab:
+    """Start a lab whose files live in ``folder``. What an earlier lab left there is taken down first.
+
+    Its hosts see the folders in ``shown`` where this machine has them, and cannot write there.
+    """
     folder = folder.resolve()
     down(folder)
     wanted = image.ensure()
@@ -101,7 +113,7 @@ def up(folder: Path, *, hosts: int = 1, postgres: bool = False, prefix: str = "h
         podman.podman("network", "create", "--label", lab.label, lab.network)
         for number in range(1, hosts + 1):
             name = f"{prefix}{number}"
-            lab.hosts[name] = _start_host(lab, name, wanted)
+            lab.hosts[name] = _start_host(lab, name, wanted, [podman.SYSTEMD] if systemd else SSHD, shown)
         if postgres:
             lab.postgres = _start_postgres(lab, wanted)
         lab.write()
@@ -146,9 +158,9 @@ def down(folder: Path) -> None:
     (lab.folder / STATE).unlink()
 
 
-def _start_host(lab: Lab, name: str, wanted: str) -> str:
-    mounts = [(lab.folder / "ssh" / "host", keys.MOUNT)]
-    return podman.start(lab.container(name), wanted, SSHD, label=lab.label, network=lab.network, mounts=mounts)
+def _start_host(lab: Lab, name: str, wanted: str, command: Sequence[str], shown: Sequence[Path]) -> str:
+    mounts = [(lab.folder / "ssh" / "host", image.MOUNT), *((path, str(path)) for path in shown)]
+    return podman.start(lab.container(name), wanted, command, label=lab.label, network=lab.network, mounts=mounts)
 
 
 def _start_postgres(lab: Lab, wanted: str) -> DatabaseServer:

@@ -14,6 +14,8 @@ from .shell import CommandFailed
 
 NAMED_IMAGE = "HOSTING_ALEMBIC_TEST_IMAGE"
 USER = "deploy"
+#: Where a host has its keys and its sshd_config.
+MOUNT = "/etc/ssh/lab"
 
 PACKAGES = [
     "python3",
@@ -22,11 +24,17 @@ PACKAGES = [
     "sudo",
     "postgresql-client-15",  # pg_dump and pg_restore, as on a hosting server
     "postgresql-15",  # the database server of a lab runs in a container of the same image
+    "systemd-sysv",  # for hosts that are to have services of their own
+    "dbus",
+    "cron",
     "nginx-light",  # answers 503 while an application is stopped
     "curl",
     "procps",
     "iproute2",
 ]
+
+# What sshd reads is mounted into the host.
+_SSH_SERVICE = f"[Service]\\nExecStartPre=\\nExecStart=\\nExecStart=/usr/sbin/sshd -D -f {MOUNT}/sshd_config\\n"
 
 # Each hook is a shell line; "$1" is the root of the new system.
 BEFORE_PACKAGES = [
@@ -40,6 +48,8 @@ AFTER_PACKAGES = [
     f'echo "{USER} ALL=(ALL) NOPASSWD: ALL" > "$1/etc/sudoers.d/{USER}"',
     f'chmod 0440 "$1/etc/sudoers.d/{USER}"',
     'rm -f "$1"/etc/ssh/ssh_host_*_key*',
+    'mkdir "$1/etc/systemd/system/ssh.service.d"',
+    f"printf '{_SSH_SERVICE}' > \"$1/etc/systemd/system/ssh.service.d/lab.conf\"",
 ]
 LEFT_OUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"]
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from .image import USER
+from .image import MOUNT, USER
 from .shell import run
-
-MOUNT = "/etc/ssh/lab"
 
 SSHD_CONFIG = f"""\
 HostKey {MOUNT}/host_key
 AuthorizedKeysFile {MOUNT}/authorized_keys
 AllowUsers {USER}
 PasswordAuthentication no
-# PAM would need a login session manager; the defaults of a container have none.
+# PAM would need a login session manager, and a container has none.
 UsePAM no
 PrintMotd no
 # Forks of ten connect at once, as does a benchmark.

@@ -21,8 +21,8 @@ from .postgres import free_port
 from .shell import CommandFailed, run
 
 _SSHD_CONFIG = f"""\
-HostKey {keys.MOUNT}/host_key
-AuthorizedKeysFile {keys.MOUNT}/authorized_keys
+HostKey {image.MOUNT}/host_key
+AuthorizedKeysFile {image.MOUNT}/authorized_keys
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 UsePAM no
@@ -82,7 +82,7 @@ class Link:
         self._program.write_text(f'#!/bin/sh\nexec ip netns exec {self._name} ssh "$@"\n')
         self._program.chmod(0o700)
         podman.serve(
-            self._name, image.ensure(), SSHD, mounts=[(self.folder / "host", keys.MOUNT), (Path("/"), "/machine")]
+            self._name, image.ensure(), SSHD, mounts=[(self.folder / "host", image.MOUNT), (Path("/"), "/machine")]
         )
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .shell import CommandFailed, run
 
+SYSTEMD = "/lib/systemd/systemd"
 ENVIRONMENT = {"CONTAINERS_CONF": str(Path(__file__).with_name("containers.conf"))}
 
 
@@ -40,9 +41,11 @@ def start(
 ) -> str:
     """Start a container in the background; return its address on the lab's network."""
     volumes = [word for source, target in mounts for word in ("--volume", f"{source}:{target}:ro")]
+    # What systemd needs of a container, if that is the command; it needs no privilege.
+    systemd = "always" if command[0] == SYSTEMD else "false"
     podman(
         "run", "--detach", "--pull=never", "--name", name, "--hostname", name, "--label", label, "--network", network,
-        *_ulimits(), *volumes, image, *command,
+        f"--systemd={systemd}", *_ulimits(), *volumes, image, *command,
     )  # fmt: skip
     address = podman("inspect", name, "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
     if not address:
