@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
-from .backups import proven
+from .backups import Manifest, proven
 from .errors import Refused
 from .journal import moved, newest_first, read_events
 from .layout import Layout
@@ -51,13 +53,15 @@ def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, o
     """Return the databases that have a backup of a run, at a path, or any; ``only`` those that are named.
 
     Raises:
-        Refused: one that is named is not in the inventory, or has no such backup.
+        Refused: one that is named is not in the inventory, or has no such backup; or two of them are one database.
     """
     layout = Layout(Path(root))
     names = [entry["name"] for entry in databases]
-    found = [
-        name for name in names if any(manifest.answers_to(run, path) for manifest in proven(layout.backups_of(name)))
-    ]
+    answering = {
+        name: [manifest for manifest in proven(layout.backups_of(name)) if manifest.answers_to(run, path)]
+        for name in names
+    }
+    found = {name: manifests[0] for name, manifests in answering.items() if manifests}
     for name in only:
         if name not in names:
             raise Refused(f"Database {name!r} is not in the inventory of this host", f"it has {', '.join(names)}")
@@ -67,7 +71,25 @@ def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, o
                 f"none of run {run}" if run else f"none at {path}" if path else "there is none at all",
                 "playbooks/status.yml shows the last one",
             )
-    return [name for name in found if not only or name in only]
+    wanted = {name: manifest for name, manifest in found.items() if not only or name in only}
+    _refuse_one_twice(wanted)
+    return list(wanted)
+
+
+def _refuse_one_twice(wanted: dict[str, Manifest]) -> None:
+    """Refuse to restore a database twice that has several entries: each restore replaces all of it."""
+    by_identity: dict[str, list[str]] = {}
+    for name, manifest in wanted.items():
+        by_identity.setdefault(manifest.identity, []).append(name)
+    for identity, names in by_identity.items():
+        if len(names) > 1:
+            oldest = min(names, key=lambda name: wanted[name].taken)
+            only = json.dumps({"migrate_restore_databases": [oldest]})
+            raise Refused(
+                f"{' and '.join(map(repr, names))} are one database: {identity}",
+                "a restore replaces all that is in it, so the second would take back what the first brought",
+                f"Restore one of them; the oldest of the backups is that of -e {shlex.quote(only)}",
+            )
 
 
 def release_of(root: str, run: str) -> str:

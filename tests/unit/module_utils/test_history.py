@@ -5,8 +5,13 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils.history import last_change, release_of, upgraded_by
-from tests.unit.stage import Host, database
+from ansible_collections.hosting.alembic.plugins.module_utils.history import (
+    backed_up,
+    last_change,
+    release_of,
+    upgraded_by,
+)
+from tests.unit.stage import Host, database, script
 
 
 @pytest.fixture
@@ -46,3 +51,16 @@ def test_each_run_knows_its_release(root: str) -> None:
 def test_where_nothing_was_done_there_is_nothing_to_roll_back(host: Host) -> None:
     with pytest.raises(Refused, match="no run to roll back"):
         last_change(str(host.root))
+
+
+def test_one_database_is_not_restored_twice(host: Host, file: Path) -> None:
+    host.ship("generic")
+    script(file, "create table mine (a)")
+    host.result("backup", database(file), run="first")
+    host.result("backup", database(file, "blog"), run="second")
+    entries = [{"name": "app"}, {"name": "blog"}]
+
+    with pytest.raises(Refused, match=r"'app' and 'blog' are one database.*take back.*\[\"app\"\]"):
+        backed_up(str(host.root), entries, "", "", [])
+    assert backed_up(str(host.root), entries, "", "", ["blog"]) == ["blog"]
+    assert backed_up(str(host.root), entries, "first", "", []) == ["app"]
