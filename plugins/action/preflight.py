@@ -12,13 +12,17 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
 from ansible_collections.hosting.alembic.plugins.plugin_utils.checks import problems
 from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import Permit, permit
 from ansible_collections.hosting.alembic.plugins.plugin_utils.manifest import earlier_parts
+from ansible_collections.hosting.alembic.plugins.plugin_utils.misspelt import misspelt
 from ansible_collections.hosting.alembic.plugins.plugin_utils.packing import pack_once
+
+display = Display()
 
 _DEFAULTS: dict[str, Any] = {
     "run": "",
@@ -47,6 +51,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what was packed, or all that is wrong."""
         super().run(tmp, task_vars)
+        for sentence in misspelt(task_vars or {}):
+            display.warning(sentence)
         options = {**_DEFAULTS, **self._task.args}
         wrong = problems(options)
         if not wrong:

@@ -45,7 +45,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             for line in lines:
                 display.display(line)
         charge = rollout.charge(found.hosts[name], found)
-        return {"failed": True, "msg": f"{name}: {charge}", "lines": lines} if charge else {"lines": lines}
+        return {"failed": True, "msg": f"{name}: {charge}"} if charge else {"lines": lines}
 
     @staticmethod
     def _settled(folder: str) -> Manifest:

@@ -21,6 +21,9 @@ from .living import works
 #: Verbs of which nothing can be half done in the database before this event.
 TOUCHES = {"upgrade": "begun", "downgrade": "", "rollback": "downgrade_begun", "restore": "restore_begun"}
 
+#: What is said of a database that waits for a person.
+NOT_TRIED_AGAIN = "is not tried again by itself"
+
 _YES = ("true", "yes", "on", "1")
 _NO = ("false", "no", "off", "0", "none", "")
 
@@ -64,7 +67,7 @@ class Left:
             ways = [f"{way}: {command}" for way, command in sorted(self.ways_out.items())]
             return Refused(f"Database {self.name!r} is held since run {self.run}", because, "; ".join(ways))
         if self.state == "failed" and pending and not retries(retry, self.name):
-            what = f"Database {self.name!r} failed in run {self.run} and is not tried again by itself"
+            what = f"Database {self.name!r} failed in run {self.run} and {NOT_TRIED_AGAIN}"
             return Refused(what, because, f"Correct what failed, then: {retry_command(self.name)}")
         return None
 

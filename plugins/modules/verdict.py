@@ -35,8 +35,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: What is said of the whole run.
-  returned: always
+  description: What is said of the whole run. Whoever says it first prints it, failed or not.
+  returned: success
   type: list
   elements: str
 """

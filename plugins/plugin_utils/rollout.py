@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable
 from typing import Any
 
 from ..module_utils.errors import Refused
+from ..module_utils.recovery import NOT_TRIED_AGAIN
 from .batches import Limits
 from .manifest import GOOD, Database, Host, Manifest
 
@@ -198,28 +201,55 @@ def summary(manifest: Manifest, where: str) -> list[str]:
         where: the path of its manifest, or nothing.
     """
     title = f"{f'Run {manifest.run}' if manifest.run else 'The run'}: {_ending(manifest)}"
-    lines = [f"{title}, because {manifest.why}" if manifest.why else title]
+    lines = [f"{title}{_because_of(manifest)}"]
     for state, words in _STATES.items():
         names = [name for name, host in manifest.hosts.items() if host.state == state]
         lines += [f"  {len(names)} {words}: {_some(names)}"] if names else []
     if manifest.bad or manifest.unfinished:
-        go_on = "" if manifest.state == "rolled_back" else f" -e migrate_run={manifest.run}"
         if manifest.run:
-            lines.append(f"  Next: look at what failed, then: ansible-playbook migrate.yml{go_on}")
+            lines.append(f"  Next: look at what failed, then: {_going_on(manifest)}")
         lines += [f"  Manifest: {where}"] if where else []
     return lines
 
 
+def _going_on(manifest: Manifest) -> str:
+    """Return the command that goes on with a run, once a person has looked at what failed."""
+    words = ["ansible-playbook", "migrate.yml"]
+    if manifest.state != "rolled_back":
+        words += ["-e", f"migrate_run={manifest.run}"]
+    failed = {
+        name
+        for host in manifest.hosts.values()
+        for name, entry in host.databases.items()
+        if host.is_bad and (entry.outcome in _FAILED or NOT_TRIED_AGAIN in entry.why)
+    }
+    if len(failed) > _MOST_TYPED:
+        words += ["-e", "migrate_retry_failed=true"]
+    elif failed:
+        words += ["-e", json.dumps({"migrate_retry_failed": sorted(failed)})]
+    return shlex.join(words)
+
+
+_FAILED = ("failed", "downgraded", "restored", "untouched", "held")
+_MOST_TYPED = 3
+
+
+def _because_of(manifest: Manifest) -> str:
+    if not manifest.why:
+        return ""
+    all_had_their_turn = manifest.ended == len(manifest.batches) and not manifest.leads_back
+    return f"; {manifest.why}" if all_had_their_turn and manifest.ended else f", because {manifest.why}"
+
+
 def _ending(manifest: Manifest) -> str:
     count = len(manifest.batches)
-    batch = "batch" if count == 1 else "batches"
     if manifest.leads_back:
         return f"stopped after batch {manifest.ended} of {count} and led back"
     if manifest.why and not manifest.ended:
         return "nothing was begun"
     if manifest.ended < count:
         return f"stopped after batch {manifest.ended} of {count}"
-    return f"all of {count} {batch} had their turn"
+    return "its only batch had its turn" if count == 1 else f"all of {count} batches had their turn"
 
 
 def _some(names: list[str]) -> str:

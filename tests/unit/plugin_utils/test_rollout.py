@@ -204,12 +204,28 @@ def test_the_plan_of_the_next_batch_is_shown() -> None:
 def test_the_last_lines_name_every_host() -> None:
     made = run_of(migrated(), failed(), lost(), waiting(), batches=[1, 2, 1], gone=2)
     made.why = "too many"
+    retry = '{"migrate_retry_failed": ["app"]}'
     assert rollout.summary(made, "/m/r1.json") == [
         "Run r1: stopped after batch 2 of 3, because too many",
         "  1 migrated: web1",
         "  1 failed: web2",
         "  1 lost: web3",
         "  1 not begun: web4",
-        "  Next: look at what failed, then: ansible-playbook migrate.yml -e migrate_run=r1",
+        f"  Next: look at what failed, then: ansible-playbook migrate.yml -e migrate_run=r1 -e '{retry}'",
         "  Manifest: /m/r1.json",
     ]
+
+
+def test_the_last_lines_name_what_lets_a_failed_database_be_tried_again() -> None:
+    refused = failed()
+    why = "Database 'app' failed in run r0 and is not tried again by itself: no"
+    refused.databases["app"].outcome, refused.databases["app"].why = "refused", why
+    made = run_of(refused, batches=[1], gone=1)
+    made.why = "web1 failed in the first batch"
+    title, *_lines, command = rollout.summary(made, "")
+    assert title == "Run r1: its only batch had its turn; web1 failed in the first batch"
+    assert command.endswith("""-e migrate_run=r1 -e '{"migrate_retry_failed": ["app"]}'""")
+    refused.databases["app"].why = "it cannot be reached"
+    assert rollout.summary(made, "")[-1].endswith("-e migrate_run=r1")
+    refused.databases = {f"app{number}": failed().databases["app"] for number in range(4)}
+    assert rollout.summary(made, "")[-1].endswith("-e migrate_run=r1 -e migrate_retry_failed=true")

@@ -1,0 +1,29 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Variables that look like one of the role's and are none: Ansible passes over them in silence."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_PREFIX = "migrate_"
+_SPECS = Path(__file__).parents[2] / "roles" / "migrate" / "meta" / "argument_specs.yml"
+_OPTION = re.compile(rf"^ +{_PREFIX}(\w+):", re.MULTILINE)
+#: Read by the playbooks alone.
+_OF_PLAYBOOKS = {"hosts"}
+#: How much of a name has to be the same; people have variables of their own that begin like ours.
+_ALIKE = 0.8
+
+
+def misspelt(names: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence for each name that is probably meant to be another."""
+    given = {name[len(_PREFIX) :] for name in names if name.startswith(_PREFIX)}
+    known = {*_OPTION.findall(_SPECS.read_text(encoding="utf-8")), *_OF_PLAYBOOKS}
+    for name in sorted(given - known):
+        for meant in difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE):
+            yield f"{_PREFIX}{name} is no variable of hosting.alembic and does nothing. Is {_PREFIX}{meant} meant?"
