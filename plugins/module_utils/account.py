@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from .engines.data import Deeds
 from .journal import Event
 from .position import Position
 
@@ -32,6 +34,11 @@ class Account:
     left: list[str] = field(default_factory=list)
     #: Rows by table that the run wrote itself.
     wrote: dict[str, int] = field(default_factory=dict)
+    #: The numbers of its transactions, and from where to where others were given while a revision ran.
+    transactions: set[int] = field(default_factory=set)
+    spans: list[list[int]] = field(default_factory=list)
+    #: What the engine keeps of the rows in what the run has made, from the end of the run.
+    imprint: dict[str, Any] = field(default_factory=dict)
     #: Digests of all rows at the time of the failure, if nobody else had written until then.
     content: dict[str, str] | None = None
     backup: Path | None = None
@@ -67,10 +74,12 @@ class Account:
                 account.cut_short, account.early, rows = False, {}, {}
                 account.left = event.get("left", [])
                 account.content = event.get("content")
+                account.imprint = event.get("imprint", {})
                 account.error = event.get("error", {})
             account.after = _tidied(account.after, event)
         account.error = next((event["error"] for event in events if event["event"] == "rejected"), account.error)
         account.add_rows([*events, {"wrote": rows}])
+        account.add_transactions(events)
         return account
 
     def follow(self, events: Iterable[Event]) -> None:
@@ -81,11 +90,33 @@ class Account:
             elif "fingerprint" in event:
                 self.after, self.cut_short = Position(event["heads"], event["fingerprint"]), False
 
+    def add_transactions(self, events: Iterable[Event]) -> None:
+        """Add the transactions that steps have written in."""
+        for event in events:
+            self.transactions.update(event.get("transactions", ()))
+            self.spans += [event["span"]] if event.get("span") else []
+
     def add_rows(self, events: Iterable[Event]) -> None:
         """Add the rows that steps have written."""
         for event in events:
             for table, count in event.get("wrote", {}).items():
                 self.wrote[table] = self.wrote.get(table, 0) + count
+
+    def deeds(self, activity: dict[str, Any]) -> Deeds:
+        """Return what an engine needs to tell the run's rows from others'.
+
+        Args:
+            activity: what the engine had counted when the run backed up.
+        """
+        return Deeds(
+            before=self.before.fingerprint,
+            version_tables=frozenset({*self.before.heads, *self.committed}),
+            activity=activity,
+            wrote=self.wrote,
+            transactions=frozenset(self.transactions),
+            spans=self.spans,
+            imprint=self.imprint,
+        )
 
     def left_by_unapplied(self) -> list[str]:
         """Return what a process that died has left of revisions that are not applied, once those that are are known."""

@@ -56,10 +56,11 @@ def dump(engine: Engine, folder: Path, tell: Tell, run: str) -> Dump:
     """
     job = engine.job
     tell(f"runs {job.backup_command[0]}")
+    activity = engine.activity()
     what = f"The backup of {engine.database.name!r} by {_BACKUP} failed"
     _run(job.backup_command, engine, folder, run, what)
     check(engine, folder, run)
-    return Dump(folder, TOOL)
+    return Dump(folder, TOOL, activity=activity)
 
 
 def check(engine: Engine, folder: Path, run: str) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import backups, by_command
 from .account import Account
@@ -20,7 +21,8 @@ from .engines.registry import engine_for
 from .environment import Environment, Interrupted
 from .errors import Failed, Refused
 from .job import Database, Job
-from .journal import Journal, ending, moved, newest_first, read_events
+from .journal import Journal, ending
+from .later_writes import LaterWrites
 from .losses import losses
 from .neighbours import changed_by_others, with_changes
 from .one_database import OneDatabase
@@ -31,6 +33,9 @@ from .recovery import retry_command
 from .restoring import bring_back
 from .steps import Step, Watcher, shown
 
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
 Result = dict[str, Any]
 
 
@@ -40,9 +45,13 @@ _LEFT = "the failed revision left something behind that no downgrade undoes"
 class _Chronicle(Watcher):
     """Journal each downgrade before it runs, and remember what ran."""
 
-    def __init__(self, journal: Journal, progress: Progress) -> None:
+    def __init__(
+        self, journal: Journal, progress: Progress, account: Account, check: Callable[[Connection], None]
+    ) -> None:
         self._journal = journal
         self._progress = progress
+        self._account = account
+        self._check = check
         self.ran_steps: dict[str, Step] = {}
         #: Rows by table that the downgrades have written.
         self.wrote: dict[str, int] = {}
@@ -52,11 +61,16 @@ class _Chronicle(Watcher):
         self._journal.write("downgrade_begun", revision=step.revision, table=step.table)
         self._progress.phase(f"downgrades {number} of {count}, {step.revision} {step.message}".strip())
 
+    def enters(self, connection: Connection) -> None:
+        """Look a last time whether the step may run."""
+        self._check(connection)
+
     def ran(self, step: Step) -> None:
         """Journal that the revision's function has returned."""
-        self._journal.write(
-            "downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, wrote=step.wrote
-        )
+        # Without its span: what else was written meanwhile counts as others', for the next step may drop it.
+        deeds = {"wrote": step.wrote, "transactions": step.transactions}
+        self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, **deeds)
+        self._account.add_transactions([deeds])
         self.ran_steps[step.revision] = step
         for table, count in step.wrote.items():
             self.wrote[table] = self.wrote.get(table, 0) + count
@@ -106,7 +120,8 @@ class LeadBack(OneDatabase):
             )
         self._expect_others(environment.engine, now)
         if on_purpose:
-            self._back_up(environment.engine, now)
+            self.backup = self._back_up(environment.engine, now)
+            self._note(self._later_writes(environment.engine).told(self.backup))
             return self._downgraded(environment, None)
         if self.job.on_failure == "hold" and not self._is_old(now):
             raise Failed(f"Database {self.database.name!r} is held: nothing was undone", "migrate_on_failure is hold")
@@ -119,8 +134,10 @@ class LeadBack(OneDatabase):
                 return restored
         elif self.account.left:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", _LEFT)
+        later = self._later_writes(environment.engine)
+        self._note(later.keep(now))
         try:
-            return self._downgraded(environment, self._manifest())
+            return self._downgraded(environment, self._manifest(), later.check)
         except Failed as failure:
             return self._restore(environment, f"{failure.what}: {failure.why}")
 
@@ -149,6 +166,12 @@ class LeadBack(OneDatabase):
         ]
         return None
 
+    def _later_writes(self, engine: Engine) -> LaterWrites:
+        return LaterWrites(engine, self.account, self._manifest(), self.journal, self.progress)
+
+    def _note(self, words: str) -> None:
+        self.notes += [words] if words else []
+
     def _expect_others(self, engine: Engine, now: Position) -> None:
         """Let what others have changed in the schema since be a part of what the way back leads to."""
         changes = changed_by_others(engine, self.account, now)
@@ -168,23 +191,32 @@ class LeadBack(OneDatabase):
             taken = {f"+{line}" for line in removed}
             self.account.left = [line for line in self.account.left if line not in taken]
 
-    def _downgraded(self, environment: Environment, manifest: backups.Manifest | None) -> Result:
+    def _downgraded(
+        self,
+        environment: Environment,
+        manifest: backups.Manifest | None,
+        check: Callable[[Connection], None] = lambda _connection: None,
+    ) -> Result:
         """Downgrade and verify.
 
         Args:
             environment: of the database.
             manifest: the backup whose rows must not be other ones through the downgrades, if there is one.
+            check: is called in the transaction of each step before it changes anything, with env.py's connection.
 
         Raises:
+            Refused: by ``check``.
             Failed: a downgrade failed, or did not bring back what was.
         """
         known = self.other_rows
         if known is None:
             known = self._rows_changed(environment.engine, manifest, self.account.wrote)
-        watcher = _Chronicle(self.journal, self.progress)
+        watcher = _Chronicle(self.journal, self.progress, self.account, check)
         try:
             self._downgrade(environment, watcher)
         except Interrupted as interruption:
+            if isinstance(interruption.cause, Refused) and not isinstance(interruption.cause, Failed):
+                raise interruption.cause from interruption
             raise Failed(f"The downgrade of {self.database.name!r} failed", str(interruption)) from interruption
         changed = self._rows_changed(environment.engine, manifest, watcher.wrote) - known
         if changed:
@@ -205,9 +237,10 @@ class LeadBack(OneDatabase):
         self.account.left += self.account.left_by_unapplied()
         self.account.after = now
 
-    def _back_up(self, engine: Engine, now: Position) -> None:
-        self.backup = backups.take(engine, now.heads, self.job, self.progress.tell)
-        self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **now.facts())
+    def _back_up(self, engine: Engine, now: Position) -> backups.Manifest:
+        taken = backups.take(engine, now.heads, self.job, self.progress.tell)
+        self.journal.write("backed_up", path=taken.path, size=taken.size, **now.facts())
+        return taken
 
     def _downgrade(self, environment: Environment, watcher: _Chronicle) -> None:
         def attempt() -> None:
@@ -346,35 +379,3 @@ def downgrade_database(database: Database, job: Job, journal: Journal, progress:
     if done and done["result"]["outcome"] != "failed":
         return dict(done["result"])  # another controller has led it back meanwhile
     return LeadBack(database, job, journal, progress, Account.of(job.run, events)).run(on_purpose=False)
-
-
-def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
-    """Lead a database back from an earlier run, on purpose; from its own run it goes the way of the handler.
-
-    Raises:
-        Refused: its URL cannot be used.
-    """
-    account = Account.of(job.of_run, read_events(job.layout.journal(database.name, job.of_run)))
-    obstacle = _moved_since(job, database.name)
-    if obstacle:
-        return {"name": database.name, "outcome": "refused", "changed": False, "error": obstacle.facts()}
-    journal.write("planned", release=job.release, of_run=job.of_run)
-    return LeadBack(database, job, journal, progress, account).run(on_purpose=job.run != job.of_run)
-
-
-def _moved_since(job: Job, database: str) -> Refused | None:
-    """Return why a run cannot be rolled back any more; a later run that was itself rolled back is no reason."""
-    rolled_back: dict[str, str] = {}
-    what = f"Run {job.of_run} cannot be rolled back in database {database!r}"
-    for run, events in newest_first(job.layout.journals_of(database)):
-        if run == job.of_run:
-            by = rolled_back.get(run)
-            return Refused(what, f"run {by} has rolled it back already") if by else None
-        undone = ending(events, "rollback")
-        if undone and moved(events):
-            rolled_back[undone["result"]["of_run"]] = run
-        elif run != job.run and moved(events) and run not in rolled_back:
-            return Refused(
-                what, f"run {run} has {moved(events)} it since", f"Roll that one back first: migrate_rollback_run={run}"
-            )
-    return None

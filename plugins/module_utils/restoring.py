@@ -48,9 +48,15 @@ def bring_back(
         raise method.obstacle
     backups.check(manifest)
     others = changed_by_others(engine, account, read_position(engine, list(manifest.heads)))
+    deeds = account.deeds(manifest.activity)
+    later = engine.later_writes(deeds).tables
 
     def guard() -> None:
         writes = by_command.writes_since(engine, manifest, account.wrote, account.content)
+        # Once more; of what is locked by the restore itself, what was seen before it counts.
+        tables = {**later, **engine.later_writes(deeds).tables}
+        if tables:
+            writes = Writes({**writes.tables, **tables}, writes.unknown and f"{writes.unknown}; {Writes(tables)}")
         if others:
             changes = f"the schema was changed by others: {'; '.join(others[:_MOST_NAMED])}"
             writes = Writes(writes.tables, f"{writes}; {changes}" if writes else changes)
@@ -130,5 +136,6 @@ def _since(database: Database, job: Job, manifest: backups.Manifest) -> Account:
     for _run, events in reversed(list(newest_first(job.layout.journals_of(database.name)))):
         since = [event for event in events if event["at"] >= manifest.taken]
         account.add_rows(since)
+        account.add_transactions(since)
         account.follow(since)
     return account

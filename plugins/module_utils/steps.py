@@ -37,6 +37,13 @@ class Step:
     error: BaseException | None = None
     #: Rows by table that it has written, as far as its engine counts them.
     wrote: dict[str, int] = field(default_factory=dict)
+    #: The transactions that wrote it, and which numbers others may have been given meanwhile, where they have numbers.
+    transactions: list[int] = field(default_factory=list)
+    span: list[int] = field(default_factory=list)
+
+    def deeds(self) -> dict[str, Any]:
+        """Return what the journal keeps of an upgrade's step to tell its rows from others'."""
+        return {"wrote": self.wrote, "transactions": self.transactions, "span": self.span}
 
 
 def shown(step: Step) -> dict[str, Any]:
@@ -52,6 +59,9 @@ class Watcher:
 
     def begins(self, step: Step, number: int, count: int) -> None:
         """Hear that a revision is about to run."""
+
+    def enters(self, connection: Connection) -> None:
+        """Hear that a revision's function is about to run, in its transaction."""
 
     def ran(self, step: Step) -> None:
         """Hear that a revision's function has returned; nothing is committed yet."""
@@ -98,28 +108,43 @@ class Counter:
         self._engine = engine
         self._connection = connection
         self._before: dict[str, int] = {}
+        self._first = 0
 
     def start(self) -> None:
         """Begin to count."""
-        self._before = self._engine.rows_in_transaction(self._connection)
+        counted = self._engine.count_transaction(self._connection)
+        self._before, self._first = counted.rows, counted.newest
 
     def add_to(self, step: Step) -> None:
         """Add what was written since the start, or since this was asked last."""
-        counted = self._engine.rows_in_transaction(self._connection)
-        for table, count in counted.items():
+        counted = self._engine.count_transaction(self._connection)
+        for table, count in counted.rows.items():
             if count > self._before.get(table, 0):
                 step.wrote[table] = step.wrote.get(table, 0) + count - self._before.get(table, 0)
-        self._before = counted
+        self._before = counted.rows
+        if counted.number and counted.number not in step.transactions:
+            step.transactions.append(counted.number)
+        if counted.newest:
+            step.span = [step.span[0] if step.span else self._first, self._engine.next_transaction()]
 
     def forget(self) -> None:
         """Begin at nothing: the transaction ends."""
         self._before = {}
 
-    def failed(self, step: Step) -> None:
-        """Look a last time before anything is rolled back, if the connection still answers."""
+    def look(self) -> None:
+        """Let the engine look whether others have written meanwhile, if the connection still answers."""
         with suppress(Exception):
             self._engine.look_around(self._connection)
+
+    def failed(self, step: Step) -> None:
+        """Look a last time before anything is rolled back."""
+        self.look()
+        with suppress(Exception):
             self.add_to(step)
+
+    def enter(self, watcher: Watcher) -> None:
+        """Let a watcher look at what the transaction is about to change."""
+        watcher.enters(self._connection)
 
 
 def watched(
@@ -158,19 +183,21 @@ def watched(
             step = Step(table, script.revision, script.doc or "")
             watcher.begins(step, number, len(steps))
             begun.append(step)
-            alembic_step.migration_fn = _noting(alembic_step.migration_fn, step, counter)
+            alembic_step.migration_fn = _noting(alembic_step.migration_fn, step, counter, watcher)
             counter.start()
             yield alembic_step
+            counter.look()
             watcher.left(step)
     streams[table] = True
 
 
-def _noting(function: Callable[..., Any], step: Step, counter: Counter) -> Callable[..., Any]:
+def _noting(function: Callable[..., Any], step: Step, counter: Counter, watcher: Watcher) -> Callable[..., Any]:
     """Wrap a revision's function so that its error is known even if env.py hides it."""
 
     @functools.wraps(function)
     def noting(*args: Any, **keywords: Any) -> Any:
         try:
+            counter.enter(watcher)
             return function(*args, **keywords)
         except BaseException as error:
             step.error = error

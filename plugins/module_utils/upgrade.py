@@ -13,6 +13,7 @@ from .at_head import remember
 from .changed_history import is_unknown
 from .connection import first_line
 from .engines.base import Engine, Lock
+from .engines.data import Deeds
 from .engines.registry import engine_for
 from .environment import Environment, Interrupted
 from .errors import Failed, Refused
@@ -54,7 +55,7 @@ class Chronicle(Watcher):
 
     def ran(self, step: Step) -> None:
         """Journal that the revision's function has returned."""
-        self._journal.write("ran", revision=step.revision, table=step.table, seconds=step.seconds, wrote=step.wrote)
+        self._journal.write("ran", revision=step.revision, table=step.table, seconds=step.seconds, **step.deeds())
 
     def left(self, step: Step) -> None:
         """Journal the step as committed if a connection of our own sees it."""
@@ -216,9 +217,15 @@ class Upgrade(OneDatabase):
             error = Failed(f"{what} failed in database {self.database.name!r}", why, "Correct it and run again").facts()
         left = self._left(environment, chronicle, interruption.steps)
         after = read_position(environment.engine, list(self.before.heads))
-        content = self.engine.content() if self.engine.exists() else None
-        wrote = failed.wrote if failed else {}
-        self.journal.write("failed", error=error, left=left, wrote=wrote, content=content, **after.facts())
+        self.journal.write(
+            "failed",
+            error=error,
+            left=left,
+            wrote=failed.wrote if failed else {},
+            content=self.engine.content() if self.engine.exists() else None,
+            imprint=self._imprint(after),
+            **after.facts(),
+        )
         return self._result("failed", chronicle, after, error)
 
     def _verified(self, environment: Environment, chronicle: Chronicle) -> Result:
@@ -237,10 +244,13 @@ class Upgrade(OneDatabase):
             ).facts()
             self.journal.write("failed", error=error, left=[], **after.facts())
             return self._result("failed", chronicle, after, error)
-        self.journal.write("verified", **after.facts())
+        self.journal.write("verified", imprint=self._imprint(after), **after.facts())
         found = [finding for finding in self.plan.changed_history if not is_unknown(finding)]
         remember(self.engine, self.plan.identity, after.heads, found)
         return self._result("upgraded", chronicle, after)
+
+    def _imprint(self, after: Position) -> dict[str, Any]:
+        return self.engine.imprint(Deeds(self.before.fingerprint, frozenset({*self.before.heads, *after.heads})))
 
     def _result(
         self,

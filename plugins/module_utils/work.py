@@ -20,7 +20,7 @@ from .errors import Failed, Refused
 from .history import upgraded_by
 from .job import Database, Job
 from .journal import Journal, moved, needs_leading_back, newest_first, reject
-from .lead_back import downgrade_database, rollback_database
+from .lead_back import downgrade_database
 from .planner import check, plan
 from .position import read_position
 from .processes import each_apart, silence
@@ -29,6 +29,7 @@ from .pruning import leftovers_of, prune_database
 from .recovering import recover_database
 from .rehearsal import rehearse_database
 from .restoring import restore_database
+from .rolling_back import rollback_database
 from .statements import returned, statements_for
 from .status import status_of
 from .upgrade import upgrade_database

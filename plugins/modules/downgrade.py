@@ -86,7 +86,9 @@ databases:
       type: list
       elements: str
     notes:
-      description: Tables whose rows the downgrade may have left as the run changed them, in words.
+      description:
+        - What a person should know, in words. Tables whose rows the downgrade may have left as the run changed them.
+        - Rows that others may have written into what the run had made, and the backup that they are in.
       type: list
       elements: str
     reason:

@@ -76,6 +76,10 @@ databases:
     backup:
       description: The manifest of the backup that was taken first.
       type: dict
+    notes:
+      description: Rows that others may have written into what the run had made, and the backup that they are in.
+      type: list
+      elements: str
     error:
       description: Why it was refused or is held.
       type: dict

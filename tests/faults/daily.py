@@ -35,6 +35,7 @@ DAILY = (
     "a failed concurrent build leaves an INVALID index behind",
     "a missing downgrade, before a revision that fails",
     "a downgrade that deletes the customers' rows, before a revision that fails",
+    "others write into a table that the run has made, while a later revision fails",
     "branches and a merge, with a failure between them",
     "an env.py that hangs",
     "an env.py that connects elsewhere",

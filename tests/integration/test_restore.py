@@ -172,7 +172,7 @@ def test_the_rows_of_the_run_itself_are_no_writes_of_others(filled: PostgresTarg
         with closing(engine.connect()) as own:
             own.rows("begin")
             own.rows("update item set name = 'ours'")
-            ours = own.run(engine.rows_in_transaction)
+            ours = own.run(engine.count_transaction).rows
             own.rows("commit")
         assert ours == {"public.item": 3}
         assert not written(engine, archive, ours)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import OwnConnection
 from ..errors import Refused
-from .data import Archive, Aside, Content, Dump, Identity, Restored, RestoreMethod, Writes
+from .data import Archive, Aside, Content, Counted, Deeds, Dump, Identity, Restored, RestoreMethod, Writes
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -191,6 +191,10 @@ class Engine(ABC):
     def blockers(self, own: OwnConnection) -> list[str]:
         """Return who keeps our migrating connection waiting, one line a session."""
 
+    def activity(self) -> dict[str, Any]:
+        """Return what the engine has counted until now, by which it tells later what others wrote."""
+        return {}
+
     @abstractmethod
     def dump(self, folder: Path, count_rows: bool, tell: Tell) -> Dump:
         """Write a dump into an empty folder and prove it.
@@ -200,16 +204,40 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def rows_in_transaction(self, connection: Connection) -> dict[str, int]:
-        """Return the rows that env.py's connection has written to each table and not committed, where it is counted."""
+    def count_transaction(self, connection: Connection) -> Counted:
+        """Return what is counted of the transaction that env.py's connection has open."""
+
+    def next_transaction(self) -> int:
+        """Return the number that the next transaction of anybody will get, 0 where they have none."""
+        return 0
 
     @abstractmethod
     def look_around(self, connection: Connection) -> None:
-        """Look, on env.py's connection and before it is rolled back, whether others have written meanwhile."""
+        """Look whether others have written meanwhile, on env.py's connection without beginning a transaction there."""
 
     @abstractmethod
     def content(self) -> dict[str, str] | None:
         """Return a digest of each table's rows, or None if others may have written since the dump or it counts them."""
+
+    @abstractmethod
+    def imprint(self, deeds: Deeds) -> dict[str, Any]:
+        """Return what is to be remembered, at a run's end, of the rows in what it has made, to tell who wrote them."""
+
+    @abstractmethod
+    def later_writes(self, deeds: Deeds) -> Writes:
+        """Return what others wrote into tables and columns that a run has made: a downgrade would drop it.
+
+        What is unknown may be the run's own as well.
+        """
+
+    @abstractmethod
+    def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:
+        """Return what others wrote into tables that a run has made, and keep everybody out until the transaction ends.
+
+        Args:
+            connection: env.py's, which is about to drop them.
+            deeds: what the run has done.
+        """
 
     @abstractmethod
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:

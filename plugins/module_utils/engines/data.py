@@ -93,6 +93,42 @@ class Writes:
         return self.unknown or (f"rows written since the backup: {rows}" if rows else "nothing was written since")
 
 
+def in_doubt(count: int, made: str) -> str:
+    """Say that rows in what a run has made may be others'."""
+    return f"{count} row{'' if count == 1 else 's'} in {made} may be somebody else's"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What an engine tells of the transaction that is open; nothing where it counts neither rows nor transactions."""
+
+    #: Rows by table that it has written.
+    rows: dict[str, int] = field(default_factory=dict)
+    #: Its number, 0 while it has none.
+    number: int = 0
+    #: No transaction that begins from now on has a smaller number.
+    newest: int = 0
+
+
+@dataclass(frozen=True)
+class Deeds:
+    """What a run is known to have done, by which its rows can be told from those of others."""
+
+    #: The schema before it, with what others have made in it since.
+    before: list[str]
+    #: As schema.table; Alembic writes into them.
+    version_tables: frozenset[str] = frozenset()
+    #: What the engine had counted when the run backed up.
+    activity: dict[str, Any] = field(default_factory=dict)
+    #: Rows by table.
+    wrote: dict[str, int] = field(default_factory=dict)
+    #: The numbers of its transactions, and from where to where others were given while a revision ran.
+    transactions: frozenset[int] = frozenset()
+    spans: list[list[int]] = field(default_factory=list)
+    #: What ``Engine.imprint`` told at the run's end.
+    imprint: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Aside:
     """What an earlier restore left. ``made`` is ISO 8601 in UTC, ``size`` is bytes; both may be unknown."""

@@ -20,10 +20,11 @@ from ..errors import Failed, Refused
 from . import postgresql_asides as asides
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
+from . import postgresql_later as later
 from . import postgresql_restore as restores
 from . import postgresql_writes as writes
 from .base import Guard, Lock, Tell
-from .data import Archive, Aside, Dump, Identity, Restored, RestoreMethod, Writes
+from .data import Archive, Aside, Counted, Deeds, Dump, Identity, Restored, RestoreMethod, Writes
 from .postgresql_glance import described, door_of
 from .postgresql_in_place import InPlace
 from .postgresql_lock import LOCK_DATABASE, AdvisoryLock
@@ -214,6 +215,10 @@ class PostgreSQL(WithScratch):
         rows = own.rows(catalog.BLOCKERS, application=self.application)
         return ["pid {} ({}, {}, {}, transaction open for {})".format(*row) for row in rows]
 
+    def activity(self) -> dict[str, Any]:
+        """Ask the server's counters and catalogs."""
+        return self.own().run(writes.activity)
+
     def dump(self, folder: Path, count_rows: bool, tell: Tell) -> Dump:
         """Run pg_dump at an exported snapshot, count rows at the same one, and read the archive back."""
         found = tools.find_tools(self.job.pg_bin)
@@ -251,9 +256,13 @@ class PostgreSQL(WithScratch):
         target.mkdir(mode=0o700)
         tools.run_tool(command, tools.environment(self.url, self.application), target, tell)
 
-    def rows_in_transaction(self, connection: Connection) -> dict[str, int]:
+    def count_transaction(self, connection: Connection) -> Counted:
         """Ask the backend of the connection."""
-        return writes.rows_in_transaction(connection)
+        return writes.count_transaction(connection)
+
+    def next_transaction(self) -> int:
+        """Ask on a connection of our own: one that has a number is told of that."""
+        return self.own().run(writes.next_transaction)
 
     def look_around(self, connection: Connection) -> None:
         """Do nothing: the server counts what others write."""
@@ -261,6 +270,24 @@ class PostgreSQL(WithScratch):
     def content(self) -> dict[str, str] | None:
         """Return nothing: the server counts."""
         return None
+
+    def imprint(self, deeds: Deeds) -> dict[str, Any]:
+        """Return nothing: each row tells the transaction that wrote it."""
+        return {}
+
+    def later_writes(self, deeds: Deeds) -> Writes:
+        """Look at the transactions of the rows."""
+        try:
+            with self.impatient():
+                return self.own().run(later.written, deeds)
+        except Exception as error:
+            if not self.gave_way(error):
+                raise
+            return Writes(unknown="others hold a lock on what the run has made")
+
+    def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:
+        """Lock the tables first; whoever waits for them finds them dropped."""
+        return later.written_until_locked(connection, deeds)
 
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return those that the backend counted rows for."""

@@ -15,10 +15,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
-from .data import Writes
+from .data import Counted, Writes
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+#: Transactions have numbers of 32 bits, which go round; the first ones have a meaning of their own.
+NUMBERS = 1 << 32
+_FIRST_NUMBER = 3
 
 #: The newest transaction of the whole cluster, and what changes when the counters were set back.
 _EPOCH = """
@@ -31,9 +35,18 @@ _COUNTED = """
 select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_user_tables
 """
 
+#: Each table by its number, which a new name does not change, and how many columns it has had.
+_RELATIONS = """
+select c.oid::text, c.relnatts from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'p') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+"""
+
+#: One row a table, and one without a table for the transaction itself.
 _IN_TRANSACTION = """
-select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_xact_user_tables
+select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del, 0 from pg_stat_xact_user_tables
  where n_tup_ins + n_tup_upd + n_tup_del > 0
+union all
+select null, coalesce(txid_current_if_assigned(), 0), txid_snapshot_xmax(txid_current_snapshot())
 """
 
 _OTHER_SESSIONS = """
@@ -50,12 +63,20 @@ def activity(connection: Connection) -> dict[str, Any]:
         "newest_transaction": newest,
         "epoch": [started, reset, database_reset],
         "tables": {table: int(count) for table, count in execute(connection, _COUNTED)},
+        "relations": {oid: int(columns) for oid, columns in execute(connection, _RELATIONS)},
     }
 
 
-def rows_in_transaction(connection: Connection) -> dict[str, int]:
-    """Return the rows that a connection has written to each table and the server has not counted yet."""
-    return {table: int(count) for table, count in execute(connection, _IN_TRANSACTION)}
+def count_transaction(connection: Connection) -> Counted:
+    """Return what a connection has written to each table and the server has not counted yet, and its number."""
+    counted = execute(connection, _IN_TRANSACTION)
+    ((_none, number, newest),) = (row for row in counted if row[0] is None)
+    return Counted({table: int(count) for table, count, _newest in counted if table}, int(number), int(newest))
+
+
+def next_transaction(connection: Connection) -> int:
+    """Return the number that the server will give next, of 32 bits; the connection's transaction may have none."""
+    return (_FIRST_NUMBER + int(execute(connection, f"select age('{_FIRST_NUMBER}'::xid)")[0][0])) % NUMBERS
 
 
 def written(

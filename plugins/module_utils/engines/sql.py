@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import re
+
+_CONSTANT = re.compile(r"""(?:-?[\d.]+|'(?:[^']|'')*'|true|false|null)(?:::[^']+)?""", re.IGNORECASE | re.DOTALL)
+
 
 def quoted(name: str) -> str:
     """Return an identifier in quotes."""
@@ -15,3 +19,21 @@ def quoted(name: str) -> str:
 def qualified(table: str) -> str:
     """Return schema.table in quotes; a table may be named alone."""
     return ".".join(map(quoted, table.rsplit(".", 1)))
+
+
+def is_constant(default: str | None) -> bool:
+    """Tell whether a column's default is the same whenever it is taken; no default is none."""
+    return default is None or _CONSTANT.fullmatch(default) is not None
+
+
+def filled(column: str, default: str | None, differs: str) -> str:
+    """Return the condition for a row that has something in a column, other than its constant default.
+
+    Args:
+        column: its name.
+        default: as the engine's catalog words it.
+        differs: compares two values, with ``{}`` in the place of each.
+    """
+    if default is None or not is_constant(default):
+        return f"{quoted(column)} is not null"
+    return f"({quoted(column)} is not null and {differs.format(quoted(column), f'({default})')})"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from ..layout import sync
 from ..libraries import sa
 from . import space
 from .base import Lock, Tell
-from .data import Archive, Dump, Identity
+from .data import Archive, Counted, Deeds, Dump, Identity, Writes
 from .sql import quoted
 from .sqlite_catalog import (
     drop_table,
@@ -32,6 +32,7 @@ from .sqlite_catalog import (
     unfinished_batches,
 )
 from .sqlite_glance import described, file_identity, reading
+from .sqlite_later import Imprint
 from .sqlite_lock import FileLock
 from .sqlite_restore import WithRestore
 from .sqlite_writes import Witness, content_of
@@ -229,9 +230,32 @@ class SQLite(WithRestore):
         sync(target)
         return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts)
 
-    def rows_in_transaction(self, connection: Connection) -> dict[str, int]:
-        """Return nothing: SQLite does not count by table."""
+    def count_transaction(self, connection: Connection) -> Counted:
+        """Return nothing: SQLite does not count."""
+        return Counted()
+
+    def imprint(self, deeds: Deeds) -> dict[str, Any]:
+        """Read what the run has made; and whether nobody else has written meanwhile, so that all of it is the run's."""
+        if not self.exists():
+            return {}
+        # Without it nothing is lost: then a way back takes a backup of its own.
+        with suppress(sqlite3.Error), reading(self.path) as reader:
+            return Imprint.of(reader, deeds).facts(alone=self._witness.vouches(self._version()))
         return {}
+
+    def later_writes(self, deeds: Deeds) -> Writes:
+        """Compare with what was read at the end of the run."""
+        if not self.exists():
+            return Writes()
+        try:
+            with nullcontext(self._replacing) if self._replacing else reading(self.path) as reader:
+                return Imprint.of(reader, deeds).later_than(deeds.imprint)
+        except sqlite3.Error as error:
+            return Writes(unknown=f"what the run has made cannot be read ({error})")
+
+    def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:
+        """Return nothing: a file has no lock that keeps others out and lets env.py in."""
+        return Writes()
 
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Compare with the backup: whoever changed them, they are not as they were."""
@@ -269,4 +293,9 @@ def _absolute(path: str | None, name: str) -> Path:
 
 
 def _data_version(connection: Connection) -> int:
-    return int(rows_of(connection, "pragma data_version")[0][0])
+    """Ask past SQLAlchemy, which would take it for the begin of a transaction: Alembic might not commit its own."""
+    cursor = connection.connection.cursor()
+    cursor.execute("pragma data_version")
+    (version,) = cursor.fetchall()[0]
+    cursor.close()
+    return int(version)

@@ -74,7 +74,7 @@ class Comparison:
             leave_out: version tables, as schema.table.
         """
         with reading(self._backup) as before:
-            tables = [name for (name,) in before.execute(_TABLES) if f"main.{name}" not in leave_out]
+            tables = [name for name in tables_of(before) if f"main.{name}" not in leave_out]
             return sorted(table for table in tables if self._differs(before, current, table))
 
     def _differs(self, before: sqlite3.Connection, current: sqlite3.Connection, table: str) -> bool:
@@ -96,8 +96,12 @@ class Comparison:
 
 def content_of(connection: sqlite3.Connection) -> dict[str, str]:
     """Return a digest of the rows of each table."""
-    tables = [name for (name,) in connection.execute(_TABLES)]
-    return {table: _digest(connection, table, _columns(connection, table)) for table in tables}
+    return {table: _digest(connection, table, _columns(connection, table)) for table in tables_of(connection)}
+
+
+def tables_of(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of all tables but SQLite's own."""
+    return [name for (name,) in connection.execute(_TABLES)]
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
@@ -106,10 +110,16 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
 
 def _digest(connection: sqlite3.Connection, table: str, columns: list[str]) -> str:
     """Return a digest of all rows in the order they come in."""
-    digest = hashlib.sha256()
-    for rows in _rows(connection, table, columns):
+    return counted_digest(connection, table, columns)[1]
+
+
+def counted_digest(connection: sqlite3.Connection, table: str, columns: list[str], where: str = "1") -> tuple[int, str]:
+    """Return the number of rows and a digest of them, in the order they come in."""
+    count, digest = 0, hashlib.sha256()
+    for rows in _rows(connection, table, columns, where):
+        count += len(rows)
         digest.update(repr(rows).encode())
-    return digest.hexdigest()
+    return count, digest.hexdigest()
 
 
 def _sum(connection: sqlite3.Connection, table: str, columns: list[str]) -> tuple[int, int]:
@@ -122,9 +132,12 @@ def _sum(connection: sqlite3.Connection, table: str, columns: list[str]) -> tupl
     return count, total % (1 << 128)
 
 
-def _rows(connection: sqlite3.Connection, table: str, columns: list[str]) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield all rows, many at a time: everybody waits meanwhile."""
+def _rows(
+    connection: sqlite3.Connection, table: str, columns: list[str], where: str = "1"
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield rows, many at a time: everybody waits meanwhile."""
     with raw_text(connection):
-        cursor = connection.execute(f"select {', '.join(map(quoted, columns))} from {quoted(table)}")
+        words = ", ".join(map(quoted, columns))
+        cursor = connection.execute(f"select {words} from {quoted(table)} where {where}")
         while rows := cursor.fetchmany(_AT_ONCE):
             yield rows

@@ -579,6 +579,21 @@ def test_an_account_is_read_from_a_journal(tmp_path: Path) -> None:
     assert account.after.heads == {"main.v": ["2"]}
 
 
+def test_the_transactions_of_a_run_are_those_of_its_upgrade_and_of_its_way_back(tmp_path: Path) -> None:
+    events: list[Event] = [
+        {"event": "backed_up", "path": str(tmp_path), "heads": {"public.v": []}, "fingerprint": ["table t"], "at": "1"},
+        {"event": "ran", "table": "public.v", "revision": "1", "transactions": [7], "span": [7, 9]},
+        {"event": "committed", "table": "public.w", "revision": "1"},
+        {"event": "failed", "heads": {}, "fingerprint": [], "imprint": {"alone": True}},
+        {"event": "downgrade_ran", "table": "public.v", "revision": "1", "transactions": [12]},
+    ]
+    deeds = Account.of("r1", events).deeds({"relations": {}})
+
+    assert (deeds.transactions, deeds.spans) == (frozenset({7, 12}), [[7, 9]])
+    assert (deeds.before, deeds.version_tables) == (["table t"], frozenset({"public.v", "public.w"}))
+    assert (deeds.imprint, deeds.activity) == ({"alone": True}, {"relations": {}})
+
+
 def test_rows_that_a_dead_process_had_committed_before_the_end_of_a_revision_are_left_unless_it_is_applied() -> None:
     events: list[Event] = [
         {"event": "begun", "table": "main.v", "revision": "2"},

@@ -1,0 +1,85 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What others wrote into tables and columns that a run has made: a downgrade drops it, and no backup of the run has it.
+
+What is somebody else's for certain holds the database. What may be is backed up before it is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from . import backups
+from .account import Account
+from .engines.base import Engine
+from .engines.data import Deeds, Writes
+from .errors import Refused
+from .journal import Journal
+from .layout import unused
+from .position import Position
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+class LaterWrites:
+    """The look for them, before and within the downgrades of a run."""
+
+    def __init__(
+        self, engine: Engine, account: Account, manifest: backups.Manifest | None, journal: Journal, progress: Progress
+    ) -> None:
+        self._engine = engine
+        self._account = account
+        self._activity = manifest.activity if manifest else {}
+        self._journal = journal
+        self._progress = progress
+
+    def keep(self, now: Position) -> str:
+        """Back up what may be others', and return a note about it; nothing if there is none.
+
+        Raises:
+            Refused: it is others' for certain, or cannot be backed up.
+        """
+        later = self._engine.later_writes(self._deeds())
+        self._refuse(later)
+        if not later:
+            return ""
+        taken = self._taken_again(now)
+        self._journal.write("secured", path=taken.path, reason=later.unknown)
+        return f"{later.unknown}; all is in the backup {taken.path}, taken before the downgrade"
+
+    def check(self, connection: Connection) -> None:
+        """Look in the transaction of a downgrade, where nobody else can write any more.
+
+        Raises:
+            Refused: others have written since ``keep`` looked.
+        """
+        self._refuse(self._engine.still_writes(connection, self._deeds()))
+
+    def told(self, backup: backups.Manifest) -> str:
+        """Return a note about what a backup has kept of them already; nothing if there is none."""
+        later = self._engine.later_writes(self._deeds())
+        return f"{later}; all is in the backup {backup.path}" if later else ""
+
+    def _deeds(self) -> Deeds:
+        return self._account.deeds(self._activity)
+
+    def _refuse(self, later: Writes) -> None:
+        if later.tables:
+            self._journal.write("writes", tables=later.tables, unknown=later.unknown)
+            raise Refused(
+                f"A downgrade of {self._engine.database.name!r} would lose what others wrote",
+                f"it went into what run {self._account.run} has made; {Writes(later.tables)}",
+                "Go one of the ways out; a restore keeps aside what it replaces",
+            )
+
+    def _taken_again(self, now: Position) -> backups.Manifest:
+        """Back up under a name of its own: the run's backup is what the way back leads to."""
+        job = self._engine.job
+        folder = job.layout.backups_of(self._engine.database.name)
+        name = unused(folder / f"{self._account.run[:50]}-downgraded").name
+        return backups.take(self._engine, now.heads, replace(job, run=name), self._progress.tell)
