@@ -244,7 +244,9 @@ class Upgrade(OneDatabase):
             ).facts()
             self.journal.write("failed", error=error, left=[], **after.facts())
             return self._result("failed", chronicle, after, error)
-        self.journal.write("verified", imprint=self._imprint(after), **after.facts())
+        # Like the rows, it is not read where the database is large; a way back backs up once more then.
+        imprint = self._imprint(after) if after.row_counts is not None else {}
+        self.journal.write("verified", imprint=imprint, **after.facts())
         found = [finding for finding in self.plan.changed_history if not is_unknown(finding)]
         remember(self.engine, self.plan.identity, after.heads, found)
         return self._result("upgraded", chronicle, after)

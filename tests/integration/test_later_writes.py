@@ -156,6 +156,19 @@ def test_what_was_written_while_a_rollout_soaked_holds_it(application: Applicati
     assert application.target.revisions == ["0002"]
 
 
+def test_in_a_large_file_it_is_not_known_whose_they_are(host: Host, sqlite: SQLiteTarget) -> None:
+    sqlite.path.touch()
+    application = Application(host, sqlite)
+    application.ship((ITEM, "op.drop_table('item')"))
+    assert application.do("upgrade", row_counts_limit=0)["outcome"] == "upgraded"
+    sqlite.rows("INSERT INTO item VALUES (7, 'theirs')")
+
+    result = application.rejected()
+
+    assert result["outcome"] == "downgraded"
+    assert "1 row in item may be somebody else's" in result["notes"][0]
+
+
 def test_a_restore_would_not_do_either(application: Application) -> None:
     application.fails((ITEM, FAILS))
     application.target.rows("INSERT INTO item VALUES (7, 'theirs')")
