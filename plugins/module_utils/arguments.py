@@ -195,7 +195,11 @@ def rehearse() -> Spec:
 
 def rollback() -> Spec:
     """Options of the rollback module."""
-    return {**run(), "of_run": {"type": "str", "default": ""}}
+    return {
+        **run(),
+        "of_run": {"type": "str", "default": ""},
+        "only": {"type": "list", "elements": "str", "default": []},
+    }
 
 
 def restore() -> Spec:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,17 @@ def last_change(root: str) -> str:
     return max(begun)[1]
 
 
-def upgraded_by(root: str, run: str, names: list[str]) -> list[str]:
-    """Return which of some databases a run has upgraded.
+def upgraded_by(root: str, run: str, names: list[str], only: Sequence[str] = ()) -> list[str]:
+    """Return which of some databases a run has upgraded, of ``only`` if any are named, also those that it left held.
 
     Raises:
-        Refused: the run id cannot be one.
+        Refused: the run id cannot be one, or one that is named is not in the inventory.
     """
     layout = Layout(Path(root))
-    return [name for name in names if moved(read_events(layout.journal(name, run))) == "upgraded"]
+    for name in only:
+        _refuse_unknown(name, names)
+    left = ("upgraded", "held") if only else ("upgraded",)
+    return [name for name in only or names if moved(read_events(layout.journal(name, run))) in left]
 
 
 def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, only: list[str]) -> list[str]:
@@ -63,8 +67,7 @@ def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, o
     }
     found = {name: manifests[0] for name, manifests in answering.items() if manifests}
     for name in only:
-        if name not in names:
-            raise Refused(f"Database {name!r} is not in the inventory of this host", f"it has {', '.join(names)}")
+        _refuse_unknown(name, names)
         if name not in found:
             raise Refused(
                 f"There is no such backup of database {name!r} on this host",
@@ -74,6 +77,11 @@ def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, o
     wanted = {name: manifest for name, manifest in found.items() if not only or name in only}
     _refuse_one_twice(wanted)
     return list(wanted)
+
+
+def _refuse_unknown(name: str, names: list[str]) -> None:
+    if name not in names:
+        raise Refused(f"Database {name!r} is not in the inventory of this host", f"it has {', '.join(names)}")
 
 
 def _refuse_one_twice(wanted: dict[str, Manifest]) -> None:

@@ -101,6 +101,8 @@ class Job:
     window_margin: float = 300
     window_override: str = ""
     verify_only: tuple[str, ...] = ()
+    #: The databases to lead back; none named, all that the run has upgraded.
+    only: tuple[str, ...] = ()
     #: Why upgrades of this run that were verified are led back all the same.
     rejected: str = ""
     #: Statements of health checks: each with its number, its database and its sql.
@@ -136,7 +138,7 @@ class Job:
         """Make a job from a module's options; options that the engine room does not know stay behind."""
         known = {key: options[key] for key in (f.name for f in fields(cls)) if options.get(key) is not None}
         known["databases"] = tuple(Database.from_options(entry) for entry in known.get("databases", ()))
-        for key in ("verify_only", "rehearsal_fails_on", "statements", *_COMMANDS):
+        for key in ("verify_only", "only", "rehearsal_fails_on", "statements", *_COMMANDS):
             known[key] = tuple(known.get(key, ()))
         known["verb"] = verb
         return cls(**known)

@@ -37,6 +37,8 @@ class LaterWrites:
         self._activity = manifest.activity if manifest else {}
         self._journal = journal
         self._progress = progress
+        #: Whether a downgrade was refused for them.
+        self.refused = False
 
     def keep(self, now: Position) -> str:
         """Back up what may be others', and return a note about it; nothing if there is none.
@@ -70,11 +72,12 @@ class LaterWrites:
 
     def _refuse(self, later: Writes) -> None:
         if later.tables:
+            self.refused = True
             self._journal.write("writes", tables=later.tables, unknown=later.unknown)
             raise Refused(
                 f"A downgrade of {self._engine.database.name!r} would lose what others wrote",
                 f"it went into what run {self._account.run} has made; {Writes(later.tables)}",
-                "Go one of the ways out; a restore keeps aside what it replaces",
+                "Go one of the ways out; the way back keeps what it takes away in a backup",
             )
 
     def _taken_again(self, now: Position) -> backups.Manifest:

@@ -87,6 +87,8 @@ class LeadBack(OneDatabase):
         self.backup: backups.Manifest | None = None
         #: Tables whose rows were other ones than the backup's already before the downgrades, once that was looked at.
         self.other_rows: set[str] | None = None
+        #: Where it was looked for what others wrote into what the run had made.
+        self.later: LaterWrites | None = None
 
     def run(self, on_purpose: bool) -> Result:
         """Lead the database back and return its result; that it is held, or refused, is a result too.
@@ -134,10 +136,10 @@ class LeadBack(OneDatabase):
                 return restored
         elif self.account.left:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", _LEFT)
-        later = self._later_writes(environment.engine)
-        self._note(later.keep(now))
+        self.later = self._later_writes(environment.engine)
+        self._note(self.later.keep(now))
         try:
-            return self._downgraded(environment, self._manifest(), later.check)
+            return self._downgraded(environment, self._manifest(), self.later.check)
         except Failed as failure:
             return self._restore(environment, f"{failure.what}: {failure.why}")
 
@@ -307,7 +309,9 @@ class LeadBack(OneDatabase):
         """Leave the database as it is and say both ways out."""
         ways = {"forward": f"bring it to its new revision by hand, then: {retry_command(self.database.name)}"}
         manifest = self._manifest()
-        if manifest:
+        if self.later and self.later.refused and not self.undone:
+            ways["back"] = self._rollback_command()
+        elif manifest:
             ways["back"] = self._way_back(engine, manifest)
         self.journal.write("held", error=failure.facts(), ways_out=ways)
         return self._result("held", self._where(engine), error=failure.facts(), ways_out=ways)
@@ -325,7 +329,7 @@ class LeadBack(OneDatabase):
             return sealed.remedy
         try:
             if by_command.method_of(engine, manifest).obstacle is None:
-                return self._playbook_command(f"migrate_restore_run={manifest.run}")
+                return self._restore_command(f"migrate_restore_run={manifest.run}")
         except Refused:
             pass  # the server may be what failed
         return engine.command_by_hand(Path(manifest.path) / manifest.dump)
@@ -336,13 +340,19 @@ class LeadBack(OneDatabase):
                 continue
             with suppress(Refused):
                 backups.check(manifest)
-                command = self._playbook_command(f"migrate_restore_backup={manifest.path}")
+                command = self._restore_command(f"migrate_restore_backup={manifest.path}")
                 return f"; an older one, of {manifest.taken[:19]} UTC: {command}"
         return ", and there is no older one on this host"
 
-    def _playbook_command(self, what: str) -> str:
+    def _restore_command(self, what: str) -> str:
         only = {"migrate_restore_databases": [self.database.name], "migrate_restore_loses_writes": True}
         return f"ansible-playbook playbooks/restore.yml {shlex.join(['-e', what, '-e', json.dumps(only)])}"
+
+    def _rollback_command(self) -> str:
+        """Return what backs up all that is there before it downgrades: it keeps more than a restore."""
+        words = ["-e", f"migrate_rollback_run={self.account.run}"]
+        words += ["-e", json.dumps({"migrate_rollback_databases": [self.database.name]})]
+        return f"ansible-playbook playbooks/rollback.yml {shlex.join(words)}"
 
     def _where(self, engine: Engine) -> Position | None:
         """Read once more where the database stands; None if it cannot be told."""

@@ -80,8 +80,8 @@ def downgrade(job: Job) -> Answer:
 
 
 def rollback(job: Job) -> Answer:
-    """Lead back every database that an earlier run upgraded."""
-    upgraded = upgraded_by(job.root, job.of_run, [database.name for database in job.databases])
+    """Lead back every database that an earlier run upgraded, or those that are named."""
+    upgraded = upgraded_by(job.root, job.of_run, [database.name for database in job.databases], job.only)
     return attend(job, [database for database in job.databases if database.name in upgraded], rollback_database)
 
 

@@ -24,6 +24,13 @@ options:
       - By default the last run that changed a database, on any host that M(hosting.alembic.status) was asked of.
     type: str
     default: ""
+  only:
+    description:
+      - The names of the databases to lead back, also one that the run has left held.
+      - By default all that the run has upgraded.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -119,7 +126,8 @@ def main() -> None:
     with answering(module):
         options = dict(module.params)
         options["of_run"] = options["of_run"] or last_change(options["root"])
-        names = upgraded_by(options["root"], options["of_run"], [entry["name"] for entry in options["databases"]])
+        names = [entry["name"] for entry in options["databases"]]
+        names = upgraded_by(options["root"], options["of_run"], names, options["only"])
         if module.check_mode or not names:
             foresee(module, "downgraded", names)
         options["release"] = release_of(options["root"], options["of_run"])

@@ -275,6 +275,9 @@ def _rollback(results: Result, _check_mode: bool) -> Report:
         for entry in rollback.get("databases", [])
     ]
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "BACKUP BEFORE"), rows)
+    lines += [
+        f"{entry['name']}: note: {note}" for entry in rollback.get("databases", []) for note in entry.get("notes", [])
+    ]
     if not rows and not rollback.get("msg"):
         lines = [f"Run {rollback.get('of_run') or 'none'} changed no database of this host."]
     return Report(lines, _wrong(rollback))

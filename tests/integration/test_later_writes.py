@@ -82,9 +82,14 @@ def test_rows_in_a_table_that_the_run_made_hold_it(application: Application) -> 
 
     assert application.target.revisions == ["0001"]
     assert application.target.rows("SELECT * FROM item") == [(7, "theirs")]
+    application.target.rows("INSERT INTO mine VALUES (3)")
     # The way back that was printed.
-    assert application.do("restore", "r2", of_run="r1", restore_loses_writes=True)["outcome"] == "restored"
-    assert application.target.tables() == ["mine"]
+    result = application.do("rollback", "r2", of_run="r1", only=["app"])
+    assert (result["outcome"], application.target.tables()) == ("downgraded", ["mine"])
+    assert application.target.rows("SELECT a FROM mine ORDER BY a") == [(1,), (2,), (3,)]
+    # And what it has taken away.
+    application.do("restore", "r3", backup=result["backup"]["path"], restore_loses_writes=True)
+    assert application.target.rows("SELECT * FROM item") == [(7, "theirs")]
 
 
 def test_a_column_that_the_run_made_and_others_filled_holds_it_or_is_backed_up(application: Application) -> None:
@@ -145,15 +150,21 @@ def test_a_table_and_a_column_that_were_renamed_were_not_made(application: Appli
     assert application.target.rows("SELECT a FROM mine ORDER BY a") == [(1,), (2,)]
 
 
-def test_what_was_written_while_a_rollout_soaked_holds_it(application: Application) -> None:
+@pytest.mark.parametrize("rejected", [False, True])
+def test_what_was_written_while_a_rollout_soaked_holds_it(application: Application, rejected: bool) -> None:
     application.ship((ITEM, "op.drop_table('item')"), (NOTE, NO_NOTE))
     assert application.do("upgrade")["outcome"] == "upgraded"
     application.target.rows("INSERT INTO item VALUES (7, 'theirs')")
 
-    assert_held(application.rejected(), "others wrote", "item")
+    # As a host that failed, or as one that is led back because others failed.
+    held = application.rejected() if rejected else application.do("rollback", "r1", of_run="r1")
 
+    assert_held(held, "others wrote", "item")
+    assert "playbooks/rollback.yml -e migrate_rollback_run=r1 -e" in held["ways_out"]["back"]
     assert application.target.rows("SELECT * FROM item") == [(7, "theirs")]
     assert application.target.revisions == ["0002"]
+    assert application.do("rollback", "r2", of_run="r1", only=["app"])["outcome"] == "downgraded"
+    assert (application.target.revisions, application.target.tables()) == ([], ["mine"])
 
 
 def test_in_a_large_file_it_is_not_known_whose_they_are(host: Host, sqlite: SQLiteTarget) -> None:

@@ -33,6 +33,9 @@ def test_each_run_knows_what_it_upgraded(root: str) -> None:
     assert upgraded_by(root, "first", ["Other!", "app"]) == ["Other!", "app"]
     assert upgraded_by(root, "second", ["Other!", "app"]) == ["app"]
     assert upgraded_by(root, "third", ["Other!", "app"]) == []
+    assert upgraded_by(root, "first", ["Other!", "app"], ["app"]) == ["app"]
+    with pytest.raises(Refused, match="'typo' is not in the inventory of this host"):
+        upgraded_by(root, "first", ["Other!", "app"], ["typo"])
 
 
 def test_a_run_that_went_back_has_upgraded_nothing(host: Host, file: Path, root: str) -> None:

@@ -185,6 +185,12 @@ def test_a_rollback_that_was_held_fails_with_its_ways_out() -> None:
     assert found.failure == ["shop: no way", "shop: way back: type this"]
 
 
+def test_a_rollback_tells_what_its_backup_has_kept() -> None:
+    entry = {"name": "shop", "outcome": "downgraded", "after": ["0001"], "notes": ["1 row in orders"]}
+
+    assert report({"rollback": {"databases": [entry]}}, False).lines[2:] == ["shop: note: 1 row in orders"]
+
+
 def test_backups_are_listed_where_they_are() -> None:
     entry = {"name": "shop", "outcome": "backed_up", "after": ["0001"], "seconds": 1.0, "backup": BACKUP}
 
