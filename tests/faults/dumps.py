@@ -8,9 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.faults.fault import fault
-from tests.faults.scene import PART, Scene, wait_until
+from tests.faults.scene import PART, Scene
 from tests.integration.targets import PostgresTarget
 from tests.lab.shell import run
+from tests.lab.waiting import wait_until
 
 Damage = Callable[[Scene, bytes], bytes]
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.fault import BOTH, fault
-from tests.faults.scene import Scene, wait_until
+from tests.faults.scene import Scene
 from tests.lab.link import Link
+from tests.lab.waiting import wait_until
 
 
 def _reached_over_a_link(scene: Scene) -> Link:

@@ -6,7 +6,8 @@ import signal
 from collections.abc import Iterator
 
 from tests.faults.fault import BOTH, POSTGRESQL, fault
-from tests.faults.scene import FILL_PART, PART, Scene, wait_until
+from tests.faults.scene import FILL_PART, PART, Scene
+from tests.lab.waiting import wait_until
 
 _PLACES = {"before": "before a step's first statement", "in": "in the middle of a step", "after": "before its commit"}
 

@@ -8,8 +8,7 @@ import os
 import secrets
 import shlex
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
 from tests.lab import PROJECT, ansible
 from tests.lab.fixtures import Database
 from tests.lab.shell import run
+from tests.lab.waiting import wait_until
 
 OLD = "0001"
 _CLEAN = """
@@ -291,11 +291,3 @@ def _file(path: Path) -> tuple[int, int]:
 
 
 _TELLING = ("held", "restored", "downgraded", "verified", "begun")
-
-
-def wait_until(condition: Callable[[], object], words: str, seconds: float = 240) -> None:
-    """Wait for a condition; it is an error if it does not come true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, words
-        time.sleep(0.02)

@@ -13,12 +13,13 @@ from urllib.parse import quote
 
 from tests.faults.digest import digest
 from tests.faults.fault import POSTGRESQL, fault
-from tests.faults.scene import Scene, wait_until
+from tests.faults.scene import Scene
 from tests.integration.servers import Pooler, Standby
 from tests.integration.site import Running
 from tests.integration.targets import PostgresTarget
 from tests.lab.postgres import PostgresServer
 from tests.lab.shell import run
+from tests.lab.waiting import wait_until
 
 
 def _postgres(scene: Scene) -> PostgresTarget:

@@ -18,6 +18,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.job import Databas
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget
 from tests.lab.postgres import PostgresServer
+from tests.lab.waiting import wait_until
 
 
 @pytest.fixture
@@ -137,7 +138,15 @@ def looking(target: PostgresTarget, root: Path) -> Iterator[tuple[Engine, Archiv
         engine.close()
 
 
+_SESSIONS = """
+select count(*) from pg_stat_activity
+ where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
+"""
+
+
 def written(engine: Engine, archive: Archive, ours: dict[str, int] | None = None) -> Writes:
+    """What the guard is told once all other sessions have ended, which takes them a moment."""
+    wait_until(lambda: engine.own().rows(_SESSIONS) == [(0,)], "other sessions do not end")
     return engine.writes_since(archive, ours or {}, None)
 
 
@@ -188,7 +197,7 @@ def test_an_open_session_of_others_may_be_writing(filled: PostgresTarget, tmp_pa
         with closing(filled.connect()) as session:
             session.cursor().execute("SELECT 1")
 
-            assert "could not be ended and may be writing" in written(engine, archive).unknown
+            assert "could not be ended and may be writing" in engine.writes_since(archive, {}, None).unknown
 
 
 def test_a_table_that_is_gone_tells_nothing(filled: PostgresTarget, tmp_path: Path) -> None:

@@ -93,12 +93,13 @@ def written(
     """
     if not before:
         return Writes(unknown="the backup does not say what the server had counted")
+    # First: a session that ends hands its counts in before it is seen to be gone.
+    others = execute(connection, _OTHER_SESSIONS, {"application": application})
     now = activity(connection)
     if now["newest_transaction"] == before["newest_transaction"]:
         return Writes()
     if now["epoch"] != before["epoch"]:
         return Writes(unknown="the server has lost its counters since the backup: it was restarted, or they were reset")
-    others = execute(connection, _OTHER_SESSIONS, {"application": application})
     if others:
         named = ", ".join(f"pid {pid} ({user})" for pid, user in others[:5])
         return Writes(unknown=f"other sessions could not be ended and may be writing: {named}")
