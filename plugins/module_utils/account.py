@@ -78,8 +78,7 @@ class Account:
                 account.error = event.get("error", {})
             account.after = _tidied(account.after, event)
         account.error = next((event["error"] for event in events if event["event"] == "rejected"), account.error)
-        account.add_rows([*events, {"wrote": rows}])
-        account.add_transactions(events)
+        account.add_deeds([*events, {"wrote": rows}])
         return account
 
     def follow(self, events: Iterable[Event]) -> None:
@@ -96,8 +95,9 @@ class Account:
             self.transactions.update(event.get("transactions", ()))
             self.spans += [event["span"]] if event.get("span") else []
 
-    def add_rows(self, events: Iterable[Event]) -> None:
-        """Add the rows that steps have written."""
+    def add_deeds(self, events: list[Event]) -> None:
+        """Add the rows that steps have written, and the transactions."""
+        self.add_transactions(events)
         for event in events:
             for table, count in event.get("wrote", {}).items():
                 self.wrote[table] = self.wrote.get(table, 0) + count

@@ -40,6 +40,7 @@ Result = dict[str, Any]
 
 
 _LEFT = "the failed revision left something behind that no downgrade undoes"
+_LOSES = {"migrate_restore_loses_writes": True}
 
 
 class _Chronicle(Watcher):
@@ -52,18 +53,24 @@ class _Chronicle(Watcher):
         self._progress = progress
         self._account = account
         self._check = check
+        self._connection: Connection | None = None
         self.ran_steps: dict[str, Step] = {}
         #: Rows by table that the downgrades have written.
         self.wrote: dict[str, int] = {}
+
+    def works_on(self, connection: Connection) -> None:
+        """Take the connection."""
+        self._connection = connection
 
     def begins(self, step: Step, number: int, count: int) -> None:
         """Journal the step."""
         self._journal.write("downgrade_begun", revision=step.revision, table=step.table)
         self._progress.phase(f"downgrades {number} of {count}, {step.revision} {step.message}".strip())
 
-    def enters(self, connection: Connection) -> None:
+    def enters(self) -> None:
         """Look a last time whether the step may run."""
-        self._check(connection)
+        if self._connection is not None:
+            self._check(self._connection)
 
     def ran(self, step: Step) -> None:
         """Journal that the revision's function has returned."""
@@ -217,8 +224,8 @@ class LeadBack(OneDatabase):
         try:
             self._downgrade(environment, watcher)
         except Interrupted as interruption:
-            if isinstance(interruption.cause, Refused) and not isinstance(interruption.cause, Failed):
-                raise interruption.cause from interruption
+            if self.later and self.later.refused and isinstance(interruption.cause, Refused):
+                raise interruption.cause from interruption  # a restore would lose the same
             raise Failed(f"The downgrade of {self.database.name!r} failed", str(interruption)) from interruption
         changed = self._rows_changed(environment.engine, manifest, watcher.wrote) - known
         if changed:
@@ -310,7 +317,8 @@ class LeadBack(OneDatabase):
         ways = {"forward": f"bring it to its new revision by hand, then: {retry_command(self.database.name)}"}
         manifest = self._manifest()
         if self.later and self.later.refused and not self.undone:
-            ways["back"] = self._rollback_command()
+            # It backs up all that is there before it downgrades, so it keeps more than a restore.
+            ways["back"] = self._command("rollback", f"migrate_rollback_run={self.account.run}")
         elif manifest:
             ways["back"] = self._way_back(engine, manifest)
         self.journal.write("held", error=failure.facts(), ways_out=ways)
@@ -329,7 +337,7 @@ class LeadBack(OneDatabase):
             return sealed.remedy
         try:
             if by_command.method_of(engine, manifest).obstacle is None:
-                return self._restore_command(f"migrate_restore_run={manifest.run}")
+                return self._command("restore", f"migrate_restore_run={manifest.run}", **_LOSES)
         except Refused:
             pass  # the server may be what failed
         return engine.command_by_hand(Path(manifest.path) / manifest.dump)
@@ -340,19 +348,14 @@ class LeadBack(OneDatabase):
                 continue
             with suppress(Refused):
                 backups.check(manifest)
-                command = self._restore_command(f"migrate_restore_backup={manifest.path}")
+                command = self._command("restore", f"migrate_restore_backup={manifest.path}", **_LOSES)
                 return f"; an older one, of {manifest.taken[:19]} UTC: {command}"
         return ", and there is no older one on this host"
 
-    def _restore_command(self, what: str) -> str:
-        only = {"migrate_restore_databases": [self.database.name], "migrate_restore_loses_writes": True}
-        return f"ansible-playbook playbooks/restore.yml {shlex.join(['-e', what, '-e', json.dumps(only)])}"
-
-    def _rollback_command(self) -> str:
-        """Return what backs up all that is there before it downgrades: it keeps more than a restore."""
-        words = ["-e", f"migrate_rollback_run={self.account.run}"]
-        words += ["-e", json.dumps({"migrate_rollback_databases": [self.database.name]})]
-        return f"ansible-playbook playbooks/rollback.yml {shlex.join(words)}"
+    def _command(self, verb: str, what: str, **more: Any) -> str:
+        """Return what has a playbook do its verb to this database alone."""
+        only = {f"migrate_{verb}_databases": [self.database.name], **more}
+        return f"ansible-playbook playbooks/{verb}.yml {shlex.join(['-e', what, '-e', json.dumps(only)])}"
 
     def _where(self, engine: Engine) -> Position | None:
         """Read once more where the database stands; None if it cannot be told."""

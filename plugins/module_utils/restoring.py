@@ -135,7 +135,6 @@ def _since(database: Database, job: Job, manifest: backups.Manifest) -> Account:
     account = Account(manifest.run, before=left, after=left, cut_short=False, since=manifest.taken)
     for _run, events in reversed(list(newest_first(job.layout.journals_of(database.name)))):
         since = [event for event in events if event["at"] >= manifest.taken]
-        account.add_rows(since)
-        account.add_transactions(since)
+        account.add_deeds(since)
         account.follow(since)
     return account

@@ -60,7 +60,7 @@ class Watcher:
     def begins(self, step: Step, number: int, count: int) -> None:
         """Hear that a revision is about to run."""
 
-    def enters(self, connection: Connection) -> None:
+    def enters(self) -> None:
         """Hear that a revision's function is about to run, in its transaction."""
 
     def ran(self, step: Step) -> None:
@@ -142,10 +142,6 @@ class Counter:
         with suppress(Exception):
             self.add_to(step)
 
-    def enter(self, watcher: Watcher) -> None:
-        """Let a watcher look at what the transaction is about to change."""
-        watcher.enters(self._connection)
-
 
 def watched(
     context: MigrationContext,
@@ -197,7 +193,7 @@ def _noting(function: Callable[..., Any], step: Step, counter: Counter, watcher:
     @functools.wraps(function)
     def noting(*args: Any, **keywords: Any) -> Any:
         try:
-            counter.enter(watcher)
+            watcher.enters()
             return function(*args, **keywords)
         except BaseException as error:
             step.error = error

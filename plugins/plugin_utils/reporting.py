@@ -268,6 +268,10 @@ def _backups(results: Result, _check_mode: bool) -> Report:
     return Report(table(("DATABASE", "OUTCOME", "STANDS AT", "TIME", "BACKUP"), rows), _wrong(backup))
 
 
+def _notes(entry: Result) -> list[str]:
+    return [f"{entry['name']}: note: {note}" for note in entry.get("notes", [])]
+
+
 def _rollback(results: Result, _check_mode: bool) -> Report:
     rollback = results["rollback"]
     rows = [
@@ -275,9 +279,7 @@ def _rollback(results: Result, _check_mode: bool) -> Report:
         for entry in rollback.get("databases", [])
     ]
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "BACKUP BEFORE"), rows)
-    lines += [
-        f"{entry['name']}: note: {note}" for entry in rollback.get("databases", []) for note in entry.get("notes", [])
-    ]
+    lines += [line for entry in rollback.get("databases", []) for line in _notes(entry)]
     if not rows and not rollback.get("msg"):
         lines = [f"Run {rollback.get('of_run') or 'none'} changed no database of this host."]
     return Report(lines, _wrong(rollback))
@@ -348,7 +350,7 @@ def _rehearsed(entry: Result) -> list[str]:
     lines += [f"{entry['name']}: differs from the models: {line}" for line in models[:_MOST_REVISIONS]]
     if len(models) > _MOST_REVISIONS:
         lines.append(f"{entry['name']}: and {len(models) - _MOST_REVISIONS} more differences from the models")
-    return lines + [f"{entry['name']}: note: {note}" for note in entry.get("notes", [])]
+    return lines + _notes(entry)
 
 
 def _verdict(step: Result) -> list[str]:

@@ -227,7 +227,7 @@ class PostgreSQL(WithScratch):
         target = folder / "dump"
         with self.connect() as own:
             own.rows(f"set lock_timeout = {int(self.job.backup_lock_wait * 1000)}")
-            activity = own.run(writes.activity)
+            activity = self.activity()
             own.rows("begin isolation level repeatable read, read only")
             snapshot = own.rows("select pg_export_snapshot()")[0][0]
             tables = own.rows(catalog.TABLES)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..connection import execute
 from .data import Deeds, Writes, in_doubt
@@ -154,6 +154,6 @@ def _perhaps(number: str, made: _Made, deeds: Deeds) -> Iterator[str]:
         yield "true"
 
 
-def _distance(number: str, since: Any) -> str:
+def _distance(number: str, since: int) -> str:
     """Return how many transactions later than another one a transaction is, in SQL."""
     return f"(({number} - {since % NUMBERS} + {NUMBERS}) % {NUMBERS})"

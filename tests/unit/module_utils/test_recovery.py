@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery impo
 from ansible_collections.hosting.alembic.plugins.module_utils.journal import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils.living import works
 from ansible_collections.hosting.alembic.plugins.module_utils.recovery import Left, left_by, retries, unsettled
+from tests.lab.waiting import wait_until
 from tests.unit.stage import Answer, Host, database, heads, names, plain_streams, script, sql, tables
 
 #: A revision that leaves a table behind and takes its worker along.
@@ -59,10 +59,7 @@ def recovered(host: Host, *files: Path, **more: Any) -> dict[str, Answer]:
 
 
 def until(condition: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
+    wait_until(condition, "it did not come about", 20)
 
 
 def killed_at(

@@ -18,6 +18,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.journal import Jou
 from ansible_collections.hosting.alembic.plugins.module_utils.progress import Progress
 from ansible_collections.hosting.alembic.plugins.module_utils.watching import is_alive
 from ansible_collections.hosting.alembic.plugins.module_utils.worker import attend
+from tests.lab.waiting import wait_until
 from tests.unit.stage import Answer, Host, database, heads, plain_streams, script, tables
 
 Work = Callable[[Path], None]
@@ -43,10 +44,7 @@ def call(
 
 
 def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
+    wait_until(condition, "it did not come about", 10)
 
 
 def wait_for(path: Path) -> None:
