@@ -290,6 +290,12 @@ options:
     description: Bytes above which a database's rows are not counted before and after.
     type: int
     default: 1073741824
+  compare_limit:
+    description:
+      - Bytes above which a table is not compared with the backup after a failure.
+      - Only tables that may have changed are compared. One that is not compared counts as different.
+    type: int
+    default: 10737418240
   on_failure:
     description:
       - What becomes of a database whose upgrade failed.

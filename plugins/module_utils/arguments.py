@@ -66,6 +66,7 @@ def run() -> Spec:
         "backup_keep": {"type": "int", "default": 5},
         "backup_keep_days": {"type": "int", "default": 30},
         "row_counts_limit": {"type": "int", "default": 1 << 30},
+        "compare_limit": {"type": "int", "default": 10 << 30},
         "on_failure": {"type": "str", "default": "auto", "choices": ["auto", "downgrade", "restore", "hold"]},
         "restore_loses_writes": {"type": "bool", "default": False},
         "follow": {"type": "float", "default": 3.5},

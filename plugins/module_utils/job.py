@@ -66,6 +66,7 @@ class Job:
     backup_keep: int = 5
     backup_keep_days: int = 30
     row_counts_limit: int = 1 << 30
+    compare_limit: int = 10 << 30
     pg_bin: str = ""
     #: auto, downgrade, restore or hold.
     on_failure: str = "auto"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import backups, by_command
+from ._revert.downgrade_journal import DowngradeJournal
 from .account import Account
 from .connection import first_line
 from .engines.base import Engine
@@ -31,7 +32,7 @@ from .position import Position, differences, read_applied, read_position
 from .progress import Progress
 from .recovery import retry_command
 from .restoring import bring_back
-from .steps import Step, Watcher, shown
+from .steps import Step, shown
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -41,46 +42,6 @@ Result = dict[str, Any]
 
 _LEFT = "the failed revision left something behind that no downgrade undoes"
 _LOSES = {"migrate_restore_loses_writes": True}
-
-
-class _Chronicle(Watcher):
-    """Journal each downgrade before it runs, and remember what ran."""
-
-    def __init__(
-        self, journal: Journal, progress: Progress, account: Account, check: Callable[[Connection], None]
-    ) -> None:
-        self._journal = journal
-        self._progress = progress
-        self._account = account
-        self._check = check
-        self._connection: Connection | None = None
-        self.ran_steps: dict[str, Step] = {}
-        #: Rows by table that the downgrades have written.
-        self.wrote: dict[str, int] = {}
-
-    def works_on(self, connection: Connection) -> None:
-        """Take the connection."""
-        self._connection = connection
-
-    def begins(self, step: Step, number: int, count: int) -> None:
-        """Journal the step."""
-        self._journal.write("downgrade_begun", revision=step.revision, table=step.table)
-        self._progress.phase(f"downgrades {number} of {count}, {step.revision} {step.message}".strip())
-
-    def enters(self) -> None:
-        """Look a last time whether the step may run."""
-        if self._connection is not None:
-            self._check(self._connection)
-
-    def ran(self, step: Step) -> None:
-        """Journal that the revision's function has returned."""
-        # Without its span: what else was written meanwhile counts as others', for the next step may drop it.
-        deeds = {"wrote": step.wrote, "transactions": step.transactions}
-        self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, **deeds)
-        self._account.add_transactions([deeds])
-        self.ran_steps[step.revision] = step
-        for table, count in step.wrote.items():
-            self.wrote[table] = self.wrote.get(table, 0) + count
 
 
 class LeadBack(OneDatabase):
@@ -220,7 +181,7 @@ class LeadBack(OneDatabase):
         known = self.other_rows
         if known is None:
             known = self._rows_changed(environment.engine, manifest, self.account.wrote)
-        watcher = _Chronicle(self.journal, self.progress, self.account, check)
+        watcher = DowngradeJournal(self.journal, self.progress, self.account, check)
         try:
             self._downgrade(environment, watcher)
         except Interrupted as interruption:
@@ -231,7 +192,7 @@ class LeadBack(OneDatabase):
         if changed:
             why = f"the upgrade had not written to {', '.join(sorted(changed))}"
             raise Failed("the downgrades changed rows that they had no reason to", why)
-        return self._verified(environment)
+        return self._verified(environment, manifest)
 
     @staticmethod
     def _rows_changed(engine: Engine, manifest: backups.Manifest | None, wrote: dict[str, int]) -> set[str]:
@@ -251,7 +212,7 @@ class LeadBack(OneDatabase):
         self.journal.write("backed_up", path=taken.path, size=taken.size, **now.facts())
         return taken
 
-    def _downgrade(self, environment: Environment, watcher: _Chronicle) -> None:
+    def _downgrade(self, environment: Environment, watcher: DowngradeJournal) -> None:
         def attempt() -> None:
             # An attempt that gave way may have undone some of them already.
             applied = self._still_applied(environment)
@@ -271,8 +232,12 @@ class LeadBack(OneDatabase):
             for table, revisions in self.account.committed.items()
         }
 
-    def _verified(self, environment: Environment) -> Result:
+    def _verified(self, environment: Environment, manifest: backups.Manifest | None) -> Result:
         """Compare with what was true before the run.
+
+        Args:
+            environment: of the database.
+            manifest: the backup to compare with, if there is one.
 
         Raises:
             Failed: the downgrades ran, but the database is not what it was.
@@ -285,8 +250,25 @@ class LeadBack(OneDatabase):
         changed = differences(self.account.before.fingerprint, now.fingerprint)
         if changed:
             raise Failed("the downgrades did not bring the old schema back", "; ".join(changed[:5]))
+        self._compare(environment.engine, manifest)
         self.journal.write("downgraded", **now.facts())
         return self._result("downgraded" if self.undone else "untouched", now)
+
+    def _compare(self, engine: Engine, manifest: backups.Manifest | None) -> None:
+        """Compare the database with the backup.
+
+        Raises:
+            Failed: it is not what the backup holds, or could not be compared.
+        """
+        if manifest is None or manifest.tool == by_command.TOOL or not engine.exists():
+            return
+        self.progress.phase("compares with the backup")
+        deeds = self.account.deeds(manifest.activity)
+        found = engine.compare(manifest.archive(), deeds, self.job.compare_limit, self.progress.tell)
+        self.notes += found.notes
+        self.notes += [f"{words}; others wrote it since the backup" for words in found.others]
+        if not found.is_equal:
+            raise Failed(f"Database {self.database.name!r} differs from its backup of run {manifest.run}", str(found))
 
     def _restore(self, environment: Environment, reason: str) -> Result:
         manifest = self._manifest()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._engines.comparison import Comparison
 from ..connection import OwnConnection
 from ..errors import Refused
 from .data import Archive, Aside, Content, Counted, Deeds, Dump, Identity, Restored, RestoreMethod, Writes
@@ -242,6 +243,20 @@ class Engine(ABC):
     @abstractmethod
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return the tables of a backup whose rows a run may have changed, given what it is known to have written."""
+
+    def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
+        """Compare the database with a backup: the schema to the letter, and the content of what may have changed.
+
+        It is called after a failure, when the run's own changes are rolled back or downgraded, with the lock held.
+        An engine that does not compare leaves it to the fingerprint and to ``rows_changed``.
+
+        Args:
+            archive: the backup.
+            deeds: what the run has done; ``before`` has the schema changes that others made since.
+            limit: bytes; a larger table that may have changed is not compared, which counts as different.
+            tell: is called with what is being compared.
+        """
+        return Comparison()
 
     @abstractmethod
     def remove_unfinished(self, before: list[str]) -> list[str]:

@@ -1,0 +1,58 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The journal of the downgrades of a revert."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..account import Account
+from ..journal import Journal
+from ..progress import Progress
+from ..steps import Step, Watcher
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+class DowngradeJournal(Watcher):
+    """Journal each downgrade before it runs, and remember what ran."""
+
+    def __init__(
+        self, journal: Journal, progress: Progress, account: Account, check: Callable[[Connection], None]
+    ) -> None:
+        self._journal = journal
+        self._progress = progress
+        self._account = account
+        self._check = check
+        self._connection: Connection | None = None
+        self.ran_steps: dict[str, Step] = {}
+        #: Rows by table that the downgrades have written.
+        self.wrote: dict[str, int] = {}
+
+    def works_on(self, connection: Connection) -> None:
+        """Take the connection."""
+        self._connection = connection
+
+    def begins(self, step: Step, number: int, count: int) -> None:
+        """Journal the step."""
+        self._journal.write("downgrade_begun", revision=step.revision, table=step.table)
+        self._progress.phase(f"downgrades {number} of {count}, {step.revision} {step.message}".strip())
+
+    def enters(self) -> None:
+        """Look a last time whether the step may run."""
+        if self._connection is not None:
+            self._check(self._connection)
+
+    def ran(self, step: Step) -> None:
+        """Journal that the revision's function has returned."""
+        # Without its span: what else was written meanwhile counts as others', for the next step may drop it.
+        deeds = {"wrote": step.wrote, "transactions": step.transactions}
+        self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, **deeds)
+        self._account.add_transactions([deeds])
+        self.ran_steps[step.revision] = step
+        for table, count in step.wrote.items():
+            self.wrote[table] = self.wrote.get(table, 0) + count
