@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from time import monotonic
 
+from ._core.playbook_command import playbook_command
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import newest_first
@@ -80,4 +81,4 @@ def known_seconds(layout: Layout, name: str) -> tuple[float, str] | None:
     return None
 
 
-_REMEDY = "Run migrate.yml again in the next window"
+_REMEDY = f"Run it in the next window: {playbook_command('migrate')}"

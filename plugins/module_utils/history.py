@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ._core.playbook_command import playbook_command
 from .backups import Manifest, proven
 from .errors import Refused
 from .journal import moved, newest_first, read_events
@@ -72,7 +71,7 @@ def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, o
             raise Refused(
                 f"There is no such backup of database {name!r} on this host",
                 f"none of run {run}" if run else f"none at {path}" if path else "there is none at all",
-                "playbooks/status.yml shows the last one",
+                f"This shows the last one: {playbook_command('status')}",
             )
     wanted = {name: manifest for name, manifest in found.items() if not only or name in only}
     _refuse_one_twice(wanted)
@@ -92,11 +91,13 @@ def _refuse_one_twice(wanted: dict[str, Manifest]) -> None:
     for identity, names in by_identity.items():
         if len(names) > 1:
             oldest = min(names, key=lambda name: wanted[name].taken)
-            only = json.dumps({"migrate_restore_databases": [oldest]})
+            command = playbook_command(
+                "restore", migrate_restore_backup=wanted[oldest].path, migrate_restore_databases=[oldest]
+            )
             raise Refused(
                 f"{' and '.join(map(repr, names))} are one database: {identity}",
                 "a restore replaces all that is in it, so the second would take back what the first brought",
-                f"Restore one of them; the oldest of the backups is that of -e {shlex.quote(only)}",
+                f"Restore one of them; the oldest of the backups is restored by: {command}",
             )
 
 
@@ -110,12 +111,12 @@ def release_of(root: str, run: str) -> str:
         for event in read_events(path):
             if event["event"] == "planned":
                 return str(event["release"])
-    raise Refused(f"Run {run} is not known on this host", "", "playbooks/status.yml shows the last runs")
+    raise Refused(f"Run {run} is not known on this host", "", f"This shows the last runs: {playbook_command('status')}")
 
 
 def unshipped_status(name: str) -> dict[str, Any]:
     """Return the status of a database on a host that holds no release."""
-    problem = Refused("Nothing was shipped to this host yet", "", "Run playbooks/ship.yml or migrate.yml")
+    problem = Refused("Nothing was shipped to this host yet", "", f"Ship it: {playbook_command('ship')}")
     return {
         "name": name,
         "server": "",

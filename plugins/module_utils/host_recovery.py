@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+from ._core.playbook_command import playbook_command
 from .abandoned import abandoned
 from .ask import ask
 from .content import digest_of
@@ -136,7 +137,8 @@ class _Recovery:
             Refused: it is not there whole, or was changed.
         """
         runs = ", ".join(sorted({left.run for left in lefts}))
-        again = "Ship the release it came from again with playbooks/ship.yml, then run playbooks/recover.yml"
+        ship, recover = playbook_command("ship"), playbook_command("recover")
+        again = f"Ship the release it came from again: {ship}; then recover: {recover}"
         python = virtualenv_python(self.options["root"], release)
         if python is None:
             raise Refused(f"Release {release[:12]} of run {runs} is not on this host any more", "", again)

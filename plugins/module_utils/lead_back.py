@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import backups, by_command
+from ._core.playbook_command import playbook_command
 from ._revert.downgrade_journal import DowngradeJournal
 from .account import Account
 from .connection import first_line
@@ -300,7 +299,7 @@ class LeadBack(OneDatabase):
         manifest = self._manifest()
         if self.later and self.later.refused and not self.undone:
             # It backs up all that is there before it downgrades, so it keeps more than a restore.
-            ways["back"] = self._command("rollback", f"migrate_rollback_run={self.account.run}")
+            ways["back"] = self._command("rollback", migrate_rollback_run=self.account.run)
         elif manifest:
             ways["back"] = self._way_back(engine, manifest)
         self.journal.write("held", error=failure.facts(), ways_out=ways)
@@ -319,7 +318,7 @@ class LeadBack(OneDatabase):
             return sealed.remedy
         try:
             if by_command.method_of(engine, manifest).obstacle is None:
-                return self._command("restore", f"migrate_restore_run={manifest.run}", **_LOSES)
+                return self._command("restore", migrate_restore_run=manifest.run, **_LOSES)
         except Refused:
             pass  # the server may be what failed
         return engine.command_by_hand(Path(manifest.path) / manifest.dump)
@@ -330,14 +329,14 @@ class LeadBack(OneDatabase):
                 continue
             with suppress(Refused):
                 backups.check(manifest)
-                command = self._command("restore", f"migrate_restore_backup={manifest.path}", **_LOSES)
+                command = self._command("restore", migrate_restore_backup=manifest.path, **_LOSES)
                 return f"; an older one, of {manifest.taken[:19]} UTC: {command}"
         return ", and there is no older one on this host"
 
-    def _command(self, verb: str, what: str, **more: Any) -> str:
+    def _command(self, verb: str, **what: Any) -> str:
         """Return what has a playbook do its verb to this database alone."""
-        only = {f"migrate_{verb}_databases": [self.database.name], **more}
-        return f"ansible-playbook playbooks/{verb}.yml {shlex.join(['-e', what, '-e', json.dumps(only)])}"
+        only = {f"migrate_{verb}_databases": [self.database.name]}
+        return playbook_command(verb, **what, **only)
 
     def _where(self, engine: Engine) -> Position | None:
         """Read once more where the database stands; None if it cannot be told."""

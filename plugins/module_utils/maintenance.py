@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ._core.playbook_command import playbook_command
 from .errors import Failed, Refused
 from .journal import now
 from .layout import Layout, private_directory, sync, write_durably
@@ -169,7 +170,7 @@ def _undo(found: Maintenance, options: Result, layout: Layout) -> None:
         write_durably(_place(layout), json.dumps(asdict(found)))
         what = f"The maintenance of run {found.runs[-1]} has not ended"
         why = "; ".join(str(problem).rstrip(".") for problem in problems)
-        raise Failed(what, why, "Correct that, then: ansible-playbook playbooks/recover.yml")
+        raise Failed(what, why, f"Correct that, then: {playbook_command('recover')}")
     if options["state"] == "started":
         write_durably(_place(layout), json.dumps(asdict(found)))
         return

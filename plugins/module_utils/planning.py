@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 
 from . import backup_options, by_command
+from ._core.playbook_command import playbook_command
 from .at_head import remember
 from .changed_history import applied_elsewhere, changed_history
 from .connection import first_line
@@ -112,7 +113,7 @@ def _unexpanded(plan: Plan) -> list[Refused]:
         Refused(
             f"Database {plan.name!r} cannot be contracted before it was expanded",
             f"not applied of {EXPAND}@head: {', '.join(missing)}",
-            f"Run migrate.yml -e migrate_target={EXPAND}@head and deploy the application first",
+            f"Expand and deploy the application first: {playbook_command('migrate', migrate_target=f'{EXPAND}@head')}",
         )
     ]
 

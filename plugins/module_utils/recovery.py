@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ._core.playbook_command import playbook_command
 from .errors import Refused
 from .journal import Event, ending, needs_leading_back, read_events, rejection
 from .layout import Layout, key_of
@@ -62,7 +62,7 @@ class Left:
         because = str(Refused(**self.error)) if self.error else ""
         if self.state == "cut_short":
             what = f"Run {self.run} was cut short in database {self.name!r} and is not settled"
-            return Refused(what, f"its {self.verb} came to no end", "Run playbooks/recover.yml")
+            return Refused(what, f"its {self.verb} came to no end", f"Recover it: {playbook_command('recover')}")
         if self.state == "held":
             ways = [f"{way}: {command}" for way, command in sorted(self.ways_out.items())]
             return Refused(f"Database {self.name!r} is held since run {self.run}", because, "; ".join(ways))
@@ -74,7 +74,7 @@ class Left:
 
 def retry_command(name: str) -> str:
     """Return what to type to have a database tried again."""
-    return f"ansible-playbook migrate.yml -e {shlex.quote(json.dumps({'migrate_retry_failed': [name]}))}"
+    return playbook_command("migrate", migrate_retry_failed=[name])
 
 
 def retries(retry: Any, name: str) -> bool:

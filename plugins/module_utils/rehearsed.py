@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from ._core.playbook_command import playbook_command
 from .at_head import entry_digest
 from .errors import Refused
 from .job import Database, Job
@@ -20,7 +21,7 @@ from .journal import now
 from .layout import Layout, write_durably
 from .plans import Plan
 
-_REMEDY = "Rehearse it with playbooks/rehearse.yml, or set migrate_rehearse=true"
+_REMEDY = f"Set migrate_rehearse=true, or rehearse it: {playbook_command('rehearse')}"
 
 
 @dataclass(frozen=True)

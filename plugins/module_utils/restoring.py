@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from . import backups, by_command
+from ._core.playbook_command import playbook_command
 from .account import Account
 from .engines.base import Engine
 from .engines.data import Restored, Writes
@@ -125,7 +126,7 @@ def chosen(database: Database, job: Job) -> backups.Manifest:
     raise Refused(
         f"There is no backup {wanted} of database {database.name!r} on this host",
         f"its folder holds these: {known}",
-        "playbooks/status.yml shows the last one",
+        f"This shows the last one: {playbook_command('status')}",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import backups
+from ._core.playbook_command import playbook_command
 from .copies import copies_of, waits_for_copies
 from .errors import Refused
 from .job import Database, Job
@@ -49,7 +50,9 @@ def status_of(database: Database, job: Job, planned: Facts | None, aside: list[F
 def _not_copied(newest: list[backups.Manifest], job: Job) -> list[Facts]:
     return [
         Refused(
-            f"The newest backup of {manifest.database!r} was not copied to {to}", "", "playbooks/backup.yml tries again"
+            f"The newest backup of {manifest.database!r} was not copied to {to}",
+            "",
+            f"Try again: {playbook_command('backup')}",
         ).facts()
         for manifest in newest
         for to in waits_for_copies(manifest, job)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ._core.playbook_command import playbook_command
 from .answers import BAD, difference, fail, leave, options_of, said
 from .ask import ask
 from .errors import Refused
@@ -31,7 +32,7 @@ def have_done(verb: str, options: Result) -> Result:
         raise Refused(
             f"Release {options['release'][:12] or 'current'} is not on this host",
             f"{options['root']} does not hold it whole",
-            "Ship it with playbooks/ship.yml",
+            f"Ship it: {playbook_command('ship')}",
         )
     return ask(python, verb, options)
 

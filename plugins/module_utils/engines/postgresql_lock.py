@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from .._core.playbook_command import playbook_command
 from ..connection import OwnConnection
 from ..errors import Failed
 from .base import Lock
@@ -64,7 +65,7 @@ class AdvisoryLock(Lock):
             raise Failed(
                 f"The lock on database {self._name!r} was lost",
                 "somebody else has taken it while the database was being replaced",
-                "Run playbooks/status.yml, and look who is migrating it",
+                f"This shows its last run: {playbook_command('status')}",
             )
 
     def check(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from .._core.playbook_command import playbook_command
 from ..connection import OwnConnection
 from ..errors import Refused
 from . import postgresql_catalog as catalog
@@ -57,5 +58,5 @@ def _works_on(name: str, who: str, why: str) -> Refused:
     return Refused(
         f"A backend of a dead run still works in database {name!r}: {who}",
         why,
-        "Have it ended by pg_terminate_backend, then run playbooks/recover.yml",
+        f"Have it ended by pg_terminate_backend, then recover: {playbook_command('recover')}",
     )

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._core.playbook_command import playbook_command
 from ..connection import OwnConnection, first_line, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_dump as tools
@@ -350,7 +351,8 @@ class Swap:
             raise Failed(
                 f"Database {self._engine.database.name!r} refuses connections since a restore was interrupted",
                 f"{first_line(error)}; {first_line(failure)}",
-                "Run playbooks/recover.yml when the server is back; nothing was replaced unless it says so",
+                "Nothing was replaced unless the recovery says so. When the server is back, recover: "
+                f"{playbook_command('recover')}",
             ) from error
 
 

@@ -1,0 +1,37 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The commands that messages print: one form, which the controller completes with what a host does not know.
+
+A host knows the verb and its variables. The inventory, the vault, the limit and the place of the playbook are known
+to the controller, which replaces this form wherever it prints (plugin_utils/_report/invocation.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import Any
+
+#: Values that ``-e name=value`` takes as they are; everything else is written as JSON.
+_PLAIN = re.compile(r"[\w./@:+-]+")
+
+
+def playbook_command(verb: str, **variables: Any) -> str:
+    """Return what runs a verb's playbook with some variables, as it is typed in a checkout."""
+    return shlex.join(["ansible-playbook", playbook_path(verb), *extra_variables(variables)])
+
+
+def playbook_path(verb: str) -> str:
+    """Return where a verb's playbook lies in a checkout."""
+    return "migrate.yml" if verb == "migrate" else f"playbooks/{verb}.yml"
+
+
+def extra_variables(variables: dict[str, Any]) -> list[str]:
+    """Return the words that set some variables; text that ansible would split or convert goes into JSON."""
+    plain = {name: value for name, value in variables.items() if isinstance(value, str) and _PLAIN.fullmatch(value)}
+    rest = {name: value for name, value in variables.items() if name not in plain}
+    words = [word for name, value in plain.items() for word in ("-e", f"{name}={value}")]
+    return words + (["-e", json.dumps(rest)] if rest else [])
