@@ -45,11 +45,13 @@ class Chronicle(Watcher):
         self.committed: list[Step] = []
         #: The schema as it was before the step that runs now, where a rollback might not bring it back.
         self.before_step: list[str] | None = None
+        #: How many steps were committed when it was read.
+        self._read_after = 0
 
     def begins(self, step: Step, number: int, count: int) -> None:
         """Journal the step; on an engine whose DDL survives a rollback, look at the schema first."""
         self._lock.check()
-        self.before_step = self._look() if self._engine.ddl_survives_rollback else None
+        self._read_before_step()
         self._journal.write("begun", revision=step.revision, table=step.table, number=number, count=count)
         self._progress.phase(f"revision {number} of {count}, {step.revision} {step.message}".strip())
 
@@ -59,6 +61,8 @@ class Chronicle(Watcher):
 
     def left(self, step: Step) -> None:
         """Journal the step as committed if a connection of our own sees it."""
+        if not self._engine.can_read_now():
+            return  # the transaction goes on, and nothing of it is committed
         heads = read_heads(self._engine.own(), step.table, there=True)
         if step.revision in heads or step.revision in self._environment.applied(heads):
             self.note_committed(step)
@@ -70,6 +74,9 @@ class Chronicle(Watcher):
         waits for us. Then nobody can say later what the step left, so it counts as if it had left something.
         """
         if self.before_step is not None:
+            return
+        if not self._engine.can_read_now():
+            self.before_step = []
             return
         try:
             with self._engine.impatient():
@@ -90,6 +97,15 @@ class Chronicle(Watcher):
             digest = self._environment.sha256_of(step.revision)
             facts = {"revision": step.revision, "table": step.table, "message": step.message, "sha256": digest}
             self._journal.write("committed", **facts)
+
+    def _read_before_step(self) -> None:
+        """Read the schema, or keep what was read before the transaction that goes on: a rollback leads back to it."""
+        if not self._engine.ddl_survives_rollback:
+            self.before_step = None
+        elif self._engine.can_read_now():
+            self.before_step, self._read_after = self._look(), len(self.committed)
+        elif self._read_after != len(self.committed):
+            self.before_step = None
 
     def _look(self) -> list[str]:
         return read_fingerprint(self._engine, self._engine.own(), self.tables)

@@ -216,6 +216,13 @@ class Engine(ABC):
     def look_around(self, connection: Connection) -> None:
         """Look whether others have written meanwhile, on env.py's connection without beginning a transaction there."""
 
+    def can_read_now(self) -> bool:
+        """Return whether a connection of our own can read while env.py's has a transaction open.
+
+        What it cannot read is what that transaction holds for itself, so nothing was committed since it began.
+        """
+        return True
+
     @abstractmethod
     def content(self) -> dict[str, str] | None:
         """Return a digest of each table's rows, or None if others may have written since the dump or it counts them."""

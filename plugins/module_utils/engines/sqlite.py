@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from ..connection import OwnConnection, first_line, own_url
+from .._engines.sqlite.write_witness import Version, WriteWitness, data_version
+from ..connection import OwnConnection, driver_connection, first_line, own_url
 from ..errors import Refused
 from ..layout import sync
 from ..libraries import sa
@@ -35,15 +36,20 @@ from .sqlite_glance import described, file_identity, reading
 from .sqlite_later import Imprint
 from .sqlite_lock import FileLock
 from .sqlite_restore import WithRestore
-from .sqlite_writes import Witness, content_of
+from .sqlite_writes import content_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
 
     from ..job import Database, Job
 
+T = TypeVar("T")
+
 #: A backup counts free disk generously: SQLite may need as much again for its journal.
 _SPACE_FACTOR = 1.1
+#: Seconds that our own reads wait for a lock of others.
+_PATIENCE = 5
+_ANY_READ = "select count(*) from sqlite_master"
 
 
 class SQLite(WithRestore):
@@ -58,7 +64,11 @@ class SQLite(WithRestore):
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
         self.path = _absolute(url.database, database.name)
-        self._witness = Witness()
+        self._witness = WriteWitness()
+        #: The driver's connection of env.py, while it migrates.
+        self._migrating: Any = None
+        #: The file that our own connection has opened.
+        self._file = (0, 0)
         self._tables_known: dict[tuple[str, str], list[str]] = {}
 
     @classmethod
@@ -69,12 +79,22 @@ class SQLite(WithRestore):
         """Tell whether the file is there."""
         return self.path.is_file()
 
+    def own(self) -> OwnConnection:
+        """Return the connection of our own, opened again where another file lies at the path by now."""
+        there = _file_of(self.path)
+        if self._own is not None and there != self._file:
+            self.close()
+        known, own = self._own, super().own()
+        if own is not known:
+            self._file = there
+        return own
+
     def connect(self) -> OwnConnection:
         """Open the file that is there; never make one."""
         url = own_url(self.url).set(database=f"file:{quote(str(self.path))}", query={"mode": "rw", "uri": "true"})
         try:
-            own = OwnConnection(url, {"timeout": 5})
-            own.rows("select count(*) from sqlite_master")
+            own = OwnConnection(url, {"timeout": _PATIENCE})
+            self._run_at_once(own, lambda connection: rows_of(connection, _ANY_READ))
         except Exception as error:
             raise Refused(
                 f"Database {self.database.name!r} cannot be opened",
@@ -162,12 +182,44 @@ class SQLite(WithRestore):
             return "another run"
 
     def lock_migrating(self, connection: Connection, patience: float) -> None:
-        """Lock nothing, since nothing of SQLite outlives its process; see that nobody wrote since the dump."""
-        self._witness.begins(self._version(), _data_version(connection))
+        """Lock nothing, since nothing of SQLite outlives its process; compare whether others wrote since the backup."""
+        self._migrating = driver_connection(connection)
+        self._witness.begins(self._version_now(), data_version(connection.connection))
 
     def look_around(self, connection: Connection) -> None:
-        """Look at the two versions; our own first, so that whoever commits in between is seen by either."""
-        self._witness.looks(self._version(), _data_version(connection))
+        """Compare the versions that both connections see."""
+        self._witness.compares(self._version_now, lambda: data_version(connection.connection))
+
+    def can_read_now(self) -> bool:
+        """Return whether env.py's transaction lets others read, which BEGIN EXCLUSIVE and a spilled cache do not."""
+        try:
+            self._run_at_once(self.own(), lambda connection: rows_of(connection, _ANY_READ))
+        except Exception as error:
+            if not self.gave_way(error):
+                raise
+            return False
+        return True
+
+    def _version_now(self) -> Version | None:
+        """Return what our own connection sees, or None where env.py's transaction keeps it from reading."""
+        return self._version() if self.can_read_now() else None
+
+    def _holds_transaction(self) -> bool:
+        """Return whether env.py's connection has a transaction open: waiting for its lock would be waiting for ever."""
+        try:
+            return bool(self._migrating is not None and self._migrating.in_transaction)
+        except Exception:  # noqa: BLE001 - each driver says in its own way that its connection is closed
+            return False
+
+    def _run_at_once(self, own: OwnConnection, function: Callable[[Connection], T]) -> T:
+        """Call a function with a connection of our own, without waiting for a lock that env.py's has."""
+        if not self._holds_transaction():
+            return own.run(function)
+        own.run(rows_of, "pragma busy_timeout = 0")
+        try:
+            return own.run(function)
+        finally:
+            own.run(rows_of, f"pragma busy_timeout = {_PATIENCE * 1000}")
 
     def content(self) -> dict[str, str] | None:
         """Read every table, if nobody but env.py has written since the dump and nobody does meanwhile."""
@@ -177,8 +229,10 @@ class SQLite(WithRestore):
             digests = content_of(reader)
         return digests if self._witness.vouches(self._version()) else None
 
-    def _version(self) -> int:
-        return self.own().run(_data_version)
+    def _version(self) -> Version:
+        """Return what our own connection sees of the file that lies there now."""
+        number = self.own().run(lambda connection: data_version(driver_connection(connection)))
+        return Version(self._file, number)
 
     def end_migrating(self, patience: float, tell: Tell) -> None:
         """Do nothing, for the same reason."""
@@ -218,7 +272,7 @@ class SQLite(WithRestore):
         def progress(_status: int, remaining: int, total: int) -> None:
             tell(f"copied {total - remaining:,} of {total:,} pages")
 
-        self._witness.starts(self._version())
+        self._witness.starts(self.path, self._version())
         with reading(self.path) as source, closing(sqlite3.connect(target)) as copy:
             # It is flushed once, when it is whole.
             copy.execute("pragma synchronous = off")
@@ -292,10 +346,10 @@ def _absolute(path: str | None, name: str) -> Path:
     return Path(os.path.realpath(plain))
 
 
-def _data_version(connection: Connection) -> int:
-    """Ask past SQLAlchemy, which would take it for the begin of a transaction: Alembic might not commit its own."""
-    cursor = connection.connection.cursor()
-    cursor.execute("pragma data_version")
-    (version,) = cursor.fetchall()[0]
-    cursor.close()
-    return int(version)
+def _file_of(path: Path) -> tuple[int, int]:
+    """Return which file lies at a path; whoever replaces it by a rename makes it another one."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)

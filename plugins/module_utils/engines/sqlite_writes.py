@@ -24,34 +24,6 @@ from typing import Any
 from .sql import quoted
 from .sqlite_glance import raw_text, reading
 
-
-class Witness:
-    """Whether only env.py has written since the dump. A number that is not as it was means that somebody else did."""
-
-    def __init__(self) -> None:
-        self._alone = False
-        self._ours: int | None = None
-        self._theirs: int | None = None
-
-    def starts(self, ours: int) -> None:
-        """Begin right before the dump, with the version that our own connection sees."""
-        self._alone, self._ours, self._theirs = True, ours, None
-
-    def begins(self, ours: int, theirs: int) -> None:
-        """Hear both versions when env.py is about to write, on a new connection."""
-        self._alone = self._alone and ours == self._ours
-        self._theirs = theirs
-
-    def looks(self, ours: int, theirs: int) -> None:
-        """Hear both versions once more: ours has moved with what env.py committed, its own only with others."""
-        self._alone = self._alone and theirs == self._theirs
-        self._ours = ours
-
-    def vouches(self, ours: int) -> bool:
-        """Tell whether nobody else has written until now."""
-        return self._alone and ours == self._ours
-
-
 _TABLES = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
 _AT_ONCE = 1000
 

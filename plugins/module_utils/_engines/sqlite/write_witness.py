@@ -1,0 +1,100 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether others have written to a SQLite file since the backup, without reading its rows.
+
+``PRAGMA data_version`` changes on a connection when another connection commits, and not when its own does. Read on the
+connection of env.py and on ours, from before the backup on, it covers a run without a gap.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Where the header of a database file has its change counter, which each commit outside of WAL mode raises.
+_COUNTER = 24
+
+
+@dataclass(frozen=True)
+class Version:
+    """What one connection sees of a file: the file itself, and its data_version."""
+
+    file: tuple[int, int]
+    number: int
+
+
+class ChangeCounter:
+    """The change counter of a file, read without a lock.
+
+    Its descriptor is never closed: closing it would drop the locks that SQLite has on the file in this process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def read(self) -> int:
+        """Return the counter."""
+        (counter,) = struct.unpack(">I", os.pread(self._descriptor, 4, _COUNTER).ljust(4, b"\0"))
+        return int(counter)
+
+
+class WriteWitness:
+    """Whether only env.py has written since the backup. A version that differs means that somebody else did."""
+
+    def __init__(self) -> None:
+        self._alone = False
+        self._ours: Version | None = None
+        self._theirs: int | None = None
+        self._counter: ChangeCounter | None = None
+        self._count = 0
+
+    def starts(self, path: Path, ours: Version) -> None:
+        """Begin right before the backup, with the version that our own connection sees."""
+        self._alone, self._ours, self._theirs = True, ours, None
+        self._counter = self._counter or ChangeCounter(path)
+        # Read after the version: what is committed between the two is in the backup.
+        self._count = self._counter.read()
+
+    def begins(self, ours: Version | None, theirs: int) -> None:
+        """Compare when env.py is about to write on a new connection.
+
+        Args:
+            ours: None where env.py holds the file for itself already. Then nobody else can write, and the change
+                counter tells whether somebody did since the backup.
+            theirs: the data_version of its connection.
+        """
+        unchanged = ours == self._ours if ours else self._counter is not None and self._counter.read() == self._count
+        self._alone = self._alone and unchanged
+        self._theirs = theirs
+
+    def compares(self, read_ours: Callable[[], Version | None], read_theirs: Callable[[], int]) -> None:
+        """Compare once more: ours has changed with what env.py committed, its own only with what others did.
+
+        They are read in this order, so that whoever commits in between is seen by the one that is read last.
+        """
+        count = self._counter.read() if self._counter else 0
+        ours = read_ours()
+        self._alone = self._alone and read_theirs() == self._theirs
+        if ours is None:
+            return
+        self._alone = self._alone and self._ours is not None and ours.file == self._ours.file
+        self._ours, self._count = ours, count
+
+    def vouches(self, ours: Version) -> bool:
+        """Return whether nobody else has written until now."""
+        return self._alone and ours == self._ours
+
+
+def data_version(connection: Any) -> int:
+    """Return the data_version of a driver's connection, past SQLAlchemy, which would begin a transaction for it."""
+    cursor = connection.cursor()
+    cursor.execute("pragma data_version")
+    (number,) = cursor.fetchall()[0]
+    cursor.close()
+    return int(number)
