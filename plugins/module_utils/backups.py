@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,12 +147,24 @@ def proven(folder: Path) -> list[Manifest]:
     manifests = []
     for path in folder.glob(f"*/{MANIFEST}"):
         try:
-            manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
+            manifest = read_manifest(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
-            continue  # unreadable, or of another version: nothing here may count it, or remove it
+            continue  # unreadable, or it lacks something: nothing here may count it, or remove it
         manifest.path = str(path.parent)
         manifests.append(manifest)
     return sorted(manifests, key=lambda manifest: manifest.taken, reverse=True)
+
+
+def read_manifest(facts: Any) -> Manifest:
+    """Return a manifest from its facts; what another version has added to it is left out.
+
+    Raises:
+        TypeError: it lacks something, or is not a manifest.
+    """
+    if not isinstance(facts, dict):
+        raise TypeError("a manifest is a mapping")
+    known = {each.name for each in fields(Manifest)}
+    return Manifest(**{key: value for key, value in facts.items() if key in known})
 
 
 def _clear(folder: Path, beside: Path, *, everything: bool) -> None:

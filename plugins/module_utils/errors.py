@@ -30,6 +30,11 @@ class Refused(Exception):
         """Return the three parts as data, for results and journals."""
         return {"what": self.what, "why": self.why, "remedy": self.remedy}
 
+    def because(self, reason: str) -> Refused:
+        """Return an error of the same kind, refused or failed, with a reason in front of its own."""
+        kind = Failed if isinstance(self, Failed) else Refused
+        return kind(self.what, "; ".join(part for part in (reason, self.why) if part), self.remedy)
+
 
 class Failed(Refused):
     """Something was begun and did not end as it should; the journal knows how far it came."""

@@ -278,7 +278,7 @@ class LeadBack(OneDatabase):
         try:
             restored, now = bring_back(environment.engine, manifest, account, self.journal, self.progress, reason)
         except Refused as refusal:
-            raise type(refusal)(refusal.what, f"{reason}; {refusal.why}", refusal.remedy) from refusal
+            raise refusal.because(reason) from refusal
         return self._result(
             "restored",
             now,

@@ -76,7 +76,7 @@ def bring_back(
     now = read_position(engine, list(manifest.heads))
     if now.heads != manifest.heads:
         raise Failed("the restore did not lead to the revision of the backup", f"it stands at {now}")
-    changed = differences(manifest.fingerprint, now.fingerprint)
+    changed = differences(engine.dumped(manifest.fingerprint), engine.dumped(now.fingerprint))
     if changed:
         raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]))
     journal.write("restored", path=manifest.path, aside=restored.aside, method=restored.method, **now.facts())

@@ -144,6 +144,10 @@ class Engine(ABC):
     def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return the schema as sorted lines, without the version tables named in ``leave_out`` (schema.table)."""
 
+    def dumped(self, fingerprint: list[str]) -> list[str]:
+        """Return the lines of a fingerprint that a dump holds, so that a restore brings them back."""
+        return fingerprint
+
     @abstractmethod
     def row_counts(self, connection: Connection) -> dict[str, int]:
         """Return the number of rows of each table."""

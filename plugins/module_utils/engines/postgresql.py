@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._engines.postgresql.rendering import fixed_rendering, normalised
 from ..connection import OwnConnection, driver_connection, execute, first_line, own_url, speak, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_asides as asides
@@ -139,8 +140,13 @@ class PostgreSQL(WithScratch):
 
     def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return catalog facts, without the version tables and all that hangs on them."""
-        rows = execute(connection, catalog.FINGERPRINT)
-        return sorted(catalog.normalised(line) for table, line in rows if table not in leave_out)
+        with fixed_rendering(connection):
+            rows = execute(connection, catalog.FINGERPRINT)
+        return sorted(normalised(line) for table, line in rows if table not in leave_out)
+
+    def dumped(self, fingerprint: list[str]) -> list[str]:
+        """Return all lines but those of INVALID indexes."""
+        return restores.dumped(fingerprint)
 
     def row_counts(self, connection: Connection) -> dict[str, int]:
         """Count every table that has rows of its own."""
@@ -297,12 +303,12 @@ class PostgreSQL(WithScratch):
         """Drop INVALID indexes that were not there before, valid or not: what a concurrent build leaves that failed."""
         own = self.own()
         removed = []
-        for schema, name, line in own.rows(catalog.INVALID_INDEXES):
+        for schema, name, line in own.run(_invalid_indexes):
             valid = line.replace(" valid f ", " valid t ").replace(" ready f", " ready t")
-            if {catalog.normalised(line), catalog.normalised(valid)} & set(before):
+            if {normalised(line), normalised(valid)} & set(before):
                 continue
             own.run(_drop_index, schema, name)
-            removed.append(catalog.normalised(line))
+            removed.append(normalised(line))
         return removed
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
@@ -368,6 +374,11 @@ class PostgreSQL(WithScratch):
     def command_by_hand(self, dump: Path) -> str:
         """Return the commands that bring a dump back into a new database beside the held one."""
         return restores.command(self, dump)
+
+
+def _invalid_indexes(connection: Connection) -> list[tuple[Any, ...]]:
+    with fixed_rendering(connection):
+        return execute(connection, catalog.INVALID_INDEXES)
 
 
 def _drop_index(connection: Connection, schema: str, name: str) -> None:

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import re
-
 # Objects that belong to an extension come and go with it, so they are not the migration's; nor is what a restore has
 # put aside.
 _OURS = """
@@ -33,6 +31,7 @@ def ours(catalog: str, oid: str, schema: str = "n.nspname") -> str:
 
 
 #: One row an object, as (schema.relation, line). The order of columns is not part of it: a restore may change it.
+#: What a partition has of its parent's constraints is not either: a restore lets the server name it anew.
 FINGERPRINT = f"""
 select n.nspname || '.' || c.relname,
        format('%s %I.%I owner %s acl %s options %s rls %s%s',
@@ -62,7 +61,7 @@ select n.nspname || '.' || coalesce(c.relname, ''),
   from pg_constraint k
   join pg_namespace n on n.oid = k.connamespace
   left join pg_class c on c.oid = k.conrelid
- where {ours("pg_constraint", "k.oid")} and {ours("pg_class", "coalesce(c.oid, 0)")}
+ where {ours("pg_constraint", "k.oid")} and {ours("pg_class", "coalesce(c.oid, 0)")} and k.conparentid = 0
 union all
 select n.nspname || '.' || c.relname,
        format('index %s valid %s ready %s', pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisready)
@@ -161,12 +160,3 @@ select b.pid, coalesce(b.usename, '?'), coalesce(nullif(b.application_name, ''),
   join pg_stat_activity b on b.pid = blocker
  where a.application_name = :application and a.datname = current_database() and a.wait_event_type = 'Lock'
 """
-
-_CAST = re.compile(
-    r"::(?:\"[^\"]+\"|[a-z_][\w.]*)(?: varying| precision| with(?:out)? time zone)?(?:\(\d+(?:,\d+)?\))?(?:\[\])*"
-)
-
-
-def normalised(line: str) -> str:
-    """Return a fingerprint line without what a restore renders differently: casts, parentheses, white space."""
-    return " ".join(_CAST.sub("", line).replace("(", " ").replace(")", " ").split())

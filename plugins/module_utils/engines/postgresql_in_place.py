@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._engines.postgresql.rendering import fixed_statements, normalised
 from ..connection import client_encoding, execute, sqlstate
 from ..errors import Refused
 from . import postgresql_catalog as catalog
@@ -199,7 +200,6 @@ class InPlace:
 
     def _replace(self, psql: Psql, contents: Contents, folder: Path) -> str:
         """Move what is there aside, replay the archive and verify it, and return the name of what lies aside."""
-        rendering = psql.ask("show search_path;")[0]
         schemas = {str(name): bool(kept) for name, kept in self._json(psql, _SCHEMAS)}
         group = self._free_name(psql)
         names = {name: group if name == "public" else fitted(group, f"_{name}") for name in schemas}
@@ -214,8 +214,8 @@ class InPlace:
         self._put_large_objects_aside(psql, group)
         lines = self._chosen(psql, contents, {name for name, kept in schemas.items() if kept})
         self._replay(psql, folder, lines, contents)
-        # The archive's prologue has set an empty search_path, with which the catalog renders other texts.
-        psql.ask(f"reset all;\nselect set_config('search_path', {literal(rendering)}, true);\nset row_security = off;")
+        # The archive's prologue has made settings of its own, for the session.
+        psql.ask(f"reset all;\nset row_security = off;\n{fixed_statements()}")
         self._verify(psql)
         return group
 
@@ -283,7 +283,7 @@ class InPlace:
         self._tell("verifies")
         rows = self._json(psql, catalog.FINGERPRINT)
         leave_out = self._archive.version_tables
-        fingerprint = sorted(catalog.normalised(line) for table, line in rows if table not in leave_out)
+        fingerprint = sorted(normalised(line) for table, line in rows if table not in leave_out)
         counts = None
         if self._archive.row_counts is not None:
             counts = {}

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .._engines.postgresql.rendering import normalised
 from ..connection import execute
 from .data import Deeds, Writes, in_doubt
-from .postgresql_catalog import normalised, ours
+from .postgresql_catalog import ours
 from .postgresql_writes import NUMBERS
 from .sql import filled, is_constant, quoted
 

@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 #: Seconds that a database refuses connections at the most while others are waited for.
 _PATIENCE = 20
 _SCRATCH = "_alembic_restoring"
-#: What decides how the catalog's expressions are rendered, so that both fingerprints are taken alike.
-_RENDERING = ("search_path", "datestyle", "intervalstyle", "timezone", "bytea_output", "extra_float_digits")
 
 _DATABASE = """
 select to_jsonb(d)::text, shobj_description(d.oid, 'pg_database'), pg_get_userbyid(datdba),
@@ -245,10 +243,7 @@ class Swap:
         ]
         variables = tools.environment(scratch_url, self._engine.application)
         tools.run_tool(command, variables, self._archive.path, self._tell, "restored into a new database")
-        settings = [(name, self._engine.own().rows(f"show {name}")[0][0]) for name in _RENDERING]
         with self._engine.connect(self._engine.url.set(database=self._scratch)) as restored:
-            for name, value in settings:
-                restored.rows("select set_config(:name, :value, false)", name=name, value=value)
             counts = restored.run(self._engine.row_counts) if self._archive.row_counts is not None else None
             fingerprint = restored.run(self._engine.fingerprint, self._archive.version_tables)
         verify(self._archive, fingerprint, counts, self._engine.database.name)

@@ -191,3 +191,17 @@ def test_retention_keeps_what_a_way_back_needs(host: Host, filled: Path) -> None
 
 def test_retention_of_nothing_removes_nothing(host: Host) -> None:
     assert backups.prune(host.layout.backups_of("app"), 0, 0) == []
+
+
+def test_a_manifest_of_a_newer_version_is_read_without_what_that_has_added(host: Host, filled: Path) -> None:
+    path = Path(take(host, filled).path) / backups.MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), "moon": "full"}))
+
+    assert runs(host) == ["r1"]
+
+
+@pytest.mark.parametrize("text", ['["a list"]', "{}", "", '{"run": "r1"}'])
+def test_what_lacks_what_a_manifest_needs_is_none(host: Host, filled: Path, text: str) -> None:
+    (Path(take(host, filled).path) / backups.MANIFEST).write_text(text)
+
+    assert runs(host) == []

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pickle
 
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql_psql import PsqlError
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
 
 
@@ -18,3 +21,12 @@ def test_it_crosses_a_process_boundary_whole() -> None:
 
     assert type(copy) is Failed
     assert copy.facts() == {"what": "what", "why": "why", "remedy": "remedy"}
+
+
+@pytest.mark.parametrize("error", [Refused("what", "why", "remedy"), Failed("what", "why", "remedy"),
+                                   PsqlError("ERROR:  42501: why\n")])  # fmt: skip
+def test_a_reason_is_put_in_front_whatever_the_class_wants_to_be_made_of(error: Refused) -> None:
+    told = error.because("it had to be")
+
+    assert isinstance(told, Failed) == isinstance(error, Failed)
+    assert (told.what, told.why, told.remedy) == (error.what, "it had to be; why", error.remedy)
