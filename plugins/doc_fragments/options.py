@@ -146,6 +146,12 @@ options:
       - Encrypted backups leave the host encrypted only. Copies are never removed by this collection.
     type: str
     default: ""
+  backup_fetch_limit:
+    description:
+      - How many bytes the controller fetches from one host after a run, at most.
+      - Whatever this says, the controller leaves 5 % of its disk free.
+    type: int
+    default: 1099511627776
   backup_copy_command:
     description:
       - A command, as a list of words, that copies a backup off the host, besides or in place of O(backup_copy_to).

@@ -42,6 +42,7 @@ def release() -> Spec:
         "on_changed_history": {"type": "str", "choices": ["warn", "refuse"], "default": "warn"},
         "backup_encrypt_to": {"type": "str", "default": ""},
         "backup_copy_to": {"type": "str", "default": ""},
+        "backup_fetch_limit": {"type": "int", "default": 1 << 40},
         "backup_copy_command": {"type": "list", "elements": "str", "default": []},
         "backup_command": {"type": "list", "elements": "str", "default": []},
         "backup_check_command": {"type": "list", "elements": "str", "default": []},

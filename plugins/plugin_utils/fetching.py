@@ -17,12 +17,16 @@ from typing import Any
 from ..module_utils.copies import CONTROLLER
 from ..module_utils.errors import Failed, Refused
 from ..module_utils.layout import checked_run, key_of, private_directory, sync
+from ._follow.answers import PART
 
 Result = dict[str, Any]
 #: Calls the module on the host and returns its answer.
 Ask = Callable[[Result], Result]
 
-_LENGTH = 8 << 20
+#: The bytes that backups of a host may have together where nobody says otherwise.
+LIMIT = 1 << 40
+
+_MOST_OF_A_DISK = 0.95
 
 
 def fetch(host: str, options: Result, ask: Ask) -> Result:
@@ -30,15 +34,24 @@ def fetch(host: str, options: Result, ask: Ask) -> Result:
 
     Args:
         host: names the folder.
-        options: root, databases, backup_copy_to and backup_encrypt_to, as the module takes them.
-        ask: calls the module.
+        options: root, databases, backup_copy_to and backup_encrypt_to, as the module takes them; backup_fetch_limit.
+        ask: calls the module, and returns an answer that was reduced to what is declared.
     """
     done: Result = {"fetched": [], "problems": []}
+    left = int(options.get("backup_fetch_limit") or LIMIT)
+    options = {name: value for name, value in options.items() if name != "backup_fetch_limit"}
     answer = ask(options)
     if answer.get("failed"):
         done["problems"].append(f"The backups of this host could not be fetched: {answer.get('msg')}")
     for backup in answer.get("waiting", []):
         try:
+            left -= _announced(backup)
+            if left < 0:
+                raise Refused(
+                    "It is larger than what may be fetched from one host",
+                    f"it has {_announced(backup):,} bytes",
+                    "Raise migrate_backup_fetch_limit if that is right",
+                )
             _fetch_one(host, backup, options, ask)
             done["fetched"].append({"database": backup["database"], "run": backup["run"]})
         except (Refused, OSError, ValueError, KeyError) as error:
@@ -46,6 +59,24 @@ def fetch(host: str, options: Result, ask: Ask) -> Result:
     if done["fetched"]:
         ask({**options, "fetched": done["fetched"]})
     return done
+
+
+def _announced(backup: Result) -> int:
+    sizes = [file["size"] for file in backup["files"]]
+    if any(size < 0 for size in sizes) or not sizes:
+        raise Refused("The host announces files without a size", "")
+    return int(sum(sizes))
+
+
+def _refuse_if_full(folder: Path, size: int) -> None:
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize - int((1 - _MOST_OF_A_DISK) * disk.f_blocks * disk.f_frsize)
+    if size > free:
+        raise Refused(
+            f"The disk of {folder} is too small",
+            f"the backup has {size:,} bytes, and {max(free, 0):,} may be used",
+            "Make room there",
+        )
 
 
 def _fetch_one(host: str, backup: Result, options: Result, ask: Ask) -> None:
@@ -56,9 +87,10 @@ def _fetch_one(host: str, backup: Result, options: Result, ask: Ask) -> None:
     place = parent / checked_run(backup["run"])
     if place.exists():
         return  # it came before, and only its host does not remember
+    _refuse_if_full(parent, _announced(backup))
     beside = parent / f".{place.name}.partial"
     shutil.rmtree(beside, ignore_errors=True)
-    private_directory(beside)
+    os.mkdir(beside, 0o700)  # nothing may stand there, a link least of all
     try:
         parts = _Parts(backup, options, ask)
         for file in backup["files"]:
@@ -73,7 +105,7 @@ def _inside(name: str) -> PurePosixPath:
     """Return a name that leads nowhere else, whatever a host says."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise Refused(f"The host names a file {name!r}", "it would lie outside of the backup's folder")
+        raise Refused("The host names a file that would lie outside of the backup's folder")
     return path
 
 
@@ -81,7 +113,7 @@ class _Parts:
     """The bytes of all files of a backup, one after another, asked for as they are needed."""
 
     def __init__(self, backup: Result, options: Result, ask: Ask) -> None:
-        self._asked = {**options, "database": backup["database"], "run": backup["run"], "length": _LENGTH}
+        self._asked = {**options, "database": backup["database"], "run": backup["run"], "length": PART}
         self._ask = ask
         self._offset = 0
         self._there = b""
@@ -93,6 +125,8 @@ class _Parts:
             if answer.get("failed") or not answer.get("data"):
                 raise Failed("The host handed nothing over", str(answer.get("msg", "")))
             self._there = base64.b64decode(answer["data"], validate=True)
+            if len(self._there) > PART:
+                raise Failed("The host hands over more than was requested")
             self._offset += len(self._there)
         taken, self._there = self._there[:length], self._there[length:]
         return taken

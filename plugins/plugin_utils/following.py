@@ -15,7 +15,9 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils._core.printable import printable
 from ..module_utils.copies import CONTROLLER
+from ._follow.reducing import interpreter_facts, reduced, without_controls
 from .fetching import fetch
 
 Result = dict[str, Any]
@@ -65,7 +67,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         if not wanted or self._task.check_mode or answer.get("lost"):
             return answer
         host = task_vars.get("inventory_hostname", "")
-        names = ("root", "backup_copy_to", "backup_encrypt_to")
+        names = ("root", "backup_copy_to", "backup_encrypt_to", "backup_fetch_limit")
         options: Result = {name: arguments[name] for name in names if name in arguments}
         options["databases"] = [entry["name"] for entry in arguments["databases"]]
         module = "hosting.alembic.fetch_backups"
@@ -87,7 +89,8 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
                     module_name=name, module_args=self.current(arguments), task_vars=task_vars
                 )
                 if not answer.get("unreachable"):
-                    return dict(answer)
+                    facts = interpreter_facts(self._discovered_interpreter_key, self._discovered_interpreter)
+                    return {**reduced(name, answer, arguments), **facts}
                 reason = answer.get("msg", "unreachable")
             except AnsibleConnectionFailure as error:
                 reason = error.message
@@ -101,6 +104,11 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             self._reset()
             attempt += 1
+
+    def _parse_returned_data(self, res: Result, *others: Any) -> Any:
+        """Clean what the host printed: Ansible shows what surrounds a module's answer as it came."""
+        cleaned = {key: without_controls(said) for key, said in res.items()}
+        return super()._parse_returned_data(cleaned, *others)
 
     def current(self, arguments: Result) -> Result:
         """Return a call's arguments as they are true right now."""
@@ -150,6 +158,7 @@ def notice_losses(connection: Any) -> None:
 
 def lost(reason: str, begins_work: bool = False) -> Result:
     """Return the result of a host that is gone; an unreachable one would be rescued by nobody."""
+    reason = printable(reason, lines=True)
     done = "What was begun there goes on there. Run migrate.yml again to see how it ended."
     return {
         "failed": True,

@@ -1,0 +1,198 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What each module may answer. A host that was taken over answers what it likes; nothing else of it is passed on.
+
+``ansible_facts`` in a result outrank the inventory, so an answer that is passed on whole can set any variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .shapes import Base64, Choice, Flag, Items, Match, Number, Opaque, Record, Shape, Table, Text
+
+#: The bytes of a backup that one call may return.
+PART = 8 << 20
+
+_RUN = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127})?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_LINE = Text(2000, lines=False)
+_LINES = Items(_LINE)
+_TEXT = Text()
+_NUMBER = Number()
+_WHOLE = Number(whole=True)
+_REASON = Record({"what": _TEXT, "why": _TEXT, "remedy": _TEXT})
+_REASONS = Items(_REASON)
+_STEP = Record({"revision": _LINE, "message": _LINE, "seconds": _NUMBER, "table": _LINE, "branch": _LINE})
+_STEPS = Items(_STEP)
+_LEFTOVER = Record(
+    {
+        **dict.fromkeys(("kind", "name", "run", "made", "outcome", "reason"), _LINE),
+        **dict.fromkeys(("size", "days"), _NUMBER),
+        "old": Flag(),
+    }
+)
+_BACKUP = Record(
+    {
+        **dict.fromkeys(
+            ("database", "run", "taken", "engine", "server", "identity", "tool", "dump", "path", "release"), _LINE
+        ),
+        **dict.fromkeys(("size", "seconds"), _NUMBER),
+        "heads": Table(_LINES),
+        "sealed": Record({"tool": _LINE, "file": _LINE, "sha256": _LINE, "size": _NUMBER}),
+        "copies": Table(_LINE),
+    }
+)
+_LAST_RUN = Record({"run": _LINE, "at": _LINE, "outcome": _LINE, "moved": _LINE, "error": _REASON})
+_MAINTENANCE = Record(
+    {
+        **dict.fromkeys(("since", "run", "file"), _LINE),
+        **dict.fromkeys(("databases", "services", "pools"), _LINES),
+        "seconds": _NUMBER,
+        "kept_by": Items(Record({"name": _LINE, "state": Choice(("held", "cut_short", "running")), "run": _LINE})),
+        "ended": Flag(),
+    }
+)
+_FOLLOWED: dict[str, Shape] = {"finished": Flag(), "lines": _LINES, "cursor": Opaque()}
+_EVERY: dict[str, Shape] = {
+    "changed": Flag(),
+    "failed": Flag(),
+    "unreachable": Flag(),
+    "skipped": Flag(),
+    "msg": Text(200_000),
+    "error": _REASON,
+    "diff": Record({"before": Text(200_000), "after": Text(200_000)}),
+    "warnings": Items(_LINE, 100),
+}
+
+_PLANNED: dict[str, Shape] = {
+    **dict.fromkeys(("engine", "url", "server", "identity", "target"), _LINE),
+    **dict.fromkeys(("current", "heads", "unexpanded"), _LINES),
+    "can_be_shared": Flag(),
+    "pending": _STEPS,
+    "expected_seconds": _NUMBER,
+    **dict.fromkeys(("obstacles", "changed_history"), _REASONS),
+    "restore": Record({"method": _LINE, "not_restored": Items(_TEXT), "obstacle": _REASON}),
+}
+_WORKED_ON: dict[str, Shape] = {
+    **dict.fromkeys(("outcome", "identity", "target", "of_run", "aside", "method"), _LINE),
+    **dict.fromkeys(("before", "after"), _LINES),
+    **dict.fromkeys(("changed", "interrupted"), Flag()),
+    **dict.fromkeys(("error", "upgrade_error"), _REASON),
+    **dict.fromkeys(("not_restored", "notes"), Items(_TEXT)),
+    "reason": _TEXT,
+    "seconds": _NUMBER,
+    "backup": _BACKUP,
+    "backup_problems": _REASONS,
+    "ways_out": Table(_TEXT, most=10),
+}
+_UPGRADED = {**_WORKED_ON, "applied": _STEPS, "lost_rows": Table(Items(_NUMBER, 2))}
+_LED_BACK = {**_WORKED_ON, "undone": _STEPS}
+_REHEARSED: dict[str, Shape] = {
+    **_WORKED_ON,
+    "goal": _LINES,
+    "backup_taken": Flag(),
+    "models": Items(_TEXT),
+    **dict.fromkeys(("upgrade_seconds", "expected_seconds"), _NUMBER),
+    "revisions": Items(
+        Record(
+            {
+                **dict.fromkeys(("revision", "message", "table", "verdict"), _LINE),
+                **dict.fromkeys(("why", "again_error"), _TEXT),
+                **dict.fromkeys(("seconds", "space"), _NUMBER),
+                "locks": Table(_LINE),
+                "losses": Items(Record(dict.fromkeys(("table", "column", "what"), _LINE))),
+                "schema": Items(_TEXT),
+                "again": Flag(),
+            }
+        )
+    ),
+}
+_STATUS: dict[str, Shape] = {
+    "server": _LINE,
+    "current": _LINES,
+    "pending": _STEPS,
+    **dict.fromkeys(("problems", "changed_history", "backup_problems"), _REASONS),
+    "aside": Items(_LEFTOVER),
+    **dict.fromkeys(("last_run", "last_change"), _LAST_RUN),
+    "last_backup": _BACKUP,
+    "backups": _WHOLE,
+}
+_PRUNED: dict[str, Shape] = {"outcome": _LINE, "changed": Flag(), "leftovers": Items(_LEFTOVER), "error": _REASON}
+
+# What a module says of each database, beside its name.
+_DATABASES: dict[str, dict[str, Shape]] = {
+    "backup": _WORKED_ON,
+    "downgrade": _LED_BACK,
+    "plan": _PLANNED,
+    "prune": _PRUNED,
+    "recover": {**_UPGRADED, **_LED_BACK, "dropped": _LINES},
+    "rehearse": _REHEARSED,
+    "restore": _WORKED_ON,
+    "rollback": _LED_BACK,
+    "status": _STATUS,
+    "upgrade": _UPGRADED,
+}
+
+# What a module says besides.
+_MODULES: dict[str, dict[str, Shape]] = {
+    "backup": _FOLLOWED,
+    "downgrade": _FOLLOWED,
+    "fetch_backups": {"waiting": Items(Record({})), "data": Base64(PART)},  # its list is made below
+    "health": {
+        **_FOLLOWED,
+        "results": Items(Record({"check": _TEXT, "passed": Flag(), "why": _TEXT})),
+        "tries": _WHOLE,
+    },
+    "maintenance": {"done": _LINES, "maintenance": _MAINTENANCE},
+    "plan": {
+        **dict.fromkeys(("shipped", "pending", "left_maintenance"), Flag()),
+        "release": _LINE,
+        "unsettled": _LINES,
+        "refusals": Items(_TEXT),
+        "maintenance": _MAINTENANCE,
+    },
+    "prune": {},
+    "recover": {**_FOLLOWED, "strangers": _LINES},
+    "rehearse": _FOLLOWED,
+    "release": {
+        "needs": Items(Choice(("archive", "wheelhouse"))),
+        **dict.fromkeys(("release", "path", "virtualenv"), _LINE),
+        "pruned": _LINES,
+    },
+    "restore": _FOLLOWED,
+    "rollback": {**_FOLLOWED, "of_run": _LINE},
+    "status": {"release": _LINE, "runs": Items(_LINE, 100_000), "maintenance": _MAINTENANCE},
+    "upgrade": _FOLLOWED,
+}
+
+
+def answer_of(module: str, names: tuple[str, ...]) -> Record:
+    """Return what a module may answer.
+
+    Args:
+        module: its name without the collection's.
+        names: the databases that it was called with; a host has no others to speak of.
+    """
+    name = Choice(names)
+    fields = {**_EVERY, **_MODULES[module]}
+    if module in _DATABASES:
+        # Health and the others that fail as a whole leave it empty.
+        fields["databases"] = Items(Record({"name": name, **_DATABASES[module]}))
+    elif module == "fetch_backups":
+        file = Record({"name": Match(_FILE), "size": _WHOLE, "sha256": Match(_SHA256)})
+        backup = {"database": name, "run": Match(_RUN), "files": Items(file, 200_000)}
+        fields["waiting"] = Items(Record(backup), 1000)
+    return Record(fields)
+
+
+def names_in(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the databases that a module is called with."""
+    entries = arguments.get("databases") or []
+    return tuple(str(entry["name"]) if isinstance(entry, Mapping) else str(entry) for entry in entries)

@@ -1,0 +1,97 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reducing what a host answers to what was declared, before anything of it is used or printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.utils.display import Display
+
+from ...module_utils._core.printable import printable
+from .answers import answer_of, names_in
+from .shapes import Unfit
+
+Result = dict[str, Any]
+
+display = Display()
+
+_PREFIX = "hosting.alembic."
+# An interpreter that Ansible has found on the host; without it, it is looked for again at each task.
+_INTERPRETER = re.compile(r"/[A-Za-z0-9._/+-]{1,200}")
+# Printed by Ansible before we see it. Not what JSON itself may hold, and written as JSON writes it.
+_ACTED_ON = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def without_controls(said: Any) -> Any:
+    """Return the output of a module in which no terminal finds anything to act on; JSON means the same afterwards."""
+    if not isinstance(said, str):
+        return said
+    return _ACTED_ON.sub(lambda found: f"\\u{ord(found[0]):04x}", said.replace("\r\n", "\n"))
+
+
+def reduced(module: str, answer: Mapping[str, Any], arguments: Mapping[str, Any]) -> Result:
+    """Return what a module answers, reduced to the keys and types that are declared for it.
+
+    An answer that does not fit is a failed one: nobody knows what such a host has done.
+
+    Args:
+        module: the module's name.
+        answer: what the host sent.
+        arguments: what the module was called with.
+    """
+    said = {**answer, "failed": bool(answer.get("failed"))}
+    if "warnings" in said:
+        said["warnings"] = [_words(warning) for warning in said["warnings"] or []][:100]
+    if said["failed"] and not isinstance(said.get("msg"), str):
+        said["msg"] = _words(said.get("exception")) or "The module failed and did not say why."
+    declared = answer_of(module.removeprefix(_PREFIX), names_in(arguments))
+    try:
+        kept: Result = declared.reduce(said)
+    except Unfit as unfit:
+        return unfitting(str(unfit))
+    dropped = [key for key in declared.unknown(said) if key not in ("invocation", "exception", "ansible_facts")]
+    if dropped:
+        display.vvv(printable(f"{module}: not passed on: {', '.join(map(str, dropped))[:1000]}"))
+    if kept["failed"]:
+        _trace(said)
+    else:
+        del kept["failed"]
+    return kept
+
+
+def unfitting(problem: str) -> Result:
+    """Return the result of a host that does not answer as its module does."""
+    return {
+        "failed": True,
+        "changed": False,
+        "databases": [],
+        "finished": True,
+        "msg": f"The host's answer cannot be used: {problem}. What it did is not known; nothing of the answer was"
+        " used. Check who has access to that host, then run playbooks/status.yml.",
+    }
+
+
+def interpreter_facts(key: str | None, found: Any) -> Result:
+    """Return the fact by which Ansible remembers an interpreter, if it is a path and nothing else."""
+    if not key or not isinstance(found, str) or not _INTERPRETER.fullmatch(found):
+        return {}
+    return {"ansible_facts": {key: found}}
+
+
+def _words(said: Any) -> str:
+    """Return the words of a warning or an exception, whatever kind of object this release of Ansible makes of it."""
+    event = getattr(said, "event", None)
+    words = getattr(event, "msg", said)
+    return words if isinstance(words, str) else ""
+
+
+def _trace(said: Result) -> None:
+    for key in ("exception", "module_stdout", "module_stderr"):
+        traced = getattr(getattr(said.get(key), "event", None), "formatted_traceback", said.get(key))
+        if isinstance(traced, str) and traced:
+            display.vvv(printable(f"{key}: {traced[:20_000]}", lines=True))

@@ -1,0 +1,213 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a value from a host may be. Each shape returns the value reduced to that, or raises ``Unfit``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...module_utils._core.printable import printable
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+
+
+class Unfit(Exception):
+    """A value is not what was declared; its text names the place and never the value."""
+
+    def __init__(self, problem: str, place: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.place = place
+
+    def below(self, key: str) -> Unfit:
+        """Return the same, one level further up."""
+        return Unfit(self.problem, f"{key}.{self.place}" if self.place else key)
+
+    def __str__(self) -> str:
+        return f"{self.place or 'it'} {self.problem}"
+
+
+class Shape:
+    """What a value may be; null is always allowed."""
+
+    def reduce(self, value: Any) -> Any:
+        """Return the value as declared.
+
+        Raises:
+            Unfit: it is something else.
+        """
+        return None if value is None else self.some(value)
+
+    def some(self, value: Any) -> Any:
+        """Return a value that is not null as declared."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Text(Shape):
+    """Printable text, cut where it is too long."""
+
+    longest: int = 20_000
+    lines: bool = True
+
+    def some(self, value: Any) -> str:
+        """Return the text with everything written out that a terminal would act on."""
+        if not isinstance(value, str):
+            raise Unfit("is not text")
+        kept = printable(value[: self.longest], lines=self.lines)
+        return kept if len(value) <= self.longest else f"{kept} … ({len(value) - self.longest} characters more)"
+
+
+@dataclass(frozen=True)
+class Choice(Shape):
+    """One of some words, all of them our own."""
+
+    words: tuple[str, ...]
+
+    def some(self, value: Any) -> str:
+        """Return our own copy of the word."""
+        for word in self.words:
+            if isinstance(value, str) and value == word:
+                return word
+        raise Unfit("is none of the words that are known here")
+
+
+@dataclass(frozen=True)
+class Match(Shape):
+    """Text of a pattern; it is never cut."""
+
+    pattern: re.Pattern[str]
+
+    def some(self, value: Any) -> str:
+        """Return the text."""
+        if not isinstance(value, str) or not self.pattern.fullmatch(value):
+            raise Unfit("is not of the form that it must have")
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Base64(Shape):
+    """Bytes in base64, at most so many of them."""
+
+    longest: int
+
+    def some(self, value: Any) -> str:
+        """Return the text, not decoded."""
+        if not isinstance(value, str) or len(value) > self.longest * 4 // 3 + 4 or not _BASE64.fullmatch(value):
+            raise Unfit(f"is not base64 of at most {self.longest} bytes")
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Flag(Shape):
+    """True or false."""
+
+    def some(self, value: Any) -> bool:
+        """Return it."""
+        if not isinstance(value, bool):
+            raise Unfit("is not true or false")
+        return value
+
+
+@dataclass(frozen=True)
+class Number(Shape):
+    """A number that is one: not infinite, not absurdly large."""
+
+    whole: bool = False
+
+    def some(self, value: Any) -> float:
+        """Return it."""
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
+            raise Unfit("is not a number")
+        if not abs(value) < 1 << 62:
+            raise Unfit("is too large a number")
+        return value
+
+
+@dataclass(frozen=True)
+class Items(Shape):
+    """A list of one kind of thing."""
+
+    of: Shape
+    most: int = 10_000
+
+    def some(self, value: Any) -> list[Any]:
+        """Return each reduced."""
+        if not isinstance(value, (list, tuple)) or len(value) > self.most:
+            raise Unfit(f"is not a list of at most {self.most}")
+        made = []
+        for number, item in enumerate(value):
+            try:
+                made.append(self.of.reduce(item))
+            except Unfit as unfit:
+                raise unfit.below(str(number)) from None
+        return made
+
+
+@dataclass(frozen=True)
+class Table(Shape):
+    """Values of one kind under names of their own."""
+
+    of: Shape
+    name: Shape = field(default_factory=lambda: Text(1000, lines=False))
+    most: int = 100_000
+
+    def some(self, value: Any) -> dict[str, Any]:
+        """Return names and values reduced."""
+        if not isinstance(value, Mapping) or len(value) > self.most:
+            raise Unfit(f"is not a dictionary of at most {self.most}")
+        made = {}
+        for name, item in value.items():
+            kept = self.name.reduce(name)
+            try:
+                made[kept] = self.of.reduce(item)
+            except Unfit as unfit:
+                raise unfit.below(str(kept)) from None
+        return made
+
+
+@dataclass(frozen=True)
+class Record(Shape):
+    """A dictionary of which only what is declared is kept."""
+
+    fields: Mapping[str, Shape]
+
+    def some(self, value: Any) -> dict[str, Any]:
+        """Return the declared fields that are there, reduced."""
+        if not isinstance(value, Mapping):
+            raise Unfit("is not a dictionary")
+        made = {}
+        for key, shape in self.fields.items():
+            if key in value:
+                try:
+                    made[key] = shape.reduce(value[key])
+                except Unfit as unfit:
+                    raise unfit.below(key) from None
+        return made
+
+    def unknown(self, value: Mapping[str, Any]) -> list[str]:
+        """Return the keys of a dictionary that are not kept."""
+        return [key for key in value if key not in self.fields]
+
+
+@dataclass(frozen=True)
+class Opaque(Shape):
+    """Plain data that goes back to the host it came from, and nowhere else."""
+
+    longest: int = 4 << 20
+
+    def some(self, value: Any) -> Any:
+        """Return a copy, as JSON holds it."""
+        try:
+            text = json.dumps(value)
+        except (TypeError, ValueError, RecursionError):
+            raise Unfit("is not plain data") from None
+        if len(text) > self.longest:
+            raise Unfit(f"is longer than {self.longest} characters")
+        return json.loads(text)
