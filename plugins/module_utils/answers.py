@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ._core.ownership import refuse_if_root_is_not_ours
 from .arguments import Spec
 from .errors import Refused
 from .shipped import current_release
@@ -48,8 +50,12 @@ def options_of(module: AnsibleModule) -> Result:
 
 @contextmanager
 def answering(module: AnsibleModule) -> Iterator[None]:
-    """Turn a refusal or a failure into the module's failed result."""
+    """Turn a refusal or a failure into the module's failed result.
+
+    What lies below migrate_root is executed and believed, so it is looked at before anything of it is read.
+    """
     try:
+        refuse_if_root_is_not_ours(Path(module.params["root"]))
         yield
     except Refused as error:
         fail(module, str(error), error=error.facts(), changed=False, databases=[], finished=True)

@@ -20,10 +20,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ._core.ownership import refuse_if_not_ours
 from .content import digest_of
 from .errors import Failed, Refused
 from .journal import moved, newest_first, now
 from .layout import INI, Layout, private_directory, write_durably
+from .shipped import refuse_if_not_ours_virtualenv
 
 _RECORD = "release.json"
 _COMPLETE = "complete.json"
@@ -118,6 +120,7 @@ class Installer:
         """
         for folder in (self.layout.root, self.layout.releases, self.layout.virtualenvs):
             private_directory(folder)
+            refuse_if_not_ours(folder, "migrate_root")
         with _alone(self.layout.releases / ".lock"):
             if wheelhouse:
                 self._unpack_wheels(wheelhouse)
@@ -179,6 +182,7 @@ class Installer:
                 raise Refused(
                     f"There is no virtualenv at {given}", "bin/python is missing", "Correct migrate_virtualenv"
                 )
+            refuse_if_not_ours_virtualenv(given)
             return given
         name = self._virtualenv_name()
         if self.lender and _is_complete(self.lender.virtualenvs / name):

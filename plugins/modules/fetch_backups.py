@@ -86,9 +86,12 @@ error:
   type: dict
 """
 
+from pathlib import Path
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._core.ownership import refuse_if_root_is_not_ours
 from ansible_collections.hosting.alembic.plugins.module_utils.answers import fail, leave
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.fetching import handed_over, remember, waiting
@@ -97,6 +100,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.fetching import ha
 def main() -> None:
     module = AnsibleModule(argument_spec=arguments.fetch_backups(), supports_check_mode=True)
     try:
+        refuse_if_root_is_not_ours(Path(module.params["root"]))
         if module.params["run"]:
             leave(module, changed=False, data=handed_over(module.params))
         if not module.check_mode:

@@ -1,0 +1,121 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whose a path is: what we execute, and where we keep what we rely on, nobody else may change.
+
+Each folder from the root of the file system down has to belong to us or to root and to be closed to others. Below such
+a chain nothing can be exchanged between this check and its use.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from pathlib import Path
+
+from ..errors import Refused
+
+_MOST_LINKS = 40
+
+
+def refuse_if_not_ours(path: Path, variable: str) -> None:
+    """Refuse a path that somebody else could exchange or write to; what is not there yet is not looked at.
+
+    Args:
+        path: an absolute path of a folder or a file.
+        variable: what names it, for the message.
+
+    Raises:
+        Refused: it, or a folder above it, is somebody else's or open to others.
+    """
+    problem = problem_of(path)
+    if problem:
+        raise Refused(
+            f"{variable} {path} cannot be used",
+            problem,
+            "What lies there would be executed and relied on: give it and the folders above it to"
+            f" {_name_of(os.geteuid())} or root, close them to others (chmod go-w), or set {variable} to another place",
+        )
+
+
+def refuse_if_root_is_not_ours(root: Path) -> None:
+    """Refuse a ``migrate_root`` that somebody else may write to, or in which a folder is somebody else's.
+
+    Raises:
+        Refused: it is one.
+    """
+    refuse_if_not_ours(root, "migrate_root")
+    if root.is_dir() and os.access(root, os.R_OK | os.X_OK):
+        for path in sorted(root.iterdir()):
+            refuse_if_not_ours(path, "migrate_root")
+
+
+def problem_of(path: Path) -> str:
+    """Return who else could change what stands at a path, or nothing."""
+    waiting = list(reversed(Path(os.path.abspath(path)).parts[1:]))
+    here, links = Path("/"), 0
+    while waiting:
+        problem = _problem_of_folder(here)
+        if problem:
+            return problem
+        name = waiting.pop()
+        if name == "..":
+            here = here.parent
+            continue
+        here = here / name
+        try:
+            found = os.lstat(here)
+        except FileNotFoundError:
+            return ""  # it is made in a folder that was just found to be ours
+        if found.st_uid not in (0, os.geteuid()):
+            return f"{here} belongs to {_name_of(found.st_uid)}"
+        if stat.S_ISLNK(found.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                return f"{here} is a link that leads to itself"
+            target = Path(os.readlink(here))
+            here = Path("/") if target.is_absolute() else here.parent
+            waiting += reversed([part for part in target.parts if part != "/"])
+    return _problem_of_folder(here)
+
+
+def _problem_of_folder(path: Path) -> str:
+    found = os.stat(path, follow_symlinks=False)
+    if found.st_uid not in (0, os.geteuid()):
+        return f"{path} belongs to {_name_of(found.st_uid)}"
+    sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+    if sticky:  # whatever of ours lies in it, nobody else can exchange; whose it is, the next step looks at
+        return ""
+    if found.st_mode & stat.S_IWOTH:
+        return f"everybody may write to {path}"
+    if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid):
+        return f"the group {_group_of(found.st_gid)} may write to {path}"
+    return ""
+
+
+def _is_own_group(gid: int) -> bool:
+    """Tell whether a group is root's, or the one that a user has for itself alone."""
+    if gid == 0:
+        return True
+    try:
+        group, user = grp.getgrgid(gid), pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return gid == user.pw_gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the user {uid}"
+
+
+def _group_of(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)

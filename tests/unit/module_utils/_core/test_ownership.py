@@ -1,0 +1,121 @@
+"""Whose migrate_root is, before anything that lies there is executed or believed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.ownership import problem_of
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.shipped import virtualenv_python
+from tests.unit.modules.test_modules import call
+from tests.unit.stage import Host
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder that is ours, in one that is."""
+    made = tmp_path / "above" / "root"
+    made.mkdir(parents=True)
+    return made
+
+
+def test_a_folder_of_ours_below_a_folder_for_everybody_is_ours(folder: Path) -> None:
+    folder.parent.chmod(0o1777)  # as /tmp
+    assert problem_of(folder) == ""
+    assert problem_of(folder / "not" / "there" / "yet") == ""
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o757, 0o722])
+@pytest.mark.parametrize("which", ["above", "root"])
+def test_a_folder_that_everybody_may_write_to_is_not(folder: Path, mode: int, which: str) -> None:
+    (folder if which == "root" else folder.parent).chmod(mode)
+    assert problem_of(folder) == f"everybody may write to {folder if which == 'root' else folder.parent}"
+    assert problem_of(folder / "x") != ""
+
+
+def test_links_are_followed_and_all_that_they_lead_through_counts(folder: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("above/root")
+    assert problem_of(link / "x") == ""
+    folder.parent.chmod(0o777)
+    assert problem_of(link / "x") == f"everybody may write to {folder.parent}"
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    assert "link" in problem_of(loop)
+
+
+def give_to_nobody(path: Path, command: tuple[str, ...]) -> None:
+    subprocess.run([*command, "chown", "-h", str(NOBODY), str(path)], check=True)
+
+
+@pytest.fixture
+def as_root() -> tuple[str, ...]:
+    """What makes a command root's; the tests need that for packages too."""
+    return () if os.geteuid() == 0 else ("sudo", "-n")
+
+
+@pytest.mark.parametrize("which", ["above", "root", "link"])
+def test_what_is_somebody_elses_is_not_ours(folder: Path, as_root: tuple[str, ...], which: str) -> None:
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    places = {"above": folder.parent, "root": folder, "link": link}
+    give_to_nobody(places[which], as_root)
+    assert problem_of(link).startswith(f"{places[which]} belongs to ")
+
+
+@pytest.mark.parametrize("below", ["", "releases", "journals"])
+def test_nothing_of_a_root_that_is_somebody_elses_is_executed(
+    host: Host, tmp_path: Path, as_root: tuple[str, ...], below: str
+) -> None:
+    host.ship("generic")
+    ran = tmp_path / "ran"
+    release = host.layout.current.resolve()
+    link = release / "virtualenv"
+    link.unlink()
+    planted = link / "bin" / "python"
+    planted.parent.mkdir(parents=True)
+    planted.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    planted.chmod(0o755)
+    place = host.root / below
+    place.mkdir(exist_ok=True)
+    give_to_nobody(place, as_root)
+    options: dict[str, Any] = {
+        "root": str(host.root),
+        "databases": [{"name": "app", "url": f"sqlite:///{tmp_path / 'app.db'}"}],
+    }
+
+    answers = [
+        call("plan", **options),
+        call("status", **options),
+        call("upgrade", run="r1", **options),
+        call("recover", run="r2", **options),
+        call("prune", **options),
+        call("fetch_backups", root=str(host.root), databases=["app"], backup_copy_to="controller:/x"),
+    ]
+
+    assert not ran.exists()
+    for answer in answers:
+        assert answer["failed"]
+        assert "belongs to" in answer["msg"]
+        assert "migrate_root" in answer["msg"]
+
+
+def test_a_virtualenv_into_which_others_write_is_refused(host: Host) -> None:
+    digest = host.ship("generic")
+    link = host.layout.release(digest) / "virtualenv"
+    link.unlink()
+    packages = link / "lib" / "python3.99" / "site-packages"
+    packages.mkdir(parents=True)
+    (link / "bin").mkdir()
+    (link / "bin" / "python").symlink_to("/usr/bin/env")
+    assert virtualenv_python(str(host.root), digest)
+    packages.chmod(0o777)
+    with pytest.raises(Refused, match="everybody may write to"):
+        virtualenv_python(str(host.root), digest)
