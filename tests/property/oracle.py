@@ -1,0 +1,96 @@
+"""What a database holds, by its own programs: the entries of its dump, sorted, and what dumps leave out."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from tests.lab.postgres import PostgresServer
+from tests.lab.shell import run
+
+Entries = dict[str, str]
+
+#: What restores keep aside, and Alembic's own table, which is compared apart.
+_LEFT_OUT = ("--exclude-schema=alembic_aside_*",)
+_ENTRY = re.compile(r"^--\n-- (?:Data for )?Name: (.+?)(?:; Owner: .*)?\n--\n", re.MULTILINE)
+_NOISE = ("\\restrict", "\\unrestrict", "SET ", "SELECT pg_catalog.set_config(", "\\connect", "-- Dumped", "-- Started", "-- Completed", "--\n")
+_FACTS = """
+SELECT 'index ' || indexrelid::regclass::text || ' valid=' || indisvalid::text || ' ready=' || indisready::text
+  FROM pg_index WHERE indexrelid >= 16384 AND (NOT indisvalid OR NOT indisready)
+UNION ALL SELECT 'table ' || oid::regclass::text || ' ' || relpersistence::text || relrowsecurity::text || relforcerowsecurity::text
+  FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p', 'S', 'm') AND relnamespace::regnamespace::text !~ '^(pg_|alembic_aside_)'
+UNION ALL SELECT 'database acl ' || coalesce(datacl::text, '') || ' ' || datconnlimit FROM pg_database WHERE datname = current_database()
+ORDER BY 1
+"""
+
+
+def postgres_entries(server: PostgresServer, database: str, owner: str) -> Entries:
+    """Every entry of pg_dump of a database by its name; rows are sorted, since a heap gives them in any order."""
+    text = run([server.bin / "pg_dump", "--create", "--dbname", server.url(database), *_LEFT_OUT])
+    pieces = _ENTRY.split(text)
+    entries: Entries = {}
+    for name, body in zip(pieces[1::2], pieces[2::2]):
+        lines = "\n".join(_in_order(body))
+        key = _plain(name, database, owner)
+        entries[key] = f"{entries.get(key, '')}{_plain(lines, database, owner)}"
+    entries["what dumps leave out"] = _plain("\n".join(row[0] for row in server.execute(_FACTS, database)), database, owner)
+    return entries
+
+
+def _plain(text: str, database: str, owner: str) -> str:
+    return text.replace(database, "DATABASE").replace(owner, "OWNER")
+
+
+def _in_order(body: str) -> Iterator[str]:
+    rows: list[str] | None = None
+    for line in body.splitlines():
+        if rows is not None:
+            if line != "\\.":
+                rows.append(line)
+                continue
+            yield from sorted(rows)
+            rows = None
+        if line.startswith("COPY "):
+            rows = []
+        if line and line != "--" and not line.startswith(_NOISE):
+            yield line
+
+
+_PRAGMAS = ("user_version", "application_id", "encoding", "auto_vacuum", "page_size", "integrity_check", "foreign_key_check")
+
+
+def sqlite_entries(path: Path) -> Entries:
+    """Every statement of SQLite's own dump, the pragmas that stay in a file, and the text of each definition."""
+    if not path.exists():
+        return {"no file": ""}
+    entries: Entries = {"pragmas": run(["sqlite3", "-readonly", path, *(f"PRAGMA {name}" for name in _PRAGMAS)])}
+    statement = ""
+    for line in run(["sqlite3", "-readonly", path, ".dump"]).splitlines():
+        statement += line if not statement else f"\n{line}"
+        if sqlite3.complete_statement(statement):
+            if statement.startswith(("CREATE ", "INSERT INTO sqlite_schema")):
+                statement = _unquoted(statement)
+            entries[f"{statement.partition(chr(10))[0][:100]} #{hash(statement) & 0xFFFFFF:x}"] = statement
+            statement = ""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL"):
+            entries[f"{kind} {name}"] = _unquoted(sql)
+    return entries
+
+
+def _unquoted(statement: str) -> str:
+    """A definition without the quotes that SQLite puts around a name it has changed, and with single spaces."""
+    return " ".join(statement.replace('"', "").split())
+
+
+def differences(one: Entries, other: Entries) -> str:
+    """What differs, entry by entry; nothing if there is none. Alembic's own table may stay where it was not."""
+    lines = []
+    for key in sorted({*one, *other}):
+        before, after = one.get(key, "(not there)"), other.get(key, "(not there)")
+        if before != after:
+            lines.append(f"{key}\n    was: {before}\n    is:  {after}")
+    return "\n".join(lines)

@@ -1,0 +1,79 @@
+"""After any run, of any outcome, a database is old to the letter, new to the letter, or held with nothing lost.
+
+`make test` tries a seeded hundred of random examples, `make faults` at least two thousand: HOSTING_ALEMBIC_EXAMPLES
+says how many, and HOSTING_ALEMBIC_SHARDS into how many tests they are divided.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, seed, settings
+
+from tests.lab.postgres import PostgresServer
+from tests.property.counts import Counts
+from tests.property.examples import Example, examples
+from tests.property.promise import kept
+from tests.property.world import PostgresWorld, SQLiteWorld, World
+
+EXAMPLES = int(os.environ.get("HOSTING_ALEMBIC_EXAMPLES", "100"))
+SHARDS = int(os.environ.get("HOSTING_ALEMBIC_SHARDS", "4"))
+FIRST_SEED = int(os.environ.get("HOSTING_ALEMBIC_SEED", "1"))
+
+
+@pytest.fixture(scope="session")
+def owner(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
+    """A role for all examples, and another one that may be granted something."""
+    name = f"own_{secrets.token_hex(4)}"
+    password = postgres_server.create_role(name)
+    yield name, password
+    postgres_server.execute(f'DROP ROLE "{name}"')
+
+
+@pytest.fixture(scope="session")
+def reader(postgres_server: PostgresServer) -> None:
+    postgres_server.create_role("property_reader", options="NOLOGIN")
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+@pytest.mark.timeout(7200)
+def test_promise(engine: str, shard: int, request: pytest.FixtureRequest) -> None:
+    counts = Counts(engine, shard)
+
+    def world(folder: Path, example: Example) -> World:
+        if engine == "sqlite":
+            return SQLiteWorld(folder, example)
+        request.getfixturevalue("reader")
+        return PostgresWorld(
+            request.getfixturevalue("postgres_server"), request.getfixturevalue("owner"), folder, example
+        )
+
+    @seed(FIRST_SEED + shard)
+    @settings(
+        max_examples=max(1, EXAMPLES // SHARDS // 2),
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(example=examples(engine))
+    def holds(example: Example) -> None:
+        note(str(example))
+        with tempfile.TemporaryDirectory(prefix="property-") as folder:
+            made = world(Path(folder), example)
+            try:
+                counts.add(example, kept(made))
+            finally:
+                made.close()
+
+    try:
+        holds()
+    finally:
+        counts.write()
