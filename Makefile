@@ -49,6 +49,10 @@ test-sanity: test-setup ## ansible-test sanity
 test-unit: test-setup ## what the modules are made of, on SQLite
 	python -m pytest tests/unit --numprocesses 2 --dist worksteal
 
+.PHONY: test-property
+test-property: test-setup ## a seeded hundred of random schemas and revisions; thousands of them: make faults
+	python -m pytest tests/property --numprocesses 2 --dist worksteal
+
 .PHONY: test-integration
 test-integration: test-setup ## real playbooks on real servers
 	python -m pytest tests/integration --verbose --numprocesses 3 --dist worksteal

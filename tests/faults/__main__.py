@@ -19,6 +19,7 @@ from typing import Any
 from tests.faults.daily import left
 from tests.faults.suite import FAULTS
 from tests.lab import PROJECT
+from tests.property.counts import section
 
 DOCUMENT = PROJECT / "docs" / "reliability.md"
 HEAD = """# Reliability
@@ -52,14 +53,20 @@ PARTS = {
 }
 
 
-def document(notes: Iterable[dict[str, Any]]) -> str:
-    """The page, from what every fault left behind."""
+FOLDERS = ("tests/faults", "tests/property")
+#: So many random examples in this many tests, whose seeds are their numbers.
+RANDOM = {"HOSTING_ALEMBIC_EXAMPLES": "2400", "HOSTING_ALEMBIC_SHARDS": "12"}
+
+
+def document(notes: Iterable[dict[str, Any]], examples: str = "") -> str:
+    """The page, from what every fault left behind, with the section about random examples."""
     by_fault = {(note["part"], note["words"], note["engine"]): note for note in notes}
     found = [(fault, by_fault.get((fault.part, fault.words, fault.engine))) for fault in FAULTS]
     text = HEAD + _sum([note for _fault, note in found if note])
     for part, title in PARTS.items():
         text += f"\n## {title}\n\n| fault | engine | ended | recovered (s) |\n| --- | --- | --- | --- |\n"
         text += "".join(_row(note) for fault, note in found if note and fault.part == part)
+    text += examples
     skipped = [f"{fault.words} ({fault.engine}): {note['skipped']}" for fault, note in found if note and _skipped(note)]
     missing = [f"{fault.words} ({fault.engine}): it has not been run" for fault, note in found if not note]
     lines = "".join(f"- {line}\n" for line in skipped + missing)
@@ -95,13 +102,14 @@ def main(words: list[str]) -> int:
     kept = os.environ.get("HOSTING_ALEMBIC_FAULTS")
     with nullcontext(kept) if kept else tempfile.TemporaryDirectory(prefix="hosting-alembic-faults-") as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "tests/faults", "--numprocesses", "2", "--dist", "worksteal", *words],
+            [sys.executable, "-m", "pytest", *FOLDERS, "--numprocesses", "2", "--dist", "worksteal", *words],
             cwd=PROJECT,
-            env={**os.environ, "HOSTING_ALEMBIC_FAULTS": folder},
+            env={**RANDOM, **os.environ, "HOSTING_ALEMBIC_FAULTS": folder},
             check=False,
         )
+        examples = section(Path(folder))
         notes = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
-    DOCUMENT.write_text(document(notes))
+    DOCUMENT.write_text(document(notes, examples))
     return done.returncode
 
 

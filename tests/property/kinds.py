@@ -42,7 +42,9 @@ def words(statements: str | Iterable[str]) -> Statements:
     return (statements,) if isinstance(statements, str) else tuple(statements)
 
 
-def change(text: str, forward: str | Iterable[str], backward: str | Iterable[str] = (), *, alone: bool = False) -> Change:
+def change(
+    text: str, forward: str | Iterable[str], backward: str | Iterable[str] = (), *, alone: bool = False
+) -> Change:
     return Change(text, words(forward), words(backward), alone)
 
 

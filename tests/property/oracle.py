@@ -16,13 +16,16 @@ Entries = dict[str, str]
 #: What restores keep aside, and Alembic's own table, which is compared apart.
 _LEFT_OUT = ("--exclude-schema=alembic_aside_*",)
 _ENTRY = re.compile(r"^--\n-- (?:Data for )?Name: (.+?)(?:; Owner: .*)?\n--\n", re.MULTILINE)
-_NOISE = ("\\restrict", "\\unrestrict", "SET ", "SELECT pg_catalog.set_config(", "\\connect", "-- Dumped", "-- Started", "-- Completed", "--\n")
+_NOISE = ("\\restrict", "\\unrestrict", "SET ", "SELECT pg_catalog.set_config(", "\\connect", "-- Dumped", "-- Started")
 _FACTS = """
-SELECT 'index ' || indexrelid::regclass::text || ' valid=' || indisvalid::text || ' ready=' || indisready::text
+SELECT format('index %s valid=%s ready=%s', indexrelid::regclass, indisvalid, indisready)
   FROM pg_index WHERE indexrelid >= 16384 AND (NOT indisvalid OR NOT indisready)
-UNION ALL SELECT 'table ' || oid::regclass::text || ' ' || relpersistence::text || relrowsecurity::text || relforcerowsecurity::text
-  FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p', 'S', 'm') AND relnamespace::regnamespace::text !~ '^(pg_|alembic_aside_)'
-UNION ALL SELECT 'database acl ' || coalesce(datacl::text, '') || ' ' || datconnlimit FROM pg_database WHERE datname = current_database()
+UNION ALL
+SELECT format('relation %s %s %s %s', oid::regclass, relpersistence, relrowsecurity, relforcerowsecurity)
+  FROM pg_class
+ WHERE oid >= 16384 AND relkind IN ('r', 'p', 'S', 'm') AND relnamespace::regnamespace::text !~ '^(pg_|alembic_aside_)'
+UNION ALL
+SELECT format('database %s %s', datacl, datconnlimit) FROM pg_database WHERE datname = current_database()
 ORDER BY 1
 """
 
@@ -36,7 +39,8 @@ def postgres_entries(server: PostgresServer, database: str, owner: str) -> Entri
         lines = "\n".join(_in_order(body))
         key = _plain(name, database, owner)
         entries[key] = f"{entries.get(key, '')}{_plain(lines, database, owner)}"
-    entries["what dumps leave out"] = _plain("\n".join(row[0] for row in server.execute(_FACTS, database)), database, owner)
+    facts = "\n".join(row[0] for row in server.execute(_FACTS, database))
+    entries["what dumps leave out"] = _plain(facts, database, owner)
     return entries
 
 
@@ -59,14 +63,17 @@ def _in_order(body: str) -> Iterator[str]:
             yield line
 
 
-_PRAGMAS = ("user_version", "application_id", "encoding", "auto_vacuum", "page_size", "integrity_check", "foreign_key_check")
+_PRAGMAS = ("user_version", "application_id", "encoding", "auto_vacuum", "page_size")
+_HEALTH = ("integrity_check", "foreign_key_check")
 
 
 def sqlite_entries(path: Path) -> Entries:
     """Every statement of SQLite's own dump, the pragmas that stay in a file, and the text of each definition."""
     if not path.exists():
         return {"no file": ""}
-    entries: Entries = {"pragmas": run(["sqlite3", "-readonly", path, *(f"PRAGMA {name}" for name in _PRAGMAS)])}
+    entries: Entries = {
+        "pragmas": run(["sqlite3", "-readonly", path, *(f"PRAGMA {name}" for name in (*_PRAGMAS, *_HEALTH))])
+    }
     statement = ""
     for line in run(["sqlite3", "-readonly", path, ".dump"]).splitlines():
         statement += line if not statement else f"\n{line}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from tests.property.kinds import change, kind
 
-_TABLE = ("CREATE TABLE {n} (id integer PRIMARY KEY, a text, b integer)", "INSERT INTO {n} VALUES (1, 'one', 1), (2, 'two', 2)")
+_TABLE = (
+    "CREATE TABLE {n} (id integer PRIMARY KEY, a text, b integer)",
+    "INSERT INTO {n} VALUES (1, 'one', 1), (2, 'two', 2)",
+)
 _F = "CREATE FUNCTION {n}(a integer, b integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT (a + 1) * b'"
 _HERE = "DO $$BEGIN EXECUTE format('{sql}', current_database(), current_user); END$$"
 

@@ -66,7 +66,8 @@ def _held(world: World, old: Entries, result: dict[str, Any]) -> None:
     assert ways.get("back"), f"held without a printed way back\n{_said(result)}"
     assert ways.get("forward"), f"held without a printed way forward\n{_said(result)}"
     typed = world.type_command(ways["back"])
-    assert typed["outcome"] in ("restored", "downgraded", "rolled_back", "typed"), f"the printed way back failed: {_said(typed)}\n{_said(result)}"  # fmt: skip
+    done = typed["outcome"] in ("restored", "downgraded", "rolled_back", "typed")
+    assert done, f"the printed way back failed: {_said(typed)}\n{_said(result)}"
     _is_old(world, old, typed)
 
 

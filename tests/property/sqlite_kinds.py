@@ -13,7 +13,12 @@ _DROP = "DROP TABLE {n}"
 def _rebuilt(definition: str, columns: str = "*") -> Statements:
     """The way by which SQLite's own documentation, and Alembic's batches, change a table."""
     made = definition.replace("CREATE TABLE {n} ", "CREATE TABLE _alembic_tmp_{n} ")
-    return (made, f"INSERT INTO _alembic_tmp_{{n}} SELECT {columns} FROM {{n}}", _DROP, "ALTER TABLE _alembic_tmp_{n} RENAME TO {n}")
+    return (
+        made,
+        f"INSERT INTO _alembic_tmp_{{n}} SELECT {columns} FROM {{n}}",
+        _DROP,
+        "ALTER TABLE _alembic_tmp_{n} RENAME TO {n}",
+    )
 
 
 KINDS = (

@@ -24,7 +24,11 @@ from tests.property.examples import Example, text_of
 from tests.property.oracle import Entries, postgres_entries, sqlite_entries
 from tests.unit.stage import FIXTURES, Answer, Host
 
-_STAMP = ("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))", "INSERT INTO alembic_version VALUES ('0001')")  # fmt: skip
+_STAMP = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, PRIMARY KEY (version_num))",
+    "INSERT INTO alembic_version VALUES ('0001')",
+)
+_OPTIONS = {"lock_timeout": 1, "lock_wait": 2, "database_wait": 10, "backup_jobs": 1, "follow": 120}
 _FIRST = '"""as it was"""\nrevision = "0001"\ndown_revision = None\n\n\ndef upgrade():\n    pass\n'
 
 
@@ -61,9 +65,8 @@ class World(ABC):
 
     def do(self, verb: str, run: str = "r1", **options: Any) -> Answer:
         """Have a verb done by its worker, as a module would, and return the database's result."""
-        facts = {"lock_timeout": 1, "lock_wait": 2, "database_wait": 10, "plan_timeout": 60, "backup_jobs": 1, "follow": 120}
         try:
-            answer = self.host.do(verb, self.database, **{**facts, "run": run, **self.example.options, **options})
+            answer = self.host.do(verb, self.database, **{**_OPTIONS, "run": run, **self.example.options, **options})
         except Refused as refusal:
             return {"outcome": "refused", "error": refusal.facts()}
         assert answer["finished"], f"{verb} did not end: {answer['lines']}"
@@ -74,7 +77,9 @@ class World(ABC):
         words = shlex.split(command)
         playbooks = [word for word in words if word.endswith(".yml") or word.startswith("hosting.alembic.")]
         if not words or words[0] != "ansible-playbook" or not playbooks:
-            done = subprocess.run(["bash", "-c", command], env={**os.environ, **self.environment}, capture_output=True, text=True, check=False)  # fmt: skip
+            shell = ["bash", "-c", command]
+            environment = {**os.environ, **self.environment}
+            done = subprocess.run(shell, env=environment, capture_output=True, text=True, check=False)
             return {"outcome": "typed" if done.returncode == 0 else "failed", "error": done.stderr, "command": command}
         verb = Path(playbooks[0]).stem.rpartition(".")[2]
         options: dict[str, Any] = {}
@@ -139,13 +144,16 @@ class PostgresWorld(World):
         self.server = server
         self.owner, self._password = owner
         self.name = self._create()
-        self.url = server.url(self.name, user=self.owner, password=self._password)
+        self.url = self._url(self.name)
         server.execute(f'ALTER ROLE "{self.owner}" {"CREATEDB" if example.may_create else "NOCREATEDB"}')
         super().__init__(folder, example)
         self._make(self.name)
         self._dump = folder / "old.dump"
         run([server.bin / "pg_dump", "--format=custom", "--file", self._dump, "--dbname", server.url(self.name)])
         self.environment = {"PGPASSWORD": self._password}
+
+    def _url(self, name: str) -> str:
+        return self.server.url(name, user=self.owner, password=self._password, driver="psycopg2")
 
     def _create(self) -> str:
         name = f"prop_{secrets.token_hex(6)}"
@@ -155,7 +163,7 @@ class PostgresWorld(World):
     def _make(self, name: str) -> None:
         """As the owner, whose default privileges and settings count."""
         script = ";\n".join([*self.example.setup, *_STAMP, ""])
-        url = self.server.url(name, user=self.owner, password=self._password)
+        url = self.server.url(name, user=self.owner, password=self._password)  # psql knows no drivers
         run([self.server.bin / "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", url], text=script)
 
     def entries(self) -> Entries:
@@ -180,7 +188,7 @@ class PostgresWorld(World):
     def clean(self) -> Entries | str:
         name = self._create()
         self._make(name)
-        failed = alembic_alone(self.host, self.server.url(name, user=self.owner, password=self._password))
+        failed = alembic_alone(self.host, self._url(name))
         return failed or self._of(name)
 
     def close(self) -> None:
