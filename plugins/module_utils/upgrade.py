@@ -222,7 +222,7 @@ class Upgrade(OneDatabase):
     def _interrupted(self, environment: Environment, chronicle: Chronicle, interruption: Interrupted) -> Result:
         # In a single transaction none is committed; the one that ran last is the one that failed.
         failed = next((step for step in reversed(interruption.steps) if step not in chronicle.committed), None)
-        cause = interruption.cause
+        cause = self.engine.explained(interruption.cause) if interruption.cause else None
         what = f"Revision {failed.revision} ({failed.message})" if failed else "env.py"
         if isinstance(cause, Refused):
             error = cause.facts()

@@ -192,6 +192,10 @@ class Engine(ABC):
     def gave_way(self, error: BaseException) -> bool:
         """Tell whether a statement failed only because others held locks, so that it may succeed another time."""
 
+    def explained(self, error: BaseException) -> BaseException:
+        """Return the refusal behind an error of a statement that the engine itself did not permit, or the error."""
+        return error
+
     @abstractmethod
     def blockers(self, own: OwnConnection) -> list[str]:
         """Return who keeps our migrating connection waiting, one line a session."""

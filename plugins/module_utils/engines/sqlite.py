@@ -10,12 +10,17 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from .._engines.comparison import Comparison
+from .._engines.sqlite.compare import compare
+from .._engines.sqlite.rows import beside, changed_tables
 from .._engines.sqlite.write_witness import Version, WriteWitness, data_version
-from ..connection import OwnConnection, driver_connection, first_line, own_url
+from .._engines.sqlite.written_tables import WrittenTables, is_refusal
+from ..connection import OPENING_OWN, OwnConnection, driver_connection, first_line, own_url
 from ..errors import Refused
 from ..layout import sync
 from ..libraries import sa
@@ -67,6 +72,7 @@ class SQLite(WithRestore):
         self._witness = WriteWitness()
         #: The driver's connection of env.py, while it migrates.
         self._migrating: Any = None
+        self._written = WrittenTables()
         #: The file that our own connection has opened.
         self._file = (0, 0)
         self._tables_known: dict[tuple[str, str], list[str]] = {}
@@ -184,6 +190,7 @@ class SQLite(WithRestore):
     def lock_migrating(self, connection: Connection, patience: float) -> None:
         """Lock nothing, since nothing of SQLite outlives its process; compare whether others wrote since the backup."""
         self._migrating = driver_connection(connection)
+        self._written.knows(_attached(connection.connection))
         self._witness.begins(self._version_now(), data_version(connection.connection))
 
     def look_around(self, connection: Connection) -> None:
@@ -244,7 +251,9 @@ class SQLite(WithRestore):
 
         def listen(connection: Any, _record: object) -> None:
             if "sqlite" in type(connection).__module__:
-                self._opened.append(connection)
+                if not OPENING_OWN.get():
+                    self._opened.append(connection)
+                    self._written.listen(connection)
                 cursor = connection.cursor()
                 cursor.execute(f"pragma busy_timeout = {timeout}")
                 cursor.close()
@@ -276,17 +285,29 @@ class SQLite(WithRestore):
         with reading(self.path) as source, closing(sqlite3.connect(target)) as copy:
             # It is flushed once, when it is whole.
             copy.execute("pragma synchronous = off")
+            mode = str(source.execute("pragma journal_mode").fetchone()[0])
             source.backup(copy, pages=4096, progress=progress)
             # The copy of a WAL database is one as well; a backup is a single file.
             copy.execute("pragma journal_mode = delete")
         os.chmod(target, 0o600)
         counts = proven(target, count_rows)
         sync(target)
-        return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts)
+        return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts, {"journal_mode": mode})
 
     def count_transaction(self, connection: Connection) -> Counted:
-        """Return nothing: SQLite does not count."""
-        return Counted()
+        """Return the statements by table that env.py's connections have compiled until now."""
+        return Counted(dict(self._written.counts))
+
+    def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
+        """Compare with the backup, by what this process has written as well: downgrades, for one."""
+        if not self.exists():
+            return Comparison()
+        tell("compares the file with its backup")
+        return compare(self.path, archive, replace(deeds, wrote={**deeds.wrote, **self._written.counts}), limit)
+
+    def explained(self, error: BaseException) -> BaseException:
+        """Return why a statement was refused, if it was the authorizer."""
+        return self._written.refusal if self._written.refusal and is_refusal(error) else error
 
     def imprint(self, deeds: Deeds) -> dict[str, Any]:
         """Read what the run has made; and whether nobody else has written meanwhile, so that all of it is the run's."""
@@ -315,8 +336,8 @@ class SQLite(WithRestore):
         """Compare with the backup: whoever changed them, they are not as they were."""
         if archive.path.is_dir():
             return []
-        with reading(self.path) as reader:
-            return self._compared_with(archive.path).changed_tables(reader, archive.version_tables)
+        with beside(archive.path, self.path) as connection:
+            return changed_tables(connection, archive.version_tables)
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Drop the tables of batch operations that did not come to their end, where the table they copy is whole."""
@@ -344,6 +365,15 @@ def _absolute(path: str | None, name: str) -> Path:
         )
     # Behind a link: the lock and the log lie beside the file itself, and it is the file that a restore replaces.
     return Path(os.path.realpath(plain))
+
+
+def _attached(connection: Any) -> list[tuple[Any, ...]]:
+    """Return what a driver's connection has open, past SQLAlchemy, which would begin a transaction for it."""
+    cursor = connection.cursor()
+    cursor.execute("pragma database_list")
+    found = [tuple(row) for row in cursor.fetchall()]
+    cursor.close()
+    return found
 
 
 def _file_of(path: Path) -> tuple[int, int]:

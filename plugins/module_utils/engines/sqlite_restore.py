@@ -15,14 +15,16 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from .._engines.sqlite.rows import attach, changed_tables, is_attached
 from ..errors import Failed
 from ..layout import sync, unused
 from .base import Guard, Tell
 from .data import Archive, Aside, Restored, RestoreMethod, Writes
 from .sqlite_catalog import proven
 from .sqlite_scratch import WithScratch
-from .sqlite_writes import Comparison, content_of
+from .sqlite_writes import content_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -39,7 +41,6 @@ class WithRestore(WithScratch, ABC):
         self._replacing: sqlite3.Connection | None = None
         #: What env.py has opened, and may have kept open.
         self._opened: list[Any] = []
-        self._comparisons: dict[Path, Comparison] = {}
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the rows with those at the time of the failure, or of the tables that the backup knows."""
@@ -47,13 +48,12 @@ class WithRestore(WithScratch, ABC):
             return Writes()  # there was no database before, so all that is in it now was made by the run
         if content is not None and content == content_of(self._replacing):
             return Writes()
-        changed = self._compared_with(archive.path).changed_tables(self._replacing, archive.version_tables)
+        if not is_attached(self._replacing):  # until this connection is closed: its transaction keeps it
+            attach(self._replacing, archive.path)
+        changed = changed_tables(self._replacing, archive.version_tables)
         if changed:
             return Writes(unknown=f"rows differ from those of the backup in {', '.join(changed)}")
         return Writes()
-
-    def _compared_with(self, backup: Path) -> Comparison:
-        return self._comparisons.setdefault(backup, Comparison(backup))
 
     def restore_method(self) -> RestoreMethod:
         """Return the one way there is: a file beside, renamed into place."""
@@ -120,8 +120,10 @@ class WithRestore(WithScratch, ABC):
 
     def _replace_by(self, beside: Path, aside: Path, guard: Guard) -> str:
         """Put a file in the place of the database while nobody else can use it, and return the old journal mode."""
-        with closing(sqlite3.connect(self.path, timeout=self.job.lock_timeout, isolation_level=None)) as current:
-            mode = str(current.execute("pragma journal_mode").fetchone()[0])
+        name = f"file:{quote(str(self.path))}?mode=rw"
+        options: dict[str, Any] = {"uri": True, "timeout": self.job.lock_timeout, "isolation_level": None}
+        with closing(sqlite3.connect(name, **options)) as current:
+            mode = str(current.execute("pragma main.journal_mode").fetchone()[0])
             with _without_log(current, mode):
                 current.execute("begin exclusive")
                 self._replacing = current
@@ -166,13 +168,13 @@ def _without_log(current: sqlite3.Connection, mode: str) -> Iterator[None]:
     SQLite finds that its file was moved, and refuses to write (SQLITE_READONLY_DBMOVED).
     """
     if mode == "wal":
-        current.execute("pragma journal_mode = delete")
+        current.execute("pragma main.journal_mode = delete")
     try:
         yield
     except BaseException:
         with suppress(sqlite3.OperationalError):  # whoever has it open now keeps it as it is
             current.execute("rollback")
-        current.execute(f"pragma journal_mode = {mode}")
+        current.execute(f"pragma main.journal_mode = {mode}")
         raise
 
 

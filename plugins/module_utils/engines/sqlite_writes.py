@@ -18,52 +18,13 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from .sql import quoted
-from .sqlite_glance import raw_text, reading
+from .sqlite_glance import raw_text
 
 _TABLES = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
 _AT_ONCE = 1000
-
-
-class Comparison:
-    """The rows of a proven backup beside those of its database.
-
-    The backup does not change, so each of its tables is read once, however often the database is compared with it.
-    """
-
-    def __init__(self, backup: Path) -> None:
-        self._backup = backup
-        self._digests: dict[tuple[str, tuple[str, ...]], str] = {}
-
-    def changed_tables(self, current: sqlite3.Connection, leave_out: frozenset[str]) -> list[str]:
-        """Return the tables of the backup whose rows are not the same in the database now.
-
-        Args:
-            current: the database, which nobody else can write meanwhile.
-            leave_out: version tables, as schema.table.
-        """
-        with reading(self._backup) as before:
-            tables = [name for name in tables_of(before) if f"main.{name}" not in leave_out]
-            return sorted(table for table in tables if self._differs(before, current, table))
-
-    def _differs(self, before: sqlite3.Connection, current: sqlite3.Connection, table: str) -> bool:
-        old, new = _columns(before, table), _columns(current, table)
-        shared = [column for column in old if column in new]
-        if old and not shared:
-            return True
-        if self._digest_before(before, table, shared) == _digest(current, table, shared):
-            return False
-        # A table that was rebuilt may have another order.
-        return _sum(before, table, shared) != _sum(current, table, shared)
-
-    def _digest_before(self, before: sqlite3.Connection, table: str, columns: list[str]) -> str:
-        key = table, tuple(columns)
-        if key not in self._digests:
-            self._digests[key] = _digest(before, table, columns)
-        return self._digests[key]
 
 
 def content_of(connection: sqlite3.Connection) -> dict[str, str]:
@@ -92,16 +53,6 @@ def counted_digest(connection: sqlite3.Connection, table: str, columns: list[str
         count += len(rows)
         digest.update(repr(rows).encode())
     return count, digest.hexdigest()
-
-
-def _sum(connection: sqlite3.Connection, table: str, columns: list[str]) -> tuple[int, int]:
-    """Return the number of rows and a sum over them, which is the same in whatever order they come."""
-    count = total = 0
-    for rows in _rows(connection, table, columns):
-        count += len(rows)
-        for row in rows:
-            total += int.from_bytes(hashlib.blake2b(repr(row).encode(), digest_size=16).digest(), "big")
-    return count, total % (1 << 128)
 
 
 def _rows(

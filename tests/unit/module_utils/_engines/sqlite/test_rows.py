@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.sqlite_writes import Comparison
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.rows import beside, changed_tables
 from tests.unit.stage import script
 
 ROWS = (
@@ -23,6 +21,11 @@ ROWS = (
         ("update t set b = 'y' where a = 2400", ["t"]),
         ("update t set b = 'X' where a = 7", ["t"]),
         ("update t set b = cast(b as blob) where a = 7", ["t"]),
+        ("update t set a = cast(a as real) where a = 7", ["t"]),
+        ("update t set b = cast(x'ff' as text) where a = 7", ["t"]),
+        ("update t set b = 'x' || char(0) || 'y' where a = 7", ["t"]),
+        ("update t set b = null where a = 7", ["t"]),
+        ("update t set rowid = rowid + 5000", []),
         ("delete from t where a = 2500", ["t"]),
         ("insert into t values (2501, 'x')", ["t"]),
         ("insert into t select * from t where a = 1; delete from t where a = 2", ["t"]),
@@ -40,5 +43,5 @@ def test_a_table_differs_by_its_rows_alone(file: Path, written: str, changed: li
     backup = file.with_name("backup")
     shutil.copy(file, backup)
     script(file, written)
-    with closing(sqlite3.connect(file)) as current:
-        assert Comparison(backup).changed_tables(current, frozenset({"main.version"})) == changed
+    with beside(backup, file) as connection:
+        assert changed_tables(connection, frozenset({"main.version"})) == changed

@@ -1,0 +1,152 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The comparison of a SQLite file with its backup: definitions, persistent settings, rows and sequences."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...engines.data import Archive, Deeds
+from ...engines.sql import quoted
+from ...engines.sqlite_catalog import tells_of
+from ..comparison import Comparison
+from .definitions import same_meaning
+from .rows import beside, changed_tables
+from .written_tables import ANY
+
+_SETTINGS = ("user_version", "application_id", "page_size", "auto_vacuum", "encoding")
+_OBJECTS = """select type, name, tbl_name, coalesce(sql, '') from {}.sqlite_master
+    where name not like 'sqlite\\_%' escape '\\'"""
+_STATISTICS = "sqlite_stat1"
+
+Object = tuple[str, str]
+
+
+@dataclass
+class _Side:
+    """The objects of one file: their SQL by kind and name, and the table that each belongs to."""
+
+    sql: dict[Object, str] = field(default_factory=dict)
+    table: dict[Object, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection, schema: str) -> _Side:
+        found = cls()
+        for kind, name, table, sql in connection.execute(_OBJECTS.format(schema)):
+            found.sql[kind, name], found.table[kind, name] = sql, table
+        return found
+
+
+class FileComparison:
+    """One comparison; nobody may write meanwhile, or what was written is among the differences."""
+
+    def __init__(self, connection: sqlite3.Connection, archive: Archive, deeds: Deeds) -> None:
+        self._connection = connection
+        self._archive = archive
+        self._wrote = deeds.wrote
+        self._version_tables = archive.version_tables | deeds.version_tables
+        #: Lines of the fingerprint that others have changed since the backup, if it is known.
+        self._others = set(deeds.before) ^ set(archive.fingerprint) if deeds.before else set()
+        self.found = Comparison()
+
+    def run(self) -> Comparison:
+        """Compare everything."""
+        self._compare_settings()
+        self._compare_definitions()
+        for table in changed_tables(self._connection, self._version_tables):
+            self._note_rows(table, f"rows of table {table}")
+        self._compare_sequences()
+        return self.found
+
+    def _compare_settings(self) -> None:
+        for name in _SETTINGS:
+            before, now = (self._one(f"pragma {schema}.{name}") for schema in ("backup", "main"))
+            if before != now:
+                self.found.schema.append(f"{name} was {before} and is {now}")
+        before = self._archive.activity.get("journal_mode")
+        now = self._one("pragma main.journal_mode")
+        # The others do not outlive a connection.
+        if before and (before == "wal") != (now == "wal"):
+            self.found.schema.append(f"journal_mode was {before} and is {now}")
+
+    def _compare_definitions(self) -> None:
+        before, now = _Side.of(self._connection, "backup"), _Side.of(self._connection, "main")
+        for key in sorted({*before.sql, *now.sql}):
+            kind, name = key
+            table = before.table.get(key) or now.table[key]
+            if self._changed_by_others(kind, name, table):
+                continue
+            if key not in now.sql:
+                self.found.schema.append(f"{kind} {name} is missing")
+            elif key not in before.sql:
+                if f"main.{table}" not in self._version_tables:
+                    self.found.schema.append(f"{kind} {name} was not there before")
+            elif not same_meaning(kind, before.sql[key], now.sql[key]):
+                self.found.schema.append(f"the definition of {kind} {name} differs")
+            elif kind == "table" and self._columns("backup", name) != self._columns("main", name):
+                self.found.notes.append(f"the columns of table {name} are in another order")
+
+    def _changed_by_others(self, kind: str, name: str, table: str) -> bool:
+        if kind == "table":
+            return any(tells_of(line, name) for line in self._others)
+        return any(line.startswith(f"{kind} {name} on {table}:") for line in self._others)
+
+    def _compare_sequences(self) -> None:
+        """Compare where AUTOINCREMENT goes on; a table that the run has made and dropped leaves only the empty list."""
+        before, now = (self._sequences(schema) for schema in ("backup", "main"))
+        for table in sorted(before):
+            if before[table] != now.get(table) and f"main.{table}" not in self._version_tables:
+                self._note_rows(table, f"the sequence of table {table}")
+        if self._statistics("backup") != self._statistics("main"):
+            self.found.notes.append("the statistics that ANALYZE made differ; they change no result")
+
+    def _sequences(self, schema: str) -> dict[str, Any]:
+        if not self._has(schema, "sqlite_sequence"):
+            return {}
+        return dict(self._connection.execute(f"select name, seq from {schema}.sqlite_sequence").fetchall())
+
+    def _statistics(self, schema: str) -> list[Any]:
+        if not self._has(schema, _STATISTICS):
+            return []
+        return self._connection.execute(f"select * from {schema}.{_STATISTICS}").fetchall()
+
+    def _has(self, schema: str, table: str) -> bool:
+        statement = f"select 1 from {schema}.sqlite_master where name = ?"
+        return self._connection.execute(statement, (table,)).fetchone() is not None
+
+    def _note_rows(self, table: str, words: str) -> None:
+        """Note content that differs, by whether the run may have written there."""
+        may_be_ours = ANY in self._wrote or table in self._wrote
+        (self.found.rows if may_be_ours else self.found.others).append(f"{words} differ")
+
+    def _columns(self, schema: str, table: str) -> list[str]:
+        return [row[1] for row in self._connection.execute(f"pragma {schema}.table_info({quoted(table)})")]
+
+    def _one(self, statement: str) -> Any:
+        row = self._connection.execute(statement).fetchone()
+        return row[0] if row else None
+
+
+def compare(path: Path, archive: Archive, deeds: Deeds, limit: int) -> Comparison:
+    """Compare a file with its backup.
+
+    Args:
+        path: the file.
+        archive: the backup.
+        deeds: what the run has done.
+        limit: bytes; a larger file is not compared.
+    """
+    if archive.path.is_dir():
+        return Comparison()  # the fingerprint tells of everything in a file that was not there before
+    if path.stat().st_size > limit:
+        return Comparison(not_compared=[f"the file is larger than migrate_compare_limit ({limit:,} bytes)"])
+    try:
+        with beside(archive.path, path) as connection:
+            return FileComparison(connection, archive, deeds).run()
+    except sqlite3.Error as error:
+        return Comparison(not_compared=[f"the file cannot be read beside its backup ({error})"])

@@ -1,0 +1,125 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether tables of two files hold the same rows: every value by its storage class and its bytes, in whatever order.
+
+SQLite itself compares the rows that have the same key, which reads both files once. Only where it finds a difference
+are digests compared, since rows that were copied into a rebuilt table have other keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ...engines.sql import quoted
+from ...engines.sqlite_glance import raw_text
+
+_AT_ONCE = 1000
+#: Without virtual ones: what they hold lies in tables of their own beside them.
+_TABLES = """select name from {}.sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'
+    and sql not like 'create virtual %'"""
+_ROW_IDS = ("rowid", "_rowid_", "oid")
+
+
+@contextmanager
+def beside(backup: Path, current: Path) -> Iterator[sqlite3.Connection]:
+    """Connect to the current file, as main, and to a backup that nobody changes, as backup; both only to read."""
+    with closing(sqlite3.connect(f"file:{quote(str(current))}?mode=ro", uri=True, isolation_level=None)) as connection:
+        attach(connection, backup)
+        yield connection
+
+
+def attach(connection: sqlite3.Connection, backup: Path) -> None:
+    """Attach a backup, without locks and without a log beside it."""
+    connection.execute("attach ? as backup", (f"file:{quote(str(backup))}?mode=ro&immutable=1",))
+
+
+def is_attached(connection: sqlite3.Connection) -> bool:
+    """Return whether a backup is attached already."""
+    return any(row[1] == "backup" for row in connection.execute("pragma database_list"))
+
+
+def changed_tables(connection: sqlite3.Connection, leave_out: frozenset[str]) -> list[str]:
+    """Return the tables of the backup whose rows are not the same now.
+
+    Args:
+        connection: of ``beside``.
+        leave_out: version tables, as schema.table.
+    """
+    names = [name for (name,) in connection.execute(_TABLES.format("backup")) if f"main.{name}" not in leave_out]
+    return sorted(name for name in names if not same_rows(connection, name))
+
+
+def same_rows(connection: sqlite3.Connection, table: str) -> bool:
+    """Return whether a table holds the same rows in both, by the columns that both have."""
+    before, now = columns_of(connection, "backup", table), columns_of(connection, "main", table)
+    shared = [column for column in before if column in now]
+    if before and not shared:
+        return False
+    if _same_by_key(connection, table, shared, before, now):
+        return True
+    return _sum(connection, "backup", table, shared) == _sum(connection, "main", table, shared)
+
+
+def columns_of(connection: sqlite3.Connection, schema: str, table: str) -> dict[str, int]:
+    """Return the columns that are stored, each with its place in the primary key or 0."""
+    return {row[1]: row[5] for row in connection.execute(f"pragma {schema}.table_info({quoted(table)})")}
+
+
+def _same_by_key(
+    connection: sqlite3.Connection, table: str, shared: list[str], before: dict[str, int], now: dict[str, int]
+) -> bool:
+    """Return whether rows with the same key are the same and none is missing; False may only mean other keys."""
+    name = quoted(table)
+    key = _row_id(connection, table, {column.lower() for column in (*before, *now)})
+    keys = [key] if key else [quoted(column) for column in shared if before[column]]
+    if not keys or (not key and [c for c in before if before[c]] != [c for c in now if now[c]]):
+        return False
+    joined = " and ".join(f"b.{word} = a.{word}" for word in keys)
+    same = [
+        f"a.{word} is b.{word} collate binary and typeof(a.{word}) = typeof(b.{word})" for word in map(quoted, shared)
+    ]
+    try:
+        counts = [connection.execute(f"select count(*) from {side}.{name}").fetchone() for side in ("main", "backup")]
+        if counts[0] != counts[1]:
+            return False
+        other = f"select 1 from main.{name} a left join backup.{name} b on {joined} where b.{keys[0]} is null"
+        other += "".join(f" or not ({condition})" for condition in same)
+        return connection.execute(f"{other} limit 1").fetchone() is None
+    except sqlite3.Error:
+        return False  # a collation that only the application has, for one
+
+
+def _row_id(connection: sqlite3.Connection, table: str, taken: set[str]) -> str:
+    """Return a name of the row's number that is no column's, or nothing where rows have none."""
+    name = quoted(table)
+    for word in _ROW_IDS:
+        with suppress(sqlite3.Error):
+            if word not in taken:
+                connection.execute(f"select a.{word}, b.{word} from main.{name} a, backup.{name} b limit 0")
+                return word
+    return ""
+
+
+def _sum(connection: sqlite3.Connection, schema: str, table: str, columns: list[str]) -> tuple[int, int]:
+    """Return the number of rows and a sum over them, which is the same in whatever order they come."""
+    count = total = 0
+    words = ", ".join(map(quoted, columns)) or "null"
+    with raw_text(connection):
+        cursor = connection.execute(f"select {words} from {schema}.{quoted(table)}")
+        while rows := cursor.fetchmany(_AT_ONCE):
+            count += len(rows)
+            for row in rows:
+                total += _number_of(row)
+    return count, total % (1 << 128)
+
+
+def _number_of(row: tuple[Any, ...]) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(row).encode(), digest_size=16).digest(), "big")

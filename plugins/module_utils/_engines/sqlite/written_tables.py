@@ -1,0 +1,98 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The tables that env.py's connections write to, by what SQLite's authorizer is asked: triggers and cascades included.
+
+An attached file is neither backed up nor compared, so nothing is written to it: SQLite refuses the statement.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from ...errors import Refused
+
+#: Stands for all tables, where SQLite could not be heard.
+ANY = "*"
+
+# Python 3.9 names only some of them, and SQLite never changes them.
+_OK, _DENY = 0, 1
+_WRITES = {9: "delete", 18: "insert", 23: "update"}
+_ATTACH, _ALTER = 24, 26
+#: Everything that makes or drops something in a schema.
+_CHANGES = frozenset({1, 2, 7, 8, 10, 11, 16, 17, 29, 30, *_WRITES})
+_OWN_SCHEMAS = {"main", "temp", "vacuum_db", None}
+
+
+class WrittenTables:
+    """Hears of each statement of the connections that it was given, when it is compiled."""
+
+    def __init__(self) -> None:
+        #: Statements by table.
+        self.counts: dict[str, int] = {}
+        #: Attached schemas that are no files.
+        self._in_memory: set[str] = set()
+        self._attached_a_file = False
+        #: Why a statement was refused, if one was.
+        self.refusal: Refused | None = None
+
+    def listen(self, connection: Any) -> None:
+        """Listen to a driver's new connection."""
+        try:
+            driver = getattr(connection, "driver_connection", None)
+            if driver is not None and hasattr(connection, "await_"):  # aiosqlite, which works in a thread of its own
+                connection.await_(driver._execute(driver._conn.set_authorizer, self._authorize))
+            else:
+                connection.set_authorizer(self._authorize)
+        except Exception:  # noqa: BLE001 - a driver that has none
+            self.counts[ANY] = 1
+
+    def knows(self, databases: Iterable[tuple[Any, ...]]) -> None:
+        """Take what is attached to env.py's connection before it changes anything: rows of PRAGMA database_list."""
+        for _number, name, file in databases:
+            if name in ("main", "temp"):
+                continue
+            if file:
+                self._attached_a_file = True
+            else:
+                self._in_memory.add(name)
+
+    def _authorize(self, action: int, first: Any, second: Any, schema: Any, _inner: Any) -> int:
+        with suppress(Exception):  # an error in here would refuse the statement
+            if action == _ATTACH and not _is_memory(first):
+                self._attached_a_file = True
+            elif action == _ALTER:
+                self._count(second)
+                schema = first
+            elif action in _WRITES:
+                self._count(first)
+            if action in _CHANGES or action == _ALTER:
+                return self._permit(schema)
+        return _OK
+
+    def _count(self, table: Any) -> None:
+        if table and not str(table).startswith("sqlite_"):
+            self.counts[str(table)] = self.counts.get(str(table), 0) + 1
+
+    def _permit(self, schema: Any) -> int:
+        if schema in _OWN_SCHEMAS or schema in self._in_memory or not self._attached_a_file:
+            return _OK
+        self.refusal = Refused(
+            f"The migrations write to the attached database {schema!r}",
+            "an attached file is neither backed up nor compared, so a failure could not be undone in it",
+            "Give that file an entry of its own in migrate_databases, with its own env.py, and do not attach it",
+        )
+        return _DENY
+
+
+def _is_memory(name: Any) -> bool:
+    return name in (None, "", ":memory:") or "mode=memory" in str(name) or "/:memory:" in str(name)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether SQLite refused a statement because the authorizer did."""
+    return isinstance(getattr(error, "orig", None) or error, sqlite3.DatabaseError) and "not authorized" in str(error)
