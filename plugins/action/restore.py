@@ -27,7 +27,7 @@ class ActionModule(FollowingAction):
                 "no backup is of the run, lies at the path and belongs to the databases that were named",
                 "playbooks/status.yml shows the last ones",
             )
-            return {"failed": True, "msg": str(nowhere), "databases": []}
+            return {"failed": True, "msg": str(nowhere), "databases": [], "ok": False}
         answer = self.follow(self._task.args, facts)
         if self._task.check_mode and not answer.get("failed"):
             run.share("restorable", facts["inventory_hostname"], len(answer["databases"]))

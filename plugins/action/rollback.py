@@ -26,7 +26,7 @@ class ActionModule(FollowingAction):
             unknown = Refused(
                 f"Run {named} is known on no host of this play", "", "playbooks/status.yml shows the last runs"
             )
-            return {"failed": True, "msg": str(unknown), "of_run": named, "databases": []}
+            return {"failed": True, "msg": str(unknown), "of_run": named, "databases": [], "ok": False}
         of_run = named or self._last_change(facts)
         if self._task.check_mode:  # what only looks has nobody to wait for
             return {**self.follow({**self._task.args, "of_run": of_run}, facts), "of_run": of_run}

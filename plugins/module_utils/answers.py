@@ -16,11 +16,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ._core.ownership import refuse_if_root_is_not_ours
 from .arguments import Spec
-from .errors import Refused
+from .errors import CRASHED, Failed, Refused, cause_of
 from .shipped import current_release
 from .urls import passwords_in
 
 Result = dict[str, Any]
+
+_REPORT_IT = "Run again; if it happens again, report it with the output of -vvv"
 
 #: Outcomes that a person has to look at.
 BAD = ("failed", "refused", "held")
@@ -34,9 +36,10 @@ def module_of(spec: Spec) -> AnsibleModule:
     and only passwords are blanked.
     """
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True, no_log=True)
-    for entry in module.params.get("databases") or []:
-        for url in (entry["url"], entry["direct_url"], entry["admin_url"], entry["rehearse_url"]):
-            module.no_log_values |= {shown for pair in passwords_in(url or "") for shown in pair if shown}
+    with answering(module):
+        for entry in module.params.get("databases") or []:
+            for url in (entry["url"], entry["direct_url"], entry["admin_url"], entry["rehearse_url"]):
+                module.no_log_values |= {shown for pair in passwords_in(url or "") for shown in pair if shown}
     return module
 
 
@@ -50,15 +53,23 @@ def options_of(module: AnsibleModule) -> Result:
 
 @contextmanager
 def answering(module: AnsibleModule) -> Iterator[None]:
-    """Turn a refusal or a failure into the module's failed result.
+    """Turn a refusal, a failure and every other exception into the module's failed result.
 
-    What lies below migrate_root is executed and believed, so it is looked at before anything of it is read.
+    ansible-core returns no ``msg`` for a module that raises, and to its callers that looked like success. What lies
+    below migrate_root is executed and believed, so it is looked at before anything of it is read.
     """
     try:
         refuse_if_root_is_not_ours(Path(module.params["root"]))
         yield
     except Refused as error:
-        fail(module, str(error), error=error.facts(), changed=False, databases=[], finished=True)
+        fail(module, str(error), **_without_databases(error, error.code))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the play has to see a failed result
+        crash = Failed(f"The module {module._name} stopped with an error of its own", cause_of(error), _REPORT_IT)
+        fail(module, str(crash), **_without_databases(crash, CRASHED))
+
+
+def _without_databases(error: Refused, code: str) -> Result:
+    return {"error": error.facts(), "code": code, "changed": False, "databases": [], "finished": True}
 
 
 def leave(module: AnsibleModule, **facts: Any) -> NoReturn:
@@ -88,4 +99,4 @@ def difference(results: list[Result]) -> dict[str, str]:
 
 
 def _position(heads: list[str] | None) -> str:
-    return ", ".join(heads or []) or "base"
+    return "unknown" if heads is None else ", ".join(heads) or "base"

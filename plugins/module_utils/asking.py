@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from .errors import Refused
+from .errors import CRASHED, Refused
 
 # What is imported stays; looking for garbage among it meanwhile takes a tenth of the time.
 _ENTRY = "import gc, sys; gc.disable(); sys.path[:1] = []; from {room} import main; main()"
@@ -25,7 +25,7 @@ def asked(room: str, python: Path, verb: str, options: dict[str, Any]) -> dict[s
     The job, with its secrets, goes through a pipe: a command line can be read by everybody on the host.
 
     Raises:
-        Refused: the engine room refused, or could not start.
+        Refused: the engine room refused, could not start, or stopped with an error of its own.
     """
     packed = str(Path(__file__)).split("/ansible_collections/", maxsplit=1)[0]
     search = os.pathsep.join(path for path in (packed, os.environ.get("PYTHONPATH", "")) if path)
@@ -36,15 +36,15 @@ def asked(room: str, python: Path, verb: str, options: dict[str, Any]) -> dict[s
         capture_output=True,
         check=False,
     )
+    what = f"The {verb} crashed under {python}"
     try:
         answer = json.loads(done.stdout)
     except ValueError:
         words = done.stderr.decode(errors="replace").strip().splitlines()
-        raise Refused(
-            f"The virtualenv's {python} could not do the {verb}",
-            words[-1] if words else f"it ended with exit code {done.returncode} and said nothing",
-            "Ship the release again, or look at migrate_virtualenv",
-        ) from None
+        why = words[-1] if words else f"it ended with exit code {done.returncode} and said nothing"
+        raise Refused(what, why, "Ship the release again, or check migrate_virtualenv", CRASHED) from None
+    if "crashed" in answer:
+        raise Refused(what, answer["crashed"], "Run again; if it happens again, report it with its output", CRASHED)
     if "refused" in answer:
-        raise Refused(**answer["refused"])
+        raise Refused(**answer["refused"], code=answer.get("code", ""))
     return dict(answer)

@@ -6,6 +6,12 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
+#: The code of an error that no verb expects. What was begun before it may go on.
+CRASHED = "module-crashed"
+
 
 class Refused(Exception):
     """The request cannot be carried out safely, and nothing was changed.
@@ -14,10 +20,12 @@ class Refused(Exception):
         what: what cannot be done, one sentence without a full stop.
         why: the reason, often the words of Alembic or of the server.
         remedy: what the reader can type or set next.
+        code: what programs compare; texts are for people.
     """
 
-    def __init__(self, what: str, why: str = "", remedy: str = "") -> None:
+    def __init__(self, what: str, why: str = "", remedy: str = "", code: str = "") -> None:
         super().__init__(what)
+        self.code = code
         self.what = what
         self.why = why
         self.remedy = remedy
@@ -38,3 +46,11 @@ class Refused(Exception):
 
 class Failed(Refused):
     """Something was begun and did not end as it should; the journal knows how far it came."""
+
+
+def cause_of(error: BaseException) -> str:
+    """Return what an unexpected exception is and where it was raised; its text may hold parts of a secret."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
+    words = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+    return f"{type(error).__name__}{where}{words}"

@@ -114,10 +114,21 @@ def without_password(url: str) -> str:
 
 
 def place_of(url: str, port: int = _PORT) -> tuple[str, int]:
-    """Return the host and the port of a URL; all the names of this machine are one."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return ("localhost" if host in _HERE else host), parts.port or port
+    """Return the host and the port of a URL; all the names of this machine are one.
+
+    Raises:
+        Refused: it cannot be read.
+    """
+    try:
+        parts = urlsplit(url)
+        host, number = parts.hostname or "", parts.port
+    except ValueError:  # its text would repeat a part of the URL, which may be one of a password
+        raise Refused(
+            "A URL cannot be read",
+            "the port behind its host is not a number, or a bracket is not closed",
+            "Correct migrate_pgbouncer_url, or the URL of the database; write / in a password as %2F",
+        ) from None
+    return ("localhost" if host in _HERE else host), number or port
 
 
 def pools_for(entries: list[dict[str, Any]], console: PgBouncer, wanted: list[str]) -> list[str]:

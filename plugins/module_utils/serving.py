@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .errors import Refused
+from .errors import Refused, cause_of
 from .job import Job
 
 
@@ -30,6 +30,8 @@ def serve(do: Callable[[Job], dict[str, Any]]) -> None:
     try:
         answer = do(Job.from_options(options.pop("verb"), options))
     except Refused as refusal:
-        answer = {"refused": refusal.facts()}
+        answer = {"refused": refusal.facts(), "code": refusal.code}
+    except Exception as error:  # noqa: BLE001 - a traceback may hold secrets, and only its last line would be read
+        answer = {"crashed": cause_of(error)}
     with os.fdopen(answer_to, "w") as handle:
         json.dump(answer, handle, default=str)

@@ -86,29 +86,22 @@ error:
   type: dict
 """
 
-from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils._core.ownership import refuse_if_root_is_not_ours
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import fail, leave
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave
 from ansible_collections.hosting.alembic.plugins.module_utils.fetching import handed_over, remember, waiting
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=arguments.fetch_backups(), supports_check_mode=True)
-    try:
-        refuse_if_root_is_not_ours(Path(module.params["root"]))
+    with answering(module):
         if module.params["run"]:
             leave(module, changed=False, data=handed_over(module.params))
         if not module.check_mode:
             remember(module.params)
         leave(module, changed=False, waiting=waiting(module.params))
-    except (Refused, OSError) as error:
-        refusal = error if isinstance(error, Refused) else Refused("The backups cannot be read", str(error))
-        fail(module, str(refusal), error=refusal.facts(), waiting=[])
 
 
 if __name__ == "__main__":

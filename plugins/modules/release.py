@@ -96,9 +96,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils.shipped import cur
 def main() -> None:
     module = module_of(arguments.shipping())
     options = module.params
-    layout = Layout(Path(options["root"]))
-    wanted = Installation.from_options(options)
     with answering(module):
+        layout = Layout(Path(options["root"]))
+        wanted = Installation.from_options(options)
         installer = Installer(layout, wanted)
         before = current_release(options["root"])
         needs = installer.needs()

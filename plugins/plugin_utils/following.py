@@ -7,20 +7,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleAction, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils._core.printable import printable
 from ..module_utils.copies import CONTROLLER
+from ..module_utils.errors import CRASHED, cause_of
 from ._follow.reducing import interpreter_facts, reduced, without_controls
 from .fetching import fetch
+from .judging import judged, with_message
 
 Result = dict[str, Any]
+Run = Callable[..., Result]
 
 display = Display()
 
@@ -31,6 +35,10 @@ ARCHIVES = {"archive": "archive", "wheelhouse": "wheelhouse_archive"}
 _PATIENCE_OF_READERS = 10
 
 _PAUSES = (1, 2, 4, 8, 15)  # seconds between attempts to reach a host again
+
+#: How often a call that crashed is repeated while a worker is followed: a host that is short of processes or of memory
+#: may have some a moment later, and the worker goes on meanwhile.
+_MOST_CRASHES = 4
 
 #: After a minute of silence ssh gives a host up. By itself it waits for as long as TCP hopes, which may be for ever.
 _KEEP_ALIVE = "-o ServerAliveInterval=15 -o ServerAliveCountMax=4"
@@ -43,6 +51,11 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
     _supports_check_mode = True
     _supports_async = False
 
+    def __init_subclass__(cls) -> None:
+        """Have an exception in a subclass's ``run`` returned as data: a handler that raises ends its host silently."""
+        super().__init_subclass__()
+        cls.run = _returning_failures(cls.run)
+
     def follow(self, arguments: Result, task_vars: Result) -> Result:
         """Call the module until it has finished, and return its last answer.
 
@@ -51,8 +64,15 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         """
         host = task_vars.get("inventory_hostname", "")
         progress: Result = {"cursor": {}, "attach": False}
+        crashes = 0
         while True:
             answer = self.call({**arguments, **progress}, task_vars)
+            if progress["attach"] and answer.get("code") == CRASHED and crashes < _MOST_CRASHES:
+                display.warning(f"{host}: {answer['msg']} The work goes on there, and is followed again.")
+                time.sleep(_PAUSES[crashes])
+                crashes += 1
+                continue
+            crashes = 0
             if answer.get("finished", True):
                 for name in ("lines", "cursor", "finished"):
                     answer.pop(name, None)
@@ -90,7 +110,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
                 )
                 if not answer.get("unreachable"):
                     facts = interpreter_facts(self._discovered_interpreter_key, self._discovered_interpreter)
-                    return {**reduced(name, answer, arguments), **facts}
+                    return judged(name, {**reduced(name, with_message(name, answer), arguments), **facts})
                 reason = answer.get("msg", "unreachable")
             except AnsibleConnectionFailure as error:
                 reason = error.message
@@ -143,6 +163,19 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             display.vvv(f"reset: {error}")
 
 
+def _returning_failures(run: Run) -> Run:
+    @wraps(run)
+    def guarded(self: FollowingAction, tmp: Any = None, task_vars: Result | None = None) -> Result:
+        try:
+            return run(self, tmp, task_vars)
+        except AnsibleAction:  # Ansible's own way to skip and to end
+            raise
+        except Exception as error:  # noqa: BLE001 - what it is, the result says
+            return judged(self._task.action, {"failed": True, "msg": f"{self._task.action} failed: {cause_of(error)}"})
+
+    return guarded
+
+
 def notice_losses(connection: Any) -> None:
     """Have ssh notice a host that fell silent, unless somebody has said already when it should, and tell of it at once.
 
@@ -163,6 +196,7 @@ def lost(reason: str, begins_work: bool = False) -> Result:
     return {
         "failed": True,
         "lost": True,
+        "ok": False,
         "changed": False,
         "databases": [],
         "finished": True,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .judging import has_failed
+
 Result = dict[str, Any]
 
 #: What a report may be given, each with what is known of a maintenance.
@@ -32,7 +34,7 @@ def maintenance_lines(results: Result) -> list[str]:
 def maintenance_failure(results: Result) -> list[str]:
     """Return why a maintenance could not be ended, if it could not."""
     found = results.get("maintenance") or {}
-    return str(found.get("msg", "It could not be ended.")).splitlines() if found.get("failed") else []
+    return str(found.get("msg", "It could not be ended.")).splitlines() if has_failed(found) else []
 
 
 def _lines(maintenance: Result) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..module_utils.errors import Refused
 from ..module_utils.recovery import retry_command
+from .judging import has_failed
 from .maintenance_lines import maintenance_failure, maintenance_lines
 from .sizes import size
 
@@ -149,7 +150,7 @@ def _failure(results: Result, _check_mode: bool) -> Report:
             found.failure += _explained(entry, back)
     found.lines = table(("DATABASE", "UPGRADE", "WAY BACK", "STANDS AT"), rows) if rows else []
     for result in (upgrade, downgrade):
-        if result.get("lost") or (result.get("failed") and not result.get("databases")):
+        if result.get("lost") or (has_failed(result) and not result.get("databases")):
             found.failure.append(str(result.get("msg", "It failed and did not say why.")))
     found.failure = found.failure or ["The upgrade failed."]
     return found

@@ -73,7 +73,8 @@ def has_ended(host: Host, results: Result) -> None:
     lost = any((results.get(verb) or {}).get("lost") for verb in ("plan", "upgrade", "downgrade"))
     host.state = ("lost" if lost else "failed") if failure else "migrated"
     # What failed in a database stands there.
-    host.why = "" if host.state == "failed" and host.failures else in_one_line(failure)
+    is_said_there = any(host.databases[name].why for name in host.failures)
+    host.why = "" if host.state == "failed" and is_said_there else in_one_line(failure)
 
 
 def _stands(database: Database, entry: Result) -> None:

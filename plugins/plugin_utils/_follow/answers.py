@@ -67,6 +67,7 @@ _EVERY: dict[str, Shape] = {
     "skipped": Flag(),
     "msg": Text(200_000),
     "error": _REASON,
+    "code": _LINE,
     "diff": Record({"before": Text(200_000), "after": Text(200_000)}),
     "warnings": Items(_LINE, 100),
 }

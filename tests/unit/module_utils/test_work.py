@@ -92,7 +92,7 @@ def test_a_python_that_cannot_start_it_is_refused_with_its_words(host: Host, fil
     fake.write_text("#!/bin/sh\necho 'this is no Python' >&2\nexit 3\n")
     fake.chmod(0o755)
 
-    with pytest.raises(Refused, match=r"could not do the plan.*this is no Python.*migrate_virtualenv"):
+    with pytest.raises(Refused, match=r"The plan crashed under.*this is no Python.*migrate_virtualenv"):
         ask(fake, "plan", options(host, file))
 
 

@@ -169,3 +169,62 @@ def test_rows_that_are_lost_are_told_without_failing(host: Host, file: Path, giv
     assert not answer.get("failed")
     assert answer["databases"][0]["lost_rows"] == {"mine": [1, 0]}
     assert sql(file, "select * from mine") == []
+
+
+HOSTS = ["backup", "downgrade", "fetch_backups", "health", "maintenance", "plan", "prune", "recover", "rehearse"]
+HOSTS += ["release", "restore", "rollback", "status", "upgrade"]
+_OWN: dict[str, dict[str, Any]] = {
+    "health": {"checks": [{"sql": "SELECT 1", "expect": 1}]},
+    "maintenance": {"state": "begun"},
+    "release": {"release": "abc", "content": "abc"},
+    "restore": {"only": ["app"]},
+    "fetch_backups": {"databases": ["app"], "backup_copy_to": "controller:/srv"},
+}
+_WITH_A_RUN = {"backup", "downgrade", "recover", "rehearse", "restore", "rollback", "upgrade"}
+
+
+def _calls_of(module: str) -> list[str]:
+    """The functions that a module's ``main`` calls, but for those by which it answers."""
+    source = importlib.import_module(f"ansible_collections.hosting.alembic.plugins.modules.{module}")
+    names = {*source.main.__code__.co_names}
+    own = {"module_of", "answering", "leave", "fail", "said", "difference"}
+    found = [name for name in sorted(names - own) if callable(getattr(source, name, None))]
+    return [name for name in found if not isinstance(getattr(source, name), type)]
+
+
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module in HOSTS for name in _calls_of(module)])
+def test_whatever_raises_in_a_module_comes_back_as_data(host: Host, file: Path, module: str, name: str) -> None:
+    host.ship("generic")
+    script(file, "create table mine (a)")
+    source = importlib.import_module(f"ansible_collections.hosting.alembic.plugins.modules.{module}")
+    options: dict[str, Any] = {"root": str(host.root), "databases": [{"name": "app", "url": f"sqlite:///{file}"}]}
+    if module == "release":
+        del options["databases"]
+    options.update(_OWN.get(module, {}), **({"run": "r9"} if module in _WITH_A_RUN else {}))
+    reached = host.root / "reached"
+
+    def raises(*_: Any, **__: Any) -> None:
+        reached.touch()
+        raise RuntimeError("sesame is a password")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, name, raises)
+        answer = call(module, **options)
+
+    # A verb that is refused before does not come as far.
+    assert answer.get("failed") or not reached.exists()
+    if reached.exists():
+        assert (answer["code"], answer["finished"], answer["databases"]) == ("module-crashed", True, [])
+        assert "RuntimeError at line" in answer["msg"]
+        assert "sesame" not in json.dumps(answer)
+    assert tables(file) == {"mine"} or module == "upgrade"
+
+
+def test_a_url_of_pgbouncer_that_cannot_be_read_is_refused(given: dict[str, Any]) -> None:
+    entry = {"name": "app", "url": "postgresql://u@127.0.0.1/shop"}
+    url = "postgresql://boss:se/same@localhost:pool/pgbouncer"
+    answer = call("maintenance", **{**given, "databases": [entry]}, state="begun", names=["app"], pgbouncer_url=url)
+
+    assert answer["failed"]
+    assert "is not a number" in answer["msg"]
+    assert "same" not in json.dumps(answer)
