@@ -51,7 +51,7 @@ test-unit: test-setup ## what the modules are made of, on SQLite
 
 .PHONY: test-property
 test-property: test-setup ## a seeded hundred of random schemas and revisions; thousands of them: make faults
-	python -m pytest tests/property --numprocesses 2 --dist worksteal
+	python -m pytest tests/property -m daily --numprocesses 2 --dist worksteal
 
 .PHONY: test-integration
 test-integration: test-setup ## real playbooks on real servers

@@ -16,7 +16,15 @@ Entries = dict[str, str]
 #: What restores keep aside, and Alembic's own table, which is compared apart.
 _LEFT_OUT = ("--exclude-schema=alembic_aside_*",)
 _ENTRY = re.compile(r"^--\n-- (?:Data for )?Name: (.+?)(?:; Owner: .*)?\n--\n", re.MULTILINE)
-_NOISE = ("\\restrict", "\\unrestrict", "SET ", "SELECT pg_catalog.set_config(", "\\connect", "-- Dumped", "-- Started")
+_NOISE = (
+    "\\restrict",
+    "\\unrestrict",
+    "SET ",
+    "SELECT pg_catalog.set_config(",
+    "\\connect",
+    "-- Dumped",
+    "-- PostgreSQL",
+)
 _FACTS = """
 SELECT format('index %s valid=%s ready=%s', indexrelid::regclass, indisvalid, indisready)
   FROM pg_index WHERE indexrelid >= 16384 AND (NOT indisvalid OR NOT indisready)

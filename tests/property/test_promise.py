@@ -7,15 +7,12 @@ says how many, and HOSTING_ALEMBIC_SHARDS into how many tests they are divided.
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 
-from tests.lab.postgres import PostgresServer
 from tests.property.counts import Counts
 from tests.property.examples import Example, examples
 from tests.property.promise import kept
@@ -26,22 +23,9 @@ SHARDS = int(os.environ.get("HOSTING_ALEMBIC_SHARDS", "4"))
 FIRST_SEED = int(os.environ.get("HOSTING_ALEMBIC_SEED", "1"))
 
 
-@pytest.fixture(scope="session")
-def owner(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
-    """A role for all examples, and another one that may be granted something."""
-    name = f"own_{secrets.token_hex(4)}"
-    password = postgres_server.create_role(name)
-    yield name, password
-    postgres_server.execute(f'DROP ROLE "{name}"')
-
-
-@pytest.fixture(scope="session")
-def reader(postgres_server: PostgresServer) -> None:
-    postgres_server.create_role("property_reader", options="NOLOGIN")
-
-
 @pytest.mark.parametrize("shard", range(SHARDS))
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+@pytest.mark.daily
 @pytest.mark.timeout(7200)
 def test_promise(engine: str, shard: int, request: pytest.FixtureRequest) -> None:
     counts = Counts(engine, shard)

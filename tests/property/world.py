@@ -173,11 +173,15 @@ class PostgresWorld(World):
         return postgres_entries(self.server, name, self.owner)
 
     def _restored(self, dump: Path) -> Entries:
+        return self._of(self.scratch(dump))
+
+    def scratch(self, dump: Path) -> str:
+        """Restore a dump into a database of its own, and return its name."""
         name = self._create()
         command = [self.server.bin / "pg_restore", "--dbname", self.server.url(name), dump]
         # A schema public with an owner or privileges of its own is there already.
         subprocess.run([str(word) for word in command], capture_output=True, check=False)
-        return self._of(name)
+        return name
 
     def old_again(self) -> Entries:
         return self._restored(self._dump)
