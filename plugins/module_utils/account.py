@@ -37,6 +37,14 @@ class Account:
     #: The numbers of its transactions, and from where to where others were given while a revision ran.
     transactions: set[int] = field(default_factory=set)
     spans: list[list[int]] = field(default_factory=list)
+    #: The events of steps that ran, by revision: what they wrote stays only if they were committed.
+    ran: dict[str, list[Event]] = field(default_factory=dict)
+    #: Tables written by steps whose rows stayed for certain.
+    stayed: set[str] = field(default_factory=set)
+    #: What the run's transactions kept to themselves: files, tables that they dropped, sequences.
+    held: dict[str, set[str]] = field(default_factory=dict)
+    #: Why it may have written where nothing counted it.
+    unseen: list[str] = field(default_factory=list)
     #: What the engine keeps of the rows in what the run has made, from the end of the run.
     imprint: dict[str, Any] = field(default_factory=dict)
     #: Digests of all rows at the time of the failure, if nobody else had written until then.
@@ -101,6 +109,17 @@ class Account:
         for event in events:
             for table, count in event.get("wrote", {}).items():
                 self.wrote[table] = self.wrote.get(table, 0) + count
+            for kind, numbers in event.get("held", {}).items():
+                self.held.setdefault(kind, set()).update(numbers)
+            name = event.get("event")
+            if name == "ran":
+                self.ran.setdefault(event["revision"], []).append(event)
+            elif name == "downgrade_ran":
+                self.stayed.update(event.get("wrote", ()))
+            elif name == "wrote_early":
+                self.stayed.update(event["rows"])
+            elif name == "wrote_unseen":
+                self.unseen.append(f"revision {event['revision']}: {event['reason']}")
 
     def deeds(self, activity: dict[str, Any]) -> Deeds:
         """Return what an engine needs to tell the run's rows from others'.
@@ -108,7 +127,14 @@ class Account:
         Args:
             activity: what the engine had counted when the run backed up.
         """
+        committed = {revision for revisions in self.committed.values() for revision in revisions}
+        wrote = {table for revision in committed for event in self.ran.get(revision, ()) for table in event["wrote"]}
         return Deeds(
+            stayed=frozenset(self.stayed | wrote),
+            files=frozenset(self.held.get("files", ())),
+            dropped=frozenset(self.held.get("dropped", ())),
+            sequences=frozenset(self.held.get("sequences", ())),
+            unseen=self.unseen,
             before=self.before.fingerprint,
             version_tables=frozenset({*self.before.heads, *self.committed}),
             activity=activity,

@@ -26,6 +26,9 @@ T = TypeVar("T")
 #: True while a connection of our own is being opened, so that listeners for env.py's leave it alone.
 OPENING_OWN: ContextVar[bool] = ContextVar("OPENING_OWN", default=False)
 
+#: An execution option of every connection of our own.
+OWN = "hosting_alembic_own"
+
 # The drivers of each backend that can be used here, the ones to prefer for our own connections first.
 _DRIVERS = {
     "postgresql": {"psycopg2": "psycopg2", "psycopg": "psycopg", "asyncpg": "asyncpg"},
@@ -115,6 +118,7 @@ class OwnConnection:
     def _open(self, url: URL, connect_args: dict[str, Any]) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         options = {"poolclass": sa.pool.NullPool, "isolation_level": "AUTOCOMMIT", "connect_args": connect_args}
+        options["execution_options"] = {OWN: True}
         if url.get_driver_name() in ASYNC_DRIVERS:
             # Imported only where it is needed: it wants greenlet, which a synchronous virtualenv need not have.
             from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415

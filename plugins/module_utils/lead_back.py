@@ -262,7 +262,10 @@ class LeadBack(OneDatabase):
         if manifest is None or manifest.tool == by_command.TOOL or not engine.exists():
             return
         self.progress.phase("compares with the backup")
-        deeds = self.account.deeds(manifest.activity)
+        # The downgrades have written rows too.
+        account = Account.of(self.account.run, self.journal.events())
+        account.before, account.committed = self.account.before, self.account.committed
+        deeds = account.deeds(manifest.activity)
         found = engine.compare(manifest.archive(), deeds, self.job.compare_limit, self.progress.tell)
         self.notes += found.notes
         self.notes += [f"{words}; others wrote it since the backup" for words in found.others]

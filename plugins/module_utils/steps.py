@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ._migration.unseen_writes import UnseenWrites
 from .alembic_library import MigrationContext, MigrationStep
 from .early_commits import EarlyCommits
 from .engines.base import Engine
@@ -40,10 +41,14 @@ class Step:
     #: The transactions that wrote it, and which numbers others may have been given meanwhile, where they have numbers.
     transactions: list[int] = field(default_factory=list)
     span: list[int] = field(default_factory=list)
+    #: What its transactions kept to themselves: files of tables, tables that they dropped, sequences.
+    held: dict[str, list[str]] = field(default_factory=dict)
+    #: Why it may have written where nothing counted it.
+    unseen: list[str] = field(default_factory=list)
 
     def deeds(self) -> dict[str, Any]:
         """Return what the journal keeps of an upgrade's step to tell its rows from others'."""
-        return {"wrote": self.wrote, "transactions": self.transactions, "span": self.span}
+        return {"wrote": self.wrote, "transactions": self.transactions, "span": self.span, "held": self.held}
 
 
 def shown(step: Step) -> dict[str, Any]:
@@ -74,6 +79,9 @@ class Watcher:
 
     def writes_early(self, step: Step) -> None:
         """Hear that rows are about to be made permanent before the step's end."""
+
+    def writes_unseen(self, step: Step, reason: str) -> None:
+        """Hear that the step may have written where nothing counts it."""
 
 
 def heads_after(heads: Sequence[str], steps: Sequence[MigrationStep]) -> tuple[str, ...]:
@@ -109,15 +117,26 @@ class Counter:
         self._connection = connection
         self._before: dict[str, int] = {}
         self._first = 0
+        #: Notices what cannot be counted.
+        self.unseen: UnseenWrites | None = None
 
     def start(self) -> None:
         """Begin to count."""
         counted = self._engine.count_transaction(self._connection)
         self._before, self._first = counted.rows, counted.newest
+        if self.unseen:
+            self.unseen.starts(counted.began)
 
     def add_to(self, step: Step) -> None:
         """Add what was written since the start, or since this was asked last."""
-        counted = self._engine.count_transaction(self._connection)
+        if self.unseen:
+            self.unseen.looks()
+        counted = self._engine.count_transaction(self._connection, held=True)
+        if self.unseen:
+            self.unseen.looks(counted.began)
+        for kind in ("files", "dropped", "sequences"):
+            known = step.held.setdefault(kind, [])
+            known += [each for each in getattr(counted, kind) if each not in known]
         for table, count in counted.rows.items():
             if count > self._before.get(table, 0):
                 step.wrote[table] = step.wrote.get(table, 0) + count - self._before.get(table, 0)
@@ -139,6 +158,7 @@ class Counter:
     def failed(self, step: Step) -> None:
         """Look a last time before anything is rolled back."""
         self.look()
+        # In a transaction that failed nothing can be asked, but the driver knows what became of it.
         with suppress(Exception):
             self.add_to(step)
 
@@ -173,7 +193,16 @@ def watched(
 
     # configure() overwrites what EnvironmentContext was given, so the callback is added here.
     context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, applied)
-    with EarlyCommits(begun, watcher, counter).noticed(context, connection_of(context)):
+
+    def unseen(reason: str) -> None:
+        step = begun[-1] if begun and not begun[-1].ran else None
+        if step is not None and reason not in step.unseen:
+            step.unseen.append(reason)
+            watcher.writes_unseen(step, reason)
+
+    counter.unseen = UnseenWrites(connection_of(context), unseen)
+    early = EarlyCommits(begun, watcher, counter)
+    with early.noticed(context, connection_of(context)), counter.unseen.noticed():
         for number, alembic_step in enumerate(steps, 1):
             script = alembic_step.revision  # type: ignore[attr-defined]
             step = Step(table, script.revision, script.doc or "")

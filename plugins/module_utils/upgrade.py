@@ -90,6 +90,10 @@ class Chronicle(Watcher):
         """Journal it: if this process dies, nothing in the schema will tell."""
         self._journal.write("wrote_early", revision=step.revision, table=step.table, rows=step.wrote)
 
+    def writes_unseen(self, step: Step, reason: str) -> None:
+        """Journal it: afterwards, what the step wrote looks like what others wrote."""
+        self._journal.write("wrote_unseen", revision=step.revision, table=step.table, reason=reason)
+
     def note_committed(self, step: Step) -> None:
         """Journal one committed revision, once."""
         if step not in self.committed:
@@ -238,6 +242,7 @@ class Upgrade(OneDatabase):
             error=error,
             left=left,
             wrote=failed.wrote if failed else {},
+            held=failed.held if failed else {},
             content=self.engine.content() if self.engine.exists() else None,
             imprint=self._imprint(after),
             **after.facts(),

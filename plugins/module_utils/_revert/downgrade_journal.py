@@ -47,10 +47,14 @@ class DowngradeJournal(Watcher):
         if self._connection is not None:
             self._check(self._connection)
 
+    def writes_unseen(self, step: Step, reason: str) -> None:
+        """Journal it: afterwards, what the step wrote looks like what others wrote."""
+        self._journal.write("wrote_unseen", revision=step.revision, table=step.table, reason=reason)
+
     def ran(self, step: Step) -> None:
         """Journal that the revision's function has returned."""
         # Without its span: what else was written meanwhile counts as others', for the next step may drop it.
-        deeds = {"wrote": step.wrote, "transactions": step.transactions}
+        deeds = {"wrote": step.wrote, "transactions": step.transactions, "held": step.held}
         self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, **deeds)
         self._account.add_transactions([deeds])
         self.ran_steps[step.revision] = step

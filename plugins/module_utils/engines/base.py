@@ -213,8 +213,13 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def count_transaction(self, connection: Connection) -> Counted:
-        """Return what is counted of the transaction that env.py's connection has open."""
+    def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
+        """Return what is counted of the transaction that env.py's connection has open.
+
+        Args:
+            connection: env.py's.
+            held: also return what the transaction keeps to itself until its end.
+        """
 
     def next_transaction(self) -> int:
         """Return the number that the next transaction of anybody will get, 0 where they have none."""

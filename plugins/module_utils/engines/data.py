@@ -108,6 +108,12 @@ class Counted:
     number: int = 0
     #: No transaction that begins from now on has a smaller number.
     newest: int = 0
+    #: When it began, as the server says; two that are not the same began at other times.
+    began: str = ""
+    #: What it holds for itself: files of tables that it has made or locked, tables that it dropped, sequences it used.
+    files: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    sequences: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,14 @@ class Deeds:
     spans: list[list[int]] = field(default_factory=list)
     #: What ``Engine.imprint`` told at the run's end.
     imprint: dict[str, Any] = field(default_factory=dict)
+    #: Tables that revisions wrote whose rows were not rolled back.
+    stayed: frozenset[str] = frozenset()
+    #: Files of tables that the run has made, tables that it dropped, and sequences that it used, by number.
+    files: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
+    sequences: frozenset[str] = frozenset()
+    #: Why the run may have written where nothing noticed it.
+    unseen: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

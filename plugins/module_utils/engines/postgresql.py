@@ -15,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._engines.comparison import Comparison
+from .._engines.postgresql.compare import ArchiveComparison
 from .._engines.postgresql.rendering import fixed_rendering, normalised
 from ..connection import OwnConnection, driver_connection, execute, first_line, own_url, speak, sqlstate
 from ..errors import Failed, Refused
@@ -262,9 +264,9 @@ class PostgreSQL(WithScratch):
         target.mkdir(mode=0o700)
         tools.run_tool(command, tools.environment(self.url, self.application), target, tell)
 
-    def count_transaction(self, connection: Connection) -> Counted:
+    def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
         """Ask the backend of the connection."""
-        return writes.count_transaction(connection)
+        return writes.count_transaction(connection, held)
 
     def next_transaction(self) -> int:
         """Ask on a connection of our own: one that has a number is told of that."""
@@ -298,6 +300,10 @@ class PostgreSQL(WithScratch):
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return those that the backend counted rows for."""
         return sorted(set(ours) & set(archive.activity.get("tables", {})) - archive.version_tables)
+
+    def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
+        """Compare with what pg_restore prints of the archive."""
+        return ArchiveComparison(self, archive, deeds, limit, tell).compare()
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Drop INVALID indexes that were not there before, valid or not: what a concurrent build leaves that failed."""

@@ -12,6 +12,7 @@ looks as if others had written, and the database is held. See "The Cumulative St
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
@@ -35,18 +36,57 @@ _COUNTED = """
 select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_user_tables
 """
 
-#: Each table by its number, which a new name does not change, and how many columns it has had.
+#: Each table by its number, which a new name does not change: how many columns it has had, the file its rows lie in,
+#: its row type, and what was counted. A file of 0 is that of a partitioned table, which has no rows of its own.
 _RELATIONS = """
-select c.oid::text, c.relnatts from pg_class c join pg_namespace n on n.oid = c.relnamespace
+select c.oid::text, c.relnatts, n.nspname || '.' || c.relname, c.relfilenode::text, a.row_type,
+       pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid),
+       c.relkind = 'r', format('%I.%I', n.nspname, c.relname)
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  cross join lateral (
+    select md5(string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attisdropped), ',' order by attnum))
+      from pg_attribute where attrelid = c.oid and attnum > 0) a(row_type)
  where c.relkind in ('r', 'p') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
 """
 
-#: One row a table, and one without a table for the transaction itself.
+_LARGE_OBJECTS = """
+select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_all_tables
+ where relid in ('pg_largeobject'::regclass, 'pg_largeobject_metadata'::regclass)
+"""
+
+_SEQUENCES = """
+select c.oid::text, format('%I.%I', n.nspname, c.relname), has_sequence_privilege(c.oid, 'select')
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind = 'S' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
+"""
+
+#: Where rows are not counted: for the whole server, or for a role or a database of it.
+_NOT_COUNTED = """
+select case when setrole = 0 then 'a database' else 'role ' || pg_get_userbyid(setrole) end
+  from pg_db_role_setting where 'track_counts=off' = any (setconfig) or 'track_counts=false' = any (setconfig)
+     or 'track_counts=0' = any (setconfig) or 'track_counts=no' = any (setconfig)
+union all select 'the server' where current_setting('track_counts') <> 'on'
+"""
+
+#: One row a table that was written, one for the transaction itself, and one for each relation that it keeps to itself:
+#: a lock of that strength lasts until its end, so nobody else can have dropped or rewritten the relation meanwhile.
 _IN_TRANSACTION = """
-select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del, 0 from pg_stat_xact_user_tables
+select 'rows', schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del, 0 from pg_stat_xact_all_tables
  where n_tup_ins + n_tup_upd + n_tup_del > 0
+   and (schemaname not like 'pg\\_%' and schemaname <> 'information_schema' or relid = 'pg_largeobject'::regclass)
 union all
-select null, coalesce(txid_current_if_assigned(), 0), txid_snapshot_xmax(txid_current_snapshot())
+select 'transaction', now()::text, coalesce(txid_current_if_assigned(), 0), txid_snapshot_xmax(txid_current_snapshot())
+"""
+_HELD = """
+union all
+select case when c.oid is null then 'dropped' when c.relkind = 'S' then 'sequence' else 'file' end,
+       l.relation::text, coalesce(c.relfilenode, 0)::bigint, 0
+  from pg_locks l left join pg_class c on c.oid = l.relation
+ where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted
+   and l.database = (select oid from pg_database where datname = current_database())
+   and (l.mode = 'AccessExclusiveLock' or c.relkind = 'S' and l.mode = 'RowExclusiveLock')
 """
 
 _OTHER_SESSIONS = """
@@ -56,22 +96,97 @@ select pid, coalesce(usename, '?') from pg_stat_activity
 """
 
 
+@dataclass(frozen=True)
+class Relation:
+    """One table: its name as counters have it, its file, its row type, and what was counted for it."""
+
+    name: str
+    file: str
+    row_type: str
+    count: int
+    oid: str = field(default="", compare=False)
+    quoted: str = field(default="", compare=False)
+    size: int = field(default=0, compare=False)
+
+    def facts(self) -> list[Any]:
+        """Return what a backup keeps of it."""
+        return [self.name, self.file, self.row_type, self.count, self.oid, self.quoted]
+
+
+def relations_of(connection: Connection) -> dict[str, Relation]:
+    """Return the tables that have rows of their own by number, with their bytes."""
+    rows = execute(connection, _RELATIONS.replace("c.relkind = 'r',", "c.relkind = 'r', pg_table_size(c.oid),"))
+    return {
+        oid: Relation(name, file, row_type, int(count), oid, quoted, int(size))
+        for oid, _columns, name, file, row_type, count, has_rows, size, quoted in rows
+        if has_rows
+    }
+
+
+def sequence_positions(connection: Connection) -> dict[str, tuple[int, bool, str] | None]:
+    """Return the value of each sequence by its quoted name, whether it was given out, and the number of the sequence.
+
+    None stands for one that cannot be read.
+    """
+    found: dict[str, tuple[int, bool, str] | None] = {}
+    for oid, name, readable in execute(connection, _SEQUENCES):
+        if not readable:
+            found[name] = None
+            continue
+        value, given = execute(connection, f"select last_value, is_called from {name}".replace(":", "\\:"))[0]
+        found[name] = int(value), bool(given), oid
+    return found
+
+
+def counters_cannot_be_trusted(connection: Connection, before: dict[str, Any]) -> str:
+    """Return why the server's counters do not tell whether rows were written since a backup; nothing if they do."""
+    if "files" not in before:
+        return "the backup does not say what was counted"
+    if activity(connection)["epoch"] != before["epoch"]:
+        return "the server has lost its counters since the backup"
+    for (whose,) in execute(connection, _NOT_COUNTED):
+        return f"track_counts is off for {whose}"
+    return ""
+
+
 def activity(connection: Connection) -> dict[str, Any]:
     """Return what the server has counted until now, as plain data."""
     newest, started, reset, database_reset = execute(connection, _EPOCH)[0]
+    relations = execute(connection, _RELATIONS)
     return {
         "newest_transaction": newest,
         "epoch": [started, reset, database_reset],
         "tables": {table: int(count) for table, count in execute(connection, _COUNTED)},
-        "relations": {oid: int(columns) for oid, columns in execute(connection, _RELATIONS)},
+        "relations": {row[0]: int(row[1]) for row in relations},
+        "files": {
+            oid: Relation(name, file, row_type, int(count), oid, quoted).facts()
+            for oid, _columns, name, file, row_type, count, has_rows, quoted in relations
+            if has_rows
+        },
+        "large_objects": int(execute(connection, _LARGE_OBJECTS)[0][0]),
     }
 
 
-def count_transaction(connection: Connection) -> Counted:
-    """Return what a connection has written to each table and the server has not counted yet, and its number."""
-    counted = execute(connection, _IN_TRANSACTION)
-    ((_none, number, newest),) = (row for row in counted if row[0] is None)
-    return Counted({table: int(count) for table, count, _newest in counted if table}, int(number), int(newest))
+def count_transaction(connection: Connection, held: bool) -> Counted:
+    """Return what a connection has written to each table and the server has not counted yet, and its number.
+
+    Args:
+        connection: env.py's.
+        held: also return what the transaction keeps to itself.
+    """
+    found: dict[str, list[tuple[str, int, int]]] = {}
+    for kind, name, number, newest in execute(connection, _IN_TRANSACTION + (_HELD if held else "")):
+        found.setdefault(kind, []).append((name, int(number), int(newest)))
+    ((began, number, newest),) = found["transaction"]
+    return Counted(
+        {name: count for name, count, _newest in found.get("rows", ())},
+        number,
+        newest,
+        began,
+        [str(file) for _oid, file, _newest in found.get("file", ()) if file],
+        [oid for oid, _file, _newest in found.get("dropped", ())],
+        [oid for oid, _file, _newest in found.get("sequence", ())],
+    )
 
 
 def next_transaction(connection: Connection) -> int:

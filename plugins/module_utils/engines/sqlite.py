@@ -294,7 +294,7 @@ class SQLite(WithRestore):
         sync(target)
         return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts, {"journal_mode": mode})
 
-    def count_transaction(self, connection: Connection) -> Counted:
+    def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
         """Return the statements by table that env.py's connections have compiled until now."""
         return Counted(dict(self._written.counts))
 

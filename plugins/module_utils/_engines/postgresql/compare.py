@@ -1,0 +1,248 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A database compared with the archive of its backup: the schema to the letter, the content where it may have changed.
+
+A table is untouched only when its number, its file, its row type and all counters of all sessions say so. Every other
+table is read in full and compared with the archive's data.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...engines import postgresql_dump as tools
+from ...engines.base import Tell
+from ...engines.data import Archive, Deeds
+from ...engines.postgresql_psql import Contents as Listing
+from ...engines.postgresql_psql import use_list
+from ...engines.postgresql_writes import (
+    Relation,
+    activity,
+    counters_cannot_be_trusted,
+    relations_of,
+    sequence_positions,
+)
+from ...errors import Failed
+from ..comparison import Comparison
+from .content import Contents, printed
+from .schema_entries import Entry, differences, parse
+
+if TYPE_CHECKING:
+    from ...engines.postgresql import PostgreSQL
+
+#: A command line has room for many patterns, but not for any number.
+_AT_ONCE = 200
+_EXCLUDED = ("alembic_aside_*", "alembic_retained_*")
+
+
+@dataclass
+class _Found:
+    """What was found so far."""
+
+    rows: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    not_compared: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, words: str, by_others: bool) -> None:
+        (self.others if by_others else self.rows).append(words)
+
+
+class ArchiveComparison:
+    """One comparison."""
+
+    def __init__(self, engine: PostgreSQL, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+        self._engine = engine
+        self._archive = archive
+        self._deeds = deeds
+        self._limit = limit
+        self._tell = tell
+        self._tools = tools.usable(engine.job.pg_bin, engine.database.name)
+        self._found = _Found()
+
+    def compare(self) -> Comparison:
+        """Compare and return the result; a tool that fails makes it one that was not made."""
+        try:
+            schema, notes = self._compare_schema()
+        except Failed as failure:
+            schema, notes = [], []
+            self._found.not_compared.append(f"the schema: {failure.what}: {failure.why}")
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                self._compare_content(Path(folder))
+        except Failed as failure:
+            self._found.not_compared.append(f"the content: {failure.what}: {failure.why}")
+        found = self._found
+        return Comparison(schema, found.rows, found.not_compared, found.others, notes + found.notes)
+
+    # The schema
+
+    def _compare_schema(self) -> tuple[list[str], list[str]]:
+        self._tell("compares the schema with the backup")
+        before = self._entries(
+            ["pg_restore", "--schema-only", "--create", "--file=-", str(self._archive.path)], own=True
+        )
+        excluded = [f"--exclude-schema={pattern}" for pattern in _EXCLUDED]
+        dump = ["pg_dump", "--schema-only", "--create", "--no-password", *self._lock_wait(), *excluded]
+        now = self._entries([*dump, f"--dbname={tools.conninfo(self._engine.url)}"], own=False)
+        return differences(before, now)
+
+    def _entries(self, command: list[str], *, own: bool) -> list[Entry]:
+        variables = tools.plain_environment() if own else tools.environment(self._engine.url, self._engine.application)
+        words = [str(self._tools.folder / command[0]), *command[1:]]
+        script = tools.run_tool(words, variables, self._archive.path, self._tell, "compares the schema")
+        leave_out = self._deeds.version_tables | self._archive.version_tables
+        changed = changed_names(set(self._archive.fingerprint) ^ set(self._deeds.before))
+        return [
+            entry
+            for entry in parse(script)
+            if not entry.is_own and not entry.belongs_to(leave_out) and not entry.belongs_to(changed)
+        ]
+
+    def _lock_wait(self) -> list[str]:
+        return [f"--lock-wait-timeout={int(self._engine.job.backup_lock_wait * 1000)}"]
+
+    # The content
+
+    def _compare_content(self, folder: Path) -> None:
+        own = self._engine.own()
+        before = self._archive.activity
+        now = own.run(relations_of)
+        doubt = own.run(counters_cannot_be_trusted, before)
+        if doubt:
+            self._found.notes.append(f"all tables were compared: {doubt}")
+        leave_out = self._deeds.version_tables | self._archive.version_tables
+        known: dict[str, Relation] = {
+            oid: Relation(*facts) for oid, facts in before.get("files", {}).items() if facts[0] not in leave_out
+        }
+        wanted: dict[str, tuple[Relation, Relation]] = {}
+        for oid, was in known.items():
+            here = now.get(oid)
+            # A table that was made anew under the old name has another number.
+            here = here or next((each for each in now.values() if each.name == was.name), None)
+            if here is None:
+                self._found.rows.append(f"table {was.name} is gone")
+            elif doubt or here != was or oid not in now:
+                if here.size > self._limit:
+                    self._found.not_compared.append(
+                        f"table {was.name}: it has {here.size:,} bytes, and migrate_compare_limit is {self._limit:,}"
+                    )
+                else:
+                    wanted[here.name] = was, here
+        if not before.get("files"):
+            self._found.not_compared.append("the rows: the backup does not say which tables there were")
+        listing = Listing.of(self._tools, self._archive.path, self._tell)
+        self._compare_tables(folder, listing, wanted)
+        self._compare_large_objects(folder, listing, bool(doubt))
+        self._compare_sequences(folder, listing)
+
+    def _compare_tables(self, folder: Path, listing: Listing, wanted: dict[str, tuple[Relation, Relation]]) -> None:
+        names = sorted(wanted)
+        for start in range(0, len(names), _AT_ONCE):
+            part = names[start : start + _AT_ONCE]
+            chosen = [
+                line
+                for line in listing.only(["TABLE DATA"])
+                if any(_is_data_of(line, wanted[name][0]) for name in part)
+            ]
+            before = self._archived(folder, chosen)
+            patterns = [f"--table={wanted[name][1].quoted}" for name in part]
+            now = self._dumped(["--data-only", *patterns])
+            for name in part:
+                was, here = wanted[name]
+                self._compare_rows(before, now, was, here)
+
+    def _compare_rows(self, before: Contents, now: Contents, was: Relation, here: Relation) -> None:
+        old, new = before.tables.get(was.quoted), now.tables.get(here.quoted)
+        if old is None and new is None:
+            return
+        if old is not None and new is not None and old == new:
+            return
+        counts = f"{old.rows if old else 'no'} rows in the backup, {new.rows if new else 'no'} now"
+        if old and new and old.columns != new.columns:
+            counts = "it has other columns"
+        elif old and new and old.rows == new.rows:
+            counts = "other values"
+        self._found.add(f"rows of table {was.name} differ ({counts})", self._is_of_others(was, here))
+
+    def _is_of_others(self, was: Relation, here: Relation) -> bool:
+        """Return whether the run has provably not written a table, and others provably have."""
+        if self._deeds.unseen or was.name in self._deeds.stayed or here.name in self._deeds.stayed:
+            return False
+        if here.oid != was.oid or here.row_type != was.row_type:
+            return False
+        if here.file != was.file:
+            return here.file not in self._deeds.files
+        return here.count - was.count > self._deeds.wrote.get(was.name, 0)
+
+    def _compare_large_objects(self, folder: Path, listing: Listing, doubt: bool) -> None:
+        before = self._archive.activity.get("large_objects")
+        now = self._engine.own().run(activity)["large_objects"]
+        if not doubt and before == now:
+            return
+        chosen = listing.only(["BLOBS", "BLOB", "BLOB METADATA", "COMMENT - LARGE OBJECT", "ACL - LARGE OBJECT"])
+        old = self._archived(folder, chosen) if chosen else Contents()
+        new = self._dumped(["--data-only", "--blobs", "--exclude-table=*.*"])
+        changed = {number for number, _digest in set(old.large_objects.items()) ^ set(new.large_objects.items())}
+        if changed or old.made != new.made:
+            named = ", ".join(sorted(changed, key=int)[:5]) or "their owners, privileges or comments"
+            by_others = not self._deeds.unseen and "pg_catalog.pg_largeobject" not in self._deeds.stayed
+            self._found.add(f"large objects differ: {named}", by_others and before != now)
+
+    def _compare_sequences(self, folder: Path, listing: Listing) -> None:
+        chosen = listing.only(["SEQUENCE SET"])
+        if not chosen:
+            return
+        before = self._archived(folder, chosen).sequences
+        now = self._engine.own().run(sequence_positions)
+        for name, (value, given) in sorted(before.items()):
+            if name not in now:
+                continue  # the schema says that it is gone, or it belongs to a version table
+            here = now[name]
+            if here is None:
+                self._found.not_compared.append(f"sequence {name}: it cannot be read")
+            elif here[:2] != (value, given):
+                words = f"sequence {name} stands at {here[0]}, and at {value} in the backup"
+                self._found.add(words, not self._deeds.unseen and here[2] not in self._deeds.sequences)
+
+    def _archived(self, folder: Path, lines: list[str]) -> Contents:
+        found = Contents()
+        if not lines:
+            return found
+        chosen = use_list(folder, "chosen", lines)
+        command = [str(self._tools.folder / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive.path)]
+        with printed(command, tools.plain_environment()) as stream:
+            found.read(stream, self._tell)
+        return found
+
+    def _dumped(self, words: list[str]) -> Contents:
+        found = Contents()
+        command = [str(self._tools.folder / "pg_dump"), "--no-password", *self._lock_wait(), *words]
+        command += [f"--dbname={tools.conninfo(self._engine.url)}"]
+        with printed(command, tools.environment(self._engine.url, self._engine.application)) as stream:
+            found.read(stream, self._tell)
+        return found
+
+
+def changed_names(lines: set[str]) -> set[str]:
+    """Return the names of what lines of a fingerprint are about, without quotes: schema.name."""
+    found = set()
+    for line in lines:
+        words = line.split(" ")
+        kind = words[0]
+        name = words[words.index("on") + 1] if kind in ("index", "policy", "trigger") and "on" in words[:-1] else ""
+        name = name or next((word for word in words[1:] if "." in word), "")
+        schema, _dot, rest = name.partition(".")
+        if rest:
+            found.add(f"{schema}.{rest.partition('.')[0]}".replace('"', ""))
+    return found
+
+
+def _is_data_of(line: str, table: Relation) -> bool:
+    schema, _dot, name = table.name.partition(".")
+    return f" TABLE DATA {schema} {name} " in line.replace("\n", " ")

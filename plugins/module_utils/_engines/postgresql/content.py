@@ -1,0 +1,126 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The content of tables and large objects as pg_dump and pg_restore print it, as digests in bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO
+
+from ...engines.base import Tell
+from ...errors import Failed
+
+_COPY = re.compile(rb"^COPY (?P<table>.+?) \((?P<columns>.*)\) FROM stdin;$")
+_COPY_NOTHING = re.compile(rb"^COPY (?P<table>.+?)  ?FROM stdin;$")
+_LARGE = re.compile(rb"^SELECT pg_catalog\.lo_open\('(\d+)',")
+_LARGE_DATA = re.compile(rb"^SELECT pg_catalog\.lowrite\(0, '\\x([0-9a-f]*)'\);$")
+_LARGE_MADE = re.compile(rb"^(?:SELECT pg_catalog\.lo_create|ALTER LARGE OBJECT|COMMENT ON LARGE OBJECT|GRANT|REVOKE)")
+_SETVAL = re.compile(rb"^SELECT pg_catalog\.setval\('(.*)', (-?\d+), (true|false)\);$")
+_COLUMN = re.compile(rb'"(?:[^"]|"")*"|[^, ]+')
+_TOLD_EVERY = 1 << 18
+
+
+@dataclass
+class TableContent:
+    """The rows of one table, whatever their order: how many, and the sum of their digests."""
+
+    columns: list[bytes]
+    rows: int = 0
+    total: int = 0
+
+    def add(self, line: bytes, order: list[int]) -> None:
+        """Add one row of COPY's text, its fields in the order of the columns' names."""
+        if order:
+            fields = line.split(b"\t")
+            line = b"\t".join([fields[place] for place in order])
+        self.rows += 1
+        self.total += int.from_bytes(hashlib.blake2b(line, digest_size=16).digest(), "big")
+
+
+@dataclass
+class Contents:
+    """What a script of data holds."""
+
+    tables: dict[str, TableContent] = field(default_factory=dict)
+    #: Large objects by number, and the statements that make them.
+    large_objects: dict[str, str] = field(default_factory=dict)
+    made: set[bytes] = field(default_factory=set)
+    #: The positions of sequences by name: the value, and whether it was given out.
+    sequences: dict[str, tuple[int, bool]] = field(default_factory=dict)
+
+    def read(self, lines: Iterable[bytes], tell: Tell) -> None:
+        """Read a script."""
+        stream = iter(lines)
+        digests: dict[str, hashlib._Hash] = {}
+        large = ""
+        for line in stream:
+            text = line.rstrip(b"\n")
+            copied = _COPY.match(text) or _COPY_NOTHING.match(text)
+            opened, data, position = _LARGE.match(text), _LARGE_DATA.match(text), _SETVAL.match(text)
+            if copied:
+                self._read_rows(copied, stream, tell)
+            elif opened:
+                large = opened[1].decode()
+                digests.setdefault(large, hashlib.sha256())
+            elif data:
+                digests[large].update(data[1])
+            elif position:
+                self.sequences[_text(position[1]).replace("''", "'")] = int(position[2]), position[3] == b"true"
+            elif _LARGE_MADE.match(text):
+                self.made.add(text)
+        self.large_objects.update({number: digest.hexdigest() for number, digest in digests.items()})
+
+    def _read_rows(self, copied: re.Match[bytes], stream: Iterator[bytes], tell: Tell) -> None:
+        columns = _COLUMN.findall(copied["columns"]) if "columns" in copied.groupdict() else []
+        table = _text(copied["table"])
+        order = sorted(range(len(columns)), key=lambda place: columns[place])
+        # The common case costs nothing: the columns stand in the order of their names in both or in neither.
+        content = self.tables.setdefault(table, TableContent(sorted(columns)))
+        plain = order == list(range(len(columns)))
+        for line in stream:
+            row = line.rstrip(b"\n")
+            if row == b"\\.":
+                return
+            content.add(row, [] if plain else order)
+            if not content.rows % _TOLD_EVERY:
+                tell(f"compares {table}, {content.rows:,} rows")
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="surrogateescape")
+
+
+@contextmanager
+def printed(command: list[str], variables: dict[str, str]) -> Iterator[IO[bytes]]:
+    """Yield what a command prints.
+
+    Raises:
+        Failed: it ended with another code than 0; its own words are the reason.
+    """
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            command, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, umask=0o077
+        )
+        if process.stdout is None:
+            raise TypeError("the process has no standard output")
+        try:
+            yield process.stdout
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            process.stdout.close()
+        if code:
+            errors.seek(0)
+            words = errors.read().decode(errors="replace").strip()
+            raise Failed(f"{command[0].rpartition('/')[2]} failed with exit code {code}", words[-500:])

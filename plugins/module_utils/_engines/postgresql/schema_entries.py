@@ -1,0 +1,130 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The schema as pg_dump and pg_restore print it, entry by entry."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+_HEADER = re.compile(r"^-- Name: (?P<name>.*); Type: (?P<kind>.*?); Schema: (?P<schema>.*?); Owner: ?(?P<owner>.*)$")
+#: What is printed between entries or differs with each call, and is not of the schema.
+_BETWEEN = re.compile(
+    r"^(?:|--|-- PostgreSQL database dump.*|-- Dumped .*|SET default_table(?:space|_access_method) = .*"
+    r"|\\connect .*|\\(?:un)?restrict \S+)$"
+)
+_ACCESS_METHOD = re.compile(r"^SET default_table_access_method = (.*);$")
+_OWN_SCHEMAS = ("alembic_aside_", "alembic_retained_")
+_COLUMNS = {"TABLE", "FOREIGN TABLE"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object: what it is, and the statements that make it."""
+
+    kind: str
+    schema: str
+    name: str
+    text: str
+    #: Its access method, which is printed before it.
+    method: str = ""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind.lower()} {self.name}"
+            if self.schema == "-"
+            else f"{self.kind.lower()} {self.schema}.{self.name}"
+        )
+
+    @property
+    def is_own(self) -> bool:
+        """Return whether it belongs to what restores have kept."""
+        return self.schema.startswith(_OWN_SCHEMAS) or self.name.replace("SCHEMA ", "").startswith(_OWN_SCHEMAS)
+
+    def belongs_to(self, tables: Iterable[str]) -> bool:
+        """Return whether it is a table among some, or hangs on one; they are named as schema.table."""
+        for table in tables:
+            schema, _dot, name = table.partition(".")
+            if self.schema == schema and (
+                self.name == name
+                or self.name.startswith((f"{name} ", f"TABLE {name}", f"COLUMN {name}."))
+                or self.name.endswith(f" ON {name}")
+                or mentions(self.text, f"{schema}.{name}")
+                or mentions(self.text, f'{schema}."{name}"')
+            ):
+                return True
+        return False
+
+
+def mentions(text: str, name: str) -> bool:
+    """Return whether a text names something, not only something that begins or ends so."""
+    return re.search(rf"(?<![\w.\"]){re.escape(name)}(?![\w\"])", text) is not None
+
+
+def parse(script: str) -> list[Entry]:
+    """Return the entries of a plain script."""
+    found: list[Entry] = []
+    header: re.Match[str] | None = None
+    lines: list[str] = []
+    method = of_entry = ""
+
+    def end() -> None:
+        if header:
+            while lines and _BETWEEN.match(lines[-1]):
+                lines.pop()
+            kind, text = header["kind"], "\n".join(lines).lstrip("-\n")
+            entry = Entry(kind, header["schema"], header["name"], f"{text}\n-- {header['owner']}")
+            found.append(replace(entry, method=of_entry) if kind in ("TABLE", "MATERIALIZED VIEW") else entry)
+
+    for line in script.split("\n"):
+        begins = _HEADER.match(line)
+        if begins:
+            end()
+            header, lines, of_entry = begins, [], method
+            continue
+        chosen = _ACCESS_METHOD.match(line)
+        if chosen:
+            method = chosen[1]
+        lines.append(line)
+    end()
+    return found
+
+
+def differences(before: list[Entry], now: list[Entry]) -> tuple[list[str], list[str]]:
+    """Return how two schemas differ, and in which tables only the order of the columns does."""
+    old, new = Counter(before), Counter(now)
+    gone, made = list((old - new).elements()), list((new - old).elements())
+    words, notes = [], []
+    for entry in gone:
+        other = next((each for each in made if _same_object(each, entry)), None)
+        if other is None:
+            words.append(f"{entry} is gone")
+            continue
+        made.remove(other)
+        if entry.kind in _COLUMNS and _sorted(entry.text) == _sorted(other.text):
+            notes.append(f"the columns of {entry} have another order")
+        else:
+            words.append(f"{entry} has changed: {_first_difference(entry.text, other.text)}")
+    words += [f"{entry} is new" for entry in made]
+    return sorted(words), sorted(notes)
+
+
+def _same_object(one: Entry, other: Entry) -> bool:
+    return (one.kind, one.schema, one.name) == (other.kind, other.schema, other.name)
+
+
+def _sorted(text: str) -> list[str]:
+    return sorted(line.rstrip(",") for line in text.split("\n"))
+
+
+def _first_difference(before: str, now: str) -> str:
+    """Return the first line that is another one, as it was and as it is."""
+    old, new = before.split("\n"), now.split("\n")
+    gone = [line.strip() for line in old if line not in new]
+    made = [line.strip() for line in new if line not in old]
+    shown = [f"-{line}" for line in gone[:1]] + [f"+{line}" for line in made[:1]]
+    return " ".join(shown) or "the order of its lines"

@@ -1,0 +1,215 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a revision may have written where nothing counts it.
+
+What is written in the transaction of env.py's connection is counted at the step's end, and rolled back with it. What
+goes another way is not: a COMMIT inside a string or by the driver itself, a connection in autocommit, a second
+connection, another program. The rows that such a step leaves look like somebody else's, so it must be known.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from ..connection import OWN, driver_connection
+from ..libraries import sa
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+_IDLE, _IN_FAILED_TRANSACTION = 0, 3
+_MAY_END = re.compile(r"\b(?:commit|end|rollback|abort)\b", re.IGNORECASE)
+#: Statements that write nothing, whatever commits them.
+_READS = re.compile(r"^(?:select|show|set|reset|begin|start|commit|end|rollback|savepoint|release)\b", re.IGNORECASE)
+#: What changes no rows of a table that was there, and is seen in the schema.
+_NO_ROWS = re.compile(
+    r"^(?:create|drop|comment|reindex|vacuum|analyze|grant|revoke|alter\s+(?:type|index|view|sequence|function|role))\b",
+    re.IGNORECASE,
+)
+_STARTS_PROGRAM = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
+
+Note = Callable[[str], None]
+
+
+class _Programs:
+    """Who is told that this process starts another program; Python's own hook can never be taken away again."""
+
+    def __init__(self) -> None:
+        self.note: Note | None = None
+        self._hooked = False
+
+    def listen(self, note: Note) -> None:
+        self.note = note
+        if not self._hooked:
+            self._hooked = True
+            sys.addaudithook(self._heard)
+
+    def _heard(self, event: str, _arguments: tuple[Any, ...]) -> None:
+        if self.note is not None and event in _STARTS_PROGRAM:
+            self.note("it started another program")
+
+
+_PROGRAMS = _Programs()
+
+
+class UnseenWrites:
+    """Notes, for each step of one connection of env.py, that it may have written where nothing counts it."""
+
+    def __init__(self, connection: Connection, note: Note) -> None:
+        self._connection = connection
+        self._note = note
+        #: A transaction is open that was not ended by a COMMIT or ROLLBACK that SQLAlchemy knows of.
+        self._open = False
+        self._began = ""
+
+    @contextmanager
+    def noticed(self) -> Iterator[None]:
+        """Listen inside of the block."""
+        if self._connection.dialect.name != "postgresql":
+            yield
+            return
+        listeners: list[tuple[Any, str, Callable[..., Any]]] = [
+            (sa.engine.Engine, "before_cursor_execute", self._before),
+            (sa.engine.Engine, "after_cursor_execute", self._after),
+            (self._connection, "commit", self._ends),
+            (self._connection, "rollback", self._ends),
+        ]
+        for listener in listeners:
+            sa.event.listen(*listener)
+        _PROGRAMS.listen(self._note)
+        opened = _Opened(self._connection, self._note)
+        try:
+            with opened.noticed():
+                yield
+        finally:
+            _PROGRAMS.note = None
+            for listener in listeners:
+                sa.event.remove(*listener)
+
+    def starts(self, began: str) -> None:
+        """Begin with a step, in the transaction that began at some time."""
+        self._began = began
+        self._open = self._status() not in (None, _IDLE)
+
+    def looks(self, began: str = "") -> None:
+        """Look whether the transaction has ended, without asking the server.
+
+        Args:
+            began: when the present one did, where that was read.
+        """
+        if self._is_autocommit():
+            return
+        status = self._status()
+        ended = self._open and status == _IDLE
+        another = bool(began and self._began and began != self._began)
+        if ended or another:
+            self._note("it ended its transaction by itself")
+        self._open = status not in (None, _IDLE)
+        self._began = began or self._began
+
+    def _before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if connection.get_execution_options().get(OWN):
+            return
+        if driver_connection(connection) is not driver_connection(self._connection):
+            self._note("it used another connection")
+            return
+        self.looks()
+
+    def _after(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+        if connection.get_execution_options().get(OWN):
+            return
+        if driver_connection(connection) is not driver_connection(self._connection):
+            return
+        words = statement.strip()
+        if self._is_autocommit():
+            if not _READS.match(words) and not _NO_ROWS.match(words):
+                self._note("it committed each statement by itself")
+            return
+        status = self._status()
+        if not self._open:
+            # The first statement of a transaction; one that ended it again has begun and committed by itself.
+            ended = status == _IDLE and not _READS.match(words)
+        else:
+            ended = status == _IDLE and not _MAY_END.match(words)
+        if ended or (";" in words and _MAY_END.search(words) and not _is_definition(words)):
+            self._note("it ended its transaction by itself")
+        self._open = status not in (None, _IDLE)
+
+    def _ends(self, *_: Any) -> None:
+        self._open, self._began = False, ""
+
+    def _status(self) -> int | None:
+        """Return the state of the transaction as the driver knows it, or None if it does not tell."""
+        with suppress(Exception):
+            driver = driver_connection(self._connection)
+            if hasattr(driver, "is_in_transaction"):  # asyncpg
+                return 2 if driver.is_in_transaction() else _IDLE
+            return int(driver.info.transaction_status)
+        return None
+
+    def _is_autocommit(self) -> bool:
+        with suppress(Exception):
+            driver = driver_connection(self._connection)
+            if hasattr(driver, "is_in_transaction"):
+                return bool(getattr(self._connection.connection.dbapi_connection, "autocommit", False))
+            return bool(driver.autocommit)
+        return False
+
+
+def _is_definition(statement: str) -> bool:
+    """Return whether a text with END in it is only the body of a routine or a CASE."""
+    bare = re.sub(r"\$(\w*)\$.*?\$\1\$", "", statement, flags=re.DOTALL)
+    bare = re.sub(r"'(?:[^']|'')*'", "", bare)
+    bare = re.sub(r"/\*.*?\*/|--[^\n]*", "", bare, flags=re.DOTALL)
+    return not re.search(r"(?:^|;)\s*(?:commit|end|rollback|abort)\b", bare, re.IGNORECASE)
+
+
+class _Opened:
+    """Connections that are opened past SQLAlchemy, by a driver's own function."""
+
+    def __init__(self, connection: Connection, note: Note) -> None:
+        self._note = note
+        self._connection = connection
+
+    @contextmanager
+    def noticed(self) -> Iterator[None]:
+        """Wrap what opens connections, inside of the block."""
+        from ..connection import OPENING_OWN  # noqa: PLC0415
+
+        wrapped: list[tuple[Any, str, Any]] = []
+        for module, name in (("psycopg2", "_connect"), ("asyncpg.connection", "connect"), ("asyncpg", "connect")):
+            owner = sys.modules.get(module)
+            if owner is None or not hasattr(owner, name):
+                continue
+            original = getattr(owner, name)
+
+            def connect(*args: Any, _original: Any = original, **keywords: Any) -> Any:
+                if not OPENING_OWN.get():
+                    self._note("it opened another connection")
+                return _original(*args, **keywords)
+
+            setattr(owner, name, connect)
+            wrapped.append((owner, name, original))
+        psycopg = sys.modules.get("psycopg")
+        generators = sys.modules.get("psycopg.generators")
+        if psycopg is not None and generators is not None:
+            original = generators.connect
+
+            def connect_3(*args: Any, **keywords: Any) -> Any:
+                if not OPENING_OWN.get():
+                    self._note("it opened another connection")
+                return original(*args, **keywords)
+
+            generators.connect = connect_3  # type: ignore[attr-defined]
+            wrapped.append((generators, "connect", original))
+        try:
+            yield
+        finally:
+            for owner, name, original in wrapped:
+                setattr(owner, name, original)
