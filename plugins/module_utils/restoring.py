@@ -58,6 +58,9 @@ def bring_back(
         tables = {**later, **engine.later_writes(deeds).tables}
         if tables:
             writes = Writes({**writes.tables, **tables}, writes.unknown and f"{writes.unknown}; {Writes(tables)}")
+        strange = [] if manifest.tool == by_command.TOOL else engine.changes_of_others(manifest.archive(), deeds)
+        if strange:
+            writes = Writes(writes.tables, "; ".join([*([str(writes)] if writes else []), *strange]))
         if others:
             changes = f"the schema was changed by others: {'; '.join(others[:_MOST_NAMED])}"
             writes = Writes(writes.tables, f"{writes}; {changes}" if writes else changes)

@@ -43,12 +43,25 @@ class Step:
     span: list[int] = field(default_factory=list)
     #: What its transactions kept to themselves: files of tables, tables that they dropped, sequences.
     held: dict[str, list[str]] = field(default_factory=dict)
+    #: Within which numbers its other transactions lie: those of statements that commit by themselves, savepoints.
+    windows: list[list[int]] = field(default_factory=list)
+    has_savepoints: bool = False
     #: Why it may have written where nothing counted it.
     unseen: list[str] = field(default_factory=list)
 
     def deeds(self) -> dict[str, Any]:
         """Return what the journal keeps of an upgrade's step to tell its rows from others'."""
-        return {"wrote": self.wrote, "transactions": self.transactions, "span": self.span, "held": self.held}
+        return {
+            "wrote": self.wrote,
+            "transactions": self.transactions,
+            "span": self.span,
+            "held": self.held,
+            "windows": self.all_windows(),
+        }
+
+    def all_windows(self) -> list[list[int]]:
+        """Return where its transactions lie that are not known one by one."""
+        return self.windows + ([self.span] if self.has_savepoints and self.span else [])
 
 
 def shown(step: Step) -> dict[str, Any]:
@@ -194,13 +207,16 @@ def watched(
     # configure() overwrites what EnvironmentContext was given, so the callback is added here.
     context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, applied)
 
+    def current() -> Step | None:
+        return begun[-1] if begun and not begun[-1].ran else None
+
     def unseen(reason: str) -> None:
-        step = begun[-1] if begun and not begun[-1].ran else None
+        step = current()
         if step is not None and reason not in step.unseen:
             step.unseen.append(reason)
             watcher.writes_unseen(step, reason)
 
-    counter.unseen = UnseenWrites(connection_of(context), unseen)
+    counter.unseen = UnseenWrites(connection_of(context), unseen, engine, current)
     early = EarlyCommits(begun, watcher, counter)
     with early.noticed(context, connection_of(context)), counter.unseen.noticed():
         for number, alembic_step in enumerate(steps, 1):

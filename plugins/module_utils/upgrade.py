@@ -243,6 +243,8 @@ class Upgrade(OneDatabase):
             left=left,
             wrote=failed.wrote if failed else {},
             held=failed.held if failed else {},
+            transactions=failed.transactions if failed else [],
+            windows=failed.all_windows() if failed else [],
             content=self.engine.content() if self.engine.exists() else None,
             imprint=self._imprint(after),
             **after.facts(),

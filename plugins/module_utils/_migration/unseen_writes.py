@@ -23,6 +23,9 @@ from ..libraries import sa
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+    from ..engines.base import Engine
+    from ..steps import Step
+
 _IDLE, _IN_FAILED_TRANSACTION = 0, 3
 _MAY_END = re.compile(r"\b(?:commit|end|rollback|abort)\b", re.IGNORECASE)
 #: Statements that write nothing, whatever commits them.
@@ -32,6 +35,8 @@ _NO_ROWS = re.compile(
     r"^(?:create|drop|comment|reindex|vacuum|analyze|grant|revoke|alter\s+(?:type|index|view|sequence|function|role))\b",
     re.IGNORECASE,
 )
+#: What begins a transaction within a transaction, with a number of its own.
+_MAKES_SAVEPOINTS = re.compile(r"\bexception\s+when\b", re.IGNORECASE)
 _STARTS_PROGRAM = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
 
 Note = Callable[[str], None]
@@ -61,9 +66,12 @@ _PROGRAMS = _Programs()
 class UnseenWrites:
     """Notes, for each step of one connection of env.py, that it may have written where nothing counts it."""
 
-    def __init__(self, connection: Connection, note: Note) -> None:
+    def __init__(self, connection: Connection, note: Note, engine: Engine, current: Callable[[], Step | None]) -> None:
         self._connection = connection
         self._note = note
+        self._engine = engine
+        self._current = current
+        self._next = 0
         #: A transaction is open that was not ended by a COMMIT or ROLLBACK that SQLAlchemy knows of.
         self._open = False
         self._began = ""
@@ -120,6 +128,11 @@ class UnseenWrites:
             self._note("it used another connection")
             return
         self.looks()
+        words = statement.strip()
+        self._next = self._engine.next_transaction() if self._is_autocommit() and not _READS.match(words) else 0
+        step = self._current()
+        if step is not None and (_MAKES_SAVEPOINTS.search(words) or words.upper().startswith("SAVEPOINT")):
+            step.has_savepoints = True
 
     def _after(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
         if connection.get_execution_options().get(OWN):
@@ -128,6 +141,7 @@ class UnseenWrites:
             return
         words = statement.strip()
         if self._is_autocommit():
+            self._add_window()
             if not _READS.match(words) and not _NO_ROWS.match(words):
                 self._note("it committed each statement by itself")
             return
@@ -140,6 +154,17 @@ class UnseenWrites:
         if ended or (";" in words and _MAY_END.search(words) and not _is_definition(words)):
             self._note("it ended its transaction by itself")
         self._open = status not in (None, _IDLE)
+
+    def _add_window(self) -> None:
+        """Remember which transactions a statement may have used that has committed by itself."""
+        step = self._current()
+        if step is None or not self._next:
+            return
+        after = self._engine.next_transaction()
+        if after - self._next == 1:
+            step.transactions.append(self._next)  # there was one, and the statement has needed one
+        elif after != self._next:
+            step.windows.append([self._next, after])
 
     def _ends(self, *_: Any) -> None:
         self._open, self._began = False, ""

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..account import Account
 from ..journal import Journal
@@ -54,7 +54,8 @@ class DowngradeJournal(Watcher):
     def ran(self, step: Step) -> None:
         """Journal that the revision's function has returned."""
         # Without its span: what else was written meanwhile counts as others', for the next step may drop it.
-        deeds = {"wrote": step.wrote, "transactions": step.transactions, "held": step.held}
+        deeds: dict[str, Any] = {"wrote": step.wrote, "transactions": step.transactions, "held": step.held}
+        deeds["windows"] = step.all_windows()
         self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, **deeds)
         self._account.add_transactions([deeds])
         self.ran_steps[step.revision] = step

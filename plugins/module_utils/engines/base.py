@@ -296,6 +296,13 @@ class Engine(ABC):
             content: what ``content`` told later than the backup, if it did.
         """
 
+    def changes_of_others(self, archive: Archive, deeds: Deeds) -> list[str]:
+        """Return in words what others changed since a backup beyond rows that are counted, or may have.
+
+        Only a restore's guard may ask, as for ``writes_since``.
+        """
+        return []
+
     @abstractmethod
     def restore_method(self) -> RestoreMethod:
         """Return how a restore would be done, by what was asked for and by the privileges there are."""

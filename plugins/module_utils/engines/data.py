@@ -139,6 +139,8 @@ class Deeds:
     files: frozenset[str] = frozenset()
     dropped: frozenset[str] = frozenset()
     sequences: frozenset[str] = frozenset()
+    #: From where to where transactions were given while a statement of the run committed by itself, or used several.
+    windows: list[list[int]] = field(default_factory=list)
     #: Why the run may have written where nothing noticed it.
     unseen: list[str] = field(default_factory=list)
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._engines.comparison import Comparison
-from .._engines.postgresql.compare import ArchiveComparison
+from .._engines.postgresql.compare import ArchiveComparison, archived_positions
+from .._engines.postgresql.other_changes import changes_of_others
 from .._engines.postgresql.rendering import fixed_rendering, normalised
 from ..connection import OwnConnection, driver_connection, execute, first_line, own_url, speak, sqlstate
 from ..errors import Failed, Refused
@@ -321,6 +322,11 @@ class PostgreSQL(WithScratch):
         """Compare the server's counters."""
         leave_out = archive.version_tables
         return self.own().run(writes.written, archive.activity, ours, leave_out, self.application)
+
+    def changes_of_others(self, archive: Archive, deeds: Deeds) -> list[str]:
+        """Read files, catalogs, sequences and what cannot be counted."""
+        positions = archived_positions(self, archive)
+        return self.own().run(changes_of_others, archive, deeds, positions)
 
     def command_variables(self) -> dict[str, str]:
         """Add those that libpq reads, so that psql and pgBackRest connect by themselves."""

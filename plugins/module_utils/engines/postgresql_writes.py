@@ -218,17 +218,34 @@ def written(
     if others:
         named = ", ".join(f"pid {pid} ({user})" for pid, user in others[:5])
         return Writes(unknown=f"other sessions could not be ended and may be writing: {named}")
-    return _grown(before["tables"], now["tables"], ours, leave_out)
+    return _grown(before, connection, now, ours, leave_out)
 
 
-def _grown(before: dict[str, int], now: dict[str, int], ours: dict[str, int], leave_out: frozenset[str]) -> Writes:
-    """Return by how much more than by ours the counters have grown; a new table was made by the run."""
-    gone = sorted(set(before) - set(now) - leave_out)
-    if gone:
-        return Writes(unknown=f"nothing counts any more what was written to {', '.join(gone)}, gone since the backup")
-    grown = {
-        table: now[table] - count - ours.get(table, 0) for table, count in before.items() if table not in leave_out
-    }
+def _grown(
+    before: dict[str, Any],
+    connection: Connection,
+    now: dict[str, Any],
+    ours: dict[str, int],
+    leave_out: frozenset[str],
+) -> Writes:
+    """Return by how much more than by ours the counters have grown; a new table was made by the run.
+
+    A table that is gone is counted by nobody any more; whether the run dropped it is not said here.
+    """
+    if "files" in before:
+        # By number: two tables may have swapped their names.
+        here = relations_of(connection)
+        pairs = [
+            (facts[0], here[oid].count - facts[3] - sum(ours.get(name, 0) for name in {facts[0], here[oid].name}))
+            for oid, facts in before["files"].items()
+            if oid in here
+        ]
+    else:
+        gone = sorted(set(before["tables"]) - set(now["tables"]) - leave_out)
+        if gone:
+            return Writes(unknown=f"nothing counts any more what was written to {', '.join(gone)}")
+        pairs = [(name, now["tables"][name] - count - ours.get(name, 0)) for name, count in before["tables"].items()]
+    grown = {name: count for name, count in pairs if name not in leave_out}
     if any(count < 0 for count in grown.values()):
         return Writes(unknown="the server's counters went down since the backup")
     return Writes({table: count for table, count in grown.items() if count})

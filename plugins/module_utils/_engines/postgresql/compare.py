@@ -210,6 +210,11 @@ class ArchiveComparison:
                 words = f"sequence {name} stands at {here[0]}, and at {value} in the backup"
                 self._found.add(words, not self._deeds.unseen and here[2] not in self._deeds.sequences)
 
+    def positions(self, folder: Path) -> dict[str, tuple[int, bool]]:
+        """Return the positions of the archive's sequences."""
+        listing = Listing.of(self._tools, self._archive.path, self._tell)
+        return self._archived(folder, listing.only(["SEQUENCE SET"])).sequences
+
     def _archived(self, folder: Path, lines: list[str]) -> Contents:
         found = Contents()
         if not lines:
@@ -227,6 +232,13 @@ class ArchiveComparison:
         with printed(command, tools.environment(self._engine.url, self._engine.application)) as stream:
             found.read(stream, self._tell)
         return found
+
+
+def archived_positions(engine: PostgreSQL, archive: Archive) -> dict[str, tuple[int, bool]]:
+    """Return the positions of the sequences that an archive holds, by quoted name."""
+    comparison = ArchiveComparison(engine, archive, Deeds([]), 0, lambda _words: None)
+    with tempfile.TemporaryDirectory() as folder:
+        return comparison.positions(Path(folder))
 
 
 def changed_names(lines: set[str]) -> set[str]:
