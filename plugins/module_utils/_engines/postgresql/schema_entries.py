@@ -17,6 +17,8 @@ _BETWEEN = re.compile(
     r"^(?:|--|-- PostgreSQL database dump.*|-- Dumped .*|SET default_table(?:space|_access_method) = .*"
     r"|\\connect .*|\\(?:un)?restrict \S+)$"
 )
+#: What psql is told with a word that is another one each time.
+_FOR_PSQL = re.compile(r"^\\(?:connect .*|(?:un)?restrict \S+)$")
 _ACCESS_METHOD = re.compile(r"^SET default_table_access_method = (.*);$")
 _OWN_SCHEMAS = ("alembic_aside_", "alembic_retained_")
 _COLUMNS = {"TABLE", "FOREIGN TABLE"}
@@ -89,7 +91,8 @@ def parse(script: str) -> list[Entry]:
         chosen = _ACCESS_METHOD.match(line)
         if chosen:
             method = chosen[1]
-        lines.append(line)
+        if not _FOR_PSQL.match(line):
+            lines.append(line)
     end()
     return found
 
