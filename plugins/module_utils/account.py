@@ -116,7 +116,7 @@ class Account:
                 self.held.setdefault(kind, set()).update(numbers)
             name = event.get("event")
             if name == "ran":
-                self.ran.setdefault(event["revision"], []).append(event)
+                self.ran.setdefault(event.get("revision", ""), []).append(event)
             elif name == "downgrade_ran":
                 self.stayed.update(event.get("wrote", ()))
             elif name == "wrote_early":
@@ -131,7 +131,9 @@ class Account:
             activity: what the engine had counted when the run backed up.
         """
         committed = {revision for revisions in self.committed.values() for revision in revisions}
-        wrote = {table for revision in committed for event in self.ran.get(revision, ()) for table in event["wrote"]}
+        wrote = {
+            table for revision in committed for event in self.ran.get(revision, ()) for table in event.get("wrote", ())
+        }
         return Deeds(
             stayed=frozenset(self.stayed | wrote),
             files=frozenset(self.held.get("files", ())),

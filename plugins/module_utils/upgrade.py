@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from . import backups, deadline
+from ._engines.lock import Lock
 from .at_head import remember
 from .changed_history import is_unknown
 from .connection import first_line
-from .engines.base import Engine, Lock
+from .engines.base import Engine
 from .engines.data import Deeds
 from .engines.registry import engine_for
 from .environment import Environment, Interrupted

@@ -89,9 +89,11 @@ def executed(sql: str) -> str:
 #: Statements that a step may leave: each changes something that pg_dump prints.
 LEFT = {
     "values are rounded": "update item set price = round(price)",
-    "a type rounds": "alter table item alter price type integer using round(price); alter table item alter price type numeric(10,4)",
+    "a type rounds": "alter table item alter price type integer using round(price); alter table item alter price type"
+    " numeric(10,4)",
     "a column made again": "alter table item drop column note; alter table item add column note text",
-    "two columns swap names": "alter table other rename id to x; alter table other rename word to id; alter table other rename x to word",
+    "two columns swap names": "alter table other rename id to x; alter table other rename word to id;"
+    " alter table other rename x to word",
     "two tables swap rows": "create table third as table other; update other set word = 'three'; drop table third",
     "emptied": "truncate other",
     "a row more": "insert into other values (3, 'three')",
@@ -105,14 +107,17 @@ LEFT = {
     "a grant on a column": "grant select (name) on item to pg_monitor",
     "default privileges": "alter default privileges grant select on tables to pg_monitor",
     "a partition detached": "alter table log detach partition log_2026",
-    "a body's parentheses": "create or replace function twice(n integer) returns integer language sql immutable as 'select n * 2'",
-    "a body's comment": "create or replace function twice(n integer) returns integer language sql immutable as '-- new\nselect (n * 2)'",
+    "a body's parentheses": "create or replace function twice(n integer) returns integer language sql immutable"
+    " as 'select n * 2'",
+    "a body's comment": "create or replace function twice(n integer) returns integer language sql immutable as '--"
+    " new\nselect (n * 2)'",
     "a sequence's step": "alter sequence number increment by 10",
     "a sequence's position": "select setval('number', 1000)",
     "a publication": "create publication p for table other",
     "a text search configuration": "create text search configuration c (copy = simple)",
     "an operator": "create operator === (leftarg = integer, rightarg = integer, function = int4eq)",
-    "a cast": "create function to_mood(integer) returns mood language sql as $$select 'a'::mood$$; create cast (integer as mood) with function to_mood(integer)",
+    "a cast": "create function to_mood(integer) returns mood language sql as $$select 'a'::mood$$; create cast"
+    " (integer as mood) with function to_mood(integer)",
     "a composite type": "create type pair as (a integer, b text)",
     "a domain's default": "create domain positive as integer default 1",
     "storage": "alter table item alter note set storage external",

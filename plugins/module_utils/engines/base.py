@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._engines.comparison import Comparison
+from .._engines.lock import Lock
 from ..connection import OwnConnection
 from ..errors import Refused
 from .data import Archive, Aside, Content, Counted, Deeds, Dump, Identity, Restored, RestoreMethod, Writes
@@ -40,24 +41,6 @@ class Scratch:
 
 #: Is called when nobody else can write any more and nothing was replaced yet; raises if the restore must not be.
 Guard = Callable[[], None]
-
-
-class Lock(ABC):
-    """The lock on a whole database, held by a connection or file of its own."""
-
-    @abstractmethod
-    def check(self) -> None:
-        """Raise Failed if the lock was lost."""
-
-    @abstractmethod
-    def release(self) -> None:
-        """Give the lock back."""
-
-    def __enter__(self) -> Lock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 class Engine(ABC):
@@ -267,8 +250,7 @@ class Engine(ABC):
     def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
         """Compare the database with a backup: the schema to the letter, and the content of what may have changed.
 
-        It is called after a failure, when the run's own changes are rolled back or downgraded, with the lock held.
-        An engine that does not compare leaves it to the fingerprint and to ``rows_changed``.
+        It is called after a failure, when what the run did is rolled back or downgraded, with the lock held.
 
         Args:
             archive: the backup.
@@ -297,10 +279,7 @@ class Engine(ABC):
         """
 
     def changes_of_others(self, archive: Archive, deeds: Deeds) -> list[str]:
-        """Return in words what others changed since a backup beyond rows that are counted, or may have.
-
-        Only a restore's guard may ask, as for ``writes_since``.
-        """
+        """Return what others changed, or may have, beyond rows that are counted; for a restore's guard only."""
         return []
 
     @abstractmethod

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._engines.comparison import Comparison
+from .._engines.lock import Lock
 from .._engines.postgresql.compare import ArchiveComparison, archived_positions
 from .._engines.postgresql.other_changes import changes_of_others
 from .._engines.postgresql.rendering import fixed_rendering, normalised
-from ..connection import OwnConnection, driver_connection, execute, first_line, own_url, speak, sqlstate
+from .._engines.postgresql.session import introduce, promised_pid
+from ..connection import OwnConnection, execute, first_line, own_url, speak, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_asides as asides
 from . import postgresql_catalog as catalog
@@ -27,12 +29,12 @@ from . import postgresql_dump as tools
 from . import postgresql_later as later
 from . import postgresql_restore as restores
 from . import postgresql_writes as writes
-from .base import Guard, Lock, Tell
+from .base import Guard, Tell
 from .data import Archive, Aside, Counted, Deeds, Dump, Identity, Restored, RestoreMethod, Writes
 from .postgresql_glance import described, door_of
 from .postgresql_in_place import InPlace
 from .postgresql_lock import LOCK_DATABASE, AdvisoryLock
-from .postgresql_obstacles import major_version, obstacles
+from .postgresql_obstacles import obstacles
 from .postgresql_orphans import wait_for_orphan
 from .postgresql_scratch import WithScratch
 from .postgresql_swap import Swap, being_swapped, is_being_swapped, mend
@@ -51,7 +53,6 @@ _CONNECT_TIMEOUT = 10
 #: Bytes below which a second job of pg_dump costs more, in connections, than it saves.
 _WORTH_TWO_JOBS = 64 << 20
 _GAVE_WAY = ("55P03", "40P01")
-_IDLE_SESSION_TIMEOUT_SINCE = 14
 
 
 class PostgreSQL(WithScratch):
@@ -96,7 +97,7 @@ class PostgreSQL(WithScratch):
             # First of all: what is set through a pooler leaks to its other clients.
             self._check_directness(own)
             own.run(speak)
-            own.run(_introduce, self.application)
+            own.run(introduce, self.application)
         except BaseException:
             own.close()
             raise
@@ -129,7 +130,7 @@ class PostgreSQL(WithScratch):
         return obstacles(self, own, backup_space)
 
     def _check_directness(self, own: OwnConnection) -> None:
-        promised = own.run(_promised_pid)
+        promised = own.run(promised_pid)
         if promised is not None and promised != own.rows("select pg_backend_pid()")[0][0]:
             raise Refused(
                 f"Database {self.database.name!r} is behind a connection pooler",
@@ -396,20 +397,3 @@ def _invalid_indexes(connection: Connection) -> list[tuple[Any, ...]]:
 def _drop_index(connection: Connection, schema: str, name: str) -> None:
     quote = connection.dialect.identifier_preparer.quote_identifier
     connection.exec_driver_sql(f"drop index concurrently {quote(schema)}.{quote(name)}".replace("%", "%%"))
-
-
-def _introduce(connection: Connection, application: str) -> None:
-    """Make a connection of our own known by name and safe from timeouts meant for applications."""
-    settings = {"application_name": application, "statement_timeout": "0", "lock_timeout": "0"}
-    if major_version(connection) >= _IDLE_SESSION_TIMEOUT_SINCE:
-        settings["idle_session_timeout"] = "0"
-    calls = ", ".join(f"set_config('{name}', :{name}, false)" for name in settings)
-    execute(connection, f"select {calls}", settings)
-
-
-def _promised_pid(connection: Connection) -> int | None:
-    """Return the process id that the server (or a pooler in its place) gave when the connection was opened."""
-    driver = driver_connection(connection)
-    if hasattr(driver, "get_server_pid"):
-        return int(driver.get_server_pid())
-    return int(driver.info.backend_pid)

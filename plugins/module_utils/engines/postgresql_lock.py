@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 
 from .._core.playbook_command import playbook_command
+from .._engines.lock import Lock
 from ..connection import OwnConnection
 from ..errors import Failed
-from .base import Lock
 
 # Advisory locks belong to a database, so this number serves for all of them. It is part of the protocol between
 # versions of this collection: a changed number would let two runs meet.

@@ -29,7 +29,8 @@ _FIRST_NUMBER = 3
 _EPOCH = """
 select txid_snapshot_xmax(txid_current_snapshot())::text, pg_postmaster_start_time()::text,
        (select stats_reset::text from pg_stat_bgwriter),
-       (select stats_reset::text from pg_stat_database where datname = current_database())
+       (select stats_reset::text from pg_stat_database where datname = current_database()),
+       (select oid::text from pg_database where datname = current_database())
 """
 
 _COUNTED = """
@@ -151,11 +152,11 @@ def counters_cannot_be_trusted(connection: Connection, before: dict[str, Any]) -
 
 def activity(connection: Connection) -> dict[str, Any]:
     """Return what the server has counted until now, as plain data."""
-    newest, started, reset, database_reset = execute(connection, _EPOCH)[0]
+    newest, *epoch = execute(connection, _EPOCH)[0]
     relations = execute(connection, _RELATIONS)
     return {
         "newest_transaction": newest,
-        "epoch": [started, reset, database_reset],
+        "epoch": epoch,
         "tables": {table: int(count) for table, count in execute(connection, _COUNTED)},
         "relations": {row[0]: int(row[1]) for row in relations},
         "files": {

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from .._engines.comparison import Comparison
+from .._engines.lock import Lock
 from .._engines.sqlite.compare import compare
 from .._engines.sqlite.rows import beside, changed_tables
 from .._engines.sqlite.write_witness import Version, WriteWitness, data_version
@@ -25,7 +26,7 @@ from ..errors import Refused
 from ..layout import sync
 from ..libraries import sa
 from . import space
-from .base import Lock, Tell
+from .base import Tell
 from .data import Archive, Counted, Deeds, Dump, Identity, Writes
 from .sql import quoted
 from .sqlite_catalog import (

@@ -10,8 +10,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from .._engines.lock import Lock
 from ..errors import Refused
-from .base import Lock
 
 
 class FileLock(Lock):

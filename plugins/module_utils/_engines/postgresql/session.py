@@ -1,0 +1,34 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A session of our own on a PostgreSQL server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...connection import driver_connection, execute
+from ...engines.postgresql_obstacles import major_version
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+_IDLE_SESSION_TIMEOUT_SINCE = 14
+
+
+def introduce(connection: Connection, application: str) -> None:
+    """Make a connection of our own known by name and safe from timeouts meant for applications."""
+    settings = {"application_name": application, "statement_timeout": "0", "lock_timeout": "0"}
+    if major_version(connection) >= _IDLE_SESSION_TIMEOUT_SINCE:
+        settings["idle_session_timeout"] = "0"
+    calls = ", ".join(f"set_config('{name}', :{name}, false)" for name in settings)
+    execute(connection, f"select {calls}", settings)
+
+
+def promised_pid(connection: Connection) -> int | None:
+    """Return the process id that the server (or a pooler in its place) gave when the connection was opened."""
+    driver = driver_connection(connection)
+    if hasattr(driver, "get_server_pid"):
+        return int(driver.get_server_pid())
+    return int(driver.info.backend_pid)
