@@ -16,6 +16,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.env_py import refuse_without_env_py
 from ansible_collections.hosting.alembic.plugins.plugin_utils.checks import problems
 from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import Permit, permit
 from ansible_collections.hosting.alembic.plugins.plugin_utils.manifest import earlier_parts
@@ -30,6 +31,8 @@ _DEFAULTS: dict[str, Any] = {
     "packages": [],
     "pip_arguments": [],
     "wheelhouse": "",
+    "exclude": [],
+    "alembic_options": {},
     "python": "python3",
     "virtualenv": "",
     "windows": [],
@@ -75,9 +78,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     @staticmethod
     def _packed(run_id: str, options: dict[str, Any]) -> dict[str, Any]:
+        source = Path(options["source"])
+        refuse_without_env_py(source, options["alembic_options"] or {}, options["exclude"])
         packed = pack_once(
             run_id,
-            Path(options["source"]),
+            source,
+            exclude=options["exclude"],
             requirements=options["requirements"],
             packages=options["packages"],
             wheelhouse=options["wheelhouse"],

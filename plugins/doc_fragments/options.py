@@ -248,6 +248,10 @@ options:
     description: A virtualenv that is on the host already, in place of building one.
     type: str
     default: ""
+  from_source:
+    description: Whether the source itself is a part of what is installed. Then its release has a virtualenv of its own.
+    type: bool
+    default: false
 """
 
     RUN = r"""

@@ -237,4 +237,5 @@ def installation() -> Spec:
         "wheelhouse": {"type": "str", "default": ""},
         "python": {"type": "str", "default": "python3"},
         "virtualenv": {"type": "str", "default": ""},
+        "from_source": {"type": "bool", "default": False},
     }

@@ -15,7 +15,7 @@ from typing import Any
 from ._core.playbook_command import playbook_command
 from .abandoned import abandoned
 from .ask import ask
-from .content import digest_of
+from .content import is_as_shipped
 from .errors import Refused
 from .journal import Journal, ending, read_events
 from .layout import Layout, checked_run
@@ -143,8 +143,9 @@ class _Recovery:
         if python is None:
             raise Refused(f"Release {release[:12]} of run {runs} is not on this host any more", "", again)
         folder = self.layout.release(release)
-        expected = json.loads((folder / "release.json").read_text(encoding="utf-8")).get("content")
-        if expected and digest_of(folder / "source") != expected:
+        record = json.loads((folder / "release.json").read_text(encoding="utf-8"))
+        expected = record.get("content")
+        if expected and not is_as_shipped(folder / "source", expected, record.get("files")):
             raise Refused(
                 f"Release {release[:12]} of run {runs} was changed on this host",
                 f"the files in {folder} are not those that were shipped",

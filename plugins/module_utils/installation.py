@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ._core.ownership import refuse_if_not_ours
-from .content import digest_of
+from .content import digest_of_all
 from .errors import Failed, Refused
 from .journal import moved, newest_first, now
 from .layout import INI, Layout, private_directory, write_durably
@@ -66,6 +66,8 @@ class Installation:
     python: str
     virtualenv: str
     requirements_file: str = "requirements.txt"
+    #: Whether a part of what is installed is the source itself, whose content its requirements do not tell.
+    from_source: bool = False
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Installation:
@@ -144,7 +146,7 @@ class Installer:
         private_directory(beside)
         try:
             _extract(archive, beside / "source")
-            found = digest_of(beside / "source")
+            found, files = digest_of_all(beside / "source")
             if found != self.installation.content:
                 raise Failed(
                     f"Release {self.installation.release[:12]} did not arrive whole",
@@ -152,7 +154,7 @@ class Installer:
                     "Run again; if it happens again, look at the host's disk",
                 )
             write_durably(beside / INI, PLAIN_INI)
-            record = {**asdict(self.installation), "shipped": now()}
+            record = {**asdict(self.installation), "shipped": now(), "files": files}
             write_durably(beside / _RECORD, json.dumps(record, indent=1))
             shutil.rmtree(self.place, ignore_errors=True)
             os.rename(beside, self.place)
@@ -193,9 +195,13 @@ class Installer:
         return place
 
     def _virtualenv_name(self) -> str:
-        """Name a virtualenv by what is installed into it and by the Python that runs it."""
+        """Name a virtualenv by what is installed into it and by the Python that runs it.
+
+        What is installed from the source may lead into the release's own folder, so it belongs to this release alone.
+        """
         wanted = self.installation
         facts = [wanted.requirements, wanted.packages, wanted.pip_arguments, wanted.wheelhouse, self._python_version()]
+        facts += [wanted.release] if wanted.from_source else []
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def _python_version(self) -> str:
@@ -226,7 +232,8 @@ class Installer:
                     self.place / "source",
                 )
             if self.installation.packages:
-                _run([*pip, *self.installation.packages], "The packages could not be installed")
+                command = [*pip, *self.installation.packages]
+                _run(command, "The packages could not be installed", self.place / "source")
             write_durably(place / _COMPLETE, json.dumps({"built": now(), "python": self._python_version()}))
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)

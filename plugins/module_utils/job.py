@@ -38,6 +38,8 @@ class Database:
         known = {key: options[key] for key in (f.name for f in fields(cls)) if options.get(key) is not None}
         for key in ("url_variables", "x_arguments"):
             known[key] = tuple(known.get(key, ()))
+        # YAML reads 5432 as a number; a process has only texts in its environment.
+        known["environment"] = {name: str(value) for name, value in known.get("environment", {}).items()}
         return cls(**known)
 
 

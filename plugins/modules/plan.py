@@ -78,6 +78,10 @@ options:
         description: A virtualenv that is on the host already, in place of building one.
         type: str
         default: ""
+      from_source:
+        description: Whether the source itself is a part of what is installed.
+        type: bool
+        default: false
   archive:
     description: The packed directory. On the controller for the task; the action plugin sends it in check mode.
     type: path

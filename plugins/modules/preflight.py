@@ -47,6 +47,17 @@ options:
     description: A directory of wheels on the controller, for hosts without a package index.
     type: str
     default: ""
+  exclude:
+    description:
+      - What is not shipped besides what never is. Patterns as in a C(.gitignore), the last one that matches decides.
+      - V(!name) ships what would be left out.
+    type: list
+    elements: str
+    default: []
+  alembic_options:
+    description: Options of Alembic's configuration; C(script_location) says where C(env.py) is.
+    type: dict
+    default: {}
   python:
     description: The interpreter that makes the virtualenv on the hosts.
     type: str

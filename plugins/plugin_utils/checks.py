@@ -39,6 +39,7 @@ def problems(options: dict[str, Any]) -> list[str]:
         *_strings(options, _STRINGS),
         *_paths(options),
         *_run(options),
+        *_exclude(options.get("exclude", [])),
         *_databases(options.get("databases")),
         *window_problems(options.get("windows", [])),
         *_each("services", options.get("services", []), Service.of),
@@ -82,6 +83,13 @@ def _run(options: dict[str, Any]) -> Iterator[str]:
         yield str(refusal)
 
 
+def _exclude(patterns: Any) -> Iterator[str]:
+    if not isinstance(patterns, list):
+        yield f"migrate_exclude must be a list and is {_kind(patterns)}."
+    elif not all(isinstance(pattern, str) and pattern.strip("!/ ") for pattern in patterns):
+        yield "migrate_exclude must hold patterns only, each a text like '*.csv' or 'data/'."
+
+
 def _databases(databases: Any) -> Iterator[str]:
     if not isinstance(databases, list):
         yield f"migrate_databases must be a list and is {_kind(databases)}."
@@ -112,6 +120,18 @@ def _database(place: str, entry: dict[str, Any]) -> Iterator[str]:
             yield f"{place}: {key} must hold strings only."
         elif spec.get("required") and not value.strip():
             yield f"{place}: {key} is empty."
+        elif key == "environment":
+            yield from _environment(place, value)
+
+
+def _environment(place: str, environment: dict[str, Any]) -> Iterator[str]:
+    """Yield what cannot become a text without a guess; a number can."""
+    for name, value in environment.items():
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            shown = f"is {_kind(value)}"
+            yield f"{place}: {name} in environment must be a text and {shown}. Write it in quotes."
+        elif "\0" in str(value) or "=" in str(name) or not str(name):
+            yield f"{place}: {str(name)!r} in environment cannot be set for a process."
 
 
 def _is_a(kind: str, value: Any) -> bool:

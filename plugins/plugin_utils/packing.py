@@ -10,17 +10,15 @@ import gzip
 import hashlib
 import json
 import os
-import re
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..module_utils.content import digest_of, files_of
 from ..module_utils.source import Source
 from . import run
-
-_REFERS_TO = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", re.MULTILINE)
+from .requirements import install_the_source, text_of
 
 
 def pack_once(run_id: str, source: Path, **options: Any) -> dict[str, Any]:
@@ -34,7 +32,14 @@ def pack_once(run_id: str, source: Path, **options: Any) -> dict[str, Any]:
     return packed
 
 
-def pack(source: Path, requirements: str, packages: list[str], wheelhouse: str, **installed: Any) -> dict[str, Any]:
+def pack(
+    source: Path,
+    requirements: str,
+    packages: list[str],
+    wheelhouse: str,
+    exclude: Sequence[str] = (),
+    **installed: Any,
+) -> dict[str, Any]:
     """Pack a source and its wheels, and return what the release module needs.
 
     Args:
@@ -42,21 +47,24 @@ def pack(source: Path, requirements: str, packages: list[str], wheelhouse: str, 
         requirements: a file below it, used if it is there.
         packages: requirement specifiers.
         wheelhouse: a directory of wheels, or empty.
+        exclude: patterns of what is not shipped.
         installed: what else decides what is installed.
 
     Raises:
-        Refused: the source is no migrations directory, or a link leads out of it.
+        Refused: the source is no migrations directory, or a link or a requirement leads out of it.
     """
     Source(source).check()
-    content = digest_of(source)
+    content = digest_of(source, exclude)
     wheels = _digest_of_wheels(Path(wheelhouse)) if wheelhouse else ""
-    text = _requirements(source, requirements) if (source / requirements).is_file() else ""
+    there = os.path.lexists(source / requirements) or ".." in Path(requirements).parts
+    text = text_of(source, requirements, exclude) if there else ""
+    from_source = install_the_source(source, text, packages, installed.get("pip_arguments", []))
     wants = [content, text, packages, wheels, sorted(installed.items())]
     release = hashlib.sha256(json.dumps(wants).encode()).hexdigest()
     archive = run.folder() / f"{content}.tar.gz"
     wheel_archive = run.folder() / f"{wheels}.tar"
     if not archive.exists():
-        _write(archive, source, files_of(source), compress=True)
+        _write(archive, source, files_of(source, exclude), compress=True)
     if wheels and not wheel_archive.exists():
         _write(wheel_archive, Path(wheelhouse), _wheels(Path(wheelhouse)), compress=False)
     return {
@@ -70,16 +78,10 @@ def pack(source: Path, requirements: str, packages: list[str], wheelhouse: str, 
             "requirements_file": requirements,
             "packages": packages,
             "wheelhouse": wheels,
+            "from_source": from_source,
             **installed,
         },
     }
-
-
-def _requirements(source: Path, name: str) -> str:
-    """Return the text of a requirements file and of those it refers to: what decides what is installed."""
-    text = (source / name).read_text(encoding="utf-8")
-    others = [str(Path(name).parent / match[1]) for match in _REFERS_TO.finditer(text)]
-    return text + "".join(_requirements(source, other) for other in others if (source / other).is_file())
 
 
 def _wheels(folder: Path) -> list[Path]:

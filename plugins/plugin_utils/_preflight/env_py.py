@@ -1,0 +1,80 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether the env.py that Alembic would run is there, as far as the configuration of the source tells."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import tomllib
+
+from ...module_utils.errors import Refused
+from ...module_utils.exclusions import Exclusions
+from ...module_utils.source import Source
+
+
+def refuse_without_env_py(source: Path, options: Mapping[str, object], exclude: Sequence[str] = ()) -> None:
+    """Refuse a source whose script directory has no env.py, or one that is not shipped.
+
+    Args:
+        source: the migrations directory.
+        options: ``migrate_alembic_options``, which outrank the configuration.
+        exclude: ``migrate_exclude``.
+
+    Raises:
+        Refused: it is not there. Where a package holds the script directory, only the host can tell.
+    """
+    named = [str(options["script_location"])] if options.get("script_location") else list(_named(Source(source)))
+    if not named or any(":" in location for location in named):
+        return
+    folders = [folder for location in named for folder in _folders(source, location)]
+    found = [folder / "env.py" for folder in folders if (folder / "env.py").is_file()]
+    if not found:
+        raise Refused(
+            f"There is no env.py in {folders[0]}",
+            "script_location names this folder as Alembic's script directory",
+            "Correct script_location, migrate_alembic_options or migrate_source",
+        )
+    if any(_is_left_out(path, source, exclude) for path in found):
+        raise Refused(f"{found[0]} is not shipped", "migrate_exclude leaves it out", "Correct migrate_exclude")
+
+
+def _is_left_out(path: Path, source: Path, exclude: Sequence[str]) -> bool:
+    if not path.is_relative_to(source):
+        return False
+    exclusions = Exclusions(exclude)
+    folders = [parent for parent in path.parents if parent != source and parent.is_relative_to(source)]
+    return exclusions.hold(path, source, is_folder=False) or any(
+        exclusions.hold(folder, source, is_folder=True) for folder in folders
+    )
+
+
+def _named(source: Source) -> Iterator[str]:
+    """Yield the script directories that the configurations of a source name; what cannot be read tells nothing."""
+    ini = source.folder / "alembic.ini"
+    if ini.is_file():
+        parser = configparser.RawConfigParser(strict=False)
+        try:
+            parser.read_string(ini.read_text(encoding="utf-8"))
+        except (configparser.Error, UnicodeDecodeError):
+            return
+        if parser.has_option("alembic", "script_location"):
+            yield parser.get("alembic", "script_location").strip()
+            return
+    if source.toml:
+        try:
+            section = tomllib.loads(source.toml.read_text(encoding="utf-8")).get("tool", {}).get("alembic", {})
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            return
+        if section.get("script_location"):
+            yield str(section["script_location"])
+
+
+def _folders(source: Path, location: str) -> list[Path]:
+    """Return where a script directory may be: Alembic counts from the configuration or from the working directory."""
+    place = location.replace("%(here)s", str(source)).replace("%%", "%")
+    return [source / place]
