@@ -28,10 +28,12 @@ _NOISE = (
 _FACTS = """
 SELECT format('index %s valid=%s ready=%s', indexrelid::regclass, indisvalid, indisready)
   FROM pg_index WHERE indexrelid >= 16384 AND (NOT indisvalid OR NOT indisready)
+   AND indrelid::regclass::text !~ '^"?alembic_aside_'
 UNION ALL
 SELECT format('relation %s %s %s %s', oid::regclass, relpersistence, relrowsecurity, relforcerowsecurity)
   FROM pg_class
- WHERE oid >= 16384 AND relkind IN ('r', 'p', 'S', 'm') AND relnamespace::regnamespace::text !~ '^(pg_|alembic_aside_)'
+ WHERE oid >= 16384 AND relkind IN ('r', 'p', 'S', 'm')
+   AND relnamespace::regnamespace::text !~ '^"?(pg_|alembic_aside_)'
 UNION ALL
 SELECT format('database %s %s', datacl, datconnlimit) FROM pg_database WHERE datname = current_database()
 ORDER BY 1

@@ -18,7 +18,15 @@ def kept(world: World) -> str:
         AssertionError: the promise was broken, with what differs.
     """
     old = world.entries()
-    upgraded = world.do("upgrade")
+    return judged(world, old, world.do("upgrade"))
+
+
+def judged(world: World, old: Entries, upgraded: dict[str, Any]) -> str:
+    """Judge what an upgrade has left, after the revert that it needs, and return how it ended.
+
+    Raises:
+        AssertionError: the promise was broken, with what differs.
+    """
     outcome = upgraded["outcome"]
     if outcome == "upgraded":
         return _new(world, upgraded)
