@@ -26,7 +26,11 @@ class ActionModule(FollowingAction):
         facts = task_vars or {}
         answer = self._planned(facts)
         shareable = [entry for entry in answer.get("databases", []) if entry["pending"] and entry["can_be_shared"]]
-        run.share("plans", facts["inventory_hostname"], {entry["name"]: entry["identity"] for entry in shareable})
+        run.share(
+            "plans",
+            facts["inventory_hostname"],
+            {entry["name"]: entry.get("instance") or entry["identity"] for entry in shareable},
+        )
         for refusal in answer.get("refusals", []):
             display.warning(f"{facts['inventory_hostname']}: {refusal}")
         return answer

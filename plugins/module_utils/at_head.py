@@ -34,7 +34,7 @@ from .recovery import left_by
 from .urls import password_of
 
 if TYPE_CHECKING:
-    from .engines.base import Engine
+    from .environment import Environment
 
 _RELATIVE_TARGET = re.compile(r"[+-]\d+$")
 
@@ -53,19 +53,24 @@ class Verified:
     identity: str
     table: str
     heads: list[str]
+    #: The folders of revisions that are no part of the release, with a digest of each: a package can be upgraded.
+    outside: dict[str, str]
     #: What was found of changed history: the same release has the same files.
     changed_history: list[dict[str, str]] = field(default_factory=list)
 
 
-def remember(engine: Engine, identity: str, heads: dict[str, list[str]], found: Iterable[Refused] = ()) -> None:
+def remember(
+    environment: Environment, identity: str, heads: dict[str, list[str]], found: Iterable[Refused] = ()
+) -> None:
     """Leave a record of a database at head, if it is one that can be looked up.
 
     Args:
-        engine: of the database, in the job that verified it or found it there.
+        environment: of the database, in the job that verified it or found it there; env.py has run.
         identity: which database that is.
         heads: where it stands.
         found: what its plan said of changed history.
     """
+    engine = environment.engine
     database, job = engine.database, engine.job
     door = engine.door()
     if len(heads) != 1 or door is None or _RELATIVE_TARGET.search(database.target or job.target):
@@ -82,6 +87,7 @@ def remember(engine: Engine, identity: str, heads: dict[str, list[str]], found: 
         identity=identity,
         table=table,
         heads=standing,
+        outside={folder: content_of(folder) for folder in environment.locations.outside()},
         changed_history=[finding.facts() for finding in found],
     )
     with suppress(OSError, Refused):  # without it the next plan is a full one, which is no reason to fail
@@ -116,6 +122,8 @@ def _plan(database: Database, job: Job) -> Plan | None:
         record = Verified(**json.loads(_place(database, job).read_text(encoding="utf-8")))
         if record.entry != entry_digest(database, job, record.salt):
             return None
+        if any(content_of(folder) != digest for folder, digest in record.outside.items()):
+            return None
         found = glance(record.engine, record.door, password_of(database), record.table)
         if found is None or str(found.identity) != record.identity or found.heads != sorted(record.heads):
             return None
@@ -127,6 +135,7 @@ def _plan(database: Database, job: Job) -> Plan | None:
             url=record.url,
             server=found.server,
             identity=record.identity,
+            instance=found.instance,
             can_be_shared=record.can_be_shared,
             streams=[Stream(record.table, heads, (), heads)],
             changed_history=[Refused(**finding) for finding in record.changed_history],
@@ -137,6 +146,14 @@ def _plan(database: Database, job: Job) -> Plan | None:
 
 def _place(database: Database, job: Job) -> Path:
     return job.layout.journals_of(database.name) / "verified.json"
+
+
+def content_of(folder: str) -> str:
+    """Return a digest of the Python files below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*.py")):
+        digest.update(json.dumps([str(path), hashlib.sha256(path.read_bytes()).hexdigest()]).encode())
+    return digest.hexdigest()
 
 
 def entry_digest(database: Database, job: Job, salt: str) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import select
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._engines.postgresql.libpq_options import driver_query, with_defaults
 from .errors import Refused
 from .job import Database
 from .libraries import sa
@@ -66,7 +68,8 @@ def migration_url(database: Database) -> URL:
             f"The URL of database {database.name!r} names {backend!r}, which cannot be migrated safely here",
             "it can be backed up only on " + " and ".join(sorted(_DRIVERS)),
         )
-    return url.set(drivername=f"{backend}+{driver or _installed(backend)[0]}")
+    url = url.set(drivername=f"{backend}+{driver or _installed(backend)[0]}")
+    return with_defaults(url, {**os.environ, **database.environment}) if backend == "postgresql" else url
 
 
 def own_url(url: URL) -> URL:
@@ -80,7 +83,8 @@ def own_url(url: URL) -> URL:
     driver = url.get_driver_name()
     if driver in ASYNC_DRIVERS or driver not in drivers:
         driver = drivers[0]
-    return url.set(drivername=f"{backend}+{driver}", query=_query_for(driver, dict(url.query)))
+    query = driver_query(url, driver) if backend == "postgresql" else url.query
+    return url.set(drivername=f"{backend}+{driver}", query=query)
 
 
 def _installed(backend: str) -> list[str]:
@@ -92,13 +96,6 @@ def _installed(backend: str) -> list[str]:
             "Add one to the requirements or to migrate_packages, for example psycopg2-binary",
         )
     return found
-
-
-def _query_for(driver: str, query: dict[str, Any]) -> dict[str, Any]:
-    """Translate the one option that asyncpg and libpq both need but name differently."""
-    if driver != "asyncpg" and "ssl" in query:
-        query["sslmode"] = query.pop("ssl")
-    return query
 
 
 class OwnConnection:

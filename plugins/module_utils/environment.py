@@ -13,13 +13,21 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._migration.attributes import Attributes
+from ._migration.command_line import command_options, context_options
+from ._migration.contexts import end_reading
+from ._migration.dry_run import run_dry
+from ._migration.explanations import elsewhere, env_py_failed, unreachable
+from ._migration.fork_guard import ending_copies, guarded_forks
+from ._migration.locations import Locations
 from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep
 from .connection import own_url
 from .engines.base import Engine
@@ -38,33 +46,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 
-class Attributes(dict[Any, Any]):
-    """``config.attributes`` with a ``connection`` that is opened only if env.py asks for one."""
-
-    def __init__(self, open_connection: Callable[[], Connection | None]) -> None:
-        super().__init__()
-        self._open = open_connection
-
-    def _fill(self, key: object) -> None:
-        if key == "connection" and not super().__contains__(key):
-            connection = self._open()
-            if connection is not None:
-                self[key] = connection
-
-    def __contains__(self, key: object) -> bool:
-        self._fill(key)
-        return super().__contains__(key)
-
-    def __getitem__(self, key: Any) -> Any:
-        self._fill(key)
-        return super().__getitem__(key)
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        """Return an attribute as a dictionary does."""
-        self._fill(key)
-        return super().get(key, default)
-
-
 class Environment:
     """One release's Alembic environment, aimed at one database. Needs a process of its own: env.py may do anything."""
 
@@ -76,8 +57,11 @@ class Environment:
         self._url = engine.url.render_as_string(hide_password=False)
         self._inside = ExitStack()
         self._prepare()
-        self.config = configuration(self.source, job.alembic_options, self._url, database.x_arguments)
+        self.config = configuration(self.source, job.alembic_options, self._url)
         self.script = script_directory(self.config, self.source)
+        self.locations = Locations(self.script, self.source.folder)
+        #: Whether env.py had begun a transaction when it ran migrations, so that Alembic commits nothing.
+        self.in_transaction_of_env = False
 
     @classmethod
     def of(cls, database: Database, job: Job) -> Environment:
@@ -95,6 +79,17 @@ class Environment:
         Raises:
             Refused: env.py fails, leads to another database, or its target cannot be reached.
         """
+        found, locations = run_dry(self.engine, self.database.name, self.job.plan_timeout, self._read_streams)
+        self.locations.take(locations)
+        if not found:
+            raise Refused(
+                f"env.py never ran migrations for {self.database.name!r}",
+                "it returned without calling context.run_migrations()",
+                "Check the conditions in env.py, its -x arguments and its environment",
+            )
+        return list(found)
+
+    def _read_streams(self) -> tuple[list[Stream], list[str]]:
         found: list[Stream] = []
 
         def read(heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
@@ -102,23 +97,31 @@ class Environment:
             return ()
 
         with self._refusing():
-            self._run(read)
-        if not found:
-            raise Refused(
-                f"env.py never ran migrations for {self.database.name!r}",
-                "it returned without calling context.run_migrations()",
-                "Check the conditions in env.py, its -x arguments and its environment",
-            )
-        return found
+            self._run(read, "upgrade", self.target)
+        return found, self.locations.named
 
     def unborn(self) -> list[Stream]:
-        """Return the one stream of a database that does not exist yet, without running env.py, which could make it.
+        """Return the one stream of a database that does not exist yet, without letting env.py make it.
 
         Raises:
             Refused: the target cannot be reached.
         """
+        if self.locations.are_empty():  # env.py may name others
+            found, locations = run_dry(self.engine, self.database.name, self.job.plan_timeout, self._read_stand_in)
+            self.locations.take(locations)
+            return list(found)
         with self._refusing():
             return [self._planned("main.alembic_version", ())]
+
+    def _read_stand_in(self) -> tuple[list[Stream], list[str]]:
+        """Run env.py with an empty database that is thrown away, in a process that is thrown away too."""
+        with tempfile.TemporaryDirectory() as folder:
+            url = self.engine.url.set(database=str(Path(folder) / "empty.db"))
+            self._url = url.render_as_string(hide_password=False)
+            self.engine = engine_for(replace(self.database, url=self._url, direct_url=None), self.job)
+            os.environ.update(dict.fromkeys(self.database.url_variables, self._url))
+            self.config.set_main_option("sqlalchemy.url", self._url.replace("%", "%%"))
+            return self._read_streams()
 
     def upgrade(self, watcher: Watcher, only: dict[str, list[str]] | None = None) -> list[Step]:
         """Upgrade to the target and return every step that was begun, also after an error (as its ``steps``).
@@ -135,7 +138,7 @@ class Environment:
             ahead = self._steps_ahead(heads)
             return ahead if only is None else [step for step in ahead if step.revision.revision in only.get(table, ())]
 
-        return self._migrate(steps_of, watcher)
+        return self._migrate(steps_of, watcher, "upgrade", self.target)
 
     def downgrade(self, committed: dict[str, list[str]], watcher: Watcher) -> list[Step]:
         """Undo revisions, the last first, and return every step that was begun.
@@ -152,7 +155,13 @@ class Environment:
             scripts = [self.script.get_revision(revision) for revision in reversed(committed.get(table, []))]
             return [MigrationStep.downgrade_from_script(self.script.revision_map, script) for script in scripts]
 
-        return self._migrate(steps_of, watcher)
+        return self._migrate(steps_of, watcher, "downgrade", self._below(committed))
+
+    def _below(self, committed: dict[str, list[str]]) -> str:
+        """Return what ``alembic downgrade`` would be told, to undo the same in the first version table."""
+        first = next((revisions[0] for revisions in committed.values() if revisions), "")
+        down = self.script.get_revision(first).down_revision if first and self.knows(first) else None
+        return (down if isinstance(down, str) else down[0]) if down else "base"
 
     def compare_models(self) -> list[str] | None:
         """Return how the database differs from the models that env.py names, or None if it names none.
@@ -160,17 +169,21 @@ class Environment:
         Raises:
             Refused: env.py fails, or leads to another database.
         """
+        lines, _locations = run_dry(self.engine, self.database.name, self.job.plan_timeout, self._compare_models)
+        return list(lines) if lines is not None else None
+
+    def _compare_models(self) -> tuple[list[str] | None, list[str]]:
         found: list[list[str]] = []
 
         def compare(_heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
-            self._check_same_database(self._identity(connection_of(context)))
+            self._check_same_database(connection_of(context))
             if context.opts.get("target_metadata") is not None:
                 found.append(differences_of(context))
             return ()
 
         with self._refusing():
-            self._run(compare)
-        return [line for lines in found for line in lines] if found else None
+            self._run(compare, "upgrade", self.target)
+        return ([line for lines in found for line in lines] if found else None), []
 
     def can_be_undone(self, revision: str) -> bool:
         """Tell whether a revision has a downgrade at all."""
@@ -184,14 +197,29 @@ class Environment:
         """
         if not heads:
             return set()
+        if not all(self._has(head) for head in heads):
+            self._learn_locations()
         return {script.revision for script in self.script.iterate_revisions(heads, "base")}
 
     def knows(self, revision: str) -> bool:
         """Tell whether this release holds a revision."""
+        if not self._has(revision):
+            self._learn_locations()
+        return self._has(revision)
+
+    def _has(self, revision: str) -> bool:
         try:
             return self.script.get_revision(revision) is not None
         except CommandError:
             return False
+
+    def _learn_locations(self) -> None:
+        """Run env.py once to hear where its revisions are, if it has not run yet: it may name other folders."""
+        if self.locations.are_known or not self.engine.exists():
+            return
+        self.locations.are_known = True
+        with suppress(Refused):
+            self.streams()
 
     def applied_below(self, heads: Iterable[str]) -> set[str]:
         """Return all revisions at and below some heads, without those that this release does not know."""
@@ -204,14 +232,17 @@ class Environment:
         except OSError:
             return ""
 
-    def _migrate(self, steps_of: Callable[[Heads, str], list[MigrationStep]], watcher: Watcher) -> list[Step]:
+    def _migrate(
+        self, steps_of: Callable[[Heads, str], list[MigrationStep]], watcher: Watcher, command: str, revision: str
+    ) -> list[Step]:
         begun: list[Step] = []
         streams: dict[str, bool] = {}  # version table -> whether its steps came to their end
 
         def work(heads: Heads, context: MigrationContext) -> Iterator[MigrationStep]:
             connection = connection_of(context)
-            self._check_same_database(self._identity(connection))
+            self._check_same_database(connection)
             table = self._table(context)
+            self.in_transaction_of_env = bool(getattr(context, "_in_external_transaction", False))
             self.engine.lock_migrating(connection, self.job.lock_wait)
             # Only now may the version table be made: dont_mutate kept Alembic from doing so before we could look.
             if not heads:
@@ -220,26 +251,44 @@ class Environment:
             watcher.works_on(connection)
             steps = steps_of(heads, table)
             if not steps:
-                _end_reading(context, connection)
+                end_reading(context, connection)
+            for step in steps:
+                step.migration_fn = ending_copies(step.migration_fn)
             return watched(context, steps, begun, watcher, table, streams, self.engine)
 
         try:
-            self._run(work)
+            self._run(work, command, revision)
         except (Exception, SystemExit) as error:
             raise Interrupted(error, begun) from error
         if not streams or not all(streams.values()):
             raise Interrupted(begun[-1].error if begun else None, begun)
         return begun
 
-    def _run(self, function: Callable[[Heads, MigrationContext], Iterable[MigrationStep]]) -> None:
+    def _run(
+        self, function: Callable[[Heads, MigrationContext], Iterable[MigrationStep]], command: str, revision: str
+    ) -> None:
+        """Run env.py as a command of Alembic does."""
         opened: list[Connection] = []
+
+        def located(heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
+            self.locations.follow()
+            return function(heads, context)
+
         self.config.attributes = Attributes(lambda: self._offer_connection(opened))
+        self.config.cmd_opts = command_options(command, revision, self._named_config(), self.database.x_arguments)
+        options = context_options(revision)
         try:
-            with EnvironmentContext(self.config, self.script, fn=function, dont_mutate=True, as_sql=False):
+            with guarded_forks(), EnvironmentContext(self.config, self.script, fn=located, dont_mutate=True, **options):
                 self.script.run_env()
         finally:
+            self.locations.follow()
             for connection in opened:
                 connection.close()
+
+    def _named_config(self) -> str:
+        """Return what would stand behind ``-c``: nothing where Alembic finds its file by itself."""
+        name = str(self.config.config_file_name or "")
+        return "" if Path(name).name in ("alembic.ini", "") and Path(name).parent == self.source.folder else name
 
     def _offer_connection(self, opened: list[Connection]) -> Connection | None:
         """Open what env.py may take from ``config.attributes``; only a synchronous connection can be handed over."""
@@ -274,7 +323,13 @@ class Environment:
             ) from error
 
     def _stream(self, heads: Heads, context: MigrationContext) -> Stream:
-        self._check_same_database(self._identity(connection_of(context)))
+        self._check_same_database(connection_of(context))
+        if self.locations.are_empty():
+            raise Refused(
+                f"The release holds no revision for {self.database.name!r}",
+                f"there is none in {self.locations}",
+                "Correct migrate_source, or add a revision with `alembic revision`",
+            )
         return self._planned(self._table(context), heads)
 
     def _identity(self, connection: Connection) -> Identity:
@@ -303,18 +358,19 @@ class Environment:
         schema = self.engine.schema_of(connection_of(context), context.version_table_schema)
         return f"{schema}.{context.version_table}"
 
-    def _check_same_database(self, found: Identity) -> None:
+    def _check_same_database(self, connection: Connection) -> None:
         """Make sure that what is backed up is what is migrated.
 
         Raises:
             Refused: env.py leads elsewhere.
         """
-        expected = self.engine.own_identity()
+        found, expected = self._identity(connection), self.engine.own_identity()
         if found != expected:
-            raise Refused(
-                f"env.py does not connect to the database that {self.database.name!r} names",
-                f"it connects to {found}, and the url leads to {expected}",
-                "Let env.py take its URL from sqlalchemy.url, or name its variable in url_variables",
+            raise elsewhere(self.database, self.source.folder, self._url, found, expected)
+        theirs = self.engine.instance(connection)
+        if theirs and theirs != self.engine.own().run(self.engine.instance):
+            raise elsewhere(
+                self.database, self.source.folder, self._url, f"another server with the number of {found}", expected
             )
 
     @contextmanager
@@ -325,27 +381,9 @@ class Environment:
         except Refused:
             raise
         except CommandError as error:
-            raise self._explained(error) from error
+            raise unreachable(self.database.name, self.target, self.script.get_heads(), error) from error
         except (Exception, SystemExit) as error:
-            raise Refused(
-                f"env.py failed for {self.database.name!r}",
-                f"{type(error).__name__}: {error}",
-                "Try `alembic current` with the same URL and environment",
-            ) from error
-
-    def _explained(self, error: Exception) -> Refused:
-        words = str(error)
-        if "Multiple head revisions" in words:
-            heads = ", ".join(self.script.get_heads())
-            return Refused(
-                f"The release has several heads, and {self.target!r} names only one",
-                f"they are {heads}",
-                "Set migrate_target to heads, to branch@head, or merge them",
-            )
-        unknown = re.search(r"Can't locate revision identified by '([^']+)'", words)
-        if unknown and unknown[1] not in self.target:
-            return Refused(f"Database {self.database.name!r} is at a revision that this release does not know", words)
-        return Refused(f"{self.target!r} cannot be reached in {self.database.name!r}", words, "Check migrate_target")
+            raise env_py_failed(self.database.name, self.source.folder, error) from error
 
 
 class Interrupted(Exception):
@@ -355,13 +393,3 @@ class Interrupted(Exception):
         super().__init__(str(cause) if cause else "env.py ended without running its migrations to their end")
         self.cause = cause
         self.steps = steps
-
-
-def _end_reading(context: MigrationContext, connection: Connection) -> None:
-    """End the transaction that looking has begun, where nothing is to be done in it.
-
-    The next context on the same connection would take it for one of env.py's own, and not commit.
-    """
-    of_others = context._in_external_transaction or context._transaction is not None
-    if not of_others and connection.in_transaction() and hasattr(connection, "commit"):
-        connection.commit()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from .errors import Refused
 from .layout import Layout
 
 _COMMANDS = ("backup_copy_command", "backup_command", "backup_check_command", "restore_command")
@@ -38,9 +39,28 @@ class Database:
         known = {key: options[key] for key in (f.name for f in fields(cls)) if options.get(key) is not None}
         for key in ("url_variables", "x_arguments"):
             known[key] = tuple(known.get(key, ()))
-        # YAML reads 5432 as a number; a process has only texts in its environment.
-        known["environment"] = {name: str(value) for name, value in known.get("environment", {}).items()}
+        variables = known.get("environment") or {}
+        known["environment"] = {str(key): _as_text(str(key), value, known["name"]) for key, value in variables.items()}
         return cls(**known)
+
+
+def _as_text(variable: str, value: Any, database: str) -> str:
+    """Return the value of an environment variable as a shell would have it; YAML reads 5432 as a number.
+
+    Raises:
+        Refused: it is a list or a dictionary.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return ""
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise Refused(
+        f"The environment of database {database!r} cannot be set",
+        f"the value of {variable} is not text but a {type(value).__name__}",
+        "Write it in quotes, as the program will read it",
+    )
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from .connection import OwnConnection, first_line
-from .engines.base import Engine
+from .engines.base import ITSELF, Engine
 from .environment import Interrupted
+from .errors import Failed
 from .journal import Journal
 from .progress import Progress
 
@@ -73,8 +74,21 @@ def patiently(
             hopeful = cause is not None and engine.gave_way(cause) and time.monotonic() < deadline
             if cause is None or not hopeful or not may_repeat(interruption):
                 raise
+            if blockers.last and all(line.startswith(ITSELF) for line in blockers.last):
+                raise Interrupted(_waits_for_itself(engine, interruption, blockers.last), interruption.steps) from None
             held = f"; it is held by {'; '.join(blockers.last)}" if blockers.last else ""
             journal.write("waits", reason=f"{first_line(cause)}{held}")
         progress.phase(f"waits {pause:.1f} s for a lock, then tries again")
         time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _waits_for_itself(engine: Engine, interruption: Interrupted, blockers: list[str]) -> Failed:
+    """Return the failure of a revision whose second connection waits for its first; no other attempt will help."""
+    step = interruption.steps[-1] if interruption.steps else None
+    revision = f"Revision {step.revision} ({step.message})" if step else "env.py"
+    return Failed(
+        f"{revision} in database {engine.database.name!r} waits for a lock that it holds itself",
+        f"a second connection waited for {'; '.join(blockers)}",
+        "Let it use the connection of op.get_bind() for all that it does",
+    )

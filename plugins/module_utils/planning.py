@@ -36,13 +36,18 @@ def plan_database(database: Database, job: Job) -> Plan:
     plan = Plan(database.name, database.target or job.target)
     try:
         engine = engine_for(database, job)
-        fill_plan(plan, engine, Environment(database, job, engine))
+        environment = Environment(database, job, engine)
+        fill_plan(plan, engine, environment)
         if job.remember and engine.exists() and not (plan.pending or plan.obstacles):
-            remember(engine, plan.identity, plan.heads, plan.changed_history)
+            remember(environment, plan.identity, plan.heads, plan.changed_history)
     except Refused as refusal:
         plan.obstacles.append(_with_release(refusal, job.layout))
     except sa.exc.SQLAlchemyError as error:
         plan.obstacles.append(Refused(f"Database {database.name!r} could not be read", first_line(error)))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the plan says so and no process dies of it
+        plan.obstacles.append(
+            Refused(f"Database {database.name!r} could not be planned", f"{type(error).__name__}: {error}")
+        )
     return plan
 
 
@@ -81,15 +86,16 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     own = engine.own()
     plan.server = own.run(engine.describe)
     plan.identity = str(engine.own_identity())
-    with engine.watch_connections():
-        plan.streams = environment.streams()
+    plan.instance = own.run(engine.instance)
+    plan.streams = environment.streams()
     _compare_with_journals(plan, environment)
     plan.obstacles += _unexpanded(plan)
     if plan.pending:
         known = known_seconds(_lasting(environment.job), plan.name)
         plan.expected_seconds = known[0] if known else None
         plan.obstacles += backup_options.obstacles(environment.job)
-        plan.obstacles += engine.obstacles(own, environment.job.layout.root)
+        tables = [stream.table for stream in plan.streams]
+        plan.obstacles += engine.obstacles(engine.own(), environment.job.layout.root, tables)
         plan.restore = by_command.method_for(engine, engine.job.backup_command).facts()
         plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
 

@@ -48,6 +48,8 @@ class Plan:
     url: str = ""
     server: str = ""
     identity: str = ""
+    #: Which of several servers with that identity it is, as long as the server runs.
+    instance: str = ""
     can_be_shared: bool = False
     streams: list[Stream] = field(default_factory=list)
     obstacles: list[Refused] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Plan:
             "url": self.url,
             "server": self.server,
             "identity": self.identity,
+            "instance": self.instance,
             "can_be_shared": self.can_be_shared,
             "target": self.target,
             "current": sorted({head for heads in self.heads.values() for head in heads}),

@@ -10,10 +10,9 @@ import gc
 import multiprocessing
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
@@ -108,31 +107,6 @@ def _received(receiver: Connection, process: Any) -> Any:
         process.join()
         code = process.exitcode
         return Died(f"it ended by signal {-code}" if code and code < 0 else f"it ended with exit code {code}")
-
-
-@contextmanager
-def ended_after(seconds: float, last_words: Callable[[], None]) -> Iterator[None]:
-    """End this process if the block takes longer (0: never). What hangs in a driver's own code hears no signal.
-
-    Args:
-        seconds: how long it may take.
-        last_words: is called before, in a thread of its own.
-    """
-
-    def end() -> None:
-        try:
-            last_words()
-        finally:
-            os._exit(1)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    if seconds:
-        timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def silence(path: Path | str) -> None:

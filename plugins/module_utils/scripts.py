@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -23,14 +22,13 @@ _LOADED: dict[Path, Any] = {}
 _TOML_SINCE = (1, 16)
 
 
-def configuration(source: Source, options: dict[str, str], url: str, x_arguments: tuple[str, ...]) -> Config:
+def configuration(source: Source, options: dict[str, str], url: str) -> Config:
     """Return the configuration that ``alembic`` would have made here, aimed at one URL.
 
     Args:
         source: the shipped directory; it is also the working directory.
         options: main options to set on top of its own.
         url: what ``sqlalchemy.url`` shall be.
-        x_arguments: what would stand behind ``-x`` on the command line.
 
     Raises:
         Refused: its pyproject.toml asks for a newer Alembic.
@@ -50,16 +48,6 @@ def configuration(source: Source, options: dict[str, str], url: str, x_arguments
         # A relative place in an option is meant from the source, as %(here)s is in a file.
         config.set_main_option(name, str(value).replace("%(here)s", _escaped(str(source.folder))))
     config.set_main_option("sqlalchemy.url", _escaped(url))
-    config.cmd_opts = argparse.Namespace(
-        config=config.config_file_name,
-        name=config.config_ini_section,
-        x=list(x_arguments),
-        raiseerr=True,
-        quiet=False,
-        sql=False,
-        tag=None,
-        revision=None,
-    )
     return config
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import backups, deadline
 from ._engines.lock import Lock
+from ._migration.explanations import kept_open
 from .at_head import remember
 from .changed_history import is_unknown
 from .connection import first_line
@@ -25,7 +26,6 @@ from .patience import Blockers, patiently
 from .planning import fill_plan
 from .plans import Plan
 from .position import Position, differences, lost_rows, read_applied, read_fingerprint, read_position
-from .processes import ended_after
 from .progress import Progress
 from .steps import Step, Watcher, shown
 from .version_tables import read_heads
@@ -44,6 +44,8 @@ class Chronicle(Watcher):
         self._progress = progress
         self.tables: list[str] = []
         self.committed: list[Step] = []
+        #: Whether the version table could not be read, because env.py's transaction has changed the table itself.
+        self._locked_out = False
         #: The schema as it was before the step that runs now, where a rollback might not bring it back.
         self.before_step: list[str] | None = None
         #: How many steps were committed when it was read.
@@ -64,7 +66,17 @@ class Chronicle(Watcher):
         """Journal the step as committed if a connection of our own sees it."""
         if not self._engine.can_read_now():
             return  # the transaction goes on, and nothing of it is committed
-        heads = read_heads(self._engine.own(), step.table, there=True)
+        if self._locked_out:
+            return
+        try:
+            with self._engine.impatient():
+                heads = read_heads(self._engine.own(), step.table, there=True)
+        except Exception as error:
+            if not self._engine.gave_way(error):
+                raise
+            # Env.py's own transaction holds the version table, so nothing is committed before it ends.
+            self._locked_out = True
+            return
         if step.revision in heads or step.revision in self._environment.applied(heads):
             self.note_committed(step)
 
@@ -143,13 +155,12 @@ class Upgrade(OneDatabase):
             return self._result(outcome, error=refusal.facts())
 
     def _locked(self, environment: Environment, lock: Lock) -> Result:
-        with ended_after(self.job.plan_timeout, self._plan_took_too_long):
-            fill_plan(self.plan, self.engine, environment)
+        fill_plan(self.plan, self.engine, environment)
         self.before = Position(self.plan.heads)
         if self.plan.obstacles:
             return self._result("refused", error=self.plan.obstacles[0].facts())
         if not self.plan.pending:
-            remember(self.engine, self.plan.identity, self.plan.heads, self.plan.changed_history)
+            remember(environment, self.plan.identity, self.plan.heads, self.plan.changed_history)
             return self._result("unchanged", after=self.before)
         if self.database.name in self.job.verify_only:
             raise Refused(
@@ -174,15 +185,6 @@ class Upgrade(OneDatabase):
         except Interrupted as interruption:
             return self._interrupted(environment, chronicle, interruption)
         return self._verified(environment, chronicle)
-
-    def _plan_took_too_long(self) -> None:
-        """Journal the refusal: this process is about to end, and nothing was changed yet."""
-        refusal = Refused(
-            f"Database {self.database.name!r} could not be planned again",
-            f"env.py came to no end within {self.job.plan_timeout:g} s",
-            "Try `alembic current` on the host, or raise migrate_plan_timeout",
-        )
-        self.journal.write("done", result=self._result("refused", error=refusal.facts()))
 
     def _back_up(self) -> None:
         self.progress.phase("backs up")
@@ -261,10 +263,11 @@ class Upgrade(OneDatabase):
         committed = {step.revision for step in chronicle.committed if step.revision in standing[step.table]}
         missing = [revision.revision for revision in self.plan.pending if revision.revision not in committed]
         if missing:
+            why, remedy = kept_open(environment)
             error = Failed(
                 f"Database {self.database.name!r} is not where it should be after its upgrade",
-                f"it stands at {after}; not applied: {', '.join(missing)}",
-                "Look at what env.py does after run_migrations()",
+                f"it stands at {after}; not applied: {', '.join(missing)}; {why}",
+                remedy,
             ).facts()
             self.journal.write("failed", error=error, left=[], **after.facts())
             return self._result("failed", chronicle, after, error)
@@ -272,7 +275,7 @@ class Upgrade(OneDatabase):
         imprint = self._imprint(after) if after.row_counts is not None else {}
         self.journal.write("verified", imprint=imprint, **after.facts())
         found = [finding for finding in self.plan.changed_history if not is_unknown(finding)]
-        remember(self.engine, self.plan.identity, after.heads, found)
+        remember(environment, self.plan.identity, after.heads, found)
         return self._result("upgraded", chronicle, after)
 
     def _imprint(self, after: Position) -> dict[str, Any]:

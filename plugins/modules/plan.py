@@ -151,6 +151,11 @@ databases:
     identity:
       description: Which database this is on which server, whatever the URL says.
       type: str
+    instance:
+      description:
+        - Tells servers with the same identity apart, as those that were cloned from one image.
+        - It changes when the server is started again. Empty for a file.
+      type: str
     can_be_shared:
       description: Whether other hosts can have the same database; a file is its host's own.
       type: bool

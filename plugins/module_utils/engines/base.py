@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
 
     from ..job import Database, Job
+
+#: What a line about a blocking session begins with if the session is the migration's own.
+ITSELF = "the migration itself, "
 
 Tell = Callable[[str], None]
 
@@ -61,6 +64,7 @@ class Engine(ABC):
         self.url = url
         self.job = job
         self._own: OwnConnection | None = None
+        self._of_parent: OwnConnection | None = None
 
     def own(self) -> OwnConnection:
         """Return the connection of our own that everything in this process looks with, opened again if it broke.
@@ -77,6 +81,23 @@ class Engine(ABC):
         if self._own is not None:
             self._own.close()
         self._own = None
+
+    def before_fork(self) -> None:
+        """Close what a forked process may not have open: SQLite takes the locks of its parent for its own."""
+        self.close()
+
+    def after_fork(self) -> None:
+        """Leave the connection of our own to the process that opened it, without closing what both of them have."""
+        self._of_parent, self._own = self._own, None
+
+    def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[None]:
+        """Keep connections that env.py opens inside the block from changing anything, where the engine can.
+
+        Args:
+            writes: receives the statements that were kept from it.
+            uncommitted: let them run, and commit nothing.
+        """
+        return nullcontext()
 
     @classmethod
     @abstractmethod
@@ -99,6 +120,13 @@ class Engine(ABC):
     def identity(self, connection: Connection) -> Identity:
         """Return which database a connection leads to."""
 
+    def instance(self, connection: Connection) -> str:
+        """Return what tells servers apart that were cloned from one image, nothing where there can be no clone.
+
+        Unlike the identity it changes when the server is started again.
+        """
+        return ""
+
     @abstractmethod
     def own_identity(self) -> Identity:
         """Return which database the URL leads to, whether it exists already or not."""
@@ -116,8 +144,14 @@ class Engine(ABC):
         """Return the schema that an unqualified table of the connection lies in, or the one given."""
 
     @abstractmethod
-    def obstacles(self, own: OwnConnection, backup_space: Path) -> list[Refused]:
-        """Return whatever would stop a backup and an upgrade now; reads, never writes."""
+    def obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
+        """Return whatever would stop a backup and an upgrade now; reads, never writes.
+
+        Args:
+            own: a connection of our own.
+            backup_space: a folder on the disk that a backup goes to.
+            tables: the version tables, as schema.table.
+        """
 
     @abstractmethod
     def size(self, connection: Connection) -> int:

@@ -31,6 +31,8 @@ class Glance:
     identity: Identity
     server: str
     heads: list[str]
+    #: Which of several clusters of one image it is; nothing where there can be no other.
+    instance: str = ""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,8 @@ from .._engines.lock import Lock
 from .._engines.postgresql.compare import ArchiveComparison, archived_positions
 from .._engines.postgresql.other_changes import changes_of_others
 from .._engines.postgresql.rendering import fixed_rendering, normalised
+from .._engines.postgresql.libpq_options import options_of
+from .._engines.postgresql.read_only import only_reading
 from .._engines.postgresql.session import introduce, promised_pid
 from ..connection import OwnConnection, execute, first_line, own_url, speak, sqlstate
 from ..errors import Failed, Refused
@@ -29,7 +31,7 @@ from . import postgresql_dump as tools
 from . import postgresql_later as later
 from . import postgresql_restore as restores
 from . import postgresql_writes as writes
-from .base import Guard, Tell
+from .base import ITSELF, Guard, Tell
 from .data import Archive, Aside, Counted, Deeds, Dump, Identity, Restored, RestoreMethod, Writes
 from .postgresql_glance import described, door_of
 from .postgresql_in_place import InPlace
@@ -52,6 +54,23 @@ _LOCK_MIGRATING = 0x68616C_656D6202
 _CONNECT_TIMEOUT = 10
 #: Bytes below which a second job of pg_dump costs more, in connections, than it saves.
 _WORTH_TWO_JOBS = 64 << 20
+#: The variables that libpq reads, by the options that they stand for.
+_VARIABLES = {
+    "PGHOST": "host",
+    "PGHOSTADDR": "hostaddr",
+    "PGPORT": "port",
+    "PGUSER": "user",
+    "PGPASSWORD": "password",
+    "PGPASSFILE": "passfile",
+    "PGDATABASE": "dbname",
+    "PGOPTIONS": "options",
+    "PGSSLMODE": "sslmode",
+    "PGSSLCERT": "sslcert",
+    "PGSSLKEY": "sslkey",
+    "PGSSLROOTCERT": "sslrootcert",
+    "PGSSLCRL": "sslcrl",
+    "PGTARGETSESSIONATTRS": "target_session_attrs",
+}
 _GAVE_WAY = ("55P03", "40P01")
 
 
@@ -107,6 +126,10 @@ class PostgreSQL(WithScratch):
         """Return the server's own number and the database's name there."""
         return Identity(*execute(connection, catalog.IDENTITY)[0])
 
+    def instance(self, connection: Connection) -> str:
+        """Return the cluster's number, port and start; clones of one image share only the first."""
+        return str(execute(connection, catalog.INSTANCE)[0][0])
+
     def own_identity(self) -> Identity:
         """Ask the server once; the answer does not change in a run."""
         if self._own_identity is None:
@@ -119,15 +142,16 @@ class PostgreSQL(WithScratch):
 
     def describe(self, connection: Connection) -> str:
         """Return the server's version and where it is."""
-        return described(execute(connection, "show server_version")[0][0], self.url.host, self.url.port)
+        options = options_of(self.url)
+        return described(execute(connection, "show server_version")[0][0], options.get("host"), options.get("port"))
 
     def schema_of(self, connection: Connection, schema: str | None) -> str:
         """Return where an unqualified table would be made."""
         return schema or execute(connection, "select current_schema()")[0][0] or "public"
 
-    def obstacles(self, own: OwnConnection, backup_space: Path) -> list[Refused]:
+    def obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
         """Return what would stop a backup and an upgrade now."""
-        return obstacles(self, own, backup_space)
+        return obstacles(self, own, backup_space, tables)
 
     def _check_directness(self, own: OwnConnection) -> None:
         promised = own.run(promised_pid)
@@ -153,10 +177,12 @@ class PostgreSQL(WithScratch):
         return restores.dumped(fingerprint)
 
     def row_counts(self, connection: Connection) -> dict[str, int]:
-        """Count every table that has rows of its own."""
-        tables = [(schema, table) for schema, table, readable in execute(connection, catalog.TABLES) if readable]
+        """Count every table that has rows of its own: a partitioned one has those of its partitions.
+
+        A foreign one has its rows elsewhere, where no backup and no migration of this database goes.
+        """
         counts = {}
-        for schema, table in tables:
+        for schema, table in execute(connection, catalog.TABLES_WITH_ROWS):
             statement = f"select count(*) from {quoted(schema)}.{quoted(table)}"
             counts[f"{schema}.{table}"] = int(execute(connection, statement.replace(":", "\\:"))[0][0])
         return counts
@@ -203,6 +229,13 @@ class PostgreSQL(WithScratch):
         """Wait for the lock on the migrating connection, which lives as long as its backend."""
         wait_for_orphan(self.own(), _LOCK_MIGRATING, self.database.name, patience, tell)
 
+    def before_fork(self) -> None:
+        """Keep the connection: the forked process leaves it alone."""
+
+    def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[None]:
+        """Have the server refuse what writes, or keep it from being committed."""
+        return only_reading(writes, uncommitted=uncommitted)
+
     def watch_connections(self) -> AbstractContextManager[None]:
         """Set timeouts on every connection that is opened inside the block."""
         return watch(self.job, self.application)
@@ -223,7 +256,11 @@ class PostgreSQL(WithScratch):
     def blockers(self, own: OwnConnection) -> list[str]:
         """Return the sessions that our migrating connections wait for."""
         rows = own.rows(catalog.BLOCKERS, application=self.application)
-        return ["pid {} ({}, {}, {}, transaction open for {})".format(*row) for row in rows]
+        return [
+            f"{ITSELF if row[2] == self.application else ''}"
+            + "pid {} ({}, {}, {}, transaction open for {})".format(*row)
+            for row in rows
+        ]
 
     def activity(self) -> dict[str, Any]:
         """Ask the server's counters and catalogs."""
@@ -331,10 +368,9 @@ class PostgreSQL(WithScratch):
 
     def command_variables(self) -> dict[str, str]:
         """Add those that libpq reads, so that psql and pgBackRest connect by themselves."""
-        url = self.url
-        named = {"PGHOST": url.host, "PGPORT": url.port, "PGUSER": url.username, "PGDATABASE": url.database}
-        secret = {} if url.password is None else {"PGPASSWORD": str(url.password)}
-        return {**super().command_variables(), **{key: str(each) for key, each in named.items() if each}, **secret}
+        options = options_of(self.url)
+        named = {name: options[key] for name, key in _VARIABLES.items() if key in options}
+        return {**super().command_variables(), **named}
 
     @property
     def name_on_server(self) -> str:

@@ -127,6 +127,44 @@ select n.nspname, c.relname, has_table_privilege(c.oid, 'select')
  order by 1, 2
 """
 
+#: Those of them that have rows of their own and may be read: (schema, name).
+TABLES_WITH_ROWS = f"""
+select n.nspname, c.relname
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind = 'r' and has_table_privilege(c.oid, 'select') and {ours("pg_class", "c.oid")}
+ order by 1, 2
+"""
+
+#: Tables that show the user only some of their rows: (schema, name).
+HIDING_ROWS = f"""
+select n.nspname, c.relname
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'p') and c.relrowsecurity and row_security_active(c.oid) and {ours("pg_class", "c.oid")}
+ order by 1, 2
+"""
+
+#: Whether the user may make a table in any schema, or a schema.
+MAY_CREATE = """
+select has_database_privilege(current_database(), 'create') or exists (
+  select from pg_namespace where nspname not like 'pg\\_%' and nspname <> 'information_schema'
+     and has_schema_privilege(oid, 'create'))
+"""
+
+#: Which of some version tables (schema.table) are not there yet although their schema is, closed to the user.
+CLOSED_SCHEMAS = """
+select n.nspname
+  from unnest(cast(:tables as text[])) wanted
+  join pg_namespace n on wanted like n.nspname || '.%' and not has_schema_privilege(n.oid, 'create')
+ where not exists (select from pg_class c where c.relnamespace = n.oid and n.nspname || '.' || c.relname = wanted)
+"""
+
+#: The cluster that answers. Clones of one image have the same number, and were started at different times.
+INSTANCE = """
+select concat_ws(' ', case when has_function_privilege('pg_control_system()', 'execute')
+                           then (select system_identifier::text from pg_control_system()) end,
+                 current_setting('port'), extract(epoch from pg_postmaster_start_time())::text, current_database())
+"""
+
 #: Bytes of tables without their indexes: what a dump has to write, uncompressed.
 TABLE_BYTES = """
 select coalesce(sum(pg_table_size(c.oid)), 0)

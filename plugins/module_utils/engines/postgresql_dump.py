@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._engines.postgresql.libpq_options import program_options
 from ..errors import Failed
 from .base import Tell
 
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 _DEBIAN = Path("/usr/lib/postgresql")
-_LIBPQ_OPTIONS = {"sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "options", "service", "target_session_attrs"}
-_ENTRY = re.compile(rb"^(\d+); \d+ \d+ ([A-Z][A-Z ]*[A-Z]) ", re.MULTILINE)
+# A schema can be called DATA or CRM, so the kind of an entry does not end where the capitals end. An entry that has an
+# object of its own names the catalog it is in, pg_class for a table; what only belongs to one names none.
+_TABLE = re.compile(rb"^\d+; 1259 \d+ TABLE ", re.MULTILINE)
+_TABLE_DATA = re.compile(rb"^(\d+); 0 \d+ TABLE DATA ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,7 @@ def _tools_in(folder: Path) -> Tools | None:
 
 def conninfo(url: URL) -> str:
     """Return a libpq connection string without the password, which travels in the environment."""
-    query = {key: value for key, value in url.query.items() if key in _LIBPQ_OPTIONS}
-    host = url.host or url.query.get("host")
-    facts = {"host": host, "port": url.port, "user": url.username, "dbname": url.database, **query}
-    return " ".join(f"{key}='{_escaped(value)}'" for key, value in facts.items() if value)
+    return " ".join(f"{key}='{_escaped(value)}'" for key, value in program_options(url).items())
 
 
 def _escaped(value: object) -> str:
@@ -167,10 +167,10 @@ def check_archive(listing: str, folder: Path, database: str, tables: int) -> Non
     on_one_line = database.translate({10: " ", 13: " "})  # as pg_restore prints names
     if f"dbname: {on_one_line}\n" not in listing:
         raise Failed(f"The dump {folder} is not one of {database!r}", "its table of contents names another database")
-    entries = _ENTRY.findall(listing.encode(errors="surrogateescape"))
-    dumped = sum(kind == b"TABLE" for _number, kind in entries)
+    entries = listing.encode(errors="surrogateescape")
+    dumped = len(_TABLE.findall(entries))
     if dumped != tables:
         raise Failed(f"The dump {folder} is not complete", f"it holds {dumped} tables and the database {tables}")
-    for number, kind in entries:
-        if kind == b"TABLE DATA" and not any(folder.glob(f"{number.decode()}.dat*")):
+    for number in _TABLE_DATA.findall(entries):
+        if not any(folder.glob(f"{number.decode()}.dat*")):
             raise Failed(f"The dump {folder} is not complete", f"the data of its entry {number.decode()} is missing")

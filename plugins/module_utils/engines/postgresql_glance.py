@@ -28,7 +28,7 @@ _CONNECT_TIMEOUT = 10
 #: What else than the password may be a secret (libpq's own names): a record is readable by nobody else, yet lasts.
 _SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 _QUESTION = """
-select pg_backend_pid(), current_setting('server_version'), identity.*,
+select pg_backend_pid(), current_setting('server_version'), identity.*, ({instance}),
        (select array_agg(version_num::text) from {table})
   from ({identity}) identity
 """
@@ -50,13 +50,13 @@ def look(door: Options, password: str | None, table: str) -> Glance | None:
         Exception: the driver's own, if the server cannot be reached or the table is not there.
     """
     options = {**door["options"], **({} if password is None else {"password": password})}
-    question = _QUESTION.format(table=qualified(table), identity=catalog.IDENTITY)
+    question = _QUESTION.format(table=qualified(table), identity=catalog.IDENTITY, instance=catalog.INSTANCE)
     asked = _ask_asyncpg if door["driver"] == "asyncpg" else _ask
-    given, (pid, version, server, database, heads) = asked(door["driver"], options, question)
+    given, (pid, version, server, database, instance, heads) = asked(door["driver"], options, question)
     if pid != given:
         return None  # the plan in full says so
     said = described(version, options.get("host"), options.get("port"))
-    return Glance(Identity(server, database), said, sorted(heads or []))
+    return Glance(Identity(server, database), said, sorted(heads or []), instance)
 
 
 def described(version: str, host: Any, port: Any) -> str:

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._engines.postgresql.libpq_options import is_local, options_of
 from ..connection import OwnConnection
 from ..errors import Refused
 from . import postgresql_catalog as catalog
@@ -22,18 +23,25 @@ if TYPE_CHECKING:
     from .postgresql import PostgreSQL
 
 
-def obstacles(engine: PostgreSQL, own: OwnConnection, backup_space: Path) -> list[Refused]:
-    """Return what would stop a backup and an upgrade now."""
-    checks = (_standby, _client_programs, _permissions)
+def obstacles(engine: PostgreSQL, own: OwnConnection, backup_space: Path, tables: Sequence[str]) -> list[Refused]:
+    """Return what would stop a backup and an upgrade now.
+
+    Args:
+        engine: of the database.
+        own: a connection of our own.
+        backup_space: a folder on the disk that a backup goes to.
+        tables: the version tables (schema.table), as far as they are known.
+    """
+    checks = (_standby, _client_programs, _readable, _hidden_rows)
     found = [obstacle for check in checks for obstacle in check(engine, own)]
-    return found + _space(engine, own, backup_space)
+    return found + list(_creatable(engine, own, tables)) + _space(engine, own, backup_space)
 
 
 def _standby(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
     if own.rows("select pg_is_in_recovery()")[0][0]:
         yield Refused(
             f"Database {engine.database.name!r} is on a standby, which cannot be written",
-            f"{engine.url.host} is in recovery",
+            f"{options_of(engine.url).get('host', 'the server')} is in recovery",
             "Name the primary in its url",
         )
 
@@ -55,7 +63,7 @@ def _client_programs(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused
         )
 
 
-def _permissions(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
+def _readable(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
     closed = [f"{schema}.{table}" for schema, table, readable in own.rows(catalog.TABLES) if not readable]
     if closed:
         yield Refused(
@@ -63,10 +71,27 @@ def _permissions(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
             f"{engine.url.username} may not read {', '.join(closed[:5])}{' …' if closed[5:] else ''}",
             "Grant SELECT on them, or name their owner in the url",
         )
-    if not own.rows("select has_schema_privilege(current_schema(), 'create')")[0][0]:
+
+
+def _hidden_rows(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
+    """Name what pg_dump would stop at: a dump without the rows that a policy hides is none."""
+    hiding = [f"{schema}.{table}" for schema, table in own.rows(catalog.HIDING_ROWS)]
+    if hiding:
+        user = engine.url.username
+        yield Refused(
+            f"Database {engine.database.name!r} cannot be backed up by its user",
+            f"row-level security hides rows of {', '.join(hiding[:5])}{' …' if hiding[5:] else ''} from {user}",
+            f"Let it see them all (ALTER ROLE {user} BYPASSRLS, as a superuser), or ALTER TABLE {hiding[0]}"
+            " NO FORCE ROW LEVEL SECURITY, or name a role in the url that may see them all",
+        )
+
+
+def _creatable(engine: PostgreSQL, own: OwnConnection, tables: Sequence[str]) -> Iterator[Refused]:
+    closed = [row[0] for row in own.rows(catalog.CLOSED_SCHEMAS, tables=list(tables))]
+    if closed or not own.rows(catalog.MAY_CREATE)[0][0]:
         yield Refused(
             f"Database {engine.database.name!r} cannot be migrated by its user",
-            f"{engine.url.username} may not create tables in its schema",
+            f"{engine.url.username} may not create tables in " + (f"schema {closed[0]}" if closed else "any schema"),
             "Grant CREATE on the schema, or name its owner in the url",
         )
 
@@ -88,7 +113,7 @@ def _space(engine: PostgreSQL, own: OwnConnection, backup_space: Path) -> list[R
 
 def _data_directory(engine: PostgreSQL, own: OwnConnection) -> Path | None:
     """Return where a server on this very host keeps its data; None where that cannot be told."""
-    if engine.url.host not in (None, "", "localhost", "127.0.0.1", "::1"):
+    if not is_local(engine.url):
         return None
     rows = own.rows("select current_setting('data_directory') where pg_has_role('pg_read_all_settings', 'usage')")
     if not rows:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -131,7 +131,7 @@ class SQLite(WithRestore):
         """Return the attached database's name."""
         return schema or "main"
 
-    def obstacles(self, own: OwnConnection, backup_space: Path) -> list[Refused]:
+    def obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
         """Return what would stop a backup and an upgrade: a file that cannot be written, no space."""
         found = []
         if not os.access(self.path, os.W_OK) or not os.access(self.path.parent, os.W_OK):

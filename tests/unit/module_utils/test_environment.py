@@ -243,7 +243,8 @@ def test_an_env_py_that_fails_is_refused_with_its_words(host: Host, file: Path, 
     script(file, "create table other (a)")
 
     with pytest.raises(
-        Refused, match=r"env\.py failed for 'app'.*(nothing_like_it|no|division).*Try `alembic current`"
+        Refused,
+        match=r"env\.py failed for 'app'.*(nothing_like_it|no|division).*, in migrations/env\.py line \d",
     ):
         inside(host, database(file), lambda environment: environment.streams())
 
@@ -425,7 +426,7 @@ def test_what_a_revision_commits_before_its_end_is_told(host: Host, file: Path, 
 # Attributes
 
 
-def test_a_connection_is_opened_only_when_env_py_asks_for_one() -> None:
+def test_a_connection_is_opened_only_for_an_env_py_that_cannot_do_without_one() -> None:
     opened = []
 
     def open_connection() -> sa.Connection:
@@ -435,12 +436,14 @@ def test_a_connection_is_opened_only_when_env_py_asks_for_one() -> None:
     attributes = Attributes(open_connection)
     attributes["mine"] = 1
     assert attributes.get("mine") == 1
-    assert attributes.get("other") is None
-    assert "other" not in attributes
+    assert attributes.get("connection") is None
+    assert "connection" not in attributes
+    assert attributes.get("connection", "mine") == "mine"
+    with pytest.raises(KeyError):
+        attributes["other"]
     assert opened == []
 
-    assert "connection" in attributes
-    assert attributes["connection"] is attributes.get("connection") is opened[0]
+    assert attributes["connection"] is attributes["connection"] is attributes.get("connection") is opened[0]
     assert len(opened) == 1
     opened[0].close()
 
@@ -448,8 +451,6 @@ def test_a_connection_is_opened_only_when_env_py_asks_for_one() -> None:
 def test_where_no_connection_can_be_offered_there_is_none() -> None:
     attributes = Attributes(lambda: None)
 
-    assert "connection" not in attributes
-    assert attributes.get("connection", "mine") == "mine"
     with pytest.raises(KeyError):
         attributes["connection"]
 

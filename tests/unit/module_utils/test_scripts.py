@@ -16,7 +16,7 @@ def loaded(folder: Path, options: dict[str, str] | None = None, url: str = "sqli
     """Return the URL and the heads that a folder leads to."""
 
     def work() -> Any:
-        config = configuration(Source(folder), options or {}, url, ())
+        config = configuration(Source(folder), options or {}, url)
         return config.get_main_option("sqlalchemy.url"), sorted(script_directory(config, Source(folder)).get_heads())
 
     return apart(work)

@@ -165,7 +165,7 @@ def test_an_env_py_that_hangs_is_refused_and_keeps_nobody_waiting(host: Host, fi
     result = host.result("upgrade", database(file), plan_timeout=0.5)
 
     assert (result["outcome"], result["changed"]) == ("refused", False)
-    assert "no end within 0.5 s" in result["error"]["why"]
+    assert "did not finish within 0.5 s" in result["error"]["what"]
     assert not {"backed_up", "begun"} & set(words(host))
     path.write_text(text)
     assert host.result("upgrade", database(file), run="next", database_wait=10)["outcome"] == "upgraded"

@@ -1,0 +1,180 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The connection options of libpq that a SQLAlchemy URL stands for, whatever driver it was written for.
+
+SQLAlchemy takes hosts in five ways, each driver has options of its own, and libpq fills in what is missing from a
+service file and from the environment. ``pg_dump`` and our own connections need one answer.
+"""
+
+from __future__ import annotations
+
+import configparser
+import getpass
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+#: What PQconndefaults() of PostgreSQL 11 to 18 lists, without what is only for debugging it.
+KEYWORDS = frozenset(
+    """
+    service servicefile user password passfile channel_binding connect_timeout dbname host hostaddr port
+    client_encoding options application_name fallback_application_name keepalives keepalives_idle keepalives_interval
+    keepalives_count tcp_user_timeout sslmode sslnegotiation sslcompression sslcert sslkey sslcertmode sslpassword
+    sslrootcert sslcrl sslcrldir sslsni requirepeer require_auth min_protocol_version max_protocol_version
+    ssl_min_protocol_version ssl_max_protocol_version gssencmode krbsrvname gsslib gssdelegation replication
+    target_session_attrs load_balance_hosts scram_client_key scram_server_key oauth_issuer oauth_client_id
+    oauth_client_secret oauth_scope sslkeylogfile
+    """.split()  # noqa: SIM905 - a list of them would be as long as the file
+)
+#: What may stand on no command line.
+SECRETS = frozenset(["password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"])
+#: What a client program sets by itself, or what makes it another kind of client.
+_OF_THE_PROGRAM = frozenset(["application_name", "fallback_application_name", "client_encoding", "replication"])
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+
+
+def options_of(url: URL) -> dict[str, str]:
+    """Return what libpq is given to connect to where a URL leads; the password is among it."""
+    query = {key: _last(value) for key, value in url.query.items() if key not in ("host", "port")}
+    found = {key: value for key, value in query.items() if key in KEYWORDS and value}
+    if "sslmode" not in found and query.get("ssl"):  # asyncpg's name for it
+        found["sslmode"] = _sslmode(query["ssl"])
+    if query.get("direct_tls", "").lower() in _TRUE:  # asyncpg's as well
+        found["sslnegotiation"] = "direct"
+    if query.get("unix_sock"):  # pg8000 names the socket, libpq its folder
+        found["host"] = str(Path(query["unix_sock"]).parent)
+    hosts, ports = _hosts_and_ports(url)
+    named = {
+        "host": hosts,
+        "port": ports,
+        "user": url.username,
+        "password": None if url.password is None else str(url.password),
+        "dbname": url.database,
+    }
+    found.update({key: value for key, value in named.items() if value})
+    return found
+
+
+def program_options(url: URL) -> dict[str, str]:
+    """Return what a client program gets on its command line: nothing secret, nothing that it sets by itself."""
+    return {key: value for key, value in options_of(url).items() if key not in SECRETS | _OF_THE_PROGRAM}
+
+
+def driver_query(url: URL, driver: str) -> dict[str, Any]:
+    """Return the options of a URL as another driver takes them; those that only the first one knows are left out."""
+    if driver == "asyncpg":
+        return dict(url.query) if url.get_driver_name() == "asyncpg" else _for_asyncpg(dict(url.query))
+    options = options_of(url)
+    for key in ("user", "password", "dbname"):
+        options.pop(key, None)
+    hosts = {key: options.pop(key, None) for key in ("host", "port")}
+    if hosts["port"] and "," not in hosts["port"]:  # libpq takes one for all hosts, SQLAlchemy does not
+        hosts["port"] = ",".join([hosts["port"]] * len((hosts["host"] or "").split(",")))
+    if "host" in url.query or "port" in url.query or not url.host:
+        return {**options, **{key: value for key, value in hosts.items() if value}}
+    return dict(options)
+
+
+def is_local(url: URL) -> bool:
+    """Tell whether a URL leads to this very host for certain."""
+    options = options_of(url)
+    hosts = (options.get("hostaddr") or options.get("host") or "").split(",")
+    return all(host in ("", "localhost", "127.0.0.1", "::1") or host.startswith(("/", "@")) for host in hosts)
+
+
+def with_defaults(url: URL, variables: Mapping[str, str]) -> URL:
+    """Return a URL with what libpq would take from a service file and the environment written into it.
+
+    Args:
+        url: as it was given.
+        variables: the environment that the migration will have.
+    """
+    service = _last(url.query.get("service", "")) or variables.get("PGSERVICE", "")
+    if service:
+        url = _with_service(url, service, variables)
+    if url.database is None:
+        user = url.username or variables.get("PGUSER") or getpass.getuser()
+        url = url.set(database=variables.get("PGDATABASE") or _last(url.query.get("dbname", "")) or user)
+    return url.difference_update_query(["dbname"])
+
+
+def _with_service(url: URL, service: str, variables: Mapping[str, str]) -> URL:
+    """Fill in what a service says and the URL does not; a service that is not found is left for libpq to name."""
+    found = _service(service, _last(url.query.get("servicefile", "")), variables)
+    if found is None:
+        return url
+    written = options_of(url)
+    missing = {key: value for key, value in found.items() if key in KEYWORDS and key not in written}
+    parts = {"user": "username", "password": "password", "dbname": "database"}
+    named: dict[str, Any] = {parts[key]: missing.pop(key) for key in list(missing) if key in parts}
+    url = url.set(**named)
+    if "host" in missing and "port" in written and "port" not in url.query:
+        url = url.set(port=None)
+        missing["port"] = written["port"]
+    return url.update_query_dict(missing).difference_update_query(["service", "servicefile"])
+
+
+def _service(name: str, file: str, variables: Mapping[str, str]) -> dict[str, str] | None:
+    own = (
+        file
+        or variables.get("PGSERVICEFILE")
+        or str(Path(variables.get("HOME", "~")).expanduser() / ".pg_service.conf")
+    )
+    folder = variables.get("PGSYSCONFDIR") or "/etc/postgresql-common"
+    for path in (Path(own), Path(folder) / "pg_service.conf"):
+        parser = configparser.RawConfigParser(delimiters=("=",), comment_prefixes=("#",), strict=False)
+        try:
+            parser.read_string(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, configparser.Error):
+            continue
+        if parser.has_section(name):
+            return dict(parser.items(name))
+    return None
+
+
+def _hosts_and_ports(url: URL) -> tuple[str, str]:
+    """Return hosts and ports as libpq lists them, from each of the ways in which SQLAlchemy takes them."""
+    if "host" not in url.query:
+        ports = _listed(url.query.get("port", ())) or ([str(url.port)] if url.port else [])
+        return url.host or "", ",".join(ports)
+    hosts = _listed(url.query["host"])
+    ports = _listed(url.query.get("port", ()))
+    if not ports and all(_has_port(host) or ":" not in host for host in hosts) and any(map(_has_port, hosts)):
+        pairs = [host.rpartition(":") if _has_port(host) else (host, "", "") for host in hosts]
+        return ",".join(pair[0] for pair in pairs), ",".join(pair[2] for pair in pairs)
+    if not ports and url.port:
+        ports = [str(url.port)]
+    return ",".join(hosts), ",".join(ports)
+
+
+def _has_port(host: str) -> bool:
+    name, colon, port = host.rpartition(":")
+    return bool(colon) and port.isdigit() and ":" not in name and not host.startswith("/")
+
+
+def _listed(value: Any) -> list[str]:
+    parts = value.split(",") if isinstance(value, str) else [str(part) for part in value]
+    return [] if parts == [""] else parts
+
+
+def _last(value: Any) -> str:
+    """Return the value of an option; of one that is given several times libpq takes the last."""
+    return value if isinstance(value, str) else str(value[-1])
+
+
+def _sslmode(value: str) -> str:
+    if value.lower() in _TRUE:
+        return "require"
+    return "disable" if value.lower() in _FALSE else value
+
+
+def _for_asyncpg(query: dict[str, Any]) -> dict[str, Any]:
+    known = ("host", "port", "passfile", "target_session_attrs", "krbsrvname", "gsslib")
+    found = {key: value for key, value in query.items() if key in known}
+    mode = query.get("sslmode") or query.get("ssl")
+    return {**found, **({"ssl": mode} if mode else {})}

@@ -1,0 +1,90 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Connections of env.py's that change nothing: the server refuses what writes, or nothing is ever committed.
+
+For a process that is thrown away: what is done to SQLAlchemy here is not undone for those who come later.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ...connection import OPENING_OWN, sqlstate
+from ...libraries import sa
+
+_READ_ONLY = "25006"  # read_only_sql_transaction
+_DRIVERS = ("psycopg2", "psycopg", "asyncpg", "pg8000")
+_LONGEST = 200
+
+
+@contextmanager
+def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[None]:
+    """Keep connections that are opened inside the block from changing anything.
+
+    Args:
+        writes: receives the statements that the server refused.
+        uncommitted: let what writes run, in transactions that are never committed.
+    """
+
+    def opened(connection: Any, _record: object) -> None:
+        if OPENING_OWN.get() or not _is_postgresql(connection):
+            return
+        cursor = connection.cursor()
+        cursor.execute("set default_transaction_read_only = on")
+        cursor.close()
+        connection.commit()
+
+    def failed(context: Any) -> None:
+        if context.original_exception is not None and sqlstate(context.original_exception) == _READ_ONLY:
+            writes.append(" ".join(str(context.statement or "a statement").split())[:_LONGEST])
+
+    def begins(connection: Any) -> None:
+        if connection.dialect.name == "postgresql":
+            cursor = connection.connection.cursor()
+            cursor.execute("set transaction read write")
+            cursor.close()
+
+    listeners: list[tuple[Any, str, Any]] = [
+        (sa.pool.Pool, "connect", opened),
+        (sa.engine.Engine, "handle_error", failed),
+    ]
+    if uncommitted:
+        listeners.append((sa.engine.Engine, "begin", begins))
+        _commit_nothing()
+    for listener in listeners:
+        sa.event.listen(*listener)
+    try:
+        yield
+    finally:
+        for listener in listeners:
+            sa.event.remove(*listener)
+
+
+def _commit_nothing() -> None:
+    """Take the commit from every dialect of PostgreSQL, and autocommit, which would be one after each statement."""
+    for driver in _DRIVERS:
+        try:
+            module = importlib.import_module(f"sqlalchemy.dialects.postgresql.{driver}")
+        except ImportError:
+            continue
+        dialect = module.dialect
+        dialect.do_commit = lambda _self, _connection: None
+        dialect.set_isolation_level = _transactional(dialect.set_isolation_level)
+
+
+def _transactional(original: Any) -> Any:
+    def set_isolation_level(self: Any, connection: Any, level: str) -> None:
+        if level.upper() == "AUTOCOMMIT" and not OPENING_OWN.get():
+            level = "READ COMMITTED"
+        original(self, connection, level)
+
+    return set_isolation_level
+
+
+def _is_postgresql(connection: Any) -> bool:
+    return any(name in type(connection).__module__ for name in ("psycopg", "asyncpg", "pg8000"))

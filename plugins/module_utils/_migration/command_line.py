@@ -1,0 +1,41 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What ``alembic`` gives env.py from its command line: the arguments, and the revisions they name."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import redirect_stderr
+from io import StringIO
+from typing import Any
+
+
+def command_options(command: str, revision: str, config: str, x_arguments: tuple[str, ...]) -> argparse.Namespace:
+    """Return ``config.cmd_opts`` as Alembic's own parser makes it.
+
+    Args:
+        command: upgrade or downgrade.
+        revision: what would stand behind it.
+        config: the file behind ``-c``, nothing where Alembic finds it by itself.
+        x_arguments: what would stand behind ``-x``.
+    """
+    from alembic.config import CommandLine  # noqa: PLC0415 - a virtualenv without it is refused elsewhere
+
+    words = ["-c", config] if config else []
+    for argument in x_arguments:
+        words += [f"-x{argument}"] if argument.startswith("-") else ["-x", argument]
+    try:
+        with redirect_stderr(StringIO()):
+            return CommandLine(prog="alembic").parser.parse_args([*words, command, revision])
+    except SystemExit:  # a target that only looks like an option; env.py gets what its parser would have set
+        return argparse.Namespace(
+            config=config or None, name="alembic", x=list(x_arguments) or None, raiseerr=False, quiet=False,
+            sql=False, tag=None, revision=revision,
+        )  # fmt: skip
+
+
+def context_options(revision: str) -> dict[str, Any]:
+    """Return what a command passes on to the environment, where env.py asks for it."""
+    return {"as_sql": False, "starting_rev": None, "destination_rev": revision, "tag": None}

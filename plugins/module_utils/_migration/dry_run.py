@@ -1,0 +1,95 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Running env.py only to find out where a database stands: in a process that is thrown away, changing nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..engines.base import Engine
+from ..errors import Refused
+from ..processes import Died, each_apart
+
+#: What is left of the time that a plan may take to whoever waits for this process.
+_SHARE = 0.9
+
+
+@dataclass
+class Answer:
+    """What the process found, and how."""
+
+    value: Any = None
+    refusal: Refused | None = None
+    #: The statements that were kept from changing the database.
+    writes: list[str] = field(default_factory=list)
+
+
+def run_dry(engine: Engine, name: str, seconds: float, read: Callable[[], Any]) -> Any:
+    """Call ``read``, which runs env.py, in a process of its own, and return what it returns.
+
+    An env.py that writes before it migrates is run a second time, in transactions that are never committed.
+
+    Args:
+        engine: keeps connections that are opened meanwhile from changing anything.
+        name: of the database.
+        seconds: how long it may take; 0 for ever.
+        read: its answer must be picklable.
+
+    Raises:
+        Refused: it did, or came to no end.
+    """
+    answer = _in_process(engine, name, seconds, read, uncommitted=False)
+    writes = answer.writes
+    if writes:
+        answer = _in_process(engine, name, seconds, read, uncommitted=True)
+    if answer.refusal is None:
+        return answer.value
+    if writes and answer.writes:
+        raise Refused(
+            f"env.py changes database {name!r} before it runs migrations, so it cannot be planned without changing it",
+            f"{answer.writes[0]}: {answer.refusal.why}",
+            "Let env.py do so in a transaction, or put it into a revision",
+        )
+    raise answer.refusal
+
+
+def _in_process(engine: Engine, name: str, seconds: float, read: Callable[[], Any], *, uncommitted: bool) -> Answer:
+    engine.own_identity()  # what is known before the fork need not be asked there
+    engine.before_fork()
+    answers: list[Any] = []
+
+    def task(_item: None) -> Answer:
+        engine.after_fork()
+        answer = Answer()
+        with engine.watch_connections(), engine.only_reading(answer.writes, uncommitted=uncommitted):
+            try:
+                answer.value = read()
+            except Refused as refusal:
+                answer.refusal = refusal
+        return answer
+
+    begun = time.monotonic()
+    each_apart([None], 1, task, seconds * _SHARE, lambda _item, answer: answers.append(answer))
+    if isinstance(answers[0], Died):
+        raise _no_end(name, seconds, answers[0], late=bool(seconds) and time.monotonic() - begun >= seconds * _SHARE)
+    found: Answer = answers[0]
+    return found
+
+
+def _no_end(name: str, seconds: float, death: Died, *, late: bool) -> Refused:
+    if late:
+        return Refused(
+            f"env.py did not finish within {seconds:g} s for {name!r}",
+            "nothing was changed",
+            "See what it waits for on the host, or raise migrate_plan_timeout",
+        )
+    return Refused(
+        f"env.py ended its process for {name!r}",
+        str(death),
+        "Run `alembic current` on the host with the same URL, environment and x_arguments, and read what it prints",
+    )

@@ -1,0 +1,88 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What env.py did wrong, in words that lead to the line or the file that did it."""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Refused
+
+if TYPE_CHECKING:
+    from ..job import Database
+
+_LARGEST = 100_000  # bytes of a file that is searched for a variable
+
+
+def env_py_failed(name: str, source: Path, error: BaseException) -> Refused:
+    """Return the refusal for what env.py raised, with the line of the release that was the last to run."""
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename)
+        if source in path.parents:
+            place = f", in {path.relative_to(source)} line {frame.lineno}"
+    return Refused(
+        f"env.py failed for {name!r}",
+        f"{type(error).__name__}: {error}{place}",
+        "Correct it, or give it what it reads: url_variables, environment, x_arguments, migrate_setup",
+    )
+
+
+def unreachable(name: str, target: str, heads: list[str], error: Exception) -> Refused:
+    """Return the refusal for what Alembic raised about revisions."""
+    words = str(error)
+    if "Multiple head revisions" in words:
+        return Refused(
+            f"The release has several heads, and {target!r} names only one",
+            f"they are {', '.join(heads)}",
+            "Set migrate_target to heads, to branch@head, or merge them",
+        )
+    unknown = re.search(r"Can't locate revision identified by '([^']+)'", words)
+    if unknown and unknown[1] not in target:
+        return Refused(f"Database {name!r} is at a revision that this release does not know", words)
+    return Refused(f"{target!r} cannot be reached in {name!r}", words, "Check migrate_target")
+
+
+def elsewhere(database: Database, source: Path, url: str, found: object, expected: object) -> Refused:
+    """Return the refusal for an env.py that connects to another database, with what sent it there."""
+    replaced = [name for name in database.url_variables if os.environ.get(name) != url]
+    remedy = "Let env.py take its URL from sqlalchemy.url, or name its variable in url_variables"
+    why = f"it connects to {found}, and the url leads to {expected}"
+    if replaced:
+        why += f"; {replaced[0]} was set anew{_by(source, replaced[0])}"
+        remedy = (
+            f"Let what env.py has in {replaced[0]} already go before what it reads from a file (load_dotenv() does)"
+        )
+    return Refused(f"env.py does not connect to the database that {database.name!r} names", why, remedy)
+
+
+def _by(source: Path, variable: str) -> str:
+    """Return which files of the release set a variable, without their text, which may hold secrets."""
+    assignment = re.compile(rf"^\s*(?:export\s+)?{re.escape(variable)}\s*[=:]", re.MULTILINE)
+    files = sorted([*source.glob(".env*"), *source.glob("*.env"), *source.glob("*/.env*")])
+    small = [path for path in files if path.is_file() and path.stat().st_size < _LARGEST]
+    found = [str(path.relative_to(source)) for path in small if assignment.search(_text(path))]
+    return f" by {', '.join(found)}" if found else ""
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def kept_open(environment: Any) -> tuple[str, str]:
+    """Return why nothing was committed although env.py raised nothing, and what to do about it."""
+    if environment.in_transaction_of_env:
+        return (
+            "env.py executes a statement before configure(), which begins a transaction that nobody commits",
+            "Commit that transaction before context.configure(), or open it with `with connectable.begin()`",
+        )
+    return (
+        "env.py has taken back what was committed, or did not commit it",
+        "See what env.py does after run_migrations()",
+    )
