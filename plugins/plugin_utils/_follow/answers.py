@@ -73,7 +73,7 @@ _EVERY: dict[str, Shape] = {
 }
 
 _PLANNED: dict[str, Shape] = {
-    **dict.fromkeys(("engine", "url", "server", "identity", "target"), _LINE),
+    **dict.fromkeys(("engine", "url", "server", "identity", "instance", "target"), _LINE),
     **dict.fromkeys(("current", "heads", "unexpanded"), _LINES),
     "can_be_shared": Flag(),
     "pending": _STEPS,
