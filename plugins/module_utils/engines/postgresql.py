@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from .._engines.comparison import Comparison
 from .._engines.lock import Lock
 from .._engines.postgresql.compare import ArchiveComparison, archived_positions
-from .._engines.postgresql.other_changes import changes_of_others
-from .._engines.postgresql.rendering import fixed_rendering, normalised
 from .._engines.postgresql.libpq_options import options_of
+from .._engines.postgresql.other_changes import changes_of_others
 from .._engines.postgresql.read_only import only_reading
+from .._engines.postgresql.rendering import fixed_rendering, normalised
 from .._engines.postgresql.session import introduce, promised_pid
 from ..connection import OwnConnection, execute, first_line, own_url, speak, sqlstate
 from ..errors import Failed, Refused
