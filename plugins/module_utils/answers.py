@@ -14,11 +14,12 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ._core.masking import learn, masked, masked_text
 from ._core.ownership import refuse_if_root_is_not_ours
+from ._core.secrets import mask_for
 from .arguments import Spec
 from .errors import CRASHED, Failed, Refused, cause_of
 from .shipped import current_release
-from .urls import passwords_in
 
 Result = dict[str, Any]
 
@@ -32,14 +33,13 @@ def module_of(spec: Spec) -> AnsibleModule:
     """Return a module that keeps what it was given to itself.
 
     A URL, an environment or an ``-x`` argument may hold a secret beside harmless words. Declaring all of it
-    ``no_log`` would blank those words wherever they stand, so the invocation is neither logged nor returned,
-    and only passwords are blanked.
+    ``no_log`` would blank those words wherever they stand, so the invocation is neither logged nor returned.
+    What is returned goes through a mask of our own: Ansible's knows no part of a secret, and turns "parsed" into stars
+    where the password is "parse".
     """
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True, no_log=True)
-    with answering(module):
-        for entry in module.params.get("databases") or []:
-            for url in (entry["url"], entry["direct_url"], entry["admin_url"], entry["rehearse_url"]):
-                module.no_log_values |= {shown for pair in passwords_in(url or "") for shown in pair if shown}
+    module.no_log_values = set()
+    learn(lambda: mask_for(module.params))
     return module
 
 
@@ -74,13 +74,13 @@ def _without_databases(error: Refused, code: str) -> Result:
 
 def leave(module: AnsibleModule, **facts: Any) -> NoReturn:
     """Exit with a result that does not repeat the module's options."""
-    module.exit_json(invocation={}, **facts)
+    module.exit_json(invocation={}, **masked(facts))
     raise AssertionError("exit_json does not return")
 
 
 def fail(module: AnsibleModule, msg: str, **facts: Any) -> NoReturn:
     """Fail with a result that does not repeat the module's options."""
-    module.fail_json(msg=msg, invocation={}, **facts)
+    module.fail_json(msg=masked_text(msg), invocation={}, **masked(facts))
     raise AssertionError("fail_json does not return")
 
 

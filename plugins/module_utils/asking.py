@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from typing import Any
 from .errors import CRASHED, Refused
 
 # What is imported stays; looking for garbage among it meanwhile takes a tenth of the time.
-_ENTRY = "import gc, sys; gc.disable(); sys.path[:1] = []; from {room} import main; main()"
+# The packed code comes as an argument: PYTHONPATH would be inherited by every command that is started from there.
+_ENTRY = "import gc, sys; gc.disable(); sys.path[:1] = [sys.argv.pop()]; from {room} import main; main()"
 
 
 def asked(room: str, python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -28,11 +28,9 @@ def asked(room: str, python: Path, verb: str, options: dict[str, Any]) -> dict[s
         Refused: the engine room refused, could not start, or stopped with an error of its own.
     """
     packed = str(Path(__file__)).split("/ansible_collections/", maxsplit=1)[0]
-    search = os.pathsep.join(path for path in (packed, os.environ.get("PYTHONPATH", "")) if path)
     done = subprocess.run(
-        [str(python), "-c", _ENTRY.format(room=f"{__package__}.{room}")],
+        [str(python), "-c", _ENTRY.format(room=f"{__package__}.{room}"), packed],
         input=json.dumps({**options, "verb": verb}).encode(),
-        env={**os.environ, "PYTHONPATH": search},
         capture_output=True,
         check=False,
     )

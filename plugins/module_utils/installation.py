@@ -25,6 +25,7 @@ from .content import digest_of_all
 from .errors import Failed, Refused
 from .journal import moved, newest_first, now
 from .layout import INI, Layout, private_directory, write_durably
+from .pip_arguments import split_arguments
 from .shipped import refuse_if_not_ours_virtualenv
 
 _RECORD = "release.json"
@@ -155,6 +156,7 @@ class Installer:
                 )
             write_durably(beside / INI, PLAIN_INI)
             record = {**asdict(self.installation), "shipped": now(), "files": files}
+            del record["pip_arguments"], record["requirements"]  # an index's address may hold a secret
             write_durably(beside / _RECORD, json.dumps(record, indent=1))
             shutil.rmtree(self.place, ignore_errors=True)
             os.rename(beside, self.place)
@@ -221,7 +223,8 @@ class Installer:
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         if self.installation.wheelhouse:
             pip += ["--no-index", f"--find-links={self._wheels()}"]
-        pip += self.installation.pip_arguments
+        plain, variables = split_arguments(self.installation.pip_arguments)
+        pip += plain
         try:
             _run([self.installation.python, "-m", "venv", str(place)], "The virtualenv could not be made")
             if self.installation.requirements:
@@ -230,10 +233,11 @@ class Installer:
                     [*pip, "--requirement", self.installation.requirements_file],
                     "The requirements could not be installed",
                     self.place / "source",
+                    variables,
                 )
             if self.installation.packages:
                 command = [*pip, *self.installation.packages]
-                _run(command, "The packages could not be installed", self.place / "source")
+                _run(command, "The packages could not be installed", self.place / "source", variables)
             write_durably(place / _COMPLETE, json.dumps({"built": now(), "python": self._python_version()}))
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
@@ -307,8 +311,16 @@ def _extract(archive: str, target: Path) -> None:
             tar.extractall(target)  # noqa: S202 - checked above
 
 
-def _run(command: list[str], what: str, folder: Path | None = None) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=folder)
+def _run(command: list[str], what: str, folder: Path | None = None, variables: dict[str, str] | None = None) -> None:
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        cwd=folder,
+        env={**os.environ, **(variables or {})},
+    )
     if done.returncode:
         words = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         raise Failed(

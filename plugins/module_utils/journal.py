@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from ._core.masking import masked
 from .layout import private_directory, sync
 
 Event = dict[str, Any]
@@ -59,7 +60,7 @@ class Journal:
     def write(self, event: str, **facts: Any) -> None:
         """Append one event; when this returns, it is on the disk, but for one that announces no step."""
         moment, clock_went_back = self._moment()
-        line = json.dumps({"at": _said(moment), "verb": self.verb, "event": event, **facts}, default=str)
+        line = json.dumps({"at": _said(moment), "verb": self.verb, "event": event, **masked(facts)}, default=str)
         new = not self.path.exists()
         if new:
             private_directory(self.path.parent)

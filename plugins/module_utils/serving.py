@@ -11,12 +11,15 @@ env.py prints can get between.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from ._core.masking import learn, masked
+from ._core.secrets import mask_for
 from .errors import Refused, cause_of
 from .job import Job
 
@@ -27,6 +30,7 @@ def serve(do: Callable[[Job], dict[str, Any]]) -> None:
     answer_to = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.chdir("/")
+    learn(functools.partial(mask_for, dict(options)))
     try:
         answer = do(Job.from_options(options.pop("verb"), options))
     except Refused as refusal:
@@ -34,4 +38,4 @@ def serve(do: Callable[[Job], dict[str, Any]]) -> None:
     except Exception as error:  # noqa: BLE001 - a traceback may hold secrets, and only its last line would be read
         answer = {"crashed": cause_of(error)}
     with os.fdopen(answer_to, "w") as handle:
-        json.dump(answer, handle, default=str)
+        json.dump(masked(answer), handle, default=str)

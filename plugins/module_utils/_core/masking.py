@@ -1,0 +1,167 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keeping secrets out of words: every secret in every way it may be written, and every part of it that is long enough.
+
+A library shortens what it shows, quotes it, encodes it. So what is searched for is each run of eight characters of each
+form of a secret, but for those that stand in harmless names, too (a host, a database, a user).
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+STARS = "********"
+
+#: The length of a part that tells something of a secret.
+PART = 8
+
+# Shorter ones are words of their own as often as they are secrets.
+_SHORTEST = 3
+
+# Where words of a library, an exception or a person may stand. Elsewhere are names that programs compare.
+_WORDY = frozenset(
+    {
+        *("msg", "what", "why", "remedy", "reason", "notes", "note", "lines", "line", "again_error", "models"),
+        *("server", "url", "not_restored", "refusals", "problems", "diff", "check", "exception", "warnings"),
+        *("ways_out", "message", "tool", "differences", "stdout", "stderr", "module_stdout", "module_stderr"),
+    }
+)
+
+# Parts of every secret that is a URL, and of nothing that would have to be hidden.
+_EVERYWHERE = ("postgresql+psycopg2://", "postgresql+psycopg://", "postgresql+asyncpg://", "postgres://", "localhost:")
+_ALSO = ("sqlite+aiosqlite:///", "https://www.", "http://127.0.0.1", "/usr/local/", "password", "********")
+
+
+class Mask:
+    """What blanks some secrets.
+
+    Args:
+        secrets: the secrets, as they were given.
+        harmless: words that are shown elsewhere; what stands in one of them is no part of a secret.
+    """
+
+    def __init__(self, secrets: Iterable[str], harmless: Iterable[str] = ()) -> None:
+        fine = {word for word in harmless if word}
+        known = {secret for secret in secrets if secret and secret not in fine}
+        shown = {part for word in (*fine, *_EVERYWHERE, *_ALSO) for part in _parts(word)}
+        forms = {form for secret in known for form in forms_of(secret)}
+        self._parts = {part for form in forms for part in _parts(form)} - shown
+        whole = sorted((form for form in forms if _SHORTEST <= len(form) < PART and form not in fine), key=len)
+        either = "|".join(re.escape(form) for form in reversed(whole))
+        self._short = re.compile(rf"(?<![A-Za-z0-9_])(?:{either})(?![A-Za-z0-9_])") if whole else None
+
+    def __bool__(self) -> bool:
+        return bool(self._parts or self._short)
+
+    def text(self, text: str) -> str:
+        """Return text without the secrets and their parts."""
+        if self._parts and len(text) >= PART:
+            text = self._without_parts(text)
+        return self._short.sub(STARS, text) if self._short else text
+
+    def data(self, value: Any, *, wordy: bool = False) -> Any:
+        """Return data whose words are without the secrets; names by which programs find things stay as they are.
+
+        Args:
+            value: the data.
+            wordy: whether it stands where words are.
+        """
+        if isinstance(value, str):
+            return self.text(value) if wordy else value
+        if isinstance(value, dict):
+            return {key: self.data(item, wordy=wordy or key in _WORDY) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.data(item, wordy=wordy) for item in value]
+        return value
+
+    def _without_parts(self, text: str) -> str:
+        parts = self._parts
+        found = [start for start in range(len(text) - PART + 1) if text[start : start + PART] in parts]
+        if not found:
+            return text
+        pieces: list[str] = []
+        end = 0
+        for start in found:
+            if start > end or not pieces:
+                pieces += [text[end:start], STARS]
+            end = start + PART
+        return "".join(pieces) + text[end:]
+
+
+def forms_of(secret: str) -> set[str]:
+    """Return the ways in which a secret may be written."""
+    plain = {secret, unquote(secret), unquote_plus(secret)}
+    forms: set[str] = set()
+    for word in plain:
+        forms |= {word, *word.splitlines(), shlex.quote(word)[1:-1] if shlex.quote(word) != word else word}
+        for written in (quote(word, safe=""), quote(word), quote_plus(word), quote(word, safe=":/?=&,+")):
+            forms |= {written, re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), written)}
+        forms |= {html.escape(word), html.escape(word, quote=False), html.escape(word).replace("&#x27;", "&#39;")}
+        forms |= set(_in_base64(word))
+        forms.add(word.encode(errors="replace").hex())
+    for word in tuple(plain):  # in an exception's words, a library's repr of them, or JSON of either
+        for once in _escaped(word):
+            forms |= {once, *_escaped(once)}
+    return {form for form in forms if form}
+
+
+def _escaped(word: str) -> set[str]:
+    quoted = repr(word)[1:-1], repr(f"{word}\"'")[1:-4], repr(f'{word}"')[1:-2]
+    plainly = json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1]
+    return {*quoted, *plainly, word.replace("'", "''"), word.replace("\\", "\\\\").replace("'", "\\'")}
+
+
+def _in_base64(word: str) -> Iterator[str]:
+    """Yield what stands of a word in the base64 of anything that holds it: it may begin at any of three places."""
+    for before in range(3):
+        content = b"\0" * before + word.encode(errors="replace")
+        whole = len(content) // 3 * 3
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            written = encode(content[:whole]).decode()
+            yield written[4 if before else 0 :]
+            if before == 0:
+                yield encode(content).decode().rstrip("=")
+
+
+def _parts(form: str) -> set[str]:
+    return {form[start : start + PART] for start in range(len(form) - PART + 1)}
+
+
+class _Own:
+    """The mask of this process; it is made when the first words are written, which may be never."""
+
+    def __init__(self) -> None:
+        self.make: Callable[[], Mask] = lambda: Mask(())
+        self.made: Mask | None = None
+
+    def mask(self) -> Mask:
+        if self.made is None:
+            self.made = self.make()
+        return self.made
+
+
+_OWN = _Own()
+
+
+def learn(make: Callable[[], Mask]) -> None:
+    """Use what this makes for whatever this process and those that it forks write from now on."""
+    _OWN.make, _OWN.made = make, None
+
+
+def masked(data: Any) -> Any:
+    """Return data as this process may write it."""
+    return _OWN.mask().data(data)
+
+
+def masked_text(text: str) -> str:
+    """Return words as this process may write them."""
+    return _OWN.mask().text(text)

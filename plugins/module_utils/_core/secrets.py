@@ -1,0 +1,139 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The secrets among a module's options, and the names beside them that are shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, unquote_plus
+
+from .masking import Mask
+
+Options = dict[str, Any]
+
+_URLS = ("url", "direct_url", "admin_url", "rehearse_url")
+_PASSWORDS = ("password", "admin_password", "rehearse_password")
+_URL = re.compile(r"([\w.+-]+)://(\S*)", re.DOTALL)
+_NAMES_A_SECRET = re.compile(r"pass(?!file)|pwd|secret|token|credential|api_?key|signature", re.IGNORECASE)
+_HARMLESS_VALUE = re.compile(r"[0-9.:]*|(?i:true|false|yes|no|on|off|none|null)|/[\w./-]*")
+_SHORTEST_VALUE = 6  # an environment is full of short words
+
+
+@dataclass
+class Found:
+    """Secrets, and names that are shown."""
+
+    secrets: set[str] = field(default_factory=set)
+    shown: set[str] = field(default_factory=set)
+
+    def mask(self) -> Mask:
+        """Return what blanks the one and leaves the other."""
+        return Mask(self.secrets, self.shown)
+
+
+def mask_for(options: Options) -> Mask:
+    """Return the mask of a module's options, or of a job's."""
+    found = Found()
+    for entry in options.get("databases") or []:
+        if isinstance(entry, dict):
+            _of_database(entry, found)
+    for check in [check for check in options.get("checks") or [] if isinstance(check, dict)]:
+        _of_web_address(str(check.get("url") or ""), found)
+        found.secrets |= {word for value in (check.get("headers") or {}).values() for word in _words_of(str(value))}
+    for url in _text(options, "pgbouncer_url"):
+        _of_database_url(url, found)
+    found.secrets |= set(_text(options, "pgbouncer_password"))
+    for installation in (options, options.get("installation") or {}):
+        for word in [*(installation.get("pip_arguments") or []), *(installation.get("packages") or [])]:
+            for address in _URL.finditer(str(word)):
+                found.secrets |= set(credentials_in(address[0]))
+    found.shown |= {str(options[name]) for name in ("root", "run", "release", "target") if options.get(name)}
+    return found.mask()
+
+
+def credentials_in(address: str) -> Iterator[str]:
+    """Yield what stands before the @ of a URL: the password, else the user, which then is a token."""
+    rest = address.partition("://")[2].split("?", 1)[0]
+    server, _slash, path = rest.partition("/")
+    _name, colon, port = server.partition(":")
+    if "@" not in server and not (colon and not port.isdigit() and "@" in path):
+        return  # what stands before a later @ is a path, unless a slash stands in the password as it is
+    before, at, _host = (server if "@" in server else rest).rpartition("@")
+    if at and before:
+        user, colon, password = before.partition(":")
+        for word in {password if colon and password else user}:
+            yield from {word, unquote(word)}
+            if colon:
+                yield before
+
+
+def _of_database(entry: Options, found: Found) -> None:
+    found.shown |= {str(entry.get("name") or "")}
+    for name in _URLS:
+        for url in _text(entry, name):
+            _of_database_url(url, found)
+    for name in _PASSWORDS:
+        found.secrets |= set(_text(entry, name))
+    environment = entry.get("environment") or {}
+    found.shown |= set(map(str, environment))
+    found.secrets |= {value for value in map(str, environment.values()) if _may_be_secret(value)}
+    for argument in map(str, entry.get("x_arguments") or []):
+        name, equals, value = argument.partition("=")
+        found.secrets |= {value} if equals and _may_be_secret(value) else set()
+        found.secrets |= {name} if not equals and _may_be_secret(name) else set()
+        found.shown |= {name} if equals else set()
+
+
+def _of_database_url(url: str, found: Found) -> None:
+    """Take a database's URL apart where SQLAlchemy does, and where it does not, because somebody mistyped it."""
+    match = _URL.fullmatch(url.strip())
+    if not match:
+        return
+    scheme, rest = match.groups()
+    address, _mark, query = rest.partition("?")
+    if "@" in query and "@" not in address:  # a question mark that stands in the password as it is
+        before, _at, query = rest.rpartition("@")
+        address, _mark, query = f"{before}@{query}".partition("?") if "?" in query else (f"{before}@{query}", "", "")
+    before, at, host = address.rpartition("@")
+    user, _colon, password = before.partition(":")
+    first = re.match(r"[^:/]*:([^@]*)@", rest)
+    for word in {password, first[1] if first else ""} - {""}:
+        found.secrets |= {word, unquote(word), unquote_plus(word)}
+    found.shown |= {user, unquote(user), host, host.partition("/")[0], host.partition("/")[2]} - {""}
+    found.shown |= {f"{scheme}://{user}{at}{host}", f"{scheme}://{host}", f"{scheme}://{user}:***@{host}"}
+    for pair in query.split("&"):
+        name, _equals, value = pair.partition("=")
+        if _NAMES_A_SECRET.search(name) and value:
+            found.secrets |= {value, unquote_plus(value), unquote(value)}
+
+
+def _of_web_address(url: str, found: Found) -> None:
+    """Of a page's address, keep the place: what stands before the @ and behind the question mark opens it."""
+    found.secrets |= set(credentials_in(url))
+    place, _mark, query = url.partition("?")
+    host = place.partition("://")[2].rpartition("@")[2]
+    found.shown |= {host, host.partition("/")[0]} - {""}
+    for pair in query.partition("#")[0].split("&"):
+        _name, equals, value = pair.partition("=")
+        words = {value if equals else pair} - {""}
+        found.secrets |= {form for word in words if _may_be_secret(word) for form in (word, unquote_plus(word))}
+
+
+def _words_of(header: str) -> Iterable[str]:
+    """Return a header's value, and that without its first word: ``Bearer`` and ``Basic`` are known to everybody."""
+    kind, _space, rest = header.partition(" ")
+    return {word for word in (rest or kind,) if _may_be_secret(word)}
+
+
+def _may_be_secret(value: str) -> bool:
+    return len(value) >= _SHORTEST_VALUE and not _HARMLESS_VALUE.fullmatch(value)
+
+
+def _text(options: Options, name: str) -> list[str]:
+    value = options.get(name)
+    return [value] if isinstance(value, str) and value else []

@@ -1,0 +1,130 @@
+"""Secrets in words: in every way they may be written, and every part of them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import secrets
+import shlex
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.masking import PART, STARS, Mask, forms_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.secrets import mask_for
+
+#: Every character that URLs, shells, Python, JSON and HTML each write in their own way.
+MARK = "mark@one%two/three?four#five&six+seven eight'nine\"ten\\eleven\ntwelve"
+URL = f"postgresql://shop:{quote(MARK, safe='')}@db.example.net:5432/shop_production"
+
+WRITTEN: dict[str, Any] = {
+    "plain": lambda word: word,
+    "quote": quote,
+    "quote all": lambda word: quote(word, safe=""),
+    "quote lower": lambda word: quote(word, safe="").lower(),
+    "quote_plus": quote_plus,
+    "repr": repr,
+    "repr of repr": lambda word: repr(repr(word)),
+    "json": json.dumps,
+    "json of json": lambda word: json.dumps(json.dumps(word)),
+    "json of repr": lambda word: json.dumps(f"ValueError({word!r})"),
+    "html": html.escape,
+    "shell": shlex.quote,
+    "sql": lambda word: word.replace("'", "''"),
+    "hex": lambda word: word.encode().hex(),
+    "base64": lambda word: base64.b64encode(word.encode()).decode(),
+    "basic auth": lambda word: base64.b64encode(f"shop:{word}".encode()).decode(),
+    "basic auth, other user": lambda word: base64.b64encode(f"shop1:{word}".encode()).decode(),
+    "urlsafe base64": lambda word: base64.urlsafe_b64encode(f"a:{word}".encode()).decode(),
+    "shortened": lambda word: f"input_value='postgre...{word[-30:]}@localhost/api2'",
+}
+
+
+def leaked(text: str, secret: str) -> list[str]:
+    """The parts of a secret, in any form, that stand in a text."""
+    parts = {form[at : at + PART] for form in forms_of(secret) for at in range(len(form) - PART + 1)}
+    return sorted(part for part in parts if part in text)
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_no_part_of_a_secret_is_left_however_it_is_written(way: str) -> None:
+    mask = mask_for({"databases": [{"name": "shop", "url": URL}]})
+    text = f"before {WRITTEN[way](MARK)} after"
+    shown = mask.text(text)
+    assert STARS in shown
+    assert shown.startswith("before ")
+    assert shown.endswith("after") or way.startswith("json") or "api2" in shown
+    assert not leaked(shown, MARK), shown
+    for word in ("three?four", "eleven", "seven"):
+        assert word not in shown.replace("********", "")
+
+
+def test_random_secrets_leave_no_trace() -> None:
+    for length in (8, 13, 40):
+        secret = secrets.token_urlsafe(length)[:length]
+        mask = Mask([secret])
+        for write in WRITTEN.values():
+            assert not leaked(mask.text(f"<{write(secret)}>"), secret)
+
+
+@pytest.mark.parametrize("password", ["parse", "app", "shop", "db", "a", "post"])
+def test_short_secrets_do_not_eat_words(password: str) -> None:
+    mask = mask_for({"databases": [{"name": "app", "url": f"postgresql://shop:{password}@db/post"}]})
+    text = "parsed by app.shop as postgresql://shop:***@db/post; an application"
+    assert mask.text(text) == text
+
+
+def test_a_short_secret_that_is_a_word_of_its_own_goes() -> None:
+    mask = mask_for({"databases": [{"name": "app", "url": "postgresql://shop:pa$$w@db/post"}]})
+    assert mask.text("shop:pa$$w@db") == f"shop:{STARS}@db"
+
+
+def test_names_that_are_shown_stay_although_a_secret_holds_them() -> None:
+    environment = {"DATABASE_URL": f"{URL}?sslpassword=hunter2hunter2", "PORT": "5432", "DEBUG": "false"}
+    mask = mask_for({"databases": [{"name": "shop", "url": URL, "environment": environment}]})
+    text = "shop at postgresql://shop@db.example.net:5432/shop_production: 5432 false DATABASE_URL"
+    assert mask.text(text) == text
+    assert "hunter2" not in mask.text("hunter2hunter2")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"databases": [{"name": "app", "url": f"postgresql://u@h/d?sslpassword={quote_plus(MARK)}"}]},
+        {"databases": [{"name": "app", "url": f"postgresql://u@h/d?password={quote(MARK, safe='')}"}]},
+        {"databases": [{"name": "app", "url": "sqlite://", "password": MARK}]},
+        {"databases": [{"name": "app", "url": "sqlite://", "admin_url": URL}]},
+        {"databases": [{"name": "app", "url": "sqlite://", "rehearse_password": MARK}]},
+        {"databases": [{"name": "app", "url": "sqlite://", "environment": {"KEY": MARK}}]},
+        {"databases": [{"name": "app", "url": "sqlite://", "x_arguments": [f"key={MARK}"]}]},
+        {"databases": [{"name": "app", "url": "sqlite://", "x_arguments": [MARK]}]},
+        {"checks": [{"url": "http://h/", "headers": {"Authorization": f"Bearer {MARK}"}}]},
+        {"checks": [{"url": f"http://h/health?token={quote_plus(MARK)}"}]},
+        {"checks": [{"url": f"http://u:{quote(MARK, safe='')}@h/health"}]},
+        {"pip_arguments": ["--index-url", f"https://u:{quote(MARK, safe='')}@index.example.net/simple"]},
+        {"installation": {"pip_arguments": [f"--extra-index-url=https://{quote(MARK, safe='')}@index.example.net/"]}},
+        {"pgbouncer_url": URL},
+        {"pgbouncer_password": MARK},
+    ],
+)
+def test_every_option_that_may_hold_a_secret_is_known(options: dict[str, Any]) -> None:
+    shown = mask_for(options).text(f"it said {MARK} and {quote(MARK, safe='')} and …{MARK[30:50]!r}")
+    assert not leaked(shown, MARK)
+    assert shown.startswith("it said ")
+
+
+def test_words_are_blanked_and_what_programs_compare_is_not() -> None:
+    mask = Mask(["0002_a_revision"])
+    result = {"name": "x", "after": ["0002_a_revision"], "error": {"what": "0002_a_revision failed", "why": 3}}
+    assert mask.data(result) == {
+        "name": "x",
+        "after": ["0002_a_revision"],
+        "error": {"what": f"{STARS} failed", "why": 3},
+    }
+
+
+def test_a_large_text_without_secrets_costs_little() -> None:
+    text = "ordinary words of a traceback " * 20_000
+    assert Mask([MARK]).text(text) == text
