@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils import batches, contraction, manifest, rollout, run
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import this_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils.manifest import Host, Manifest
 
 
@@ -32,6 +33,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             asked, folder = facts["ansible_play_hosts_all"], options.get("manifests") or ""
             made.why = contraction.why_refused(made, asked, options.get("fleet") or [], folder)
             made.why = made.why or rollout.why_not_begun(made, limits, options.get("on_failure", "stop"))
+            made.why = this_invocation().completed(made.why, migrates=True)
             if made.why:
                 made.state = "stopped"
             _begin_next(made)

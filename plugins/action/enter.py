@@ -11,6 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import this_invocation
 
 _RESULTS = ("packed", "plan", "upgrade", "downgrade", "rollback", "failure")
 
@@ -25,6 +26,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return whether the host was looked at as a whole, and whether it has its turn in its batch."""
         super().run(tmp, task_vars)
         results = {name: self._task.args.get(name) or {} for name in _RESULTS}
-        run.share(self._task.args["part"], (task_vars or {})["inventory_hostname"], results)
+        host = (task_vars or {})["inventory_hostname"]
+        run.share(self._task.args["part"], host, this_invocation().completed_in(results, host))
         looked = not results["failure"]
         return {"changed": False, "looked": looked, "has_turn": looked or bool(results["plan"].get("lost"))}

@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils import reporting
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import this_invocation
 
 display = Display()
 
@@ -26,9 +27,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         host = (task_vars or {}).get("inventory_hostname", "")
         report = reporting.report(self._task.args, self._task.check_mode)
-        if report.failure:
-            failure = reporting.meant_for(host, report.failure)
-            return {"failed": True, "msg": "\n".join(["", *report.lines, "", *failure])}
-        for line in [host, *report.lines]:
+        lines = _completed(report.lines, host, self._task.args)
+        failure = _completed(report.failure, host, self._task.args)
+        if failure:
+            return {"failed": True, "msg": "\n".join(["", *lines, "", *failure])}
+        for line in [host, *lines]:
             display.display(f"  {line}" if line != host else line)
-        return {"changed": False, "lines": report.lines}
+        return {"changed": False, "lines": lines}
+
+
+def _completed(lines: list[str], host: str, results: dict[str, Any]) -> list[str]:
+    """Return lines whose commands are for this host alone: names and runs may be the same on others."""
+    invocation = this_invocation()
+    migrates = bool(results.get("upgrade") or results.get("downgrade"))
+    return [invocation.completed(line, host, migrates=migrates) for line in lines] + invocation.note(lines)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import this_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
 
 
@@ -25,9 +27,10 @@ class ActionModule(FollowingAction):
             nowhere = Refused(
                 "No host of this play has such a backup",
                 "no backup is of the run, lies at the path and belongs to the databases that were named",
-                "playbooks/status.yml shows the last ones",
+                f"This shows the last ones: {playbook_command('status')}",
             )
-            return {"failed": True, "msg": str(nowhere), "databases": [], "ok": False}
+            told = this_invocation().completed(str(nowhere))
+            return {"failed": True, "msg": told, "databases": [], "ok": False}
         answer = self.follow(self._task.args, facts)
         if self._task.check_mode and not answer.get("failed"):
             run.share("restorable", facts["inventory_hostname"], len(answer["databases"]))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import this_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
 from ansible_collections.hosting.alembic.plugins.plugin_utils.turns import Turns
 
@@ -23,10 +25,10 @@ class ActionModule(FollowingAction):
         facts = task_vars or {}
         named = self._task.args.get("of_run")
         if named and not self._is_known(named, facts):
-            unknown = Refused(
-                f"Run {named} is known on no host of this play", "", "playbooks/status.yml shows the last runs"
-            )
-            return {"failed": True, "msg": str(unknown), "of_run": named, "databases": [], "ok": False}
+            shown = f"This shows the last runs: {playbook_command('status')}"
+            unknown = Refused(f"Run {named} is known on no host of this play", "", shown)
+            told = this_invocation().completed(str(unknown))
+            return {"failed": True, "msg": told, "of_run": named, "databases": [], "ok": False}
         of_run = named or self._last_change(facts)
         if self._task.check_mode:  # what only looks has nobody to wait for
             return {**self.follow({**self._task.args, "of_run": of_run}, facts), "of_run": of_run}

@@ -13,6 +13,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils import manifest, rollout, run
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import this_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils.manifest import Manifest
 
 display = Display()
@@ -40,7 +41,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         except Refused as refusal:
             return {"failed": True, "msg": str(refusal)}
         where = str(manifest.place(folder, found.run)) if folder and found.run else ""
+        invocation = this_invocation()
         lines = rollout.summary(found, where)
+        lines = [invocation.completed(line, migrates=True) for line in lines] + invocation.note(lines)
         if is_first:
             for line in lines:
                 display.display(line)

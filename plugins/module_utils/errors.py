@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 
 #: The code of an error that no verb expects. What was begun before it may go on.
 CRASHED = "module-crashed"
+
+_ENDS_IN_COMMAND = re.compile(r"ansible-playbook (?:(?!; ).)*\Z", re.DOTALL)
 
 
 class Refused(Exception):
@@ -32,7 +35,11 @@ class Refused(Exception):
 
     def __str__(self) -> str:
         said = ": ".join(part.strip().rstrip(".") for part in (self.what, self.why) if part.strip())
-        return ". ".join(part for part in (said, self.remedy.strip().rstrip(".")) if part) + "."
+        remedy = self.remedy.rstrip().rstrip(".")
+        remedy = remedy if remedy.startswith("\n") else remedy.lstrip()
+        # What is pasted with a full stop behind it is another command.
+        stop = "" if _ENDS_IN_COMMAND.search(remedy) else "."
+        return f"{said}:{remedy}" if remedy.startswith("\n") else ". ".join(filter(None, (said, remedy))) + stop
 
     def facts(self) -> dict[str, str]:
         """Return the three parts as data, for results and journals."""

@@ -52,6 +52,32 @@ def upgraded_by(root: str, run: str, names: list[str], only: Sequence[str] = ())
     return [name for name in only or names if moved(read_events(layout.journal(name, run))) in left]
 
 
+def rolled_back_by(
+    root: str, run: str, of_run: str, names: list[str], only: Sequence[str] = (), *, attach: bool = False
+) -> list[str]:
+    """Return which databases a run rolls back: those that an earlier run upgraded.
+
+    Args:
+        root: the folder of the host.
+        run: the run that rolls back.
+        of_run: the run that is rolled back.
+        names: the databases of the inventory.
+        only: those that are named.
+        attach: whether the rollback may have been begun; then those that have ended already count too.
+
+    Raises:
+        Refused: as ``upgraded_by``.
+    """
+    found = upgraded_by(root, of_run, names, only)
+    layout = Layout(Path(root))
+    begun = [name for name in names if attach and _has_begun(layout.journal(name, run), "rollback")]
+    return [name for name in names if name in found or name in begun]
+
+
+def _has_begun(journal: Path, verb: str) -> bool:
+    return any(event["verb"] == verb for event in read_events(journal))
+
+
 def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, only: list[str]) -> list[str]:
     """Return the databases that have a backup of a run, at a path, or any; ``only`` those that are named.
 

@@ -22,7 +22,7 @@ from .lead_back import LeadBack
 from .neighbours import changed_by_others, with_changes
 from .position import Position, differences, read_position
 from .progress import Progress
-from .recovery import Left, left_by
+from .recovery import Left, left_by, one_command_a_line
 from .watching import result_of_dead
 
 Result = dict[str, Any]
@@ -171,7 +171,7 @@ def _cleared(database: Database, job: Job, left: Left, progress: Progress) -> Re
             raise Refused(
                 f"Database {database.name!r} is still held since run {left.run}",
                 f"it stands at {now}, and that is neither as before that run nor where it would have led",
-                "; ".join(f"{way}: {command}" for way, command in sorted(left.ways_out.items())),
+                one_command_a_line(left.ways_out),
             )
         journal.write("cleared", **now.facts())
     return {"name": database.name, "outcome": "cleared", "changed": False, "after": now.revisions}

@@ -64,12 +64,18 @@ class Left:
             what = f"Run {self.run} was cut short in database {self.name!r} and is not settled"
             return Refused(what, f"its {self.verb} came to no end", f"Recover it: {playbook_command('recover')}")
         if self.state == "held":
-            ways = [f"{way}: {command}" for way, command in sorted(self.ways_out.items())]
-            return Refused(f"Database {self.name!r} is held since run {self.run}", because, "; ".join(ways))
+            return Refused(
+                f"Database {self.name!r} is held since run {self.run}", because, one_command_a_line(self.ways_out)
+            )
         if self.state == "failed" and pending and not retries(retry, self.name):
             what = f"Database {self.name!r} failed in run {self.run} and {NOT_TRIED_AGAIN}"
             return Refused(what, because, f"Correct what failed, then: {retry_command(self.name)}")
         return None
+
+
+def one_command_a_line(ways_out: dict[str, str]) -> str:
+    """Return the ways out of a held database; a line can be copied as a whole."""
+    return "".join(f"\n  {way}: {command}" for way, command in sorted(ways_out.items()))
 
 
 def retry_command(name: str) -> str:

@@ -17,7 +17,7 @@ from .deadline import counted_from_now
 from .engines.registry import engine_for
 from .environment import Environment
 from .errors import Failed, Refused
-from .history import upgraded_by
+from .history import rolled_back_by
 from .job import Database, Job
 from .journal import Journal, moved, needs_leading_back, newest_first, reject
 from .lead_back import downgrade_database
@@ -81,8 +81,9 @@ def downgrade(job: Job) -> Answer:
 
 def rollback(job: Job) -> Answer:
     """Lead back every database that an earlier run upgraded, or those that are named."""
-    upgraded = upgraded_by(job.root, job.of_run, [database.name for database in job.databases], job.only)
-    return attend(job, [database for database in job.databases if database.name in upgraded], rollback_database)
+    names = [database.name for database in job.databases]
+    chosen = rolled_back_by(job.root, job.run, job.of_run, names, job.only, attach=job.attach)
+    return attend(job, [database for database in job.databases if database.name in chosen], rollback_database)
 
 
 def restore(job: Job) -> Answer:

@@ -117,7 +117,7 @@ cursor:
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
 from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.history import last_change, release_of, upgraded_by
+from ansible_collections.hosting.alembic.plugins.module_utils.history import last_change, release_of, rolled_back_by
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee
 
 
@@ -127,7 +127,8 @@ def main() -> None:
         options = dict(module.params)
         options["of_run"] = options["of_run"] or last_change(options["root"])
         names = [entry["name"] for entry in options["databases"]]
-        names = upgraded_by(options["root"], options["of_run"], names, options["only"])
+        asked = (options["root"], options["run"], options["of_run"], names, options["only"])
+        names = rolled_back_by(*asked, attach=options["attach"])
         if module.check_mode or not names:
             foresee(module, "downgraded", names)
         options["release"] = release_of(options["root"], options["of_run"])

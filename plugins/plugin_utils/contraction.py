@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..module_utils._core.playbook_command import playbook_command
 from ..module_utils.plans import CONTRACT, EXPAND
 from . import manifest
 from .manifest import Host, Manifest
@@ -35,8 +36,8 @@ def why_refused(made: Manifest, asked: list[str], fleet: list[str], folder: str)
     if not missing:
         return ""
     return (
-        f"{_CONTRACTS} is refused until every host has verified {EXPAND}@head ({'; '.join(missing)}); run "
-        f"migrate.yml -e migrate_target={EXPAND}@head on these hosts, and deploy the application, before you contract"
+        f"{_CONTRACTS} is refused until every host has verified {EXPAND}@head ({'; '.join(missing)}); before you "
+        f"contract, deploy the application and expand: {playbook_command('migrate', migrate_target=f'{EXPAND}@head')}"
     )
 
 

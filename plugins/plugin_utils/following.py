@@ -16,10 +16,12 @@ from ansible.errors import AnsibleAction, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils._core.playbook_command import playbook_command
 from ..module_utils._core.printable import printable
 from ..module_utils.copies import CONTROLLER
 from ..module_utils.errors import CRASHED, cause_of
 from ._follow.reducing import interpreter_facts, reduced, without_controls
+from ._report.invocation import this_invocation
 from .fetching import fetch
 from .judging import judged, with_message
 
@@ -110,7 +112,8 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
                 )
                 if not answer.get("unreachable"):
                     facts = interpreter_facts(self._discovered_interpreter_key, self._discovered_interpreter)
-                    return judged(name, {**reduced(name, with_message(name, answer), arguments), **facts})
+                    known = judged(name, {**reduced(name, with_message(name, answer), arguments), **facts})
+                    return _with_commands(known, task_vars)
                 reason = answer.get("msg", "unreachable")
             except AnsibleConnectionFailure as error:
                 reason = error.message
@@ -120,7 +123,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
                 words = "the connection broke; the work goes on there" if begins_work else "it cannot be reached"
                 display.warning(f"{task_vars.get('inventory_hostname')}: {words}")
             if time.monotonic() > deadline:
-                return lost(str(reason), begins_work)
+                return _with_commands(lost(str(reason), begins_work), task_vars)
             time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             self._reset()
             attempt += 1
@@ -189,10 +192,17 @@ def notice_losses(connection: Any) -> None:
         connection.set_option("ssh_common_args", f"{given['ssh_common_args']} {_KEEP_ALIVE}".strip())
 
 
+def _with_commands(answer: Result, task_vars: Result) -> Result:
+    """Complete the commands in what Ansible or a warning prints of an answer; its data may go back to the host."""
+    invocation, host = this_invocation(), task_vars.get("inventory_hostname", "")
+    printed = {key: answer[key] for key in ("msg", "refusals") if key in answer}
+    return {**answer, **invocation.completed_in(printed, host)}
+
+
 def lost(reason: str, begins_work: bool = False) -> Result:
     """Return the result of a host that is gone; an unreachable one would be rescued by nobody."""
     reason = printable(reason, lines=True)
-    done = "What was begun there goes on there. Run migrate.yml again to see how it ended."
+    done = f"What was begun there goes on there. This says how it ended: {playbook_command('recover')}"
     return {
         "failed": True,
         "lost": True,

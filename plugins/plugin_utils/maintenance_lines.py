@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..module_utils._core.playbook_command import playbook_command
 from .judging import has_failed
 
 Result = dict[str, Any]
@@ -49,11 +50,11 @@ def _lines(maintenance: Result) -> list[str]:
         lines.append(f"  It goes on because {keeper['name']} {because} since run {keeper['run']}.")
     if maintenance["kept_by"]:
         lines.append(
-            "  It ends once that is settled, by migrate.yml or by: ansible-playbook playbooks/recover.yml;"
-            " to start the application all the same, add: -e migrate_end_maintenance=true"
+            f"  It ends once that is settled, by the next run or by: {playbook_command('recover')};"
+            f" this starts the application all the same: {playbook_command('recover', migrate_end_maintenance='true')}"
         )
     else:
-        lines.append("  A run that is dead has left it; this ends it: ansible-playbook playbooks/recover.yml")
+        lines.append(f"  A run that is dead has left it; this ends it: {playbook_command('recover')}")
     return lines
 
 

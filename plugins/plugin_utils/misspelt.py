@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 _PREFIX = "migrate_"
@@ -20,10 +21,17 @@ _OF_PLAYBOOKS = {"hosts"}
 _ALIKE = 0.8
 
 
+@cache
+def known_variables() -> frozenset[str]:
+    """Return the name of every variable of the role and of the playbooks."""
+    known = [*_OPTION.findall(_SPECS.read_text(encoding="utf-8")), *_OF_PLAYBOOKS]
+    return frozenset(f"{_PREFIX}{name}" for name in known)
+
+
 def misspelt(names: Iterable[str]) -> Iterator[str]:
     """Yield a sentence for each name that is probably meant to be another."""
     given = {name[len(_PREFIX) :] for name in names if name.startswith(_PREFIX)}
-    known = {*_OPTION.findall(_SPECS.read_text(encoding="utf-8")), *_OF_PLAYBOOKS}
+    known = {name[len(_PREFIX) :] for name in known_variables()}
     for name in sorted(given - known):
         for meant in difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE):
             yield f"{_PREFIX}{name} is no variable of hosting.alembic and does nothing. Is {_PREFIX}{meant} meant?"

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..module_utils._core.playbook_command import playbook_command
 from ..module_utils.errors import Refused
 from ..module_utils.recovery import retry_command
+from ._report.rehearsal_lines import rehearsed_lines
 from .judging import has_failed
 from .maintenance_lines import maintenance_failure, maintenance_lines
 from .sizes import size
@@ -37,13 +39,6 @@ def report(results: Result, check_mode: bool) -> Report:
             lines = made.lines + maintenance_lines(results) + _backup_problems(results)
             return Report(lines, made.failure + maintenance_failure(results))
     return Report(["Nothing was asked."])
-
-
-def meant_for(host: str, lines: list[str]) -> list[str]:
-    """Limit the commands in lines to the host that they are meant for: names and runs may be the same on others."""
-    return [
-        line.replace("ansible-playbook playbooks/", f"ansible-playbook --limit {host} playbooks/") for line in lines
-    ]
 
 
 def _backup_problems(results: Result) -> list[str]:
@@ -184,7 +179,9 @@ def _where(back: Result) -> str:
 def _plan(results: Result, _check_mode: bool) -> Report:
     plan = results["plan"]
     if not plan.get("shipped") and not plan.get("databases"):
-        return Report(["The release is not on this host yet: playbooks/ship.yml ships it and touches no database."])
+        return Report(
+            [f"The release is not on this host yet: this ships it, and touches no database: {playbook_command('ship')}"]
+        )
     lines = []
     for entry in plan["databases"]:
         pending = entry["pending"]
@@ -220,8 +217,8 @@ def _status(results: Result, _check_mode: bool) -> Report:
 
 def _old(entries: list[Result]) -> list[str]:
     return [
-        f"WARNING: {entry['name']}: {each['name']} has lain aside for {each['days']:.0f} days; playbooks/prune.yml"
-        " lists it, and drops it with -e migrate_prune=true"
+        f"WARNING: {entry['name']}: {each['name']} has lain aside for {each['days']:.0f} days; this lists it:"
+        f" {playbook_command('prune')}; and this drops it: {playbook_command('prune', migrate_prune='true')}"
         for entry in entries
         for each in entry.get("aside", [])
         if each["old"]
@@ -330,41 +327,12 @@ def _rehearsal(results: Result, check_mode: bool) -> Report:
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "DOWNGRADES", "REAL RUN TAKES", "RESTORED FROM"), rows)
     if not rows and not rehearsal.get("msg"):
         lines = ["Nothing is pending, so there is nothing to rehearse."]
-    return Report(lines + [line for entry in entries for line in _rehearsed(entry)], _wrong(rehearsal))
+    return Report(lines + [line for entry in entries for line in rehearsed_lines(entry)], _wrong(rehearsal))
 
 
 def _verdicts(entry: Result) -> list[tuple[str, int]]:
     found = [step["verdict"] for step in entry.get("revisions", []) if entry.get("upgrade_seconds") is not None]
     return [(verdict, found.count(verdict)) for verdict in ("reversible", "lossy", "irreversible", "unknown")]
-
-
-def _rehearsed(entry: Result) -> list[str]:
-    """Return a line for each revision, and below it what its downgrade does not bring back."""
-    lines = []
-    for step in entry.get("revisions", []):
-        title = f"{entry['name']}: {step['revision']}  {step['message']}".rstrip()
-        grown = f"  +{size(step['space'])}" if step["space"] else ""
-        locks = ", ".join(f"{table} {mode.removesuffix('Lock')}" for table, mode in sorted(step["locks"].items()))
-        lines.append(f"{title}  {_seconds(step['seconds'])}{grown}{f'  locks {locks}' if locks else ''}")
-        lines += [f"    {line}" for line in _verdict(step)]
-    models = entry.get("models") or []
-    lines += [f"{entry['name']}: differs from the models: {line}" for line in models[:_MOST_REVISIONS]]
-    if len(models) > _MOST_REVISIONS:
-        lines.append(f"{entry['name']}: and {len(models) - _MOST_REVISIONS} more differences from the models")
-    return lines + _notes(entry)
-
-
-def _verdict(step: Result) -> list[str]:
-    lines = [f"{step['verdict'].upper()}{': ' if step['why'] else ''}{step['why']}"]
-    if step["verdict"] == "reversible" or (step["verdict"] == "unknown" and not step["why"]):
-        lines = []
-    for loss in step["losses"]:
-        where = f"{loss['table']}.{loss['column']}" if loss["column"] else loss["table"]
-        lines.append(f"{where} {loss['what']}")
-    lines += [f"schema {line}" for line in step["schema"]]
-    if step["again"] is False:
-        lines.append(f"FAILS A SECOND TIME, after its downgrade: {step['again_error']}")
-    return lines
 
 
 def _recover(results: Result, _check_mode: bool) -> Report:

@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Callable
 from typing import Any
 
+from ..module_utils._core.playbook_command import playbook_command
 from ..module_utils.errors import Refused
 from ..module_utils.recovery import NOT_TRIED_AGAIN
 from .batches import Limits
@@ -215,9 +214,7 @@ def summary(manifest: Manifest, where: str) -> list[str]:
 
 def _going_on(manifest: Manifest) -> str:
     """Return the command that goes on with a run, once a person has looked at what failed."""
-    words = ["ansible-playbook", "migrate.yml"]
-    if manifest.state != "rolled_back":
-        words += ["-e", f"migrate_run={manifest.run}"]
+    words = {} if manifest.state == "rolled_back" else {"migrate_run": manifest.run}
     failed = {
         name
         for host in manifest.hosts.values()
@@ -225,10 +222,9 @@ def _going_on(manifest: Manifest) -> str:
         if host.is_bad and (entry.outcome in _FAILED or NOT_TRIED_AGAIN in entry.why)
     }
     if len(failed) > _MOST_TYPED:
-        words += ["-e", "migrate_retry_failed=true"]
-    elif failed:
-        words += ["-e", json.dumps({"migrate_retry_failed": sorted(failed)})]
-    return shlex.join(words)
+        return playbook_command("migrate", **words, migrate_retry_failed="true")
+    retried = {"migrate_retry_failed": sorted(failed)} if failed else {}
+    return playbook_command("migrate", **words, **retried)
 
 
 _FAILED = ("failed", "downgraded", "restored", "untouched", "held")

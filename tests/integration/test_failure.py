@@ -34,7 +34,7 @@ def test_good_revisions_before_a_broken_one_are_downgraded(site: Site, postgres:
         "Revision 0003 (fails in its middle) failed",
         "this revision fails on purpose",
         "Downgraded 0002; it stands at 0001, as before.",
-        "Next: correct the release, then: ansible-playbook migrate.yml -e",
+        "Next: correct the release, then: ansible-playbook -i ",
     )
     assert outcome.handlers() == ["hosting.alembic.migrate : Downgrade what this run committed"]
     assert outcome.stats["here"]["failures"] == 1

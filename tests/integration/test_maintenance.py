@@ -133,7 +133,7 @@ def test_a_held_database_keeps_its_application_stopped_until_a_person_has_decide
         output,
         "WARNING: in maintenance since",
         "It goes on because app is held since run holds",
-        "ansible-playbook playbooks/recover.yml",
+        "--limit here playbooks/recover.yml",
         "-e migrate_end_maintenance=true",
     )
     for again in (site.run("status", **settings), site.run("plan", **settings), site.run("recover", **settings)):

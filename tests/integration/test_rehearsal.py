@@ -143,7 +143,9 @@ def test_a_required_rehearsal_is_one_of_this_release(site: Site, creator: Postgr
 
     outcome = site.run("migrate", code=2, **settings)
     assert_says(
-        outcome.output, "has no rehearsal that stands for this upgrade", "Rehearse it with playbooks/rehearse.yml"
+        outcome.output,
+        "has no rehearsal that stands for this upgrade",
+        "Set migrate_rehearse=true, or rehearse it: ansible-playbook -i",
     )
     assert creator.dump() == before
 

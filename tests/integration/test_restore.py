@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,6 +20,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry i
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget
+from tests.lab import PROJECT, ansible
 from tests.lab.postgres import PostgresServer
 from tests.lab.waiting import wait_until
 
@@ -114,8 +118,10 @@ def test_the_printed_way_back_of_a_held_database_is_a_command(site: Site, sqlite
 
     words = shlex.split(back)
     assert words[:2] == ["ansible-playbook", "playbooks/restore.yml"]
-    assert f"Way back: ansible-playbook --limit here {shlex.join(words[1:])}" in held.output
-    site.run("restore", *words[2:], **settings)
+    (printed,) = re.findall(r"^  Way back: (.*)$", held.output, re.MULTILINE)
+    assert printed.endswith(f" --limit here {shlex.join(words[1:])}")
+    env = {**os.environ, "PATH": f"{ansible.BIN}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-c", printed], cwd=PROJECT, env=env, check=True, timeout=300)
 
     assert sqlite.dump() == before
 

@@ -126,7 +126,10 @@ def test_check_and_diff_predict_what_the_next_run_changes_and_change_nothing(
         if shipped:
             assert_says(plan.output, f"{target.name} 0001 -> 0002", "0002 notes on items")
         else:
-            assert_says(plan.output, "The release is not on this host yet: playbooks/ship.yml ships it")
+            assert_says(
+                plan.output,
+                "The release is not on this host yet; this ships it, and touches no database: ansible-playbook -i",
+            )
 
     real = site.run("migrate", **settings)
     assert predicted(check) == predicted(real)

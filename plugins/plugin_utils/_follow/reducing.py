@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.utils.display import Display
 
+from ...module_utils._core.playbook_command import playbook_command
 from ...module_utils._core.printable import printable
 from .answers import answer_of, names_in
 from .shapes import Unfit
@@ -72,7 +73,7 @@ def unfitting(problem: str) -> Result:
         "databases": [],
         "finished": True,
         "msg": f"The host's answer cannot be used: {problem}. What it did is not known; nothing of the answer was"
-        " used. Check who has access to that host, then run playbooks/status.yml.",
+        f" used. Check who has access to that host, then read where its databases are: {playbook_command('status')}",
     }
 
 

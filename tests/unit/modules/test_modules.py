@@ -14,6 +14,8 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.hosting.alembic.plugins.module_utils.content import digest_of
+from ansible_collections.hosting.alembic.plugins.module_utils.journal import read_events
+from tests.lab.waiting import wait_until
 from tests.unit.stage import Answer, Host, apart, heads, script, sql, tables
 
 
@@ -105,6 +107,48 @@ def test_check_mode_of_what_would_be_refused_fails_with_the_same_keys(host: Host
     assert "several heads" in plan["refusals"][0]
     assert answer["failed"]
     assert answer["databases"][0]["outcome"] == "refused"
+
+
+#: What was done before, what is attached to, and how that ends.
+LATE: dict[str, tuple[str, list[tuple[str, dict[str, Any]]], dict[str, Any], str]] = {
+    "upgrade": ("generic", [], {"run": "r1"}, "upgraded"),
+    "backup": ("generic", [("upgrade", {"run": "r1"})], {"run": "r2"}, "backed_up"),
+    "rehearse": ("generic", [("upgrade", {"run": "r1", "target": "0001"})], {"run": "r2"}, "rehearsed"),
+    "downgrade": ("broken", [("upgrade", {"run": "r1"})], {"run": "r1"}, "restored"),
+    "recover": ("broken", [("upgrade", {"run": "r1"})], {"run": "r2"}, "restored"),
+    "rollback": ("generic", [("upgrade", {"run": "r1"})], {"run": "r2", "of_run": "r1"}, "downgraded"),
+    "rollback of its own run": ("generic", [("upgrade", {"run": "r1"})], {"run": "r1", "of_run": "r1"}, "downgraded"),
+    "restore": ("generic", [("upgrade", {"run": "r1"})], {"run": "r2", "of_run": "r1"}, "restored"),
+}
+
+
+def _ends(event: Answer, verb: str) -> bool:
+    return event["event"] == "done" and str(event["verb"]).startswith(verb)
+
+
+@pytest.mark.parametrize("what", LATE)
+def test_a_verb_that_is_attached_to_after_its_end_says_how_it_ended(
+    host: Host, file: Path, given: dict[str, Any], what: str
+) -> None:
+    fixture, before, options, outcome = LATE[what]
+    verb = what.split(maxsplit=1)[0]
+    host.ship(fixture)
+    script(file, "create table mine (a)")
+    for earlier, its in before:
+        call(earlier, follow=60, **its, **given)
+    path = host.layout.rehearsal("app", "r2") if verb == "rehearse" else host.layout.journal("app", options["run"])
+
+    first = call(verb, follow=0, **options, **given)
+    wait_until(lambda: any(_ends(event, verb) for event in read_events(path)), f"the {verb} ends")
+    late: dict[str, Any] = {"attach": True, "cursor": first.get("cursor") or {}, "follow": 0}
+    last = call(verb, **late, **options, **given)
+
+    assert not first["databases"], "it was fast; this test is about what is not"
+    assert last["finished"]
+    assert [(entry["name"], entry["outcome"]) for entry in last["databases"]] == [("app", outcome)]
+    assert last["changed"]
+    if verb not in ("backup", "rehearse"):
+        assert last["databases"][0]["after"] == (heads(file) if "alembic_version" in tables(file) else [])
 
 
 def test_check_mode_of_a_rollback_changes_nothing(host: Host, file: Path, given: dict[str, Any]) -> None:

@@ -1,0 +1,77 @@
+"""A printed command is typed as it was printed, in a shell, in the folder where the run was started."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.fleet import Fleet
+from tests.integration.site import Site
+from tests.lab import PROJECT, ansible
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, newest_virtualenv: Path) -> Fleet:
+    """Two hosts; a database of the same name on each, at the first revision and with rows."""
+    return Fleet(tmp_path, newest_virtualenv, 2)
+
+
+def typed(command: str, folder: Path) -> ansible.Outcome:
+    """Paste a command into a shell."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    env = {**kept, "PATH": f"{ansible.BIN}:{kept.get('PATH', '')}", "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+    return ansible.Outcome(done.returncode, done.stdout + done.stderr)
+
+
+def printed(output: str, before: str) -> str:
+    """The first command that stands behind some words, to the end of its line."""
+    line = rf"^(?!fatal).*{re.escape(before)}((?:\S+=\S+ )?\S*ansible-playbook .*)$"
+    found = re.search(line, output, re.MULTILINE)
+    assert found, f"no command behind {before!r}:\n{output}"
+    return found[1]
+
+
+def test_each_printed_command_works_where_the_run_was_started_and_on_its_host_alone(fleet: Fleet, site: Site) -> None:
+    here, source = fleet.folder, site.source("broken")
+    settings: dict[str, Any] = {"migrate_source": source, "migrate_rollout": "100%"}
+    fleet.run("migrate", migrate_target="0001", **settings)
+    for name in fleet.names:
+        fleet.database(name).fill()
+    before = {name: fleet.database(name).dump() for name in fleet.names}
+    inventory = fleet.inventory(**settings).name
+    (here / "mine.yml").write_text("migrate_on_failure: hold\n")
+
+    # The run: from a folder of somebody's own, with an inventory and a file of variables by relative paths.
+    words = ["-i", inventory, "-e", "@mine.yml", "-e", "migrate_workers=1 migrate_target=head"]
+    run = ansible.playbook(PROJECT / "migrate.yml", *words, cwd=here).ended(2)
+    assert fleet.revisions() == fleet.at(web1=2, web2=2)
+
+    # Status says it anew, for the host that it asks.
+    status = ansible.playbook(
+        "hosting.alembic.status", "-i", inventory, "--limit", "web2", cwd=here, env=_found()
+    ).ended()
+    typed(printed(status.output, "back: "), here).ended()
+    assert fleet.database("web2").dump() == before["web2"]
+    assert fleet.revisions() == fleet.at(web1=2, web2=1)
+
+    # What the run has said of each of its hosts.
+    typed(printed(run.output, "Way back: "), here).ended()
+    assert fleet.database("web1").dump() == before["web1"]
+
+    source.add("0003", "0002").add("0004", "0003")
+    for path in source.versions.glob("000[34]_*.py"):
+        path.unlink()
+    typed(printed(run.output, "Next: look at what failed, then: "), here).ended()
+    assert fleet.revisions() == fleet.at(web1=4, web2=4)
+
+
+def _found() -> dict[str, str]:
+    return {"ANSIBLE_COLLECTIONS_PATH": str(PROJECT / "collections")}
