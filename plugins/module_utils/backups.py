@@ -58,7 +58,8 @@ class Manifest:
         from .engines.data import Archive  # noqa: PLC0415
 
         tables = frozenset(self.heads)
-        return Archive(Path(self.path) / self.dump, self.fingerprint, self.row_counts, tables, self.activity)
+        digest = self.files.get(self.dump, "")
+        return Archive(Path(self.path) / self.dump, self.fingerprint, self.row_counts, tables, self.activity, digest)
 
     def answers_to(self, run: str, path: str) -> bool:
         """Tell whether it is of a run and lies at a path; an empty word asks for any."""

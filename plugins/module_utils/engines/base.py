@@ -257,6 +257,10 @@ class Engine(ABC):
     def content(self) -> dict[str, str] | None:
         """Return a digest of each table's rows, or None if others may have written since the dump or it counts them."""
 
+    def resume(self, content: dict[str, str] | None) -> None:
+        """Continue from what ``content`` returned in the process that failed; to be called with the lock held."""
+        return
+
     @abstractmethod
     def imprint(self, deeds: Deeds) -> dict[str, Any]:
         """Return what is to be remembered, at a run's end, of the rows in what it has made, to tell who wrote them."""

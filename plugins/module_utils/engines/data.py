@@ -55,6 +55,8 @@ class Archive:
     row_counts: dict[str, int] | None
     version_tables: frozenset[str]
     activity: dict[str, Any] = field(default_factory=dict)
+    #: Of the dump, where it is one file; it was proven when it had this digest.
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

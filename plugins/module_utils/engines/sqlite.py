@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -18,9 +19,10 @@ from urllib.parse import quote
 from .._engines.comparison import Comparison
 from .._engines.lock import Lock
 from .._engines.sqlite.compare import compare
+from .._engines.sqlite.location import check_links, path_of, real_path_of
 from .._engines.sqlite.rows import beside, changed_tables
 from .._engines.sqlite.write_witness import Version, WriteWitness, data_version
-from .._engines.sqlite.written_tables import WrittenTables, is_refusal
+from .._engines.sqlite.written_tables import ANY, WrittenTables, attached_to, is_refusal
 from ..connection import OPENING_OWN, OwnConnection, driver_connection, first_line, own_url
 from ..errors import Refused
 from ..layout import sync
@@ -40,9 +42,8 @@ from .sqlite_catalog import (
 )
 from .sqlite_glance import described, file_identity, reading
 from .sqlite_later import Imprint
-from .sqlite_lock import FileLock
+from .sqlite_lock import FileLock, read_holder
 from .sqlite_restore import WithRestore
-from .sqlite_writes import content_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -55,6 +56,9 @@ T = TypeVar("T")
 _SPACE_FACTOR = 1.1
 #: Seconds that our own reads wait for a lock of others.
 _PATIENCE = 5
+_STATE = "state of the file"
+#: Nanoseconds.
+_CLOCK_TICK = 20_000_000
 _ANY_READ = "select count(*) from sqlite_master"
 
 
@@ -69,11 +73,16 @@ class SQLite(WithRestore):
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
-        self.path = _absolute(url.database, database.name)
+        self.path = real_path_of(url.database, database.name)
         self._witness = WriteWitness()
         #: The driver's connection of env.py, while it migrates.
         self._migrating: Any = None
         self._written = WrittenTables()
+        #: The dump that this process has made, and the state of the database when it got the lock.
+        self._dumped = (-1, -1)
+        self._state_at_lock: dict[str, str] | None = None
+        #: Whether nobody has written between the failure and then.
+        self._resumed = False
         #: The file that our own connection has opened.
         self._file = (0, 0)
         self._tables_known: dict[tuple[str, str], list[str]] = {}
@@ -98,6 +107,7 @@ class SQLite(WithRestore):
 
     def connect(self) -> OwnConnection:
         """Open the file that is there; never make one."""
+        check_links(path_of(self.url.database), self.database.name)
         url = own_url(self.url).set(database=f"file:{quote(str(self.path))}", query={"mode": "rw", "uri": "true"})
         try:
             own = OwnConnection(url, {"timeout": _PATIENCE})
@@ -121,7 +131,7 @@ class SQLite(WithRestore):
 
     def door(self) -> dict[str, Any]:
         """Return the file as the URL names it: a link may lead elsewhere by then."""
-        return {"path": _named(self.url.database)}
+        return {"path": path_of(self.url.database)}
 
     def describe(self, connection: Connection) -> str:
         """Return the version of the library."""
@@ -178,20 +188,22 @@ class SQLite(WithRestore):
         return self.path.with_name(self.path.name + "-migrating")
 
     def try_lock(self) -> Lock | None:
-        """Lock a file beside the database, named as SQLite names its own (-wal, -shm)."""
-        return FileLock.attempt(self._lock_path, f"run {self.job.run}")
+        """Lock a file beside the database, named as SQLite names its own (-wal, -shm), and witness all later writes."""
+        lock = FileLock.attempt(self._lock_path, f"run {self.job.run}")
+        if lock is not None and self.exists():
+            with suppress(Refused, OSError):  # a file that cannot be read is told of by whoever has to read it
+                self._witness.starts(self.path, self._version())
+                self._state_at_lock = {_STATE: self._witness.state(self.path)}
+        return lock
 
     def lock_holder(self) -> str:
         """Return what the lock's holder wrote into it."""
-        try:
-            return self._lock_path.read_text(encoding="utf-8") or "another run"
-        except OSError:
-            return "another run"
+        return read_holder(self._lock_path) or "another run"
 
     def lock_migrating(self, connection: Connection, patience: float) -> None:
         """Lock nothing, since nothing of SQLite outlives its process; compare whether others wrote since the backup."""
         self._migrating = driver_connection(connection)
-        self._written.knows(_attached(connection.connection))
+        self._written.knows(attached_to(connection.connection))
         self._witness.begins(self._version_now(), data_version(connection.connection))
 
     def look_around(self, connection: Connection) -> None:
@@ -230,12 +242,32 @@ class SQLite(WithRestore):
             own.run(rows_of, f"pragma busy_timeout = {_PATIENCE * 1000}")
 
     def content(self) -> dict[str, str] | None:
-        """Read every table, if nobody but env.py has written since the dump and nobody does meanwhile."""
-        if not self._witness.vouches(self._version()):
+        """Return the state of the file, if nobody but env.py has written since the dump."""
+        own = self.own()
+        own.run(rows_of, "pragma busy_timeout = 0")
+        own.run(rows_of, "pragma main.wal_checkpoint(truncate)")
+        own.run(rows_of, f"pragma busy_timeout = {_PATIENCE * 1000}")
+        # What is written from now on has another time of change, however coarse the kernel's clock is.
+        while time.time_ns() - self.path.stat().st_mtime_ns < _CLOCK_TICK:
+            time.sleep(_CLOCK_TICK / 1e9)
+        state = {_STATE: self._witness.state(self.path)}
+        return state if self._witness.vouches(self._version()) else None
+
+    def resume(self, content: dict[str, str] | None) -> None:
+        """Compare the state of the file when the run failed with the one when this process got the lock."""
+        self._resumed = content is not None and content == self._state_at_lock
+
+    def _nobody_wrote(self, archive: Archive, content: dict[str, str] | None) -> bool:
+        """Vouch since the dump, where this process has made it, or since a state that an earlier process has left."""
+        known = self._dumped == _file_of(archive.path) or (content is not None and content == self._state_at_lock)
+        return known and self._witness.vouches(self._version())
+
+    def _written_only(self, ours: dict[str, int]) -> frozenset[str] | None:
+        """Return the tables that may have changed since the backup, or None where others may have written to any."""
+        wrote = {**ours, **self._written.counts}
+        if ANY in wrote or not self._resumed or not self._witness.vouches(self._version()):
             return None
-        with reading(self.path) as reader:
-            digests = content_of(reader)
-        return digests if self._witness.vouches(self._version()) else None
+        return frozenset(wrote)
 
     def _version(self) -> Version:
         """Return what our own connection sees of the file that lies there now."""
@@ -293,6 +325,7 @@ class SQLite(WithRestore):
         os.chmod(target, 0o600)
         counts = proven(target, count_rows)
         sync(target)
+        self._dumped = _file_of(target)
         return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts, {"journal_mode": mode})
 
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
@@ -304,7 +337,8 @@ class SQLite(WithRestore):
         if not self.exists():
             return Comparison()
         tell("compares the file with its backup")
-        return compare(self.path, archive, replace(deeds, wrote={**deeds.wrote, **self._written.counts}), limit)
+        deeds = replace(deeds, wrote={**deeds.wrote, **self._written.counts})
+        return compare(self.path, archive, deeds, limit, self._written_only(deeds.wrote))
 
     def explained(self, error: BaseException) -> BaseException:
         """Return why a statement was refused, if it was the authorizer."""
@@ -338,7 +372,7 @@ class SQLite(WithRestore):
         if archive.path.is_dir():
             return []
         with beside(archive.path, self.path) as connection:
-            return changed_tables(connection, archive.version_tables)
+            return changed_tables(connection, archive.version_tables, self._written_only(ours))
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Drop the tables of batch operations that did not come to their end, where the table they copy is whole."""
@@ -350,31 +384,6 @@ class SQLite(WithRestore):
                 own.run(drop_table, name)
                 removed += lines
         return removed
-
-
-def _named(path: str | None) -> str:
-    return (path or "").removeprefix("file:")
-
-
-def _absolute(path: str | None, name: str) -> Path:
-    plain = _named(path)
-    if not plain or plain == ":memory:" or not os.path.isabs(plain):
-        raise Refused(
-            f"The URL of database {name!r} names no absolute file",
-            "a relative path would lie inside a release, and memory ends with the process",
-            "Write four slashes: sqlite:////srv/app/app.db",
-        )
-    # Behind a link: the lock and the log lie beside the file itself, and it is the file that a restore replaces.
-    return Path(os.path.realpath(plain))
-
-
-def _attached(connection: Any) -> list[tuple[Any, ...]]:
-    """Return what a driver's connection has open, past SQLAlchemy, which would begin a transaction for it."""
-    cursor = connection.cursor()
-    cursor.execute("pragma database_list")
-    found = [tuple(row) for row in cursor.fetchall()]
-    cursor.close()
-    return found
 
 
 def _file_of(path: Path) -> tuple[int, int]:

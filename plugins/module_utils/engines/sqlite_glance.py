@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from .._engines.sqlite.location import check_links
 from .data import Glance, Identity
 from .sql import qualified
 
@@ -23,7 +24,9 @@ def look(door: dict[str, Any], _password: str | None, table: str) -> Glance:
 
     Raises:
         sqlite3.Error: the file or the table cannot be read.
+        Refused: it is behind a link of another user.
     """
+    check_links(door["path"], "")
     path = os.path.realpath(door["path"])
     with reading(Path(path)) as reader:
         rows = reader.execute(f"select version_num from {qualified(table)}")

@@ -6,30 +6,41 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 import sqlite3
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
+from .._engines.sqlite.held_folder import HeldFolder, attributes_of, copied, dress
+from .._engines.sqlite.in_place import copy_of_locked, fold_log, overwrite
+from .._engines.sqlite.open_files import may_be_open_elsewhere
 from .._engines.sqlite.rows import attach, changed_tables, is_attached
-from ..errors import Failed
-from ..layout import sync, unused
+from .._engines.sqlite.write_witness import ChangeCounter
+from ..connection import driver_connection
+from ..errors import Failed, Refused
+from ..layout import unused
 from .base import Guard, Tell
 from .data import Archive, Aside, Restored, RestoreMethod, Writes
 from .sqlite_catalog import proven
 from .sqlite_scratch import WithScratch
-from .sqlite_writes import content_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from ..job import Database, Job
+
+
+#: The names of the two methods.
+FILE, IN_PLACE = "file", "in_place"
+#: A mount on the file itself, or a file system without links.
+_NO_RENAME = (errno.EXDEV, errno.EBUSY, errno.EPERM, errno.ENOTSUP)
+#: The size of the only page of a file that has no tables, at the most.
+_PAGE = 4096
 
 
 class WithRestore(WithScratch, ABC):
@@ -43,42 +54,54 @@ class WithRestore(WithScratch, ABC):
         self._opened: list[Any] = []
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
-        """Compare the rows with those at the time of the failure, or of the tables that the backup knows."""
+        """Compare the rows with those of the backup, unless it is known that nobody else has written."""
         if archive.path.is_dir() or self._replacing is None:
             return Writes()  # there was no database before, so all that is in it now was made by the run
-        if content is not None and content == content_of(self._replacing):
+        if self._nobody_wrote(archive, content):
             return Writes()
-        if not is_attached(self._replacing):  # until this connection is closed: its transaction keeps it
-            attach(self._replacing, archive.path)
-        changed = changed_tables(self._replacing, archive.version_tables)
+        try:
+            if not is_attached(self._replacing):  # until this connection is closed: its transaction keeps it
+                attach(self._replacing, archive.path)
+            changed = changed_tables(self._replacing, archive.version_tables)
+        except sqlite3.Error as error:
+            return Writes(unknown=f"the rows cannot be compared with those of the backup ({error})")
         if changed:
             return Writes(unknown=f"rows differ from those of the backup in {', '.join(changed)}")
         return Writes()
 
+    @abstractmethod
+    def _nobody_wrote(self, archive: Archive, content: dict[str, str] | None) -> bool:
+        """Return whether it is known that only our runs have written since a backup."""
+
     def restore_method(self) -> RestoreMethod:
-        """Return the one way there is: a file beside, renamed into place."""
-        return RestoreMethod("file")
+        """Return the way that keeps the file's other names and a mount on it, or else a file renamed into its place."""
+        return RestoreMethod(IN_PLACE if self.path.is_file() and self._stays() else FILE)
+
+    def _stays(self) -> bool:
+        """Return whether the file has to stay the same one."""
+        found = self.path.stat()
+        return found.st_nlink > 1 or os.path.ismount(self.path) or found.st_dev != self.path.parent.stat().st_dev
 
     def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
-        """Put a proven copy in the file's place; the replaced file is kept beside it.
+        """Put a proven copy in the file's place, or write it there; what it replaces is kept beside it.
 
         A dump that is a folder stands for a file that was not there: then there is none again.
         """
         aside = unused(self.path.with_name(f"{self.path.name}.aside-{run}"))
         tell(f"the replaced file becomes {aside}")
-        if archive.path.is_dir():
-            guard()
-            for suffix in ("-wal", "-shm", ""):  # they hold what was not checkpointed yet, and belong to it
-                if os.path.exists(f"{self.path}{suffix}"):
-                    os.rename(f"{self.path}{suffix}", f"{aside}{suffix}")
-            sync(self.path.parent)
-            self.close()
-            return Restored(str(aside), "file")
-        beside = self._beside
+        name = self.path.name
         try:
-            self._copy(archive.path, beside)
-            self._let_go()
-            mode = self._replace_by(beside, aside, guard)
+            with HeldFolder(self.path.parent) as folder:
+                if archive.path.is_dir():
+                    guard()
+                    folder.move_with_log(name, aside.name)
+                    folder.sync()
+                    restored = Restored(str(aside), FILE)
+                elif self._is_readable():
+                    self._let_go()
+                    restored = self._replaced(folder, archive, aside, guard)
+                else:
+                    restored = self._put_back(folder, archive, aside)
         except (OSError, sqlite3.OperationalError) as error:
             raise Failed(
                 f"Database {self.database.name!r} is in use, so its file cannot be replaced"
@@ -87,12 +110,29 @@ class WithRestore(WithScratch, ABC):
                 str(error),
                 f"Stop what uses it, then: {self.command_by_hand(archive.path)}",
             ) from error
-        finally:
-            beside.unlink(missing_ok=True)
         self.close()  # our own connection would go on looking at the replaced file
-        with closing(sqlite3.connect(self.path)) as restored:
-            restored.execute(f"pragma journal_mode = {mode}")
-        return Restored(str(aside), "file")
+        return restored
+
+    def _is_readable(self) -> bool:
+        """Return whether there is a file that SQLite can open."""
+        if not self.exists():
+            return False
+        try:
+            self.own()
+        except Refused as refusal:
+            if "not a database" in refusal.why or "malformed" in refusal.why:
+                return False
+            raise
+        return True
+
+    def _put_back(self, folder: HeldFolder, archive: Archive, aside: Path) -> Restored:
+        """Restore a file that is gone or damaged; nothing in it can be compared, and what is left of it is kept."""
+        was_there = self.exists()
+        lost = self._copy(folder, archive, None)
+        folder.move_with_log(self.path.name, aside.name)
+        folder.replace(self._beside, self.path.name)
+        folder.sync()
+        return Restored(str(aside) if was_there else "", FILE, lost)
 
     def asides(self) -> list[Aside]:
         """Return the files that earlier restores have replaced."""
@@ -111,45 +151,109 @@ class WithRestore(WithScratch, ABC):
             Path(f"{aside.name}{suffix}").unlink(missing_ok=True)
 
     def _let_go(self) -> None:
-        """Close all that this process has open: it is done, and nobody may have the file open while it is replaced."""
-        self.close()
+        """Close what env.py has open in this process: it is done, and nobody may have the file open meanwhile."""
         for connection in self._opened:
             with suppress(Exception):  # closed already, or by a thread of its own
                 connection.close()
         self._opened.clear()
 
-    def _replace_by(self, beside: Path, aside: Path, guard: Guard) -> str:
-        """Put a file in the place of the database while nobody else can use it, and return the old journal mode."""
-        name = f"file:{quote(str(self.path))}?mode=rw"
-        options: dict[str, Any] = {"uri": True, "timeout": self.job.lock_timeout, "isolation_level": None}
-        with closing(sqlite3.connect(name, **options)) as current:
-            mode = str(current.execute("pragma main.journal_mode").fetchone()[0])
+    def _replaced(self, folder: HeldFolder, archive: Archive, aside: Path, guard: Guard) -> Restored:
+        """Replace the file while nobody else can use it."""
+        # The connection that has heard of all writes until now, so that none falls between.
+        current: sqlite3.Connection = self.own().run(driver_connection)
+        current.execute(f"pragma busy_timeout = {int(self.job.lock_timeout * 1000)}")
+        # One page is written at once, so nothing could be compared before.
+        if (self._stays() or may_be_open_elsewhere(self.path)) and archive.path.stat().st_size > _PAGE:
+            return self._overwritten(folder, archive, aside, guard, current)
+        mode = str(current.execute("pragma main.journal_mode").fetchone()[0])
+        if self._copy(folder, archive, mode):
+            # What a new file cannot be given, the file that is there keeps.
+            folder.remove(self._beside)
+            return self._overwritten(folder, archive, aside, guard, current)
+        try:
             with _without_log(current, mode):
-                current.execute("begin exclusive")
-                self._replacing = current
-                try:
-                    guard()
-                finally:
-                    self._replacing = None
-                os.link(self.path, aside)
-                os.replace(beside, self.path)
-                for suffix in ("-wal", "-shm"):  # they belong to the replaced file and would corrupt this one
-                    self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-                sync(self.path.parent)
-        return mode
+                self._guarded(current, "begin exclusive", guard)
+                folder.link(self.path.name, aside.name)
+                folder.replace(self._beside, self.path.name)
+                folder.remove_log(self.path.name)
+                folder.sync()
+        except OSError as error:
+            if error.errno not in _NO_RENAME:
+                raise
+            return self._overwritten(folder, archive, aside, guard, current)
+        finally:
+            folder.remove(self._beside)
+        return Restored(str(aside), FILE)
+
+    def _overwritten(
+        self, folder: HeldFolder, archive: Archive, aside: Path, guard: Guard, current: sqlite3.Connection
+    ) -> Restored:
+        """Write the backup into the file, with a copy of the file as it was beside it."""
+        if not archive.sha256:
+            proven(archive.path, count_rows=False)
+        is_wal = current.execute("pragma main.journal_mode").fetchone() == ("wal",)
+        if is_wal:
+            fold_log(current)
+        kept = folder.create(aside.name)
+        try:
+            self._guarded(current, "begin immediate" if is_wal else "begin exclusive", guard)
+            if is_wal and os.path.getsize(f"{self.path}-wal"):
+                raise sqlite3.OperationalError("the write-ahead log is locked by others, who have just written")
+            copy_of_locked(ChangeCounter(self.path), kept)
+            dress(kept, folder.status(self.path.name), attributes_of(self.path))
+            overwrite(self.path, archive.path, self.job.lock_timeout, is_wal, current.rollback)
+        except BaseException:
+            folder.remove(aside.name)
+            if current.in_transaction:
+                current.execute("rollback")
+            raise
+        finally:
+            os.close(kept)
+        folder.sync()
+        return Restored(str(aside), IN_PLACE)
+
+    def _guarded(self, current: sqlite3.Connection, lock: str, guard: Guard) -> None:
+        current.execute(lock)
+        self._replacing = current
+        try:
+            guard()
+        finally:
+            self._replacing = None
 
     @property
-    def _beside(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.restored")
+    def _beside(self) -> str:
+        return f".{self.path.name}.restored"
 
-    def _copy(self, dump: Path, beside: Path) -> None:
-        """Copy a backup beside the database, proven and with its owner and mode."""
-        shutil.copyfile(dump, beside)
-        proven(beside, count_rows=False)
-        shutil.copymode(self.path, beside)
-        owner = self.path.stat()
-        os.chown(beside, owner.st_uid, owner.st_gid)
-        sync(beside)
+    def _copy(self, folder: HeldFolder, archive: Archive, mode: str | None) -> list[str]:
+        """Copy a backup beside the database, with its owner, mode and attributes; return what it could not be given.
+
+        Args:
+            folder: the database's.
+            archive: the backup.
+            mode: the journal mode of the database, None where there is none.
+        """
+        mode = archive.activity.get("journal_mode", mode)
+        if not archive.sha256:
+            proven(archive.path, count_rows=False)
+        target = folder.create(self._beside)
+        try:
+            digest = copied(archive.path, target)
+            if archive.sha256 not in ("", digest):
+                raise Failed(f"The backup {archive.path} is damaged", "it is not what its manifest says any more")
+            if mode == "wal":
+                os.pwrite(target, b"\x02\x02", 18)  # how the header of a file says so
+            if self.exists():
+                lost = dress(target, folder.status(self.path.name), attributes_of(self.path))
+            else:
+                lost = dress(target, self.path.parent.stat(), {})
+                os.fchmod(target, 0o600)
+            os.fsync(target)
+        except BaseException:
+            folder.remove(self._beside)
+            raise
+        finally:
+            os.close(target)
+        return lost
 
     def command_by_hand(self, dump: Path) -> str:
         """Return what SQLite's own shell does: keep a copy aside, then restore; or a move of a file that was new."""

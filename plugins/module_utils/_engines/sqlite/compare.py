@@ -45,10 +45,13 @@ class _Side:
 class FileComparison:
     """One comparison; nobody may write meanwhile, or what was written is among the differences."""
 
-    def __init__(self, connection: sqlite3.Connection, archive: Archive, deeds: Deeds) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, archive: Archive, deeds: Deeds, written: frozenset[str] | None
+    ) -> None:
         self._connection = connection
         self._archive = archive
         self._wrote = deeds.wrote
+        self._written = written
         self._version_tables = archive.version_tables | deeds.version_tables
         #: Lines of the fingerprint that others have changed since the backup, if it is known.
         self._others = set(deeds.before) ^ set(archive.fingerprint) if deeds.before else set()
@@ -58,7 +61,7 @@ class FileComparison:
         """Compare everything."""
         self._compare_settings()
         self._compare_definitions()
-        for table in changed_tables(self._connection, self._version_tables):
+        for table in changed_tables(self._connection, self._version_tables, self._written):
             self._note_rows(table, f"rows of table {table}")
         self._compare_sequences()
         return self.found
@@ -132,7 +135,9 @@ class FileComparison:
         return row[0] if row else None
 
 
-def compare(path: Path, archive: Archive, deeds: Deeds, limit: int) -> Comparison:
+def compare(
+    path: Path, archive: Archive, deeds: Deeds, limit: int, written: frozenset[str] | None = None
+) -> Comparison:
     """Compare a file with its backup.
 
     Args:
@@ -140,13 +145,14 @@ def compare(path: Path, archive: Archive, deeds: Deeds, limit: int) -> Compariso
         archive: the backup.
         deeds: what the run has done.
         limit: bytes; a larger file is not compared.
+        written: the only tables whose rows can have changed, None where all can.
     """
     if archive.path.is_dir():
         return Comparison()  # the fingerprint tells of everything in a file that was not there before
-    if path.stat().st_size > limit:
+    if written is None and path.stat().st_size > limit:
         return Comparison(not_compared=[f"the file is larger than migrate_compare_limit ({limit:,} bytes)"])
     try:
         with beside(archive.path, path) as connection:
-            return FileComparison(connection, archive, deeds).run()
+            return FileComparison(connection, archive, deeds, written).run()
     except sqlite3.Error as error:
         return Comparison(not_compared=[f"the file cannot be read beside its backup ({error})"])

@@ -46,15 +46,23 @@ def is_attached(connection: sqlite3.Connection) -> bool:
     return any(row[1] == "backup" for row in connection.execute("pragma database_list"))
 
 
-def changed_tables(connection: sqlite3.Connection, leave_out: frozenset[str]) -> list[str]:
+def changed_tables(
+    connection: sqlite3.Connection, leave_out: frozenset[str], written: frozenset[str] | None = None
+) -> list[str]:
     """Return the tables of the backup whose rows are not the same now.
 
     Args:
         connection: of ``beside``.
         leave_out: version tables, as schema.table.
+        written: the only tables that can have changed, None where all can.
     """
     names = [name for (name,) in connection.execute(_TABLES.format("backup")) if f"main.{name}" not in leave_out]
-    return sorted(name for name in names if not same_rows(connection, name))
+    return sorted(name for name in names if _is_among(name, written) and not same_rows(connection, name))
+
+
+def _is_among(table: str, written: frozenset[str] | None) -> bool:
+    """Return whether a table can have changed; those of a virtual one are named after it."""
+    return written is None or any(table == name or table.startswith(f"{name}_") for name in written)
 
 
 def same_rows(connection: sqlite3.Connection, table: str) -> bool:

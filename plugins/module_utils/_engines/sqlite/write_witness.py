@@ -40,8 +40,23 @@ class ChangeCounter:
 
     def read(self) -> int:
         """Return the counter."""
-        (counter,) = struct.unpack(">I", os.pread(self._descriptor, 4, _COUNTER).ljust(4, b"\0"))
+        (counter,) = struct.unpack(">I", self.pread(4, _COUNTER).ljust(4, b"\0"))
         return int(counter)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Return bytes of the file."""
+        return os.pread(self._descriptor, size, offset)
+
+
+def state_of(path: Path, counter: ChangeCounter) -> str:
+    """Return what changes whenever somebody commits to a file, also while nobody of us has it open."""
+    found = path.stat()
+    try:
+        log = os.stat(f"{path}-wal", follow_symlinks=False)
+        written = f"{log.st_size} {log.st_mtime_ns}" if log.st_size else "0"
+    except OSError:
+        written = "0"
+    return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {counter.read()} {written}"
 
 
 class WriteWitness:
@@ -57,7 +72,7 @@ class WriteWitness:
     def starts(self, path: Path, ours: Version) -> None:
         """Begin right before the backup, with the version that our own connection sees."""
         self._alone, self._ours, self._theirs = True, ours, None
-        self._counter = self._counter or ChangeCounter(path)
+        self._counter = ChangeCounter(path)
         # Read after the version: what is committed between the two is in the backup.
         self._count = self._counter.read()
 
@@ -85,6 +100,10 @@ class WriteWitness:
             return
         self._alone = self._alone and self._ours is not None and ours.file == self._ours.file
         self._ours, self._count = ours, count
+
+    def state(self, path: Path) -> str:
+        """Return the state of the file, which ``starts`` has opened."""
+        return state_of(path, self._counter) if self._counter else ""
 
     def vouches(self, ours: Version) -> bool:
         """Return whether nobody else has written until now."""

@@ -96,3 +96,12 @@ def _is_memory(name: Any) -> bool:
 def is_refusal(error: BaseException) -> bool:
     """Return whether SQLite refused a statement because the authorizer did."""
     return isinstance(getattr(error, "orig", None) or error, sqlite3.DatabaseError) and "not authorized" in str(error)
+
+
+def attached_to(connection: Any) -> list[tuple[Any, ...]]:
+    """Return what a driver's connection has open, past SQLAlchemy, which would begin a transaction for it."""
+    cursor = connection.cursor()
+    cursor.execute("pragma database_list")
+    found = [tuple(row) for row in cursor.fetchall()]
+    cursor.close()
+    return found

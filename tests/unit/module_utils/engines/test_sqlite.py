@@ -42,7 +42,10 @@ def engine_of(path: Path, **options: object) -> Engine:
 
 def restore(engine: Engine, dump: Path) -> Path:
     """Restore a dump and return where the replaced file lies."""
-    restored = engine.restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, lambda: None)
+    try:
+        restored = engine.restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, lambda: None)
+    finally:
+        engine.close()
     return Path(restored.aside)
 
 

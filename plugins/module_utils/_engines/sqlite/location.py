@@ -1,0 +1,83 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where the file of a SQLite URL is, and whether a link on the way there may be followed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ...errors import Refused
+
+_MOST_LINKS = 40
+
+
+def path_of(database: str | None) -> str:
+    """Return the path that a URL names, which may lead through links."""
+    return (database or "").removeprefix("file:")
+
+
+def real_path_of(database: str | None, name: str) -> Path:
+    """Return the real path: the lock and the log are beside the file itself, and it is the file that is replaced.
+
+    Raises:
+        Refused: the URL names no absolute file.
+    """
+    plain = path_of(database)
+    if not plain or plain == ":memory:" or not os.path.isabs(plain):
+        raise Refused(
+            f"The URL of database {name!r} names no absolute file",
+            "a relative path would lie inside a release, and memory ends with the process",
+            "Write four slashes: sqlite:////srv/app/app.db",
+        )
+    return Path(os.path.realpath(plain))
+
+
+def check_links(path: str, name: str) -> None:
+    """Follow only links of root, of ourselves, and of the owner of the file that they lead to.
+
+    Another customer's link would have us read, and change, what he may not.
+
+    Raises:
+        Refused: a link is somebody else's.
+    """
+    links = _links_on(path)
+    if not links:
+        return
+    target = os.path.realpath(path)
+    try:
+        owner = os.stat(target).st_uid
+    except OSError:
+        owner = -1  # there is nothing to be read or changed
+    for link, link_owner in links:
+        if link_owner not in (0, os.geteuid(), owner):
+            raise Refused(
+                f"Database {name!r} is behind a link of another user",
+                f"{link} belongs to user id {link_owner}, and {target} to "
+                + (f"user id {owner}" if owner >= 0 else "nobody: it is not there"),
+                "Name the file itself in the URL, or let root make the link",
+            )
+
+
+def _links_on(path: str) -> list[tuple[str, int]]:
+    """Return every link on the way, with its owner."""
+    found: list[tuple[str, int]] = []
+    rest, here = path.split("/"), "/"
+    while rest and len(found) < _MOST_LINKS:
+        part = rest.pop(0)
+        following = os.path.normpath(os.path.join(here, part))
+        try:
+            status = os.lstat(following)
+        except OSError:
+            break
+        if not stat.S_ISLNK(status.st_mode):
+            here = following
+            continue
+        found.append((following, status.st_uid))
+        target = os.readlink(following)
+        here = "/" if target.startswith("/") else here
+        rest = target.split("/") + rest
+    return found

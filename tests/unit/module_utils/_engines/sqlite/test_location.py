@@ -1,0 +1,58 @@
+"""Links to a database file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils.engines import sqlite_glance
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from tests.unit.stage import Host, database, script, sql
+
+CUSTOMER, OTHER = 65534, 65533
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
+
+def linked(file: Path, kind: str) -> Path:
+    """Return the path of another customer's database by way of a link that a customer made."""
+    secret = file.parent.parent / "other"
+    secret.mkdir()
+    script(secret / "app.db", "create table secret (a); create table alembic_version (version_num)")
+    os.chown(secret / "app.db", OTHER, OTHER)
+    if kind == "of the file":
+        file.symlink_to(secret / "app.db")
+        os.chown(file, CUSTOMER, CUSTOMER, follow_symlinks=False)
+        return file
+    if kind == "of the folder":
+        (file.parent / "data").symlink_to(secret)
+        os.chown(file.parent / "data", CUSTOMER, CUSTOMER, follow_symlinks=False)
+        return file.parent / "data" / "app.db"
+    file.symlink_to("second")
+    (file.parent / "second").symlink_to(secret / "app.db")
+    os.chown(file.parent / "second", CUSTOMER, CUSTOMER, follow_symlinks=False)
+    return file
+
+
+@pytest.mark.parametrize("kind", ["of the file", "of the folder", "behind another"])
+def test_a_link_of_another_customer_is_refused(host: Host, file: Path, kind: str) -> None:
+    path = linked(file, kind)
+    host.ship("generic")
+
+    result = host.result("upgrade", database(path))
+
+    assert result["outcome"] == "refused"
+    assert "link of another user" in str(result["error"])
+    assert sql(path, "select name from sqlite_master") == [("secret",), ("alembic_version",)]
+    with pytest.raises(Refused, match="link of another user"):
+        sqlite_glance.look({"path": str(path)}, None, "main.alembic_version")
+
+
+@pytest.mark.parametrize("owner", [0, OTHER])
+def test_a_link_of_root_or_of_the_files_owner_is_followed(file: Path, owner: int) -> None:
+    path = linked(file, "of the file")
+    os.chown(path, owner, owner, follow_symlinks=False)
+
+    assert sqlite_glance.look({"path": str(path)}, None, "main.alembic_version").heads == []

@@ -1,0 +1,227 @@
+"""Restores of a file that others own, link to, mount, or have open."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import in_place
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Engine
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Restored
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed
+from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
+from ansible_collections.hosting.alembic.plugins.module_utils.layout import sha256_of
+from tests.unit.stage import database, names, script, sql
+
+# Opens a file, writes a row for each line that it gets, and answers with how that went.
+APPLICATION = """
+import sqlite3, sys
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute(f"pragma journal_mode = {sys.argv[2]}")
+c.execute("select * from t").fetchall()
+print("open", flush=True)
+for line in sys.stdin:
+    try:
+        c.execute(line)
+        print("ok", flush=True)
+    except sqlite3.Error as error:
+        print(error, flush=True)
+"""
+
+
+class Application:
+    """A process that has a file open."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def executes(self, statement: str) -> str:
+        """Return its answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(statement + "\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+
+@contextmanager
+def application(path: Path, mode: str) -> Iterator[Application]:
+    command = [sys.executable, "-c", APPLICATION, str(path), mode]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield Application(process)
+        process.kill()
+
+
+def engine_of(path: Path, **options: object) -> Engine:
+    return engine_for(database(path), Job("upgrade", str(path.parent), run="r1", **options))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def dump(file: Path) -> Path:
+    """The dump of a file that has changed since."""
+    script(file, "pragma user_version = 5; create table t (a); insert into t values (1)")
+    folder = file.parent.parent / "dump"
+    folder.mkdir()
+    engine = engine_of(file)
+    made = engine.dump(folder, False, lambda _: None).path
+    engine.close()
+    script(file, "insert into t values (2); create table later (a); pragma user_version = 6")
+    return made
+
+
+def restore(file: Path, dump: Path, **options: object) -> Restored:
+    archive = Archive(dump, [], None, frozenset(), sha256=sha256_of(dump))
+    return engine_of(file, **options).restore(archive, "r1", lambda _words: None, lambda: None)
+
+
+def is_restored(file: Path) -> None:
+    assert sql(file, "select a from t where a < 3") == [(1,)]
+    assert sql(file, "select count(*) from sqlite_master") == [(1,)]
+    assert sql(file, "pragma user_version") == [(5,)]
+    assert sql(file, "pragma integrity_check") == [("ok",)]
+
+
+def is_kept(aside: str) -> None:
+    assert sql(Path(aside), "select a from t order by a") == [(1,), (2,)]
+    assert sql(Path(aside), "pragma user_version") == [(6,)]
+
+
+@pytest.mark.parametrize("mode", ["delete", "truncate", "persist", "memory", "off", "wal"])
+def test_what_an_application_writes_after_a_restore_is_in_the_file(file: Path, dump: Path, mode: str) -> None:
+    """In the modes MEMORY and OFF it would write into the replaced file, and be told that it was written."""
+    with application(file, mode) as open_file:
+        restored = restore(file, dump)
+        answer = open_file.executes("insert into t values (7)")
+
+        is_restored(file)
+        is_kept(restored.aside)
+        assert answer == "ok"
+        assert sql(file, "select a from t") == [(1,), (7,)]
+
+
+def test_other_names_of_a_file_lead_to_what_was_restored(file: Path, dump: Path) -> None:
+    other = file.with_name("other.db")
+    os.link(file, other)
+
+    restored = restore(file, dump)
+
+    is_restored(file)
+    is_restored(other)
+    assert file.samefile(other)
+    is_kept(restored.aside)
+
+
+def test_owner_mode_and_extended_attributes_survive(file: Path, dump: Path) -> None:
+    os.chown(file, 65534, 65534) if os.geteuid() == 0 else None
+    file.chmod(0o664)
+    os.setxattr(file, "user.kept", b"\0bytes")
+    before = file.stat()
+
+    restored = restore(file, dump)
+
+    found = file.stat()
+    assert restored.method == "file"
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (before.st_uid, before.st_gid, 0o664)
+    assert os.getxattr(file, "user.kept") == b"\0bytes"
+    is_restored(file)
+
+
+@pytest.mark.skipif(not shutil.which("setfacl"), reason="there is no setfacl")
+def test_an_access_control_list_survives(file: Path, dump: Path) -> None:
+    subprocess.run(["setfacl", "-m", "u:65534:rw", file], check=True)
+    listed = subprocess.run(["getfacl", "-cp", file], check=True, capture_output=True).stdout
+
+    restore(file, dump)
+
+    assert subprocess.run(["getfacl", "-cp", file], check=True, capture_output=True).stdout == listed
+
+
+def test_a_file_that_is_a_mount_of_its_own_is_written_in_place(file: Path, dump: Path) -> None:
+    """A rename would end in EBUSY or EXDEV."""
+    mounted = file.with_name("mounted.db")
+    mounted.touch()
+    if os.geteuid() or subprocess.run(["mount", "--bind", file, mounted], check=False, capture_output=True).returncode:
+        pytest.skip("this machine mounts nothing")
+    try:
+        restored = restore(mounted, dump)
+
+        assert restored.method == "in_place"
+        is_restored(mounted)
+        is_restored(file)
+        is_kept(restored.aside)
+    finally:
+        subprocess.run(["umount", "--lazy", mounted], check=True)
+
+
+@pytest.mark.parametrize("hardlink", [False, True])
+def test_a_link_that_a_customer_planted_is_not_followed(file: Path, dump: Path, hardlink: bool) -> None:
+    secret = file.parent.parent / "of-root"
+    secret.write_text("root's own")
+    planted = file.with_name(".app.db.restored")
+    os.link(secret, planted) if hardlink else planted.symlink_to(secret)
+
+    restore(file, dump)
+
+    is_restored(file)
+    assert secret.read_text() == "root's own"
+    assert not file.is_symlink()
+    assert file.stat().st_uid == os.geteuid()
+
+
+def test_a_lock_that_is_a_link_shows_nothing(file: Path) -> None:
+    secret = file.parent / "of-root"
+    secret.write_text("root's own")
+    file.with_name("app.db-migrating").symlink_to(secret)
+
+    assert engine_of(file).lock_holder() == "another run"
+
+
+def test_a_file_that_was_deleted_comes_back(file: Path, dump: Path) -> None:
+    file.unlink()
+
+    assert restore(file, dump).aside == ""
+
+    is_restored(file)
+    assert names(file.parent) == ["app.db"]
+
+
+def test_a_file_that_is_damaged_comes_back_and_is_kept(file: Path, dump: Path) -> None:
+    file.write_bytes(b"These are no pages of a database" * 500)
+
+    restored = restore(file, dump)
+
+    is_restored(file)
+    assert Path(restored.aside).read_bytes().startswith(b"These are no pages")
+
+
+def test_whoever_writes_while_it_is_written_in_place_is_not_overwritten(file: Path, dump: Path) -> None:
+    """Between the lock under which it is decided and the one under which it is written."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other, pytest.raises(Failed, match="Others wrote"):
+        in_place.overwrite(file, dump, 1, False, lambda: other.execute("insert into t values (3)"))
+
+    assert sql(file, "select a from t order by a") == [(1,), (2,), (3,)]
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_an_open_writer_keeps_a_file_from_being_written_in_place(file: Path, dump: Path, mode: str) -> None:
+    os.link(file, file.with_name("other.db"))
+    with application(file, mode) as writer:
+        assert writer.executes("begin immediate") == "ok"
+        with pytest.raises(Failed, match="in use"):
+            restore(file, dump, lock_timeout=0.1)
+        assert writer.executes("commit") == "ok"
+
+    assert sql(file, "select a from t order by a") == [(1,), (2,)]
+    assert [name for name in names(file.parent) if "aside" in name] == []
