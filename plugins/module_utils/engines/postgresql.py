@@ -11,12 +11,12 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._engines.comparison import Comparison
 from .._engines.lock import Lock
+from .._engines.postgresql.attempts import restore_by
 from .._engines.postgresql.compare import ArchiveComparison, archived_positions
 from .._engines.postgresql.libpq_options import options_of
 from .._engines.postgresql.other_changes import changes_of_others
@@ -34,12 +34,11 @@ from . import postgresql_writes as writes
 from .base import ITSELF, Guard, Tell
 from .data import Archive, Aside, Counted, Deeds, Dump, Identity, Restored, RestoreMethod, Writes
 from .postgresql_glance import described, door_of
-from .postgresql_in_place import InPlace
 from .postgresql_lock import LOCK_DATABASE, AdvisoryLock
-from .postgresql_obstacles import obstacles
+from .postgresql_obstacles import major_version, obstacles
 from .postgresql_orphans import wait_for_orphan
 from .postgresql_scratch import WithScratch
-from .postgresql_swap import Swap, being_swapped, is_being_swapped, mend
+from .postgresql_swap import being_swapped, is_being_swapped, mend
 from .postgresql_timeouts import watch
 from .sql import quoted
 
@@ -268,13 +267,13 @@ class PostgreSQL(WithScratch):
 
     def dump(self, folder: Path, count_rows: bool, tell: Tell) -> Dump:
         """Run pg_dump at an exported snapshot, count rows at the same one, and read the archive back."""
-        found = tools.find_tools(self.job.pg_bin)
+        found = tools.find_tools(self.job.pg_bin, self.own().run(major_version))
         if found is None:
             raise Failed(f"There is no pg_dump for database {self.database.name!r}")
         target = folder / "dump"
         with self.connect() as own:
             own.rows(f"set lock_timeout = {int(self.job.backup_lock_wait * 1000)}")
-            activity = self.activity()
+            activity = {**self.activity(), "search_path": self.own().rows("show search_path")[0][0]}
             own.rows("begin isolation level repeatable read, read only")
             snapshot = own.rows("select pg_export_snapshot()")[0][0]
             tables = own.rows(catalog.TABLES)
@@ -386,9 +385,7 @@ class PostgreSQL(WithScratch):
         method = self.restore_method()
         if method.obstacle:
             raise method.obstacle
-        way = Swap if method.name == "swap" else InPlace
-        restored = way(self, archive, run, tell).restore(guard)
-        return replace(restored, not_restored=method.not_restored + restored.not_restored)
+        return restore_by(self, method, archive, run, tell, guard)
 
     def mend(self) -> list[str]:
         """Open the database again and drop the scratch database, if a swap died."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 _DEBIAN = Path("/usr/lib/postgresql")
+_TRANSACTION_TIMEOUT_SINCE = 17
 # A schema can be called DATA or CRM, so the kind of an entry does not end where the capitals end. An entry that has an
 # object of its own names the catalog it is in, pg_class for a table; what only belongs to one names none.
 _TABLE = re.compile(rb"^\d+; 1259 \d+ TABLE ", re.MULTILINE)
@@ -44,28 +45,43 @@ class Tools:
         """Return the major version, which may not be below the server's."""
         return int(self.version.partition(".")[0])
 
+    def writes_for(self, server: int) -> bool:
+        """Tell whether a server of a major version understands all that pg_restore says to it by itself."""
+        return self.major < _TRANSACTION_TIMEOUT_SINCE or server >= _TRANSACTION_TIMEOUT_SINCE
 
-def find_tools(folder: str) -> Tools | None:
-    """Return the newest client programs, or those in ``folder`` if it is named."""
+
+def find_tools(folder: str, server: int = 0) -> Tools | None:
+    """Return the client programs in ``folder`` if it is named, else those of the server's version, else the newest.
+
+    Newer ones than the server write what it does not understand, ``SET transaction_timeout`` for one.
+    """
     if folder:
         candidates = [Path(folder)]
     else:
         on_path = shutil.which("pg_dump")
         candidates = [path / "bin" for path in _DEBIAN.glob("*")] + ([Path(on_path).parent] if on_path else [])
     found = [tools for tools in map(_tools_in, candidates) if tools]
+    found = [tools for tools in found if tools.major == server] or found
     return max(found, key=lambda tools: [int(part) for part in re.findall(r"\d+", tools.version)], default=None)
 
 
-def usable(folder: str, database: str) -> Tools:
-    """Return the client programs.
+def usable(folder: str, database: str, server: int, archive: Path) -> Tools:
+    """Return the client programs that can read an archive, those of the server's version if they can.
 
     Raises:
         Failed: there are none.
     """
-    found = find_tools(folder)
+    found = find_tools(folder, server)
+    if found is not None and not _reads(found, archive):
+        found = find_tools(folder)
     if found is None or not (found.folder / "psql").exists():
         raise Failed(f"There is no pg_restore and psql for database {database!r}", "", "Install postgresql-client")
     return found
+
+
+def _reads(found: Tools, archive: Path) -> bool:
+    command = [str(found.folder / "pg_restore"), "--list", str(archive)]
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 @functools.cache
@@ -87,8 +103,10 @@ def _escaped(value: object) -> str:
 
 
 def environment(url: URL, application: str) -> dict[str, str]:
-    """Return the environment of a client program."""
+    """Return the environment of a client program, whose session writes whatever the database's own settings are."""
     variables = {**os.environ, "PGAPPNAME": application, "LC_MESSAGES": "C"}
+    if "options" not in url.query:  # those of a connection string are taken in place of these
+        variables["PGOPTIONS"] = f"{os.environ.get('PGOPTIONS', '')} -c default_transaction_read_only=off".strip()
     if url.password is not None:
         variables["PGPASSWORD"] = str(url.password)
     return variables

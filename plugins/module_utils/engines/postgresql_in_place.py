@@ -16,14 +16,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._engines.postgresql import defaults
 from .._engines.postgresql.rendering import fixed_statements, normalised
+from .._engines.postgresql.replay import header
 from ..connection import client_encoding, execute, sqlstate
-from ..errors import Refused
+from ..errors import Failed, Refused
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
 from .base import Guard, Tell
 from .data import Archive, Restored
-from .postgresql_psql import Contents, Psql, PsqlError, use_list
+from .postgresql_obstacles import major_version
+from .postgresql_psql import TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts, use_list
 from .postgresql_restore import ASIDE_SCHEMA, fitted, literal, mark, now, verify
 from .sql import quoted
 
@@ -37,6 +40,8 @@ select n.nspname, n.nspname = 'public' or not pg_has_role(n.nspowner, 'usage')
        or exists (select from pg_extension x where x.extnamespace = n.oid)
   from pg_namespace n where {catalog.ours("pg_namespace", "n.oid")}
 """
+
+_OWNED = "select nspname, 1 from pg_namespace where pg_has_role(nspowner, 'usage')"
 
 #: Whatever lies in a schema by itself: (catalog, oid, schema's oid, order). Routines go first: the text that names
 #: them names the schemas of their arguments' types too.
@@ -69,6 +74,15 @@ select format('alter %s %s set schema %I', case i.type when 'statistics object' 
   cross join lateral pg_identify_object(o.classid, o.oid, 0) i
  where not exists (select from pg_depend e where e.classid = o.classid and e.objid = o.oid and e.deptype = 'e')
  order by o.turn
+"""
+
+#: A cast has no schema that it could be moved to, and would be in the next dump without its types.
+_CASTS = """
+select format('drop cast (%s as %s)', format_type(k.castsource, null), format_type(k.casttarget, null))
+  from pg_cast k join pg_type s on s.oid = k.castsource join pg_type t on t.oid = k.casttarget
+  join pg_namespace n on n.oid in (s.typnamespace, t.typnamespace)
+ where n.nspname like 'alembic\\_aside\\_%' and not exists (
+   select from pg_depend e where e.classid = 'pg_cast'::regclass and e.objid = k.oid and e.deptype in ('e', 'i'))
 """
 
 _LOCKS = f"""
@@ -122,12 +136,15 @@ _LEFT_OUT = [
 class InPlace:
     """One restore."""
 
-    def __init__(self, engine: PostgreSQL, archive: Archive, run: str, tell: Tell) -> None:
+    def __init__(self, engine: PostgreSQL, archive: Archive, run: str, tell: Tell, search_path: str = "") -> None:
+        self._search_path = search_path
+        self._not_restored: list[str] = []
         self._engine = engine
         self._archive = archive
         self._run = run
         self._tell = tell
-        self._tools = tools.usable(engine.job.pg_bin, engine.database.name)
+        server = engine.own().run(major_version)
+        self._tools = tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)
 
     def restore(self, guard: Guard) -> Restored:
         """Restore the archive and return where the replaced objects lie.
@@ -144,10 +161,11 @@ class InPlace:
                         continue
                     guard()
                     aside = self._replace(psql, contents, Path(folder))
+                    self._restore_database_facts(psql, contents, Path(folder))
                     psql.ask("commit;")
                 break
         self._analyze()
-        return Restored(f"schema {aside}", "in_place", [])
+        return Restored(f"schema {aside}", "in_place", self._not_restored)
 
     def _psql(self) -> Psql:
         encoding = self._engine.own().run(client_encoding)
@@ -164,7 +182,8 @@ class InPlace:
         try:
             psql.ask(
                 "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;"
-                f" set client_min_messages = warning; begin; set local lock_timeout = {timeout};\n{_LOCKS}\n\\gexec"
+                " set client_min_messages = warning; begin read write;"
+                f" set local lock_timeout = {timeout};\n{_LOCKS}\n\\gexec"
             )
         except PsqlError as error:
             if error.sqlstate not in ("55P03", "40P01"):
@@ -210,9 +229,13 @@ class InPlace:
         pairs = ", ".join(f"({literal(name)}, {literal(names[name])})" for name, kept in schemas.items() if kept)
         if pairs:
             psql.ask(f"{_MOVES.format(pairs=pairs)}\n\\gexec")
+        psql.ask(f"{_CASTS}\n\\gexec")
         psql.ask(f"{_DEFAULT_PRIVILEGES}\n\\gexec")
         self._put_large_objects_aside(psql, group)
-        lines = self._chosen(psql, contents, {name for name, kept in schemas.items() if kept})
+        kept = {name for name, stays in schemas.items() if stays}
+        names_kept = f"array[{', '.join(map(literal, sorted(kept)))}]::text[]"
+        psql.ask(f"{defaults.SCHEMAS.format(kept=names_kept)}\n\\gexec")
+        lines = self._chosen(psql, contents, kept)
         self._replay(psql, folder, lines, contents)
         # The archive's prologue has made settings of its own, for the session.
         psql.ask(f"reset all;\nset row_security = off;\n{fixed_statements()}")
@@ -246,11 +269,28 @@ class InPlace:
                 f"\\o /dev/null\nselect lo_unlink(id) from {table};\n\\o"
             )
 
+    def _restore_database_facts(self, psql: Psql, contents: Contents, folder: Path) -> None:
+        """Give the database itself the settings, the privileges and the comment that it had."""
+        if not contents.has(f"DATABASE - {self._engine.name_on_server}"):
+            return  # the archive is of a database of another name
+        facts = database_facts(self._tools, self._archive.path, contents, folder, self._tell)
+        psql.ask(f"reset all;\n\\o /dev/null\n{defaults.DATABASE}\n\\gexec")
+        psql.ask("\\set ON_ERROR_STOP 0\n\\set ON_ERROR_ROLLBACK on")
+        psql.ask(f"{facts}\n\\o")
+        psql.ask("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")
+        for state, words in psql.refusals():
+            if state != "42501":
+                raise Failed("What the backup says of the database itself cannot be set", words)
+            self._not_restored.append(f"a property of the database: {words}")
+
     def _chosen(self, psql: Psql, contents: Contents, kept: set[str]) -> list[str]:
         """Return the entries to replay: without what stays, and without what belongs to extensions."""
         left_out = list(_LEFT_OUT)
+        mine = {row[0] for row in self._json(psql, _OWNED)}
         for name in kept:
-            left_out += [f"SCHEMA - {name}", f"COMMENT - SCHEMA {name}", f"COMMENT - SCHEMA {quoted(name)}"]
+            left_out += [f"SCHEMA - {name}"]
+            if name not in mine:
+                left_out += [f"{kind} - SCHEMA {each}" for kind in ("ACL", "COMMENT") for each in (name, quoted(name))]
         for schema, table in self._json(psql, _EXTENSION_TABLES):
             left_out += [f"{kind} {schema} {table}" for kind in ("TABLE DATA", "SEQUENCE SET")]
         there = [row[0] for row in self._json(psql, "select extname, 1 from pg_extension")]
@@ -265,7 +305,7 @@ class InPlace:
         chosen = use_list(folder, "contents", lines)
         path = str(self._archive.path)
         psql.ask("\\o /dev/null")
-        psql.replay([restore, f"--use-list={chosen}", "--file=-", path], self._tell)
+        psql.replay([restore, f"--use-list={chosen}", "--file=-", path], self._tell, header(self._search_path))
         blobs = contents.only(["BLOBS"])
         if blobs:
             # They come with a BEGIN and a COMMIT of their own; every other line of theirs is one call.
@@ -275,7 +315,7 @@ class InPlace:
             tools.run_tool(command, tools.plain_environment(), folder, self._tell, "read large objects")
             with script.open("rb") as source:
                 for line in source:
-                    if line.strip() not in (b"BEGIN;", b"COMMIT;"):
+                    if line.strip() not in (b"BEGIN;", b"COMMIT;", TRANSACTION_TIMEOUT.strip()):
                         psql.write(line)
         psql.ask("\\o", self._tell, "replays the dump")
 
@@ -287,7 +327,7 @@ class InPlace:
         counts = None
         if self._archive.row_counts is not None:
             counts = {}
-            for schema, table, _readable in self._json(psql, catalog.TABLES):
+            for schema, table in self._json(psql, catalog.TABLES_WITH_ROWS):
                 rows_there = psql.ask(f"select count(*) from {quoted(schema)}.{quoted(table)};")
                 counts[f"{schema}.{table}"] = int(rows_there[0])
         verify(self._archive, fingerprint, counts, self._engine.database.name)

@@ -47,8 +47,8 @@ def _standby(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
 
 
 def _client_programs(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
-    found = tools.find_tools(engine.job.pg_bin)
     major = own.run(major_version)
+    found = tools.find_tools(engine.job.pg_bin, major)
     where = engine.job.pg_bin or "PATH and /usr/lib/postgresql"
     remedy = f"Install postgresql-client-{major} or newer on the host, or set migrate_pg_bin"
     if found is None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import secrets
+import shutil
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
@@ -29,6 +31,12 @@ _STATE = re.compile(r"^(?:psql:\S+ )?(?:ERROR|FATAL):  (\w{5}): (.*)$", re.MULTI
 _CONNECTS = re.compile(r'^\\(connect -reuse-previous=on "dbname=.*"|connect \S+|(un)?restrict \w+|encoding \w+)$')
 #: The kinds of entries that begin with another kind's words, the longer ones first.
 _ENTRY = re.compile(r"^\d+; \d+ \d+ (.*)$")
+
+
+#: What pg_restore of 17 and newer says first, and what older servers do not understand.
+TRANSACTION_TIMEOUT = b"SET transaction_timeout = 0;\n"
+#: What every pg_restore says then. Names in an archive have their schemas; those in the body of a function need not.
+SEARCH_PATH = b"SELECT pg_catalog.set_config('search_path', '', false);\n"
 
 
 class PsqlError(Failed):
@@ -115,18 +123,21 @@ class Psql:
         except OSError as error:
             raise PsqlError(self.errors()) from error
 
-    def replay(self, command: list[str], tell: Tell) -> None:
-        """Feed it what a command prints.
+    def replay(self, command: list[str], tell: Tell, header: dict[bytes, bytes] | None = None) -> None:
+        """Feed it what a command prints, with lines replaced in what comes before the first entry of an archive.
 
         Raises:
             Failed: the command failed, or what it printed.
         """
         begun = time.monotonic()
         with tempfile.TemporaryFile() as errors:
+            filtered = subprocess.PIPE if header else self.stdin
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=self.stdin, stderr=errors, env=tools.plain_environment()
+                command, stdin=subprocess.DEVNULL, stdout=filtered, stderr=errors, env=tools.plain_environment()
             )
             try:
+                if process.stdout is not None:
+                    self._pass_on(process.stdout, header or {})
                 while not tools.has_ended(process, 0.5):
                     tell(f"replays the dump for {time.monotonic() - begun:.0f} s")
             except BaseException:
@@ -138,6 +149,16 @@ class Psql:
                     raise PsqlError(self.errors())
                 errors.seek(0)
                 raise Failed("The dump cannot be read", errors.read().decode(errors="replace").strip()[-500:])
+
+    def _pass_on(self, source: IO[bytes], header: dict[bytes, bytes]) -> None:
+        """Pass a script on; from the first entry on nothing is looked at, which may be a customer's own text."""
+        with source, suppress(BrokenPipeError):  # it has ended, and says why
+            for line in source:
+                self.stdin.write(header.get(line, line))
+                if line.startswith(b"-- Name: "):
+                    break
+            shutil.copyfileobj(source, self.stdin, 1 << 20)
+            self.stdin.flush()
 
     def _has_ended(self) -> bool:
         try:
@@ -204,6 +225,11 @@ class Contents:
     def has(self, kind: str) -> bool:
         """Tell whether there is an entry that begins so."""
         return bool(self.only([kind]))
+
+    @property
+    def extensions(self) -> list[str]:
+        """Return the names of the extensions in it."""
+        return [line.partition("EXTENSION - ")[2].strip() for line in self.only(["EXTENSION -"])]
 
     def owner(self, database: str) -> str:
         """Return whose the database was."""

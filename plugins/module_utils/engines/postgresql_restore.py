@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from .._engines.postgresql import ownership
 from ..connection import OwnConnection, migration_url
 from ..errors import Failed, Refused
 from ..job import Database
-from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
 from .data import Archive, RestoreMethod
+from .sql import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 MARK = "hosting.alembic "
 _NAME_BYTES = 63
+_NO_DEFAULT = re.compile(r"^(column .* null [tf]) default NULL identity ", re.DOTALL)
 _INVALID = re.compile(r"^index .* valid (?:f ready .|t ready f)$", re.DOTALL)
 ASIDE_SCHEMA = "alembic_aside_"
 
@@ -41,42 +43,6 @@ SWAPPING = 0x68616C65
 _POWERS = """
 select r.rolsuper, r.rolcreatedb, pg_has_role(d.datdba, 'member'), d.oid::bigint, d.datname
   from pg_roles r, pg_database d where r.rolname = current_user and d.datname = :database
-"""
-
-_STRANGERS = f"""
-select distinct pg_get_userbyid(owner) from (
-  select c.relowner owner, c.relnamespace ns from pg_class c join pg_namespace n on n.oid = c.relnamespace
-   where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and {catalog.ours("pg_class", "c.oid")}
-  union all
-  select f.proowner, f.pronamespace from pg_proc f join pg_namespace n on n.oid = f.pronamespace
-   where {catalog.ours("pg_proc", "f.oid")} and not exists ( -- a range type's own, which are the first superuser's
-     select from pg_depend i where i.classid = 'pg_proc'::regclass and i.objid = f.oid and i.deptype = 'i')
-  union all
-  select t.typowner, t.typnamespace from pg_type t join pg_namespace n on n.oid = t.typnamespace
-   where t.typtype in ('e', 'd', 'r') and {catalog.ours("pg_type", "t.oid")}
-  union all
-  select n.nspowner, n.oid from pg_namespace n where n.nspname <> 'public' and {catalog.ours("pg_namespace", "n.oid")}
-  union all
-  select lomowner, 0 from pg_largeobject_metadata
-) objects where not pg_has_role(owner, 'member')
-"""
-
-#: Range types that cannot be moved by their owner, because their constructors belong to the first superuser. They are
-#: in the way where their schema stays.
-_RANGES = f"""
-select format('%I.%I', n.nspname, t.typname) from pg_type t join pg_namespace n on n.oid = t.typnamespace
- where t.typtype = 'r' and {catalog.ours("pg_type", "t.oid")}
-   and (n.nspname = 'public' or not pg_has_role(n.nspowner, 'usage')
-        or exists (select from pg_extension x where x.extnamespace = n.oid))
-"""
-
-#: What only a superuser can make anew.
-_PRIVILEGED = """
-select 'extension ' || x.extname from pg_extension x
-  join pg_available_extension_versions v on v.name = x.extname and v.version = x.extversion
- where not v.trusted and x.extname <> 'plpgsql'
-union all select 'event trigger ' || evtname from pg_event_trigger
-union all select 'foreign data wrapper ' || fdwname from pg_foreign_data_wrapper
 """
 
 _LEFT_OUT = """
@@ -230,11 +196,23 @@ def method(engine: PostgreSQL) -> RestoreMethod:
     except Refused as refusal:
         swap = refusal
     if wanted != "in_place" and swap is None:
-        return RestoreMethod("swap", _not_swapped(own, mine.superuser or engine.database.admin_url is not None))
-    in_place = _obstacle_in_place(engine, mine)
+        return RestoreMethod("swap", _not_swapped(own, mine.superuser or _has_superuser(engine)))
     if wanted == "swap":
         return RestoreMethod("swap", [], swap)
-    return RestoreMethod("in_place", _not_in_place(own), in_place)
+    return method_in_place(engine)
+
+
+def method_in_place(engine: PostgreSQL) -> RestoreMethod:
+    """Return how a database would be restored in place."""
+    own = engine.own()
+    return RestoreMethod("in_place", _not_in_place(own), _obstacle_in_place(engine, powers(own, engine.name_on_server)))
+
+
+def _has_superuser(engine: PostgreSQL) -> bool:
+    if not engine.database.admin_url:
+        return False
+    with beside(engine) as (other, _url):
+        return powers(other, engine.name_on_server).superuser
 
 
 def _obstacle_to_swap(engine: PostgreSQL, mine: Powers) -> Refused | None:
@@ -246,30 +224,48 @@ def _obstacle_to_swap(engine: PostgreSQL, mine: Powers) -> Refused | None:
         theirs = powers(other, engine.name_on_server)
     if not theirs.may_swap:
         return Refused(what, "the role of its admin_url may not create databases, or not rename this one")
-    if theirs.superuser:
+    if mine.superuser:
         return None
-    lacking = ", ".join(row[0] for row in [*engine.own().rows(_PRIVILEGED), *_strangers(engine, mine)])
-    return Refused(what, f"only a superuser can make anew: {lacking}", "Give it an admin_url") if lacking else None
+    own = engine.own()
+    strangers = [f"owned by {name}" for (name,) in _strangers(engine, mine)]
+    if strangers:
+        return Refused(what, f"some of it is {', '.join(strangers)}", _membership(engine, mine))
+    # All that is the owner's is restored by the owner, whoever makes the database.
+    queries = [ownership.NEVER] if theirs.superuser else [ownership.NEVER, ownership.PRIVILEGED]
+    missing = [row[0] for query in queries for row in own.rows(query)]
+    if missing:
+        return Refused(what, f"only a superuser can make anew: {', '.join(missing)}")
+    public = own.rows(ownership.PUBLIC)
+    return Refused(what, f"its schema public belongs to {public[0][0]}") if public else None
+
+
+def _membership(engine: PostgreSQL, mine: Powers) -> str:
+    """Return the statements that let the owner of a database restore what others own in it."""
+    grants = [f"GRANT {quoted(name)} TO {quoted(engine.url.username or '')};" for (name,) in _strangers(engine, mine)]
+    return f"As a superuser: {' '.join(grants)}"
 
 
 def _obstacle_in_place(engine: PostgreSQL, mine: Powers) -> Refused | None:
-    strangers = [] if mine.superuser else _strangers(engine, mine)
-    ranges = [] if mine.superuser else engine.own().rows(_RANGES)
+    strangers = _strangers(engine, mine)
+    ranges = [] if mine.superuser else engine.own().rows(ownership.RANGES)
+    never = [] if mine.superuser else engine.own().rows(ownership.NEVER)
+    remedy = "Restore it by hand, as a superuser"
     if not (mine.superuser or mine.owner):
-        why = "it belongs to another role"
+        why, remedy = "it belongs to another role", "Name its owner in the url"
     elif strangers:
-        why = f"some of it belongs to {', '.join(row[0] for row in strangers)}"
+        why, remedy = f"some of it belongs to {', '.join(row[0] for row in strangers)}", _membership(engine, mine)
+    elif never:
+        why = f"only a superuser can make anew: {', '.join(row[0] for row in never)}"
     elif ranges:
         why = f"its owner cannot move range types: {', '.join(row[0] for row in ranges)}"
+        remedy = "Give it an admin_url that may create databases"
     else:
         return None
-    return Refused(
-        f"Database {engine.database.name!r} cannot be restored by its user", why, "Give it an admin_url of a superuser"
-    )
+    return Refused(f"Database {engine.database.name!r} cannot be restored by its user", why, remedy)
 
 
 def _strangers(engine: PostgreSQL, mine: Powers) -> list[tuple[Any, ...]]:
-    return [] if mine.superuser else engine.own().rows(_STRANGERS)
+    return [] if mine.superuser else engine.own().rows(ownership.STRANGERS)
 
 
 def _left_out(own: OwnConnection) -> dict[str, str]:
@@ -295,7 +291,7 @@ def _not_swapped(own: OwnConnection, superuser: bool) -> list[str]:
 
 def _not_in_place(own: OwnConnection) -> list[str]:
     found = _left_out(own)
-    said = ["settings, privileges and comment of the database itself, which stay as they are"]
+    said = []
     if "slot" in found:
         said.append(f"logical replication slots, which see the restore as changes: {found['slot']}")
     for kind, why in (
@@ -303,6 +299,7 @@ def _not_in_place(own: OwnConnection) -> list[str]:
         ("subscription", "subscriptions, which go on with the replaced tables"),
         ("event trigger", "event triggers, which stay as they are"),
         ("foreign server", "foreign servers, which stay as they are"),
+        ("role", "settings in this database of other roles, which stay as they are"),
     ):
         if kind in found:
             said.append(f"{why}: {found[kind]}")
@@ -310,8 +307,12 @@ def _not_in_place(own: OwnConnection) -> list[str]:
 
 
 def dumped(fingerprint: list[str]) -> list[str]:
-    """Return the lines of a fingerprint that a dump holds: an INVALID index is not among them."""
-    return [line for line in fingerprint if not _INVALID.search(line)]
+    """Return the lines of a fingerprint as a restore gives them.
+
+    An INVALID index is in no dump, and a partition that has not its parent's default gets NULL for one.
+    """
+    lines = (_NO_DEFAULT.sub(r"\1 default identity ", line) for line in fingerprint)
+    return [line for line in lines if not _INVALID.search(line)]
 
 
 def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] | None, name: str) -> None:

@@ -9,17 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..connection import OwnConnection, execute, migration_url
+from .._engines.postgresql.replay import LAST, OF_DATABASE, Replay, let_in
+from ..connection import OwnConnection, client_encoding, execute, migration_url
 from ..errors import Failed, Refused
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
 from .base import Engine, Scratch, Tell
 from .data import Archive, Aside, Content
+from .postgresql_obstacles import major_version
+from .postgresql_psql import Contents, use_list
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -88,9 +93,11 @@ class _Place:
     """Where scratch databases are made: over which connection, and how to reach what was made."""
 
     own: OwnConnection
+    #: Who works in it, and fills it: an archive is code of its owner, which runs while it is loaded.
     url: URL
-    #: Who restores; the owner cannot make what only a superuser may.
-    restorer: URL
+    #: Who makes it, and in it what only a superuser may make.
+    maker: URL
+    by_superuser: bool = False
 
 
 class WithScratch(Engine):
@@ -162,7 +169,8 @@ class WithScratch(Engine):
             admin = self._url_of(entry.admin_url, entry.admin_password)
             own = self._aimed_at(admin).connect()
             superuser = own.rows("select rolsuper from pg_roles where rolname = current_user")[0][0]
-            place = _Place(own, self.url, admin if superuser else self.url)
+            mine = self.own().rows("select rolsuper from pg_roles where rolname = current_user")[0][0]
+            place = _Place(own, self.url, admin, bool(superuser and not mine))
         else:
             place = _Place(self.connect(), self.url, self.url)
         rows = place.own.rows("select rolcreatedb or rolsuper, rolname from pg_roles where rolname = current_user")
@@ -182,34 +190,52 @@ class WithScratch(Engine):
 
     def _fill(self, place: _Place, engine: WithScratch, name: str, archive: Archive, tell: Tell) -> list[str]:
         """Create the scratch anew and restore into it, as it is if that can be, else without owners and grants."""
-        found = tools.find_tools(self.job.pg_bin)
-        if found is None:
-            raise Failed(f"There is no pg_restore for database {self.database.name!r}")
-        command = [
-            str(found.folder / "pg_restore"),
-            "--exit-on-error",
-            "--no-password",
-            "--no-publications",
-            "--no-subscriptions",
-            f"--jobs={self.job.backup_jobs}",
-            f"--dbname={tools.conninfo(place.restorer.set(database=name))}",
-        ]
-        variables = tools.environment(place.restorer, self.application)
-        notes = []
-        for options in ([], ["--no-owner", "--no-acl"]):
+        server = place.own.run(major_version)
+        found = tools.usable(self.job.pg_bin, self.database.name, server, archive.path)
+        reasons: list[str] = []
+        path = str(archive.activity.get("search_path", ""))
+        plain = ["--no-owner", "--no-acl"]
+        for options, search_path in ((), ""), (plain, ""), ((), path), (plain, path):
+            if search_path and not any("does not exist" in reason for reason in reasons):
+                continue
             engine.close()
-            notes += self._create(place, name)
+            notes = self._create(place, name)
             try:
-                tools.run_tool([*command, *options, str(archive.path)], variables, archive.path, tell)
+                self._replay(place, found, server, name, archive, [*options], search_path, tell)
                 break
             except Failed as failure:
-                if options:
-                    raise
-                lines = failure.why.splitlines() or [""]
-                notes = [f"restored without owners and grants, because of: {lines[0]}"]
+                reasons += failure.why.splitlines()[:1] or [failure.what]
+                last = failure
+        else:
+            raise last.because("; ".join(reasons[:-1]))
+        if options:
+            notes.append(f"restored without owners and grants, because of: {reasons[0]}")
         # What the planner does not know makes a migration look slower than it is.
         engine.own().rows("analyze")
         return notes
+
+    def _replay(
+        self,
+        place: _Place,
+        found: tools.Tools,
+        server: int,
+        name: str,
+        archive: Archive,
+        options: list[str],
+        search_path: str,
+        tell: Tell,
+    ) -> None:
+        maker = place.maker.set(database=name)
+        contents = Contents.of(found, archive.path, tell)
+        left_out = ["SUBSCRIPTION", *OF_DATABASE, *LAST]
+        with tempfile.TemporaryDirectory() as folder, self._aimed_at(maker).connect() as made:
+            replay = Replay(found, server, archive.path, self.application, made.run(client_encoding), tell)
+            if place.by_superuser:
+                left_out += replay.make_extensions(made, maker, contents, Path(folder))
+                let_in(place.own, name)
+            chosen = use_list(Path(folder), "contents", contents.without(left_out))
+            target = place.url.set(database=name)
+            replay.run(target, [*options, f"--use-list={chosen}"], self.job.backup_jobs, search_path)
 
     def _create(self, place: _Place, name: str) -> list[str]:
         """Create an empty database of the same kind, with the same settings; return those that could not be set."""
@@ -224,8 +250,10 @@ class WithScratch(Engine):
         if facts.get("datlocprovider") == "i":
             locale = facts.get("datlocale") or facts.get("daticulocale")
             options.append(f"locale_provider icu icu_locale {_string(locale)}")
-        if place.url.username and place.restorer.username:
+        if place.url.username:
             options.append(f"owner {_name(str(place.url.username))}")
+        if place.by_superuser:
+            options.append("connection limit 0")
         place.own.rows(f"create database {name} template template0 {' '.join(options)}")
         place.own.rows(f"comment on database {name} is {_string(_COMMENT)}")
         notes = [self._set(place, name, everybodys, setting) for everybodys, setting in self.own().rows(_SETTINGS)]

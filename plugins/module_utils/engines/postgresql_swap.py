@@ -13,17 +13,20 @@ another database; pg_locks shows it to all, so a swap that is alive is told from
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.playbook_command import playbook_command
-from ..connection import OwnConnection, first_line, sqlstate
+from .._engines.postgresql.replay import LAST, OF_DATABASE, Replay, let_in
+from ..connection import OwnConnection, client_encoding, first_line, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_dump as tools
 from .base import Guard, Tell
 from .data import Archive, Restored
+from .postgresql_obstacles import major_version
 from .postgresql_psql import Contents, Psql, database_facts, use_list
 from .postgresql_restore import (
     SWAPPING,
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 #: Seconds that a database refuses connections at the most while others are waited for.
 _PATIENCE = 20
 _SCRATCH = "_alembic_restoring"
+_OF_PUBLIC = re.compile(r"schema public owner ")
 
 _DATABASE = """
 select to_jsonb(d)::text, shobj_description(d.oid, 'pg_database'), pg_get_userbyid(datdba),
@@ -153,17 +157,22 @@ def _end_sessions(other: OwnConnection, oid: int, keep: tuple[int, ...]) -> list
 class Swap:
     """One restore."""
 
-    def __init__(self, engine: PostgreSQL, archive: Archive, run: str, tell: Tell) -> None:
+    def __init__(self, engine: PostgreSQL, archive: Archive, run: str, tell: Tell, search_path: str = "") -> None:
+        self._search_path = search_path
+        #: Whether it came as far as to have all of the archive restored beside the database.
+        self.filled = False
         self._engine = engine
         self._archive = archive
         self._run = run
         self._tell = tell
         self._name = engine.name_on_server
         self._scratch = _scratch_name(engine)
-        self._tools = tools.usable(engine.job.pg_bin, engine.database.name)
+        self._server = engine.own().run(major_version)
+        self._tools = tools.usable(engine.job.pg_bin, engine.database.name, self._server, archive.path)
         self._closed = False
         self._swapped = False
         self._oid = 0
+        self._restorer = engine.own().rows("select current_user")[0][0]
         self.not_restored: list[str] = []
 
     def restore(self, guard: Guard) -> Restored:
@@ -178,6 +187,7 @@ class Swap:
             try:
                 with tempfile.TemporaryDirectory() as folder:
                     self._fill(other, url, Path(folder))
+                    self.filled = True
                     facts = database_facts(self._tools, self._archive.path, self._contents, Path(folder), self._tell)
                 self._close_database(other)
                 guard()
@@ -196,7 +206,7 @@ class Swap:
     def _begin(self, other: OwnConnection) -> None:
         _mend(self._engine, other)
         row = other.rows(_DATABASE, name=self._name)[0]
-        self._comment, self._oid = row[1], int(row[6])
+        self._comment, self._owner, self._oid = row[1], row[2], int(row[6])
         prepared = other.rows("select gid from pg_prepared_xacts where database = :name", name=self._name)
         if prepared:
             raise Refused(
@@ -223,41 +233,44 @@ class Swap:
         """Make the scratch database, restore into it, verify and analyze it."""
         self._contents = Contents.of(self._tools, self._archive.path, self._tell)
         self._tell("makes a new database")
+        mine = powers(self._engine.own(), self._name)
+        self._by_superuser = powers(other, self._name).superuser and not mine.superuser
         run_sql(other, self._create_statement(other))
-        scratch_url = url.set(database=self._scratch)
+        # Whoever may make databases makes them, and no more: what is in an archive is code of the database's owner.
+        scratch_url = self._engine.url.set(database=self._scratch)
         left_out = ["SUBSCRIPTION"]
-        if not powers(other, self._name).superuser:
-            left_out += ["PUBLICATION"]
+        if not mine.superuser:
+            left_out += ["PUBLICATION", "COMMENT - PUBLICATION"]
         # What is of the database itself follows when it has its name.
-        left_out += ["DATABASE -", "DATABASE PROPERTIES -", "ACL - DATABASE", "COMMENT - DATABASE"]
-        left_out += ["SECURITY LABEL - DATABASE"]
+        left_out += OF_DATABASE
+        with self._engine.connect(url.set(database=self._scratch)) as made:
+            application, encoding = self._engine.application, made.run(client_encoding)
+            replay = Replay(self._tools, self._server, self._archive.path, application, encoding, self._tell)
+            admin_url = url.set(database=self._scratch)
+            if self._by_superuser:
+                left_out += replay.make_extensions(made, admin_url, self._contents, folder)
+                let_in(other, self._scratch)
+                left_out += LAST
+            if self._archive.fingerprint and not any(map(_OF_PUBLIC.match, self._archive.fingerprint)):
+                run_sql(made, "drop schema public")
         chosen = use_list(folder, "contents", self._contents.without(left_out))
-        command = [
-            str(self._tools.folder / "pg_restore"),
-            "--exit-on-error",
-            f"--jobs={max(self._engine.job.backup_jobs, 1)}",
-            "--no-password",
-            f"--use-list={chosen}",
-            f"--dbname={tools.conninfo(scratch_url)}",
-            str(self._archive.path),
-        ]
-        variables = tools.environment(scratch_url, self._engine.application)
-        tools.run_tool(command, variables, self._archive.path, self._tell, "restored into a new database")
-        with self._engine.connect(self._engine.url.set(database=self._scratch)) as restored:
+        replay.run(scratch_url, [f"--use-list={chosen}"], max(self._engine.job.backup_jobs, 1), self._search_path)
+        if self._by_superuser:
+            replay.make_last(admin_url, self._contents, folder)
+        with self._engine.connect(scratch_url) as restored:
             counts = restored.run(self._engine.row_counts) if self._archive.row_counts is not None else None
             fingerprint = restored.run(self._engine.fingerprint, self._archive.version_tables)
-        verify(self._archive, fingerprint, counts, self._engine.database.name)
-        self._tell("analyzes the new database")
-        with self._engine.connect(scratch_url) as restored:
+            verify(self._archive, fingerprint, counts, self._engine.database.name)
+            self._tell("analyzes the new database")
             restored.rows("analyze")
 
     def _create_statement(self, other: OwnConnection) -> str:
         row = other.rows(_DATABASE, name=self._name)[0]
         facts = json.loads(row[0])
-        owner = self._contents.owner(self._name) or row[2]
         provider = facts.get("datlocprovider", "c")
         options = [
-            f"create database {quoted(self._scratch)} template template0 owner {quoted(owner)}",
+            f"create database {quoted(self._scratch)} template template0 owner {quoted(self._restorer)}",
+            f"connection limit {0 if self._by_superuser else -1}",
             f"encoding {literal(row[4])}",
         ]
         if row[3] != other.rows(_DATABASE, name="template0")[0][3]:  # to name the template's own takes a right to it
@@ -311,9 +324,11 @@ class Swap:
         self._engine.let_go_of_lock()
         self._send_away(other, ())
         note = mark(aside_of=self._name, run=self._run, made=now(), comment=self._comment)
+        owner = self._contents.owner(self._name) or self._owner
         with Psql(self._tools, url, self._engine.application) as psql:
             psql.ask(
-                f"begin;\nalter database {quoted(self._name)} rename to {quoted(aside)};\n"
+                f"begin;\nalter database {quoted(self._scratch)} owner to {quoted(owner)};\n"
+                f"alter database {quoted(self._name)} rename to {quoted(aside)};\n"
                 f"alter database {quoted(self._scratch)} rename to {quoted(self._name)};\n"
                 f"comment on database {quoted(aside)} is {literal(note)};"
             )

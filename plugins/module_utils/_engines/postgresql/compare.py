@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ...engines import postgresql_dump as tools
 from ...engines.base import Tell
 from ...engines.data import Archive, Deeds
+from ...engines.postgresql_obstacles import major_version
 from ...engines.postgresql_psql import Contents as Listing
 from ...engines.postgresql_psql import use_list
 from ...engines.postgresql_writes import (
@@ -62,7 +63,9 @@ class ArchiveComparison:
         self._deeds = deeds
         self._limit = limit
         self._tell = tell
-        self._tools = tools.usable(engine.job.pg_bin, engine.database.name)
+        self._tools = tools.usable(
+            engine.job.pg_bin, engine.database.name, engine.own().run(major_version), archive.path
+        )
         self._found = _Found()
 
     def compare(self) -> Comparison:

@@ -1,0 +1,61 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A restore by the ways there are, one after the other: each leaves the database as it was if it fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...engines import postgresql_restore as restores
+from ...engines.base import Guard, Tell
+from ...engines.data import Archive, Restored, RestoreMethod
+from ...engines.postgresql_in_place import InPlace
+from ...engines.postgresql_swap import Swap
+from ...errors import Failed, Refused
+
+if TYPE_CHECKING:
+    from ...engines.postgresql import PostgreSQL
+
+#: What the server says of a name that it does not find, whether of a function, a table, a type or an operator.
+_NOT_FOUND = "does not exist"
+
+
+def restore_by(
+    engine: PostgreSQL, method: RestoreMethod, archive: Archive, run: str, tell: Tell, guard: Guard
+) -> Restored:
+    """Restore by a method; by the next one where it fails before anything was replaced.
+
+    An archive is replayed with an empty search_path. Where a function in it finds others by the path only, it is
+    replayed once more with the path that sessions of the database's user have; all other names have their schemas.
+
+    Raises:
+        Refused, Failed: as ``Engine.restore``.
+    """
+    path = str(archive.activity.get("search_path") or engine.own().rows("show search_path")[0][0])
+    reason = ""
+    for number, (name, search_path) in enumerate(_ways(engine, method, path)):
+        way = (Swap if name == "swap" else InPlace)(engine, archive, run, tell, search_path)
+        if number and search_path and _NOT_FOUND not in reason:
+            continue
+        try:
+            restored = way.restore(guard)
+        except Failed as failure:
+            if isinstance(way, Swap) and way.filled:
+                raise
+            reason = "; ".join(part for part in (reason, failure.why or failure.what) if part)
+            last: Refused = failure
+            continue
+        left_out = method if name == method.name else restores.method_in_place(engine)
+        return replace(restored, not_restored=left_out.not_restored + restored.not_restored)
+    raise Failed(last.what, reason, last.remedy)
+
+
+def _ways(engine: PostgreSQL, method: RestoreMethod, search_path: str) -> list[tuple[str, str]]:
+    ways = [(method.name, ""), (method.name, search_path)]
+    may_choose = method.name == "swap" and engine.job.restore_method == "auto"
+    if may_choose and restores.method_in_place(engine).obstacle is None:
+        ways += [("in_place", ""), ("in_place", search_path)]
+    return ways

@@ -1,0 +1,95 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Queries for what the owner of a database could not make anew, or not move."""
+
+from __future__ import annotations
+
+from ...engines import postgresql_catalog as catalog
+
+#: Others whose objects are in the database.
+STRANGERS = f"""
+select distinct pg_get_userbyid(owner) from (
+  select c.relowner owner from pg_class c join pg_namespace n on n.oid = c.relnamespace
+   where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and {catalog.ours("pg_class", "c.oid")}
+  union all
+  select f.proowner from pg_proc f join pg_namespace n on n.oid = f.pronamespace
+   where {catalog.ours("pg_proc", "f.oid")} and not exists ( -- a range type's own, which are the first superuser's
+     select from pg_depend i where i.classid = 'pg_proc'::regclass and i.objid = f.oid and i.deptype = 'i')
+  union all
+  select t.typowner from pg_type t join pg_namespace n on n.oid = t.typnamespace
+   where t.typtype in ('e', 'd', 'r') and {catalog.ours("pg_type", "t.oid")}
+  union all
+  select s.stxowner from pg_statistic_ext s join pg_namespace n on n.oid = s.stxnamespace
+   where {catalog.ours("pg_statistic_ext", "s.oid")}
+  union all
+  select o.oprowner from pg_operator o join pg_namespace n on n.oid = o.oprnamespace
+   where {catalog.ours("pg_operator", "o.oid")}
+  union all
+  select l.collowner from pg_collation l join pg_namespace n on n.oid = l.collnamespace
+   where {catalog.ours("pg_collation", "l.oid")}
+  union all
+  select v.conowner from pg_conversion v join pg_namespace n on n.oid = v.connamespace
+   where {catalog.ours("pg_conversion", "v.oid")}
+  union all
+  select g.cfgowner from pg_ts_config g join pg_namespace n on n.oid = g.cfgnamespace
+   where {catalog.ours("pg_ts_config", "g.oid")}
+  union all
+  select d.dictowner from pg_ts_dict d join pg_namespace n on n.oid = d.dictnamespace
+   where {catalog.ours("pg_ts_dict", "d.oid")}
+  union all
+  select n.nspowner from pg_namespace n where n.nspname <> 'public' and {catalog.ours("pg_namespace", "n.oid")}
+  union all
+  select lomowner from pg_largeobject_metadata
+) objects where not pg_has_role(owner, 'member')
+"""
+
+#: Range types that cannot be moved by their owner, because their constructors belong to the first superuser. They are
+#: in the way where their schema stays.
+RANGES = f"""
+select format('%I.%I', n.nspname, t.typname) from pg_type t join pg_namespace n on n.oid = t.typnamespace
+ where t.typtype = 'r' and {catalog.ours("pg_type", "t.oid")}
+   and (n.nspname = 'public' or not pg_has_role(n.nspowner, 'usage')
+        or exists (select from pg_extension x where x.extnamespace = n.oid))
+"""
+
+#: What only a superuser can make anew, and does before or after the owner's own work.
+PRIVILEGED = """
+select 'extension ' || x.extname from pg_extension x
+  join pg_available_extension_versions v on v.name = x.extname and v.version = x.extversion
+ where not coalesce((to_jsonb(v)->>'trusted')::boolean, false) and x.extname <> 'plpgsql'
+union all select 'event trigger ' || evtname from pg_event_trigger
+union all select 'foreign data wrapper ' || fdwname from pg_foreign_data_wrapper w
+  where not exists (select from pg_depend e where e.classid = 'pg_foreign_data_wrapper'::regclass and e.objid = w.oid
+                       and e.deptype = 'e')
+"""
+
+#: What only a superuser can make anew, and what the owner's own objects need in the middle of the work.
+NEVER = f"""
+select 'operator class ' || c.opcname from pg_opclass c join pg_namespace n on n.oid = c.opcnamespace
+ where {catalog.ours("pg_opclass", "c.oid")}
+union all
+select 'operator family ' || c.opfname from pg_opfamily c join pg_namespace n on n.oid = c.opfnamespace
+ where {catalog.ours("pg_opfamily", "c.oid")}
+union all
+select 'text search parser ' || c.prsname from pg_ts_parser c join pg_namespace n on n.oid = c.prsnamespace
+ where {catalog.ours("pg_ts_parser", "c.oid")}
+union all
+select 'text search template ' || c.tmplname from pg_ts_template c join pg_namespace n on n.oid = c.tmplnamespace
+ where {catalog.ours("pg_ts_template", "c.oid")}
+union all
+select 'function ' || f.proname from pg_proc f join pg_namespace n on n.oid = f.pronamespace
+  join pg_language l on l.oid = f.prolang
+ where not l.lanpltrusted and l.lanname <> 'sql' and f.prokind <> 'a' and {catalog.ours("pg_proc", "f.oid")}
+   and not exists (
+     select from pg_depend i where i.classid = 'pg_proc'::regclass and i.objid = f.oid and i.deptype = 'i')
+"""
+
+#: Of ``public``, which every new database has, the owner and, before 15, the privileges are not its owner's to change.
+PUBLIC = """
+select pg_get_userbyid(n.nspowner) from pg_namespace n
+  left join pg_init_privs i on i.classoid = 'pg_namespace'::regclass and i.objoid = n.oid and i.objsubid = 0
+ where n.nspname = 'public' and not pg_has_role(n.nspowner, 'member')
+   and (current_setting('server_version_num')::int >= 150000 or n.nspacl is distinct from i.initprivs)
+"""
