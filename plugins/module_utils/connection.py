@@ -72,6 +72,16 @@ def migration_url(database: Database) -> URL:
     return with_defaults(url, {**os.environ, **database.environment}) if backend == "postgresql" else url
 
 
+def url_for_env(database: Database, url: URL) -> URL:
+    """Return the URL as env.py gets it: without a driver where none was named and SQLAlchemy's own choice is there.
+
+    Many replace the beginning of such a URL, to name the driver themselves.
+    """
+    scheme = (database.direct_url or database.url).partition(":")[0]
+    plain = url.set(drivername=url.get_backend_name())
+    return plain if "+" not in scheme and plain.get_driver_name() == url.get_driver_name() else url
+
+
 def own_url(url: URL) -> URL:
     """Return the same URL with the driver that suits our own connections, a synchronous one if any is there.
 

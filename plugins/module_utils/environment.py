@@ -29,7 +29,7 @@ from ._migration.explanations import elsewhere, env_py_failed, unreachable
 from ._migration.fork_guard import ending_copies, guarded_forks
 from ._migration.locations import Locations
 from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep
-from .connection import own_url
+from .connection import own_url, url_for_env
 from .engines.base import Engine
 from .engines.data import Identity
 from .engines.registry import engine_for
@@ -54,7 +54,7 @@ class Environment:
         self.job = job
         self.engine = engine
         self.source = Source(job.layout.release(job.release) / "source")
-        self._url = engine.url.render_as_string(hide_password=False)
+        self._url = url_for_env(database, engine.url).render_as_string(hide_password=False)
         self._inside = ExitStack()
         self._prepare()
         self.config = configuration(self.source, job.alembic_options, self._url)

@@ -1,0 +1,284 @@
+"""What people write into env.py: by the command line of Alembic and by ours it comes to the same database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.stage import FIXTURES, Host, database
+
+START = """
+import os
+from alembic import context
+from sqlalchemy import create_engine, event, pool, text
+config = context.config
+url = config.get_main_option("sqlalchemy.url")
+"""
+RUN = """
+def run(connection, **options):
+    context.configure(connection=connection, target_metadata=None, **options)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+CONNECT = """
+with create_engine(url, poolclass=pool.NullPool).connect() as connection:
+    run(connection)
+"""
+ASYNC = """
+import asyncio
+from sqlalchemy.ext.asyncio import create_async_engine
+engine = create_async_engine(url.replace("sqlite:", "sqlite+aiosqlite:"){pool})
+async def go():
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
+asyncio.run(go())
+"""
+
+
+@dataclass
+class Variant:
+    """An env.py, and what belongs to it."""
+
+    env_py: str
+    #: What the last revision does besides.
+    upgrade: str = "pass"
+    files: dict[str, str] = field(default_factory=dict)
+    x_arguments: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+VARIANTS = {
+    "plain": Variant(START + RUN + CONNECT),
+    "in a transaction of the engine": Variant(
+        START + RUN + "with create_engine(url).begin() as connection:\n    run(connection)\n"
+    ),
+    "one transaction a revision": Variant(
+        START + RUN + CONNECT.replace("run(connection)", "run(connection, transaction_per_migration=True)")
+    ),
+    "as a batch": Variant(START + RUN + CONNECT.replace("run(connection)", "run(connection, render_as_batch=True)")),
+    "a version table of its own": Variant(
+        START + RUN + CONNECT.replace("run(connection)", "run(connection, version_table='mine_version')")
+    ),
+    "asks for the command": Variant(
+        START
+        + "assert config.cmd_opts.cmd[0].__name__ == 'upgrade' and config.cmd_opts.revision == 'head'\n"
+        + "assert config.cmd_opts.x is None and config.cmd_opts.sql is False and config.cmd_opts.raiseerr is False\n"
+        + "assert config.cmd_opts.config is None and config.cmd_opts.name == 'alembic'\n"
+        + RUN
+        + CONNECT
+    ),
+    "asks for the revision": Variant(
+        START
+        + RUN
+        + CONNECT
+        + "assert context.get_revision_argument() == '0002' and context.get_tag_argument() is None\n"
+    ),
+    "asks for the revision first": Variant(
+        START
+        + "assert context.get_revision_argument() == '0002'\nassert context.is_offline_mode() is False\n"
+        + RUN
+        + CONNECT
+    ),
+    "asks what stands behind -x": Variant(
+        START + "assert context.get_x_argument(as_dictionary=True) == {'tenant': 'a=b'}\n" + RUN + CONNECT,
+        x_arguments=("tenant=a=b",),
+    ),
+    "takes an engine from the attributes": Variant(  # as pytest-alembic documents it
+        START
+        + RUN
+        + "connectable = config.attributes.get('connection', None)\n"
+        + "if connectable is None:\n    connectable = create_engine(url, poolclass=pool.NullPool)\n"
+        + "with connectable.connect() as connection:\n    run(connection)\n"
+    ),
+    "sees whether the attributes have a connection": Variant(
+        START + "assert 'connection' not in config.attributes\n" + RUN + CONNECT
+    ),
+    "names the locations itself": Variant(
+        START
+        + "here = os.path.dirname(os.path.abspath(__file__))\n"
+        + "context.script.version_locations = [os.path.join(here, 'versions'), os.path.join(here, 'more')]\n"
+        + RUN
+        + CONNECT,
+        files={
+            "more/0003.py": "revision = '0003'\ndown_revision = '0002'\nfrom alembic import op\n"
+            "def upgrade(): op.execute('create table more (a)')\ndef downgrade(): op.execute('drop table more')\n"
+        },
+    ),
+    "registers its models once": Variant(
+        START
+        + "import builtins\nassert not hasattr(builtins, 'ran'), 'already defined'\nbuiltins.ran = True\n"
+        + RUN
+        + CONNECT
+    ),
+    "asynchronous": Variant(START + RUN + ASYNC.format(pool=", poolclass=pool.NullPool")),
+    "an asynchronous engine of the application": Variant(START + RUN + ASYNC.format(pool="")),
+    "reads a variable": Variant(
+        START.replace('config.get_main_option("sqlalchemy.url")', 'os.environ["DATABASE_URL"]') + RUN + CONNECT,
+        options={"url_variables": ["DATABASE_URL"]},
+    ),
+    "sets the option": Variant(
+        START
+        + "config.set_main_option('sqlalchemy.url', url)\n"
+        + RUN
+        + "from sqlalchemy import engine_from_config\n"
+        + "with engine_from_config(config.get_section('alembic'), poolclass=pool.NullPool).connect() as connection:\n"
+        + "    run(connection)\n"
+    ),
+    "prints and logs": Variant(
+        START
+        + "import logging, sys\nprint('x' * 100000)\nlogging.basicConfig(stream=sys.stderr, level=10)\n"
+        + RUN
+        + CONNECT
+    ),
+    "goes elsewhere": Variant(START + "os.chdir('/')\n" + RUN + CONNECT),
+    "foreign keys by an event": Variant(
+        START
+        + "from sqlalchemy.engine import Engine\n"
+        + "@event.listens_for(Engine, 'connect')\n"
+        + "def pragma(connection, _record):\n    connection.execute('PRAGMA foreign_keys=ON')\n"
+        + RUN
+        + CONNECT
+    ),
+    "keeps its engine's pool": Variant(
+        START
+        + RUN
+        + "engine = create_engine(url)\nconnection = engine.connect()\nrun(connection)\nconnection.close()\n"
+    ),
+    "two contexts": Variant(
+        START
+        + RUN
+        + "with create_engine(url, poolclass=pool.NullPool).connect() as connection:\n"
+        + "    run(connection)\n    run(connection, version_table='second')\n",
+        files={
+            "versions/0002_notes_on_items.py": "",
+            "versions/0001_items.py": "",
+            "versions/only.py": (
+                "revision = 'only'\ndown_revision = None\nfrom alembic import op\n"
+                "def upgrade(): op.execute('create table if not exists one (a)')\n"
+                "def downgrade(): op.execute('drop table if exists one')\n"
+            ),
+        },
+    ),
+    "forks in a revision": Variant(
+        START + RUN + CONNECT,
+        upgrade="import os, time\n    pid = os.fork()\n    if pid == 0:\n        os._exit(0)\n    os.waitpid(pid, 0)",
+    ),
+    "leaves a process behind": Variant(
+        START + RUN + CONNECT,
+        upgrade="import os, time\n"
+        "    if os.fork() == 0:\n        os.setsid()\n        time.sleep(20)\n        os._exit(0)\n",
+    ),
+    "starts a thread": Variant(
+        START
+        + "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        + RUN
+        + CONNECT
+    ),
+}
+
+
+def source_of(folder: Path, variant: Variant) -> None:
+    """Write a variant's source."""
+    shutil.copytree(FIXTURES / "generic", folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    (folder / "migrations" / "env.py").write_text(variant.env_py)
+    for name, text in variant.files.items():
+        path = folder / "migrations" / name
+        path.parent.mkdir(exist_ok=True)
+        if text:
+            path.write_text(text)
+        else:
+            path.unlink()
+    last = folder / "migrations" / "versions" / "0002_notes_on_items.py"
+    if last.exists():
+        last.write_text(
+            last.read_text().replace("def upgrade() -> None:\n", f"def upgrade() -> None:\n    {variant.upgrade}\n")
+        )
+
+
+def by_alembic(folder: Path, file: Path, variant: Variant) -> None:
+    """Upgrade as a person does in the migrations' own folder."""
+    ini = folder / "alembic.ini"
+    lines = [line for line in ini.read_text().splitlines() if not line.startswith("sqlalchemy.url")]
+    ini.write_text("\n".join(lines).replace("[alembic]", f"[alembic]\nsqlalchemy.url = sqlite:///{file}", 1) + "\n")
+    arguments = [word for argument in variant.x_arguments for word in ("-x", argument)]
+    subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments, "upgrade", "head"],
+        cwd=folder, env={**os.environ, "DATABASE_URL": f"sqlite:///{file}"}, check=True, capture_output=True,
+    )  # fmt: skip
+
+
+def dump(file: Path) -> str:
+    return subprocess.run(["sqlite3", str(file), ".dump"], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_it_ends_as_by_alembic_itself(host: Host, file: Path, tmp_path: Path, name: str) -> None:
+    variant = VARIANTS[name]
+    theirs = tmp_path / "databases" / "theirs.db"
+    source_of(tmp_path / "project", variant)
+    by_alembic(tmp_path / "project", theirs, variant)
+    source_of(host.layout.release(host.ship("generic")) / "source", variant)
+    one = database(file, x_arguments=variant.x_arguments, **variant.options)
+
+    # From a database that is there, so that it is planned, planned again under its lock, and upgraded.
+    subprocess.run(["sqlite3", str(file), "create table gone (a); drop table gone"], check=True)
+    assert host.plan(one)["obstacles"] == []
+    result = host.result("upgrade", one)
+
+    assert result["error"] is None
+    assert result["outcome"] == "upgraded"
+    assert dump(file) == dump(theirs)
+
+
+def test_a_release_whose_locations_env_py_names_is_planned_for_a_file_that_is_not_there(host: Host, file: Path) -> None:
+    source = host.layout.release(host.ship("generic")) / "source"
+    (source / "migrations" / "versions").rename(source / "migrations" / "sqlite")
+    where = "here = os.path.dirname(os.path.abspath(__file__))\n"
+    names = "context.script.version_locations = [os.path.join(here, 'sqlite')]\n"
+    (source / "migrations" / "env.py").write_text(START + where + names + RUN + CONNECT)
+
+    planned = host.plan(database(file))
+    assert [revision["revision"] for revision in planned["pending"]] == ["0001", "0002"]
+    assert not file.exists()
+    assert host.result("upgrade", database(file))["outcome"] == "upgraded"
+    assert [row for row in dump(file).splitlines() if "alembic_version VALUES" in row] == [
+        "INSERT INTO alembic_version VALUES('0002');"
+    ]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_release_without_a_revision_is_refused(host: Host, file: Path, there: bool) -> None:
+    source = host.layout.release(host.ship("generic")) / "source"
+    for path in (source / "migrations" / "versions").glob("*.py"):
+        path.unlink()
+    if there:
+        subprocess.run(["sqlite3", str(file), "create table mine (a)"], check=True)
+
+    (obstacle,) = host.plan(database(file))["obstacles"]
+
+    assert "holds no revision" in obstacle["what"]
+    assert file.exists() == there
+
+
+def test_at_head_is_not_answered_from_a_record_when_revisions_outside_of_the_release_change(
+    host: Host, file: Path, tmp_path: Path
+) -> None:
+    source = host.layout.release(host.ship("generic")) / "source"
+    package = tmp_path / "package"
+    (source / "migrations" / "versions").rename(package)
+    one = database(file)
+    options = {"alembic_options": {"version_locations": str(package)}}
+    assert host.result("upgrade", one, **options)["outcome"] == "upgraded"
+    assert host.plan(one, **options)["pending"] == []
+
+    text = (package / "0002_notes_on_items.py").read_text()
+    (package / "0003.py").write_text(text.replace('"0002"', '"0003"').replace('"0001"', '"0002"'))
+
+    assert [revision["revision"] for revision in host.plan(one, **options)["pending"]] == ["0003"]
