@@ -296,7 +296,7 @@ def test_a_password_with_a_percent_sign_reaches_env_py(host: Host, file: Path) -
 
     url = inside(host, one, lambda environment: environment.config.get_main_option("sqlalchemy.url"))
 
-    assert url == f"sqlite+pysqlite:///{file}?vfs=100%25"
+    assert url == f"sqlite:///{file}?vfs=100%25"
 
 
 # migrate_setup
