@@ -114,9 +114,15 @@ class Relation:
         return [self.name, self.file, self.row_type, self.count, self.oid, self.quoted]
 
 
-def relations_of(connection: Connection) -> dict[str, Relation]:
-    """Return the tables that have rows of their own by number, with their bytes."""
-    rows = execute(connection, _RELATIONS.replace("c.relkind = 'r',", "c.relkind = 'r', pg_table_size(c.oid),"))
+def relations_of(connection: Connection, *, sizes: bool = False) -> dict[str, Relation]:
+    """Return the tables that have rows of their own by number.
+
+    Args:
+        connection: any to the database.
+        sizes: with their bytes, for which each table is locked: not while a restore of ours holds them all.
+    """
+    size = "pg_table_size(c.oid)" if sizes else "0"
+    rows = execute(connection, _RELATIONS.replace("c.relkind = 'r',", f"c.relkind = 'r', {size},"))
     return {
         oid: Relation(name, file, row_type, int(count), oid, quoted, int(size))
         for oid, _columns, name, file, row_type, count, has_rows, size, quoted in rows

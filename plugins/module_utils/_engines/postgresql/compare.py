@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,7 @@ class ArchiveComparison:
     def _compare_content(self, folder: Path) -> None:
         own = self._engine.own()
         before = self._archive.activity
-        now = own.run(relations_of)
+        now = own.run(partial(relations_of, sizes=True))
         doubt = own.run(counters_cannot_be_trusted, before)
         if doubt:
             self._found.notes.append(f"all tables were compared: {doubt}")
