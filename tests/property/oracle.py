@@ -35,7 +35,8 @@ SELECT format('relation %s %s %s %s', oid::regclass, relpersistence, relrowsecur
  WHERE oid >= 16384 AND relkind IN ('r', 'p', 'S', 'm')
    AND relnamespace::regnamespace::text !~ '^"?(pg_|alembic_aside_)'
 UNION ALL
-SELECT format('database %s %s', datacl, datconnlimit) FROM pg_database WHERE datname = current_database()
+SELECT format('database %s %s', coalesce(datacl, acldefault('d', datdba)), datconnlimit)
+  FROM pg_database WHERE datname = current_database()
 ORDER BY 1
 """
 
