@@ -55,6 +55,22 @@ class Traces(Watcher):
         self.latest = State(fingerprint, self.engine.contents(self._connection, self.leave_out, self.in_full))
 
 
+class StateBefore(Traces):
+    """Remember what the database was like before one step."""
+
+    def __init__(self, engine: Engine, leave_out: frozenset[str], in_full: bool, step: Step) -> None:
+        super().__init__(engine, leave_out, in_full)
+        self._key = key_of(step)
+
+    def begins(self, step: Step, number: int, count: int) -> None:
+        """Read it when the step is about to run."""
+        if key_of(step) == self._key:
+            self.look()
+
+    def ran(self, step: Step) -> None:
+        """Read nothing: what comes after the step is another's to read."""
+
+
 class Observer(Traces):
     """Watch the first upgrade."""
 

@@ -12,10 +12,10 @@ from .connection import first_line
 from .engines.base import Scratch
 from .environment import Environment, Interrupted
 from .journal import Journal
-from .observing import Observer, Traces, key_of
+from .observing import Observer, StateBefore, Traces, key_of
 from .position import differences
 from .progress import Progress
-from .steps import Step, Watcher
+from .steps import Step
 from .verdicts import IRREVERSIBLE, LOSSY, REVERSIBLE, UNKNOWN, Verdict
 from .version_tables import read_heads
 
@@ -125,12 +125,16 @@ class Undoing:
         self.refills += 1
         self.progress.phase("restores into the scratch database again")
         self.scratch.fill()
+        # A revision below it may write other values than the first time: random ones, or the time.
+        again = StateBefore(self.scratch.engine, self.observer.leave_out, self.observer.in_full, todo[-1].step)
         try:
             with self.scratch.engine.watch_connections():
-                self.environment.upgrade(Watcher(), _by_table(todo))
+                self.environment.upgrade(again, _by_table(todo))
         except Interrupted as interruption:
             _give_up(todo, f"the copy could not be led to it again: {_said(interruption)}")
             return False
+        if again.latest:
+            self.observer.before[key_of(todo[-1].step)] = again.latest
         return True
 
     def _traces(self) -> Traces:

@@ -357,6 +357,45 @@ def test_an_admin_url_widens_what_an_owner_may(make: Callable[..., Customer], se
     assert customer.dump() == before
 
 
+GRAB = """
+CREATE FUNCTION grab() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  BEGIN
+    EXECUTE 'RESET ROLE';
+    EXECUTE 'RESET SESSION AUTHORIZATION';
+    EXECUTE format('ALTER ROLE %I SUPERUSER', {user});
+  EXCEPTION WHEN insufficient_privilege THEN NULL;
+  END;
+  RETURN true;
+END $$;
+CREATE FUNCTION grabs(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT $1 FROM (SELECT public.grab()) g';
+CREATE TABLE bait (id integer CHECK (grab()), twice integer GENERATED ALWAYS AS (grabs(1)) STORED);
+CREATE INDEX baited ON bait (grabs(id));
+CREATE MATERIALIZED VIEW baits AS SELECT grab();
+INSERT INTO bait VALUES (1), (2);
+"""
+
+
+def test_code_in_a_database_gets_no_rights_of_the_admin(make: Callable[..., Customer], server: PostgresServer) -> None:
+    """Loading a CHECK calls its function, and a superuser's SET ROLE can be reset by it."""
+    customer = make()
+    customer.as_owner("CREATE TABLE plain (id integer)")
+    admin = server.create_role(f"admin {customer.name}", options="LOGIN SUPERUSER")
+    customer.options = {"admin_url": server.url(user=f"admin {customer.name}"), "admin_password": admin}
+    with closing(customer.connect()) as session, session, session.cursor() as cursor:
+        cursor.execute(GRAB.format(user=f"'{customer.user}'"))
+    archive, before = customer.back_up(), customer.dump()
+    rights = f"SELECT rolsuper FROM pg_roles WHERE rolname = '{customer.user}'"
+    assert server.execute(rights) == [["f"]]
+
+    assert customer.restore(archive).method == "swap"
+    with customer.engine() as engine, engine.scratch(archive, quiet) as scratch:
+        scratch.fill()
+
+    assert server.execute(rights) == [["f"]]
+    assert customer.dump() == before
+
+
 def test_what_lies_aside_in_place_is_dropped_unless_it_is_in_use(make: Callable[..., Customer]) -> None:
     customer = make()
     archive, before = customer.back_up(), customer.dump()

@@ -356,3 +356,17 @@ def test_text_that_is_not_utf_8_is_compared(host: Host, file: Path, at_first: st
     result = rehearsed(host, file)
 
     assert verdicts(result) == [("0002", "reversible"), ("0003", "lossy")]
+
+
+def test_a_revision_above_one_that_writes_other_values_each_time_is_not_blamed_for_them(
+    host: Host, file: Path, at_first: str
+) -> None:
+    random = "op.execute('update item set note = hex(randomblob(8))')"
+    host.revise(at_first, "0003", "0002", random, "pass")
+    add, drop = "op.execute('alter table item add extra text')", "op.execute('alter table item drop extra')"
+    host.revise(at_first, "0004", "0003", add, drop)
+    host.revise(at_first, "0005", "0004", "op.execute('delete from item')", "pass")
+
+    result = rehearsed(host, file)
+
+    assert verdicts(result)[2:] == [("0004", "reversible"), ("0005", "lossy")]
