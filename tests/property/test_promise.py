@@ -6,6 +6,7 @@ says how many, and HOSTING_ALEMBIC_SHARDS into how many tests they are divided.
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -40,7 +41,7 @@ def test_promise(engine: str, shard: int, request: pytest.FixtureRequest) -> Non
 
     @seed(FIRST_SEED + shard)
     @settings(
-        max_examples=max(1, EXAMPLES // SHARDS // 2),
+        max_examples=math.ceil(EXAMPLES / SHARDS / 2),
         deadline=None,
         database=None,
         phases=[Phase.generate, Phase.shrink],

@@ -18,8 +18,10 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils.watching import is_alive
 from tests.lab.postgres import PostgresServer
 from tests.lab.shell import CommandFailed, run
+from tests.lab.waiting import wait_until
 from tests.property.examples import Example, text_of
 from tests.property.oracle import Entries, postgres_entries, sqlite_entries
 from tests.unit.stage import FIXTURES, Answer, Host
@@ -65,11 +67,15 @@ class World(ABC):
 
     def do(self, verb: str, run: str = "r1", **options: Any) -> Answer:
         """Have a verb done by its worker, as a module would, and return the database's result."""
+        given = {**_OPTIONS, "run": run, **self.example.options, **options}
         try:
-            answer = self.host.do(verb, self.database, **{**_OPTIONS, "run": run, **self.example.options, **options})
+            answer = self.host.do(verb, self.database, **given)
         except Refused as refusal:
             return {"outcome": "refused", "error": refusal.facts()}
         assert answer["finished"], f"{verb} did not end: {answer['lines']}"
+        # It has written its result, and tidies up.
+        job = self.host.job(verb, self.database, **given)
+        wait_until(lambda: not is_alive(job, verb), f"the worker of {verb} does not end")
         return dict(answer["results"][0]) if answer["results"] else {"outcome": "nothing to do"}
 
     def type_command(self, command: str) -> Answer:
