@@ -19,7 +19,7 @@ from ._core.ownership import refuse_if_root_is_not_ours
 from ._core.secrets import mask_for
 from .arguments import Spec
 from .errors import CRASHED, Failed, Refused, cause_of
-from .shipped import current_release
+from .shipped import release_of_all
 
 Result = dict[str, Any]
 
@@ -44,10 +44,11 @@ def module_of(spec: Spec) -> AnsibleModule:
 
 
 def options_of(module: AnsibleModule) -> Result:
-    """Return a module's options, with the host's current release where none is named."""
+    """Return a module's options, with the release of its databases where none is named."""
     options = dict(module.params)
     if not options.get("release"):
-        options["release"] = current_release(options["root"])
+        names = [entry["name"] for entry in options.get("databases") or []]
+        options["release"] = release_of_all(options["root"], names)
     return options
 
 

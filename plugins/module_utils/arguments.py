@@ -219,6 +219,7 @@ def shipping() -> Spec:
     return {
         **installation(),
         "root": {"type": "path", "required": True},
+        "names": {"type": "list", "elements": "str", "default": []},
         "keep": {"type": "int", "default": 5},
         "archive": {"type": "path"},
         "wheelhouse_archive": {"type": "path"},

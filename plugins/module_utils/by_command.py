@@ -18,13 +18,16 @@ from . import backups
 from .commands import missing_program, run_command
 from .engines.base import Engine, Guard, Tell
 from .engines.data import Dump, Restored, RestoreMethod, Writes
-from .errors import Refused
+from .errors import Failed, Refused
 from .job import Job
 from .layout import key_of
 from .position import read_position
 
 #: The tool of a manifest whose backup a command made.
 TOOL = "command"
+
+#: The code of a restore command that failed: what the database holds now, only that command knows.
+HALF_WAY = "restore-half-way"
 
 _BACKUP = "migrate_backup_command"
 _CHECK = "migrate_backup_check_command"
@@ -120,13 +123,21 @@ def restore(engine: Engine, manifest: backups.Manifest, run: str, tell: Tell, gu
     folder = Path(manifest.path)
     check(engine, folder, manifest.run)
     heads = read_position(engine, list(manifest.heads)).heads
-    replaced = backups.take(engine, heads, replace(engine.job, run=f"{run[:50]}-replaced"), tell)
+    replaced = backups.take(engine, heads, replace(engine.job, run=run_of_replaced(run)), tell)
     guard()
     engine.close()
     tell(f"runs {engine.job.restore_command[0]}")
     what = f"{_RESTORE} failed; what it was to replace is in the backup {replaced.path}"
-    _run(engine.job.restore_command, engine, folder, manifest.run, what)
+    try:
+        _run(engine.job.restore_command, engine, folder, manifest.run, what)
+    except Failed as failure:
+        raise Failed(failure.what, failure.why, failure.remedy, HALF_WAY) from failure
     return Restored(replaced.path, TOOL)
+
+
+def run_of_replaced(run: str) -> str:
+    """Return the run id of the backup of what a run's restore replaces."""
+    return f"{run[:50]}-replaced"
 
 
 def _run(command: Sequence[str], engine: Engine, folder: Path, run: str, what: str) -> None:

@@ -146,7 +146,7 @@ def unshipped_status(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "server": "",
-        "current": [],
+        "current": None,
         "pending": [],
         "problems": [problem.facts()],
         "changed_history": [],

@@ -21,7 +21,7 @@ from .journal import Journal, ending, read_events
 from .layout import Layout, checked_run
 from .progress import read_progress
 from .recovery import Left, left_by, unknown_to, unsettled
-from .shipped import current_release, virtualenv_python
+from .shipped import release_of_database, virtualenv_python
 from .watching import result_of_dead
 
 Options = dict[str, Any]
@@ -65,11 +65,11 @@ class _Recovery:
             if self._ended(left.name):
                 continue  # it was tried, and could not be settled now
             if left.state == "held" or not self._settled_by_files(left):
-                release = left.release or current_release(self.options["root"])  # a restore works with any
+                release = left.release or release_of_database(self.options["root"], left.name)
                 releases.setdefault(release, []).append(left)
         for left in littered(self.options):
             if not self._ended(left.name):
-                releases.setdefault(current_release(self.options["root"]), []).append(left)
+                releases.setdefault(release_of_database(self.options["root"], left.name), []).append(left)
         # A room that was entered before is followed to its end, though its databases are settled one by one.
         for release in sorted({*releases, *(name for name, room in self.rooms.items() if not room["finished"])}):
             answer = self._in_its_room(release, releases.get(release, []))

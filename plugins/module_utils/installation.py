@@ -268,6 +268,7 @@ def _prune(layout: Layout, keep: int) -> list[str]:
     records = {folder.name: json.loads((folder / _RECORD).read_text()) for folder in folders}
     newest = sorted(records, key=lambda name: records[name]["shipped"], reverse=True)
     current = {os.readlink(layout.current)} if layout.current.is_symlink() else set()
+    current |= {os.readlink(link) for link in layout.releases.glob(".of/*") if link.is_symlink()}
     needed = set(newest[:keep]) | _ways_back(layout) | current
     removed = [name for name in newest if name not in needed]
     for name in removed:

@@ -142,6 +142,10 @@ class Layout:
         """Return the folder of the copies on which a database is rehearsed; each is removed at the end."""
         return self.root / "scratches" / key_of(database)
 
+    def current_of(self, database: str) -> Path:
+        """Lead to the release that was shipped last for one database; a link."""
+        return self.releases / ".of" / key_of(database)
+
     def release(self, digest: str) -> Path:
         """Return the folder of one release."""
         return self.releases / digest
@@ -173,6 +177,10 @@ class Layout:
             Refused: the run id cannot be a file name.
         """
         return self.journals_of(database) / "rehearsals" / f"{checked_run(run)}.jsonl"
+
+    def pruned(self, database: str) -> Path:
+        """Return where it is written down what was dropped of what lay aside of a database."""
+        return self.journals_of(database) / "pruned" / "pruned.jsonl"
 
     def worker(self, run: str, verb: str) -> Path:
         """Return the file whose lock says that the worker of a run's verb is alive.

@@ -81,8 +81,9 @@ class Plan:
             "instance": self.instance,
             "can_be_shared": self.can_be_shared,
             "target": self.target,
-            "current": sorted({head for heads in self.heads.values() for head in heads}),
-            "heads": sorted({head for stream in self.streams for head in stream.goal}),
+            # Without a version table that was read it is not known where the database is; "base" would be a guess.
+            "current": sorted({head for heads in self.heads.values() for head in heads}) if self.streams else None,
+            "heads": sorted({head for stream in self.streams for head in stream.goal}) if self.streams else None,
             "pending": [{"revision": revision.revision, "message": revision.message} for revision in self.pending],
             "obstacles": [obstacle.facts() for obstacle in self.obstacles],
             "restore": self.restore,

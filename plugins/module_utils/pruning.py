@@ -25,8 +25,12 @@ from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, read_events, unsettled
 from .layout import Layout
+from .recovery import left_by
 
 Facts = dict[str, Any]
+
+#: What an earlier run may have left of which a person, or a recovery, may need what lies aside.
+_UNSETTLED = ("running", "cut_short", "held")
 
 
 @dataclass
@@ -97,7 +101,8 @@ def _obstacle(engine: Engine, job: Job) -> str:
     """Return why nothing at all may be dropped now."""
     if not engine.exists():
         return "the database is not there, so this may be the only copy"
-    run = unsettled(job.layout.journals_of(engine.database.name))
+    left = left_by(job.layout, engine.database.name)
+    run = unsettled(job.layout.journals_of(engine.database.name)) or (left.run if left.state in _UNSETTLED else "")
     if run:
         return f"run {run} left the database unsettled, and a way out may need it"
     return "" if job.prune else "migrate_prune is false"
@@ -132,10 +137,12 @@ def _drop(leftover: Leftover, engine: Engine) -> None:
 
 
 def _note(leftover: Leftover, database: str, job: Job) -> None:
-    """Tell the journal of the run that left it, if there is one."""
-    known = [path for path in job.layout.journals_of(database).glob("*.jsonl") if path.stem == leftover.run]
-    for path in known:
-        Journal(path, "prune").write("pruned", kind=leftover.kind, name=leftover.name)
+    """Write down what was dropped, in a file of its own.
+
+    A run's journal says by its last event and by its file's time how the run ended, and which run was the last one.
+    """
+    journal = Journal(job.layout.pruned(database), "prune")
+    journal.write("pruned", kind=leftover.kind, name=leftover.name, of_run=leftover.run)
 
 
 def _asides(engine: Engine, layout: Layout) -> list[Leftover]:

@@ -12,10 +12,11 @@ from typing import Any
 from .abandoned import DROPPED, abandoned
 from .account import Account
 from .backups import proven
+from .by_command import TOOL
 from .engines.base import Engine
 from .engines.registry import engine_for
 from .environment import Environment
-from .errors import Refused
+from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending, read_events
 from .lead_back import LeadBack
@@ -23,6 +24,7 @@ from .neighbours import changed_by_others, with_changes
 from .position import Position, differences, read_position
 from .progress import Progress
 from .recovery import Left, left_by, one_command_a_line
+from .restoring import ways_out_of
 from .watching import result_of_dead
 
 Result = dict[str, Any]
@@ -133,20 +135,40 @@ def _settled(database: Database, job: Job, journal: Journal, progress: Progress,
 
 
 def _restored(database: Database, job: Job, left: Left, progress: Progress) -> Result:
-    """Tell whether a restore that died had replaced the database: it does so in one step or not at all."""
+    """Tell whether a restore that died had replaced the database.
+
+    It does so in one step or not at all, but for a command of the user's, which may stand half-way: that is held.
+    """
     engine = engine_for(database, job)
     journal = Journal(job.layout.journal(database.name, left.run), "restore")
-    begun = next(event for event in reversed(journal.events()) if event["event"] == "restore_begun")
+    events = journal.events()
+    begun = next(event for event in reversed(events) if event["event"] == "restore_begun")
+    ended = next((event for event in events if event["event"] == "restored"), {})
+    if begun["method"] == TOOL and not ended:
+        return _restored_half(database, job, left, journal, begun["path"])
     manifest = next(
         (each for each in proven(job.layout.backups_of(database.name)) if each.path == begun["path"]),
         None,
     )
     with engine.lock(job.database_wait, progress.tell):
         now = read_position(engine, list(manifest.heads) if manifest else [])
-        aside = next((aside.name for aside in engine.asides() if aside.run == left.run), "")
-        outcome = "restored" if aside else "untouched"
+        # What it replaced may have been pruned since; the journal knows that it was replaced.
+        aside = ended.get("aside") or next((aside.name for aside in engine.asides() if aside.run == left.run), "")
+        outcome = "restored" if aside or ended else "untouched"
         facts = {"name": database.name, "outcome": outcome, "changed": False, "aside": aside, "after": now.revisions}
         journal.write("done", result=facts)
+    return facts
+
+
+def _restored_half(database: Database, job: Job, left: Left, journal: Journal, path: str) -> Result:
+    failure = Failed(
+        f"The restore of {database.name!r} by migrate_restore_command was interrupted in run {left.run}",
+        "what the database holds now, only that command knows",
+    )
+    ways = ways_out_of(database, job, path, left.run)
+    journal.write("held", error=failure.facts(), ways_out=ways)
+    facts = {"name": database.name, "outcome": "held", "changed": False, "error": failure.facts(), "ways_out": ways}
+    journal.write("done", result=facts)
     return facts
 
 
@@ -156,6 +178,12 @@ def _cleared(database: Database, job: Job, left: Left, progress: Progress) -> Re
     Raises:
         Refused: it stands between.
     """
+    if left.verb == "restore":
+        raise Refused(
+            f"Database {database.name!r} is held since the restore of run {left.run}",
+            "that restore stopped half-way, and only another one brings the database back",
+            one_command_a_line(left.ways_out),
+        )
     engine = engine_for(database, job)
     journal = Journal(job.layout.journal(database.name, left.run), "recover")
     account = Account.of(

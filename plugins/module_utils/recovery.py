@@ -147,7 +147,8 @@ def _left(layout: Layout, name: str, run: str, events: list[Event]) -> Left | No
     """Return what a run left, or None if it settles nothing: whatever was before it still stands."""
     if events[-1]["event"] == "cleared":
         return Left(name)
-    own = [event for event in events if not event["verb"].startswith("recover")]
+    # What was dropped later of what a run had left tells nothing of how it ended.
+    own = [event for event in events if not event["verb"].startswith(("recover", "prune"))]
     if not own:
         return None
     verb = own[-1]["verb"]
@@ -197,7 +198,7 @@ def _after_rollback(events: list[Event], result: dict[str, Any]) -> str | None:
 
 
 def _after_restore(_events: list[Event], result: dict[str, Any]) -> str | None:
-    return "" if result["outcome"] == "restored" else None
+    return {"restored": "", "held": "held"}.get(result["outcome"])
 
 
 _STATES = {

@@ -12,6 +12,7 @@ from typing import Any
 from . import backups, by_command
 from ._core.playbook_command import playbook_command
 from .account import Account
+from .by_command import HALF_WAY
 from .engines.base import Engine
 from .engines.data import Restored, Writes
 from .engines.registry import engine_for
@@ -78,10 +79,10 @@ def bring_back(
     restored = by_command.restore(engine, manifest, journal.path.stem, progress.tell, guard)
     now = read_position(engine, list(manifest.heads))
     if now.heads != manifest.heads:
-        raise Failed("the restore did not lead to the revision of the backup", f"it stands at {now}")
+        raise Failed("the restore did not lead to the revision of the backup", f"it stands at {now}", "", HALF_WAY)
     changed = differences(engine.dumped(manifest.fingerprint), engine.dumped(now.fingerprint))
     if changed:
-        raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]))
+        raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]), "", HALF_WAY)
     journal.write("restored", path=manifest.path, aside=restored.aside, method=restored.method, **now.facts())
     return restored, now
 
@@ -98,7 +99,12 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
     with engine.lock(job.database_wait, progress.tell):
         before = read_position(engine, list(manifest.heads))
         since = _since(database, job, manifest)
-        restored, now = bring_back(engine, manifest, since, journal, progress, "asked for")
+        try:
+            restored, now = bring_back(engine, manifest, since, journal, progress, "asked for")
+        except Failed as failure:
+            if failure.code != HALF_WAY:
+                raise
+            return _held(database, job, manifest, journal, failure)
     return {
         "name": database.name,
         "outcome": "restored",
@@ -112,6 +118,37 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
         "not_restored": restored.not_restored,
         "seconds": round(time.monotonic() - begun, 3),
     }
+
+
+def _held(database: Database, job: Job, manifest: backups.Manifest, journal: Journal, failure: Failed) -> Result:
+    """Return the result of a restore that began to replace a database and did not prove that it has."""
+    ways = ways_out_of(database, job, manifest.path, journal.path.stem)
+    journal.write("held", error=failure.facts(), ways_out=ways)
+    return {
+        "name": database.name,
+        "outcome": "held",
+        "changed": True,
+        "of_run": manifest.run,
+        "backup": manifest.facts(),
+        "error": failure.facts(),
+        "ways_out": ways,
+    }
+
+
+def ways_out_of(database: Database, job: Job, path: str, run: str) -> dict[str, str]:
+    """Return the commands that lead out of a restore that stopped half-way.
+
+    Args:
+        database: the database.
+        job: names the folders.
+        path: the backup that was being restored.
+        run: the run that was restoring it.
+    """
+    replaced = by_command.run_of_replaced(run)
+    kept = [each.path for each in backups.proven(job.layout.backups_of(database.name)) if each.run == replaced]
+    places = {"forward": path, **({"back": kept[0]} if kept else {})}
+    only = {"migrate_restore_databases": [database.name], "migrate_restore_loses_writes": True}
+    return {way: playbook_command("restore", migrate_restore_backup=place, **only) for way, place in places.items()}
 
 
 def chosen(database: Database, job: Job) -> backups.Manifest:

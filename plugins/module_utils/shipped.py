@@ -8,10 +8,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from ._core.ownership import refuse_if_not_ours
-from .layout import Layout
+from .journal import newest_first
+from .layout import Layout, private_directory
 
 _PACKAGES = "lib/python*/site-packages"
 
@@ -49,5 +52,50 @@ def current_release(root: str) -> str:
     """Return the digest of the release that was shipped last, or an empty string."""
     try:
         return Path(os.readlink(Layout(Path(root)).current)).name
+    except OSError:
+        return ""
+
+
+def note_current(root: str, release: str, names: Iterable[str]) -> None:
+    """Write down that a release is the one of some databases: another application may share their root."""
+    layout = Layout(Path(root))
+    for name in names:
+        link = layout.current_of(name)
+        if _target(link) == release:
+            continue
+        private_directory(link.parent)
+        beside = link.with_name(f".{link.name}")
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(release)
+        os.replace(beside, link)
+
+
+def release_of_database(root: str, name: str) -> str:
+    """Return the release that a database was last shipped or worked on with, else the host's current one."""
+    layout = Layout(Path(root))
+    found = [(moment, release) for moment, release in _known(layout, name) if virtualenv_python(root, release)]
+    return max(found)[1] if found else current_release(root)
+
+
+def release_of_all(root: str, names: Iterable[str]) -> str:
+    """Return the release that some databases have in common, else the host's current one."""
+    releases = {release_of_database(root, name) for name in names}
+    return releases.pop() if len(releases) == 1 else current_release(root)
+
+
+def _known(layout: Layout, name: str) -> Iterable[tuple[float, str]]:
+    link = layout.current_of(name)
+    if release := _target(link):
+        yield link.lstat().st_mtime, release
+    for _run, events in newest_first(layout.journals_of(name)):
+        planned = [event for event in events if event["event"] == "planned" and event.get("release")]
+        if planned and not planned[-1].get("of_run"):  # a rollback works with the release that it leads back from
+            yield datetime.fromisoformat(planned[-1]["at"]).timestamp(), str(planned[-1]["release"])
+            return
+
+
+def _target(link: Path) -> str:
+    try:
+        return Path(os.readlink(link)).name
     except OSError:
         return ""

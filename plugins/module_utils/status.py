@@ -34,7 +34,7 @@ def status_of(database: Database, job: Job, planned: Facts | None, aside: list[F
     return {
         "name": database.name,
         "server": plan.get("server", ""),
-        "current": plan.get("current", []),
+        "current": plan.get("current"),
         "pending": plan.get("pending", []),
         "problems": plan.get("obstacles", []),
         "changed_history": plan.get("changed_history", []),

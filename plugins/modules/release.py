@@ -21,6 +21,11 @@ options:
     description: The folder on the host that holds releases, virtualenvs, backups and journals.
     type: path
     required: true
+  names:
+    description: The databases that are migrated with it. Their status and their backups work with it from then on.
+    type: list
+    elements: str
+    default: []
   keep:
     description: How many releases are kept.
     type: int
@@ -90,7 +95,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.installation impor
     prune,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils.layout import Layout
-from ansible_collections.hosting.alembic.plugins.module_utils.shipped import current_release
+from ansible_collections.hosting.alembic.plugins.module_utils.shipped import current_release, note_current
 
 
 def main() -> None:
@@ -109,6 +114,7 @@ def main() -> None:
         if changed and complete and not module.check_mode:
             installer.install(options["archive"] or "", options["wheelhouse_archive"] or "")
             installer.make_current()
+            note_current(options["root"], wanted.release, options["names"])
             pruned = prune(layout, options["keep"])
         leave(
             module,

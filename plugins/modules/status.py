@@ -114,21 +114,16 @@ error:
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
 from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of, options_of
-from ansible_collections.hosting.alembic.plugins.module_utils.ask import ask
-from ansible_collections.hosting.alembic.plugins.module_utils.history import runs_of, unshipped_status
+from ansible_collections.hosting.alembic.plugins.module_utils.history import runs_of
 from ansible_collections.hosting.alembic.plugins.module_utils.maintenance import standing
-from ansible_collections.hosting.alembic.plugins.module_utils.shipped import virtualenv_python
+from ansible_collections.hosting.alembic.plugins.module_utils.status_of_host import statuses
 
 
 def main() -> None:
     module = module_of(arguments.status())
     with answering(module):
         options = options_of(module)
-        python = virtualenv_python(options["root"], options["release"])
-        if python:
-            databases = ask(python, "status", options)["databases"]
-        else:
-            databases = [unshipped_status(entry["name"]) for entry in options["databases"]]
+        databases = statuses(options, named=bool(module.params["release"]))
         leave(
             module,
             changed=False,

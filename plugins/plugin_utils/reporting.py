@@ -188,7 +188,7 @@ def _plan(results: Result, _check_mode: bool) -> Report:
         lines.append(
             f"{entry['name']}  {_heads(entry['current'])} -> {_heads(entry['heads'])}"
             if pending
-            else f"{entry['name']}  {_heads(entry['current'])}  nothing to do"
+            else f"{entry['name']}  {_heads(entry['current'])}  {'refused' if entry['obstacles'] else 'nothing to do'}"
         )
         lines += [f"    {step['revision']}  {step['message']}" for step in pending]
         lines += _way_back_of(entry.get("restore") or {})

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
+from ansible_collections.hosting.alembic.plugins.module_utils.recovery import left_by
 from tests.unit.stage import Host, database, names, script, sql, tables
 
 
@@ -122,7 +123,7 @@ def test_a_restore_that_brings_something_else_is_found_out(
 
     result = host.result("restore", database(filled), run="r2", of_run="r1", restore_loses_writes=True, **commands)
 
-    assert result["outcome"] == "failed"
+    assert result["outcome"] == "held"
     assert "another" in result["error"]["why"]
 
 
@@ -190,10 +191,46 @@ def test_a_restore_command_that_hangs_is_told_and_what_it_was_to_replace_is_kept
 
     result = host.result("restore", database(filled), run="r2", of_run="r1", **stuck)
 
-    assert result["outcome"] == "failed"
+    assert result["outcome"] == "held", "nobody knows how far it came"
     assert "what it was to replace is in the backup" in result["error"]["what"]
     assert "sleep had not ended after 2 s" in result["error"]["why"]
     assert (vault / "app-r2-replaced").read_bytes() == filled.read_bytes()
+
+
+def half(commands: dict[str, Any], then: str) -> dict[str, Any]:
+    """The commands with a restore that empties the database and then goes wrong."""
+    text = 'python3 -c \'import sqlite3, os; c = sqlite3.connect(os.environ["HOSTING_ALEMBIC_DATABASE"])'
+    text += f'; c.execute("delete from mine"); c.commit()\'; {then}'
+    return {**commands, "restore_command": ["sh", "-ec", text], "restore_loses_writes": True}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_restore_command_that_stops_half_way_leaves_the_database_held(
+    host: Host, filled: Path, commands: dict[str, Any], killed: bool
+) -> None:
+    host.result("upgrade", database(filled), **commands)
+    # The shell's parent is the process that works on the database.
+    stops = half(commands, "kill -9 $PPID; exec sleep 1" if killed else "exit 1")
+
+    result = host.result("restore", database(filled), run="r2", of_run="r1", **stops)
+    if killed:
+        # As a host that went down: nobody has written how it ended.
+        path = host.layout.journal("app", "r2")
+        path.write_text("".join(line for line in path.read_text().splitlines(True) if '"event": "done"' not in line))
+        assert left_by(host.layout, "app").state == "cut_short"
+        result = host.result("recover", database(filled), run="r3", **stops)
+
+    assert result["outcome"] == "held"
+    assert left_by(host.layout, "app").state == "held"
+    assert sql(filled, "select count(*) from mine") == [(0,)]
+    assert "held since run r2" in host.plan(database(filled), run="r4", **stops)["obstacles"][0]["what"]
+    (back,) = [manifest for manifest in backups.proven(host.layout.backups_of("app")) if manifest.run == "r2-replaced"]
+    assert back.path in result["ways_out"]["back"]
+    # The printed way brings back what the first restore was to replace, and the database is free again.
+    options = {**commands, "restore_loses_writes": True, "backup": back.path}
+    again = host.result("restore", database(filled), run="r5", **options)
+    assert (again["outcome"], sql(filled, "select a from mine")) == ("restored", [("old",)])
+    assert left_by(host.layout, "app").state == ""
 
 
 def test_the_end_of_the_window_ends_the_command_of_a_backup(

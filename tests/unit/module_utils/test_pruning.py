@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.journal import Journal
+from ansible_collections.hosting.alembic.plugins.module_utils.journal import Journal, read_events
 from ansible_collections.hosting.alembic.plugins.module_utils.pruning import days_since
+from ansible_collections.hosting.alembic.plugins.module_utils.recovery import left_by
 from tests.unit.stage import Answer, Host, database, names, sql, tables
 
 
@@ -58,7 +59,7 @@ def test_what_lies_aside_is_listed_and_stays_unless_asked(host: Host, file: Path
     assert tables(restored) - tables(file), "it holds what the failed revision made"
 
 
-def test_asked_it_is_dropped_and_the_journal_of_its_run_says_so(host: Host, file: Path, restored: Path) -> None:
+def test_asked_it_is_dropped_and_the_journal_of_its_run_stays_as_it_was(host: Host, file: Path, restored: Path) -> None:
     before = sql(file, "select version_num from alembic_version")
 
     answer = prune(host, file, prune=True, prune_days=0)
@@ -67,8 +68,10 @@ def test_asked_it_is_dropped_and_the_journal_of_its_run_says_so(host: Host, file
     assert leftovers(answer) == {restored.name: ("dropped", "")}
     assert names(file.parent) == ["app.db"]
     assert sql(file, "select version_num from alembic_version") == before
-    assert host.events("bad")[-1]["event"] == "pruned"
-    assert host.events("bad")[-1]["name"] == str(restored)
+    (noted,) = read_events(host.layout.pruned("app"))
+    assert (noted["event"], noted["of_run"], noted["name"]) == ("pruned", "bad", str(restored))
+    assert "pruned" not in [event["event"] for event in host.events("bad")]
+    assert left_by(host.layout, "app").state == "failed"
 
 
 def test_check_mode_lists_what_would_go(host: Host, file: Path, restored: Path) -> None:

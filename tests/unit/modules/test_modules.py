@@ -272,3 +272,31 @@ def test_a_url_of_pgbouncer_that_cannot_be_read_is_refused(given: dict[str, Any]
     assert answer["failed"]
     assert "is not a number" in answer["msg"]
     assert "same" not in json.dumps(answer)
+
+
+def test_the_status_of_one_application_is_not_told_by_the_release_of_another(
+    host: Host, file: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.db"
+    entries = [{"name": "app", "url": f"sqlite:///{file}"}, {"name": "blog", "url": f"sqlite:///{other}"}]
+    host.ship("generic", "one")
+    call("upgrade", root=str(host.root), run="r1", follow=60, databases=entries[:1])
+    host.ship("multi_heads", "two")
+
+    alone = call("status", root=str(host.root), databases=entries[:1])["databases"]
+    both = call("status", root=str(host.root), databases=entries)["databases"]
+
+    assert [(entry["name"], entry["current"], entry["problems"]) for entry in alone] == [("app", ["0002"], [])]
+    assert both[0] == alone[0]
+    assert both[1]["current"] is None or both[1]["current"] == []
+
+
+def test_what_could_not_be_read_is_unknown_and_not_base(host: Host, file: Path, given: dict[str, Any]) -> None:
+    host.ship("generic")
+    file.write_text("this is not a database, and longer than its header")
+
+    (plan,) = call("plan", **given)["databases"]
+    (state,) = call("status", **given)["databases"]
+
+    assert (plan["current"], plan["heads"], state["current"]) == (None, None, None)
+    assert plan["obstacles"]
