@@ -137,7 +137,10 @@ def moved(events: list[Event]) -> str:
     An upgrade that was led back by its own run has moved nothing in the end.
     """
     events = [event for event in events if not event["verb"].startswith("recover")]  # it moves what others had left
-    outcomes = [event["result"]["outcome"] for event in events if event["event"] == "done"]
+    done = [event["result"] for event in events if event["event"] == "done"]
+    if done and done[-1].get("as_before"):
+        return ""  # a rollback that failed, and was undone
+    outcomes = [result["outcome"] for result in done]
     if not outcomes:
         return "unfinished" if any(event["event"] == "begun" for event in events) else ""
     if outcomes[0] in ("failed", "upgraded") and outcomes[-1] in ("untouched", "downgraded", "restored"):

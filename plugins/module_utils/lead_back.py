@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import backups, by_command
 from ._core.playbook_command import playbook_command
 from ._revert.downgrade_journal import DowngradeJournal
+from ._revert.verification import compare_with, notes_of, undo_rollback
 from .account import Account
 from .connection import first_line
 from .engines.base import Engine
@@ -90,9 +91,7 @@ class LeadBack(OneDatabase):
             )
         self._expect_others(environment.engine, now)
         if on_purpose:
-            self.backup = self._back_up(environment.engine, now)
-            self._note(self._later_writes(environment.engine).told(self.backup))
-            return self._downgraded(environment, None)
+            return self._rolled_back(environment, now)
         if self.job.on_failure == "hold" and not self._is_old(now):
             raise Failed(f"Database {self.database.name!r} is held: nothing was undone", "migrate_on_failure is hold")
         if self.job.on_failure == "restore" and not self._is_old(now):
@@ -110,6 +109,31 @@ class LeadBack(OneDatabase):
             return self._downgraded(environment, self._manifest(), self.later.check)
         except Failed as failure:
             return self._restore(environment, f"{failure.what}: {failure.why}")
+
+    def _rolled_back(self, environment: Environment, now: Position) -> Result:
+        self.backup = self._back_up(environment.engine, now)
+        self._note(self._later_writes(environment.engine).told(self.backup))
+        try:
+            return self._downgraded(environment, None)
+        except Failed as failure:
+            return self._failed_rollback(environment.engine, self.backup, failure)
+
+    def _failed_rollback(self, engine: Engine, backup: backups.Manifest, failure: Failed) -> Result:
+        """Bring back what was there before a rollback that failed, if nobody has written since, and return the failure.
+
+        Raises:
+            Refused: it cannot be brought back; then a person decides.
+        """
+        why = f"{failure.what}: {failure.why}"
+        now, restored = undo_rollback(engine, backup, self.journal, self.progress, why, self.job.compare_limit)
+        self.undone = []
+        error = Failed(
+            f"The rollback of {self.database.name!r} failed, and the database is as before it",
+            why,
+            f"Correct the downgrade, then: {self._command('rollback', migrate_rollback_run=self.account.run)}",
+        ).facts()
+        facts = {"aside": restored.aside, "method": restored.method} if restored else {}
+        return self._result("failed", now, error=error, as_before=True, **facts)
 
     def _restored_if_needed(self, environment: Environment) -> Result | None:
         """Restore where a downgrade would not bring everything back, or return None where a downgrade shall do.
@@ -250,28 +274,20 @@ class LeadBack(OneDatabase):
         changed = differences(self.account.before.fingerprint, now.fingerprint)
         if changed:
             raise Failed("the downgrades did not bring the old schema back", "; ".join(changed[:5]))
-        self._compare(environment.engine, manifest)
+        found = compare_with(
+            manifest, environment.engine, self._account_of_now(), self.progress, self.job.compare_limit
+        )
+        self.notes += notes_of(found)
+        if manifest and not found.is_equal:
+            raise Failed(f"Database {self.database.name!r} differs from its backup of run {manifest.run}", str(found))
         self.journal.write("downgraded", **now.facts())
         return self._result("downgraded" if self.undone else "untouched", now)
 
-    def _compare(self, engine: Engine, manifest: backups.Manifest | None) -> None:
-        """Compare the database with the backup.
-
-        Raises:
-            Failed: it is not what the backup holds, or could not be compared.
-        """
-        if manifest is None or manifest.tool == by_command.TOOL or not engine.exists():
-            return
-        self.progress.phase("compares with the backup")
-        # The downgrades have written rows too.
+    def _account_of_now(self) -> Account:
+        """Return what the run has done, its downgrades included."""
         account = Account.of(self.account.run, self.journal.events())
         account.before, account.committed = self.account.before, self.account.committed
-        deeds = account.deeds(manifest.activity)
-        found = engine.compare(manifest.archive(), deeds, self.job.compare_limit, self.progress.tell)
-        self.notes += found.notes
-        self.notes += [f"{words}; others wrote it since the backup" for words in found.others]
-        if not found.is_equal:
-            raise Failed(f"Database {self.database.name!r} differs from its backup of run {manifest.run}", str(found))
+        return account
 
     def _restore(self, environment: Environment, reason: str) -> Result:
         manifest = self._manifest()
@@ -300,7 +316,8 @@ class LeadBack(OneDatabase):
     def _held(self, engine: Engine, failure: Refused) -> Result:
         """Leave the database as it is and say both ways out."""
         ways = {"forward": f"bring it to its new revision by hand, then: {retry_command(self.database.name)}"}
-        manifest = self._manifest()
+        # Of a rollback on purpose, the backup that it took itself.
+        manifest = self.backup or self._manifest()
         if self.later and self.later.refused and not self.undone:
             # It backs up all that is there before it downgrades, so it keeps more than a restore.
             ways["back"] = self._command("rollback", migrate_rollback_run=self.account.run)

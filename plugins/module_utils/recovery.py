@@ -193,7 +193,7 @@ def _after_downgrade(events: list[Event], result: dict[str, Any]) -> str | None:
 def _after_rollback(events: list[Event], result: dict[str, Any]) -> str | None:
     began = any(event["event"] == "downgrade_begun" for event in events)
     if result["outcome"] == "failed":
-        return "cut_short" if began else None
+        return "cut_short" if began and not result.get("as_before") else None
     return {"held": "held", "downgraded": "", "restored": "", "untouched": ""}.get(result["outcome"])
 
 

@@ -348,5 +348,5 @@ def _values(pairs: list[tuple[str, Any]]) -> list[Any]:
 
 
 def _analyze(connection: Connection) -> None:
-    for schema, table, _readable in execute(connection, catalog.TABLES):
+    for schema, table in execute(connection, catalog.TABLES_WITH_ROWS):
         connection.exec_driver_sql(f"analyze {quoted(schema)}.{quoted(table)}".replace("%", "%%"))

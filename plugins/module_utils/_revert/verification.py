@@ -1,0 +1,74 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a database is what its backup holds, and a rollback that failed, undone."""
+
+from __future__ import annotations
+
+from .. import backups, by_command
+from .._engines.comparison import Comparison
+from ..account import Account
+from ..engines.base import Engine
+from ..engines.data import Restored
+from ..errors import Failed
+from ..journal import Journal
+from ..position import Position, differences, read_position
+from ..progress import Progress
+from ..restoring import bring_back
+
+
+def compare_with(
+    manifest: backups.Manifest | None, engine: Engine, account: Account, progress: Progress, limit: int
+) -> Comparison:
+    """Compare a database with a backup, where there is one of our own to compare with.
+
+    Args:
+        manifest: the backup.
+        engine: the engine of the database.
+        account: what the run has done.
+        progress: says what is compared.
+        limit: bytes of a table above which it is not compared.
+    """
+    if manifest is None or manifest.tool == by_command.TOOL or not engine.exists():
+        return Comparison()
+    progress.phase("compares with the backup")
+    return engine.compare(manifest.archive(), account.deeds(manifest.activity), limit, progress.tell)
+
+
+def notes_of(found: Comparison) -> list[str]:
+    """Return what a result says of a comparison that counts as equal."""
+    return [*found.notes, *(f"{words}: others wrote it since the backup" for words in found.others)]
+
+
+def undo_rollback(
+    engine: Engine, backup: backups.Manifest, journal: Journal, progress: Progress, reason: str, limit: int
+) -> tuple[Position, Restored | None]:
+    """Bring back what was there before a rollback that failed; nothing is restored where nothing has changed.
+
+    Args:
+        engine: the engine of the database.
+        backup: was taken just before the rollback.
+        journal: of the rollback.
+        progress: says how far it is.
+        reason: why it failed.
+        limit: as for ``compare_with``.
+
+    Raises:
+        Refused: it cannot be restored, or others have written since; the database is as the rollback left it.
+        Failed: the backup is damaged, or a step failed.
+    """
+    account = Account.of(backup.run, journal.events())
+    account.cut_short = True  # what has changed in the schema since the backup is the rollback's own
+    account.content = engine.content() if engine.exists() else None
+    now = read_position(engine, list(backup.heads))
+    if now.heads == backup.heads and not differences(backup.fingerprint, now.fingerprint):
+        found = compare_with(backup, engine, account, progress, limit)
+        if found.is_equal and backup.tool != by_command.TOOL:
+            return now, None
+        reason = f"{reason}; {found}"
+    try:
+        restored, now = bring_back(engine, backup, account, journal, progress, reason)
+    except Failed as failure:
+        raise Failed(failure.what, f"{reason}; {failure.why}", failure.remedy) from failure
+    return now, restored
