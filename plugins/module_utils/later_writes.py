@@ -35,6 +35,8 @@ class LaterWrites:
         self._engine = engine
         self._account = account
         self._activity = manifest.activity if manifest else {}
+        #: What the engine had counted when all was last backed up.
+        self._secured = self._activity
         self._journal = journal
         self._progress = progress
         #: Whether a downgrade was refused for them.
@@ -48,11 +50,15 @@ class LaterWrites:
         """
         later = self._engine.later_writes(self._deeds())
         self._refuse(later)
-        if not later:
+        # Nothing is downgraded where nothing was committed.
+        touched = self._engine.touched_by_others(self._deeds()) if any(self._account.committed.values()) else []
+        reason = "; ".join([*([later.unknown] if later else []), *touched])
+        if not reason:
             return ""
         taken = self._taken_again(now)
-        self._journal.write("secured", path=taken.path, reason=later.unknown)
-        return f"{later.unknown}; all is in the backup {taken.path}, taken before the downgrade"
+        self._secured = taken.activity
+        self._journal.write("secured", path=taken.path, reason=reason)
+        return f"{reason}; all is in the backup {taken.path}, taken before the downgrade"
 
     def check(self, connection: Connection) -> None:
         """Look in the transaction of a downgrade, where nobody else can write any more.
@@ -60,7 +66,8 @@ class LaterWrites:
         Raises:
             Refused: others have written since ``keep`` looked.
         """
-        self._refuse(self._engine.still_writes(connection, self._deeds()))
+        newest = int(self._secured.get("newest_transaction", 0))
+        self._refuse(self._engine.still_writes(connection, replace(self._deeds(), secured=newest)))
 
     def told(self, backup: backups.Manifest) -> str:
         """Return a note about what a backup has kept of them already; nothing if there is none."""

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
 from ansible_collections.hosting.alembic.plugins.module_utils.backups import proven
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Deeds
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Deeds
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql_writes import sequence_positions
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database as Entry
 from tests.lab.fixtures import Database
@@ -59,6 +61,10 @@ class Stage:
         versions = host.layout.release("generic") / "source" / "migrations" / "versions"
         for path in versions.glob("*.py"):
             path.unlink()
+        environment = versions.parent / "env.py"
+        text = environment.read_text()
+        assert "context.configure(" in text
+        environment.write_text(text.replace("context.configure(", "context.configure(transaction_per_migration=True, "))
         host.revise("generic", "0001", None, "pass")  # type: ignore[arg-type]
         assert host.result("upgrade", self.entry, run="r0")["outcome"] == "upgraded"
         self.run_as_owner(BASE)
@@ -68,6 +74,12 @@ class Stage:
         url = self.database.url
         command = [str(self.database.server.bin / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", url, "-f", "-"]
         subprocess.run(command, input=sql, text=True, check=True, capture_output=True)
+
+    def fail(self, upgrade: str) -> Any:
+        """Upgrade by one revision that fails, revert, and return the revert's result."""
+        self.host.revise("generic", "0002", "0001", upgrade)
+        assert self.host.result("upgrade", self.entry, run="r1")["outcome"] == "failed"
+        return self.host.result("downgrade", self.entry, run="r1")
 
     def fail_after(self, upgrade: str, downgrade: str = "pass", fails: str = "raise RuntimeError('no')") -> Any:
         """Upgrade by a revision that stays and one that fails, revert, and return the revert's result."""
@@ -130,7 +142,6 @@ LEFT = {
     "a large object": "select lo_put(4711, 0, 'LARGE')",
     "a large object more": "select lo_from_bytea(4712, 'more')",
     "a view's option": "alter view names set (security_barrier)",
-    "a trigger switched off": "alter table item disable trigger all",
     "a storage parameter": "alter table other set (fillfactor = 50)",
     "an unchecked constraint": "alter table item add constraint c check (price > 0) not valid",
     "an operator class": "create operator family f using btree",
@@ -190,4 +201,103 @@ def test_what_a_committed_step_left_is_gone(stage: Stage, kind: str) -> None:
     result = stage.fail_after(executed(LEFT[kind]))
 
     assert result["outcome"] == "restored", result
+    assert dump(stage.database) == before
+
+
+def test_a_table_that_a_committed_step_dropped_is_back(stage: Stage) -> None:
+    before = dump(stage.database)
+
+    result = stage.fail_after(executed("drop table other"), executed("create table other (id integer primary key)"))
+
+    assert result["outcome"] == "restored", result
+    assert dump(stage.database) == before
+
+
+#: What a step does so that a part of it stays although it fails, where nothing counts it.
+UNSEEN = {
+    "a commit in a string": "op.get_bind().exec_driver_sql('update item set price = 0; commit')",
+    "a commit behind a comment": "op.execute('update item set price = 0'); op.execute('/* now */ commit')",
+    "the driver's own commit": "op.execute('update item set price = 0'); op.get_bind().connection.commit()",
+    "a second engine": "sa.create_engine(op.get_bind().engine.url, isolation_level='AUTOCOMMIT').connect()"
+    ".exec_driver_sql('update item set price = 0')",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(UNSEEN))
+def test_what_a_failed_step_committed_past_us_is_gone_or_the_database_is_held(stage: Stage, kind: str) -> None:
+    before = dump(stage.database)
+
+    result = stage.fail(f"{UNSEEN[kind]}; raise RuntimeError('no')")
+
+    assert "wrote_unseen" in [event["event"] for event in stage.host.events("r1")]
+    assert result["outcome"] in ("held", "restored"), result
+    assert result["outcome"] == "held" or dump(stage.database) == before
+
+
+def test_what_others_wrote_meanwhile_is_not_taken_for_the_steps_own(stage: Stage) -> None:
+    stage.database.execute("create extension dblink")
+    theirs = stage.database.server.url(stage.database.name)
+    write = f"select dblink_exec('{theirs}', $$insert into other values (3, 'three')$$)"
+    stage.database.execute(f"create function theirs() returns text security definer language sql as $_${write}$_$")
+
+    result = stage.fail(f"{executed('update item set price = 0; select theirs()')}; raise RuntimeError('no')")
+
+    assert result["outcome"] == "untouched", result
+    assert any("public.other" in note for note in result["notes"])
+    assert stage.database.execute("select count(*) from other") == [["3"]]
+
+
+#: What others do, none of it counted as rows of a table of theirs.
+THEIRS = [
+    "truncate other",
+    "select nextval('number')",
+    "select setval('number', 40)",
+    "select lo_put(4711, 0, 'LARGE')",
+    "grant select on other to pg_monitor",
+    "grant select (word) on other to pg_monitor",
+    "comment on table other is 'theirs'",
+    "create rule keep as on delete to other do instead nothing",
+    "create statistics s on name, note from item",
+    "alter table item alter price type numeric(12,4)",
+    "alter type mood add value 'c'",
+    "create or replace function twice(n integer) returns integer language sql immutable as 'select 2 * n'",
+    "alter default privileges grant select on tables to pg_monitor",
+    "create table theirs (id integer)",
+    "alter role :name set track_counts = off",
+]
+#: What changes nothing that a restore would take back.
+NOBODYS = ["select 1", "analyze item", "vacuum item", "create temporary table t (id integer); insert into t values (1)"]
+
+
+def test_what_others_changed_is_seen_and_what_nobody_changed_is_not(stage: Stage) -> None:
+    engine = engine_for(stage.entry, stage.host.job("downgrade", stage.entry, run="b1"))
+
+    def after(sql: str) -> list[str]:
+        own = engine.own()
+        before, positions = engine.activity(), own.run(sequence_positions)
+        known = {name: (here[0], here[1]) for name, here in positions.items() if here}
+        stage.database.execute(sql.replace(":name", f'"{stage.database.user}"'))
+        archive = Archive(Path(), [], None, frozenset({"public.alembic_version"}), before)
+        return own.run(changes_of_others, archive, Deeds([], activity=before), known)
+
+    try:
+        assert {sql: after(sql) for sql in NOBODYS} == {sql: [] for sql in NOBODYS}
+        assert [sql for sql in THEIRS if not after(sql)] == []
+    finally:
+        engine.close()
+        stage.database.execute(f'alter role "{stage.database.user}" reset track_counts')
+
+
+def test_a_rollback_that_fails_half_way_leaves_the_database_as_before_it(stage: Stage) -> None:
+    stage.host.revise("generic", "0002", "0001", executed("create table second (id integer)"), "raise ValueError('no')")
+    stage.host.revise(
+        "generic", "0003", "0002", executed("create table third as select 1"), executed("drop table third")
+    )
+    assert stage.host.result("upgrade", stage.entry, run="r1")["outcome"] == "upgraded"
+    before = dump(stage.database)
+
+    result = stage.host.result("rollback", stage.entry, run="r2", of_run="r1")
+
+    assert result["outcome"] == "failed", result
+    assert result["after"] == ["0003"]
     assert dump(stage.database) == before

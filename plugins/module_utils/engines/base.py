@@ -231,12 +231,7 @@ class Engine(ABC):
 
     @abstractmethod
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
-        """Return what is counted of the transaction that env.py's connection has open.
-
-        Args:
-            connection: env.py's.
-            held: also return what the transaction keeps to itself until its end.
-        """
+        """Return what is counted of env.py's open transaction; with ``held`` also what it keeps to itself."""
 
     def next_transaction(self) -> int:
         """Return the number that the next transaction of anybody will get, 0 where they have none."""
@@ -271,6 +266,10 @@ class Engine(ABC):
 
         What is unknown may be the run's own as well.
         """
+
+    def touched_by_others(self, deeds: Deeds) -> list[str]:
+        """Return, as text, the tables that the run has changed and others may have written since."""
+        return []
 
     @abstractmethod
     def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:

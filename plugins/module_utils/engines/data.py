@@ -145,6 +145,8 @@ class Deeds:
     sequences: frozenset[str] = frozenset()
     #: From where to where transactions were given while a statement of the run committed by itself, or used several.
     windows: list[list[int]] = field(default_factory=list)
+    #: The transaction that was the newest when all was last backed up; 0 where there is none.
+    secured: int = 0
     #: Why the run may have written where nothing noticed it.
     unseen: list[str] = field(default_factory=list)
 

@@ -22,7 +22,8 @@ from .._engines.postgresql.libpq_options import options_of
 from .._engines.postgresql.other_changes import changes_of_others
 from .._engines.postgresql.read_only import only_reading
 from .._engines.postgresql.rendering import fixed_rendering, normalised
-from .._engines.postgresql.session import introduce, promised_pid
+from .._engines.postgresql.session import drop_index, introduce, promised_pid
+from .._engines.postgresql.touched_tables import touched_by_others, written_after
 from ..connection import OwnConnection, execute, first_line, own_url, speak, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_asides as asides
@@ -98,7 +99,7 @@ class PostgreSQL(WithScratch):
         return True
 
     def connect(self, to: URL | None = None) -> OwnConnection:
-        """Open a connection, to another database if it is named, without timeouts that are meant for applications."""
+        """Open a connection, to another database if it is named, without applications' timeouts."""
         url = own_url(to or self.url)
         key = "timeout" if url.get_driver_name() == "asyncpg" else "connect_timeout"
         try:
@@ -331,9 +332,15 @@ class PostgreSQL(WithScratch):
                 raise
             return Writes(unknown="others hold a lock on what the run has made")
 
+    def touched_by_others(self, deeds: Deeds) -> list[str]:
+        """Ask the counters, and who is at work."""
+        return self.own().run(touched_by_others, deeds, self.application)
+
     def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:
         """Lock the tables first; whoever waits for them finds them dropped."""
-        return later.written_until_locked(connection, deeds)
+        made = later.written_until_locked(connection, deeds)
+        touched = written_after(connection, deeds, deeds.secured) if deeds.secured else Writes()
+        return Writes({**made.tables, **touched.tables}, made.unknown)
 
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return those that the backend counted rows for."""
@@ -351,7 +358,7 @@ class PostgreSQL(WithScratch):
             valid = line.replace(" valid f ", " valid t ").replace(" ready f", " ready t")
             if {normalised(line), normalised(valid)} & set(before):
                 continue
-            own.run(_drop_index, schema, name)
+            own.run(drop_index, schema, name)
             removed.append(normalised(line))
         return removed
 
@@ -425,8 +432,3 @@ class PostgreSQL(WithScratch):
 def _invalid_indexes(connection: Connection) -> list[tuple[Any, ...]]:
     with fixed_rendering(connection):
         return execute(connection, catalog.INVALID_INDEXES)
-
-
-def _drop_index(connection: Connection, schema: str, name: str) -> None:
-    quote = connection.dialect.identifier_preparer.quote_identifier
-    connection.exec_driver_sql(f"drop index concurrently {quote(schema)}.{quote(name)}".replace("%", "%%"))

@@ -30,7 +30,7 @@ _EPOCH = """
 select txid_snapshot_xmax(txid_current_snapshot())::text, pg_postmaster_start_time()::text,
        (select stats_reset::text from pg_stat_bgwriter),
        (select stats_reset::text from pg_stat_database where datname = current_database()),
-       (select oid::text from pg_database where datname = current_database())
+       (select oid::text from pg_database where datname = current_database()), clock_timestamp()::text
 """
 
 _COUNTED = """
@@ -49,6 +49,10 @@ select c.oid::text, c.relnatts, n.nspname || '.' || c.relname, c.relfilenode::te
       from pg_attribute where attrelid = c.oid and attnum > 0) a(row_type)
  where c.relkind in ('r', 'p') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
    and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
+"""
+
+_DATABASE = """
+select pg_get_userbyid(datdba), coalesce(datacl::text, '') from pg_database where datname = current_database()
 """
 
 _LARGE_OBJECTS = """
@@ -107,27 +111,24 @@ class Relation:
     count: int
     oid: str = field(default="", compare=False)
     quoted: str = field(default="", compare=False)
-    size: int = field(default=0, compare=False)
 
     def facts(self) -> list[Any]:
         """Return what a backup keeps of it."""
         return [self.name, self.file, self.row_type, self.count, self.oid, self.quoted]
 
 
-def relations_of(connection: Connection, *, sizes: bool = False) -> dict[str, Relation]:
-    """Return the tables that have rows of their own by number.
-
-    Args:
-        connection: any to the database.
-        sizes: with their bytes, for which each table is locked: not while a restore of ours holds them all.
-    """
-    size = "pg_table_size(c.oid)" if sizes else "0"
-    rows = execute(connection, _RELATIONS.replace("c.relkind = 'r',", f"c.relkind = 'r', {size},"))
+def relations_of(connection: Connection) -> dict[str, Relation]:
+    """Return the tables that have rows of their own by number; no lock on any of them is waited for."""
     return {
-        oid: Relation(name, file, row_type, int(count), oid, quoted, int(size))
-        for oid, _columns, name, file, row_type, count, has_rows, size, quoted in rows
+        oid: Relation(name, file, row_type, int(count), oid, quoted)
+        for oid, _columns, name, file, row_type, count, has_rows, quoted in execute(connection, _RELATIONS)
         if has_rows
     }
+
+
+def size_of(connection: Connection, oid: str) -> int:
+    """Return the bytes of a table; waits for whoever has locked it for themselves."""
+    return int(execute(connection, f"select coalesce(pg_table_size({int(oid)}), 0)")[0][0])
 
 
 def sequence_positions(connection: Connection) -> dict[str, tuple[int, bool, str] | None]:
@@ -158,11 +159,12 @@ def counters_cannot_be_trusted(connection: Connection, before: dict[str, Any]) -
 
 def activity(connection: Connection) -> dict[str, Any]:
     """Return what the server has counted until now, as plain data."""
-    newest, *epoch = execute(connection, _EPOCH)[0]
+    newest, *epoch, at = execute(connection, _EPOCH)[0]
     relations = execute(connection, _RELATIONS)
     return {
         "newest_transaction": newest,
         "epoch": epoch,
+        "at": at,
         "tables": {table: int(count) for table, count in execute(connection, _COUNTED)},
         "relations": {row[0]: int(row[1]) for row in relations},
         "files": {
@@ -170,6 +172,7 @@ def activity(connection: Connection) -> dict[str, Any]:
             for oid, _columns, name, file, row_type, count, has_rows, quoted in relations
             if has_rows
         },
+        "database": list(execute(connection, _DATABASE)[0]),
         "large_objects": int(execute(connection, _LARGE_OBJECTS)[0][0]),
     }
 

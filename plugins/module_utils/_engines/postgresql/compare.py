@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from ...engines.postgresql_writes import (
     counters_cannot_be_trusted,
     relations_of,
     sequence_positions,
+    size_of,
 )
 from ...errors import Failed
 from ..comparison import Comparison
@@ -116,7 +116,7 @@ class ArchiveComparison:
     def _compare_content(self, folder: Path) -> None:
         own = self._engine.own()
         before = self._archive.activity
-        now = own.run(partial(relations_of, sizes=True))
+        now = own.run(relations_of)
         doubt = own.run(counters_cannot_be_trusted, before)
         if doubt:
             self._found.notes.append(f"all tables were compared: {doubt}")
@@ -132,9 +132,10 @@ class ArchiveComparison:
             if here is None:
                 self._found.rows.append(f"table {was.name} is gone")
             elif doubt or here != was or oid not in now:
-                if here.size > self._limit:
+                size = own.run(size_of, here.oid)
+                if size > self._limit:
                     self._found.not_compared.append(
-                        f"table {was.name}: it has {here.size:,} bytes, and migrate_compare_limit is {self._limit:,}"
+                        f"table {was.name}: it has {size:,} bytes, and migrate_compare_limit is {self._limit:,}"
                     )
                 else:
                     wanted[here.name] = was, here

@@ -45,6 +45,7 @@ _CATALOGS = [
     ("pg_attribute", "'pg_class'::regclass, attrelid, attnum", _OF_RELATION.format("attrelid") + " and attnum > 0"),
     ("pg_proc", "'pg_proc'::regclass, t.oid, 0", _IN_SCHEMA.format("pronamespace")),
     ("pg_type", "'pg_type'::regclass, t.oid, 0", _IN_SCHEMA.format("typnamespace")),
+    ("pg_enum", "'pg_type'::regclass, enumtypid, 0", _ALL),
     ("pg_constraint", "'pg_constraint'::regclass, t.oid, 0", _IN_SCHEMA.format("connamespace")),
     ("pg_operator", "'pg_operator'::regclass, t.oid, 0", _IN_SCHEMA.format("oprnamespace")),
     ("pg_collation", "'pg_collation'::regclass, t.oid, 0", _IN_SCHEMA.format("collnamespace")),
@@ -63,7 +64,6 @@ _CATALOGS = [
     ("pg_extension", "'pg_extension'::regclass, t.oid, 0", _ALL),
     ("pg_event_trigger", "'pg_event_trigger'::regclass, t.oid, 0", _ALL),
     ("pg_foreign_server", "'pg_foreign_server'::regclass, t.oid, 0", _ALL),
-    ("pg_database", "'pg_database'::regclass, t.oid, 0", "datname = current_database()"),
     (
         "pg_db_role_setting",
         "'pg_database'::regclass, setdatabase, 0",
@@ -92,7 +92,11 @@ def changes_of_others(
     if doubt:
         found.append(f"{doubt}, so it cannot be told what others wrote")
     found += _tables(before["files"], relations_of(connection), deeds, leave_out)
-    written = activity(connection)["large_objects"] - before["large_objects"]
+    now = activity(connection)
+    # Its row in the catalog is written by a restore, which closes it to others.
+    if now["database"] != before["database"]:
+        found.append("the owner or the privileges of the database were changed")
+    written = now["large_objects"] - before["large_objects"]
     if written > deeds.wrote.get("pg_catalog.pg_largeobject", 0):
         found.append("large objects were written")
     for name, here in sequence_positions(connection).items():

@@ -32,3 +32,9 @@ def promised_pid(connection: Connection) -> int | None:
     if hasattr(driver, "get_server_pid"):
         return int(driver.get_server_pid())
     return int(driver.info.backend_pid)
+
+
+def drop_index(connection: Connection, schema: str, name: str) -> None:
+    """Drop an index without keeping writers out."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    connection.exec_driver_sql(f"drop index concurrently {quote(schema)}.{quote(name)}".replace("%", "%%"))

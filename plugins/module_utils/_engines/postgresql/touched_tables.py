@@ -1,0 +1,85 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tables that a run has changed and others may have written since: a downgrade may cut what they wrote.
+
+A table was changed if its rows were written, if it has another file, or another row type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ...connection import execute
+from ...engines.data import Deeds, Writes
+from ...engines.postgresql_writes import NUMBERS, Relation, relations_of
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+_HALF = NUMBERS // 2
+
+#: Sessions that have done anything since a time; what they wrote may not be counted yet.
+_AT_WORK = """
+select count(*) from pg_stat_activity
+ where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
+   and application_name <> :application and (state <> 'idle' or state_change > cast(:since as timestamptz))
+"""
+
+
+def touched_by_others(connection: Connection, deeds: Deeds, application: str) -> list[str]:
+    """Return the tables that the run has changed and others have written since the backup, or may have, as text."""
+    touched = list(_touched(connection, deeds))
+    if not touched:
+        return []
+    since = deeds.activity.get("at", "-infinity")
+    at_work = execute(connection, _AT_WORK, {"application": application, "since": since})[0][0]
+    return [
+        f"others may have written to {here.name}, which the run has changed"
+        for was, here in touched
+        if at_work or here.count - was.count > sum(deeds.wrote.get(name, 0) for name in {was.name, here.name})
+    ]
+
+
+def written_after(connection: Connection, deeds: Deeds, since: int) -> Writes:
+    """Lock the tables that the run has changed until the transaction ends, and return what others wrote since.
+
+    Args:
+        connection: env.py's, which is about to change them.
+        deeds: what the run has done.
+        since: the transaction that was the newest when all was last backed up.
+    """
+    tables = [here for _was, here in _touched(connection, deeds)]
+    if not tables:
+        return Writes()
+    names = ", ".join(here.quoted for here in tables)
+    execute(connection, f"lock table {names} in share row exclusive mode".replace(":", "\\:"))
+    number = "xmin::text::bigint"
+    conditions = [f"(({number} - {since % NUMBERS} + {NUMBERS}) % {NUMBERS}) < {_HALF}"]
+    own = ", ".join(str(each % NUMBERS) for each in sorted(deeds.transactions))
+    if own:
+        conditions.append(f"{number} not in ({own})")
+    for first, end in [*deeds.spans, *deeds.windows]:
+        distance = f"(({number} - {first % NUMBERS} + {NUMBERS}) % {NUMBERS})"
+        conditions.append(f"{distance} >= {(end - first) % NUMBERS}")
+    found = {}
+    for here in tables:
+        statement = f"select count(*) from {here.quoted} where {' and '.join(conditions)}"
+        found[here.name] = int(execute(connection, statement.replace(":", "\\:"))[0][0])
+    return Writes({name: count for name, count in found.items() if count})
+
+
+def _touched(connection: Connection, deeds: Deeds) -> Iterator[tuple[Relation, Relation]]:
+    now = relations_of(connection)
+    for oid, facts in deeds.activity.get("files", {}).items():
+        was, here = Relation(*facts), now.get(oid)
+        if here is None or was.name in deeds.version_tables or here.name in deeds.version_tables:
+            continue
+        if (
+            was.name in deeds.stayed
+            or here.name in deeds.stayed
+            or (was.file, was.row_type) != (here.file, here.row_type)
+        ):
+            yield was, here
