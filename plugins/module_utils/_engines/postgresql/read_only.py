@@ -17,7 +17,8 @@ from typing import Any
 from ...connection import OPENING_OWN, sqlstate
 from ...libraries import sa
 
-_READ_ONLY = "25006"  # read_only_sql_transaction
+#: read_only_sql_transaction, and active_sql_transaction: what wants a transaction of its own cannot be taken back.
+_KEPT = ("25006", "25001")
 _DRIVERS = ("psycopg2", "psycopg", "asyncpg", "pg8000")
 _LONGEST = 200
 
@@ -40,7 +41,7 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[None]:
         connection.commit()
 
     def failed(context: Any) -> None:
-        if context.original_exception is not None and sqlstate(context.original_exception) == _READ_ONLY:
+        if context.original_exception is not None and sqlstate(context.original_exception) in _KEPT:
             writes.append(" ".join(str(context.statement or "a statement").split())[:_LONGEST])
 
     def begins(connection: Any) -> None:

@@ -1,0 +1,135 @@
+"""What env.py does to a PostgreSQL database before it migrates: a plan keeps it from lasting, an upgrade does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
+from tests.lab.fixtures import Database as Postgres
+from tests.unit.stage import Host
+
+START = """
+from alembic import context
+from sqlalchemy import create_engine, pool, text
+engine = create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=pool.NullPool)
+"""
+RUN = """
+with engine.connect() as connection:
+    context.configure(connection=connection, version_table_schema={schema!r})
+    with context.begin_transaction():
+        {first}
+        context.run_migrations()
+"""
+SCHEMA = "create schema if not exists ops"
+WRITES = {
+    "and commits": f"with engine.connect() as one:\n    one.execute(text('{SCHEMA}'))\n    one.commit()\n",
+    "in a block": f"with engine.begin() as one:\n    one.execute(text('{SCHEMA}'))\n",
+    "in autocommit": "with engine.connect().execution_options(isolation_level='AUTOCOMMIT') as one:\n"
+    f"    one.execute(text('{SCHEMA}'))\n",
+}
+
+
+def shipped(host: Host, postgres: Postgres, env_py: str, upgrade: str = "pass") -> Database:
+    """Ship a release of one revision and return the database's entry."""
+    source = host.layout.release(host.ship("generic")) / "source" / "migrations"
+    (source / "env.py").write_text(env_py)
+    for path in (source / "versions").glob("*.py"):
+        path.unlink()
+    host.revise("generic", "a1", "", f"op.execute({upgrade!r})")
+    path = source / "versions" / "a1.py"
+    path.write_text(path.read_text().replace("down_revision = ''", "down_revision = None"))
+    return Database.from_options({"name": "app", "url": postgres.url})
+
+
+@pytest.mark.parametrize("way", WRITES)
+def test_a_schema_that_env_py_creates_is_not_there_after_a_plan(
+    host: Host, postgres_database: Postgres, way: str
+) -> None:
+    one = shipped(
+        host, postgres_database, START + WRITES[way] + RUN.format(schema="ops", first="pass"), "create table ops.t ()"
+    )
+    schemas = "select count(*) from pg_namespace where nspname = 'ops'"
+
+    plan = host.plan(one)
+
+    assert postgres_database.execute(schemas) == [["0"]]
+    assert ([each["revision"] for each in plan["pending"]], plan["obstacles"]) == (["a1"], [])
+    assert host.result("upgrade", one)["outcome"] == "upgraded"
+    assert postgres_database.execute("select version_num from ops.alembic_version") == [["a1"]]
+
+
+def test_what_cannot_be_kept_from_lasting_is_refused_by_name(host: Host, postgres_database: Postgres) -> None:
+    build = "create index concurrently if not exists one on mine (a)"
+    postgres_database.execute(f'create table mine (a int); alter table mine owner to "{postgres_database.user}"')
+    text = WRITES["in autocommit"].replace(SCHEMA, build)
+    one = shipped(host, postgres_database, START + text + RUN.format(schema=None, first="pass"), "select 1")
+
+    (obstacle,) = host.plan(one)["obstacles"]
+
+    assert "changes database 'app' before it runs migrations" in obstacle["what"]
+    assert build in obstacle["why"]
+    assert postgres_database.execute("select count(*) from pg_indexes where tablename = 'mine'") == [["0"]]
+
+
+def test_an_env_py_that_alters_the_version_table_waits_for_nobody(host: Host, postgres_database: Postgres) -> None:
+    alter = "alter table if exists alembic_version alter column version_num type varchar(128)"
+    first = f"connection.execute(text('{alter}'))"
+    one = shipped(host, postgres_database, START + RUN.format(schema=None, first=first), "create table one ()")
+    assert host.result("upgrade", one)["outcome"] == "upgraded"
+    host.revise("generic", "b2", "a1", "op.execute('create table two ()')")
+    host.revise("generic", "c3_" + "x" * 40, "b2", "op.execute('create table three ()')")
+
+    result = host.result("upgrade", one, run="r2")
+
+    assert (result["outcome"], result["error"]) == ("upgraded", None)
+    assert postgres_database.execute("select version_num from alembic_version") == [["c3_" + "x" * 40]]
+
+
+def test_a_schema_of_its_own_is_enough(host: Host, postgres_database: Postgres) -> None:
+    name = postgres_database.name
+    postgres_database.execute(f'alter database "{name}" owner to postgres; create schema shop authorization "{name}"')
+    one = shipped(host, postgres_database, START + RUN.format(schema="shop", first="pass"), "create table shop.t ()")
+
+    assert host.plan(one)["obstacles"] == []
+    assert host.result("upgrade", one)["outcome"] == "upgraded"
+
+    source = host.layout.release("generic") / "source" / "migrations"
+    (source / "env.py").write_text(START + RUN.format(schema="public", first="pass"))
+    obstacles = host.plan(one, alembic_options={"timezone": "UTC"})["obstacles"]
+    assert [each for each in obstacles if "may not create tables in schema public" in each["why"]]
+
+
+def test_rows_that_a_policy_hides_are_refused_with_their_table(host: Host, postgres_database: Postgres) -> None:
+    one = shipped(host, postgres_database, START + RUN.format(schema=None, first="pass"), "select 1")
+    postgres_database.execute(
+        f'create table doc (a int); alter table doc owner to "{postgres_database.user}";'
+        "alter table doc enable row level security; create policy mine on doc using (a = 1)"
+    )
+    assert host.plan(one)["obstacles"] == []
+
+    postgres_database.execute("alter table doc force row level security")
+
+    (obstacle,) = host.plan(one)["obstacles"]
+    assert "row-level security hides rows of public.doc" in obstacle["why"]
+    assert "BYPASSRLS" in obstacle["remedy"]
+
+
+def test_what_others_keep_elsewhere_is_not_counted(host: Host, postgres_database: Postgres) -> None:
+    owner = f'owner to "{postgres_database.user}"'
+    postgres_database.execute(
+        'create extension postgres_fdw; create schema "CRM"; create schema "DATA";'
+        "create server gone foreign data wrapper postgres_fdw options (host '127.0.0.1', port '1', dbname 'x');"
+        "create table public.event (at int, line text) partition by range (at);"
+        "create table public.event_now partition of event for values from (10) to (20);"
+        "create foreign table public.event_old partition of event for values from (0) to (10) server gone;"
+        'create table "CRM".a (id int); create table "DATA".b (id int);'
+        f'alter table event {owner}; alter table event_now {owner}; alter table "CRM".a {owner};'
+        f'alter table event_old {owner}; alter table "DATA".b {owner}; alter schema "CRM" {owner};'
+        f'alter schema "DATA" {owner};'
+        f'grant usage on foreign server gone to "{postgres_database.user}"'
+    )
+    one = shipped(host, postgres_database, START + RUN.format(schema=None, first="pass"), "create table t ()")
+
+    result = host.result("upgrade", one)
+
+    assert (result["outcome"], result["error"]) == ("upgraded", None)
