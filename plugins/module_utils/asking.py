@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ._core.entries import handed_over
 from .errors import CRASHED, Refused
+from .job import Job
 
 # What is imported stays; looking for garbage among it meanwhile takes a tenth of the time.
 # The packed code comes as an argument: PYTHONPATH would be inherited by every command that is started from there.
@@ -22,18 +25,22 @@ _ENTRY = "import gc, sys; gc.disable(); sys.path[:1] = [sys.argv.pop()]; from {r
 def asked(room: str, python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
     """Have a verb done in a room, the name of a module here whose ``main`` serves, and return its answer.
 
-    The job, with its secrets, goes through a pipe: a command line can be read by everybody on the host.
+    The job goes through a pipe: a command line can be read by everybody on the host. The databases' secrets go apart,
+    and only the process that works on a database reads its own.
 
     Raises:
         Refused: the engine room refused, could not start, or stopped with an error of its own.
     """
     packed = str(Path(__file__)).split("/ansible_collections/", maxsplit=1)[0]
-    done = subprocess.run(
-        [str(python), "-c", _ENTRY.format(room=f"{__package__}.{room}"), packed],
-        input=json.dumps({**options, "verb": verb}).encode(),
-        capture_output=True,
-        check=False,
-    )
+    known = {field.name for field in fields(Job)}  # whatever else the module was given is not for a customer's code
+    with handed_over({name: value for name, value in options.items() if name in known}) as (public, entries):
+        done = subprocess.run(
+            [str(python), "-c", _ENTRY.format(room=f"{__package__}.{room}"), packed],
+            input=json.dumps({**public, "verb": verb}).encode(),
+            capture_output=True,
+            check=False,
+            pass_fds=(entries,),
+        )
     what = f"The {verb} crashed under {python}"
     try:
         answer = json.loads(done.stdout)

@@ -23,6 +23,9 @@ T = TypeVar("T")
 _FORK = multiprocessing.get_context("fork")
 
 
+_PREPARED: list[Callable[[Any], Any]] = [lambda item: item]
+
+
 class Died(Exception):
     """A process ended without an answer."""
 
@@ -83,10 +86,15 @@ def each_apart(
             del running[sentinel]
 
 
+def prepare_each(prepare: Callable[[Any], Any]) -> None:
+    """Have every process call this with its item first, and work on what it returns."""
+    _PREPARED.append(prepare)
+
+
 def _answer(sender: Connection, task: Callable[[Any], Any], item: Any) -> None:
     os.setsid()  # so that a dump that runs below can be ended with its parent
     gc.enable()  # the engine room has it off while it imports; a migration may go on for hours
-    sender.send(task(item))
+    sender.send(task(_PREPARED[-1](item)))
     sender.close()
 
 
@@ -120,14 +128,14 @@ def silence(path: Path | str) -> None:
     os.close(nothing)
 
 
-def let_go(keep: int) -> None:
-    """Point every inherited descriptor but one at nothing: an open one would keep SSH waiting for this process.
+def let_go(*keep: int) -> None:
+    """Point every inherited descriptor but a few at nothing: an open one would keep SSH waiting for this process.
 
     None is closed. Whoever still had its number, a log's handler for one, would write into the file that is given that
     number next, and that may be a database.
     """
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in map(int, os.listdir("/proc/self/fd")):
-        if descriptor > 2 and descriptor not in (keep, nothing):
+        if descriptor > 2 and descriptor not in (*keep, nothing):
             os.dup2(nothing, descriptor, inheritable=False)
     os.close(nothing)

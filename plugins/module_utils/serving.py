@@ -18,10 +18,25 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ._core.entries import ENTRIES
 from ._core.masking import learn, masked
 from ._core.secrets import mask_for
 from .errors import Refused, cause_of
-from .job import Job
+from .job import Database, Job
+from .processes import prepare_each
+
+
+def with_secrets(item: Any) -> Any:
+    """Return databases with their secrets, in the process that works on them; it gets at no others from now on."""
+    databases = item if isinstance(item, list) else [item]
+    if ENTRIES.descriptor < 0 or not all(isinstance(database, Database) for database in databases):
+        ENTRIES.close()
+        return item
+    entries = [ENTRIES.entry_of(database.name) for database in databases]
+    ENTRIES.close()
+    learn(functools.partial(mask_for, {"databases": entries}))
+    whole = [Database.from_options(entry) if entry else database for entry, database in zip(entries, databases)]
+    return whole if isinstance(item, list) else whole[0]
 
 
 def serve(do: Callable[[Job], dict[str, Any]]) -> None:
@@ -31,6 +46,8 @@ def serve(do: Callable[[Job], dict[str, Any]]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.chdir("/")
     learn(functools.partial(mask_for, dict(options)))
+    ENTRIES.receive(options.pop("entries", None))
+    prepare_each(with_secrets)
     try:
         answer = do(Job.from_options(options.pop("verb"), options))
     except Refused as refusal:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ._core.entries import ENTRIES
 from .connection import ASYNC_DRIVERS, execute, migration_url, own_url
 from .engines.registry import prepare
 from .errors import Refused
@@ -42,7 +43,8 @@ def warm(job: Job, databases: Sequence[Database]) -> None:
             _warm_dialect(url)
         except Exception:  # noqa: BLE001, S112 - its own process says so
             continue
-    if len(databases) > 1 and _see_the_same(job, databases) and _load_harmlessly(job):
+    # Not where this process can get at the databases' secrets: a revision is a customer's code.
+    if ENTRIES.descriptor < 0 and len(databases) > 1 and _see_the_same(job, databases) and _load_harmlessly(job):
         _load(job)
 
 

@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from . import deadline
+from ._core.entries import ENTRIES
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending
@@ -84,7 +85,7 @@ def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
     try:
         os.setsid()
         silence(os.devnull)
-        let_go(keep=lock)
+        let_go(lock, ENTRIES.descriptor)
         warm(job, databases)
         canary = [database for database in databases if database.name == job.canary]
         others = [database for database in databases if database not in canary]

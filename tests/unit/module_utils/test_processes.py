@@ -120,7 +120,7 @@ def test_what_is_still_written_to_an_inherited_descriptor_reaches_nothing(tmp_pa
 
     def write(_item: int) -> None:
         lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
-        let_go(keep=lock)
+        let_go(lock)
         for number in range(5):
             os.open(tmp_path / f"later{number}", os.O_RDWR | os.O_CREAT)
         inherited.write("words\n")

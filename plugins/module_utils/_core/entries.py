@@ -1,0 +1,97 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The databases' entries, each for the one process that works on it.
+
+env.py is a customer's code, and a forked process holds what its parent held. So the process that forks never reads
+an entry: the module writes all of them into a file without a name and hands over its descriptor. A process that works
+on a database reads its own entry there, and closes the descriptor before anything of the customer is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+Entry = dict[str, Any]
+
+_PR_SET_DUMPABLE = 4
+
+# What whoever forks has to know of a database; all else may hold a secret.
+_PUBLIC = ("name", "target", "url_variables")
+
+
+@contextmanager
+def handed_over(options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield options without the secrets of their databases, and the descriptor that has these."""
+    close_to_others()
+    descriptor = _file_without_a_name()
+    places, offset = {}, 0
+    try:
+        for entry in options["databases"]:
+            content = json.dumps(entry).encode()
+            os.write(descriptor, content)
+            places[entry["name"]] = [offset, len(content)]
+            offset += len(content)
+        public = [_public(entry) for entry in options["databases"]]
+        yield {**options, "databases": public, "entries": {"descriptor": descriptor, "places": places}}, descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _file_without_a_name() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("entries")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _public(entry: Entry) -> Entry:
+    """Return what may be known of an entry; its URL names the driver, its environment what is set."""
+    scheme = str(entry.get("direct_url") or entry.get("url") or "").partition("://")[0]
+    known = {name: entry[name] for name in _PUBLIC if entry.get(name) is not None}
+    return {**known, "url": f"{scheme}://", "environment": dict.fromkeys(entry.get("environment") or {}, "")}
+
+
+class Entries:
+    """The entries that this process was handed, and has not read."""
+
+    def __init__(self) -> None:
+        self.descriptor = -1
+        self._places: dict[str, list[int]] = {}
+
+    def receive(self, handed: dict[str, Any] | None) -> None:
+        """Keep the descriptor, from all other processes of this user too, as far as the kernel can."""
+        if handed:
+            self.descriptor, self._places = int(handed["descriptor"]), dict(handed["places"])
+            os.set_inheritable(self.descriptor, False)
+            close_to_others()
+
+    def entry_of(self, name: str) -> Entry | None:
+        """Return the entry of a database, or None where it was not handed over in this way."""
+        if self.descriptor < 0 or name not in self._places:
+            return None
+        offset, length = self._places[name]
+        return dict(json.loads(os.pread(self.descriptor, length, offset)))
+
+    def close(self) -> None:
+        """Close the descriptor: what runs from now on in this process gets at no other entry."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor, self._places = -1, {}
+
+
+ENTRIES = Entries()
+
+
+def close_to_others() -> None:
+    """Have the kernel keep this process's memory and descriptors from others of the same user; root it cannot stop."""
+    with suppress(ImportError, OSError, AttributeError):
+        import ctypes  # noqa: PLC0415 - a small Python may come without it
+
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
