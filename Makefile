@@ -7,7 +7,7 @@ bin := $(VENV)/bin
 NEWEST_PYTHON ?= $(firstword $(wildcard $(foreach v,14 13 12,\
 	/usr/bin/python3.$v /usr/local/bin/python3.$v $(HOME)/.pyenv/versions/3.$v.*/bin/python)))
 scenarios := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
-tests := lint sanity unit integration faults molecule newest
+tests := lint sanity unit property integration faults molecule newest
 
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # What could not run goes here, with the reason, to be named at the end.
