@@ -269,7 +269,8 @@ class Upgrade(OneDatabase):
                 f"it stands at {after}; not applied: {', '.join(missing)}; {why}",
                 remedy,
             ).facts()
-            self.journal.write("failed", error=error, left=[], **after.facts())
+            content = self.engine.content() if self.engine.exists() else None
+            self.journal.write("failed", error=error, left=[], content=content, **after.facts())
             return self._result("failed", chronicle, after, error)
         # Like the rows, it is not read where the database is large; a way back backs up once more then.
         imprint = self._imprint(after) if after.row_counts is not None else {}

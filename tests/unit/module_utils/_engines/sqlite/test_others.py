@@ -1,0 +1,169 @@
+"""Files beside the database, and others who write to it: what they were told is written is there afterwards."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.stage import Answer, Host, database, script, sql, tables
+
+ENV = """
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+with create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=pool.NullPool).connect() as connection:
+    {before}
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+OTHER = "__import__('sqlite3').connect({!r}, isolation_level=None).execute({!r})"
+
+
+def release(host: Host, before: str = "pass") -> None:
+    """Ship an env.py without a revision."""
+    source = host.layout.release(host.ship("generic")) / "source" / "migrations"
+    (source / "env.py").write_text(ENV.format(before=before))
+    for path in (source / "versions").glob("*.py"):
+        path.unlink()
+
+
+def dump(path: Path) -> str:
+    return subprocess.run(["sqlite3", str(path), ".dump"], check=True, capture_output=True, text=True).stdout
+
+
+def executes(*statements: str) -> str:
+    return "; ".join(f"op.execute({statement!r})" for statement in statements)
+
+
+@pytest.fixture
+def mine(file: Path) -> Path:
+    return script(file, "create table mine (a); insert into mine values (1); create table theirs (a)")
+
+
+@pytest.fixture
+def beside(file: Path) -> Path:
+    """Another database."""
+    return script(file.with_name("beside.db"), "create table other (a); insert into other values (5)")
+
+
+# Files that are attached
+
+
+@pytest.mark.parametrize("where", ["env.py", "the revision"])
+def test_nothing_is_written_to_an_attached_file(host: Host, mine: Path, beside: Path, where: str) -> None:
+    attaches = f"attach {str(beside)!r} as beside"
+    in_env = f"connection.connection.driver_connection.execute({attaches!r})"
+    release(host, in_env if where == "env.py" else "pass")
+    host.revise("generic", "r1", None, executes("create table more (a)"), executes("drop table more"))  # type: ignore[arg-type]
+    first = [] if where == "env.py" else [attaches]
+    host.revise("generic", "r2", "r1", executes(*first, "update beside.other set a = 6"))
+    before = dump(mine), dump(beside)
+
+    result = host.result("upgrade", database(mine))
+    back = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "failed"
+    assert "write to the attached database 'beside'" in str(result["error"])
+    assert back["outcome"] in ("downgraded", "restored")
+    assert (dump(mine).replace("CREATE TABLE alembic_version", ""), dump(beside))[1] == before[1]
+    assert tables(mine) <= {"mine", "theirs", "alembic_version"}
+
+
+def test_an_attached_file_can_be_read_and_memory_be_written(host: Host, mine: Path, beside: Path) -> None:
+    release(host)
+    statements = [
+        "attach ':memory:' as scratch",
+        "create table scratch.t (a)",
+        "insert into scratch.t values (9)",
+        f"attach {str(beside)!r} as beside",
+        "insert into mine select a from beside.other",
+        "insert into mine select a from scratch.t",
+    ]
+    host.revise("generic", "r1", None, executes(*statements[:3], *statements[3:]))  # type: ignore[arg-type]
+
+    result = host.result("upgrade", database(mine))
+
+    assert (result["outcome"], result["error"]) == ("upgraded", None)
+    assert sql(mine, "select a from mine") == [(1,), (5,), (9,)]
+
+
+# Others who write
+
+#: Where somebody writes: while the first revision runs, while the one that fails does, or after the failure.
+MOMENTS = ["first", "failing", "later"]
+#: What the run itself does in its first revision, and in the one that fails before it raises.
+RUNS = {
+    "schema": ("create table more (a)", "select 1"),
+    "rows": ("update mine set a = a * 10", "select 1"),
+    "left": ("create table more (a)", "create table half (a)"),
+}
+
+
+def failed(host: Host, mine: Path, run: str, moment: str, write: str) -> Answer:
+    release(host)
+    first, failing = RUNS[run]
+    other = OTHER.format(str(mine), write)
+    undo = executes("drop table more") if "more" in first else "pass"
+    begins = f"{other}; " if moment == "first" else ""
+    host.revise("generic", "r1", None, begins + executes(first), undo)  # type: ignore[arg-type]
+    begins = f"{other}; " if moment == "failing" else ""
+    host.revise("generic", "r2", "r1", f"{begins}{executes(failing)}; raise RuntimeError('no')")
+    assert host.result("upgrade", database(mine))["outcome"] == "failed"
+    if moment == "later":
+        sql(mine, write)
+    return host.result("downgrade", database(mine))
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_what_others_wrote_is_there(host: Host, mine: Path, mode: str, run: str, moment: str) -> None:
+    script(mine, f"pragma journal_mode = {mode}")
+
+    result = failed(host, mine, run, moment, "insert into theirs values (7)")
+
+    assert sql(mine, "select a from theirs") == [(7,)]
+    # Either all of the run is undone, or the database is held and says so.
+    undone = sql(mine, "select a from mine") == [(1,)] and tables(mine) <= {"mine", "theirs", "alembic_version"}
+    assert undone or result["outcome"] == "held"
+    assert result["outcome"] in ("downgraded", "held")
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize("run", RUNS)
+def test_where_nobody_wrote_all_is_as_before(host: Host, mine: Path, mode: str, run: str) -> None:
+    script(mine, f"pragma journal_mode = {mode}")
+    before = dump(mine)
+
+    result = failed(host, mine, run, "never", "")
+
+    assert result["outcome"] in ("downgraded", "restored")
+    assert (
+        "".join(line for line in dump(mine).splitlines(True) if "alembic_version" not in line)
+        .replace("\tversion_num VARCHAR(32) NOT NULL, \n", "")
+        .startswith(before.partition("COMMIT")[0])
+    )
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_file_that_was_replaced_by_a_rename_stays(host: Host, mine: Path, moment: str) -> None:
+    """Somebody brought a backup of his own back meanwhile; connections to the old file see nothing of it."""
+    theirs = mine.with_name("theirs.db")
+    shutil.copy(mine, theirs)
+    script(theirs, "insert into theirs values (8)")
+    release(host)
+    rename = f"__import__('os').replace({str(theirs)!r}, {str(mine)!r})"
+    at = {name: f"{rename}; " if name == moment else "" for name in MOMENTS}
+    host.revise("generic", "r1", None, at["first"] + executes(RUNS["left"][0]), executes("drop table more"))  # type: ignore[arg-type]
+    host.revise("generic", "r2", "r1", f"{at['failing']}{executes(RUNS['left'][1])}; raise RuntimeError('no')")
+    assert host.result("upgrade", database(mine))["outcome"] == "failed"
+    if moment == "later":
+        theirs.replace(mine)
+
+    host.result("downgrade", database(mine))
+
+    assert sql(mine, "select a from theirs") == [(8,)]
