@@ -36,7 +36,7 @@ CASES = [
     (kind, options, mode)
     for kind in ("", "EXCLUSIVE")
     for options in ("transactional_ddl=True", "transactional_ddl=True, transaction_per_migration=True", "")
-    for mode in ("delete", "wal")
+    for mode in (("delete", "wal") if "per_migration" in options else ("delete",))
 ]
 
 
