@@ -32,7 +32,9 @@ def release(host: Host, before: str = "pass") -> None:
 
 
 def dump(path: Path) -> str:
-    return subprocess.run(["sqlite3", str(path), ".dump"], check=True, capture_output=True, text=True).stdout
+    """Return what SQLite's shell says of all tables but the version table."""
+    command = ["sqlite3", str(path), *(f".dump {name}" for name in sorted(tables(path) - {"alembic_version"}))]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def executes(*statements: str) -> str:
@@ -69,8 +71,7 @@ def test_nothing_is_written_to_an_attached_file(host: Host, mine: Path, beside: 
     assert result["outcome"] == "failed"
     assert "write to the attached database 'beside'" in str(result["error"])
     assert back["outcome"] in ("downgraded", "restored")
-    assert (dump(mine).replace("CREATE TABLE alembic_version", ""), dump(beside))[1] == before[1]
-    assert tables(mine) <= {"mine", "theirs", "alembic_version"}
+    assert (dump(mine), dump(beside)) == before
 
 
 def test_an_attached_file_can_be_read_and_memory_be_written(host: Host, mine: Path, beside: Path) -> None:
@@ -83,7 +84,7 @@ def test_an_attached_file_can_be_read_and_memory_be_written(host: Host, mine: Pa
         "insert into mine select a from beside.other",
         "insert into mine select a from scratch.t",
     ]
-    host.revise("generic", "r1", None, executes(*statements[:3], *statements[3:]))  # type: ignore[arg-type]
+    host.revise("generic", "r1", None, executes(*statements))  # type: ignore[arg-type]
 
     result = host.result("upgrade", database(mine))
 
@@ -118,8 +119,7 @@ def failed(host: Host, mine: Path, run: str, moment: str, write: str) -> Answer:
     return host.result("downgrade", database(mine))
 
 
-@pytest.mark.parametrize("mode", ["delete", "wal"])
-@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize(("mode", "run"), [*(("delete", run) for run in RUNS), ("wal", "left")])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_what_others_wrote_is_there(host: Host, mine: Path, mode: str, run: str, moment: str) -> None:
     script(mine, f"pragma journal_mode = {mode}")
@@ -142,11 +142,7 @@ def test_where_nobody_wrote_all_is_as_before(host: Host, mine: Path, mode: str, 
     result = failed(host, mine, run, "never", "")
 
     assert result["outcome"] in ("downgraded", "restored")
-    assert (
-        "".join(line for line in dump(mine).splitlines(True) if "alembic_version" not in line)
-        .replace("\tversion_num VARCHAR(32) NOT NULL, \n", "")
-        .startswith(before.partition("COMMIT")[0])
-    )
+    assert dump(mine) == before
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
