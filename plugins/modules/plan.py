@@ -214,7 +214,10 @@ error:
   type: dict
 """
 
+from pathlib import Path
+
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
 from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
     answering,
     leave,
@@ -232,6 +235,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.staging import pla
 def main() -> None:
     module = module_of(arguments.plan())
     with answering(module):
+        refuse_if_root_cannot_be_written(Path(module.params["root"]))
         options = options_of(module)
         python = virtualenv_python(options["root"], options["release"])
         maintenance = standing(options["root"])

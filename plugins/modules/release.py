@@ -87,6 +87,7 @@ error:
 from pathlib import Path
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
 from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils.installation import (
     Installation,
@@ -103,6 +104,7 @@ def main() -> None:
     options = module.params
     with answering(module):
         layout = Layout(Path(options["root"]))
+        refuse_if_root_cannot_be_written(layout.root)
         wanted = Installation.from_options(options)
         installer = Installer(layout, wanted)
         before = current_release(options["root"])

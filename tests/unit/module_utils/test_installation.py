@@ -216,3 +216,13 @@ def test_a_virtualenv_that_is_not_ours_is_never_removed(host: Host) -> None:
     prune(host.layout, 1)
 
     assert Path(sys.prefix, "bin", "python").exists()
+
+
+def test_what_installs_the_source_has_a_virtualenv_of_its_own_release(host: Host) -> None:
+    def name(release: str, *, from_source: bool) -> str:
+        wanted = Installation(release, "c", "-e .", (), (), "", sys.executable, "", from_source=from_source)
+        return Installer(host.layout, wanted)._virtualenv_name()
+
+    assert name("one", from_source=False) == name("two", from_source=False)
+    assert name("one", from_source=True) != name("two", from_source=True)
+    assert name("one", from_source=True) == name("one", from_source=True)

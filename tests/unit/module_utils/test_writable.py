@@ -1,0 +1,33 @@
+"""Whether a root can be written, asked by a user whom permissions bind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from tests.unit.stage import apart, as_nobody
+
+
+def asked(folder: Path, root: Path) -> None:
+    apart(lambda: as_nobody(folder, lambda: refuse_if_root_cannot_be_written(root)))
+
+
+@pytest.mark.parametrize("below", ["", "root", "a/root"])
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, below: str) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o755)
+    with pytest.raises(Refused, match=r"cannot be (written|made): .*closed is not writable for this user.*become"):
+        asked(folder, folder / below)
+
+
+def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "root").write_text("")
+    with pytest.raises(Refused, match="is not a directory"):
+        refuse_if_root_cannot_be_written(tmp_path / "root")
+
+
+def test_a_folder_that_can_be_made_is_not(tmp_path: Path) -> None:
+    refuse_if_root_cannot_be_written(tmp_path / "a" / "root")

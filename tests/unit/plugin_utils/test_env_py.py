@@ -1,0 +1,51 @@
+"""Whether env.py is where the configuration says, over real folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.env_py import refuse_without_env_py
+from ansible_collections.hosting.alembic.plugins.plugin_utils.checks import problems
+from tests.unit.stage import FIXTURES
+
+
+@pytest.mark.parametrize("fixture", sorted(path.name for path in FIXTURES.iterdir() if path.is_dir()))
+def test_every_sample_has_its_env_py(fixture: str) -> None:
+    refuse_without_env_py(FIXTURES / fixture, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("alembic.ini", "[alembic]\nscript_location = %(here)s/db\n"),
+        ("alembic.ini", "[alembic]\nscript_location = db\n"),
+        ("pyproject.toml", '[tool.alembic]\nscript_location = "%(here)s/db"\n'),
+    ],
+)
+def test_a_script_directory_without_env_py_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    (tmp_path / "db").mkdir()
+    with pytest.raises(Refused, match=r"There is no env\.py in .*/db"):
+        refuse_without_env_py(tmp_path, {})
+    (tmp_path / "db" / "env.py").write_text("")
+    refuse_without_env_py(tmp_path, {})
+    with pytest.raises(Refused, match=r"env\.py is not shipped"):
+        refuse_without_env_py(tmp_path, {}, ["db/"])
+
+
+def test_a_package_is_left_to_the_host(tmp_path: Path) -> None:
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = shop:migrations\n")
+    refuse_without_env_py(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"), [(5432, False), (1.5, False), ("", False), (True, True), (None, True), ([], True)]
+)
+def test_a_number_in_environment_is_a_text_and_nothing_else_is(tmp_path: Path, value: object, wrong: bool) -> None:
+    entry = {"name": "app", "url": "sqlite://", "environment": {"PORT": value}}
+    found = problems({"source": str(tmp_path), "databases": [entry]})
+    assert bool(found) is wrong, found
+    assert all("PORT in environment must be a text" in sentence for sentence in found)
