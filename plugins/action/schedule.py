@@ -11,6 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.at_night import environment, missing_mailer
 from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import now
 from ansible_collections.hosting.alembic.plugins.plugin_utils.scheduled import File, Machine
 from ansible_collections.hosting.alembic.plugins.plugin_utils.scheduling import Schedule
@@ -27,6 +28,11 @@ _OF_THE_SCHEDULE = (
     "arguments",
     "on_failure",
     "mail",
+)
+
+_NO_MAILER = (
+    "This machine has neither mail nor sendmail, so nothing can be mailed to migrate_schedule_mail. Install one, or"
+    " set migrate_schedule_on_failure"
 )
 
 
@@ -47,14 +53,26 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 changed = machine.take_off(options["name"], pretend=pretend)
                 return _answer(changed, machine, "")
             known = {key: options[key] for key in _OF_THE_SCHEDULE if key in options}
-            schedule = Schedule(**known)
+            schedule = Schedule(**known, environment=environment(known["project"]))
             changed = machine.put(schedule, options.get("log", ""), pretend=pretend)
             coming = next_after(read_windows(schedule.windows), now())
         except (Refused, OSError) as error:
             return {"failed": True, "msg": str(error)}
         following = told(coming.opens, coming.zone) if coming else "at no time within the next year"
         places = machine.places(schedule.name, options.get("log", ""))
-        return {**_answer(changed, machine, following), "script": str(places.script), "log": str(places.log)}
+        answer = {**_answer(changed, machine, following), "script": str(places.script), "log": str(places.log)}
+        if schedule.mail and not machine.folder and missing_mailer():
+            answer["warnings"] = [_NO_MAILER]
+        return {**answer, "summary": _summary(answer, machine)}
+
+
+def _summary(answer: dict[str, Any], machine: Machine) -> list[str]:
+    """Return what was done, in words."""
+    lines = [f"The next window opens {answer['next']}.", f"{answer['script']} logs to {answer['log']}."]
+    if machine.folder:
+        written = ", ".join(answer["files"]) or "nothing that was not there already"
+        lines.append(f"Nothing was switched on. Written to migrate_schedule_folder: {written}.")
+    return lines
 
 
 def _answer(changed: list[File], machine: Machine, following: str) -> dict[str, Any]:

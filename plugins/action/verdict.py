@@ -42,12 +42,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {"failed": True, "msg": str(refusal)}
         where = str(manifest.place(folder, found.run)) if folder and found.run else ""
         invocation = this_invocation()
-        lines = rollout.summary(found, where)
+        lines = rollout.summary(found, where, check_mode=self._task.check_mode)
         lines = [invocation.completed(line, migrates=True) for line in lines] + invocation.note(lines)
         if is_first:
             for line in lines:
                 display.display(line)
-        charge = rollout.charge(found.hosts[name], found)
+        charge = rollout.charge(found.hosts[name], found, check_mode=self._task.check_mode)
         return {"failed": True, "msg": f"{name}: {charge}"} if charge else {"lines": lines}
 
     @staticmethod

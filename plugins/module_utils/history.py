@@ -13,7 +13,7 @@ from typing import Any
 from ._core.playbook_command import playbook_command
 from .backups import Manifest, proven
 from .errors import Refused
-from .journal import moved, newest_first, read_events
+from .journal import ending, moved, newest_first, read_events
 from .layout import Layout
 
 
@@ -76,6 +76,37 @@ def rolled_back_by(
 
 def _has_begun(journal: Path, verb: str) -> bool:
     return any(event["verb"] == verb for event in read_events(journal))
+
+
+def moved_since(layout: Layout, database: str, by_run: str, of_run: str) -> Refused | None:
+    """Return why a run cannot be rolled back any more; a later run that was itself rolled back is no reason."""
+    rolled_back: dict[str, str] = {}
+    what = f"Run {of_run} cannot be rolled back in database {database!r}"
+    for run, events in newest_first(layout.journals_of(database)):
+        if run == of_run:
+            by = rolled_back.get(run)
+            return Refused(what, f"run {by} has rolled it back already") if by else None
+        undone = ending(events, "rollback")
+        if undone and moved(events):
+            rolled_back[undone["result"]["of_run"]] = run
+        elif run != by_run and moved(events) and run not in rolled_back:
+            first = playbook_command("rollback", migrate_rollback_run=run)
+            return Refused(what, f"run {run} has {moved(events)} it since", f"Roll that one back first: {first}")
+    return None
+
+
+def predicted_rollback(root: str, run: str, of_run: str, names: list[str]) -> list[dict[str, Any]]:
+    """Return the results that rolling a run back would have, as far as the journals tell."""
+    layout = Layout(Path(root))
+    found = []
+    for name in names:
+        obstacle = moved_since(layout, name, run, of_run)
+        done = ending(read_events(layout.journal(name, of_run)), "upgrade")
+        upgraded = done["result"] if done else {}
+        facts = {"before": upgraded.get("after"), "after": upgraded.get("before")}
+        refused = {"outcome": "refused", "changed": False, "error": obstacle.facts()} if obstacle else {}
+        found.append({"name": name, "outcome": "downgraded", "changed": True, "of_run": of_run, **facts, **refused})
+    return found
 
 
 def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, only: list[str]) -> list[str]:

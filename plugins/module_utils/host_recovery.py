@@ -20,7 +20,7 @@ from .errors import Refused
 from .journal import Journal, ending, read_events
 from .layout import Layout, checked_run
 from .progress import read_progress
-from .recovery import Left, left_by, unknown_to, unsettled
+from .recovery import Left, left_by, retries, unknown_to, unsettled
 from .shipped import release_of_database, virtualenv_python
 from .watching import result_of_dead
 
@@ -60,6 +60,7 @@ class _Recovery:
     def go(self) -> dict[str, Any]:
         if self._still_run():
             return self._unfinished([line for left in self._alive() for line in self._doing(left)])
+        self._clear_failures()
         releases: dict[str, list[Left]] = {}
         for left in unsettled(self.options):
             if self._ended(left.name):
@@ -76,6 +77,14 @@ class _Recovery:
             if answer and not answer["finished"]:
                 return self._unfinished(answer["lines"])
         return {"finished": True, "lines": [], "cursor": self._cursor(), "results": self._results()}
+
+    def _clear_failures(self) -> None:
+        """Let what failed be tried again, where a person has named it; nothing is run for that."""
+        for entry in self.options["databases"]:
+            left = left_by(self.layout, entry["name"])
+            if left.state == "failed" and retries(self.options["retry_failed"], left.name):
+                Journal(self.layout.journal(left.name, left.run), "recover").write("cleared", by=self.run)
+                self._note(left.name, {"name": left.name, "outcome": "cleared", "changed": True, "of_run": left.run})
 
     def _still_run(self) -> bool:
         """Wait for living workers, and tell whether any is left when the time of this call is over."""

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from .account import Account
-from .errors import Refused
+from .history import moved_since
 from .job import Database, Job
-from .journal import Journal, ending, moved, newest_first, read_events
+from .journal import Journal, read_events
 from .lead_back import LeadBack, Result
 from .progress import Progress
 
@@ -21,26 +21,8 @@ def rollback_database(database: Database, job: Job, journal: Journal, progress: 
         Refused: its URL cannot be used.
     """
     account = Account.of(job.of_run, read_events(job.layout.journal(database.name, job.of_run)))
-    obstacle = _moved_since(job, database.name)
+    obstacle = moved_since(job.layout, database.name, job.run, job.of_run)
     if obstacle:
         return {"name": database.name, "outcome": "refused", "changed": False, "error": obstacle.facts()}
     journal.write("planned", release=job.release, of_run=job.of_run)
     return LeadBack(database, job, journal, progress, account).run(on_purpose=job.run != job.of_run)
-
-
-def _moved_since(job: Job, database: str) -> Refused | None:
-    """Return why a run cannot be rolled back any more; a later run that was itself rolled back is no reason."""
-    rolled_back: dict[str, str] = {}
-    what = f"Run {job.of_run} cannot be rolled back in database {database!r}"
-    for run, events in newest_first(job.layout.journals_of(database)):
-        if run == job.of_run:
-            by = rolled_back.get(run)
-            return Refused(what, f"run {by} has rolled it back already") if by else None
-        undone = ending(events, "rollback")
-        if undone and moved(events):
-            rolled_back[undone["result"]["of_run"]] = run
-        elif run != job.run and moved(events) and run not in rolled_back:
-            return Refused(
-                what, f"run {run} has {moved(events)} it since", f"Roll that one back first: migrate_rollback_run={run}"
-            )
-    return None

@@ -14,8 +14,12 @@ from .copies import copies_of, waits_for_copies
 from .errors import Refused
 from .job import Database, Job
 from .journal import moved, newest_first
+from .recovery import Left, left_by
 
 Facts = dict[str, Any]
+
+#: How a run has ended, whatever was refused since: a person has yet to decide.
+_STILL_STANDS = {"held": "held", "failed": "failed", "cut_short": "interrupted"}
 
 
 def status_of(database: Database, job: Job, planned: Facts | None, aside: list[Facts]) -> Facts:
@@ -31,6 +35,7 @@ def status_of(database: Database, job: Job, planned: Facts | None, aside: list[F
     runs = [_run(run, events) for run, events in newest_first(job.layout.journals_of(database.name))]
     taken = backups.proven(job.layout.backups_of(database.name))
     last = {**taken[0].facts(), "copies": copies_of(taken[0])} if taken else None
+    left = left_by(job.layout, database.name)
     return {
         "name": database.name,
         "server": plan.get("server", ""),
@@ -39,12 +44,20 @@ def status_of(database: Database, job: Job, planned: Facts | None, aside: list[F
         "problems": plan.get("obstacles", []),
         "changed_history": plan.get("changed_history", []),
         "aside": [{**leftover, "old": (leftover["days"] or 0) >= job.aside_days} for leftover in aside],
-        "last_run": runs[0] if runs else None,
+        "last_run": _last_run(runs, left),
         "last_change": next((run for run in runs if run["moved"] == "upgraded"), None),
         "last_backup": last,
         "backup_problems": _not_copied(taken[:1], job),
         "backups": len(taken),
     }
+
+
+def _last_run(runs: list[Facts], left: Left) -> Facts | None:
+    """Return the last run; where an earlier one left something that still stands, that one."""
+    for run in runs if left.state in _STILL_STANDS else ():
+        if run["run"] == left.run:
+            return {**run, "outcome": _STILL_STANDS[left.state], "error": left.error or run["error"]}
+    return runs[0] if runs else None
 
 
 def _not_copied(newest: list[backups.Manifest], job: Job) -> list[Facts]:

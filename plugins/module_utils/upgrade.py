@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import backups, deadline
+from ._core.playbook_command import playbook_command
 from ._engines.lock import Lock
 from ._migration.explanations import kept_open
 from .at_head import remember
@@ -164,9 +165,11 @@ class Upgrade(OneDatabase):
             return self._result("unchanged", after=self.before)
         if self.database.name in self.job.verify_only:
             raise Refused(
-                f"Database {self.database.name!r} is shared, and the host that migrates it has not brought it here",
-                f"it stands at {self.before}, and {len(self.plan.pending)} revisions lie ahead",
-                "Look at the result of that host",
+                f"Database {self.database.name!r} is shared, and the host that migrated it has not reached the target"
+                " of this host",
+                f"it is at {self.before}, and {len(self.plan.pending)} revisions of this host's release are pending:"
+                " that host failed, or has another release or another target",
+                f"Give both hosts one release and one target, then: {playbook_command('migrate')}",
             )
         late = deadline.obstacle(self.database, self.job)
         if late:
@@ -237,7 +240,7 @@ class Upgrade(OneDatabase):
             error = deadline.cancelled(f"{what} in database {self.database.name!r}", self.job).facts()
         else:
             why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
-            error = Failed(f"{what} failed in database {self.database.name!r}", why, "Correct it and run again").facts()
+            error = Failed(f"{what} failed in database {self.database.name!r}", why, "Correct it").facts()
         left = self._left(environment, chronicle, interruption.steps)
         after = read_position(environment.engine, list(self.before.heads))
         self.journal.write(

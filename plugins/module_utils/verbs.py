@@ -62,12 +62,12 @@ def predict(module: AnsibleModule, options: Result) -> NoReturn:
         Refused: as ``have_done``.
     """
     plans = options.get("planned") or have_done("plan", options)["databases"]
-    _foretell(module, [predicted(entry) for entry in plans])
+    foretell(module, [predicted(entry) for entry in plans])
 
 
 def foresee(module: AnsibleModule, outcome: str, names: list[str]) -> NoReturn:
     """Exit with what would be done to some databases, for the check mode of verbs that need no plan."""
-    _foretell(module, [{"name": name, "outcome": outcome, "changed": True} for name in names])
+    foretell(module, [{"name": name, "outcome": outcome, "changed": True} for name in names])
 
 
 def rehearsal_foreseen(module: AnsibleModule, plans: list[Result] | None) -> NoReturn:
@@ -77,14 +77,15 @@ def rehearsal_foreseen(module: AnsibleModule, plans: list[Result] | None) -> NoR
         Refused: as ``have_done``.
     """
     plans = have_done("plan", options_of(module))["databases"] if plans is None else plans
-    _foretell(module, [_rehearsal_of(plan) for plan in plans if plan["pending"] or plan["obstacles"]])
+    foretell(module, [_rehearsal_of(plan) for plan in plans if plan["pending"] or plan["obstacles"]])
 
 
-def _foretell(module: AnsibleModule, results: list[Result]) -> NoReturn:
+def foretell(module: AnsibleModule, results: list[Result], *, fails: bool = True) -> NoReturn:
+    """Exit with predicted results; where one would be refused, fail if that is asked for."""
     facts = {"changed": any(result["changed"] for result in results), "databases": results}
     facts.update(finished=True, lines=[], cursor={}, diff=difference(results))
     bad = [result for result in results if result["outcome"] in BAD]
-    if bad:
+    if bad and fails:
         fail(module, said(bad), **facts)
     leave(module, **facts)
 

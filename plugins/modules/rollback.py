@@ -117,8 +117,13 @@ cursor:
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
 from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.history import last_change, release_of, rolled_back_by
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee
+from ansible_collections.hosting.alembic.plugins.module_utils.history import (
+    last_change,
+    predicted_rollback,
+    release_of,
+    rolled_back_by,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foretell
 
 
 def main() -> None:
@@ -130,7 +135,8 @@ def main() -> None:
         asked = (options["root"], options["run"], options["of_run"], names, options["only"])
         names = rolled_back_by(*asked, attach=options["attach"])
         if module.check_mode or not names:
-            foresee(module, "downgraded", names)
+            # What is refused here does not keep the others from being rolled back; the report fails.
+            foretell(module, predicted_rollback(options["root"], options["run"], options["of_run"], names), fails=False)
         options["release"] = release_of(options["root"], options["of_run"])
         follow(module, "rollback", options)
 

@@ -122,4 +122,9 @@ log:
   description: The log.
   returned: when present
   type: str
+summary:
+  description: When the next window opens, where the log is, and whether anything was switched on.
+  returned: when present
+  type: list
+  elements: str
 """

@@ -62,6 +62,12 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]
 
 
+def _outcome(entry: Result, check_mode: bool) -> str:
+    """Return how a database's turn has ended, or would end."""
+    outcome = str(entry["outcome"]).replace("_", " ") if check_mode else str(entry["outcome"])
+    return f"would be {outcome}" if check_mode and outcome != "unchanged" else outcome
+
+
 def _heads(heads: Sequence[str] | None) -> str:
     return "unknown" if heads is None else ", ".join(heads) or "base"
 
@@ -195,7 +201,8 @@ def _plan(results: Result, _check_mode: bool) -> Report:
         lines += [f"    REFUSED: {Refused(**obstacle)}" for obstacle in entry["obstacles"]]
         found = [finding for finding in entry.get("changed_history", []) if finding not in entry["obstacles"]]
         lines += [f"    WARNING: {Refused(**finding)}" for finding in found]
-    return Report(lines)
+    refused = [entry["name"] for entry in plan["databases"] if entry["obstacles"]]
+    return Report(lines, [f"An upgrade is refused for {', '.join(refused)}"] if refused else [])
 
 
 def _way_back_of(restore: Result) -> list[str]:
@@ -257,10 +264,16 @@ def _state(entry: Result) -> list[str]:
     ]
 
 
-def _backups(results: Result, _check_mode: bool) -> Report:
+def _backups(results: Result, check_mode: bool) -> Report:
     backup = results["backup"]
     rows = [
-        [entry["name"], entry["outcome"], _heads(entry.get("after")), _seconds(entry.get("seconds")), _backup(entry)]
+        [
+            entry["name"],
+            _outcome(entry, check_mode),
+            "" if check_mode else _heads(entry.get("after")),
+            _seconds(entry.get("seconds")),
+            _backup(entry),
+        ]
         for entry in backup.get("databases", [])
     ]
     return Report(table(("DATABASE", "OUTCOME", "STANDS AT", "TIME", "BACKUP"), rows), _wrong(backup))
@@ -270,17 +283,28 @@ def _notes(entry: Result) -> list[str]:
     return [f"{entry['name']}: note: {note}" for note in entry.get("notes", [])]
 
 
-def _rollback(results: Result, _check_mode: bool) -> Report:
+def _places(entry: Result) -> tuple[list[str] | None, list[str] | None]:
+    return entry.get("before"), entry.get("after")
+
+
+def _rollback(results: Result, check_mode: bool) -> Report:
     rollback = results["rollback"]
     rows = [
-        [entry["name"], entry["outcome"], _heads(entry.get("before")), _heads(entry.get("after")), _backup(entry)]
+        [
+            entry["name"],
+            _outcome(entry, check_mode),
+            _heads(entry.get("before")),
+            _heads(entry.get("after")),
+            _backup(entry),
+        ]
         for entry in rollback.get("databases", [])
     ]
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "BACKUP BEFORE"), rows)
     lines += [line for entry in rollback.get("databases", []) for line in _notes(entry)]
     if not rows and not rollback.get("msg"):
         lines = [f"Run {rollback.get('of_run') or 'none'} changed no database of this host."]
-    return Report(lines, _wrong(rollback))
+    refused = [entry for entry in rollback.get("databases", []) if check_mode and entry["outcome"] == "refused"]
+    return Report(lines, _wrong(rollback) + [f"{entry['name']}: {Refused(**entry['error'])}" for entry in refused])
 
 
 def _restore(results: Result, check_mode: bool) -> Report:
@@ -292,6 +316,8 @@ def _restore(results: Result, check_mode: bool) -> Report:
         for entry in restore.get("databases", [])
         for words in entry.get("not_restored", [])
     ]
+    if rows and check_mode:
+        lines.append("Refused if others have written since or the backup is damaged; only the restore checks that.")
     if not rows and not restore.get("msg"):
         lines = ["No database of this host has such a backup."]
     return Report(lines, _wrong(restore))
@@ -301,7 +327,7 @@ def _restored(entry: Result, check_mode: bool) -> list[str]:
     backup = entry.get("backup") or {}
     return [
         entry["name"],
-        f"would be {entry['outcome']}" if check_mode else entry["outcome"],
+        _outcome(entry, check_mode),
         _heads(entry["before"]) if "before" in entry else "",
         _heads(entry["after"]) if "after" in entry else "",
         str(backup.get("path", "")),
@@ -315,7 +341,7 @@ def _rehearsal(results: Result, check_mode: bool) -> Report:
     rows = [
         [
             entry["name"],
-            f"would be {entry['outcome']}" if check_mode and entry["outcome"] == "rehearsed" else entry["outcome"],
+            _outcome(entry, check_mode),
             _heads(entry.get("before")),
             _heads(entry.get("goal")) if entry.get("goal") else "",
             ", ".join(f"{count} {verdict}" for verdict, count in _verdicts(entry) if count),

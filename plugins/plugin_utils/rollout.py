@@ -192,21 +192,33 @@ _STATES = {
     "begun": "begun, and not known how it ended",
 }
 
+_PREDICTED = {
+    "migrated": "would be migrated",
+    "unchanged": "would have nothing to do",
+    "failed": "would fail",
+    "refused": "would be refused",
+    "waiting": "would not be begun",
+}
 
-def summary(manifest: Manifest, where: str) -> list[str]:
+
+def summary(manifest: Manifest, where: str, *, check_mode: bool = False) -> list[str]:
     """Return what is to be said of a run at its end.
 
     Args:
         manifest: the run.
         where: the path of its manifest, or nothing.
+        check_mode: whether it only predicts.
     """
     title = f"{f'Run {manifest.run}' if manifest.run else 'The run'}: {_ending(manifest)}"
+    if check_mode:
+        title = f"{title} in check mode, which changed nothing"
+    states = {**_STATES, **(_PREDICTED if check_mode else {})}
     lines = [f"{title}{_because_of(manifest)}"]
-    for state, words in _STATES.items():
+    for state, words in states.items():
         names = [name for name, host in manifest.hosts.items() if host.state == state]
         lines += [f"  {len(names)} {words}: {_some(names)}"] if names else []
     if manifest.bad or manifest.unfinished:
-        if manifest.run:
+        if manifest.run and not check_mode:
             lines.append(f"  Next: look at what failed, then: {_going_on(manifest)}")
         lines += [f"  Manifest: {where}"] if where else []
     return lines
@@ -261,10 +273,12 @@ def _because(entry: Database) -> str:
     return f" ({entry.why})" if entry.why else ""
 
 
-def charge(host: Host, manifest: Manifest) -> str:
+def charge(host: Host, manifest: Manifest, *, check_mode: bool = False) -> str:
     """Return what a host fails with in the end, or nothing if it does not."""
+    would = {"upgraded": "would be upgraded", "refused": "would be refused"} if check_mode else {}
     stands = "; ".join(
-        f"{name} {entry.outcome.replace('_', ' ')}, stands at {heads(entry.now)}{_because(entry)}"
+        f"{name} {would.get(entry.outcome, entry.outcome.replace('_', ' '))}, "
+        f"stands at {heads(entry.was if check_mode else entry.now)}{_because(entry)}"
         for name, entry in host.databases.items()
         if entry.outcome not in ("unchanged", "waiting")
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..module_utils.errors import Refused
 from . import windows as windows_module
+from ._schedule.at_night import vault_without_password
 from .guard import AT_START, CLOSED
 from .window_options import read_windows, window_problems
 from .windows import DAYS, Window
@@ -54,6 +55,8 @@ class Schedule:
     arguments: list[str] = field(default_factory=list)
     on_failure: str = ""
     mail: str = ""
+    #: What ansible-playbook needs in its environment.
+    environment: dict[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Refuse what a run at night would only find out at night.
@@ -80,6 +83,9 @@ class Schedule:
                 yield f"migrate_schedule_inventory {source!r} is not there."
         if self.vault_password_file and not Path(self.project, self.vault_password_file).is_file():
             yield f"migrate_schedule_vault_password_file {self.vault_password_file!r} is not there."
+        encrypted = vault_without_password(self.project, self.inventory, self.vault_password_file, self.arguments)
+        if encrypted:
+            yield f"{encrypted} is encrypted and nobody types its password: set migrate_schedule_vault_password_file."
         if "\n" in self.mail:
             yield "migrate_schedule_mail must be one line."
 
@@ -115,6 +121,9 @@ def script(schedule: Schedule, places: Places) -> str:
     return _SCRIPT.format(
         assignments=assignments,
         programs=shlex.quote(str(Path(sys.executable).parent)),
+        environment="".join(
+            f"{name}={shlex.quote(value)}\nexport {name}\n" for name, value in schedule.environment.items()
+        ),
         command=shlex.join(schedule.command),
         windows=json.dumps(schedule.windows, default=str, indent=2),
         closed=CLOSED,
@@ -180,7 +189,7 @@ PATH={{programs}}:$PATH
 # Ansible refuses to work in another encoding, and neither systemd nor cron sets one.
 LC_ALL=C.UTF-8
 export PATH LC_ALL
-umask 077
+{{environment}}umask 077
 
 say() {{{{ printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$log"; }}}}
 

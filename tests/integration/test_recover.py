@@ -142,7 +142,7 @@ def test_a_failed_upgrade_whose_controller_died_before_the_handler_is_led_back_a
     corrected = site.source("broken", "corrected").keep("0001", "0002")
     settings["migrate_source"] = corrected
     site.run("ship", **settings)
-    assert_says(site.run("plan", **settings).output, "REFUSED", "failed in run dead")
+    assert_says(site.run("plan", code=2, **settings).output, "REFUSED", "failed in run dead")
     outcome = site.run("migrate", code=2, migrate_retry_failed=[sqlite.name], **settings)
     assert (sqlite.revisions, postgres.revisions) == (["0002"], ["0001"])
     assert_says(site.run("status", **settings).output, f"Database '{postgres.name}' failed in run dead")

@@ -72,7 +72,7 @@ def test_all_refusals_of_all_databases_are_shown_at_once_before_anything_changes
     targets = (good, unknown, closed, postgres)
     dumps, tree = [target.dump() for target in targets if target is not closed], site.tree()
 
-    plan = site.run("plan", **settings)
+    plan = site.run("plan", code=2, **settings)
     outcome = site.run("migrate", code=2, migrate_on_refusal="stop", **settings)
     assert [target.dump() for target in targets if target is not closed] == dumps
     assert closed.tables() == ["secret"]

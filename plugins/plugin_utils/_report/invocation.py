@@ -26,7 +26,7 @@ from ...module_utils._core.playbook_command import playbook_path
 from .extra_variables import repeated_variables
 
 #: …/ansible_collections/hosting/alembic
-_COLLECTION = Path(__file__).parents[3]
+COLLECTION = Path(__file__).parents[3]
 _NAME = "hosting.alembic"
 _WITH_NAMESPACE = re.compile(r"\w+\.\w+\.\w+")
 
@@ -178,8 +178,8 @@ def read_invocation(arguments: Mapping[str, Any], here: Path) -> Invocation:
 
 def _checkout() -> Path | None:
     """Return the folder of the checkout that this collection is, or None where it is installed."""
-    folder = (_COLLECTION / "playbooks").resolve().parent
-    return folder if folder != _COLLECTION.resolve() and (folder / "migrate.yml").is_file() else None
+    folder = (COLLECTION / "playbooks").resolve().parent
+    return folder if folder != COLLECTION.resolve() and (folder / "migrate.yml").is_file() else None
 
 
 def _is_shipped(playbook: str) -> bool:
@@ -187,14 +187,14 @@ def _is_shipped(playbook: str) -> bool:
     if _WITH_NAMESPACE.fullmatch(playbook):
         return playbook.startswith(f"{_NAME}.")
     path, checkout = Path(playbook).resolve(), _checkout()
-    return path.parent == (_COLLECTION / "playbooks").resolve() or bool(checkout and path == checkout / "migrate.yml")
+    return path.parent == (COLLECTION / "playbooks").resolve() or bool(checkout and path == checkout / "migrate.yml")
 
 
 def _program(here: Path) -> Iterator[str]:
     """Yield how ansible-playbook is called, with the collection's place where Ansible would not find it by itself."""
     paths, origin = constants.config.get_config_value_and_origin("COLLECTIONS_PATHS")
-    if str(origin).startswith("env") or not any(map(_holds_this, [*paths, *sys.path])):
-        yield f"{_COLLECTIONS_PATH}={shlex.quote(str(_COLLECTION.parents[2]))}"
+    if str(origin).startswith("env") or not any(map(holds_this_collection, [*paths, *sys.path])):
+        yield f"{_COLLECTIONS_PATH}={shlex.quote(str(COLLECTION.parents[2]))}"
     typed = Path(sys.argv[0])
     found = shutil.which("ansible-playbook")
     if typed.name == "ansible-playbook" and not (found and Path(found).resolve() == typed.resolve()):
@@ -203,9 +203,10 @@ def _program(here: Path) -> Iterator[str]:
         yield "ansible-playbook"
 
 
-def _holds_this(folder: str) -> bool:
+def holds_this_collection(folder: str) -> bool:
+    """Tell whether a folder of collections holds this one."""
     try:
-        return Path(folder, "ansible_collections", "hosting", "alembic").samefile(_COLLECTION)
+        return Path(folder, "ansible_collections", "hosting", "alembic").samefile(COLLECTION)
     except OSError:
         return False
 

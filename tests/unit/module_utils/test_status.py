@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.stage import Answer, Host, database
+from tests.unit.stage import Answer, Host, database, heads
 
 
 def status(host: Host, file: Path) -> Answer:
@@ -40,7 +40,7 @@ def test_a_run_that_failed_and_was_led_back_is_no_change(host: Host, file: Path)
 
     found = status(host, file)
 
-    assert found["last_run"]["outcome"] == "restored"
+    assert found["last_run"]["outcome"] == "failed"
     assert found["last_change"] is None
 
 
@@ -48,3 +48,15 @@ def test_what_stops_an_upgrade_is_a_problem(host: Host, file: Path) -> None:
     host.ship("multi_heads")
 
     assert "several heads" in status(host, file)["problems"][0]["what"]
+
+
+def test_what_is_held_or_failed_stays_so_whatever_is_refused_since(host: Host, file: Path) -> None:
+    host.ship("broken")
+    host.result("upgrade", database(file), run="first")
+    host.result("downgrade", database(file), run="first", on_failure="hold")
+    assert host.result("upgrade", database(file), run="second")["outcome"] == "refused"
+
+    found = status(host, file)
+
+    assert (found["last_run"]["run"], found["last_run"]["outcome"]) == ("first", "held")
+    assert heads(file) == found["current"]

@@ -161,6 +161,46 @@ def test_check_mode_of_a_rollback_changes_nothing(host: Host, file: Path, given:
     assert heads(file) == ["0002"]
 
 
+def test_check_mode_of_a_rollback_says_from_where_to_where_and_what_is_refused(
+    host: Host, file: Path, given: dict[str, Any]
+) -> None:
+    host.ship("generic")
+    call("upgrade", run="r1", target="0001", follow=60, **given)
+    (before,) = call("rollback", run="back", of_run="r1", check=True, **given)["databases"]
+    call("upgrade", run="r2", follow=60, **given)
+
+    answer = call("rollback", run="back", of_run="r1", check=True, **given)
+
+    assert (before["outcome"], before["before"], before["after"]) == ("downgraded", ["0001"], [])
+    assert not answer.get("failed")
+    assert answer["databases"][0]["outcome"] == "refused"
+    assert "migrate_rollback_run=r2" in answer["databases"][0]["error"]["remedy"]
+    real = call("rollback", run="back", of_run="r1", follow=60, **given)
+    assert real["databases"][0]["error"] == answer["databases"][0]["error"]
+    assert heads(file) == ["0002"]
+
+
+def test_a_recovery_clears_a_failure_that_is_named_without_running_anything(
+    host: Host, file: Path, given: dict[str, Any]
+) -> None:
+    host.ship("broken")
+    script(file, "create table mine (a)")
+    call("upgrade", run="r1", follow=60, **given)
+    call("downgrade", run="r1", follow=60, **given)
+    assert call("plan", **given)["refusals"]
+    before = file.read_bytes()
+
+    other = call("recover", run="c1", retry_failed=["other"], **given)
+    named = call("recover", run="c2", retry_failed=["app"], **given)
+
+    assert other["databases"] == []
+    assert [(entry["name"], entry["outcome"], entry["of_run"]) for entry in named["databases"]] == [
+        ("app", "cleared", "r1")
+    ]
+    assert not call("plan", **given)["refusals"]
+    assert file.read_bytes() == before
+
+
 def test_a_secret_is_in_no_result(host: Host, given: dict[str, Any]) -> None:
     host.ship("generic")
     entry = {

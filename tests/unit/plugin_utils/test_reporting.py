@@ -135,6 +135,8 @@ def test_a_plan_shows_each_revision_and_each_refusal() -> None:
     assert "    0002  two" in found.lines
     assert "idle  0009  nothing to do" in found.lines
     assert any("REFUSED: Revision 0003 failed: because. Correct it." in line for line in found.lines)
+    assert found.failure == ["An upgrade is refused for bad"]
+    assert not report({"plan": {"shipped": True, "databases": entries[:2]}}, False).failure
 
 
 def test_a_plan_of_a_release_that_is_not_there_says_how_to_ship_it() -> None:
@@ -289,3 +291,19 @@ def test_a_failed_rehearsal_fails_and_an_empty_one_says_so() -> None:
     assert report({"rehearse": {"databases": []}}, False).lines == [
         "Nothing is pending, so there is nothing to rehearse."
     ]
+
+
+def test_check_mode_of_a_rollback_says_would() -> None:
+    entries = [
+        {"name": "shop", "outcome": "downgraded", "before": ["0002"], "after": ["0001"]},
+        {"name": "blog", "outcome": "refused", "error": ERROR},
+    ]
+
+    found = report({"rollback": {"of_run": "r1", "databases": entries}}, True)
+
+    assert "would be downgraded" in found.lines[1]
+    assert "would be refused" in found.lines[2]
+    assert found.failure == ["blog: Revision 0003 failed: because. Correct it."]
+    backed_up = report({"backup": {"databases": [{"name": "shop", "outcome": "backed_up"}]}}, True)
+    assert "would be backed up" in backed_up.lines[1]
+    assert "unknown" not in backed_up.lines[1]
