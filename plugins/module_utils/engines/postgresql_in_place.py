@@ -233,10 +233,9 @@ class InPlace:
         psql.ask(f"{_DEFAULT_PRIVILEGES}\n\\gexec")
         self._put_large_objects_aside(psql, group)
         kept = {name for name, stays in schemas.items() if stays}
-        names_kept = f"array[{', '.join(map(literal, sorted(kept)))}]::text[]"
-        psql.ask(f"{defaults.SCHEMAS.format(kept=names_kept)}\n\\gexec")
         lines = self._chosen(psql, contents, kept)
-        self._replay(psql, folder, lines, contents)
+        self._replay(psql, folder, lines, contents.only(["BLOBS"]))
+        self._restore_kept_schemas(psql, folder, contents, kept)
         # The archive's prologue has made settings of its own, for the session.
         psql.ask(f"reset all;\nset row_security = off;\n{fixed_statements()}")
         self._verify(psql)
@@ -286,11 +285,7 @@ class InPlace:
     def _chosen(self, psql: Psql, contents: Contents, kept: set[str]) -> list[str]:
         """Return the entries to replay: without what stays, and without what belongs to extensions."""
         left_out = list(_LEFT_OUT)
-        mine = {row[0] for row in self._json(psql, _OWNED)}
-        for name in kept:
-            left_out += [f"SCHEMA - {name}"]
-            if name not in mine:
-                left_out += [f"{kind} - SCHEMA {each}" for kind in ("ACL", "COMMENT") for each in (name, quoted(name))]
+        left_out += [f"SCHEMA - {name}" for name in kept] + _facts_of(kept)
         for schema, table in self._json(psql, _EXTENSION_TABLES):
             left_out += [f"{kind} {schema} {table}" for kind in ("TABLE DATA", "SEQUENCE SET")]
         there = [row[0] for row in self._json(psql, "select extname, 1 from pg_extension")]
@@ -300,13 +295,24 @@ class InPlace:
                 psql.ask(f"drop extension {quoted(name)};")
         return contents.without(left_out)
 
-    def _replay(self, psql: Psql, folder: Path, lines: list[str], contents: Contents) -> None:
+    def _restore_kept_schemas(self, psql: Psql, folder: Path, contents: Contents, kept: set[str]) -> None:
+        """Give schemas that stay the privileges and comments that they had, where they are ours.
+
+        At the end: others own what was replayed only if they may create it there, and a dump does not say so before.
+        """
+        names = f"array[{', '.join(map(literal, sorted(kept)))}]::text[]"
+        psql.ask(f"reset all;\n{defaults.SCHEMAS.format(kept=names)}\n\\gexec")
+        mine = {row[0] for row in self._json(psql, _OWNED)}
+        lines = contents.only(_facts_of(kept & mine))
+        if lines:
+            self._replay(psql, folder, lines, [])
+
+    def _replay(self, psql: Psql, folder: Path, lines: list[str], blobs: list[str]) -> None:
         restore = str(self._tools.folder / "pg_restore")
         chosen = use_list(folder, "contents", lines)
         path = str(self._archive.path)
         psql.ask("\\o /dev/null")
         psql.replay([restore, f"--use-list={chosen}", "--file=-", path], self._tell, header(self._search_path))
-        blobs = contents.only(["BLOBS"])
         if blobs:
             # They come with a BEGIN and a COMMIT of their own; every other line of theirs is one call.
             chosen = use_list(folder, "blobs", blobs)
@@ -341,6 +347,16 @@ class InPlace:
     def _analyze(self) -> None:
         self._tell("analyzes what was restored")
         self._engine.own().run(_analyze)
+
+
+def _facts_of(schemas: set[str]) -> list[str]:
+    """Return how the entries of schemas begin that are not the schemas themselves."""
+    return [
+        f"{kind} - SCHEMA {name}"
+        for kind in ("ACL", "COMMENT")
+        for each in sorted(schemas)
+        for name in (each, quoted(each))
+    ]
 
 
 def _values(pairs: list[tuple[str, Any]]) -> list[Any]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._engines.postgresql.replay import LAST, OF_DATABASE, Replay, let_in
-from ..connection import OwnConnection, client_encoding, execute, migration_url
+from ..connection import OwnConnection, client_encoding, execute, migration_url, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_catalog as catalog
 from . import postgresql_dump as tools
@@ -34,6 +35,8 @@ _COMMENT = "hosting.alembic: scratch database of a rehearsal; the next one drops
 #: Advisory locks with this first half say that the rehearsal of a scratch database is alive.
 _LOCK_SCRATCH = 0x68616C73
 _FORCE_SINCE = 13
+#: Seconds that others in a scratch database are waited for.
+_PATIENCE = 10
 
 #: Settings that hold a list, stored as it has to be written.
 _LISTS = frozenset({"local_preload_libraries", "search_path", "session_preload_libraries", "temp_tablespaces"})
@@ -329,11 +332,20 @@ def _drop_if_dead(own: OwnConnection, name: str, *, only_look: bool = False) -> 
 
 def _drop(own: OwnConnection, name: str) -> None:
     version = int(own.rows("show server_version_num")[0][0]) // 10000
-    if version >= _FORCE_SINCE:
-        own.rows(f"drop database if exists {_name(name)} with (force)")
-        return
-    own.rows("select pg_terminate_backend(pid) from pg_stat_activity where datname = :name", name=name)
-    own.rows(f"drop database if exists {_name(name)}")
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            if version >= _FORCE_SINCE:
+                own.rows(f"drop database if exists {_name(name)} with (force)")
+            else:
+                own.rows("select pg_terminate_backend(pid) from pg_stat_activity where datname = :name", name=name)
+                own.rows(f"drop database if exists {_name(name)}")
+            return
+        except Exception as error:
+            # A session that is not ours to end, autovacuum's for one, ends by itself.
+            if sqlstate(error) not in ("42501", "55006") or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _name(name: str) -> str:
