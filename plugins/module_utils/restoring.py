@@ -49,9 +49,10 @@ def bring_back(
     if method.obstacle:
         raise method.obstacle
     backups.check(manifest)
-    others = changed_by_others(engine, account, read_position(engine, list(manifest.heads)))
+    readable = engine.is_readable()
+    others = changed_by_others(engine, account, read_position(engine, list(manifest.heads))) if readable else []
     deeds = account.deeds(manifest.activity)
-    later = engine.later_writes(deeds).tables
+    later = engine.later_writes(deeds).tables if readable else {}
 
     def guard() -> None:
         writes = by_command.writes_since(engine, manifest, account.wrote, account.content)
@@ -97,7 +98,8 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
     engine = engine_for(database, job)
     manifest = chosen(database, job)
     with engine.lock(job.database_wait, progress.tell):
-        before = read_position(engine, list(manifest.heads))
+        unread = Position({table: [] for table in manifest.heads})
+        before = read_position(engine, list(manifest.heads)) if engine.is_readable() else unread
         since = _since(database, job, manifest)
         try:
             restored, now = bring_back(engine, manifest, since, journal, progress, "asked for")

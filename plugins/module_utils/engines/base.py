@@ -108,6 +108,10 @@ class Engine(ABC):
     def exists(self) -> bool:
         """Tell whether there is anything to connect to; connecting to what is not there could create it."""
 
+    def is_readable(self) -> bool:
+        """Return whether there is anything that a restore could lose; what is gone or damaged cannot be compared."""
+        return True
+
     @abstractmethod
     def connect(self) -> OwnConnection:
         """Return a connection of our own.

@@ -97,7 +97,7 @@ class WithRestore(WithScratch, ABC):
                     folder.move_with_log(name, aside.name)
                     folder.sync()
                     restored = Restored(str(aside), FILE)
-                elif self._is_readable():
+                elif self.is_readable():
                     self._let_go()
                     restored = self._replaced(folder, archive, aside, guard)
                 else:
@@ -113,7 +113,7 @@ class WithRestore(WithScratch, ABC):
         self.close()  # our own connection would go on looking at the replaced file
         return restored
 
-    def _is_readable(self) -> bool:
+    def is_readable(self) -> bool:
         """Return whether there is a file that SQLite can open."""
         if not self.exists():
             return False

@@ -163,3 +163,20 @@ def test_a_file_that_was_replaced_by_a_rename_stays(host: Host, mine: Path, mome
     host.result("downgrade", database(mine))
 
     assert sql(mine, "select a from theirs") == [(8,)]
+
+
+@pytest.mark.parametrize("how", ["deleted", "damaged"])
+def test_a_file_that_is_gone_or_damaged_is_brought_back(host: Host, mine: Path, how: str) -> None:
+    release(host)
+    host.revise("generic", "r1", None, executes("create table more (a)"))  # type: ignore[arg-type]
+    before = dump(mine)
+    assert host.result("upgrade", database(mine))["outcome"] == "upgraded"
+    if how == "deleted":
+        mine.unlink()
+    else:
+        mine.write_bytes(b"These are no pages of a database" * 500)
+
+    result = host.result("restore", database(mine), run="r2")
+
+    assert (result["outcome"], bool(result["aside"])) == ("restored", how == "damaged")
+    assert dump(mine) == before
