@@ -12,7 +12,13 @@ from tests.property import postgresql_objects, postgresql_tables, sqlite_kinds
 from tests.property.kinds import Change, Kind, Statements, named
 
 #: The kinds that are left out because the promise is broken there and nobody has mended it yet, each with the reason.
-NOT_YET: dict[str, dict[str, str]] = {"postgresql": {}, "sqlite": {}}
+NOT_YET: dict[str, dict[str, str]] = {
+    "postgresql": {
+        "publication": "a restore in place leaves it with the replaced tables and says so, but calls it restored",
+        "range type": "its owner cannot move it aside, and the printed createdb needs CREATEDB",
+    },
+    "sqlite": {},
+}
 
 KINDS: dict[str, tuple[Kind, ...]] = {
     "postgresql": postgresql_tables.KINDS + postgresql_objects.KINDS,
