@@ -234,6 +234,19 @@ def test_what_a_failed_step_committed_past_us_is_gone_or_the_database_is_held(st
     assert result["outcome"] == "held" or dump(stage.database) == before
 
 
+def test_rows_of_others_beside_a_column_that_a_step_added_hold_nothing(stage: Stage) -> None:
+    stage.database.execute("create extension dblink")
+    theirs = stage.database.server.url(stage.database.name)
+    write = f"select dblink_exec('{theirs}', $$insert into other values (3, 'three')$$)"
+    stage.database.execute(f"create function theirs() returns text security definer language sql as $_${write}$_$")
+    add, drop = executed("alter table other add column more text"), executed("alter table other drop column more")
+
+    result = stage.fail_after(add, drop, f"{executed('select theirs()')}; raise RuntimeError('no')")
+
+    assert result["outcome"] == "downgraded", result
+    assert stage.database.execute("select count(*) from other") == [["3"]]
+
+
 def test_what_others_wrote_meanwhile_is_not_taken_for_the_steps_own(stage: Stage) -> None:
     stage.database.execute("create extension dblink")
     theirs = stage.database.server.url(stage.database.name)

@@ -37,15 +37,17 @@ _COUNTED = """
 select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_user_tables
 """
 
+_ROW_TYPE = "md5(string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attisdropped), ',' order by attnum))"
+
 #: Each table by its number, which a new name does not change: how many columns it has had, the file its rows lie in,
 #: its row type, and what was counted. A file of 0 is that of a partitioned table, which has no rows of its own.
-_RELATIONS = """
+_RELATIONS = f"""
 select c.oid::text, c.relnatts, n.nspname || '.' || c.relname, c.relfilenode::text, a.row_type,
        pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid),
        c.relkind = 'r', format('%I.%I', n.nspname, c.relname)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   cross join lateral (
-    select md5(string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attisdropped), ',' order by attnum))
+    select {_ROW_TYPE}
       from pg_attribute where attrelid = c.oid and attnum > 0) a(row_type)
  where c.relkind in ('r', 'p') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
    and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
@@ -124,6 +126,19 @@ def relations_of(connection: Connection) -> dict[str, Relation]:
         for oid, _columns, name, file, row_type, count, has_rows, quoted in execute(connection, _RELATIONS)
         if has_rows
     }
+
+
+def keeps_columns(connection: Connection, oid: str, was: Relation, columns: int) -> bool:
+    """Return whether the first columns of a table are still those that it had: more may have come and gone since.
+
+    Args:
+        connection: our own.
+        oid: the table's number.
+        was: the table at the backup.
+        columns: how many it had had until then.
+    """
+    statement = f"select {_ROW_TYPE} from pg_attribute where attrelid = {int(oid)} and attnum between 1 and {columns}"
+    return bool(execute(connection, statement)[0][0] == was.row_type)
 
 
 def size_of(connection: Connection, oid: str) -> int:

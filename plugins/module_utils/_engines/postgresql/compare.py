@@ -25,6 +25,7 @@ from ...engines.postgresql_writes import (
     Relation,
     activity,
     counters_cannot_be_trusted,
+    keeps_columns,
     relations_of,
     sequence_positions,
     size_of,
@@ -179,11 +180,15 @@ class ArchiveComparison:
         """Return whether the run has provably not written a table, and others provably have."""
         if self._deeds.unseen or was.name in self._deeds.stayed or here.name in self._deeds.stayed:
             return False
-        if here.oid != was.oid or here.row_type != was.row_type:
+        if here.oid != was.oid or not self._keeps_columns(was, here):
             return False
         if here.file != was.file:
             return here.file not in self._deeds.files
         return here.count - was.count > self._deeds.wrote.get(was.name, 0)
+
+    def _keeps_columns(self, was: Relation, here: Relation) -> bool:
+        columns = self._archive.activity["relations"].get(here.oid, 0)
+        return was.row_type == here.row_type or self._engine.own().run(keeps_columns, here.oid, was, columns)
 
     def _compare_large_objects(self, folder: Path, listing: Listing, doubt: bool) -> None:
         before = self._archive.activity.get("large_objects")

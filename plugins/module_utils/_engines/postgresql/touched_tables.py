@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...connection import execute
 from ...engines.data import Deeds, Writes
-from ...engines.postgresql_writes import NUMBERS, Relation, relations_of
+from ...engines.postgresql_writes import NUMBERS, Relation, keeps_columns, relations_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -77,9 +77,6 @@ def _touched(connection: Connection, deeds: Deeds) -> Iterator[tuple[Relation, R
         was, here = Relation(*facts), now.get(oid)
         if here is None or was.name in deeds.version_tables or here.name in deeds.version_tables:
             continue
-        if (
-            was.name in deeds.stayed
-            or here.name in deeds.stayed
-            or (was.file, was.row_type) != (here.file, here.row_type)
-        ):
+        same = was.row_type == here.row_type or keeps_columns(connection, oid, was, deeds.activity["relations"][oid])
+        if was.file != here.file or not same or was.name in deeds.stayed or here.name in deeds.stayed:
             yield was, here
