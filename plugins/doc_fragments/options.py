@@ -49,6 +49,7 @@ options:
         description:
           - A URL to the same PostgreSQL server, of a role that may create databases.
           - Without it the database's own user makes the copy that is rehearsed on, and what a restore swaps in.
+          - A superuser is not needed where the role is a member of the owner. It only creates, renames and drops.
         type: str
       admin_password:
         description: The password of O(databases[].admin_url), when it shall stay out of it.

@@ -338,11 +338,21 @@ class LeadBack(OneDatabase):
         except Refused as sealed:
             return sealed.remedy
         try:
-            if by_command.method_of(engine, manifest).obstacle is None:
-                return self._command("restore", migrate_restore_run=manifest.run, **_LOSES)
+            rights = self._rights_for_restore(engine, manifest)
         except Refused:
-            pass  # the server may be what failed
+            rights = "", {}  # the server may be what failed, and is back when the command is typed
+        if rights is not None:
+            first, variables = rights
+            restore = self._command("restore", migrate_restore_run=manifest.run, **_LOSES, **variables)
+            return f"{first} && {restore}" if first else restore
         return engine.command_by_hand(Path(manifest.path) / manifest.dump)
+
+    @staticmethod
+    def _rights_for_restore(engine: Engine, manifest: backups.Manifest) -> tuple[str, dict[str, Any]] | None:
+        method = by_command.method_of(engine, manifest)
+        if method.obstacle is None:
+            return "", {}
+        return None if method.name == by_command.TOOL else engine.rights_for_restore()
 
     def _older_way(self, damaged: backups.Manifest) -> str:
         for manifest in backups.proven(Path(damaged.path).parent):

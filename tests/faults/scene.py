@@ -264,9 +264,20 @@ class Scene:
         """Type the printed command; where the backup was damaged none is, and it has been brought back since."""
         held = [event for event in self.site.events(self.target.name) if event["event"] == "held"]
         back = held[-1]["ways_out"]["back"]
-        run = self.site.backups(self.target.name)[-1].name
-        words = shlex.split(back) if back.startswith("ansible-playbook") else self._restore(run)
-        self.play(Path(words[1]).stem, *words[2:]).ended(0)
+        if back.startswith(("not with ", "With the private key")):
+            back = shlex.join(self._restore(self.site.backups(self.target.name)[-1].name))
+        # What comes before a playbook is for the shell, and so is all of it where there is none.
+        first, playbook, words = back.rpartition("ansible-playbook ")
+        by_shell = first.removesuffix(" && ") if playbook else back
+        if by_shell:
+            typed = {}
+            if isinstance(self.target, PostgresTarget):
+                server = self.target.database.server
+                typed = {"PGPASSWORD": server.password, "PATH": f"{server.bin}:{os.environ['PATH']}"}
+            run(["sh", "-c", by_shell], env=typed)
+        if playbook:
+            name, *options = shlex.split(words)
+            self.play(Path(name).stem, *options).ended(0)
 
     @staticmethod
     def _restore(run: str) -> list[str]:

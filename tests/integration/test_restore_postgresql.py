@@ -433,18 +433,44 @@ def test_who_may_nothing_is_told_so(make: Callable[..., Customer]) -> None:
             engine.restore(archive, "r1", quiet, lambda: None)
 
 
-def test_the_command_for_a_person_restores_beside(make: Callable[..., Customer]) -> None:
-    customer = make("CREATEDB", HOSTILE)
-    archive = customer.back_up()
+def type_as_superuser(customer: Customer, command: str) -> None:
+    environment = {**os.environ, "PGPASSWORD": customer.server.password, "PATH": f"{customer.server.bin}:/usr/bin:/bin"}
+    subprocess.run(command, shell=True, check=True, env=environment)  # noqa: S602 - as a person types it
+
+
+def test_the_command_for_a_person_puts_the_dump_in_place(make: Callable[..., Customer]) -> None:
+    customer = make("", HOSTILE)
+    archive, before = customer.back_up(), customer.dump()
+    customer.as_owner(RUIN)
     with customer.engine() as engine:
         command = engine.command_by_hand(archive.path)
     assert customer.password not in command
 
-    environment = {**os.environ, "PGPASSWORD": customer.password}
-    subprocess.run(command, shell=True, check=True, env=environment)  # noqa: S602 - as a person types it
+    type_as_superuser(customer, command)
 
-    (made,) = (name for name in customer.databases() if name != HOSTILE)
-    assert customer.server.execute("SELECT count(*) FROM item", made) == [["2000"]]
+    assert customer.dump() == before
+    assert len(customer.databases()) == 2
+
+
+def test_the_rights_that_are_printed_let_the_owner_restore(make: Callable[..., Customer]) -> None:
+    customer = make(content="CREATE TABLE item (id integer, n integer); INSERT INTO item VALUES (1, 2)")
+    customer.server.execute(f'CREATE ROLE "{customer.name}_other"')
+    customer.server.execute(f'GRANT CREATE ON SCHEMA public TO "{customer.name}_other"', customer.name)
+    customer.as_owner("CREATE TABLE theirs (id integer); CREATE STATISTICS of_theirs ON id, n FROM item")
+    customer.server.execute(f'ALTER TABLE theirs OWNER TO "{customer.name}_other"', customer.name)
+    customer.server.execute(f'GRANT SELECT ON theirs TO "{customer.user}"', customer.name)
+    customer.server.execute(f'ALTER STATISTICS of_theirs OWNER TO "{customer.name}_other"', customer.name)
+    archive, before = customer.back_up(), customer.dump()
+    customer.as_owner("DROP TABLE item CASCADE; CREATE TABLE half (id integer)")
+    with customer.engine() as engine:
+        assert engine.restore_method().obstacle
+        rights = engine.rights_for_restore()
+    assert rights is not None
+
+    type_as_superuser(customer, rights[0])
+
+    customer.restore(archive)
+    assert customer.dump() == before
 
 
 def test_a_server_that_dies_before_the_swap_leaves_what_the_next_attempt_mends(

@@ -393,6 +393,13 @@ class Engine(ABC):
         """Return the mode of a lock that stands in the way of most others."""
         return max(modes)
 
+    def rights_for_restore(self) -> tuple[str, dict[str, Any]] | None:
+        """Return what to type so that a restore can be done, and the variables it needs then; None if there is no such.
+
+        The first may be empty.
+        """
+        return None
+
     @abstractmethod
     def command_by_hand(self, dump: Path) -> str:
         """Return a command that a person can type to bring a dump back."""

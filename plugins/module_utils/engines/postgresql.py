@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._engines.comparison import Comparison
 from .._engines.lock import Lock
+from .._engines.postgresql import by_hand
 from .._engines.postgresql.attempts import restore_by
 from .._engines.postgresql.compare import ArchiveComparison, archived_positions
 from .._engines.postgresql.libpq_options import options_of
@@ -424,9 +425,13 @@ class PostgreSQL(WithScratch):
         if self._held and self._held.is_let_go:
             self._held.take(self.connect())
 
+    def rights_for_restore(self) -> tuple[str, dict[str, Any]] | None:
+        """Return the statements that let the owner restore."""
+        return by_hand.rights_for_restore(self)
+
     def command_by_hand(self, dump: Path) -> str:
-        """Return the commands that bring a dump back into a new database beside the held one."""
-        return restores.command(self, dump)
+        """Return the commands by which a superuser puts a dump in the place of the held database."""
+        return by_hand.command(self, dump)
 
 
 def _invalid_indexes(connection: Connection) -> list[tuple[Any, ...]]:

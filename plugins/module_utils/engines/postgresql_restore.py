@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,13 +19,10 @@ from .._engines.postgresql import ownership
 from ..connection import OwnConnection, migration_url
 from ..errors import Failed, Refused
 from ..job import Database
-from . import postgresql_dump as tools
 from .data import Archive, RestoreMethod
 from .sql import quoted
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy.engine import URL, Connection
 
     from .postgresql import PostgreSQL
@@ -338,16 +334,3 @@ def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] 
             "; ".join(differing[:5]),
             "The database is as it was before the restore",
         )
-
-
-def command(engine: PostgreSQL, dump: Path) -> str:
-    """Return what a person types to bring a dump back beside; the password is asked for, or taken from ~/.pgpass."""
-    found = tools.find_tools(engine.job.pg_bin)
-    folder = f"{found.folder}/" if found and engine.job.pg_bin else ""
-    url = admin_url(engine) or engine.url
-    name = fitted(engine.name_on_server, "_restored")
-    server = tools.conninfo(url.set(database="postgres"))
-    create = [f"{folder}createdb", f"--maintenance-db={server}", "--template=template0", name]
-    target = tools.conninfo(url.set(database=name))
-    restore = [f"{folder}pg_restore", "--exit-on-error", "--jobs=2", f"--dbname={target}", str(dump)]
-    return f"{shlex.join(create)} && {shlex.join(restore)}"

@@ -310,7 +310,7 @@ class Swap:
                 raise Refused(
                     f"Database {self._engine.database.name!r} is in use, so it cannot be replaced",
                     f"these sessions cannot be ended: {', '.join(left[:5])}",
-                    "End them, or give the database an admin_url of a superuser",
+                    "End them, or grant pg_signal_backend to who restores",
                 )
             self._tell(f"waits for {left[0]}")
             time.sleep(0.1)

@@ -1,0 +1,93 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Commands for a person, where the rights that there are do not let a database be restored."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from ...engines import postgresql_dump as tools
+from ...engines import postgresql_restore as restores
+from ...engines.postgresql_catalog import ours
+from ...engines.postgresql_restore import fitted, literal
+from ...engines.sql import quoted
+from . import ownership
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy.engine import URL
+
+    from ...engines.postgresql import PostgreSQL
+
+_OWNER = "select pg_get_userbyid(datdba) from pg_database where datname = current_database()"
+#: Others to whom only a superuser can give what is in a schema, because they may not create anything there.
+_MAY_OWN_NOTHING = f"""
+select 1 from ({{strangers}}) s(name) cross join pg_namespace n
+ where {ours("pg_namespace", "n.oid")} and not has_schema_privilege(s.name, n.oid, 'create')
+"""
+#: The role that made the cluster, which is always a superuser.
+_SUPERUSER = "select rolname from pg_roles where oid = 10"
+
+
+def rights_for_restore(engine: PostgreSQL) -> tuple[str, dict[str, Any]] | None:
+    """Return what a superuser types so that a restore can be done, and the variables that the restore needs.
+
+    None if no right would do: there is something that only a superuser can make anew.
+    """
+    own = engine.own()
+    mine = restores.powers(own, engine.name_on_server)
+    if own.rows(ownership.NEVER) or own.rows(_MAY_OWN_NOTHING.format(strangers=ownership.STRANGERS)):
+        return None
+    if restores.method_in_place(engine).obstacle is None:
+        return "", {"migrate_restore_method": "in_place"}
+    user = quoted(str(own.rows("select current_user")[0][0]))
+    grants = [] if mine.owner else [f"grant {quoted(own.rows(_OWNER)[0][0])} to {user}"]
+    grants += [f"grant {quoted(name)} to {user}" for (name,) in own.rows(ownership.STRANGERS)]
+    if own.rows(ownership.RANGES) and not mine.createdb:
+        grants.append(f"alter role {user} createdb")
+    if not grants:
+        return None
+    return _psql(engine, _superuser(engine), grants), {"migrate_restore_method": "auto"}
+
+
+def command(engine: PostgreSQL, dump: Path) -> str:
+    """Return what a superuser types to put a dump in the place of a database; the replaced one is kept beside.
+
+    The password is asked for, or taken from ~/.pgpass.
+    """
+    name = engine.name_on_server
+    new, replaced = fitted(name, "_restored"), fitted(name, "_replaced")
+    admin, owner = _superuser(engine), engine.own().rows(_OWNER)[0][0]
+    server, target = (tools.conninfo(admin.set(database=each)) for each in ("postgres", new))
+    create = [
+        *_program(engine, "createdb"),
+        f"--maintenance-db={server}",
+        "--template=template0",
+        f"--owner={owner}",
+        new,
+    ]
+    restore = [*_program(engine, "pg_restore"), "--exit-on-error", "--jobs=2", f"--dbname={target}", str(dump)]
+    renames = [
+        f"select pg_terminate_backend(pid) from pg_stat_activity where datname = {literal(name)}",
+        f"alter database {quoted(name)} rename to {quoted(replaced)}",
+        f"alter database {quoted(new)} rename to {quoted(name)}",
+    ]
+    return f"{shlex.join(create)} && {shlex.join(restore)} && {_psql(engine, admin.set(database='postgres'), renames)}"
+
+
+def _superuser(engine: PostgreSQL) -> URL:
+    return engine.url.set(username=engine.own().rows(_SUPERUSER)[0][0], password=None)
+
+
+def _psql(engine: PostgreSQL, url: URL, statements: list[str]) -> str:
+    words = [*_program(engine, "psql"), "--set=ON_ERROR_STOP=1", f"--dbname={tools.conninfo(url)}"]
+    return shlex.join([*words, *(f"--command={statement}" for statement in statements)])
+
+
+def _program(engine: PostgreSQL, name: str) -> list[str]:
+    found = tools.find_tools(engine.job.pg_bin)
+    return [f"{found.folder}/{name}" if found and engine.job.pg_bin else name]
