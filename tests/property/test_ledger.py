@@ -31,13 +31,15 @@ _GATE = """    import os, time
 """
 #: The mode, whether a downgrade can bring back what was, and whether the owner may create databases.
 HOW = ("auto", "downgrade", "restore", "hold")
-DAILY = {"sqlite": ("auto", False, "wal"), "postgresql": ("auto", False, True)}
+#: Not SQLite's yet: its writers share the process that forks the worker, and its locks do not survive a fork, so an
+#: acknowledged write may be lost by the test itself. They need a process of their own.
+DAILY = {"sqlite": (), "postgresql": ("auto", False, True)}
 
 
 def cases(engine: str) -> list[Any]:
     """Every mode, a downgrade that works or does not, and how a restore is done: one of them is for every day."""
     last = ("wal", "delete") if engine == "sqlite" else (True, False)
-    daily = {DAILY[engine]: [pytest.mark.daily]}
+    daily: dict[tuple[Any, ...], list[Any]] = {DAILY[engine]: [pytest.mark.daily]}
     return [pytest.param(*case, marks=daily.get(case, [])) for case in itertools.product(HOW, (True, False), last)]
 
 
