@@ -53,7 +53,9 @@ def _unanswered(database: Database, job: Job, death: Died) -> Answer:
     refusal = Refused(
         f"The process that planned database {database.name!r} came to no end",
         str(death),
-        "Try `alembic current` on the host, or raise migrate_plan_timeout",
+        "See what env.py waits for on the host, or raise migrate_plan_timeout"
+        if death.is_late
+        else "Run `alembic current` on the host with the same URL and environment, and read what it prints",
     )
     return Plan(database.name, database.target or job.target, obstacles=[refusal]).facts()
 

@@ -38,7 +38,10 @@ class Position:
 
 def read_applied(environment: Environment, own: OwnConnection, tables: list[str]) -> dict[str, set[str]]:
     """Return the committed revisions of version tables, the heads and all below them."""
-    return {table: environment.applied(read_heads(own, table)) for table in tables}
+    # A connection that env.py has left open may still hold them.
+    with environment.engine.impatient(environment.job.lock_wait):
+        heads = {table: read_heads(own, table) for table in tables}
+    return {table: environment.applied(found) for table, found in heads.items()}
 
 
 def read_position(engine: Engine, tables: list[str], count_rows: bool = False) -> Position:
@@ -50,9 +53,10 @@ def read_position(engine: Engine, tables: list[str], count_rows: bool = False) -
     if not engine.exists():
         return Position({table: [] for table in tables})
     own = engine.own()
-    heads = {table: list(read_heads(own, table)) for table in tables}
-    counts = own.run(engine.row_counts) if count_rows else None
-    return Position(heads, read_fingerprint(engine, own, tables), counts)
+    with engine.impatient(engine.job.lock_wait):
+        heads = {table: list(read_heads(own, table)) for table in tables}
+        counts = own.run(engine.row_counts) if count_rows else None
+        return Position(heads, read_fingerprint(engine, own, tables), counts)
 
 
 def read_fingerprint(engine: Engine, own: OwnConnection, tables: list[str]) -> list[str]:

@@ -27,7 +27,15 @@ _PREPARED: list[Callable[[Any], Any]] = [lambda item: item]
 
 
 class Died(Exception):
-    """A process ended without an answer."""
+    """A process ended without an answer, or was ended because it took too long to give one."""
+
+    is_late = False
+
+
+class Overdue(Died):
+    """A process was ended because it gave no answer in its time."""
+
+    is_late = True
 
 
 class Late(Died):
@@ -77,7 +85,7 @@ def each_apart(
                 answered(item, Late("it was ended"))
             elif late and process.is_alive() and not receiver.poll():
                 _kill(process.pid)
-                answered(item, Died(f"it gave no answer within {patience:g} s and was ended"))
+                answered(item, Overdue(f"it gave no answer within {patience:g} s and was ended"))
             elif sentinel not in ready and receiver not in ready:
                 continue
             else:

@@ -11,7 +11,7 @@ from typing import Any
 from . import backups, deadline
 from ._core.playbook_command import playbook_command
 from ._engines.lock import Lock
-from ._migration.explanations import kept_open
+from ._migration.explanations import advice_for, kept_open
 from .at_head import remember
 from .changed_history import is_unknown
 from .connection import first_line
@@ -240,7 +240,8 @@ class Upgrade(OneDatabase):
             error = deadline.cancelled(f"{what} in database {self.database.name!r}", self.job).facts()
         else:
             why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
-            error = Failed(f"{what} failed in database {self.database.name!r}", why, "Correct it").facts()
+            remedy = advice_for(cause, not self.before.revisions)
+            error = Failed(f"{what} failed in database {self.database.name!r}", why, remedy).facts()
         left = self._left(environment, chronicle, interruption.steps)
         after = read_position(environment.engine, list(self.before.heads))
         self.journal.write(

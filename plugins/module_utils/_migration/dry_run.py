@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,16 +72,15 @@ def _in_process(engine: Engine, name: str, seconds: float, read: Callable[[], An
                 answer.refusal = refusal
         return answer
 
-    begun = time.monotonic()
     each_apart([None], 1, task, seconds * _SHARE, lambda _item, answer: answers.append(answer))
     if isinstance(answers[0], Died):
-        raise _no_end(name, seconds, answers[0], late=bool(seconds) and time.monotonic() - begun >= seconds * _SHARE)
+        raise _no_end(name, seconds, answers[0])
     found: Answer = answers[0]
     return found
 
 
-def _no_end(name: str, seconds: float, death: Died, *, late: bool) -> Refused:
-    if late:
+def _no_end(name: str, seconds: float, death: Died) -> Refused:
+    if death.is_late:
         return Refused(
             f"env.py did not finish within {seconds:g} s for {name!r}",
             "nothing was changed",

@@ -12,11 +12,14 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..connection import sqlstate
 from ..errors import Refused
 
 if TYPE_CHECKING:
     from ..job import Database
 
+#: duplicate_table, duplicate_object, duplicate_schema
+_THERE_ALREADY = ("42P07", "42710", "42P06")
 _LARGEST = 100_000  # bytes of a file that is searched for a variable
 
 
@@ -73,6 +76,16 @@ def _by(source: Path, variable: str) -> str:
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
+
+
+def advice_for(error: BaseException | None, at_base: bool) -> str:
+    """Return what to do about a revision that failed."""
+    if at_base and error is not None and (sqlstate(error) in _THERE_ALREADY or "already exists" in str(error)):
+        return (
+            "If the tables were made without Alembic, record the revision they are at with `alembic stamp REVISION`"
+            " on the host; else correct it"
+        )
+    return "Correct it"
 
 
 def kept_open(environment: Any) -> tuple[str, str]:

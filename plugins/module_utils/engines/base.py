@@ -205,8 +205,8 @@ class Engine(ABC):
     def watch_connections(self) -> AbstractContextManager[None]:
         """Set timeouts on every connection that is opened inside the block."""
 
-    def impatient(self) -> AbstractContextManager[None]:
-        """Let the connection of our own give up soon, inside the block, where others hold what it asks for."""
+    def impatient(self, seconds: float = 1) -> AbstractContextManager[None]:
+        """Let the connection of our own give up, inside the block, where others hold what it asks for."""
         return nullcontext()
 
     @abstractmethod

@@ -89,6 +89,8 @@ class PostgreSQL(WithScratch):
         self.application = f"hosting.alembic {job.run or job.verb} {socket.gethostname()}"[:63]
         self._own_identity: Identity | None = None
         self._held: AdvisoryLock | None = None
+        #: Milliseconds that the connection of our own waits for a lock, 0 for ever.
+        self._lock_timeout = 0
 
     @classmethod
     def prepare(cls, job: Job) -> None:
@@ -242,13 +244,15 @@ class PostgreSQL(WithScratch):
         return watch(self.job, self.application)
 
     @contextmanager
-    def impatient(self) -> Iterator[None]:
+    def impatient(self, seconds: float = 1) -> Iterator[None]:
         """Set a lock_timeout on the connection of our own, which has none otherwise."""
-        self.own().rows("set lock_timeout = '1s'")
+        before, self._lock_timeout = self._lock_timeout, max(int(seconds * 1000), 1)
+        self.own().rows(f"set lock_timeout = {self._lock_timeout}")
         try:
             yield
         finally:
-            self.own().rows("set lock_timeout = 0")
+            self._lock_timeout = before
+            self.own().rows(f"set lock_timeout = {before}")
 
     def gave_way(self, error: BaseException) -> bool:
         """Tell lock_not_available and deadlock_detected."""
