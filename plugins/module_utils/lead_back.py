@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import backups, by_command
 from ._core.playbook_command import playbook_command
 from ._revert.downgrade_journal import DowngradeJournal
-from ._revert.verification import compare_with, notes_of, undo_rollback
+from ._revert.verification import backup_of_interrupted, compare_with, notes_of, undo_rollback
 from .account import Account
 from .connection import first_line
 from .engines.base import Engine
@@ -111,21 +111,26 @@ class LeadBack(OneDatabase):
             return self._restore(environment, f"{failure.what}: {failure.why}")
 
     def _rolled_back(self, environment: Environment, now: Position) -> Result:
-        self.backup = self._back_up(environment.engine, now)
-        self._note(self._later_writes(environment.engine).told(self.backup))
+        # What was there before an interrupted rollback, no backup taken now can hold.
+        before = backup_of_interrupted(self.journal)
+        taken = self._back_up(environment.engine, now)
+        self.backup = before or taken
+        self._note(self._later_writes(environment.engine).told(taken))
         try:
             return self._downgraded(environment, None)
         except Failed as failure:
-            return self._failed_rollback(environment.engine, self.backup, failure)
+            return self._failed_rollback(environment.engine, self.backup, failure, own_backup=before is None)
 
-    def _failed_rollback(self, engine: Engine, backup: backups.Manifest, failure: Failed) -> Result:
+    def _failed_rollback(self, engine: Engine, backup: backups.Manifest, failure: Failed, own_backup: bool) -> Result:
         """Bring back what was there before a rollback that failed, if nobody has written since, and return the failure.
 
         Raises:
             Refused: it cannot be brought back; then a person decides.
         """
         why = f"{failure.what}: {failure.why}"
-        now, restored = undo_rollback(engine, backup, self.journal, self.progress, why, self.job.compare_limit)
+        now, restored = undo_rollback(
+            engine, backup, self.journal, self.progress, why, self.job.compare_limit, own_backup
+        )
         self.undone = []
         error = Failed(
             f"The rollback of {self.database.name!r} failed, and the database is as before it",

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .. import backups, by_command
 from .._engines.comparison import Comparison
 from ..account import Account
@@ -41,8 +43,26 @@ def notes_of(found: Comparison) -> list[str]:
     return [*found.notes, *(f"{words}: others wrote it since the backup" for words in found.others)]
 
 
+def backup_of_interrupted(journal: Journal) -> backups.Manifest | None:
+    """Return the backup that an interrupted rollback took, if it had begun to downgrade and the backup is there."""
+    path = ""
+    for event in journal.events():
+        if event["event"] == "backed_up" and not path:
+            path = event["path"]
+        elif event["event"] == "downgrade_begun" and path:
+            taken = backups.proven(Path(path).parent)
+            return next((manifest for manifest in taken if manifest.path == path), None)
+    return None
+
+
 def undo_rollback(
-    engine: Engine, backup: backups.Manifest, journal: Journal, progress: Progress, reason: str, limit: int
+    engine: Engine,
+    backup: backups.Manifest,
+    journal: Journal,
+    progress: Progress,
+    reason: str,
+    limit: int,
+    own_backup: bool = True,
 ) -> tuple[Position, Restored | None]:
     """Bring back what was there before a rollback that failed; nothing is restored where nothing has changed.
 
@@ -53,6 +73,7 @@ def undo_rollback(
         progress: says how far it is.
         reason: why it failed.
         limit: as for ``compare_with``.
+        own_backup: this process took the backup, and the engine has noticed since then whether others write.
 
     Raises:
         Refused: it cannot be restored, or others have written since; the database is as the rollback left it.
@@ -60,7 +81,7 @@ def undo_rollback(
     """
     account = Account.of(backup.run, journal.events())
     account.cut_short = True  # what has changed in the schema since the backup is the rollback's own
-    account.content = engine.content() if engine.exists() else None
+    account.content = engine.content() if own_backup and engine.exists() else None
     now = read_position(engine, list(backup.heads))
     if now.heads == backup.heads and not differences(backup.fingerprint, now.fingerprint):
         found = compare_with(backup, engine, account, progress, limit)

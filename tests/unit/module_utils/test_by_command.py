@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
 from ansible_collections.hosting.alembic.plugins.module_utils.recovery import left_by
+from tests.lab.waiting import wait_until
 from tests.unit.stage import Host, database, names, script, sql, tables
 
 
@@ -210,14 +211,14 @@ def test_a_restore_command_that_stops_half_way_leaves_the_database_held(
 ) -> None:
     host.result("upgrade", database(filled), **commands)
     # The shell's parent is the process that works on the database.
-    stops = half(commands, "kill -9 $PPID; exec sleep 1" if killed else "exit 1")
+    stops = half(commands, "kill -9 $PPID" if killed else "exit 1")
 
     result = host.result("restore", database(filled), run="r2", of_run="r1", **stops)
     if killed:
         # As a host that went down: nobody has written how it ended.
         path = host.layout.journal("app", "r2")
         path.write_text("".join(line for line in path.read_text().splitlines(True) if '"event": "done"' not in line))
-        assert left_by(host.layout, "app").state == "cut_short"
+        wait_until(lambda: left_by(host.layout, "app").state == "cut_short", "the shell of the restore does not end")
         result = host.result("recover", database(filled), run="r3", **stops)
 
     assert result["outcome"] == "held"

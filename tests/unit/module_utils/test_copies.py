@@ -204,7 +204,7 @@ def test_a_host_cannot_name_a_file_outside_of_its_folder(tmp_path: Path, name: s
     done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, ask)
 
     assert done["fetched"] == []
-    assert "it would lie outside" in done["problems"][0]
+    assert "would lie outside of the backup's folder" in done["problems"][0]
     assert not list(tmp_path.rglob("evil*"))
 
 

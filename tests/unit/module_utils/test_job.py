@@ -7,8 +7,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils.job import Databas
 def test_every_option_of_a_run_reaches_the_job_or_is_the_modules_own() -> None:
     left = set(arguments.run()) - set(Job.__dataclass_fields__)
 
-    # How long the controller tries to reach a host again is nothing that the host could know.
-    assert left == {"reconnect_timeout"}
+    # How long the controller tries to reach a host again, and how much it takes from one, is its own affair.
+    assert left == {"reconnect_timeout", "backup_fetch_limit"}
 
 
 def test_every_option_of_a_database_reaches_it() -> None:

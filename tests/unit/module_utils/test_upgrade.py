@@ -192,7 +192,7 @@ def test_a_shared_database_that_was_not_brought_here_is_refused(host: Host, file
     result = host.result("upgrade", database(file), verify_only=["app"])
 
     assert result["outcome"] == "refused"
-    assert "the host that migrates it has not brought it here" in result["error"]["what"]
+    assert "the host that migrated it has not reached the target of this host" in result["error"]["what"]
     assert tables(file) == {"mine"}
 
 
