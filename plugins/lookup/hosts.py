@@ -35,6 +35,7 @@ _raw:
 
 from typing import Any
 
+from ansible import context
 from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
@@ -54,6 +55,8 @@ class LookupModule(LookupBase):  # type: ignore[misc]
                 inventory.add_host(host, group=group)
         patterns = [str(each) for term in terms for each in (term if isinstance(term, list) else [term])]
         # An empty inventory has its own warning, and its implicit localhost is meant for other plays.
+        if context.CLIARGS.get("syntax"):
+            return patterns  # nothing runs, and the inventory may be another one
         if groups.get("all") and patterns != ["all"] and not inventory.list_hosts(patterns):
             wanted = ",".join(patterns)
             raise AnsibleError(

@@ -103,9 +103,7 @@ def _regex(pattern: str) -> re.Pattern[str]:
     text = "" if bound else "(?:.*/)?"
     rest = words.lstrip("/")
     while rest:
-        found = _PART.match(rest)
-        assert found
-        part = found[0]
+        part = _PART.match(rest)[0]  # type: ignore[index]  # it matches any text but none
         rest = rest[len(part) :]
         if part == "**/":
             text += "(?:.*/)?"

@@ -101,7 +101,7 @@ def _words(text: str) -> Iterator[str]:
         if editable:
             yield editable[1]
         elif words.startswith("-"):
-            option, _, value = words.replace("=", " ", 1).partition(" ")
+            option, _equals, value = words.replace("=", " ", 1).partition(" ")
             if option in ("-f", "--find-links"):
                 yield value.strip()
         elif words:

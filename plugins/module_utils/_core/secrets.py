@@ -66,10 +66,11 @@ def credentials_in(address: str) -> Iterator[str]:
     before, at, _host = (server if "@" in server else rest).rpartition("@")
     if at and before:
         user, colon, password = before.partition(":")
-        for word in {password if colon and password else user}:
-            yield from {word, unquote(word)}
-            if colon:
-                yield before
+        word = password if colon and password else user
+        yield word
+        yield unquote(word)
+        if colon:
+            yield before
 
 
 def _of_database(entry: Options, found: Found) -> None:

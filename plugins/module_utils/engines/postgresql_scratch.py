@@ -196,6 +196,7 @@ class WithScratch(Engine):
         server = place.own.run(major_version)
         found = tools.usable(self.job.pg_bin, self.database.name, server, archive.path)
         reasons: list[str] = []
+        last = Failed(f"The copy of database {self.database.name!r} was not filled")
         path = str(archive.activity.get("search_path", ""))
         plain = ["--no-owner", "--no-acl"]
         for options, search_path in ((), ""), (plain, ""), ((), path), (plain, path):

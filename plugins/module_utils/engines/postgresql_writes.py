@@ -261,7 +261,10 @@ def _grown(
         # By number: two tables may have swapped their names.
         here = relations_of(connection)
         pairs = [
-            (facts[0], here[oid].count - facts[3] - sum(ours.get(name, 0) for name in {facts[0], here[oid].name}))
+            (
+                facts[0],
+                here[oid].count - facts[3] - sum(ours.get(name, 0) for name in sorted({facts[0], here[oid].name})),
+            )
             for oid, facts in before["files"].items()
             if oid in here
         ]

@@ -14,7 +14,7 @@ from ...engines.base import Guard, Tell
 from ...engines.data import Archive, Restored, RestoreMethod
 from ...engines.postgresql_in_place import InPlace
 from ...engines.postgresql_swap import Swap
-from ...errors import Failed, Refused
+from ...errors import Failed
 
 if TYPE_CHECKING:
     from ...engines.postgresql import PostgreSQL
@@ -35,7 +35,7 @@ def restore_by(
         Refused, Failed: as ``Engine.restore``.
     """
     path = str(archive.activity.get("search_path") or engine.own().rows("show search_path")[0][0])
-    reason = ""
+    reason, last = "", Failed(f"Database {engine.database.name!r} was not restored")
     for number, (name, search_path) in enumerate(_ways(engine, method, path)):
         way = (Swap if name == "swap" else InPlace)(engine, archive, run, tell, search_path)
         if number and search_path and _NOT_FOUND not in reason:
@@ -46,7 +46,7 @@ def restore_by(
             if isinstance(way, Swap) and way.filled:
                 raise
             reason = "; ".join(part for part in (reason, failure.why or failure.what) if part)
-            last: Refused = failure
+            last = failure
             continue
         left_out = method if name == method.name else restores.method_in_place(engine)
         return replace(restored, not_restored=left_out.not_restored + restored.not_restored)

@@ -39,7 +39,7 @@ def touched_by_others(connection: Connection, deeds: Deeds, application: str) ->
     return [
         f"others may have written to {here.name}, which the run has changed"
         for was, here in touched
-        if at_work or here.count - was.count > sum(deeds.wrote.get(name, 0) for name in {was.name, here.name})
+        if at_work or here.count - was.count > sum(deeds.wrote.get(name, 0) for name in sorted({was.name, here.name}))
     ]
 
 

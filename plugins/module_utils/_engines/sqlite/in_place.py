@@ -43,7 +43,7 @@ def fold_log(current: sqlite3.Connection) -> None:
     Raises:
         sqlite3.OperationalError: others read from it.
     """
-    busy, *_ = current.execute("pragma main.wal_checkpoint(truncate)").fetchone()
+    busy, _log, _checkpointed = current.execute("pragma main.wal_checkpoint(truncate)").fetchone()
     if busy:
         raise sqlite3.OperationalError("the write-ahead log is locked by others")
 
