@@ -55,7 +55,7 @@ test-property: test-setup ## a seeded hundred of random schemas and revisions; t
 
 .PHONY: test-integration
 test-integration: test-setup ## real playbooks on real servers
-	python -m pytest tests/integration --verbose --numprocesses 3 --dist worksteal
+	python -m pytest tests/integration -m 'not exhaustive' --verbose --numprocesses 3 --dist worksteal
 
 .PHONY: test-faults
 test-faults: test-setup ## some of each kind of fault, injected into real runs; all of them: make faults
@@ -76,7 +76,7 @@ test-newest: test-setup ## the tests marked both_cores, on the newest Ansible
 
 .PHONY: faults
 faults: test-setup ## inject faults into real runs, and write what came of them into docs/reliability.md
-	python -m tests.faults
+	@tests/each "python -m pytest tests/integration -m exhaustive" "python -m tests.faults"
 
 .PHONY: bench
 bench: test-setup ## measure, side by side, against the plain ways of doing the same

@@ -125,7 +125,7 @@ class LeadBack(OneDatabase):
         """Bring back what was there before a rollback that failed, if nobody has written since, and return the failure.
 
         Raises:
-            Refused: it cannot be brought back; then a person decides.
+            Failed: it cannot be brought back; then a person decides.
         """
         why = f"{failure.what}: {failure.why}"
         now, restored = undo_rollback(

@@ -108,7 +108,9 @@ def test_rows_beside_a_column_that_the_run_made_are_no_reason(application: Appli
 
     result = application.do("downgrade")
 
-    assert (result["outcome"], application.target.revisions) == ("downgraded", [])
+    # SQLite's downgrade writes the table anew and nobody counts rows, so it cannot be told that all of it is others'.
+    expected = "held" if application.target.engine == "sqlite" else "downgraded"
+    assert (result["outcome"], application.target.revisions) == (expected, [])
     assert application.target.rows("SELECT * FROM mine ORDER BY a") == [(1,), (3,), (4,)]
 
 
@@ -254,6 +256,9 @@ def test_a_default_that_nobody_wrote_is_nobodys(application: Application) -> Non
 
     result = application.do("downgrade")
 
-    assert (result["outcome"], application.target.revisions) == ("downgraded", [])
+    # As above: that all of it is others' cannot be told of a table that a downgrade of SQLite writes anew.
+    expected = "held" if application.target.engine == "sqlite" else "downgraded"
+    assert (result["outcome"], application.target.revisions) == (expected, [])
+    assert ("3",) in [(str(row[0]),) for row in application.target.rows("SELECT * FROM mine")]
     # Of a default that differs from time to time nobody can say who filled it in.
     assert len([note for note in result["notes"] if "somebody else's" in note]) == (len(columns) == 3)

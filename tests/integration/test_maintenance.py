@@ -284,7 +284,11 @@ def test_what_a_way_back_on_purpose_has_left_held_keeps_its_application_stopped(
     site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)
-    settings["migrate_source"].add("0003", "0002", "pass", "raise RuntimeError('no way back')")
+    # Somebody writes meanwhile, so that what was there before cannot be put back.
+    others = ["sqlite3", str(sqlite.path), "INSERT INTO item (name) VALUES ('later')"]
+    leaves = "with op.get_context().autocommit_block():\n    op.execute('CREATE TABLE part (id INTEGER)')"
+    back = f"import subprocess\nsubprocess.run({others!r}, check=True)\n{leaves}\nraise RuntimeError('no way back')"
+    settings["migrate_source"].add("0003", "0002", "pass", back)
     site.run("migrate", **settings)
     sqlite.fill()
     output = site.run("rollback", code=2, **settings).output

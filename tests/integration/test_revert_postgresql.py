@@ -179,6 +179,7 @@ class Comparing:
         self.server.drop_database(f"{self.name}_before")
 
 
+@pytest.mark.exhaustive
 def test_whatever_pg_dump_prints_differently_is_a_difference(stage: Stage) -> None:
     compared = Comparing(stage)
     try:

@@ -128,7 +128,7 @@ def test_check_and_diff_predict_what_the_next_run_changes_and_change_nothing(
         else:
             assert_says(
                 plan.output,
-                "The release is not on this host yet; this ships it, and touches no database: ansible-playbook -i",
+                "The release is not on this host yet: this ships it, and touches no database: ansible-playbook -i",
             )
 
     real = site.run("migrate", **settings)

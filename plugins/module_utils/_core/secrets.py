@@ -82,12 +82,21 @@ def _of_database(entry: Options, found: Found) -> None:
         found.secrets |= set(_text(entry, name))
     environment = entry.get("environment") or {}
     found.shown |= set(map(str, environment))
-    found.secrets |= {value for value in map(str, environment.values()) if _may_be_secret(value)}
+    for value in map(str, environment.values()):
+        _of_value(value, found)
     for argument in map(str, entry.get("x_arguments") or []):
         name, equals, value = argument.partition("=")
-        found.secrets |= {value} if equals and _may_be_secret(value) else set()
-        found.secrets |= {name} if not equals and _may_be_secret(name) else set()
+        _of_value(value if equals else name, found)
         found.shown |= {name} if equals else set()
+
+
+def _of_value(value: str, found: Found) -> None:
+    """Take a value for a secret, but of an address only what opens it: where it leads has to be said."""
+    if _URL.fullmatch(value.strip()):
+        _of_database_url(value, found)
+        found.secrets |= set(credentials_in(value))
+    elif _may_be_secret(value):
+        found.secrets.add(value)
 
 
 def _of_database_url(url: str, found: Found) -> None:

@@ -13,7 +13,7 @@ from .._engines.comparison import Comparison
 from ..account import Account
 from ..engines.base import Engine
 from ..engines.data import Restored
-from ..errors import Failed
+from ..errors import Failed, Refused
 from ..journal import Journal
 from ..position import Position, differences, read_position
 from ..progress import Progress
@@ -76,8 +76,7 @@ def undo_rollback(
         own_backup: this process took the backup, and the engine has noticed since then whether others write.
 
     Raises:
-        Refused: it cannot be restored, or others have written since; the database is as the rollback left it.
-        Failed: the backup is damaged, or a step failed.
+        Failed: it cannot be restored, or others have written since; the database is as the rollback left it.
     """
     account = Account.of(backup.run, journal.events())
     account.cut_short = True  # what has changed in the schema since the backup is the rollback's own
@@ -90,6 +89,7 @@ def undo_rollback(
         reason = f"{reason}; {found}"
     try:
         restored, now = bring_back(engine, backup, account, journal, progress, reason)
-    except Failed as failure:
-        raise Failed(failure.what, f"{reason}; {failure.why}", failure.remedy) from failure
+    except Refused as refusal:
+        # Not a refusal of the rollback, which has begun: a person decides what becomes of the database.
+        raise Failed(refusal.what, f"{reason}; {refusal.why}", refusal.remedy) from refusal
     return now, restored

@@ -32,6 +32,8 @@ def refuse_without_env_py(source: Path, options: Mapping[str, object], exclude: 
     if not named or any(":" in location for location in named):
         return
     folders = [folder for location in named for folder in _folders(source, location)]
+    if Source(source).is_script_directory and not options.get("script_location"):
+        folders = [source]  # what a configuration in it names is right only in the project that it was taken from
     found = [folder / "env.py" for folder in folders if (folder / "env.py").is_file()]
     if not found:
         raise Refused(

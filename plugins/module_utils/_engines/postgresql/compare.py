@@ -140,7 +140,7 @@ class ArchiveComparison:
                     )
                 else:
                     wanted[here.name] = was, here
-        if not before.get("files"):
+        if "files" not in before:
             self._found.not_compared.append("the rows: the backup does not say which tables there were")
         listing = Listing.of(self._tools, self._archive.path, self._tell)
         self._compare_tables(folder, listing, wanted)
