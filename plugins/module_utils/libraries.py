@@ -9,6 +9,10 @@ A module starts under the host's own Python, which need not have it; the engine 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 try:
     import sqlalchemy as sa
 
@@ -17,4 +21,16 @@ except ImportError as error:
     MISSING = str(error)
     globals().update(sa=None)
 
-__all__ = ["MISSING", "sa"]
+__all__ = ["MISSING", "listening", "sa"]
+
+
+@contextmanager
+def listening(*listeners: tuple[Any, str, Any]) -> Iterator[None]:
+    """Have SQLAlchemy call listeners inside the block: each as its target, the event's name and what is called."""
+    for listener in listeners:
+        sa.event.listen(*listener)
+    try:
+        yield
+    finally:
+        for listener in listeners:
+            sa.event.remove(*listener)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
+from tests.lab.dumps import in_order
 from tests.lab.shell import run
 
 #: What restores leave on purpose, and Alembic's own table, which is compared apart.
@@ -28,23 +29,7 @@ def postgres_digest(target: PostgresTarget, database: str) -> str:
     text = run([server.bin / "pg_dump", "--dbname", server.url(database), *_LEFT_OUT])
     invalid = [f"INVALID {row[0]}" for row in server.execute(_INVALID, database) if "alembic_aside_" not in row[0]]
     # Owners and privileges name the role, which differs from one test's database to the next one's.
-    return "\n".join([*_in_order(text), *invalid]).replace(target.database.user, "OWNER")
-
-
-def _in_order(dump: str) -> Iterator[str]:
-    """Yield the lines that say something, rows sorted: a heap gives them in any order."""
-    rows: list[str] | None = None
-    for line in dump.splitlines():
-        if rows is not None:
-            if line != "\\.":
-                rows.append(line)
-                continue
-            yield from sorted(rows)
-            rows = None
-        if line.startswith("COPY "):
-            rows = []
-        if line and not line.startswith(("--", "\\restrict", "\\unrestrict")):
-            yield line
+    return "\n".join([*in_order(text), *invalid]).replace(target.database.user, "OWNER")
 
 
 def sqlite_digest(path: Path) -> str:

@@ -105,6 +105,11 @@ class Stage:
             broken = "op.create_table('part', sa.Column('id', sa.Integer()))\nraise RuntimeError('on purpose')"
             self.source.add("0003", "0002", broken, "pass")
 
+    def add_a_revision_that_waits(self) -> None:
+        """Add a revision that waits for the call that raises, and then makes a table."""
+        waits = f"while not os.path.exists({str(self.raised)!r}):\n    time.sleep(0.02)"
+        self.source.add("0003", "0002", f"{waits}\nop.create_table('part', sa.Column('id', sa.Integer()))", "pass")
+
     def run(self, verb: str, raises: str, **more: Any) -> ansible.Outcome:
         """Run a playbook whose modules may raise; whatever its exit code."""
         if verb == "restore":
@@ -153,8 +158,7 @@ def test_every_call_is_known(site: Site, sqlite: SQLiteTarget, tmp_path: Path, v
 def test_a_worker_is_followed_again_after_a_call_that_raised(site: Site, sqlite: SQLiteTarget, tmp_path: Path) -> None:
     stage = Stage(site, sqlite, tmp_path)
     stage.prepare("migrate")
-    waits = f"while not os.path.exists({str(stage.raised)!r}):\n    time.sleep(0.02)"
-    stage.source.add("0003", "0002", f"{waits}\nop.create_table('part', sa.Column('id', sa.Integer()))", "pass")
+    stage.add_a_revision_that_waits()
 
     outcome = stage.run("migrate", "upgrade:2:2")
 
@@ -165,8 +169,7 @@ def test_a_worker_is_followed_again_after_a_call_that_raised(site: Site, sqlite:
 def test_a_worker_that_cannot_be_followed_is_no_success(site: Site, sqlite: SQLiteTarget, tmp_path: Path) -> None:
     stage = Stage(site, sqlite, tmp_path)
     stage.prepare("migrate")
-    waits = f"while not os.path.exists({str(stage.raised)!r}):\n    time.sleep(0.02)"
-    stage.source.add("0003", "0002", f"{waits}\nop.create_table('part', sa.Column('id', sa.Integer()))", "pass")
+    stage.add_a_revision_that_waits()
 
     outcome = stage.run("migrate", "upgrade:2:99")
 

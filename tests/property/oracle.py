@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from tests.lab.dumps import in_order
 from tests.lab.postgres import PostgresServer
 from tests.lab.shell import run
 
@@ -47,7 +47,7 @@ def postgres_entries(server: PostgresServer, database: str, owner: str) -> Entri
     pieces = _ENTRY.split(text)
     entries: Entries = {}
     for name, body in zip(pieces[1::2], pieces[2::2]):
-        lines = "\n".join(_in_order(body))
+        lines = "\n".join(in_order(body, _NOISE))
         key = _plain(name, database, owner)
         entries[key] = f"{entries.get(key, '')}{_plain(lines, database, owner)}"
     facts = "\n".join(row[0] for row in server.execute(_FACTS, database))
@@ -57,21 +57,6 @@ def postgres_entries(server: PostgresServer, database: str, owner: str) -> Entri
 
 def _plain(text: str, database: str, owner: str) -> str:
     return text.replace(database, "DATABASE").replace(owner, "OWNER")
-
-
-def _in_order(body: str) -> Iterator[str]:
-    rows: list[str] | None = None
-    for line in body.splitlines():
-        if rows is not None:
-            if line != "\\.":
-                rows.append(line)
-                continue
-            yield from sorted(rows)
-            rows = None
-        if line.startswith("COPY "):
-            rows = []
-        if line and line != "--" and not line.startswith(_NOISE):
-            yield line
 
 
 _PRAGMAS = ("user_version", "application_id", "encoding", "auto_vacuum", "page_size")

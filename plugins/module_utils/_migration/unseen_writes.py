@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..connection import OWN, driver_connection
-from ..libraries import sa
+from ..libraries import listening, sa
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -82,23 +82,20 @@ class UnseenWrites:
         if self._connection.dialect.name != "postgresql":
             yield
             return
-        listeners: list[tuple[Any, str, Callable[..., Any]]] = [
-            (sa.engine.Engine, "before_cursor_execute", self._before),
-            (sa.engine.Engine, "after_cursor_execute", self._after),
-            (self._connection, "commit", self._ends),
-            (self._connection, "rollback", self._ends),
-        ]
-        for listener in listeners:
-            sa.event.listen(*listener)
         _PROGRAMS.listen(self._note)
-        opened = _Opened(self._connection, self._note)
-        try:
-            with opened.noticed():
+        with (
+            _Opened(self._connection, self._note).noticed(),
+            listening(
+                (sa.engine.Engine, "before_cursor_execute", self._before),
+                (sa.engine.Engine, "after_cursor_execute", self._after),
+                (self._connection, "commit", self._ends),
+                (self._connection, "rollback", self._ends),
+            ),
+        ):
+            try:
                 yield
-        finally:
-            _PROGRAMS.note = None
-            for listener in listeners:
-                sa.event.remove(*listener)
+            finally:
+                _PROGRAMS.note = None
 
     def starts(self, began: str) -> None:
         """Begin with a step, in the transaction that began at some time."""

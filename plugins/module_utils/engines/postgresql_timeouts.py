@@ -14,7 +14,7 @@ from typing import Any
 from ..connection import OPENING_OWN
 from ..deadline import left
 from ..job import Job
-from ..libraries import sa
+from ..libraries import listening, sa
 
 _EVERY = 1.0  # seconds after which what is left of a window is set anew
 
@@ -33,18 +33,12 @@ def watch(job: Job, application: str) -> Iterator[None]:
     statement lasts longer than what is left of it.
     """
     timeouts = _Timeouts(job, application)
-    listeners = (
+    with listening(
         (sa.pool.Pool, "connect", timeouts.opened),
         (sa.engine.Engine, "before_cursor_execute", timeouts.before),
         (sa.engine.Engine, "after_cursor_execute", timeouts.after),
-    )
-    for listener in listeners:
-        sa.event.listen(*listener)
-    try:
+    ):
         yield
-    finally:
-        for listener in listeners:
-            sa.event.remove(*listener)
 
 
 class _Timeouts:

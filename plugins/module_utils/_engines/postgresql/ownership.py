@@ -8,41 +8,35 @@ from __future__ import annotations
 
 from ...engines import postgresql_catalog as catalog
 
+
+def _owners(objects: str, owner: str, schema: str, only: str = "true") -> str:
+    """A query for the owners of objects of one catalog that are in the database and no extension's."""
+    return f"""
+  select o.{owner} from {objects} o join pg_namespace n on n.oid = o.{schema}
+   where {only} and {catalog.ours(objects, "o.oid")}"""
+
+
+#: Constructors of range types, which are the first superuser's.
+_NO_CONSTRUCTOR = """not exists (select from pg_depend i
+     where i.classid = 'pg_proc'::regclass and i.objid = o.oid and i.deptype = 'i')"""
+_OWNERS = (
+    _owners("pg_class", "relowner", "relnamespace", "o.relkind in ('r', 'p', 'v', 'm', 'S', 'f')"),
+    _owners("pg_proc", "proowner", "pronamespace", _NO_CONSTRUCTOR),
+    _owners("pg_type", "typowner", "typnamespace", "o.typtype in ('e', 'd', 'r')"),
+    _owners("pg_statistic_ext", "stxowner", "stxnamespace"),
+    _owners("pg_operator", "oprowner", "oprnamespace"),
+    _owners("pg_collation", "collowner", "collnamespace"),
+    _owners("pg_conversion", "conowner", "connamespace"),
+    _owners("pg_ts_config", "cfgowner", "cfgnamespace"),
+    _owners("pg_ts_dict", "dictowner", "dictnamespace"),
+    _owners("pg_namespace", "nspowner", "oid", "n.nspname <> 'public'"),
+    "select lomowner from pg_largeobject_metadata",
+)
+
 #: Others whose objects are in the database.
 STRANGERS = f"""
-select distinct pg_get_userbyid(owner) from (
-  select c.relowner owner from pg_class c join pg_namespace n on n.oid = c.relnamespace
-   where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and {catalog.ours("pg_class", "c.oid")}
-  union all
-  select f.proowner from pg_proc f join pg_namespace n on n.oid = f.pronamespace
-   where {catalog.ours("pg_proc", "f.oid")} and not exists ( -- a range type's own, which are the first superuser's
-     select from pg_depend i where i.classid = 'pg_proc'::regclass and i.objid = f.oid and i.deptype = 'i')
-  union all
-  select t.typowner from pg_type t join pg_namespace n on n.oid = t.typnamespace
-   where t.typtype in ('e', 'd', 'r') and {catalog.ours("pg_type", "t.oid")}
-  union all
-  select s.stxowner from pg_statistic_ext s join pg_namespace n on n.oid = s.stxnamespace
-   where {catalog.ours("pg_statistic_ext", "s.oid")}
-  union all
-  select o.oprowner from pg_operator o join pg_namespace n on n.oid = o.oprnamespace
-   where {catalog.ours("pg_operator", "o.oid")}
-  union all
-  select l.collowner from pg_collation l join pg_namespace n on n.oid = l.collnamespace
-   where {catalog.ours("pg_collation", "l.oid")}
-  union all
-  select v.conowner from pg_conversion v join pg_namespace n on n.oid = v.connamespace
-   where {catalog.ours("pg_conversion", "v.oid")}
-  union all
-  select g.cfgowner from pg_ts_config g join pg_namespace n on n.oid = g.cfgnamespace
-   where {catalog.ours("pg_ts_config", "g.oid")}
-  union all
-  select d.dictowner from pg_ts_dict d join pg_namespace n on n.oid = d.dictnamespace
-   where {catalog.ours("pg_ts_dict", "d.oid")}
-  union all
-  select n.nspowner from pg_namespace n where n.nspname <> 'public' and {catalog.ours("pg_namespace", "n.oid")}
-  union all
-  select lomowner from pg_largeobject_metadata
-) objects where not pg_has_role(owner, 'member')
+select distinct pg_get_userbyid(owner) from ({" union all ".join(_OWNERS)}
+) objects (owner) where not pg_has_role(owner, 'member')
 """
 
 #: Range types that cannot be moved by their owner, because their constructors belong to the first superuser. They are

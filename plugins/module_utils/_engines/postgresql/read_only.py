@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ...connection import OPENING_OWN, sqlstate
-from ...libraries import sa
+from ...libraries import listening, sa
 
 #: read_only_sql_transaction, and active_sql_transaction: what wants a transaction of its own cannot be taken back.
 _KEPT = ("25006", "25001")
@@ -57,13 +57,8 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[None]:
     if uncommitted:
         listeners.append((sa.engine.Engine, "begin", begins))
         _commit_nothing()
-    for listener in listeners:
-        sa.event.listen(*listener)
-    try:
+    with listening(*listeners):
         yield
-    finally:
-        for listener in listeners:
-            sa.event.remove(*listener)
 
 
 def _commit_nothing() -> None:
