@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .engines.data import Deeds
+from .engines.data import ANY_TABLE, INSERTED, Deeds
 from .journal import Event
 from .position import Position
 
@@ -34,6 +34,8 @@ class Account:
     left: list[str] = field(default_factory=list)
     #: Rows by table that the run wrote itself.
     wrote: dict[str, int] = field(default_factory=dict)
+    #: The tables in which it updated or deleted rows, ``ANY_TABLE`` where that is not known.
+    replaced: set[str] = field(default_factory=set)
     #: The numbers of its transactions, and from where to where others were given while a revision ran.
     transactions: set[int] = field(default_factory=set)
     spans: list[list[int]] = field(default_factory=list)
@@ -112,6 +114,7 @@ class Account:
         for event in events:
             for table, count in event.get("wrote", {}).items():
                 self.wrote[table] = self.wrote.get(table, 0) + count
+            self.replaced.update(event.get("replaced", (ANY_TABLE,) if event.get("wrote") else ()))
             for kind, numbers in event.get("held", {}).items():
                 self.held.setdefault(kind, set()).update(numbers)
             name = event.get("event")
@@ -123,6 +126,7 @@ class Account:
                 self.stayed.update(event["rows"])
             elif name == "wrote_unseen":
                 self.unseen.append(f"revision {event['revision']}: {event['reason']}")
+                self.replaced.update(() if event["reason"] == INSERTED else (ANY_TABLE,))
 
     def deeds(self, activity: dict[str, Any]) -> Deeds:
         """Return what an engine needs to tell the run's rows from others'.
@@ -145,6 +149,7 @@ class Account:
             version_tables=frozenset({*self.before.heads, *self.committed}),
             activity=activity,
             wrote=self.wrote,
+            replaced=frozenset(self.replaced),
             transactions=frozenset(self.transactions),
             spans=self.spans,
             imprint=self.imprint,

@@ -11,21 +11,19 @@ from typing import Any
 
 from . import backups, by_command
 from ._core.playbook_command import playbook_command
+from ._revert.restore_guard import RestoreGuard
 from .account import Account
 from .by_command import HALF_WAY
 from .engines.base import Engine
-from .engines.data import Restored, Writes
+from .engines.data import Restored
 from .engines.registry import engine_for
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, newest_first
-from .neighbours import changed_by_others
 from .position import Position, differences, read_position
 from .progress import Progress
 
 Result = dict[str, Any]
-
-_MOST_NAMED = 5
 
 
 def bring_back(
@@ -49,32 +47,7 @@ def bring_back(
     if method.obstacle:
         raise method.obstacle
     backups.check(manifest)
-    readable = engine.is_readable()
-    others = changed_by_others(engine, account, read_position(engine, list(manifest.heads))) if readable else []
-    deeds = account.deeds(manifest.activity)
-    later = engine.later_writes(deeds).tables if readable else {}
-
-    def guard() -> None:
-        writes = by_command.writes_since(engine, manifest, account.wrote, account.content)
-        # Once more; of what is locked by the restore itself, what was seen before it counts.
-        tables = {**later, **engine.later_writes(deeds).tables}
-        if tables:
-            writes = Writes({**writes.tables, **tables}, writes.unknown and f"{writes.unknown}; {Writes(tables)}")
-        strange = [] if manifest.tool == by_command.TOOL else engine.changes_of_others(manifest.archive(), deeds)
-        if strange:
-            writes = Writes(writes.tables, "; ".join([*([str(writes)] if writes else []), *strange]))
-        if others:
-            changes = f"the schema was changed by others: {'; '.join(others[:_MOST_NAMED])}"
-            writes = Writes(writes.tables, f"{writes}; {changes}" if writes else changes)
-        if writes:
-            journal.write("writes", tables=writes.tables, unknown=writes.unknown)
-        if writes and not engine.job.restore_loses_writes:
-            raise Refused(
-                f"A restore of {engine.database.name!r} would lose what others wrote",
-                str(writes),
-                "Set migrate_restore_loses_writes=true to restore all the same; what is replaced is kept aside",
-            )
-
+    guard = RestoreGuard(engine, manifest, account, journal, progress)
     progress.phase("restores")
     journal.write("restore_begun", path=manifest.path, method=method.name, reason=reason)
     restored = by_command.restore(engine, manifest, journal.path.stem, progress.tell, guard)

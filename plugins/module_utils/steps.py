@@ -17,6 +17,7 @@ from ._migration.unseen_writes import UnseenWrites
 from .alembic_library import MigrationContext, MigrationStep
 from .early_commits import EarlyCommits
 from .engines.base import Engine
+from .engines.data import ANY_TABLE, INSERTED
 from .errors import Refused
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Step:
     error: BaseException | None = None
     #: Rows by table that it has written, as far as its engine counts them.
     wrote: dict[str, int] = field(default_factory=dict)
+    #: The tables in which it updated or deleted some of them, ``ANY_TABLE`` where that is not known.
+    replaced: set[str] = field(default_factory=set)
     #: The transactions that wrote it, and which numbers others may have been given meanwhile, where they have numbers.
     transactions: list[int] = field(default_factory=list)
     span: list[int] = field(default_factory=list)
@@ -53,6 +56,7 @@ class Step:
         """Return what the journal keeps of an upgrade's step to tell its rows from others'."""
         return {
             "wrote": self.wrote,
+            "replaced": sorted(self.replaced),
             "transactions": self.transactions,
             "span": self.span,
             "held": self.held,
@@ -150,6 +154,7 @@ class Counter:
         for kind in ("files", "dropped", "sequences"):
             known = step.held.setdefault(kind, [])
             known += [each for each in getattr(counted, kind) if each not in known]
+        step.replaced.update(counted.replaced)
         for table, count in counted.rows.items():
             if count > self._before.get(table, 0):
                 step.wrote[table] = step.wrote.get(table, 0) + count - self._before.get(table, 0)
@@ -214,6 +219,7 @@ def watched(
         step = current()
         if step is not None and reason not in step.unseen:
             step.unseen.append(reason)
+            step.replaced.update(() if reason == INSERTED else (ANY_TABLE,))
             watcher.writes_unseen(step, reason)
 
     counter.unseen = UnseenWrites(connection_of(context), unseen, engine, current)

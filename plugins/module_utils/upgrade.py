@@ -249,6 +249,7 @@ class Upgrade(OneDatabase):
             error=error,
             left=left,
             wrote=failed.wrote if failed else {},
+            replaced=sorted(failed.replaced) if failed else [],
             held=failed.held if failed else {},
             transactions=failed.transactions if failed else [],
             windows=failed.all_windows() if failed else [],

@@ -81,11 +81,14 @@ class Stage:
         assert self.host.result("upgrade", self.entry, run="r1")["outcome"] == "failed"
         return self.host.result("downgrade", self.entry, run="r1")
 
-    def fail_after(self, upgrade: str, downgrade: str = "pass", fails: str = "raise RuntimeError('no')") -> Any:
-        """Upgrade by a revision that stays and one that fails, revert, and return the revert's result."""
+    def fail_after(
+        self, upgrade: str, downgrade: str = "pass", fails: str = "raise RuntimeError('no')", theirs: str = ""
+    ) -> Any:
+        """Upgrade by a revision that stays and one that fails, let others write, revert, and return the result."""
         self.host.revise("generic", "0002", "0001", upgrade, downgrade)
         self.host.revise("generic", "0003", "0002", fails)
         assert self.host.result("upgrade", self.entry, run="r1")["outcome"] == "failed"
+        self.run_as_owner(theirs)
         return self.host.result("downgrade", self.entry, run="r1")
 
 
@@ -233,6 +236,39 @@ def test_what_a_failed_step_committed_past_us_is_gone_or_the_database_is_held(st
     assert "wrote_unseen" in [event["event"] for event in stage.host.events("r1")]
     assert result["outcome"] in ("held", "restored"), result
     assert result["outcome"] == "held" or dump(stage.database) == before
+
+
+#: What a run writes into a table of others, where the server counts it and the run cannot.
+UNCOUNTED = {
+    "a statement that failed": "op.execute('update other set word = upper(word)');"
+    " op.execute('insert into other select n, n::text from generate_series(3, 9) n'); op.execute('select 1/0')",
+    "inserts that commit by themselves": "bind = op.get_bind().execution_options(isolation_level='AUTOCOMMIT');"
+    " bind.exec_driver_sql(\"insert into other values (3, 'three')\"); op.execute('select 1/0')",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(UNCOUNTED))
+def test_rows_of_the_run_that_nothing_counted_are_not_taken_for_others(stage: Stage, kind: str) -> None:
+    before = dump(stage.database)
+
+    result = stage.fail_after(executed(LEFT["an enum value"]), "pass", UNCOUNTED[kind])
+
+    assert result["outcome"] == "restored", result
+    assert dump(stage.database) == before
+
+
+#: What others write beside the statement of the run that fails in the same table.
+BESIDE = ["insert into other values (4, 'four')", "update other set word = '2' where id = 2", "delete from other"]
+
+
+@pytest.mark.parametrize("theirs", BESIDE)
+def test_rows_of_others_beside_a_statement_that_failed_hold(stage: Stage, theirs: str) -> None:
+    fails = UNCOUNTED["a statement that failed"]
+
+    result = stage.fail_after(executed(LEFT["an enum value"]), "pass", fails, theirs)
+
+    assert result["outcome"] == "held", result
+    assert "public.other" in result["error"]["why"]
 
 
 def test_rows_of_others_beside_a_column_that_a_step_added_hold_nothing(stage: Stage) -> None:

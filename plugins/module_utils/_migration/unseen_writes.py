@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..connection import OWN, driver_connection
+from ..engines.data import INSERTED
 from ..libraries import listening, sa
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _NO_ROWS = re.compile(
     r"^(?:create|drop|comment|reindex|vacuum|analyze|grant|revoke|alter\s+(?:type|index|view|sequence|function|role))\b",
     re.IGNORECASE,
 )
+_INSERTS = re.compile(r"^insert\s+into\b(?!.*\bdo\s+update\b)[^;]*;?$", re.IGNORECASE | re.DOTALL)
 #: What begins a transaction within a transaction, with a number of its own.
 _MAKES_SAVEPOINTS = re.compile(r"\bexception\s+when\b", re.IGNORECASE)
 _STARTS_PROGRAM = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
@@ -140,7 +142,7 @@ class UnseenWrites:
         if self._is_autocommit():
             self._add_window()
             if not _READS.match(words) and not _NO_ROWS.match(words):
-                self._note("it committed each statement by itself")
+                self._note(INSERTED if _INSERTS.match(words) else "it committed each statement by itself")
             return
         status = self._status()
         if not self._open:

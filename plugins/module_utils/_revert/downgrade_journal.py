@@ -55,6 +55,7 @@ class DowngradeJournal(Watcher):
         """Journal that the revision's function has returned."""
         # Without its span: what else was written meanwhile counts as others', for the next step may drop it.
         deeds: dict[str, Any] = {"wrote": step.wrote, "transactions": step.transactions, "held": step.held}
+        deeds["replaced"] = sorted(step.replaced)
         deeds["windows"] = step.all_windows()
         self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, **deeds)
         self._account.add_transactions([deeds])

@@ -319,6 +319,19 @@ class Engine(ABC):
             content: what ``content`` told later than the backup, if it did.
         """
 
+    def compare_written(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+        """Compare what others seem to have written with a backup: ``writes_since`` leaves out what is none of theirs.
+
+        It is called before a restore, while others may still write.
+
+        Args:
+            archive: the backup.
+            deeds: what the run has done.
+            limit: bytes; a larger table is not compared, and what was written to it counts as others'.
+            tell: is called with what is being compared.
+        """
+        return
+
     def changes_of_others(self, archive: Archive, deeds: Deeds) -> list[str]:
         """Return what others changed, or may have, beyond rows that are counted; for a restore's guard only."""
         return []

@@ -12,6 +12,11 @@ from typing import Any
 
 from ..errors import Refused
 
+#: Stands for each table in ``Deeds.replaced``.
+ANY_TABLE = "*"
+#: Why a step has written rows that were not counted, though their transactions are known, and none was there before.
+INSERTED = "it committed each insert by itself"
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -106,8 +111,9 @@ def in_doubt(count: int, made: str) -> str:
 class Counted:
     """What an engine tells of the transaction that is open; nothing where it counts neither rows nor transactions."""
 
-    #: Rows by table that it has written.
+    #: Rows by table that it has written, and the tables in which some of them were there before.
     rows: dict[str, int] = field(default_factory=dict)
+    replaced: list[str] = field(default_factory=list)
     #: Its number, 0 while it has none.
     number: int = 0
     #: No transaction that begins from now on has a smaller number.
@@ -130,8 +136,9 @@ class Deeds:
     version_tables: frozenset[str] = frozenset()
     #: What the engine had counted when the run backed up.
     activity: dict[str, Any] = field(default_factory=dict)
-    #: Rows by table.
+    #: Rows by table, and the tables in which it updated or deleted some; ``ANY_TABLE`` where that is not known.
     wrote: dict[str, int] = field(default_factory=dict)
+    replaced: frozenset[str] = frozenset()
     #: The numbers of its transactions, and from where to where others were given while a revision ran.
     transactions: frozenset[int] = frozenset()
     spans: list[list[int]] = field(default_factory=list)

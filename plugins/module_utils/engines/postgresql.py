@@ -19,6 +19,7 @@ from .._engines.lock import Lock
 from .._engines.postgresql import by_hand
 from .._engines.postgresql.attempts import restore_by
 from .._engines.postgresql.compare import ArchiveComparison, archived_positions
+from .._engines.postgresql.grown_tables import without_writes_of_others
 from .._engines.postgresql.libpq_options import options_of
 from .._engines.postgresql.other_changes import changes_of_others
 from .._engines.postgresql.read_only import only_reading
@@ -89,6 +90,8 @@ class PostgreSQL(WithScratch):
         self.application = f"hosting.alembic {job.run or job.verb} {socket.gethostname()}"[:63]
         self._own_identity: Identity | None = None
         self._held: AdvisoryLock | None = None
+        #: Until which count of each table, by number, nothing of others would be lost.
+        self._nothing_lost: dict[str, int] = {}
         #: Milliseconds that the connection of our own waits for a lock, 0 for ever.
         self._lock_timeout = 0
 
@@ -367,10 +370,15 @@ class PostgreSQL(WithScratch):
             removed.append(normalised(line))
         return removed
 
+    def compare_written(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+        """Read the tables whose counters went up by more than the run wrote."""
+        self._nothing_lost = without_writes_of_others(self, archive, deeds, limit, tell)
+
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the server's counters."""
         leave_out = archive.version_tables
-        return self.own().run(writes.written, archive.activity, ours, leave_out, self.application)
+        known = self._nothing_lost
+        return self.own().run(writes.written, archive.activity, ours, leave_out, self.application, known)
 
     def changes_of_others(self, archive: Archive, deeds: Deeds) -> list[str]:
         """Read files, catalogs, sequences and what cannot be counted."""

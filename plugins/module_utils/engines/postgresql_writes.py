@@ -80,7 +80,8 @@ union all select 'the server' where current_setting('track_counts') <> 'on'
 #: One row a table that was written, one for the transaction itself, and one for each relation that it keeps to itself:
 #: a lock of that strength lasts until its end, so nobody else can have dropped or rewritten the relation meanwhile.
 _IN_TRANSACTION = """
-select 'rows', schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del, 0 from pg_stat_xact_all_tables
+select 'rows', schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del, n_tup_upd + n_tup_del
+  from pg_stat_xact_all_tables
  where n_tup_ins + n_tup_upd + n_tup_del > 0
    and (schemaname not like 'pg\\_%' and schemaname <> 'information_schema' or relid = 'pg_largeobject'::regclass)
 union all
@@ -204,7 +205,8 @@ def count_transaction(connection: Connection, held: bool) -> Counted:
         found.setdefault(kind, []).append((name, int(number), int(newest)))
     ((began, number, newest),) = found["transaction"]
     return Counted(
-        {name: count for name, count, _newest in found.get("rows", ())},
+        {name: count for name, count, _replaced in found.get("rows", ())},
+        [name for name, _count, replaced in found.get("rows", ()) if replaced],
         number,
         newest,
         began,
@@ -220,7 +222,12 @@ def next_transaction(connection: Connection) -> int:
 
 
 def written(
-    connection: Connection, before: dict[str, Any], ours: dict[str, int], leave_out: frozenset[str], application: str
+    connection: Connection,
+    before: dict[str, Any],
+    ours: dict[str, int],
+    leave_out: frozenset[str],
+    application: str,
+    known: dict[str, int],
 ) -> Writes:
     """Return what others wrote.
 
@@ -230,6 +237,7 @@ def written(
         ours: the rows that the run itself has written.
         leave_out: version tables, as schema.table.
         application: the name of our own sessions.
+        known: until which count of each table, by number, none of it is others'.
     """
     if not before:
         return Writes(unknown="the backup does not say what the server had counted")
@@ -243,7 +251,7 @@ def written(
     if others:
         named = ", ".join(f"pid {pid} ({user})" for pid, user in others[:5])
         return Writes(unknown=f"other sessions could not be ended and may be writing: {named}")
-    return _grown(before, connection, now, ours, leave_out)
+    return _grown(before, connection, now, ours, leave_out, known)
 
 
 def _grown(
@@ -252,6 +260,7 @@ def _grown(
     now: dict[str, Any],
     ours: dict[str, int],
     leave_out: frozenset[str],
+    known: dict[str, int],
 ) -> Writes:
     """Return by how much more than by ours the counters have grown; a new table was made by the run.
 
@@ -263,7 +272,8 @@ def _grown(
         pairs = [
             (
                 facts[0],
-                here[oid].count - facts[3] - sum(ours.get(name, 0) for name in sorted({facts[0], here[oid].name})),
+                here[oid].count
+                - max(known.get(oid, 0), facts[3] + sum(ours.get(name, 0) for name in {facts[0], here[oid].name})),
             )
             for oid, facts in before["files"].items()
             if oid in here

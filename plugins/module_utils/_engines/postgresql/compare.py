@@ -11,6 +11,7 @@ table is read in full and compared with the archive's data.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ from ...engines.postgresql_writes import (
 )
 from ...errors import Failed
 from ..comparison import Comparison
-from .content import Contents, printed
+from .content import Contents, TableContent, printed
 from .schema_entries import Entry, differences, parse
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 #: A command line has room for many patterns, but not for any number.
 _AT_ONCE = 200
+#: A table at the backup and now, and its rows then and now; none where a table has no data of its own.
+Pair = tuple[Relation, Relation, "TableContent | None", "TableContent | None"]
 _EXCLUDED = ("alembic_aside_*", "alembic_retained_*")
 
 
@@ -148,23 +151,34 @@ class ArchiveComparison:
         self._compare_sequences(folder, listing)
 
     def _compare_tables(self, folder: Path, listing: Listing, wanted: dict[str, tuple[Relation, Relation]]) -> None:
-        names = sorted(wanted)
-        for start in range(0, len(names), _AT_ONCE):
-            part = names[start : start + _AT_ONCE]
+        pairs = [wanted[name] for name in sorted(wanted)]
+        for was, here, old, new in self._rows_of(folder, listing, pairs, only_archived=False):
+            self._compare_rows(was, here, old, new)
+
+    def rows_of(self, folder: Path, pairs: list[tuple[Relation, Relation]]) -> Iterator[Pair]:
+        """Yield tables with what the archive and the database hold of them, by the columns that the archive has."""
+        listing = Listing.of(self._tools, self._archive.path, self._tell)
+        yield from self._rows_of(folder, listing, pairs, only_archived=True)
+
+    def _rows_of(
+        self, folder: Path, listing: Listing, pairs: list[tuple[Relation, Relation]], *, only_archived: bool
+    ) -> Iterator[Pair]:
+        for start in range(0, len(pairs), _AT_ONCE):
+            part = pairs[start : start + _AT_ONCE]
             chosen = [
-                line
-                for line in listing.only(["TABLE DATA"])
-                if any(_is_data_of(line, wanted[name][0]) for name in part)
+                line for line in listing.only(["TABLE DATA"]) if any(_is_data_of(line, was) for was, _here in part)
             ]
             before = self._archived(folder, chosen)
-            patterns = [f"--table={wanted[name][1].quoted}" for name in part]
-            now = self._dumped(["--data-only", *patterns])
-            for name in part:
-                was, here = wanted[name]
-                self._compare_rows(before, now, was, here)
+            columns = {}
+            if only_archived:
+                columns = {
+                    here.quoted: before.tables[was.quoted].columns for was, here in part if was.quoted in before.tables
+                }
+            now = self._dumped(["--data-only", *(f"--table={here.quoted}" for _was, here in part)], columns)
+            for was, here in part:
+                yield was, here, before.tables.get(was.quoted), now.tables.get(here.quoted)
 
-    def _compare_rows(self, before: Contents, now: Contents, was: Relation, here: Relation) -> None:
-        old, new = before.tables.get(was.quoted), now.tables.get(here.quoted)
+    def _compare_rows(self, was: Relation, here: Relation, old: TableContent | None, new: TableContent | None) -> None:
         if old is None and new is None:
             return
         if old is not None and new is not None and old == new:
@@ -235,8 +249,8 @@ class ArchiveComparison:
             found.read(stream, self._tell)
         return found
 
-    def _dumped(self, words: list[str]) -> Contents:
-        found = Contents()
+    def _dumped(self, words: list[str], columns: dict[str, list[bytes]] | None = None) -> Contents:
+        found = Contents(columns=columns or {})
         command = [str(self._tools.folder / "pg_dump"), "--no-password", *self._lock_wait(), *words]
         command += [f"--dbname={tools.conninfo(self._engine.url)}"]
         with printed(command, tools.environment(self._engine.url, self._engine.application)) as stream:

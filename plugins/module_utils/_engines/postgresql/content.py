@@ -55,6 +55,8 @@ class Contents:
     made: set[bytes] = field(default_factory=set)
     #: The positions of sequences by name: the value, and whether it was given out.
     sequences: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    #: The only columns to read of a table, by its name; all of others.
+    columns: dict[str, list[bytes]] = field(default_factory=dict)
 
     def read(self, lines: Iterable[bytes], tell: Tell) -> None:
         """Read a script."""
@@ -81,9 +83,11 @@ class Contents:
     def _read_rows(self, copied: re.Match[bytes], stream: Iterator[bytes], tell: Tell) -> None:
         columns = _COLUMN.findall(copied["columns"]) if "columns" in copied.groupdict() else []
         table = _text(copied["table"])
-        order = sorted(range(len(columns)), key=lambda place: columns[place])
+        known = self.columns.get(table, columns)
+        chosen = [place for place, column in enumerate(columns) if column in known]
+        order = sorted(chosen, key=lambda place: columns[place])
         # The common case costs nothing: the columns stand in the order of their names in both or in neither.
-        content = self.tables.setdefault(table, TableContent(sorted(columns)))
+        content = self.tables.setdefault(table, TableContent([columns[place] for place in order]))
         plain = order == list(range(len(columns)))
         for line in stream:
             row = line.rstrip(b"\n")

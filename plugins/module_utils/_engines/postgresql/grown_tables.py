@@ -1,0 +1,123 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tables for which the server counted more rows than the run wrote, and that nevertheless hold no write of others.
+
+The counters also have the rows of transactions that were rolled back, and those that a run wrote where nothing counts
+them. So before a database is held for its counters, the rows themselves are read: each tells the transaction that
+wrote it (``xmin``), and the archive of the backup has the rows of before.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...connection import execute
+from ...engines.base import Tell
+from ...engines.data import ANY_TABLE, Archive, Deeds
+from ...engines.postgresql_writes import NUMBERS, Relation, counters_cannot_be_trusted, relations_of, size_of
+from ...errors import Failed
+from .compare import ArchiveComparison
+from .content import TableContent
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from ...engines.postgresql import PostgreSQL
+
+_HALF = NUMBERS // 2
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a table by who wrote them: before the backup, the run since then, others since then."""
+
+    old: int
+    own: int
+    strange: int
+
+
+def without_writes_of_others(
+    engine: PostgreSQL, archive: Archive, deeds: Deeds, limit: int, tell: Tell
+) -> dict[str, int]:
+    """Return by number the tables in which nothing of others would be lost, with the count until which that holds.
+
+    Only tables for which more was counted than the run wrote are read. What is written later raises the count again.
+
+    Args:
+        engine: of the database.
+        archive: the backup.
+        deeds: what the run has done.
+        limit: bytes of a table above which it is not read.
+        tell: is called with what is being compared.
+    """
+    own = engine.own()
+    if "files" not in archive.activity or own.run(counters_cannot_be_trusted, archive.activity):
+        return {}
+    # Read before the rows, so that whoever writes meanwhile raises them above what is returned.
+    grown = list(_grown(archive, deeds, own.run(relations_of)))
+    small = [(was, here) for was, here in grown if own.run(size_of, here.oid) <= limit]
+    if not small:
+        return {}
+    tell("compares the tables that others may have written")
+    found = {}
+    try:
+        with engine.impatient():
+            rows = {here.oid: own.run(_rows_of, here, deeds) for _was, here in small}
+        comparison = ArchiveComparison(engine, archive, deeds, limit, tell)
+        with tempfile.TemporaryDirectory() as folder:
+            for was, here, old, new in comparison.rows_of(Path(folder), small):
+                if _is_only_added_to(was, here, old, rows[here.oid], deeds) or _same(old, new):
+                    found[here.oid] = here.count
+    except Failed:
+        return found  # what could not be read counts as others'
+    except Exception as error:
+        if not engine.gave_way(error):
+            raise
+    return found
+
+
+def _grown(archive: Archive, deeds: Deeds, now: dict[str, Relation]) -> Iterator[tuple[Relation, Relation]]:
+    leave_out = deeds.version_tables | archive.version_tables
+    for oid, facts in archive.activity["files"].items():
+        was, here = Relation(*facts), now.get(oid)
+        if here is None or was.name in leave_out:
+            continue
+        ours = sum(deeds.wrote.get(name, 0) for name in sorted({was.name, here.name}))
+        if here.count - was.count > ours:
+            yield was, here
+
+
+def _rows_of(connection: Connection, table: Relation, deeds: Deeds) -> _Rows:
+    number = "xmin::text::bigint"
+    since = int(deeds.activity["newest_transaction"]) % NUMBERS
+    later = f"(({number} - {since} + {NUMBERS}) % {NUMBERS}) < {_HALF}"
+    own = ", ".join(str(each % NUMBERS) for each in sorted(deeds.transactions))
+    is_own = f"{number} in ({own})" if own else "false"
+    statement = (
+        f"select count(*) filter (where not ({later})), count(*) filter (where {later} and {is_own}),"
+        f" count(*) filter (where {later} and not {is_own}) from {table.quoted}"
+    )
+    return _Rows(*map(int, execute(connection, statement.replace(":", "\\:"))[0]))
+
+
+def _is_only_added_to(was: Relation, here: Relation, old: TableContent | None, rows: _Rows, deeds: Deeds) -> bool:
+    """Return whether each row of the backup is there untouched, and all others are rows that the run has inserted.
+
+    A row that the run changed may have been inserted by others before.
+    """
+    if was.file != here.file or rows.strange or rows.old != (old.rows if old else 0):
+        return False
+    return not rows.own or not deeds.replaced & {was.name, here.name, ANY_TABLE}
+
+
+def _same(old: TableContent | None, new: TableContent | None) -> bool:
+    """Return whether a table has the rows of the backup, by the columns of the backup."""
+    if old is None or new is None:
+        return not (old and old.rows) and not (new and new.rows)
+    return old == new

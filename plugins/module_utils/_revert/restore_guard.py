@@ -1,0 +1,72 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The last word before a restore replaces a database: whether it would lose what others wrote."""
+
+from __future__ import annotations
+
+from .. import backups, by_command
+from ..account import Account
+from ..engines.base import Engine
+from ..engines.data import Writes
+from ..errors import Refused
+from ..journal import Journal
+from ..neighbours import changed_by_others
+from ..position import read_position
+from ..progress import Progress
+
+_MOST_NAMED = 5
+
+
+class RestoreGuard:
+    """Reads what others wrote, once while they still may and once when they cannot any more."""
+
+    def __init__(
+        self, engine: Engine, manifest: backups.Manifest, account: Account, journal: Journal, progress: Progress
+    ) -> None:
+        self._engine = engine
+        self._manifest = manifest
+        self._account = account
+        self._journal = journal
+        self._deeds = account.deeds(manifest.activity)
+        #: Schema changes of others, and rows by table that they wrote into what the run has made.
+        self._changes: list[str] = []
+        self._later: dict[str, int] = {}
+        self._is_ours = manifest.tool != by_command.TOOL
+        if engine.is_readable():
+            self._changes = changed_by_others(engine, account, read_position(engine, list(manifest.heads)))
+            self._later = engine.later_writes(self._deeds).tables
+            if self._is_ours:
+                engine.compare_written(manifest.archive(), self._deeds, engine.job.compare_limit, progress.tell)
+
+    def __call__(self) -> None:
+        """Check when nobody else can write.
+
+        Raises:
+            Refused: others have written, or may have, and ``migrate_restore_loses_writes`` is not set.
+        """
+        writes = self._writes()
+        if writes:
+            self._journal.write("writes", tables=writes.tables, unknown=writes.unknown)
+        if writes and not self._engine.job.restore_loses_writes:
+            raise Refused(
+                f"A restore of {self._engine.database.name!r} would lose what others wrote",
+                str(writes),
+                "Set migrate_restore_loses_writes=true to restore all the same; what is replaced is kept aside",
+            )
+
+    def _writes(self) -> Writes:
+        engine, account = self._engine, self._account
+        writes = by_command.writes_since(engine, self._manifest, account.wrote, account.content)
+        # Once more; of what is locked by the restore itself, what was seen before it counts.
+        tables = {**self._later, **engine.later_writes(self._deeds).tables}
+        if tables:
+            writes = Writes({**writes.tables, **tables}, writes.unknown and f"{writes.unknown}; {Writes(tables)}")
+        strange = engine.changes_of_others(self._manifest.archive(), self._deeds) if self._is_ours else []
+        if strange:
+            writes = Writes(writes.tables, "; ".join([*([str(writes)] if writes else []), *strange]))
+        if self._changes:
+            changes = f"the schema was changed by others: {'; '.join(self._changes[:_MOST_NAMED])}"
+            writes = Writes(writes.tables, f"{writes}; {changes}" if writes else changes)
+        return writes
