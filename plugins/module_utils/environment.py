@@ -27,6 +27,7 @@ from ._migration.contexts import end_reading
 from ._migration.dry_run import run_dry
 from ._migration.explanations import elsewhere, env_py_failed, unreachable
 from ._migration.fork_guard import ending_copies, guarded_forks
+from ._migration.interrupted import Interrupted
 from ._migration.locations import Locations
 from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep
 from .connection import own_url, url_for_env
@@ -221,6 +222,15 @@ class Environment:
         with suppress(Refused):
             self.streams()
 
+    def hand_over(self) -> dict[str, Any]:
+        """Return what env.py has made known, for another process."""
+        return {"locations": self.locations.named, "in_transaction_of_env": self.in_transaction_of_env}
+
+    def take_over(self, known: dict[str, Any]) -> None:
+        """Know what env.py has made known in another process."""
+        self.locations.take(known["locations"])
+        self.in_transaction_of_env = known["in_transaction_of_env"]
+
     def applied_below(self, heads: Iterable[str]) -> set[str]:
         """Return all revisions at and below some heads, without those that this release does not know."""
         return {revision for head in heads if self.knows(head) for revision in self.applied((head,))}
@@ -384,12 +394,3 @@ class Environment:
             raise unreachable(self.database.name, self.target, self.script.get_heads(), error) from error
         except (Exception, SystemExit) as error:
             raise env_py_failed(self.database.name, self.source.folder, error) from error
-
-
-class Interrupted(Exception):
-    """Alembic did not come to its end. ``steps`` are those begun, ``cause`` is None if env.py hid the error."""
-
-    def __init__(self, cause: BaseException | None, steps: list[Step]) -> None:
-        super().__init__(str(cause) if cause else "env.py ended without running its migrations to their end")
-        self.cause = cause
-        self.steps = steps

@@ -10,7 +10,7 @@ What is somebody else's for certain holds the database. What may be is backed up
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import backups
 from .account import Account
@@ -73,6 +73,14 @@ class LaterWrites:
         """Return a note about what a backup has kept of them already; nothing if there is none."""
         later = self._engine.later_writes(self._deeds())
         return f"{later}; all is in the backup {backup.path}" if later else ""
+
+    def hand_over(self) -> dict[str, Any]:
+        """Return what it remembers, for one in another process."""
+        return {name: getattr(self, name) for name in ("_activity", "_secured", "refused")}
+
+    def take_over(self, remembered: dict[str, Any]) -> None:
+        """Go on from what another one remembers."""
+        vars(self).update(remembered)
 
     def _deeds(self) -> Deeds:
         return self._account.deeds(self._activity)

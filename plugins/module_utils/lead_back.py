@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from . import backups, by_command
 from ._core.playbook_command import playbook_command
+from ._migration.interrupted import Interrupted
+from ._revert.downgrade_attempts import DowngradeAttempts, still_applied
 from ._revert.downgrade_journal import DowngradeJournal
 from ._revert.verification import backup_of_interrupted, compare_with, notes_of, undo_rollback
 from .account import Account
 from .connection import first_line
 from .engines.base import Engine
 from .engines.registry import engine_for
-from .environment import Environment, Interrupted
+from .environment import Environment
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending
@@ -27,8 +29,7 @@ from .later_writes import LaterWrites
 from .losses import losses
 from .neighbours import changed_by_others, with_changes
 from .one_database import OneDatabase
-from .patience import patiently
-from .position import Position, differences, read_applied, read_position
+from .position import Position, differences, read_position
 from .progress import Progress
 from .recovery import retry_command
 from .restoring import bring_back
@@ -67,7 +68,8 @@ class LeadBack(OneDatabase):
         engine = engine_for(self.database, self.job)
         try:
             environment = Environment(self.database, self.job, engine)
-            with engine.lock(self.job.database_wait, self.progress.tell):
+            attempts = DowngradeAttempts(environment, self.journal, self.progress, self.account)
+            with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.tell) as self._lock:
                 return self._locked(environment, on_purpose)
         except Refused as refusal:
             if on_purpose and not isinstance(refusal, Failed):
@@ -232,7 +234,7 @@ class LeadBack(OneDatabase):
     def _read_committed(self, environment: Environment, now: Position) -> None:
         """Take what a dead process committed from the database: of the revisions it began, those that are applied."""
         self.account.committed = self.account.begun
-        self.account.committed = self._still_applied(environment)
+        self.account.committed = still_applied(environment, self.account)
         self.account.left += self.account.left_by_unapplied()
         self.account.after = now
 
@@ -242,24 +244,12 @@ class LeadBack(OneDatabase):
         return taken
 
     def _downgrade(self, environment: Environment, watcher: DowngradeJournal) -> None:
-        def attempt() -> None:
-            # An attempt that gave way may have undone some of them already.
-            applied = self._still_applied(environment)
-            if any(applied.values()):
-                environment.downgrade(applied, watcher)
-
         try:
-            patiently(environment.engine, self.journal, self.progress, attempt, lambda _interruption: True)
+            self._attempts.run(self._lock, watcher, self.later)
         finally:
-            left = {revision for revisions in self._still_applied(environment).values() for revision in revisions}
+            applied = still_applied(environment, self.account).values()
+            left = {revision for revisions in applied for revision in revisions}
             self.undone = [step for step in watcher.ran_steps.values() if step.revision not in left]
-
-    def _still_applied(self, environment: Environment) -> dict[str, list[str]]:
-        applied = read_applied(environment, environment.engine.own(), list(self.account.committed))
-        return {
-            table: [revision for revision in revisions if revision in applied[table]]
-            for table, revisions in self.account.committed.items()
-        }
 
     def _verified(self, environment: Environment, manifest: backups.Manifest | None) -> Result:
         """Compare with what was true before the run.

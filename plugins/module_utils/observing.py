@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .engines.base import Engine
 from .journal import Journal
@@ -32,12 +32,25 @@ class Traces(Watcher):
     In a single transaction nobody else can see it.
     """
 
+    _seen: tuple[str, ...] = ("latest",)
+
     def __init__(self, engine: Engine, leave_out: frozenset[str], in_full: bool) -> None:
         self.engine = engine
         self.leave_out = leave_out
         self.in_full = in_full
         self.latest: State | None = None
         self._connection: Connection | None = None
+
+    def shows_in(self, progress: Progress) -> None:
+        """Hear where to show the phases; this one has none."""
+
+    def hand_over(self) -> dict[str, Any]:
+        """Return what it has seen, for one in another process."""
+        return {name: getattr(self, name) for name in self._seen}
+
+    def take_over(self, seen: dict[str, Any]) -> None:
+        """Remember what another one has seen."""
+        vars(self).update(seen)
 
     def works_on(self, connection: Connection) -> None:
         """Take the connection."""
@@ -74,6 +87,8 @@ class StateBefore(Traces):
 class Observer(Traces):
     """Watch the first upgrade."""
 
+    _seen = ("latest", "verdicts", "before", "overhead")
+
     def __init__(
         self, engine: Engine, leave_out: frozenset[str], in_full: bool, journal: Journal, progress: Progress
     ) -> None:
@@ -87,6 +102,10 @@ class Observer(Traces):
         self.overhead = 0.0
         self._footprint = 0
         self._locked: set[tuple[str, str]] = set()
+
+    def shows_in(self, progress: Progress) -> None:
+        """Show the phases there."""
+        self.progress = progress
 
     def begins(self, step: Step, number: int, count: int) -> None:
         """Look at what was before; locks that an earlier revision of the same transaction took are its own."""

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from ._migration.interrupted import Interrupted
 from .connection import OwnConnection, first_line
 from .engines.base import ITSELF, Engine
-from .environment import Interrupted
 from .errors import Failed
 from .journal import Journal
 from .progress import Progress
@@ -48,6 +48,7 @@ def patiently(
     progress: Progress,
     attempt: Callable[[], T],
     may_repeat: Callable[[Interrupted], bool],
+    again: Callable[[], T],
 ) -> T:
     """Call ``attempt`` until it no longer fails for a lock that it did not get.
 
@@ -55,8 +56,9 @@ def patiently(
         engine: sets the timeouts, and knows their errors.
         journal: is told of each pause.
         progress: says who is waited for.
-        attempt: runs Alembic.
+        attempt: runs Alembic in this process, the first time.
         may_repeat: tells whether an interrupted attempt left nothing behind that the next one would meet.
+        again: runs Alembic in another process, in which env.py has not run yet.
 
     Raises:
         Interrupted: it failed for another reason, or ``lock_wait`` is over.
@@ -65,8 +67,12 @@ def patiently(
     progress.waits_for = blockers
     deadline = min(time.monotonic() + engine.job.lock_wait, engine.job.ends_at or float("inf"))
     pause = _FIRST_PAUSE
+    begun = False
     while True:
         try:
+            if begun:
+                return again()
+            begun = True
             with engine.watch_connections():
                 return attempt()
         except Interrupted as interruption:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import backups
+from ._migration.interrupted import Interrupted
+from ._rehearsal.watched_run import run_watched
 from .abandoned import DROPPED, MADE
 from .by_command import TOOL
 from .connection import first_line
 from .engines.base import Engine, Scratch
 from .engines.registry import engine_for
-from .environment import Environment, Interrupted
+from .environment import Environment
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending, newest_first
@@ -193,8 +195,7 @@ class Rehearsal(OneDatabase):
     def _upgraded(self, environment: Environment, observer: Observer) -> Sequence[Step]:
         begun = time.monotonic()
         try:
-            with environment.engine.watch_connections():
-                steps = environment.upgrade(observer)
+            steps = run_watched(environment, observer, self.progress, lambda: environment.upgrade(observer))
         except Interrupted as interruption:
             self.verdicts = observer.verdicts
             raise self._explained(interruption) from interruption

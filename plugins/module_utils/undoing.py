@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from ._migration.interrupted import Interrupted
+from ._rehearsal.watched_run import run_watched
 from .connection import first_line
 from .engines.base import Scratch
-from .environment import Environment, Interrupted
+from .environment import Environment
 from .journal import Journal
 from .observing import Observer, StateBefore, Traces, key_of
 from .position import differences
@@ -81,8 +83,7 @@ class Undoing:
             return
         traces = self._traces()
         try:
-            with self.scratch.engine.watch_connections():
-                self.environment.downgrade({step.table: [step.revision]}, traces)
+            self._run(traces, lambda: self.environment.downgrade({step.table: [step.revision]}, traces))
         except Interrupted as interruption:
             _condemn(verdict, _said(interruption))
             return
@@ -99,8 +100,7 @@ class Undoing:
         traces = self._traces()
         applied: Sequence[Step] = ()
         try:
-            with self.scratch.engine.watch_connections():
-                applied = self.environment.upgrade(traces, _by_table(verdicts))
+            applied = self._run(traces, lambda: self.environment.upgrade(traces, _by_table(verdicts)))
         except Interrupted as interruption:
             applied = interruption.steps
             error = _said(interruption)
@@ -128,14 +128,16 @@ class Undoing:
         # A revision below it may write other values than the first time: random ones, or the time.
         again = StateBefore(self.scratch.engine, self.observer.leave_out, self.observer.in_full, todo[-1].step)
         try:
-            with self.scratch.engine.watch_connections():
-                self.environment.upgrade(again, _by_table(todo))
+            self._run(again, lambda: self.environment.upgrade(again, _by_table(todo)))
         except Interrupted as interruption:
             _give_up(todo, f"the copy could not be led to it again: {_said(interruption)}")
             return False
         if again.latest:
             self.observer.before[key_of(todo[-1].step)] = again.latest
         return True
+
+    def _run(self, watcher: Traces, act: Callable[[], list[Step]]) -> list[Step]:
+        return run_watched(self.environment, watcher, self.progress, act)
 
     def _traces(self) -> Traces:
         return Traces(self.scratch.engine, self.observer.leave_out, self.observer.in_full)

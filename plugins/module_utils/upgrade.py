@@ -11,14 +11,17 @@ from typing import Any
 from . import backups, deadline
 from ._core.playbook_command import playbook_command
 from ._engines.lock import Lock
+from ._migration.chronicle import Chronicle
 from ._migration.explanations import advice_for, kept_open
+from ._migration.interrupted import Interrupted
+from ._migration.own_process import LockOfParent, ProgressOfParent, Standby
 from .at_head import remember
 from .changed_history import is_unknown
 from .connection import first_line
 from .engines.base import Engine
 from .engines.data import Deeds
 from .engines.registry import engine_for
-from .environment import Environment, Interrupted
+from .environment import Environment
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal
@@ -26,107 +29,11 @@ from .one_database import OneDatabase
 from .patience import Blockers, patiently
 from .planning import fill_plan
 from .plans import Plan
-from .position import Position, differences, lost_rows, read_applied, read_fingerprint, read_position
+from .position import Position, differences, lost_rows, read_applied, read_position
 from .progress import Progress
-from .steps import Step, Watcher, shown
-from .version_tables import read_heads
+from .steps import Step, shown
 
 Result = dict[str, Any]
-
-
-class Chronicle(Watcher):
-    """Write what Alembic does into the journal, before it is done, and remember what a failure will need."""
-
-    def __init__(self, environment: Environment, lock: Lock, journal: Journal, progress: Progress) -> None:
-        self._environment = environment
-        self._engine = environment.engine
-        self._lock = lock
-        self._journal = journal
-        self._progress = progress
-        self.tables: list[str] = []
-        self.committed: list[Step] = []
-        #: Whether the version table could not be read, because env.py's transaction has changed the table itself.
-        self._locked_out = False
-        #: The schema as it was before the step that runs now, where a rollback might not bring it back.
-        self.before_step: list[str] | None = None
-        #: How many steps were committed when it was read.
-        self._read_after = 0
-
-    def begins(self, step: Step, number: int, count: int) -> None:
-        """Journal the step; on an engine whose DDL survives a rollback, look at the schema first."""
-        self._lock.check()
-        self._read_before_step()
-        self._journal.write("begun", revision=step.revision, table=step.table, number=number, count=count)
-        self._progress.phase(f"revision {number} of {count}, {step.revision} {step.message}".strip())
-
-    def ran(self, step: Step) -> None:
-        """Journal that the revision's function has returned."""
-        self._journal.write("ran", revision=step.revision, table=step.table, seconds=step.seconds, **step.deeds())
-
-    def left(self, step: Step) -> None:
-        """Journal the step as committed if a connection of our own sees it."""
-        if not self._engine.can_read_now():
-            return  # the transaction goes on, and nothing of it is committed
-        if self._locked_out:
-            return
-        try:
-            with self._engine.impatient():
-                heads = read_heads(self._engine.own(), step.table, there=True)
-        except Exception as error:
-            if not self._engine.gave_way(error):
-                raise
-            # Env.py's own transaction holds the version table, so nothing is committed before it ends.
-            self._locked_out = True
-            return
-        if step.revision in heads or step.revision in self._environment.applied(heads):
-            self.note_committed(step)
-
-    def commits_early(self, step: Step) -> None:
-        """Look at the schema before a part of the step is made permanent.
-
-        What the migration itself has locked cannot be looked at from outside, and it will not let go of it while it
-        waits for us. Then nobody can say later what the step left, so it counts as if it had left something.
-        """
-        if self.before_step is not None:
-            return
-        if not self._engine.can_read_now():
-            self.before_step = []
-            return
-        try:
-            with self._engine.impatient():
-                self.before_step = self._look()
-        except Exception as error:
-            if not self._engine.gave_way(error):
-                raise
-            self.before_step = []
-
-    def writes_early(self, step: Step) -> None:
-        """Journal it: if this process dies, nothing in the schema will tell."""
-        self._journal.write("wrote_early", revision=step.revision, table=step.table, rows=step.wrote)
-
-    def writes_unseen(self, step: Step, reason: str) -> None:
-        """Journal it: afterwards, what the step wrote looks like what others wrote."""
-        self._journal.write("wrote_unseen", revision=step.revision, table=step.table, reason=reason)
-
-    def note_committed(self, step: Step) -> None:
-        """Journal one committed revision, once."""
-        if step not in self.committed:
-            self.committed.append(step)
-            digest = self._environment.sha256_of(step.revision)
-            facts = {"revision": step.revision, "table": step.table, "message": step.message, "sha256": digest}
-            self._journal.write("committed", **facts)
-
-    def _read_before_step(self) -> None:
-        """Read the schema, or keep what was read before the transaction that goes on: a rollback leads back to it."""
-        if not self._engine.ddl_survives_rollback:
-            self.before_step = None
-        elif self._engine.can_read_now():
-            self.before_step, self._read_after = self._look(), len(self.committed)
-        elif self._read_after != len(self.committed):
-            self.before_step = None
-
-    def _look(self) -> list[str]:
-        return read_fingerprint(self._engine, self._engine.own(), self.tables)
 
 
 class Upgrade(OneDatabase):
@@ -147,7 +54,9 @@ class Upgrade(OneDatabase):
             if self.job.window_override:
                 self.journal.write("overridden", reason=self.job.window_override)
             self.progress.phase("waits for the lock on the database")
-            with self.engine.lock(self.job.database_wait, self.progress.tell) as lock:
+            # Forked while this process has no connection that another one could meddle with.
+            standby = Standby(lambda *asked: self._again_apart(environment, *asked))
+            with standby as self._standby, self.engine.lock(self.job.database_wait, self.progress.tell) as lock:
                 self.journal.write("locked")
                 return self._locked(environment, lock)
         except Refused as refusal:
@@ -184,6 +93,7 @@ class Upgrade(OneDatabase):
                 self.progress,
                 lambda: self._attempt(environment, chronicle),
                 lambda interruption: not self._left(environment, chronicle, interruption.steps),
+                lambda: self._again(environment, chronicle, lock),
             )
         except Interrupted as interruption:
             return self._interrupted(environment, chronicle, interruption)
@@ -203,6 +113,34 @@ class Upgrade(OneDatabase):
             self._note(environment, chronicle, interruption.steps)
             raise
         self._note(environment, chronicle, steps)
+
+    def _again(self, environment: Environment, chronicle: Chronicle, lock: Lock) -> None:
+        """Make another attempt, in a process in which env.py has not run."""
+        request = (environment.hand_over(), self.engine.hand_over(), chronicle.hand_over())
+        attempt = self._standby.call(request, lock, self.progress)
+        of_environment, of_engine, of_chronicle, interruption = attempt
+        environment.take_over(of_environment)
+        self.engine.take_over(of_engine)
+        chronicle.take_over(of_chronicle)
+        if interruption:
+            raise interruption
+
+    def _again_apart(
+        self, environment: Environment, request: Any, lock: LockOfParent, progress: ProgressOfParent
+    ) -> tuple[Any, ...]:
+        of_environment, of_engine, of_chronicle = request
+        environment.take_over(of_environment)
+        self.engine.take_over(of_engine)
+        journal = Journal(self.journal.path, self.journal.verb)
+        chronicle = Chronicle(environment, lock, journal, progress)
+        chronicle.take_over(of_chronicle)
+        interruption = None
+        try:
+            with self.engine.watch_connections():
+                self._attempt(environment, chronicle)
+        except Interrupted as caught:
+            interruption = caught.portable()
+        return environment.hand_over(), self.engine.hand_over(), chronicle.hand_over(), interruption
 
     def _note(self, environment: Environment, chronicle: Chronicle, steps: list[Step]) -> None:
         """Read what is committed; in a single transaction that is known only at its end."""

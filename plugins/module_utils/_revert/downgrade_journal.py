@@ -62,3 +62,11 @@ class DowngradeJournal(Watcher):
         self.ran_steps[step.revision] = step
         for table, count in step.wrote.items():
             self.wrote[table] = self.wrote.get(table, 0) + count
+
+    def hand_over(self) -> dict[str, Any]:
+        """Return what it remembers, for one in another process."""
+        return {"ran_steps": self.ran_steps, "wrote": self.wrote}
+
+    def take_over(self, remembered: dict[str, Any]) -> None:
+        """Go on from what another one remembers."""
+        vars(self).update(remembered)

@@ -90,6 +90,14 @@ class Engine(ABC):
         """Leave the connection of our own to the process that opened it, without closing what both of them have."""
         self._of_parent, self._own = self._own, None
 
+    def hand_over(self) -> Any:
+        """Return, as data, what this process knows of who wrote, for the process that goes on in its place."""
+        return None
+
+    def take_over(self, known: Any) -> None:
+        """Go on from what the process that worked on the database before has handed over."""
+        return
+
     def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[None]:
         """Keep connections that env.py opens inside the block from changing anything, where the engine can.
 

@@ -30,15 +30,13 @@ from ..libraries import sa
 from . import space
 from .base import Tell
 from .data import Archive, Counted, Deeds, Dump, Identity, Writes
-from .sql import quoted
 from .sqlite_catalog import (
-    drop_table,
+    count_rows,
+    drop_unfinished,
     normalised,
     proven,
     rows_of,
     table_lines,
-    tells_of,
-    unfinished_batches,
 )
 from .sqlite_glance import described, file_identity, reading
 from .sqlite_later import Imprint
@@ -57,8 +55,7 @@ _SPACE_FACTOR = 1.1
 #: Seconds that our own reads wait for a lock of others.
 _PATIENCE = 5
 _STATE = "state of the file"
-#: Nanoseconds.
-_CLOCK_TICK = 20_000_000
+_CLOCK_TICK = 20_000_000  # nanoseconds
 _ANY_READ = "select count(*) from sqlite_master"
 
 
@@ -179,9 +176,7 @@ class SQLite(WithRestore):
 
     def row_counts(self, connection: Connection) -> dict[str, int]:
         """Count every table: a batch rebuild with foreign keys on deletes the rows of others."""
-        statement = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
-        names = [row[0] for row in rows_of(connection, statement)]
-        return {name: rows_of(connection, f"select count(*) from {quoted(name)}")[0][0] for name in names}
+        return count_rows(connection)
 
     @property
     def _lock_path(self) -> Path:
@@ -256,6 +251,24 @@ class SQLite(WithRestore):
     def resume(self, content: dict[str, str] | None) -> None:
         """Compare the state of the file when the run failed with the one when this process got the lock."""
         self._resumed = content is not None and content == self._state_at_lock
+
+    def hand_over(self) -> Any:
+        """Return the state of the file, if nobody else has written until now, and the tables that env.py has."""
+        known: dict[str, Any] = {"state": None, "wrote": dict(self._written.counts)}
+        with suppress(Exception):  # locked by somebody else: then it is not known
+            known["state"] = self.content()
+        return known
+
+    def take_over(self, known: Any) -> None:
+        """Witness all writes from now on; whoever has written since the state that was handed over is not known."""
+        self._written.adds(known["wrote"])
+        try:
+            self._witness.starts(self.path, self._version())
+            unchanged = known["state"] == {_STATE: self._witness.state(self.path)}
+        except Exception:  # noqa: BLE001 - locked by somebody else, or not there
+            unchanged = False
+        if not unchanged:
+            self._witness.doubts()
 
     def _nobody_wrote(self, archive: Archive, content: dict[str, str] | None) -> bool:
         """Vouch since the dump, where this process has made it, or since a state that an earlier process has left."""
@@ -376,14 +389,7 @@ class SQLite(WithRestore):
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Drop the tables of batch operations that did not come to their end, where the table they copy is whole."""
-        own = self.own()
-        removed = []
-        for name in own.run(unfinished_batches):
-            lines = [line for line in own.run(self.fingerprint, frozenset()) if tells_of(line, name)]
-            if not set(lines) & set(before):
-                own.run(drop_table, name)
-                removed += lines
-        return removed
+        return self.own().run(drop_unfinished, self.fingerprint, before)
 
 
 def _file_of(path: Path) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,21 @@ def tells_of(line: str, table: str) -> bool:
     return any(line.startswith((f"{kind}{table} ", f"{kind}{table}.")) or line == kind + table for kind in _KINDS)
 
 
-def drop_table(connection: Connection, name: str) -> None:
-    """Drop a table."""
-    connection.exec_driver_sql(f"drop table {quoted(name)}")
+def drop_unfinished(
+    connection: Connection, fingerprint: Callable[[Connection, frozenset[str]], list[str]], before: list[str]
+) -> list[str]:
+    """Drop the tables of unfinished batch operations that were not there before, and return their lines."""
+    removed = []
+    for name in unfinished_batches(connection):
+        lines = [line for line in fingerprint(connection, frozenset()) if tells_of(line, name)]
+        if not set(lines) & set(before):
+            connection.exec_driver_sql(f"drop table {quoted(name)}")
+            removed += lines
+    return removed
+
+
+def count_rows(connection: Connection) -> dict[str, int]:
+    """Return the number of rows of each table."""
+    statement = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
+    names = [row[0] for row in rows_of(connection, statement)]
+    return {name: rows_of(connection, f"select count(*) from {quoted(name)}")[0][0] for name in names}

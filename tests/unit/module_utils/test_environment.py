@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.attributes import Attributes
-from ansible_collections.hosting.alembic.plugins.module_utils.environment import Environment, Interrupted
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.interrupted import Interrupted
+from ansible_collections.hosting.alembic.plugins.module_utils.environment import Environment
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils.steps import Step, Watcher

@@ -101,6 +101,10 @@ class WriteWitness:
         self._alone = self._alone and self._ours is not None and ours.file == self._ours.file
         self._ours, self._count = ours, count
 
+    def doubts(self) -> None:
+        """Vouch for nothing from now on."""
+        self._alone = False
+
     def state(self, path: Path) -> str:
         """Return the state of the file, which ``starts`` has opened."""
         return state_of(path, self._counter) if self._counter else ""

@@ -61,6 +61,11 @@ class WrittenTables:
             else:
                 self._in_memory.add(name)
 
+    def adds(self, counts: dict[str, int]) -> None:
+        """Add what connections of another process have written."""
+        for table, count in counts.items():
+            self.counts[table] = max(self.counts.get(table, 0), count)
+
     def _authorize(self, action: int, first: Any, second: Any, schema: Any, _inner: Any) -> int:
         with suppress(Exception):  # an error in here would refuse the statement
             if action == _ATTACH and not _is_memory(first):

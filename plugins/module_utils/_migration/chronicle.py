@@ -1,0 +1,122 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The journal of an upgrade's revisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._engines.lock import Lock
+from ..environment import Environment
+from ..journal import Journal
+from ..position import read_fingerprint
+from ..progress import Progress
+from ..steps import Step, Watcher
+from ..version_tables import read_heads
+
+_REMEMBERED = ("tables", "committed", "_locked_out", "before_step", "_read_after")
+
+
+class Chronicle(Watcher):
+    """Write what Alembic does into the journal, before it is done, and remember what a failure will need."""
+
+    def __init__(self, environment: Environment, lock: Lock, journal: Journal, progress: Progress) -> None:
+        self._environment = environment
+        self._engine = environment.engine
+        self._lock = lock
+        self._journal = journal
+        self._progress = progress
+        self.tables: list[str] = []
+        self.committed: list[Step] = []
+        #: Whether the version table could not be read, because env.py's transaction has changed the table itself.
+        self._locked_out = False
+        #: The schema as it was before the step that runs now, where a rollback might not bring it back.
+        self.before_step: list[str] | None = None
+        #: How many steps were committed when it was read.
+        self._read_after = 0
+
+    def begins(self, step: Step, number: int, count: int) -> None:
+        """Journal the step; on an engine whose DDL survives a rollback, look at the schema first."""
+        self._lock.check()
+        self._read_before_step()
+        self._journal.write("begun", revision=step.revision, table=step.table, number=number, count=count)
+        self._progress.phase(f"revision {number} of {count}, {step.revision} {step.message}".strip())
+
+    def ran(self, step: Step) -> None:
+        """Journal that the revision's function has returned."""
+        self._journal.write("ran", revision=step.revision, table=step.table, seconds=step.seconds, **step.deeds())
+
+    def left(self, step: Step) -> None:
+        """Journal the step as committed if a connection of our own sees it."""
+        if not self._engine.can_read_now():
+            return  # the transaction goes on, and nothing of it is committed
+        if self._locked_out:
+            return
+        try:
+            with self._engine.impatient():
+                heads = read_heads(self._engine.own(), step.table, there=True)
+        except Exception as error:
+            if not self._engine.gave_way(error):
+                raise
+            # Env.py's own transaction holds the version table, so nothing is committed before it ends.
+            self._locked_out = True
+            return
+        if step.revision in heads or step.revision in self._environment.applied(heads):
+            self.note_committed(step)
+
+    def commits_early(self, step: Step) -> None:
+        """Look at the schema before a part of the step is made permanent.
+
+        What the migration itself has locked cannot be looked at from outside, and it will not let go of it while it
+        waits for us. Then nobody can say later what the step left, so it counts as if it had left something.
+        """
+        if self.before_step is not None:
+            return
+        if not self._engine.can_read_now():
+            self.before_step = []
+            return
+        try:
+            with self._engine.impatient():
+                self.before_step = self._look()
+        except Exception as error:
+            if not self._engine.gave_way(error):
+                raise
+            self.before_step = []
+
+    def writes_early(self, step: Step) -> None:
+        """Journal it: if this process dies, nothing in the schema will tell."""
+        self._journal.write("wrote_early", revision=step.revision, table=step.table, rows=step.wrote)
+
+    def writes_unseen(self, step: Step, reason: str) -> None:
+        """Journal it: afterwards, what the step wrote looks like what others wrote."""
+        self._journal.write("wrote_unseen", revision=step.revision, table=step.table, reason=reason)
+
+    def note_committed(self, step: Step) -> None:
+        """Journal one committed revision, once."""
+        if step not in self.committed:
+            self.committed.append(step)
+            digest = self._environment.sha256_of(step.revision)
+            facts = {"revision": step.revision, "table": step.table, "message": step.message, "sha256": digest}
+            self._journal.write("committed", **facts)
+
+    def _read_before_step(self) -> None:
+        """Read the schema, or keep what was read before the transaction that goes on: a rollback leads back to it."""
+        if not self._engine.ddl_survives_rollback:
+            self.before_step = None
+        elif self._engine.can_read_now():
+            self.before_step, self._read_after = self._look(), len(self.committed)
+        elif self._read_after != len(self.committed):
+            self.before_step = None
+
+    def _look(self) -> list[str]:
+        return read_fingerprint(self._engine, self._engine.own(), self.tables)
+
+    def hand_over(self) -> dict[str, Any]:
+        """Return what it remembers, for one in another process."""
+        return {name: getattr(self, name) for name in _REMEMBERED}
+
+    def take_over(self, remembered: dict[str, Any]) -> None:
+        """Go on from what another one remembers."""
+        vars(self).update(remembered)

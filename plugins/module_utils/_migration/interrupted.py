@@ -1,0 +1,30 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a run of Alembic ends that does not come to its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..steps import Step
+from .reported_error import reported
+
+
+class Interrupted(Exception):
+    """Alembic did not come to its end. ``steps`` are those begun, ``cause`` is None if env.py hid the error."""
+
+    def __init__(self, cause: BaseException | None, steps: list[Step]) -> None:
+        super().__init__(str(cause) if cause else "env.py ended without running its migrations to their end")
+        self.cause = cause
+        self.steps = steps
+
+    def portable(self) -> Interrupted:
+        """Return the same for another process, where classes of the application need not load."""
+        for step in self.steps:
+            step.error = reported(step.error)
+        return Interrupted(reported(self.cause), self.steps)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Interrupted, (self.cause, self.steps)

@@ -1,0 +1,113 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The attempts of a revert's downgrades: each after the first runs env.py in a process of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._engines.lock import Lock
+from .._migration.interrupted import Interrupted
+from .._migration.own_process import LockOfParent, ProgressOfParent, Standby
+from ..environment import Environment
+from ..journal import Journal
+from ..later_writes import LaterWrites
+from ..patience import patiently
+from ..position import read_applied
+from ..progress import Progress
+from .downgrade_journal import DowngradeJournal
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from ..account import Account
+
+
+def still_applied(environment: Environment, account: Account) -> dict[str, list[str]]:
+    """Return, of what a run committed, what is applied, by version table."""
+    applied = read_applied(environment, environment.engine.own(), list(account.committed))
+    return {
+        table: [revision for revision in revisions if revision in applied[table]]
+        for table, revisions in account.committed.items()
+    }
+
+
+class DowngradeAttempts:
+    """Made before the database is locked, while this process has no connection that a fork could meddle with."""
+
+    def __init__(self, environment: Environment, journal: Journal, progress: Progress, account: Account) -> None:
+        self._environment = environment
+        self._engine = environment.engine
+        self._journal = journal
+        self._progress = progress
+        self._account = account
+        self._standby = Standby(self._again_apart)
+
+    def __enter__(self) -> DowngradeAttempts:
+        self._standby.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._standby.__exit__()
+
+    def run(self, lock: Lock, watcher: DowngradeJournal, later: LaterWrites | None) -> None:
+        """Downgrade what is applied of what the run committed.
+
+        Raises:
+            Interrupted: a downgrade failed.
+        """
+        patiently(
+            self._engine,
+            self._journal,
+            self._progress,
+            lambda: self._attempt(watcher),
+            lambda _interruption: True,
+            lambda: self._again(lock, watcher, later),
+        )
+
+    def _attempt(self, watcher: DowngradeJournal) -> None:
+        # An attempt that gave way may have undone some of them already.
+        applied = still_applied(self._environment, self._account)
+        if any(applied.values()):
+            self._environment.downgrade(applied, watcher)
+
+    def _again(self, lock: Lock, watcher: DowngradeJournal, later: LaterWrites | None) -> None:
+        known = (self._environment.hand_over(), self._engine.hand_over(), watcher.hand_over())
+        request = (*known, vars(self._account), later.hand_over() if later else None)
+        of_environment, of_engine, of_watcher, account, of_later, interruption = self._standby.call(
+            request, lock, self._progress
+        )
+        self._environment.take_over(of_environment)
+        self._engine.take_over(of_engine)
+        watcher.take_over(of_watcher)
+        vars(self._account).update(account)
+        if later:
+            later.take_over(of_later)
+        if interruption:
+            raise interruption
+
+    def _again_apart(self, request: Any, _lock: LockOfParent, progress: ProgressOfParent) -> tuple[Any, ...]:
+        of_environment, of_engine, of_watcher, account, of_later = request
+        self._environment.take_over(of_environment)
+        self._engine.take_over(of_engine)
+        vars(self._account).update(account)
+        journal = Journal(self._journal.path, self._journal.verb)
+        later = LaterWrites(self._engine, self._account, None, journal, progress) if of_later else None
+        if later:
+            later.take_over(of_later)
+        watcher = DowngradeJournal(journal, progress, self._account, later.check if later else _permit)
+        watcher.take_over(of_watcher)
+        interruption = None
+        try:
+            with self._engine.watch_connections():
+                self._attempt(watcher)
+        except Interrupted as caught:
+            interruption = caught.portable()
+        known = (self._environment.hand_over(), self._engine.hand_over(), watcher.hand_over())
+        return (*known, vars(self._account), later.hand_over() if later else None, interruption)
+
+
+def _permit(_connection: Connection) -> None:
+    """Permit every downgrade: what others wrote is in a backup."""
