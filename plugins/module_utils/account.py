@@ -75,7 +75,7 @@ class Account:
             elif event["event"] == "wrote_early":
                 account.early.setdefault(event["table"], []).append(event["revision"])
                 rows = event["rows"]
-            elif event["event"] == "ran":
+            elif event["event"] in ("ran", "step_failed"):
                 rows = {}
             elif event["event"] == "committed":
                 account.committed.setdefault(event["table"], []).append(event["revision"])

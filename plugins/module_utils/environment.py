@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,12 +46,15 @@ from .steps import Step, Watcher, connection_of, heads_after, watched
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+    from ._migration.own_commits import OwnCommits
+
 
 class Environment:
     """One release's Alembic environment, aimed at one database. Needs a process of its own: env.py may do anything."""
 
-    def __init__(self, database: Database, job: Job, engine: Engine) -> None:
+    def __init__(self, database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> None:
         self.database = database
+        self.outside = outside
         self.job = job
         self.engine = engine
         self.source = Source(job.layout.release(job.release) / "source")
@@ -264,7 +267,8 @@ class Environment:
                 end_reading(context, connection)
             for step in steps:
                 step.migration_fn = ending_copies(step.migration_fn)
-            return watched(context, steps, begun, watcher, table, streams, self.engine)
+            ran = watched(context, steps, begun, watcher, table, streams, self.engine)
+            return self.outside.leave_out(connection, ran) if self.outside else ran
 
         try:
             self._run(work, command, revision)
@@ -316,6 +320,7 @@ class Environment:
         os.chdir(self.source.folder)
         if str(self.source.folder) not in sys.path:
             sys.path.insert(0, str(self.source.folder))
+        self._inside.enter_context(self.outside.noticed() if self.outside else nullcontext())
         if not self.job.setup:
             return
         try:

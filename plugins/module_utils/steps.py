@@ -17,7 +17,7 @@ from ._migration.unseen_writes import UnseenWrites
 from .alembic_library import MigrationContext, MigrationStep
 from .early_commits import EarlyCommits
 from .engines.base import Engine
-from .engines.data import ANY_TABLE, INSERTED
+from .engines.data import ANY_TABLE, INSERTED, Counted
 from .errors import Refused
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ class Watcher:
     def ran(self, step: Step) -> None:
         """Hear that a revision's function has returned; nothing is committed yet."""
 
+    def failed(self, step: Step) -> None:
+        """Hear that a revision's function has raised; what it wrote is known as far as it can be."""
+
     def left(self, step: Step) -> None:
         """Hear that Alembic has left the revision's block and asks for the next one."""
 
@@ -151,6 +154,11 @@ class Counter:
         counted = self._engine.count_transaction(self._connection, held=True)
         if self.unseen:
             self.unseen.looks(counted.began)
+        self._add(step, counted)
+        if counted.newest:
+            step.span = [step.span[0] if step.span else self._first, self._engine.next_transaction()]
+
+    def _add(self, step: Step, counted: Counted) -> None:
         for kind in ("files", "dropped", "sequences"):
             known = step.held.setdefault(kind, [])
             known += [each for each in getattr(counted, kind) if each not in known]
@@ -161,8 +169,6 @@ class Counter:
         self._before = counted.rows
         if counted.number and counted.number not in step.transactions:
             step.transactions.append(counted.number)
-        if counted.newest:
-            step.span = [step.span[0] if step.span else self._first, self._engine.next_transaction()]
 
     def forget(self) -> None:
         """Begin at nothing: the transaction ends."""
@@ -176,9 +182,11 @@ class Counter:
     def failed(self, step: Step) -> None:
         """Look a last time before anything is rolled back."""
         self.look()
-        # In a transaction that failed nothing can be asked, but the driver knows what became of it.
-        with suppress(Exception):
+        try:
             self.add_to(step)
+        except Exception:  # noqa: BLE001 - in a transaction that failed nothing else can be asked
+            with suppress(Exception):
+                self._add(step, self._engine.count_failed_transaction(self._connection))
 
 
 def watched(
@@ -249,6 +257,7 @@ def _noting(function: Callable[..., Any], step: Step, counter: Counter, watcher:
         except BaseException as error:
             step.error = error
             counter.failed(step)
+            watcher.failed(step)
             raise
 
     return noting

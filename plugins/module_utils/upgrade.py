@@ -14,6 +14,7 @@ from ._engines.lock import Lock
 from ._migration.chronicle import Chronicle
 from ._migration.explanations import advice_for, kept_open
 from ._migration.interrupted import Interrupted
+from ._migration.own_commits import OwnCommits
 from ._migration.own_process import LockOfParent, ProgressOfParent, Standby
 from .at_head import remember
 from .changed_history import is_unknown
@@ -45,11 +46,12 @@ class Upgrade(OneDatabase):
         self.plan = Plan(database.name, database.target or job.target)
         self.backup: backups.Manifest | None = None
         self.before = Position({})
+        self._outside = OwnCommits(engine, journal, since_backup=False)
 
     def run(self) -> Result:
         """Upgrade the database and return its result; a failure is a result too."""
         try:
-            environment = Environment(self.database, self.job, self.engine)
+            environment = Environment(self.database, self.job, self.engine, self._outside)
             self.journal.write("planned", release=self.job.release, target=self.plan.target)
             if self.job.window_override:
                 self.journal.write("overridden", reason=self.job.window_override)
@@ -105,6 +107,7 @@ class Upgrade(OneDatabase):
         self.backup = backups.take(self.engine, self.before.heads, self.job, self.progress.tell)
         self.before = Position(self.before.heads, self.backup.fingerprint, self.backup.row_counts)
         self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **self.before.facts())
+        self._outside.start(self.journal)
 
     def _attempt(self, environment: Environment, chronicle: Chronicle) -> None:
         try:
@@ -132,6 +135,7 @@ class Upgrade(OneDatabase):
         environment.take_over(of_environment)
         self.engine.take_over(of_engine)
         journal = Journal(self.journal.path, self.journal.verb)
+        self._outside.start(journal)
         chronicle = Chronicle(environment, lock, journal, progress)
         chronicle.take_over(of_chronicle)
         interruption = None
@@ -186,11 +190,6 @@ class Upgrade(OneDatabase):
             "failed",
             error=error,
             left=left,
-            wrote=failed.wrote if failed else {},
-            replaced=sorted(failed.replaced) if failed else [],
-            held=failed.held if failed else {},
-            transactions=failed.transactions if failed else [],
-            windows=failed.all_windows() if failed else [],
             content=self.engine.content() if self.engine.exists() else None,
             imprint=self._imprint(after),
             **after.facts(),

@@ -75,6 +75,13 @@ class Stage:
         command = [str(self.database.server.bin / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", url, "-f", "-"]
         subprocess.run(command, input=sql, text=True, check=True, capture_output=True)
 
+    def edit_env_py(self, old: str, new: str) -> None:
+        """Replace something in env.py."""
+        path = self.host.layout.release("generic") / "source" / "migrations" / "env.py"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
     def fail(self, upgrade: str) -> Any:
         """Upgrade by one revision that fails, revert, and return the revert's result."""
         self.host.revise("generic", "0002", "0001", upgrade)
@@ -245,6 +252,69 @@ UNCOUNTED = {
     "inserts that commit by themselves": "bind = op.get_bind().execution_options(isolation_level='AUTOCOMMIT');"
     " bind.exec_driver_sql(\"insert into other values (3, 'three')\"); op.execute('select 1/0')",
 }
+
+
+def test_what_a_failed_statement_wrote_is_counted(stage: Stage) -> None:
+    fails = (
+        "op.execute('update other set word = upper(word)'); op.execute('delete from item'); op.execute('select 1/0')"
+    )
+    stage.host.revise("generic", "0002", "0001", fails)
+
+    assert stage.host.result("upgrade", stage.entry, run="r1")["outcome"] == "failed"
+
+    (failed,) = [event for event in stage.host.events("r1") if event["event"] == "step_failed"]
+    assert failed["wrote"] == {"public.other": 2, "public.item": 3}
+    assert failed["replaced"] == ["public.item", "public.other"]
+
+
+def test_a_failed_transaction_stays_failed_for_env_py(stage: Stage) -> None:
+    run = "            context.run_migrations()"
+    insert = "insert into other values (9, 'env')"
+    caught = f"try:\n    {run}\n            except Exception:\n                connection.exec_driver_sql({insert!r})"
+    stage.edit_env_py(run, f"            {caught}")
+
+    result = stage.fail("op.execute('update other set word = upper(word)'); op.execute('select 1/0')")
+
+    assert result["outcome"] == "untouched", result
+    assert stage.database.execute("select count(*) from other where id = 9") == [["0"]]
+
+
+def test_rows_that_env_py_writes_by_itself_are_not_taken_for_others(stage: Stage) -> None:
+    connects = "with connectable.connect() as connection:\n"
+    update = "update other set word = word || '!'"
+    stage.edit_env_py(
+        connects, f"{connects}        connection.exec_driver_sql({update!r})\n        connection.commit()\n"
+    )
+    before = dump(stage.database)
+
+    result = stage.fail_after(executed(LEFT["an enum value"]))
+
+    assert result["outcome"] == "restored", result
+    assert dump(stage.database) == before
+
+
+def test_rows_that_migrate_setup_writes_are_not_taken_for_others(stage: Stage) -> None:
+    source = stage.host.layout.release("generic") / "source"
+    update = "update other set word = word || '!'"
+    theirs = stage.database
+    url = theirs.server.url(theirs.name, user=theirs.user, password=theirs.password, driver="psycopg2")
+    (source / "prepares.py").write_text(
+        "import sqlalchemy as sa\n\n\ndef prepare():\n"
+        f"    with sa.create_engine({url!r}).begin() as connection:\n"
+        f"        connection.execute(sa.text({update!r}))\n"
+    )
+    stage.host.revise("generic", "0002", "0001", executed(LEFT["an enum value"]))
+    stage.host.revise("generic", "0003", "0002", "raise RuntimeError('no')")
+    options = {"run": "r1", "setup": "prepares:prepare"}
+    upgraded = stage.host.result("upgrade", stage.entry, **options)
+    assert upgraded["outcome"] == "failed", upgraded["error"]
+    (words,) = stage.database.execute("select string_agg(word, ' ' order by id) from other")
+
+    result = stage.host.result("downgrade", stage.entry, **options)
+
+    assert result["outcome"] == "restored", result
+    # As it was at the backup, which has what was written before it.
+    assert stage.database.execute("select string_agg(word, ' ' order by id) from other") == [words]
 
 
 @pytest.mark.parametrize("kind", sorted(UNCOUNTED))

@@ -48,6 +48,11 @@ class Chronicle(Watcher):
         """Journal that the revision's function has returned."""
         self._journal.write("ran", revision=step.revision, table=step.table, seconds=step.seconds, **step.deeds())
 
+    def failed(self, step: Step) -> None:
+        """Journal what a step wrote that has failed, whether it was rolled back or not."""
+        deeds = {**step.deeds(), "span": []}
+        self._journal.write("step_failed", revision=step.revision, table=step.table, **deeds)
+
     def left(self, step: Step) -> None:
         """Journal the step as committed if a connection of our own sees it."""
         if not self._engine.can_read_now():

@@ -94,6 +94,8 @@ class DowngradeAttempts:
         self._engine.take_over(of_engine)
         vars(self._account).update(account)
         journal = Journal(self._journal.path, self._journal.verb)
+        if self._environment.outside:
+            self._environment.outside.start(journal)
         later = LaterWrites(self._engine, self._account, None, journal, progress) if of_later else None
         if later:
             later.take_over(of_later)

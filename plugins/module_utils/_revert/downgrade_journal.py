@@ -51,6 +51,11 @@ class DowngradeJournal(Watcher):
         """Journal it: afterwards, what the step wrote looks like what others wrote."""
         self._journal.write("wrote_unseen", revision=step.revision, table=step.table, reason=reason)
 
+    def failed(self, step: Step) -> None:
+        """Journal what a downgrade wrote that has failed."""
+        deeds = {**step.deeds(), "span": []}
+        self._journal.write("downgrade_failed", revision=step.revision, table=step.table, **deeds)
+
     def ran(self, step: Step) -> None:
         """Journal that the revision's function has returned."""
         # Without its span: what else was written meanwhile counts as others', for the next step may drop it.

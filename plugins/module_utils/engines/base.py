@@ -245,6 +245,10 @@ class Engine(ABC):
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
         """Return what is counted of env.py's open transaction; with ``held`` also what it keeps to itself."""
 
+    def count_failed_transaction(self, connection: Connection) -> Counted:
+        """Return what env.py's transaction has written that an error has ended, and leave it as it is."""
+        return Counted()
+
     def next_transaction(self) -> int:
         """Return the number that the next transaction of anybody will get, 0 where they have none."""
         return 0

@@ -315,6 +315,10 @@ class PostgreSQL(WithScratch):
         """Ask the backend of the connection."""
         return writes.count_transaction(connection, held)
 
+    def count_failed_transaction(self, connection: Connection) -> Counted:
+        """Ask in the transaction that follows it."""
+        return writes.count_failed_transaction(connection)
+
     def next_transaction(self) -> int:
         """Ask on a connection of our own: one that has a number is told of that."""
         return self.own().run(writes.next_transaction)

@@ -6,16 +6,17 @@
 
 The counters of a session reach the others' eyes late, ten seconds and more while it idles, but always when it ends:
 so they are read after the other sessions were ended. A crash sets them back to nothing; then nothing can be told.
-Rows of transactions that were rolled back count as well, and those of a revision that failed are not known: then it
-looks as if others had written, and the database is held. See "The Cumulative Statistics System" in PostgreSQL's manual.
+Rows of transactions that were rolled back count as well. Where more was counted than the run wrote, the rows are read
+(see ``_engines/postgresql/grown_tables.py``). See "The Cumulative Statistics System" in PostgreSQL's manual.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..connection import execute
+from ..connection import driver_connection, execute
 from .data import Counted, Writes
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ select case when c.oid is null then 'dropped' when c.relkind = 'S' then 'sequenc
    and l.database = (select oid from pg_database where datname = current_database())
    and (l.mode = 'AccessExclusiveLock' or c.relkind = 'S' and l.mode = 'RowExclusiveLock')
 """
+
+#: A transaction that an error has ended, as libpq tells.
+_FAILED = 3
 
 _OTHER_SESSIONS = """
 select pid, coalesce(usename, '?') from pg_stat_activity
@@ -213,6 +217,31 @@ def count_transaction(connection: Connection, held: bool) -> Counted:
         [str(file) for _oid, file, _newest in found.get("file", ()) if file],
         [oid for oid, _file, _newest in found.get("dropped", ())],
         [oid for oid, _file, _newest in found.get("sequence", ())],
+    )
+
+
+def count_failed_transaction(connection: Connection) -> Counted:
+    """Return what a connection has written in its transaction, which an error has ended and which is left so.
+
+    The rows are counted when it is rolled back, and handed in to the server when the session is idle. So it is asked
+    by the message that rolls back. A driver that cannot send several statements in one raises an error.
+    """
+    driver = driver_connection(connection)
+    if connection.in_nested_transaction() or driver.info.transaction_status != _FAILED:
+        return Counted()  # a savepoint may be rolled back to
+    cursor = driver.cursor()
+    try:
+        cursor.execute(f"rollback; begin; {_IN_TRANSACTION}")
+        while cursor.description is None and cursor.nextset():
+            continue
+        rows = [row for row in cursor.fetchall() if row[0] == "rows"]
+    finally:
+        with suppress(Exception):  # it is to fail, so that nothing else can be done in this transaction either
+            cursor.execute("select 1/0")
+        cursor.close()
+    return Counted(
+        {name: int(count) for _kind, name, count, _replaced in rows},
+        [name for _kind, name, _count, replaced in rows if replaced],
     )
 
 

@@ -1,0 +1,97 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The rows that env.py and ``migrate_setup`` commit outside of revisions: they are the run's own, and not others'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from ..connection import OWN
+from ..engines.data import Counted
+from ..libraries import listening, sa
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from ..engines.base import Engine
+    from ..journal import Journal
+
+T = TypeVar("T")
+
+
+class OwnCommits:
+    """Journals what connections of SQLAlchemy commit in this process, unless a step counts it."""
+
+    def __init__(self, engine: Engine, journal: Journal, *, since_backup: bool) -> None:
+        self._engine = engine
+        self._journal = journal
+        #: What was committed before the backup is in it.
+        self._is_on = since_backup
+        self._began: dict[int, Counted] = {}
+        self._asking = False
+        #: The connections whose steps count what is written.
+        self._in_steps: list[Connection] = []
+
+    def start(self, journal: Journal) -> None:
+        """Begin, now that there is a backup, with a journal of this process."""
+        self._is_on, self._journal = True, journal
+
+    @contextmanager
+    def noticed(self) -> Iterator[None]:
+        """Listen inside of the block."""
+        if self._engine.name != "postgresql":  # SQLite tells of each statement by itself
+            yield
+            return
+        engine = sa.engine.Engine
+        with listening((engine, "begin", self._begins), (engine, "commit", self._commits)):
+            yield
+
+    def leave_out(self, connection: Connection, steps: Iterator[T]) -> Iterator[T]:
+        """Yield the steps of a connection, which are counted one by one, without counting its transactions."""
+        self._in_steps.append(connection)
+        # The transaction that is open now ends after the last step.
+        self._began.pop(id(connection), None)
+        try:
+            yield from steps
+        finally:
+            self._in_steps.remove(connection)
+
+    def _begins(self, connection: Connection) -> None:
+        if not self._is_outside(connection):
+            return
+        # What earlier transactions of the session wrote may not have been handed in to the server yet.
+        with suppress(Exception):
+            self._began[id(connection)] = self._count(connection)
+
+    def _commits(self, connection: Connection) -> None:
+        began = self._began.pop(id(connection), None)
+        if began is None or not self._is_outside(connection):
+            return
+        with suppress(Exception):  # in a transaction that failed nothing can be asked, and nothing is committed
+            counted = self._count(connection)
+            wrote = {table: count - began.rows.get(table, 0) for table, count in counted.rows.items()}
+            wrote = {table: count for table, count in wrote.items() if count > 0}
+            if counted.number and self._engine.identity(connection) == self._engine.own_identity():
+                self._journal.write(
+                    "wrote_outside", wrote=wrote, replaced=counted.replaced, transactions=[counted.number]
+                )
+
+    def _count(self, connection: Connection) -> Counted:
+        self._asking = True
+        try:
+            return self._engine.count_transaction(connection)
+        finally:
+            self._asking = False
+
+    def _is_outside(self, connection: Connection) -> bool:
+        return (
+            self._is_on
+            and not self._asking
+            and connection.dialect.name == self._engine.name
+            and not connection.get_execution_options().get(OWN)
+            and connection not in self._in_steps
+        )
