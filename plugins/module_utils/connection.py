@@ -28,6 +28,9 @@ T = TypeVar("T")
 #: True while a connection of our own is being opened, so that listeners for env.py's leave it alone.
 OPENING_OWN: ContextVar[bool] = ContextVar("OPENING_OWN", default=False)
 
+#: What PostgreSQL says of a lock that was not got in time.
+LOCK_NOT_AVAILABLE = "55P03"
+
 #: An execution option of every connection of our own.
 OWN = "hosting_alembic_own"
 
@@ -115,7 +118,8 @@ class OwnConnection:
     an asynchronous env.py runs.
     """
 
-    def __init__(self, url: URL, connect_args: dict[str, Any] | None = None) -> None:
+    def __init__(self, url: URL, connect_args: dict[str, Any] | None = None, name: str = "") -> None:
+        self._name = name
         token = OPENING_OWN.set(True)
         try:
             self._open(url, connect_args or {})
@@ -158,11 +162,26 @@ class OwnConnection:
             self._loop.close()
 
     def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function(connection, *args)`` with the synchronous face of the connection."""
-        if self._loop is None:
-            return function(self._connection, *args)
-        answer: T = self._wait_for(self._connection.run_sync(function, *args))
-        return answer
+        """Call ``function(connection, *args)`` with the synchronous face of the connection.
+
+        Raises:
+            Refused: others held a lock for longer than the connection waits.
+        """
+        try:
+            if self._loop is None:
+                return function(self._connection, *args)
+            answer: T = self._wait_for(self._connection.run_sync(function, *args))
+            return answer
+        except Refused:
+            raise
+        except Exception as error:
+            if sqlstate(error) != LOCK_NOT_AVAILABLE:
+                raise
+            raise Refused(
+                f"Database {self._name!r} could not be read",
+                f"another session holds a lock on what is read: {first_line(error)}",
+                "End that session (pg_locks and pg_stat_activity show it), or raise migrate_lock_wait",
+            ) from error
 
     def rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Execute one statement and return its rows, none if it returns none."""

@@ -16,7 +16,7 @@ from ._core.playbook_command import playbook_command
 from ._migration.interrupted import Interrupted
 from ._migration.own_commits import OwnCommits
 from ._revert.downgrade_attempts import DowngradeAttempts, still_applied
-from ._revert.downgrade_journal import DowngradeJournal
+from ._revert.downgrade_journal import DowngradeJournal, has_begun
 from ._revert.verification import backup_of_interrupted, compare_with, notes_of, undo_rollback
 from .account import Account
 from .connection import first_line
@@ -74,7 +74,7 @@ class LeadBack(OneDatabase):
             with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.tell) as self._lock:
                 return self._locked(environment, on_purpose)
         except Refused as refusal:
-            if on_purpose and not isinstance(refusal, Failed):
+            if on_purpose and not isinstance(refusal, Failed) and not has_begun(self.journal):
                 return self._result("refused", error=refusal.facts())
             return self._held(engine, refusal)
         except Exception as error:  # noqa: BLE001 - a server that went away, for one; what it left is for a person

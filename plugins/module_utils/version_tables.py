@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .alembic_library import MigrationContext
-from .connection import OwnConnection
+from .connection import LOCK_NOT_AVAILABLE, OwnConnection, sqlstate
 from .libraries import sa
 from .plans import Heads
 
@@ -33,7 +33,9 @@ def _rows_of(connection: Connection, schema: str, table: str) -> Heads:
     try:
         rows = connection.exec_driver_sql(f"select version_num from {quote(schema)}.{quote(table)}")
         return tuple(sorted(row[0] for row in rows))
-    except sa.exc.DBAPIError:
+    except sa.exc.DBAPIError as error:
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:
+            raise
         return _heads_of(connection, schema, table)  # it was dropped since
 
 

@@ -34,7 +34,15 @@ def judged(world: World, old: Entries, upgraded: dict[str, Any]) -> str:
         _is_old(world, old, upgraded)
         return "old"
     assert outcome == "failed", f"an upgrade cannot end so: {_said(upgraded)}"
-    after = world.do("downgrade")
+    return reverted(world, old, world.do("downgrade"))
+
+
+def reverted(world: World, old: Entries, after: dict[str, Any]) -> str:
+    """Judge what a revert has left, and return how it ended.
+
+    Raises:
+        AssertionError: the promise was broken, with what differs.
+    """
     if after["outcome"] in _OLD:
         _is_old(world, old, after)
         return "old"

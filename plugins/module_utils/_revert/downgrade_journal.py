@@ -75,3 +75,8 @@ class DowngradeJournal(Watcher):
     def take_over(self, remembered: dict[str, Any]) -> None:
         """Go on from what another one remembers."""
         vars(self).update(remembered)
+
+
+def has_begun(journal: Journal) -> bool:
+    """Return whether a downgrade of this run was begun."""
+    return any(event["event"] == "downgrade_begun" for event in journal.events())

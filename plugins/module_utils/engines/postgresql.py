@@ -26,7 +26,7 @@ from .._engines.postgresql.read_only import only_reading
 from .._engines.postgresql.rendering import fixed_rendering, normalised
 from .._engines.postgresql.session import drop_index, introduce, promised_pid
 from .._engines.postgresql.touched_tables import touched_by_others, written_after
-from ..connection import OwnConnection, execute, first_line, own_url, speak, sqlstate
+from ..connection import LOCK_NOT_AVAILABLE, OwnConnection, execute, first_line, own_url, speak, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_asides as asides
 from . import postgresql_catalog as catalog
@@ -73,7 +73,8 @@ _VARIABLES = {
     "PGSSLCRL": "sslcrl",
     "PGTARGETSESSIONATTRS": "target_session_attrs",
 }
-_GAVE_WAY = ("55P03", "40P01")
+_GAVE_WAY = (LOCK_NOT_AVAILABLE, "40P01")
+_SHORTEST_LOCK_WAIT = 1000
 
 
 class PostgreSQL(WithScratch):
@@ -92,8 +93,8 @@ class PostgreSQL(WithScratch):
         self._held: AdvisoryLock | None = None
         #: Until which count of each table, by number, nothing of others would be lost.
         self._nothing_lost: dict[str, int] = {}
-        #: Milliseconds that the connection of our own waits for a lock, 0 for ever.
-        self._lock_timeout = 0
+        #: Milliseconds that connections of our own wait for a lock.
+        self._lock_timeout = max(int(job.lock_wait * 1000), _SHORTEST_LOCK_WAIT)
 
     @classmethod
     def prepare(cls, job: Job) -> None:
@@ -109,7 +110,7 @@ class PostgreSQL(WithScratch):
         url = own_url(to or self.url)
         key = "timeout" if url.get_driver_name() == "asyncpg" else "connect_timeout"
         try:
-            own = OwnConnection(url, {key: _CONNECT_TIMEOUT})
+            own = OwnConnection(url, {key: _CONNECT_TIMEOUT}, self.database.name)
         except Refused:
             raise
         except Exception as error:
@@ -122,7 +123,7 @@ class PostgreSQL(WithScratch):
             # First of all: what is set through a pooler leaks to its other clients.
             self._check_directness(own)
             own.run(speak)
-            own.run(introduce, self.application)
+            own.run(introduce, self.application, self._lock_timeout)
         except BaseException:
             own.close()
             raise
@@ -248,7 +249,7 @@ class PostgreSQL(WithScratch):
 
     @contextmanager
     def impatient(self, seconds: float = 1) -> Iterator[None]:
-        """Set a lock_timeout on the connection of our own, which has none otherwise."""
+        """Set another lock_timeout on the connection of our own."""
         before, self._lock_timeout = self._lock_timeout, max(int(seconds * 1000), 1)
         self.own().rows(f"set lock_timeout = {self._lock_timeout}")
         try:

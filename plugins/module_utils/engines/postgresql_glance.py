@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Options = dict[str, Any]
 
 _CONNECT_TIMEOUT = 10
+_LOCK_TIMEOUT = 2000  # milliseconds; the plan in full has more time
 #: What else than the password may be a secret (libpq's own names): a record is readable by nobody else, yet lasts.
 _SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 _QUESTION = """
@@ -69,7 +70,9 @@ def _ask(driver: str, options: Options, question: str) -> tuple[int, Any]:
     connect = importlib.import_module(driver).connect
     with closing(connect(**options, connect_timeout=_CONNECT_TIMEOUT, application_name=_name())) as connection:
         cursor = connection.cursor()
-        cursor.execute(question)
+        cursor.execute(f"set lock_timeout = {_LOCK_TIMEOUT}; {question}")
+        if driver == "psycopg":  # it keeps the answer of each statement, and begins with the first
+            cursor.nextset()
         return connection.info.backend_pid, cursor.fetchone()
 
 
@@ -82,6 +85,7 @@ def _ask_asyncpg(driver: str, options: Options, question: str) -> tuple[int, Any
         settings = {"application_name": _name()}
         connection = await connect(**options, timeout=_CONNECT_TIMEOUT, server_settings=settings)
         try:
+            await connection.execute(f"set lock_timeout = {_LOCK_TIMEOUT}")
             return connection.get_server_pid(), tuple(await connection.fetchrow(question))
         finally:
             await connection.close()

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 _IDLE_SESSION_TIMEOUT_SINCE = 14
 
 
-def introduce(connection: Connection, application: str) -> None:
-    """Make a connection of our own known by name and safe from timeouts meant for applications."""
-    settings = {"application_name": application, "statement_timeout": "0", "lock_timeout": "0"}
+def introduce(connection: Connection, application: str, lock_timeout: int) -> None:
+    """Make a connection of our own known by name, and set our own timeouts in place of those for applications.
+
+    Args:
+        connection: ours.
+        application: its name.
+        lock_timeout: milliseconds that it waits for a lock; nothing of ours waits without a limit.
+    """
+    settings = {"application_name": application, "statement_timeout": "0", "lock_timeout": str(lock_timeout)}
     if major_version(connection) >= _IDLE_SESSION_TIMEOUT_SINCE:
         settings["idle_session_timeout"] = "0"
     calls = ", ".join(f"set_config('{name}', :{name}, false)" for name in settings)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
+
+import psycopg2
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
 from tests.lab.fixtures import Database as Postgres
 from tests.unit.stage import Host
@@ -133,3 +139,40 @@ def test_what_others_keep_elsewhere_is_not_counted(host: Host, postgres_database
     result = host.result("upgrade", one)
 
     assert (result["outcome"], result["error"]) == ("upgraded", None)
+
+
+@pytest.mark.parametrize("is_known_at_head", [False, True])
+def test_a_version_table_that_somebody_has_locked_is_waited_for_with_a_limit(
+    host: Host, postgres_database: Postgres, *, is_known_at_head: bool
+) -> None:
+    one = shipped(host, postgres_database, START + RUN.format(schema=None, first="pass"), "select 1")
+    assert host.result("upgrade", one)["outcome"] == "upgraded"
+    if not is_known_at_head:
+        (host.layout.journals_of("app") / "verified.json").unlink()
+
+    with closing(psycopg2.connect(postgres_database.url)) as other, other.cursor() as cursor:
+        cursor.execute("lock table alembic_version in access exclusive mode")
+        began = time.monotonic()
+        (obstacle,) = host.plan(one, lock_timeout=0.5, lock_wait=1, plan_timeout=60)["obstacles"]
+
+    assert "lock timeout" in obstacle["why"]
+    assert time.monotonic() - began < 30
+
+
+def test_no_connection_of_our_own_waits_without_a_limit(host: Host, postgres_database: Postgres) -> None:
+    one = Database.from_options({"name": "app", "url": postgres_database.url})
+    engine = engine_for(one, host.job("plan", one, lock_wait=7))
+    limits = [engine.own().rows("show lock_timeout")]
+    with engine.impatient(2):
+        limits.append(engine.own().rows("show lock_timeout"))
+    limits.append(engine.connect().rows("show lock_timeout"))
+
+    assert limits == [[("7s",)], [("2s",)], [("7s",)]]
+
+    with closing(psycopg2.connect(postgres_database.url)) as other, other.cursor() as cursor:
+        cursor.execute("create table held (a int)")
+        other.commit()
+        cursor.execute("lock table held in access exclusive mode")
+        with engine.impatient(0.1), pytest.raises(Refused, match="another session holds a lock") as caught:
+            engine.own().rows("select * from held")
+    assert engine.gave_way(caught.value)
