@@ -14,6 +14,24 @@ from tests.integration.virtualenvs import virtualenv
 from tests.lab.fixtures import Database
 from tests.lab.postgres import PostgresServer
 
+_EXHAUSTIVE = Path(__file__).with_name("exhaustive.txt")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `make test` leaves to `make faults`.
+
+    Raises:
+        pytest.UsageError: a name in the list is no test any more.
+    """
+    here = {f"{item.path.name}::{item.name}": item for item in items if item.path.parent == _EXHAUSTIVE.parent}
+    functions = {name.partition("[")[0] for name in here}
+    for name in _EXHAUSTIVE.read_text().splitlines()[1:]:
+        if name in here:
+            here[name].add_marker(pytest.mark.exhaustive)
+        elif name.partition("[")[0] in functions and len(here) > len(functions):
+            raise pytest.UsageError(f"{_EXHAUSTIVE.name}: there is no test {name}")
+
 
 @pytest.fixture(scope="session")
 def newest_virtualenv() -> Path:
