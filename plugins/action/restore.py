@@ -16,7 +16,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils.following import F
 
 
 class ActionModule(FollowingAction):
-    """Follow the restore to its end. In check mode, leave for the other hosts how many databases it is about."""
+    """Follow the restore to its end. Where only names are wanted, leave for the other hosts how many there are."""
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's last answer."""
@@ -32,6 +32,6 @@ class ActionModule(FollowingAction):
             told = this_invocation().completed(str(nowhere))
             return {"failed": True, "msg": told, "databases": [], "ok": False}
         answer = self.follow(self._task.args, facts)
-        if self._task.check_mode and not answer.get("failed"):
+        if self._task.args.get("names_only") and not answer.get("failed"):
             run.share("restorable", facts["inventory_hostname"], len(answer["databases"]))
         return answer

@@ -211,6 +211,7 @@ def restore() -> Spec:
         "of_run": {"type": "str", "default": ""},
         "backup": {"type": "str", "default": ""},
         "only": {"type": "list", "elements": "str", "default": []},
+        "names_only": {"type": "bool", "default": False},
     }
 
 

@@ -10,7 +10,7 @@ replaces is backed up by the same command first. Whether others wrote since cann
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,11 @@ TOOL = "command"
 
 #: The code of a restore command that failed: what the database holds now, only that command knows.
 HALF_WAY = "restore-half-way"
+
+_UNKNOWN = Writes(unknown="the backup was made by a command, so what others wrote since cannot be told")
+
+#: Reads what others wrote: by its engine, its backup, the rows of our own runs, and what these left.
+ReadWrites = Callable[["Engine", backups.Manifest, "dict[str, int]", "dict[str, str] | None"], Writes]
 
 _BACKUP = "migrate_backup_command"
 _CHECK = "migrate_backup_check_command"
@@ -105,9 +110,14 @@ def writes_since(
     engine: Engine, manifest: backups.Manifest, ours: dict[str, int], content: dict[str, str] | None
 ) -> Writes:
     """Return what others wrote since a backup."""
-    if manifest.tool != TOOL:
-        return engine.writes_since(manifest.archive(), ours, content)
-    return Writes(unknown="the backup was made by a command, so what others wrote since cannot be told")
+    return _UNKNOWN if manifest.tool == TOOL else engine.writes_since(manifest.archive(), ours, content)
+
+
+def foreseen_writes(
+    engine: Engine, manifest: backups.Manifest, ours: dict[str, int], content: dict[str, str] | None
+) -> Writes:
+    """Return the same while others are still at work."""
+    return _UNKNOWN if manifest.tool == TOOL else engine.foreseen_writes(manifest.archive(), ours, content)
 
 
 def restore(engine: Engine, manifest: backups.Manifest, run: str, tell: Tell, guard: Guard) -> Restored:

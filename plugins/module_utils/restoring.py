@@ -73,7 +73,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
     with engine.lock(job.database_wait, progress.tell):
         unread = Position({table: [] for table in manifest.heads})
         before = read_position(engine, list(manifest.heads)) if engine.is_readable() else unread
-        since = _since(database, job, manifest)
+        since = deeds_since(database, job, manifest)
         try:
             restored, now = bring_back(engine, manifest, since, journal, progress, "asked for")
         except Failed as failure:
@@ -145,7 +145,7 @@ def chosen(database: Database, job: Job) -> backups.Manifest:
     )
 
 
-def _since(database: Database, job: Job, manifest: backups.Manifest) -> Account:
+def deeds_since(database: Database, job: Job, manifest: backups.Manifest) -> Account:
     """Return what our own runs have done since a backup was taken."""
     left = Position(manifest.heads, manifest.fingerprint)
     account = Account(manifest.run, before=left, after=left, cut_short=False, since=manifest.taken)

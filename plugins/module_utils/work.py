@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import backups
+from ._revert.foreseen_restore import foresee_restore as foresee_restore_database
 from .deadline import counted_from_now
 from .engines.registry import engine_for
 from .environment import Environment
@@ -89,6 +90,20 @@ def rollback(job: Job) -> Answer:
 def restore(job: Job) -> Answer:
     """Bring a backup of every database back, on purpose."""
     return attend(job, list(job.databases), restore_database)
+
+
+def foresee_restore(job: Job) -> Answer:
+    """Say of every database what a restore would say, and change nothing."""
+    said = _each(job, job.databases, foresee_restore_database)
+    return {"results": [_foreseen(database, said[database.name]) for database in job.databases]}
+
+
+def _foreseen(database: Database, answer: Any) -> Answer:
+    if not isinstance(answer, Exception):
+        return dict(answer)
+    what = f"What a restore of {database.name!r} would do could not be found out"
+    failure = Failed(what, f"{type(answer).__name__}: {answer}")
+    return {"name": database.name, "outcome": "failed", "changed": False, "error": failure.facts()}
 
 
 def recover(job: Job) -> Answer:
@@ -209,8 +224,10 @@ def _journal(job: Job, database: Database) -> Journal:
 
 _VERBS = {
     verb.__name__: verb
-    for verb in (plan, backup, rehearse, upgrade, downgrade, rollback, restore, recover, status, health, prune)
-}
+    for verb in (
+        plan, backup, rehearse, upgrade, downgrade, rollback, restore, foresee_restore, recover, status, health, prune,
+    )
+}  # fmt: skip
 
 
 def do(job: Job) -> Answer:

@@ -14,7 +14,8 @@ description:
   - Restores the backup of a run, a backup by its path, or the newest backup of databases that are named.
   - The backup is compared with its manifest first, and the database with the backup's schema and rows afterwards.
   - What is replaced is kept aside, as a file, a database or a schema, and named in the result.
-  - A backup that no host of the play has is a failure where all were asked in check mode first, as the role does.
+  - A backup that no host of the play has is a failure where all were asked with O(names_only) first, as the role does.
+  - Check mode finds out what would be refused, but for what others write until the restore.
   - Refused where others have written since the backup, or where that cannot be told, unless O(restore_loses_writes).
 extends_documentation_fragment:
   - hosting.alembic.options.release
@@ -33,6 +34,12 @@ options:
     type: list
     elements: str
     default: []
+  names_only:
+    description:
+      - Only say which databases have such a backup, and change nothing.
+      - Check mode says more, whether each restore would be refused.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -117,7 +124,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils import arguments
 from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of, options_of
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.history import backed_up
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee
+from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee, foretell, have_done
 
 
 def main() -> None:
@@ -131,9 +138,11 @@ def main() -> None:
                 "Set migrate_restore_run, migrate_restore_backup or migrate_restore_databases",
             )
         names = backed_up(options["root"], options["databases"], options["of_run"], options["backup"], options["only"])
-        if module.check_mode or not names:
+        if options["names_only"] or not names:
             foresee(module, "restored", names)
         options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
+        if module.check_mode:
+            foretell(module, have_done("foresee_restore", options)["results"])
         follow(module, "restore", options)
 
 

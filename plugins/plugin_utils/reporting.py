@@ -317,7 +317,7 @@ def _restore(results: Result, check_mode: bool) -> Report:
         for words in entry.get("not_restored", [])
     ]
     if rows and check_mode:
-        lines.append("Refused if others have written since or the backup is damaged; only the restore checks that.")
+        lines.append("What others write until the restore, only the restore will know.")
     if not rows and not restore.get("msg"):
         lines = ["No database of this host has such a backup."]
     return Report(lines, _wrong(restore))

@@ -51,7 +51,11 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[Database]:
     password = postgres_server.create_role(name)
     postgres_server.create_database(name, owner=name)
     yield Database(postgres_server, name, name, password)
-    postgres_server.drop_database(name)
+    # A restore keeps what it replaced beside it.
+    for (owned,) in postgres_server.execute(
+        f"SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = '{name}'"
+    ):
+        postgres_server.drop_database(owned)
     postgres_server.execute(f'DROP ROLE "{name}"')
 
 

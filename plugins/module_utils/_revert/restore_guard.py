@@ -46,9 +46,21 @@ class RestoreGuard:
         Raises:
             Refused: others have written, or may have, and ``migrate_restore_loses_writes`` is not set.
         """
-        writes = self._writes()
+        writes = self._writes(by_command.writes_since)
         if writes:
             self._journal.write("writes", tables=writes.tables, unknown=writes.unknown)
+        self._refuse(writes)
+
+    def foresee(self) -> None:
+        """Check while others are still at work, and leave no trace of it.
+
+        Raises:
+            Refused: as ``__call__``, as far as it can be read now.
+        """
+        if self._engine.is_readable():
+            self._refuse(self._writes(by_command.foreseen_writes))
+
+    def _refuse(self, writes: Writes) -> None:
         if writes and not self._engine.job.restore_loses_writes:
             raise Refused(
                 f"A restore of {self._engine.database.name!r} would lose what others wrote",
@@ -56,17 +68,26 @@ class RestoreGuard:
                 "Set migrate_restore_loses_writes=true to restore all the same; what is replaced is kept aside",
             )
 
-    def _writes(self) -> Writes:
+    def _writes(self, read: by_command.ReadWrites) -> Writes:
         engine, account = self._engine, self._account
-        writes = by_command.writes_since(engine, self._manifest, account.wrote, account.content)
+        writes = read(engine, self._manifest, account.wrote, account.content)
         # Once more; of what is locked by the restore itself, what was seen before it counts.
         tables = {**self._later, **engine.later_writes(self._deeds).tables}
         if tables:
             writes = Writes({**writes.tables, **tables}, writes.unknown and f"{writes.unknown}; {Writes(tables)}")
-        strange = engine.changes_of_others(self._manifest.archive(), self._deeds) if self._is_ours else []
+        strange = self._other_database()
+        if self._is_ours and not strange:
+            strange = engine.changes_of_others(self._manifest.archive(), self._deeds)
         if strange:
             writes = Writes(writes.tables, "; ".join([*([str(writes)] if writes else []), *strange]))
         if self._changes:
             changes = f"the schema was changed by others: {'; '.join(self._changes[:_MOST_NAMED])}"
             writes = Writes(writes.tables, f"{writes}; {changes}" if writes else changes)
         return writes
+
+    def _other_database(self) -> list[str]:
+        """Say that the URL leads to another database than the one that was backed up."""
+        identity = str(self._engine.own_identity())
+        if identity == self._manifest.identity:
+            return []
+        return [f"the backup is of {self._manifest.identity}, and the url leads to {identity}"]

@@ -344,6 +344,14 @@ class Engine(ABC):
         """
         return
 
+    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Return the same while others are still at work: what can be read, but for whom a restore would end."""
+        return self.writes_since(archive, ours, content)
+
+    def foreseen_obstacles(self, archive: Archive) -> list[Refused]:
+        """Return what would stop a restore besides ``restore_method``, the backup and others' writes; only reads."""
+        return []
+
     def changes_of_others(self, archive: Archive, deeds: Deeds) -> list[str]:
         """Return what others changed, or may have, beyond rows that are counted; for a restore's guard only."""
         return []

@@ -19,12 +19,14 @@ from .._engines.lock import Lock
 from .._engines.postgresql import by_hand
 from .._engines.postgresql.attempts import restore_by
 from .._engines.postgresql.compare import ArchiveComparison, archived_positions
+from .._engines.postgresql.foreseen import foreseen_obstacles
 from .._engines.postgresql.grown_tables import without_writes_of_others
 from .._engines.postgresql.libpq_options import options_of
 from .._engines.postgresql.other_changes import changes_of_others
 from .._engines.postgresql.read_only import only_reading
 from .._engines.postgresql.rendering import fixed_rendering, normalised
 from .._engines.postgresql.session import drop_index, introduce, promised_pid
+from .._engines.postgresql.sessions import not_to_be_ended
 from .._engines.postgresql.touched_tables import touched_by_others, written_after
 from ..connection import LOCK_NOT_AVAILABLE, OwnConnection, execute, first_line, own_url, speak, sqlstate
 from ..errors import Failed, Refused
@@ -381,9 +383,19 @@ class PostgreSQL(WithScratch):
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the server's counters."""
-        leave_out = archive.version_tables
-        known = self._nothing_lost
-        return self.own().run(writes.written, archive.activity, ours, leave_out, self.application, known)
+        return self._written(archive, ours, None)
+
+    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Compare the counters as they are now; a session counts only if a restore could not end it."""
+        return self._written(archive, ours, not_to_be_ended(self.own(), self.name_on_server))
+
+    def _written(self, archive: Archive, ours: dict[str, int], others: list[str] | None) -> Writes:
+        leave_out, known = archive.version_tables, self._nothing_lost
+        return self.own().run(writes.written, archive.activity, ours, leave_out, self.application, known, others)
+
+    def foreseen_obstacles(self, archive: Archive) -> list[Refused]:
+        """Read who could not be ended, what was prepared, and how much room there is."""
+        return foreseen_obstacles(self, archive)
 
     def changes_of_others(self, archive: Archive, deeds: Deeds) -> list[str]:
         """Read files, catalogs, sequences and what cannot be counted."""

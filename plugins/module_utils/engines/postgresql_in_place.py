@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .._engines.postgresql import defaults
 from .._engines.postgresql.rendering import fixed_statements, normalised
 from .._engines.postgresql.replay import header
+from .._engines.postgresql.sessions import IS_CLIENT
 from ..connection import client_encoding, execute, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_catalog as catalog
@@ -119,9 +120,9 @@ select n.nspname, c.relname from pg_depend e
  where e.deptype = 'e' and c.relkind in ('r', 'p', 'S')
 """
 
-_SESSIONS = """
+_SESSIONS = f"""
 select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed') from pg_stat_activity
- where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
+ where datname = current_database() and {IS_CLIENT} and pid <> pg_backend_pid()
    and application_name <> :application
 """
 

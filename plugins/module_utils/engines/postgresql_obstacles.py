@@ -105,13 +105,13 @@ def _space(engine: PostgreSQL, own: OwnConnection, backup_space: Path) -> list[R
             raise
         return []  # a table is locked, so its size cannot be told now; the backup will wait for it
     needs = [space.backup(engine.job, backup_space, dump)]
-    data = _data_directory(engine, own)
+    data = data_directory(engine, own)
     if data:
         needs += space.restore(engine.job, data, own.run(engine.size))
     return space.lacking(engine.database.name, needs)
 
 
-def _data_directory(engine: PostgreSQL, own: OwnConnection) -> Path | None:
+def data_directory(engine: PostgreSQL, own: OwnConnection) -> Path | None:
     """Return where a server on this very host keeps its data; None where that cannot be told."""
     if not is_local(engine.url):
         return None

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.playbook_command import playbook_command
 from .._engines.postgresql.replay import LAST, OF_DATABASE, Replay, let_in
+from .._engines.postgresql.sessions import IS_CLIENT
 from ..connection import OwnConnection, client_encoding, first_line, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_dump as tools
@@ -60,9 +61,9 @@ select to_jsonb(d)::text, shobj_description(d.oid, 'pg_database'), pg_get_userby
   from pg_database d where datname = :name
 """
 
-_SESSIONS = """
+_SESSIONS = f"""
 select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed') from pg_stat_activity
- where datid = :oid and backend_type in ('client backend', 'walsender', 'background worker')
+ where datid = :oid and ({IS_CLIENT} or backend_type in ('walsender', 'background worker'))
 """
 
 _SWAPS = """

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._engines.postgresql.sessions import IS_CLIENT
 from ..connection import driver_connection, execute
 from .data import Counted, Writes
 
@@ -33,6 +34,9 @@ select txid_snapshot_xmax(txid_current_snapshot())::text, pg_postmaster_start_ti
        (select stats_reset::text from pg_stat_database where datname = current_database()),
        (select oid::text from pg_database where datname = current_database()), clock_timestamp()::text
 """
+
+#: Where the number of the database stands in it.
+_NUMBER_OF_DATABASE = 3
 
 _COUNTED = """
 select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_user_tables
@@ -101,9 +105,9 @@ select case when c.oid is null then 'dropped' when c.relkind = 'S' then 'sequenc
 #: A transaction that an error has ended, as libpq tells.
 _FAILED = 3
 
-_OTHER_SESSIONS = """
+_OTHER_SESSIONS = f"""
 select pid, coalesce(usename, '?') from pg_stat_activity
- where datname = current_database() and backend_type = 'client backend'
+ where datname = current_database() and {IS_CLIENT}
    and pid <> pg_backend_pid() and application_name <> :application
 """
 
@@ -257,6 +261,7 @@ def written(
     leave_out: frozenset[str],
     application: str,
     known: dict[str, int],
+    others: list[str] | None = None,
 ) -> Writes:
     """Return what others wrote.
 
@@ -267,18 +272,23 @@ def written(
         leave_out: version tables, as schema.table.
         application: the name of our own sessions.
         known: until which count of each table, by number, none of it is others'.
+        others: the sessions that will stay, where the others were not ended yet.
     """
     if not before:
         return Writes(unknown="the backup does not say what the server had counted")
     # First: a session that ends hands its counts in before it is seen to be gone.
-    others = execute(connection, _OTHER_SESSIONS, {"application": application})
+    if others is None:
+        found = execute(connection, _OTHER_SESSIONS, {"application": application})
+        others = [f"pid {pid} ({user})" for pid, user in found]
     now = activity(connection)
     if now["newest_transaction"] == before["newest_transaction"]:
         return Writes()
+    if now["epoch"][_NUMBER_OF_DATABASE:] != before["epoch"][_NUMBER_OF_DATABASE:]:
+        return Writes(unknown="the database of this name was made anew since the backup")
     if now["epoch"] != before["epoch"]:
         return Writes(unknown="the server has lost its counters since the backup: it was restarted, or they were reset")
     if others:
-        named = ", ".join(f"pid {pid} ({user})" for pid, user in others[:5])
+        named = ", ".join(others[:5])
         return Writes(unknown=f"other sessions could not be ended and may be writing: {named}")
     return _grown(before, connection, now, ours, leave_out, known)
 

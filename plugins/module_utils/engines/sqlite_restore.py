@@ -24,6 +24,7 @@ from .._engines.sqlite.write_witness import ChangeCounter
 from ..connection import driver_connection
 from ..errors import Failed, Refused
 from ..layout import unused
+from . import space
 from .base import Guard, Tell
 from .data import Archive, Aside, Restored, RestoreMethod, Writes
 from .sqlite_catalog import proven
@@ -68,6 +69,34 @@ class WithRestore(WithScratch, ABC):
         if changed:
             return Writes(unknown=f"rows differ from those of the backup in {', '.join(changed)}")
         return Writes()
+
+    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Compare the rows as they are now, over a connection that ends with this."""
+        self._replacing = self.own().run(driver_connection)
+        try:
+            return self.writes_since(archive, ours, content)
+        finally:
+            self._replacing = None
+            self.close()
+
+    def foreseen_obstacles(self, archive: Archive) -> list[Refused]:
+        """Find out whether there is room for the copy, and whether somebody writes now."""
+        copies = 2 if self.restore_method().name == IN_PLACE else 1
+        size = archive.path.stat().st_size * copies if archive.path.is_file() else 0
+        return space.lacking(self.database.name, [space.Need("a restore", self.path.parent, size)]) + self._in_use()
+
+    def _in_use(self) -> list[Refused]:
+        if not self.is_readable():
+            return []
+        current: sqlite3.Connection = self.own().run(driver_connection)
+        try:
+            current.execute(f"pragma busy_timeout = {int(self.job.lock_timeout * 1000)}")
+            current.execute("begin immediate")
+            current.execute("rollback")
+        except sqlite3.OperationalError as error:
+            what = f"Database {self.database.name!r} is in use, so its file cannot be replaced"
+            return [Failed(what, str(error), "Stop what uses it")]
+        return []
 
     @abstractmethod
     def _nobody_wrote(self, archive: Archive, content: dict[str, str] | None) -> bool:

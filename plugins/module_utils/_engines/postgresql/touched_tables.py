@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ...connection import execute
 from ...engines.data import Deeds, Writes
 from ...engines.postgresql_writes import NUMBERS, Relation, keeps_columns, relations_of
+from .sessions import IS_CLIENT
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 _HALF = NUMBERS // 2
 
 #: Sessions that have done anything since a time; what they wrote may not be counted yet.
-_AT_WORK = """
+_AT_WORK = f"""
 select count(*) from pg_stat_activity
- where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
-   and application_name <> :application and (state <> 'idle' or state_change > cast(:since as timestamptz))
+ where datname = current_database() and {IS_CLIENT} and pid <> pg_backend_pid()
+   and application_name <> :application
+   and (coalesce(state, 'hidden') <> 'idle' or state_change > cast(:since as timestamptz))
 """
 
 

@@ -1,0 +1,30 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The sessions of others in a database, and which of them a role may end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ...connection import OwnConnection
+
+#: Of a session of another role nothing is shown to whoever may not monitor, its type included; processes of the server
+#: itself have no role.
+IS_CLIENT = "(backend_type = 'client backend' or backend_type is null and usesysid is not null)"
+
+_TO_STAY = f"""
+select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed')
+  from pg_stat_activity a cross join (select rolsuper from pg_roles where rolname = current_user) me
+ where datname = :database and pid <> pg_backend_pid() and application_name not like 'hosting.alembic %' and {IS_CLIENT}
+   and not me.rolsuper
+   and (coalesce((select rolsuper from pg_roles r where r.oid = a.usesysid), false)
+        or not (pg_has_role(a.usesysid, 'usage') or pg_has_role('pg_signal_backend', 'usage')))
+"""
+
+
+def not_to_be_ended(own: OwnConnection, database: str) -> list[str]:
+    """Return the sessions in a database that the role of a connection may not end, as text."""
+    return [f"pid {pid} ({user}, {application})" for pid, user, application in own.rows(_TO_STAY, database=database)]

@@ -1,0 +1,88 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a restore on purpose would say, for check mode: nothing is replaced, and no journal is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import backups, by_command
+from ..engines.base import Engine
+from ..engines.registry import engine_for
+from ..errors import Failed, Refused
+from ..job import Database, Job
+from ..journal import Journal
+from ..position import read_position
+from ..progress import Progress
+from ..restoring import chosen, deeds_since
+from .restore_guard import RestoreGuard
+
+Result = dict[str, Any]
+
+
+def foresee_restore(database: Database, job: Job) -> Result:
+    """Return the result that a restore would have; that it would be refused is a result too."""
+    try:
+        return _foreseen(database, job)
+    except Refused as refusal:
+        outcome = "failed" if isinstance(refusal, Failed) else "refused"
+        return {"name": database.name, "outcome": outcome, "changed": False, "error": refusal.facts()}
+
+
+def _foreseen(database: Database, job: Job) -> Result:
+    engine = engine_for(database, job)
+    manifest = chosen(database, job)
+    try:
+        before = _check(engine, manifest)
+        method = by_command.method_of(engine, manifest)
+    finally:
+        engine.close()
+    return {
+        "name": database.name,
+        "outcome": "restored",
+        "changed": True,
+        "of_run": manifest.run,
+        "before": before,
+        "after": sorted({head for heads in manifest.heads.values() for head in heads}),
+        "backup": manifest.facts(),
+        "method": method.name,
+        "not_restored": method.not_restored,
+    }
+
+
+def _check(engine: Engine, manifest: backups.Manifest) -> list[str] | None:
+    """Check what a restore would check, in its order, and return the heads that are there now.
+
+    Raises:
+        Refused, Failed: the restore would raise it too.
+    """
+    _refuse_if_locked(engine)
+    method = by_command.method_of(engine, manifest)
+    if method.obstacle:
+        raise method.obstacle
+    backups.check(manifest)
+    is_readable = engine.is_readable()
+    before = read_position(engine, list(manifest.heads)).revisions if is_readable else None
+    if manifest.tool != by_command.TOOL:
+        for obstacle in engine.foreseen_obstacles(manifest.archive()):
+            raise obstacle
+    account = deeds_since(engine.database, engine.job, manifest)
+    journal = Journal(engine.job.layout.journal(engine.database.name, engine.job.run), "restore")
+    # Neither of them is written: a guard that only foresees does not, and the progress was never begun.
+    progress = Progress(journal.path.with_suffix(".progress"))
+    RestoreGuard(engine, manifest, account, journal, progress).foresee()
+    return before
+
+
+def _refuse_if_locked(engine: Engine) -> None:
+    """Raise what a restore that must not wait would raise."""
+    lock = engine.try_lock()
+    if lock is None:
+        raise Refused(
+            f"Database {engine.database.name!r} is being migrated by somebody else",
+            f"{engine.lock_holder()} holds its lock now; a restore waits for {engine.job.database_wait:g} s",
+            "Wait for that run to end",
+        )
+    lock.release()
