@@ -63,6 +63,10 @@ options:
       target:
         description: What to upgrade this database to, in place of O(target).
         type: str
+      run_as:
+        description: The user that C(env.py) and the revisions of this database run as, in place of O(run_as).
+        type: str
+        default: ""
       url_variables:
         description: Names of environment variables that receive the URL before C(env.py) runs.
         type: list
@@ -91,6 +95,12 @@ options:
     description:
       - A callable as V(package.module:callable), called before C(env.py) runs.
       - When it returns a context manager or a Flask application, C(env.py) runs inside of it.
+    type: str
+    default: ""
+  run_as:
+    description:
+      - The user that C(env.py) and the revisions run as. Only root becomes another user.
+      - By default the owner of a SQLite file where the module runs as root, and else the user of the module.
     type: str
     default: ""
   workers:

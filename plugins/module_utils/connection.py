@@ -12,6 +12,7 @@ import os
 import select
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -115,14 +116,22 @@ class OwnConnection:
     """A connection in autocommit, driven the same way whether its driver is synchronous or not.
 
     An asynchronous driver gets an event loop in a thread of its own, because we are called from inside the loop that
-    an asynchronous env.py runs.
+    an asynchronous env.py runs. ``acting`` is entered around whatever may open a file.
     """
 
-    def __init__(self, url: URL, connect_args: dict[str, Any] | None = None, name: str = "") -> None:
+    def __init__(
+        self,
+        url: URL,
+        connect_args: dict[str, Any] | None = None,
+        name: str = "",
+        acting: Callable[[], Any] = nullcontext,
+    ) -> None:
         self._name = name
+        self._acting = acting
         token = OPENING_OWN.set(True)
         try:
-            self._open(url, connect_args or {})
+            with acting():
+                self._open(url, connect_args or {})
         finally:
             OPENING_OWN.reset(token)
 
@@ -169,7 +178,8 @@ class OwnConnection:
         """
         try:
             if self._loop is None:
-                return function(self._connection, *args)
+                with self._acting():
+                    return function(self._connection, *args)
             answer: T = self._wait_for(self._connection.run_sync(function, *args))
             return answer
         except Refused:
@@ -203,7 +213,8 @@ class OwnConnection:
         """Close the connection; one that is broken already is no error."""
         try:
             if self._loop is None:
-                self._connection.close()
+                with self._acting():
+                    self._connection.close()
             else:
                 self._wait_for(self._connection.close())
         except Exception:  # noqa: BLE001 - as above

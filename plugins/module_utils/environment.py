@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 class Environment:
     """One release's Alembic environment, aimed at one database. Needs a process of its own: env.py may do anything."""
 
+    #: Whether each run of env.py has a process of its own anyway.
+    runs_apart = False
+
     def __init__(self, database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> None:
         self.database = database
         self.outside = outside

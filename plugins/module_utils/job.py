@@ -29,6 +29,8 @@ class Database:
     rehearse_url: str | None = field(default=None, repr=False)
     rehearse_password: str | None = field(default=None, repr=False)
     target: str | None = None
+    #: The user that env.py runs as; none named, the owner of a SQLite file where root was given.
+    run_as: str = ""
     url_variables: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     x_arguments: tuple[str, ...] = field(default=(), repr=False)
@@ -76,6 +78,8 @@ class Job:
     target: str = "head"
     alembic_options: dict[str, str] = field(default_factory=dict)
     setup: str = ""
+    #: As a database's own, which goes before it.
+    run_as: str = ""
     workers: int = 2
     lock_timeout: float = 2
     lock_wait: float = 300

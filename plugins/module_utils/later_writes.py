@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import backups
+from ._migration.env_messages import still_writes_on
 from .account import Account
 from .engines.base import Engine
 from .engines.data import Deeds, Writes
@@ -67,7 +68,7 @@ class LaterWrites:
             Refused: others have written since ``keep`` looked.
         """
         newest = int(self._secured.get("newest_transaction", 0))
-        self._refuse(self._engine.still_writes(connection, replace(self._deeds(), secured=newest)))
+        self._refuse(still_writes_on(self._engine, connection, replace(self._deeds(), secured=newest)))
 
     def told(self, backup: backups.Manifest) -> str:
         """Return a note about what a backup has kept of them already; nothing if there is none."""

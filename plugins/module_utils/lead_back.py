@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import backups, by_command
 from ._core.playbook_command import playbook_command
+from ._migration.env_proxy import environment_of
 from ._migration.interrupted import Interrupted
 from ._migration.own_commits import OwnCommits
 from ._revert.downgrade_attempts import DowngradeAttempts, still_applied
@@ -69,7 +70,7 @@ class LeadBack(OneDatabase):
         engine = engine_for(self.database, self.job)
         try:
             outside = OwnCommits(engine, self.journal, since_backup=not on_purpose)
-            environment = Environment(self.database, self.job, engine, outside)
+            environment = environment_of(self.database, self.job, engine, outside)
             attempts = DowngradeAttempts(environment, self.journal, self.progress, self.account)
             with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.tell) as self._lock:
                 return self._locked(environment, on_purpose)

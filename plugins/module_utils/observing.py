@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from ._migration.env_messages import contents_on, fingerprint_on
 from .engines.base import Engine
 from .journal import Journal
 from .progress import Progress
@@ -64,8 +65,8 @@ class Traces(Watcher):
         """Read the schema and the rows as the migration sees them."""
         if self._connection is None:
             return
-        fingerprint = self.engine.fingerprint(self._connection, self.leave_out)
-        self.latest = State(fingerprint, self.engine.contents(self._connection, self.leave_out, self.in_full))
+        fingerprint = fingerprint_on(self.engine, self._connection, self.leave_out)
+        self.latest = State(fingerprint, contents_on(self.engine, self._connection, self.leave_out, self.in_full))
 
 
 class StateBefore(Traces):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from . import backup_options, by_command
 from ._core.playbook_command import playbook_command
+from ._migration.env_proxy import environment_of
 from .at_head import remember
 from .changed_history import applied_elsewhere, changed_history
 from .connection import first_line
@@ -36,7 +37,7 @@ def plan_database(database: Database, job: Job) -> Plan:
     plan = Plan(database.name, database.target or job.target)
     try:
         engine = engine_for(database, job)
-        environment = Environment(database, job, engine)
+        environment = environment_of(database, job, engine)
         fill_plan(plan, engine, environment)
         if job.remember and engine.exists() and not (plan.pending or plan.obstacles):
             remember(environment, plan.identity, plan.heads, plan.changed_history)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from ._migration.env_proxy import environment_of
 from .abandoned import DROPPED, abandoned
 from .account import Account
 from .backups import proven
@@ -48,7 +49,7 @@ class Recovery(LeadBack):
             if not on_purpose:
                 self._settle_upgrade()
             try:
-                result = self._led_back(Environment(self.database, self.job, engine), on_purpose)
+                result = self._led_back(environment_of(self.database, self.job, engine), on_purpose)
             except Refused as refusal:
                 result = self._held(engine, refusal)
             self.journal.write("done", result=result)
@@ -195,7 +196,7 @@ def _cleared(database: Database, job: Job, left: Left, progress: Progress) -> Re
         account.cut_short = True  # a person was at work since, so the journals alone tell what is the neighbours'
         before = with_changes(account.before.fingerprint, changed_by_others(engine, account, now))
         old = now.heads == account.before.heads and not differences(before, now.fingerprint)
-        if not old and any(stream.pending for stream in Environment(database, job, engine).streams()):
+        if not old and any(stream.pending for stream in environment_of(database, job, engine).streams()):
             raise Refused(
                 f"Database {database.name!r} is still held since run {left.run}",
                 f"it stands at {now}, and that is neither as before that run nor where it would have led",

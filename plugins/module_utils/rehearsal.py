@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import backups
+from ._migration.env_proxy import environment_of
 from ._migration.interrupted import Interrupted
 from ._rehearsal.watched_run import run_watched
 from .abandoned import DROPPED, MADE
@@ -158,7 +159,7 @@ class Rehearsal(OneDatabase):
         self.notes += scratch.fill()
         seconds = round(time.monotonic() - begun, 3)
         self.journal.write("scratch_filled", path=self.backup.path if self.backup else "", seconds=seconds)
-        environment = Environment(scratch.engine.database, self.job, scratch.engine)
+        environment = environment_of(scratch.engine.database, self.job, scratch.engine)
         tables = self._checked(environment)
         observer = Observer(scratch.engine, tables, self._in_full(), self.journal, self.progress)
         steps = self._upgraded(environment, observer)

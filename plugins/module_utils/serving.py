@@ -21,6 +21,7 @@ from typing import Any
 from ._core.entries import ENTRIES
 from ._core.masking import learn, masked
 from ._core.secrets import mask_for
+from ._migration.spawner import SPAWNER
 from .errors import Refused, cause_of
 from .job import Database, Job
 from .processes import prepare_each
@@ -32,6 +33,8 @@ def with_secrets(item: Any) -> Any:
     if ENTRIES.descriptor < 0 or not all(isinstance(database, Database) for database in databases):
         ENTRIES.close()
         return item
+    if isinstance(item, Database) and ENTRIES.runs_apart(item.name):
+        SPAWNER.start()
     entries = [ENTRIES.entry_of(database.name) for database in databases]
     ENTRIES.close()
     learn(functools.partial(mask_for, {"databases": entries}))

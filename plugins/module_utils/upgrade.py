@@ -12,6 +12,7 @@ from . import backups, deadline
 from ._core.playbook_command import playbook_command
 from ._engines.lock import Lock
 from ._migration.chronicle import Chronicle
+from ._migration.env_proxy import environment_of
 from ._migration.explanations import advice_for, kept_open
 from ._migration.interrupted import Interrupted
 from ._migration.own_commits import OwnCommits
@@ -51,7 +52,7 @@ class Upgrade(OneDatabase):
     def run(self) -> Result:
         """Upgrade the database and return its result; a failure is a result too."""
         try:
-            environment = Environment(self.database, self.job, self.engine, self._outside)
+            environment = environment_of(self.database, self.job, self.engine, self._outside)
             self.journal.write("planned", release=self.job.release, target=self.plan.target)
             if self.job.window_override:
                 self.journal.write("overridden", reason=self.job.window_override)
@@ -119,6 +120,9 @@ class Upgrade(OneDatabase):
 
     def _again(self, environment: Environment, chronicle: Chronicle, lock: Lock) -> None:
         """Make another attempt, in a process in which env.py has not run."""
+        if environment.runs_apart:
+            self._attempt(environment, chronicle)
+            return
         request = (environment.hand_over(), self.engine.hand_over(), chronicle.hand_over())
         attempt = self._standby.call(request, lock, self.progress)
         of_environment, of_engine, of_chronicle, interruption = attempt

@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from . import backups
+from ._migration.env_proxy import environment_of
 from ._revert.foreseen_restore import foresee_restore as foresee_restore_database
 from .deadline import counted_from_now
 from .engines.registry import engine_for
-from .environment import Environment
 from .errors import Failed, Refused
 from .history import rolled_back_by
 from .job import Database, Job
@@ -187,7 +187,7 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
         Failed: the backup could not be written or proven.
     """
     engine = engine_for(database, job)
-    environment = Environment(database, job, engine)
+    environment = environment_of(database, job, engine)
     journal.write("planned", release=job.release)
     with engine.lock(job.database_wait, progress.tell):
         journal.write("locked")

@@ -36,12 +36,20 @@ def handed_over(options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]
         for entry in options["databases"]:
             content = json.dumps(entry).encode()
             os.write(descriptor, content)
-            places[entry["name"]] = [offset, len(content)]
+            places[entry["name"]] = [offset, len(content), _runs_apart(entry, options)]
             offset += len(content)
         public = [_public(entry) for entry in options["databases"]]
         yield {**options, "databases": public, "entries": {"descriptor": descriptor, "places": places}}, descriptor
     finally:
         os.close(descriptor)
+
+
+def _runs_apart(entry: Entry, options: dict[str, Any]) -> bool:
+    """Return whether env.py of a database may need a process that was forked before its entry was read."""
+    scheme = str(entry.get("direct_url") or entry.get("url") or "").partition(":")[0].partition("+")[0]
+    named = ("admin_url", "admin_password", "rehearse_url", "rehearse_password", "run_as")
+    by_owner = os.geteuid() == 0 and scheme == "sqlite"
+    return bool(by_owner or options.get("run_as") or any(entry.get(name) for name in named))
 
 
 def _file_without_a_name() -> int:
@@ -65,6 +73,10 @@ class Entries:
         self.descriptor = -1
         self._places: dict[str, list[int]] = {}
 
+    def runs_apart(self, name: str) -> bool:
+        """Return whether env.py of a database may need a process that has not read its entry."""
+        return self.descriptor >= 0 and name in self._places and bool(self._places[name][2])
+
     def receive(self, handed: dict[str, Any] | None) -> None:
         """Keep the descriptor, from all other processes of this user too, as far as the kernel can."""
         if handed:
@@ -76,7 +88,7 @@ class Entries:
         """Return the entry of a database, or None where it was not handed over in this way."""
         if self.descriptor < 0 or name not in self._places:
             return None
-        offset, length = self._places[name]
+        offset, length = self._places[name][:2]
         return dict(json.loads(os.pread(self.descriptor, length, offset)))
 
     def close(self) -> None:

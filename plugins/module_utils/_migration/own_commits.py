@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..connection import OWN
 from ..engines.data import Counted
@@ -35,6 +35,15 @@ class OwnCommits:
         self._asking = False
         #: The connections whose steps count what is written.
         self._in_steps: list[Connection] = []
+
+    @property
+    def is_on(self) -> bool:
+        """Return whether there is a backup."""
+        return self._is_on
+
+    def note(self, wrote: dict[str, int], replaced: Any, transactions: list[int]) -> None:
+        """Journal what was committed."""
+        self._journal.write("wrote_outside", wrote=wrote, replaced=replaced, transactions=transactions)
 
     def start(self, journal: Journal) -> None:
         """Begin, now that there is a backup, with a journal of this process."""
@@ -76,9 +85,7 @@ class OwnCommits:
             wrote = {table: count - began.rows.get(table, 0) for table, count in counted.rows.items()}
             wrote = {table: count for table, count in wrote.items() if count > 0}
             if counted.number and self._engine.identity(connection) == self._engine.own_identity():
-                self._journal.write(
-                    "wrote_outside", wrote=wrote, replaced=counted.replaced, transactions=[counted.number]
-                )
+                self.note(wrote, counted.replaced, [counted.number])
 
     def _count(self, connection: Connection) -> Counted:
         self._asking = True

@@ -43,6 +43,8 @@ def run_watched(
     Raises:
         Interrupted: a revision failed, or env.py did.
     """
+    if environment.runs_apart:
+        return act()
     engine = environment.engine
     engine.before_fork()
 

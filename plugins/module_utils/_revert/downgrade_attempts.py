@@ -74,6 +74,9 @@ class DowngradeAttempts:
             self._environment.downgrade(applied, watcher)
 
     def _again(self, lock: Lock, watcher: DowngradeJournal, later: LaterWrites | None) -> None:
+        if self._environment.runs_apart:
+            self._attempt(watcher)
+            return
         known = (self._environment.hand_over(), self._engine.hand_over(), watcher.hand_over())
         request = (*known, vars(self._account), later.hand_over() if later else None)
         of_environment, of_engine, of_watcher, account, of_later, interruption = self._standby.call(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._engines.apart import Apart
 from .._engines.comparison import Comparison
 from .._engines.lock import Lock
 from ..connection import OwnConnection
@@ -46,7 +47,7 @@ class Scratch:
 Guard = Callable[[], None]
 
 
-class Engine(ABC):
+class Engine(Apart, ABC):
     """One kind of database. Methods that take a connection run on any connection to it, ours or env.py's."""
 
     name: str

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from .._engines.comparison import Comparison
 from .._engines.lock import Lock
+from .._engines.sqlite.apart import SQLiteApart
 from .._engines.sqlite.compare import compare
 from .._engines.sqlite.location import check_links, path_of, real_path_of
 from .._engines.sqlite.rows import beside, changed_tables
@@ -59,7 +60,7 @@ _CLOCK_TICK = 20_000_000  # nanoseconds
 _ANY_READ = "select count(*) from sqlite_master"
 
 
-class SQLite(WithRestore):
+class SQLite(WithRestore, SQLiteApart):
     """One database file."""
 
     name = "sqlite"
@@ -107,7 +108,7 @@ class SQLite(WithRestore):
         check_links(path_of(self.url.database), self.database.name)
         url = own_url(self.url).set(database=f"file:{quote(str(self.path))}", query={"mode": "rw", "uri": "true"})
         try:
-            own = OwnConnection(url, {"timeout": _PATIENCE})
+            own = OwnConnection(url, {"timeout": _PATIENCE}, acting=self.acting)
             self._run_at_once(own, lambda connection: rows_of(connection, _ANY_READ))
         except Exception as error:
             raise Refused(
@@ -184,7 +185,7 @@ class SQLite(WithRestore):
 
     def try_lock(self) -> Lock | None:
         """Lock a file beside the database, named as SQLite names its own (-wal, -shm), and witness all later writes."""
-        lock = FileLock.attempt(self._lock_path, f"run {self.job.run}")
+        lock = FileLock.attempt(self._lock_path, f"run {self.job.run}", self.acting)
         if lock is not None and self.exists():
             with suppress(Refused, OSError):  # a file that cannot be read is told of by whoever has to read it
                 self._witness.starts(self.path, self._version())
@@ -197,12 +198,18 @@ class SQLite(WithRestore):
 
     def lock_migrating(self, connection: Connection, patience: float) -> None:
         """Lock nothing, since nothing of SQLite outlives its process; compare whether others wrote since the backup."""
-        self._migrating = driver_connection(connection)
+        self._migrating, self._of_env = driver_connection(connection), connection.connection
         self._written.knows(attached_to(connection.connection))
+        if self._reports:
+            self._reports.begins_to_write(data_version(connection.connection))
+            return
         self._witness.begins(self._version_now(), data_version(connection.connection))
 
     def look_around(self, connection: Connection) -> None:
         """Compare the versions that both connections see."""
+        if self._reports:
+            self._reports.compares_versions()
+            return
         self._witness.compares(self._version_now, lambda: data_version(connection.connection))
 
     def can_read_now(self) -> bool:
@@ -328,11 +335,13 @@ class SQLite(WithRestore):
             tell(f"copied {total - remaining:,} of {total:,} pages")
 
         self._witness.starts(self.path, self._version())
-        with reading(self.path) as source, closing(sqlite3.connect(target)) as copy:
-            # It is flushed once, when it is whole.
+        with closing(sqlite3.connect(target)) as copy, self.acting(), reading(self.path) as source:
+            # It is flushed once, when it is whole; a journal would be one of the file's owner in a folder of ours.
             copy.execute("pragma synchronous = off")
+            copy.execute("pragma journal_mode = off")
             mode = str(source.execute("pragma journal_mode").fetchone()[0])
             source.backup(copy, pages=4096, progress=progress)
+        with closing(sqlite3.connect(target)) as copy:
             # The copy of a WAL database is one as well; a backup is a single file.
             copy.execute("pragma journal_mode = delete")
         os.chmod(target, 0o600)
@@ -362,7 +371,7 @@ class SQLite(WithRestore):
         if not self.exists():
             return {}
         # Without it nothing is lost: then a way back takes a backup of its own.
-        with suppress(sqlite3.Error), reading(self.path) as reader:
+        with suppress(sqlite3.Error), self.acting(), reading(self.path) as reader:
             return Imprint.of(reader, deeds).facts(alone=self._witness.vouches(self._version()))
         return {}
 
@@ -371,7 +380,7 @@ class SQLite(WithRestore):
         if not self.exists():
             return Writes()
         try:
-            with nullcontext(self._replacing) if self._replacing else reading(self.path) as reader:
+            with self.acting(), nullcontext(self._replacing) if self._replacing else reading(self.path) as reader:
                 return Imprint.of(reader, deeds).later_than(deeds.imprint)
         except sqlite3.Error as error:
             return Writes(unknown=f"what the run has made cannot be read ({error})")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from .._core.run_as import acting_as, user_of
 from .._engines.sqlite.location import check_links
 from .data import Glance, Identity
 from .sql import qualified
@@ -28,7 +29,7 @@ def look(door: dict[str, Any], _password: str | None, table: str) -> Glance:
     """
     check_links(door["path"], "")
     path = os.path.realpath(door["path"])
-    with reading(Path(path)) as reader:
+    with acting_as(user_of(os.stat(path).st_uid)), reading(Path(path)) as reader:
         rows = reader.execute(f"select version_num from {qualified(table)}")
         return Glance(file_identity(path), described(), sorted(row[0] for row in rows))
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from .._engines.lock import Lock
 from ..errors import Refused
 
 _LONGEST = 200
+
+Acting = Callable[[], AbstractContextManager[None]]
 
 
 def read_holder(path: Path) -> str:
@@ -30,19 +34,26 @@ def read_holder(path: Path) -> str:
 class FileLock(Lock):
     """A lock file that exists only while somebody holds it."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, acting: Acting) -> None:
         self._path = path
+        self._acting = acting
         self._descriptor = descriptor
 
     @classmethod
-    def attempt(cls, path: Path, holder: str) -> FileLock | None:
+    def attempt(cls, path: Path, holder: str, acting: Acting = nullcontext) -> FileLock | None:
         """Return the lock, or None while another process has it.
+
+        Args:
+            path: where the file is made.
+            holder: what it says.
+            acting: gives the rights with which it is made and removed.
 
         Raises:
             Refused: the file cannot be made.
         """
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with acting():
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise Refused(
                 "The database cannot be locked",
@@ -59,12 +70,13 @@ class FileLock(Lock):
             return None
         os.truncate(descriptor, 0)
         os.write(descriptor, holder.encode())
-        return cls(path, descriptor)
+        return cls(path, descriptor, acting)
 
     def check(self) -> None:
         """A file lock cannot be lost while its holder lives."""
 
     def release(self) -> None:
         """Remove the file and give the lock back."""
-        self._path.unlink(missing_ok=True)
+        with self._acting():
+            self._path.unlink(missing_ok=True)
         os.close(self._descriptor)

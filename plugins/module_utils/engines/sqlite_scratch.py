@@ -11,13 +11,14 @@ import os
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .._core.run_as import admit, user_for
 from ..connection import driver_connection
 from ..errors import Refused
 from ..layout import private_directory
@@ -51,11 +52,13 @@ class WithScratch(Engine):
             path = folder / self.path.name
             url = self.url.set(database=str(path))
             text = url.render_as_string(hide_password=False)
-            engine = type(self)(replace(self.database, url=text, direct_url=None), url, self.job)
+            engine: Any = type(self)(replace(self.database, url=text, direct_url=None), url, self.job)
+
+            self._give_to_owner(folder, engine)
 
             def fill() -> list[str]:
                 engine.close()
-                _fill(archive.path, path)
+                _fill(archive.path, path, engine.acting)
                 return []
 
             try:
@@ -65,6 +68,16 @@ class WithScratch(Engine):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
+
+    def _give_to_owner(self, folder: Path, engine: Any) -> None:
+        """Let the user whose file is copied work with the copy, where that is not us."""
+        if os.geteuid() != 0:
+            return
+        engine.real_owner = self.owner()
+        user = user_for(self.database.name, self.database.run_as or self.job.run_as, self.owner)
+        if user:
+            os.chown(folder, user.uid, user.gid)
+            admit(user, self.job.layout.root, self._scratches.parent, self._scratches, folder)
 
     def scratches(self) -> list[Aside]:
         """Look at the folders that nobody has locked."""
@@ -129,17 +142,18 @@ def _content(connection: Connection, table: str) -> Content:
     return Content(count, str(whole), {column: str(total) for column, total in sums.items()})
 
 
-def _fill(dump: Path, path: Path) -> None:
+def _fill(dump: Path, path: Path, acting: Callable[[], AbstractContextManager[None]]) -> None:
     """Copy a backup over whatever is there; a folder stands for a file that was not there."""
     if dump.is_dir():
         for suffix in ("", "-wal", "-shm", "-journal"):
-            Path(f"{path}{suffix}").unlink(missing_ok=True)
+            with acting():
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
         return
     # Page by page and under its locks: a connection that env.py has kept open sees the new content.
-    with reading(dump) as source, closing(sqlite3.connect(path)) as copy:
+    with reading(dump) as source, acting(), closing(sqlite3.connect(path)) as copy:
         copy.execute("pragma synchronous = off")
         source.backup(copy)
-    os.chmod(path, 0o600)
+        os.chmod(path, 0o600)
 
 
 def _locked(folder: Path) -> int | None:

@@ -1,0 +1,214 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The user that a customer's code runs as where root was given, and the folders that this user has to get through."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pwd
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import Refused
+
+_ACL = "system.posix_acl_access"
+_ACL_VERSION = 2
+_OWNER, _USER, _GROUP, _MASK, _OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
+_ANY = 0xFFFFFFFF
+_READ_AND_ENTER = 5
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of this host, with all that a login would give it."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+
+    @classmethod
+    def of(cls, entry: pwd.struct_passwd) -> User:
+        """Return the user of an entry of the password database."""
+        groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
+        return cls(entry.pw_name, entry.pw_uid, entry.pw_gid, groups, entry.pw_dir)
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_facts(cls, facts: dict[str, Any]) -> User:
+        """Return the user of such data."""
+        return cls(**{**facts, "groups": tuple(facts["groups"])})
+
+
+def user_named(name: str) -> User:
+    """Return the user of a name, or of a number.
+
+    Raises:
+        Refused: this host does not have it.
+    """
+    try:
+        return User.of(pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name))
+    except KeyError:
+        raise Refused(
+            f"The user {name!r} of migrate_run_as is not on this host",
+            "the migrations would run as that user",
+            "Name one that is there, or leave migrate_run_as empty for the owner of a SQLite file",
+        ) from None
+
+
+def user_of(uid: int) -> User:
+    """Return the user of a number; one without a name has no groups but its own."""
+    try:
+        return User.of(pwd.getpwuid(uid))
+    except KeyError:
+        return User(str(uid), uid, uid, (uid,), "/")
+
+
+def user_for(name: str, run_as: str, owner: Callable[[], int | None]) -> User | None:
+    """Return the user that has to do what concerns a database, or None if it stays the one of this process.
+
+    Args:
+        name: of the database.
+        run_as: who was named, nobody as a rule.
+        owner: returns whose files the database is.
+
+    Raises:
+        Refused: there is no user of that name, or only root could become it.
+    """
+    if not run_as:
+        uid = owner() if os.geteuid() == 0 else None
+        return user_of(uid) if uid else None
+    user = user_named(run_as)
+    if user.uid == os.geteuid():
+        return None
+    if os.geteuid() != 0:
+        raise Refused(
+            f"The migrations of database {name!r} cannot run as {run_as!r}",
+            "only root becomes another user",
+            "Set ansible_become, or leave migrate_run_as empty",
+        )
+    return user
+
+
+@contextmanager
+def acting_as(user: User | None) -> Iterator[None]:
+    """Open files with no more rights than a user has, in this thread and inside of the block.
+
+    There is a way back, so this is not for code of others.
+
+    Raises:
+        Refused: the kernel did not do it.
+    """
+    if user is None or os.geteuid() != 0:
+        yield
+        return
+    import ctypes  # noqa: PLC0415 - only root needs it
+
+    library = ctypes.CDLL(None)
+    library.setfsuid.argtypes = library.setfsgid.argtypes = [ctypes.c_uint]
+    library.setfsuid.restype = library.setfsgid.restype = ctypes.c_uint
+    groups = os.getgroups()
+    os.setgroups(user.groups)
+    gid, uid = library.setfsgid(user.gid), library.setfsuid(user.uid)
+    try:
+        if (library.setfsuid(_ANY), library.setfsgid(_ANY)) != (user.uid, user.gid):
+            raise Refused(f"The files of the user {user.name!r} cannot be opened with its rights")
+        yield
+    finally:
+        library.setfsuid(uid)
+        library.setfsgid(gid)
+        os.setgroups(groups)
+
+
+def become(user: User) -> None:
+    """Be another user from now on; there is no way back to root."""
+    os.setgroups(user.groups)
+    os.setresgid(user.gid, user.gid, user.gid)
+    os.setresuid(user.uid, user.uid, user.uid)
+    if os.getresuid() != (user.uid,) * 3 or os.getresgid() != (user.gid,) * 3:
+        raise Refused(f"The process could not become the user {user.name!r}")
+    os.environ.update(HOME=user.home, USER=user.name, LOGNAME=user.name)
+    for name in [name for name in os.environ if name.startswith("SUDO_")]:
+        del os.environ[name]
+
+
+def admit(user: User, folder: Path, *below: Path) -> None:
+    """Let a user into folders of root's that others are kept out of, by name and to read only.
+
+    Args:
+        user: who has to come through.
+        folder: may be entered by everybody from now on, but not listed.
+        below: folders in it, the outermost first; the last one may be listed by this user, and by no others.
+    """
+    for path in (folder, *below[:-1]):
+        _let_enter(path)
+    if below and not _is_open(below[-1], user):
+        _add_to_list(below[-1], user.uid)
+
+
+def _let_enter(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if not mode & stat.S_IXOTH:
+            os.fchmod(descriptor, mode | stat.S_IXGRP | stat.S_IXOTH)
+    finally:
+        os.close(descriptor)
+
+
+def _is_open(path: Path, user: User) -> bool:
+    found = os.stat(path, follow_symlinks=False)
+    return found.st_uid == user.uid or found.st_mode & 0o005 == _READ_AND_ENTER
+
+
+def _add_to_list(path: Path, uid: int) -> None:
+    """Add a user to the access control list of a folder.
+
+    Raises:
+        Refused: its file system has none.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        mode = os.fstat(descriptor).st_mode
+        users = {number: rights for tag, rights, number in _listed(descriptor) if tag == _USER}
+        if users.get(uid) == _READ_AND_ENTER:
+            return
+        users[uid] = _READ_AND_ENTER
+        group = next((rights for tag, rights, _number in _listed(descriptor) if tag == _GROUP), mode >> 3 & 7)
+        entries = [(_OWNER, mode >> 6 & 7, _ANY)]
+        entries += [(_USER, rights, number) for number, rights in sorted(users.items())]
+        entries += [(_GROUP, group, _ANY), (_MASK, _READ_AND_ENTER, _ANY), (_OTHERS, mode & 7, _ANY)]
+        content = struct.pack("<I", _ACL_VERSION) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+        os.setxattr(descriptor, _ACL, content)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL):
+            raise
+        raise Refused(
+            f"User {uid} cannot be let into {path}",
+            f"its file system takes no access control lists ({error.strerror})",
+            f"Type `chmod o+rx {path}` if everybody on the host may read the release, or set migrate_run_as to root",
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def _listed(descriptor: int) -> list[tuple[int, int, int]]:
+    try:
+        content = os.getxattr(descriptor, _ACL)
+    except OSError:
+        return []
+    return [(tag, rights, number) for tag, rights, number in struct.iter_unpack("<HHI", content[4:])]

@@ -1,0 +1,57 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an engine does where env.py runs in another process than the one that answers for the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Reports(Protocol):
+    """Reports from env.py's process to the one that answers for the database."""
+
+    def begins_to_write(self, version: int) -> None:
+        """Report that env.py's connection is about to write, and which version of the database it sees."""
+
+    def compares_versions(self) -> None:
+        """Have the versions compared that both processes see."""
+
+
+class Apart:
+    """An engine that knows nothing by env.py's own connections, so that nothing has to be told between two processes.
+
+    The first methods are for the process that answers for the database, the others for the one that runs env.py.
+    """
+
+    def owner(self) -> int | None:
+        """Return the number of the user whose files the database is, None where it is not files of this host."""
+        return None
+
+    def writes_apart(self, environment: Any) -> None:
+        """Hear which environment is about to open connections in another process; ``let_go`` closes them."""
+
+    def take_facts_there(self, facts: dict[str, Any]) -> None:
+        """Take what ``facts_there`` returned in env.py's process."""
+
+    def begins_to_write_there(self, version: int) -> None:
+        """Hear that env.py's connection is about to write, and which version of the database it sees."""
+
+    def compares_versions_there(self, read: Callable[[], int]) -> None:
+        """Compare the versions that both processes see; ``read`` returns the other one."""
+
+    def report_writes_to(self, reports: Reports) -> None:
+        """Report to another process from now on."""
+
+    def facts_there(self) -> dict[str, Any]:
+        """Return, as data, what env.py's connections have done until now and are about."""
+        return {}
+
+    def version_there(self) -> int:
+        """Return the version of the database that env.py's connection sees."""
+        return 0
+
+    def close_opened(self) -> None:
+        """Close what env.py has opened."""

@@ -1,0 +1,141 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A SQLite file whose env.py runs in another process: as the owner of the file, and witnessed from here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._core.run_as import User, acting_as, user_for
+from ...errors import Refused
+from ..apart import Apart, Reports
+from .location import check_links, path_of
+from .write_witness import Version, WriteWitness, data_version
+from .written_tables import WrittenTables
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+    from ...job import Database, Job
+
+
+class _MigratingThere:
+    """Stands for the driver's connection of env.py."""
+
+    def __init__(self, in_transaction: bool) -> None:
+        self.in_transaction = in_transaction
+
+
+class _OpenedThere:
+    """Stands for all connections that env.py has opened there."""
+
+    def __init__(self, environment: Any) -> None:
+        self._environment = environment
+
+    def close(self) -> None:
+        """Close them."""
+        self._environment.let_go()
+
+
+class SQLiteApart(Apart):
+    """The part of the engine that speaks with itself in another process."""
+
+    path: Path
+    url: URL
+    database: Database
+    job: Job
+    _witness: WriteWitness
+    _written: WrittenTables
+    _migrating: Any
+    _opened: list[Any]
+    _reports: Reports | None = None
+    #: env.py's connection, in its own process.
+    _of_env: Any = None
+    #: Whose files a copy is to be.
+    real_owner: int | None = None
+    #: Who is to open it, once that is known.
+    _user: tuple[User | None] | None = None
+
+    def _version_now(self) -> Version | None:
+        raise NotImplementedError
+
+    def _holds_transaction(self) -> bool:
+        raise NotImplementedError
+
+    def _let_go(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the connection of our own."""
+        raise NotImplementedError
+
+    def owner(self) -> int | None:
+        """Return the owner of the file, or of the folder that it will be made in.
+
+        Raises:
+            Refused: a link or a second name leads to a file that the owner of the folder does not own.
+        """
+        if self.real_owner is not None:
+            return self.real_owner
+        check_links(path_of(self.url.database), self.database.name)
+        folder = next(folder for folder in self.path.parents if folder.is_dir())
+        found = os.stat(folder)
+        try:
+            file = os.stat(self.path, follow_symlinks=False)
+        except OSError:
+            return found.st_uid
+        if file.st_nlink > 1 and found.st_uid not in (0, file.st_uid):
+            raise Refused(
+                f"The file of database {self.database.name!r} has other names, and another owner than its folder",
+                f"{self.path} belongs to user id {file.st_uid}, and {folder} to user id {found.st_uid}",
+                "Remove the other name, or name the user in migrate_run_as",
+            )
+        return file.st_uid
+
+    def acting(self) -> AbstractContextManager[None]:
+        """Open files inside of the block with the rights of the user whose they are: a customer may exchange a name."""
+        if os.geteuid() != 0:
+            return nullcontext()
+        if self._user is None:
+            self._user = (user_for(self.database.name, self.database.run_as or self.job.run_as, self.owner),)
+        return acting_as(self._user[0])
+
+    def writes_apart(self, environment: Any) -> None:
+        """Have the connections there closed before the file is replaced."""
+        self._opened.append(_OpenedThere(environment))
+
+    def take_facts_there(self, facts: dict[str, Any]) -> None:
+        """Take whether env.py's connection is in a transaction, and which tables were written."""
+        self._migrating = _MigratingThere(bool(facts["in_transaction"]))
+        self._written.adds({str(table): int(count) for table, count in facts["written"].items()})
+
+    def begins_to_write_there(self, version: int) -> None:
+        """Compare whether others wrote since the backup."""
+        self._witness.begins(self._version_now(), version)
+
+    def compares_versions_there(self, read: Callable[[], int]) -> None:
+        """Compare what both connections see: ours first."""
+        self._witness.compares(self._version_now, read)
+
+    def report_writes_to(self, reports: Reports) -> None:
+        """Report to the process that has witnessed the file since before the backup."""
+        self._reports = reports
+
+    def facts_there(self) -> dict[str, Any]:
+        """Return whether env.py's connection is in a transaction, and which tables were written."""
+        return {"in_transaction": self._holds_transaction(), "written": self._written.counts}
+
+    def version_there(self) -> int:
+        """Return the data_version of env.py's connection."""
+        return data_version(self._of_env)
+
+    def close_opened(self) -> None:
+        """Close what env.py has opened, and what we have."""
+        self._let_go()
+        self.close()

@@ -1,0 +1,136 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What goes to and from a process that runs env.py, as plain data; what comes from there is taken for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from ..connection import first_line, sqlstate
+from ..engines.data import Content, Deeds, Writes
+from ..job import Database, Job
+from ..plans import Revision, Stream
+from ..steps import Step
+
+if TYPE_CHECKING:
+    from .._core.channel import Channel
+    from ..engines.base import Engine
+
+_NOT_FOR_ENV_PY = ("admin_url", "admin_password", "rehearse_url", "rehearse_password")
+_LONGEST = 10_000
+
+
+def words_of(error: BaseException) -> tuple[str, str]:
+    """Return the words of an exception, without what SQLAlchemy appends, and its SQLSTATE."""
+    text = str(getattr(error, "orig", None) or error).strip()
+    return (text or first_line(error))[:_LONGEST], sqlstate(error)
+
+
+def database_facts(database: Database) -> dict[str, Any]:
+    """Return the entry of a database as env.py's process gets it."""
+    return {name: value for name, value in asdict(database).items() if name not in _NOT_FOR_ENV_PY}
+
+
+def job_facts(job: Job) -> dict[str, Any]:
+    """Return a job without its databases."""
+    return {each.name: getattr(job, each.name) for each in fields(job) if each.name != "databases"}
+
+
+def step_facts(step: Step) -> dict[str, Any]:
+    """Return a step without its exception."""
+    found = {each.name: getattr(step, each.name) for each in fields(step) if each.name != "error"}
+    return {**found, "replaced": sorted(step.replaced)}
+
+
+def put_into(step: Step, facts: dict[str, Any]) -> Step:
+    """Take what the other process says of a step."""
+    step.seconds = float(facts["seconds"])
+    step.began = float(facts["began"])
+    step.ran, step.wrote_early = bool(facts["ran"]), bool(facts["wrote_early"])
+    step.has_savepoints = bool(facts["has_savepoints"])
+    step.wrote = {str(table): int(count) for table, count in facts["wrote"].items()}
+    step.transactions, step.span = list(map(int, facts["transactions"])), list(map(int, facts["span"]))
+    step.windows = [list(map(int, window)) for window in facts["windows"]]
+    step.held = {str(kind): texts(held) for kind, held in facts["held"].items()}
+    step.replaced = set(texts(facts["replaced"]))
+    step.unseen = texts(facts["unseen"])
+    return step
+
+
+def step_from(facts: dict[str, Any]) -> Step:
+    """Return a step from its facts."""
+    return put_into(Step(str(facts["table"]), str(facts["revision"]), str(facts["message"])), facts)
+
+
+def texts(values: Iterable[Any] | None) -> list[str]:
+    """Return a list of text."""
+    return [str(value) for value in values or ()]
+
+
+def stream_from(facts: dict[str, Any]) -> Stream:
+    """Return a stream from ``asdict``."""
+    pending = tuple(Revision(str(each["revision"]), str(each["message"])) for each in facts["pending"])
+    found = {name: tuple(texts(facts[name])) for name in ("heads", "goal", "unexpanded")}
+    return Stream(str(facts["table"]), found["heads"], pending, found["goal"], found["unexpanded"])
+
+
+def deeds_facts(deeds: Deeds) -> dict[str, Any]:
+    """Return deeds as data."""
+    found = {each.name: getattr(deeds, each.name) for each in fields(deeds)}
+    return {name: sorted(value) if isinstance(value, frozenset) else value for name, value in found.items()}
+
+
+def deeds_from(facts: dict[str, Any]) -> Deeds:
+    """Return deeds from their data."""
+    kinds = {each.name: "frozenset" in str(each.type) for each in fields(Deeds)}
+    whole: dict[str, Any] = {name: frozenset(value) if kinds[name] else value for name, value in facts.items()}
+    return Deeds(**whole)
+
+
+class RemoteConnection:
+    """The connection of env.py, in another process: what is read over it is read there."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def fingerprint(self, leave_out: frozenset[str]) -> list[str]:
+        """Return the schema as env.py's transaction sees it."""
+        return texts(self._channel.call("fingerprint", sorted(leave_out)))
+
+    def contents(self, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
+        """Return the rows as env.py's transaction sees them."""
+        found = self._channel.call("contents", sorted(leave_out), in_full)
+        return {
+            str(table): Content(int(rows), str(digest), {str(name): str(of) for name, of in columns.items()})
+            for table, (rows, digest, columns) in found.items()
+        }
+
+    def still_writes(self, deeds: Deeds) -> Writes:
+        """Return what others wrote, and keep them out until env.py's transaction ends."""
+        tables, unknown = self._channel.call("still_writes", deeds_facts(deeds))
+        return Writes({str(table): int(count) for table, count in tables.items()}, str(unknown))
+
+
+def fingerprint_on(engine: Engine, connection: Any, leave_out: frozenset[str]) -> list[str]:
+    """Read the schema over env.py's connection, wherever this is."""
+    if isinstance(connection, RemoteConnection):
+        return connection.fingerprint(leave_out)
+    return engine.fingerprint(connection, leave_out)
+
+
+def contents_on(engine: Engine, connection: Any, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
+    """Read the rows over env.py's connection, wherever this is."""
+    if isinstance(connection, RemoteConnection):
+        return connection.contents(leave_out, in_full)
+    return engine.contents(connection, leave_out, in_full)
+
+
+def still_writes_on(engine: Engine, connection: Any, deeds: Deeds) -> Writes:
+    """Read over env.py's connection, wherever this is, what others wrote, and keep them out."""
+    if isinstance(connection, RemoteConnection):
+        return connection.still_writes(deeds)
+    return engine.still_writes(connection, deeds)

@@ -1,0 +1,267 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The process that runs env.py where that is not to have what whoever started it has: root's rights, or passwords.
+
+It is told one database, becomes its user, and from then on does what the other side calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._core.channel import Answered, Channel
+from .._core.masking import learn
+from .._core.run_as import User, become
+from .._core.secrets import mask_for
+from ..engines.registry import engine_for
+from ..environment import Environment
+from ..errors import Failed, Refused
+from ..job import Database, Job
+from ..journal import Journal
+from ..processes import prepare_each
+from ..steps import Step, Watcher
+from .env_messages import deeds_from, step_facts, words_of
+from .interrupted import Interrupted
+from .own_commits import OwnCommits
+from .spawner import can_be_looked_at, ends_with_parent
+
+if TYPE_CHECKING:
+    import socket
+
+    from sqlalchemy.engine import Connection
+
+
+def host(connection: socket.socket) -> None:
+    """Serve until the other side has ended."""
+    process = _EnvProcess()
+    process.channel = Channel(connection, process.handlers(), words_of)
+    process.channel.serve()
+
+
+class _EnvProcess:
+    """One database's env.py."""
+
+    channel: Channel
+    environment: Environment
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+
+    def handlers(self) -> dict[str, Callable[..., Any]]:
+        """Return what the other side may call."""
+        return {
+            "start": self._start,
+            "streams": lambda: [asdict(stream) for stream in self.environment.streams()],
+            "unborn": lambda: [asdict(stream) for stream in self.environment.unborn()],
+            "upgrade": self._upgrade,
+            "downgrade": self._downgrade,
+            "compare_models": self._compare_models,
+            "can_be_undone": self._of_environment("can_be_undone"),
+            "applied": lambda heads: sorted(self.environment.applied(tuple(heads))),
+            "applied_below": lambda heads: sorted(self.environment.applied_below(heads)),
+            "knows": self._of_environment("knows"),
+            "sha256_of": self._of_environment("sha256_of"),
+            "outside": lambda: list(self.environment.locations.outside()),
+            "fingerprint": lambda leave_out: self._engine.fingerprint(self._there(), frozenset(leave_out)),
+            "contents": self._contents,
+            "still_writes": self._still_writes,
+            "version_there": lambda: int(self._engine.version_there()),
+            "let_go": self._close_opened,
+        }
+
+    def _of_environment(self, name: str) -> Callable[[str], Any]:
+        def call(revision: str) -> Any:
+            return getattr(self.environment, name)(revision)
+
+        return call
+
+    def _close_opened(self) -> None:
+        self._engine.close_opened()
+
+    @property
+    def _engine(self) -> Any:
+        return self.environment.engine
+
+    def _there(self) -> Connection:
+        if self.connection is None:
+            raise Refused("env.py has no connection yet")
+        return self.connection
+
+    def _start(
+        self, entry: dict[str, Any], options: dict[str, Any], user: dict[str, Any] | None, counts: bool | None
+    ) -> None:
+        ends_with_parent()
+        prepare_each(lambda item: item)
+        learn(functools.partial(mask_for, {"databases": [entry]}))
+        database, job = Database.from_options(entry), Job.from_options(options["verb"], options)
+        if user:
+            become(User.from_facts(user))
+            ends_with_parent()  # whoever becomes another user is taken off this list
+            can_be_looked_at()
+            _check_readable(job, user["name"])
+        engine = engine_for(database, job)
+        engine.report_writes_to(self)
+        outside = None if counts is None else OwnCommits(engine, _JournalThere(self.channel), since_backup=counts)
+        self.environment = Environment(database, job, engine, outside)
+
+    def begins_to_write(self, version: int) -> None:
+        """Report that env.py's connection is about to write, with the version of the file that it sees."""
+        self.channel.call("begins_to_write", self._engine.facts_there(), version)
+
+    def compares_versions(self) -> None:
+        """Have the other side compare what both connections see."""
+        self.channel.call("compares_versions", self._engine.facts_there())
+
+    def _upgrade(self, only: dict[str, list[str]] | None, counts: bool | None) -> dict[str, Any]:
+        self._count_outside(counts)
+        return self._migrate(lambda watcher: self.environment.upgrade(watcher, only))
+
+    def _downgrade(self, committed: dict[str, list[str]], counts: bool | None) -> dict[str, Any]:
+        self._count_outside(counts)
+        return self._migrate(lambda watcher: self.environment.downgrade(committed, watcher))
+
+    def _count_outside(self, counts: bool | None) -> None:
+        if counts and self.environment.outside:
+            self.environment.outside.start(_JournalThere(self.channel))
+
+    def _migrate(self, run: Callable[[Watcher], list[Step]]) -> dict[str, Any]:
+        """Run in a process of its own: modules of an application may not survive a second run of env.py.
+
+        Raises:
+            Answered: that process did.
+            Failed: it ended before.
+        """
+        self._engine.before_fork()
+        has_answered, answered = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                ends_with_parent()
+                self._engine.after_fork()
+                self.channel.answer(self._migrated(run))
+                os.write(answered, b"1")
+            except BaseException:  # noqa: BLE001 - the process that waits says that this one has ended
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        os.close(answered)
+        _pid, status = os.waitpid(pid, 0)
+        with open(has_answered, "rb", buffering=0) as pipe:
+            # What env.py has started may have the other end open still.
+            os.set_blocking(has_answered, False)
+            said = pipe.read(1)
+        if not said:
+            code = os.waitstatus_to_exitcode(status)
+            raise Failed(
+                f"The process that ran env.py for {self.environment.database.name!r} ended",
+                f"with exit code {code}" if code >= 0 else f"by signal {-code}",
+                "See what env.py and the revisions do there: nothing that they call may end their process",
+            )
+        raise Answered
+
+    def _migrated(self, run: Callable[[Watcher], list[Step]]) -> dict[str, Any]:
+        watcher = _Reporter(self)
+        answer: dict[str, Any] = {"interrupted": False, "cause": None}
+        with self._engine.watch_connections():
+            try:
+                run(watcher)
+            except Interrupted as interruption:
+                cause = self._engine.explained(interruption.cause) if interruption.cause else None
+                answer = {"interrupted": True, "cause": self.channel.facts_of(cause) if cause else None}
+        answer["in_transaction_of_env"] = self.environment.in_transaction_of_env
+        answer["steps"] = [[number, step_facts(step)] for number, step in enumerate(watcher.steps)]
+        answer["facts"] = self._engine.facts_there()
+        return answer
+
+    def _compare_models(self) -> list[str] | None:
+        with self._engine.watch_connections():
+            return self.environment.compare_models()
+
+    def _contents(self, leave_out: list[str], in_full: bool) -> dict[str, Any]:
+        found = self._engine.contents(self._there(), frozenset(leave_out), in_full)
+        return {table: [content.rows, content.digest, content.columns] for table, content in found.items()}
+
+    def _still_writes(self, deeds: dict[str, Any]) -> list[Any]:
+        writes = self._engine.still_writes(self._there(), deeds_from(deeds))
+        return [writes.tables, writes.unknown]
+
+
+class _JournalThere(Journal):
+    """The journal of the other process, for what env.py commits outside of revisions."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(Path(os.devnull), "")
+        self._channel = channel
+
+    def write(self, event: str, **facts: Any) -> None:
+        self._channel.call(event, facts["wrote"], list(facts["replaced"]), facts["transactions"])
+
+
+class _Reporter(Watcher):
+    """Reports everything to the other side before it goes on."""
+
+    def __init__(self, process: _EnvProcess) -> None:
+        self._process = process
+        self.steps: list[Step] = []
+
+    def works_on(self, connection: Connection) -> None:
+        self._process.connection = connection
+        self._report("works_on")
+
+    def begins(self, step: Step, number: int, count: int) -> None:
+        self.steps.append(step)
+        step.began = float(self._report("begins", step, number, count))
+
+    def enters(self) -> None:
+        self._report("enters")
+
+    def ran(self, step: Step) -> None:
+        self._report("ran", step)
+
+    def failed(self, step: Step) -> None:
+        self._report("failed", step)
+
+    def left(self, step: Step) -> None:
+        self._report("left", step)
+
+    def commits_early(self, step: Step) -> None:
+        self._report("commits_early", step)
+
+    def writes_early(self, step: Step) -> None:
+        self._report("writes_early", step)
+
+    def writes_unseen(self, step: Step, reason: str) -> None:
+        self._report("writes_unseen", step, reason)
+
+    def _report(self, event: str, step: Step | None = None, *more: Any) -> Any:
+        number = next((number for number, known in enumerate(self.steps) if known is step), None)
+        facts = step_facts(step) if step else None
+        return self._process.channel.call(event, self._process._engine.facts_there(), number, facts, *more)
+
+
+def _check_readable(job: Job, user: str) -> None:
+    """Make sure that the release and its virtualenv can be read by the user that runs them.
+
+    Raises:
+        Refused: one cannot.
+    """
+    source = job.layout.release(job.release) / "source"
+    library = Path(getattr(sys.modules.get("alembic"), "__file__", None) or sys.prefix).parent
+    for path in (source, Path(sys.prefix), library, Path(os.__file__).parent):
+        try:
+            os.listdir(path)
+        except OSError as error:
+            raise Refused(
+                f"The user {user!r} cannot read what it is to run",
+                f"{path}: {error.strerror}",
+                "Let it read that folder and pass those above it (chmod o+rx), or set migrate_run_as to another user",
+            ) from error

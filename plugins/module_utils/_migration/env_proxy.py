@@ -1,0 +1,241 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An environment whose env.py runs in a process of its own, as the user of its database and without admin passwords."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .._core.channel import Channel, Gone
+from .._core.run_as import User, admit, user_for
+from ..engines.base import Engine
+from ..environment import Environment
+from ..errors import Failed, Refused
+from ..job import Database, Job
+from ..plans import Heads, Stream
+from ..source import Source
+from ..steps import Step, Watcher
+from . import env_process  # noqa: F401 - its archive may be gone when the process is forked
+from .env_messages import (
+    RemoteConnection,
+    database_facts,
+    job_facts,
+    put_into,
+    step_from,
+    stream_from,
+    texts,
+    words_of,
+)
+from .interrupted import Interrupted
+from .own_commits import OwnCommits
+from .spawner import SPAWNER
+
+_EVENTS = ("enters", "ran", "failed", "left", "commits_early", "writes_early")
+
+
+def environment_of(database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> Environment:
+    """Return the environment of a database, in a process of its own where it is not to have what this one has.
+
+    Args:
+        database: its entry.
+        job: names the release.
+        engine: aimed at it.
+        outside: journals what env.py commits outside of revisions.
+
+    Raises:
+        Refused: env.py cannot be prepared, or the user is not there.
+    """
+    user = user_for(database.name, database.run_as or job.run_as, engine.owner)
+    has_admin = database.admin_url or database.admin_password or database.rehearse_url or database.rehearse_password
+    if user is None and not has_admin:
+        return Environment(database, job, engine, outside)
+    return EnvironmentApart(database, job, engine, user, outside)
+
+
+class _Locations:
+    """The folders of revisions, as the other process knows them."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def outside(self) -> list[str]:
+        return texts(self._channel.call("outside"))
+
+
+class EnvironmentApart(Environment):
+    """The same environment, in another process, which gives each run of env.py one of its own."""
+
+    runs_apart = True
+
+    def __init__(
+        self, database: Database, job: Job, engine: Engine, user: User | None, outside: OwnCommits | None
+    ) -> None:
+        self.database = database
+        self.outside = outside
+        self.job = job
+        self.engine = engine
+        self.source = Source(job.layout.release(job.release) / "source")
+        self.in_transaction_of_env = False
+        self._watcher = Watcher()
+        self._steps: dict[int, Step] = {}
+        if user:
+            _admit(user, job)
+        self._channel = Channel(SPAWNER.new(), self._handlers(), words_of)
+        self._call(
+            "start", database_facts(database), job_facts(job), user.facts() if user else None, self._counts_outside()
+        )
+        self.locations = _Locations(self._channel)  # type: ignore[assignment]
+        engine.writes_apart(self)
+
+    def _handlers(self) -> dict[str, Callable[..., Any]]:
+        handlers: dict[str, Callable[..., Any]] = {name: self._event(name) for name in _EVENTS}
+        handlers["wrote_outside"] = self._wrote_outside
+        handlers["works_on"] = self._works_on
+        handlers["begins"] = self._begins
+        handlers["writes_unseen"] = self._writes_unseen
+        handlers["begins_to_write"] = self._begins_to_write
+        handlers["compares_versions"] = self._compares_versions
+        return handlers
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        try:
+            return self._channel.call(name, *arguments)
+        except Gone as gone:
+            raise self._ended(gone) from gone
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._ended(error) from error
+
+    def _ended(self, why: BaseException) -> Failed:
+        return Failed(
+            f"The process that ran env.py for {self.database.name!r} ended",
+            str(why) or type(why).__name__,
+            "See what env.py and the revisions do there: nothing that they call may end their process",
+        )
+
+    def _event(self, name: str) -> Callable[..., None]:
+        def heard(facts: Any, number: int | None, step: Any) -> None:
+            self.engine.take_facts_there(facts)
+            known = [put_into(self._steps[int(number)], step)] if number is not None else []
+            getattr(self._watcher, name)(*known)
+
+        return heard
+
+    def _counts_outside(self) -> bool | None:
+        """Return whether what env.py commits is journalled from now on; None for never."""
+        return self.outside.is_on if self.outside else None
+
+    def _wrote_outside(self, wrote: dict[str, int], replaced: list[str], transactions: list[int]) -> None:
+        if self.outside:
+            found = {str(table): int(count) for table, count in wrote.items()}
+            self.outside.note(found, texts(replaced), list(map(int, transactions)))
+
+    def _works_on(self, facts: Any, *_: Any) -> None:
+        self.engine.take_facts_there(facts)
+        self._watcher.works_on(RemoteConnection(self._channel))  # type: ignore[arg-type]
+
+    def _begins(self, facts: Any, number: int, step: Any, place: int, count: int) -> float:
+        self.engine.take_facts_there(facts)
+        found = self._steps[int(number)] = step_from(step)
+        found.began = time.monotonic()
+        self._watcher.begins(found, int(place), int(count))
+        return found.began
+
+    def _writes_unseen(self, facts: Any, number: int, step: Any, reason: str) -> None:
+        self.engine.take_facts_there(facts)
+        self._watcher.writes_unseen(put_into(self._steps[int(number)], step), str(reason))
+
+    def _begins_to_write(self, facts: Any, version: int) -> None:
+        self.engine.take_facts_there(facts)
+        self.engine.begins_to_write_there(int(version))
+
+    def _compares_versions(self, facts: Any) -> None:
+        self.engine.take_facts_there(facts)
+        self.engine.compares_versions_there(lambda: int(self._channel.call("version_there")))
+
+    def let_go(self) -> None:
+        """Have env.py's connections closed: it is done, and its file is about to be replaced."""
+        with suppress(Refused):
+            self._call("let_go")
+
+    def streams(self) -> list[Stream]:
+        """Run env.py there, changing nothing, and return where the database stands."""
+        return self._read(lambda: [stream_from(facts) for facts in self._call("streams")])
+
+    def unborn(self) -> list[Stream]:
+        """Return the one stream of a database that does not exist yet."""
+        return self._read(lambda: [stream_from(facts) for facts in self._call("unborn")])
+
+    def _read(self, read: Callable[[], list[Stream]]) -> list[Stream]:
+        try:
+            return read()
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._ended(error) from error
+
+    def upgrade(self, watcher: Watcher, only: dict[str, list[str]] | None = None) -> list[Step]:
+        """Upgrade there, and return every step that was begun."""
+        return self._run_there(watcher, "upgrade", only)
+
+    def downgrade(self, committed: dict[str, list[str]], watcher: Watcher) -> list[Step]:
+        """Undo revisions there, and return every step that was begun."""
+        return self._run_there(watcher, "downgrade", committed)
+
+    def _run_there(self, watcher: Watcher, verb: str, what: Any) -> list[Step]:
+        self._watcher, self._steps = watcher, {}
+        try:
+            answer = self._call(verb, what, self._counts_outside())
+            self.engine.take_facts_there(answer["facts"])
+            self.in_transaction_of_env = bool(answer["in_transaction_of_env"])
+            for number, facts in answer["steps"]:
+                put_into(self._steps[int(number)], facts)
+            cause = self._channel.error_from(answer["cause"]) if answer["cause"] else None
+            interrupted = bool(answer["interrupted"])
+        except (Refused, Gone, KeyError, TypeError, ValueError, AttributeError) as error:
+            failure = error if isinstance(error, Refused) else self._ended(error)
+            raise Interrupted(failure, list(self._steps.values())) from error
+        finally:
+            self._watcher = Watcher()
+        steps = list(self._steps.values())
+        if interrupted:
+            raise Interrupted(cause, steps) from cause
+        return steps
+
+    def compare_models(self) -> list[str] | None:
+        """Return how the database differs from the models that env.py names, or None if it names none."""
+        found = self._call("compare_models")
+        return None if found is None else texts(found)
+
+    def can_be_undone(self, revision: str) -> bool:
+        """Tell whether a revision has a downgrade at all."""
+        return bool(self._call("can_be_undone", revision))
+
+    def applied(self, heads: Heads) -> set[str]:
+        """Return all revisions that are applied when these are the heads."""
+        return set(texts(self._call("applied", list(heads)))) if heads else set()
+
+    def applied_below(self, heads: Iterable[str]) -> set[str]:
+        """Return all revisions at and below some heads, without those that this release does not know."""
+        return set(texts(self._call("applied_below", list(heads))))
+
+    def knows(self, revision: str) -> bool:
+        """Tell whether this release holds a revision."""
+        return bool(self._call("knows", revision))
+
+    def sha256_of(self, revision: str) -> str:
+        """Return the digest of a revision's file, or nothing if it cannot be read."""
+        return str(self._call("sha256_of", revision))
+
+
+def _admit(user: User, job: Job) -> None:
+    """Let the user come to the release and to its virtualenv, and to nothing else of ours."""
+    layout = job.layout
+    admit(user, layout.root, layout.releases, layout.release(job.release))
+    virtualenv = Path(sys.prefix)
+    if layout.virtualenvs in virtualenv.parents:
+        admit(user, layout.root, layout.virtualenvs, virtualenv)

@@ -1,0 +1,108 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A process that has read no secret, and starts those that run env.py.
+
+A forked process holds what its parent held. So whoever works on a database starts this one before it reads the
+database's entry, whose admin password is not for env.py.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import traceback
+from contextlib import suppress
+
+from .._core.entries import ENTRIES
+from ..processes import let_go
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+
+
+class Spawner:
+    """Starts processes for env.py."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+
+    def start(self) -> None:
+        """Fork the process that starts the others, while this one holds nothing that they are not to have."""
+        if self._socket is not None:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            try:
+                ours.close()
+                ENTRIES.close()
+                _serve(theirs)
+            finally:
+                os._exit(0)
+        theirs.close()
+        self._socket = ours
+
+    def new(self) -> socket.socket:
+        """Start a process that waits to be told its database, and return the connection to it."""
+        self.start()
+        ours, theirs = socket.socketpair()
+        if self._socket is not None:  # start() has set it
+            socket.send_fds(self._socket, [b"start"], [theirs.fileno(), 1, 2])
+        theirs.close()
+        return ours
+
+
+SPAWNER = Spawner()
+
+
+def ends_with_parent() -> None:
+    """Have the kernel end this process when the one ends that started it."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def can_be_looked_at() -> None:
+    """Give this process back to its user: it has nothing that this user may not have, and reads its own /proc."""
+    _prctl(_PR_SET_DUMPABLE, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    with suppress(ImportError, OSError, AttributeError):
+        import ctypes  # noqa: PLC0415 - a small Python may come without it
+
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _serve(connection: socket.socket) -> None:
+    """Start a process for each message, with the descriptors that came with it."""
+    ends_with_parent()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    let_go(connection.fileno())
+    while True:
+        content, descriptors, _flags, _address = socket.recv_fds(connection, 16, 3)
+        if not content:
+            return
+        if os.fork() == 0:
+            connection.close()
+            _be_env_process(descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _be_env_process(descriptors: list[int]) -> None:
+    from .env_process import host  # noqa: PLC0415 - it imports Alembic
+
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        to_parent, output, errors = descriptors
+        os.dup2(output, 1)
+        os.dup2(errors, 2)
+        os.close(output)
+        os.close(errors)
+        os.set_inheritable(to_parent, False)
+        host(socket.socket(fileno=to_parent))
+    except BaseException:  # noqa: BLE001 - whoever waits for this process hears that it has ended
+        traceback.print_exc()
+    finally:
+        os._exit(0)
