@@ -22,6 +22,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.backups import pro
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Deeds
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql_writes import sequence_positions
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database as Entry
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
@@ -406,6 +407,43 @@ def test_what_others_changed_is_seen_and_what_nobody_changed_is_not(stage: Stage
     finally:
         engine.close()
         stage.database.execute(f'alter role "{stage.database.user}" reset track_counts')
+
+
+PUT = "select lo_put(4711, 0, 'THEIRS')"
+
+
+@pytest.mark.parametrize("powers", ["nocreatedb", "createdb"])
+def test_a_large_object_that_others_wrote_holds_by_each_method(stage: Stage, powers: str) -> None:
+    stage.database.execute(f'alter role "{stage.database.user}" {powers}')
+
+    result = stage.fail_after(executed(LEFT["an enum value"]), theirs=PUT)
+
+    assert result["outcome"] == "held", result
+    assert "large objects were written" in result["error"]["why"]
+    assert stage.database.execute("select convert_from(lo_get(4711), 'UTF8')") == [["THEIRS"]]
+
+
+def test_a_large_object_that_others_write_during_a_restore_in_place_is_not_lost(stage: Stage) -> None:
+    assert stage.host.do("backup", stage.entry, run="b1")["finished"]
+    engine = engine_for(stage.entry, stage.host.job("restore", stage.entry, run="r1"))
+    told: list[str] = []
+
+    def tell(words: str) -> None:
+        # The guard has had its word by then.
+        if words == "moves what is there aside":
+            told.append(PUT)
+            stage.run_as_owner(PUT)
+
+    try:
+        archive = proven(stage.host.layout.backups_of("app"))[0].archive()
+        with pytest.raises(Refused, match="would lose what others wrote"):
+            engine.restore(archive, "r1", tell, lambda: None)
+    finally:
+        engine.close()
+
+    assert told == [PUT]
+    assert stage.database.execute("select convert_from(lo_get(4711), 'UTF8')") == [["THEIRS"]]
+    assert stage.database.execute("select count(*) from other") == [["2"]]
 
 
 def test_a_rollback_that_fails_half_way_leaves_the_database_as_before_it(stage: Stage) -> None:

@@ -29,6 +29,7 @@ from .data import Archive, Restored
 from .postgresql_obstacles import major_version
 from .postgresql_psql import TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts, use_list
 from .postgresql_restore import ASIDE_SCHEMA, fitted, literal, mark, now, verify
+from .postgresql_writes import large_objects_written
 from .sql import quoted
 
 if TYPE_CHECKING:
@@ -160,9 +161,11 @@ class InPlace:
                 with self._psql() as psql:
                     if not self._locked(psql, deadline):
                         continue
+                    written = self._engine.own().run(large_objects_written)
                     guard()
                     aside = self._replace(psql, contents, Path(folder))
                     self._restore_database_facts(psql, contents, Path(folder))
+                    self._check_large_objects(written)
                     psql.ask("commit;")
                 break
         self._analyze()
@@ -201,6 +204,20 @@ class InPlace:
         self._end_sessions()
         psql.ask("set local lock_timeout = 0;")
         return True
+
+    def _check_large_objects(self, written: int) -> None:
+        """Check that no large object was written since the guard: they are in no table that could be locked.
+
+        Raises:
+            Refused: others have.
+        """
+        self._end_sessions()
+        if self._engine.own().run(large_objects_written) != written:
+            raise Refused(
+                f"A restore of {self._engine.database.name!r} would lose what others wrote",
+                "large objects were written while it was restored",
+                "Stop what writes them, then restore again",
+            )
 
     def _end_sessions(self) -> list[str]:
         own = self._engine.own()

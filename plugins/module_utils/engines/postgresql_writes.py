@@ -197,8 +197,13 @@ def activity(connection: Connection) -> dict[str, Any]:
             if has_rows
         },
         "database": list(execute(connection, _DATABASE)[0]),
-        "large_objects": int(execute(connection, _LARGE_OBJECTS)[0][0]),
+        "large_objects": large_objects_written(connection),
     }
+
+
+def large_objects_written(connection: Connection) -> int:
+    """Return how many rows of large objects were counted until now."""
+    return int(execute(connection, _LARGE_OBJECTS)[0][0])
 
 
 def count_transaction(connection: Connection, held: bool) -> Counted:
