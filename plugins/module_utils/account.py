@@ -53,7 +53,11 @@ class Account:
     imprint: dict[str, Any] = field(default_factory=dict)
     #: Digests of all rows at the time of the failure, if nobody else had written until then.
     content: dict[str, str] | None = None
+    #: Tables that it wrote and whose rows were those of the backup when it failed.
+    unchanged: list[str] = field(default_factory=list)
     backup: Path | None = None
+    #: The dump that was taken right before the downgrades.
+    kept_in: Path | None = None
     #: When the run had made its backup: what others did later is theirs.
     since: str = ""
     error: dict[str, str] = field(default_factory=dict)
@@ -86,9 +90,12 @@ class Account:
                 account.cut_short, account.early, rows = False, {}, {}
                 account.left = event.get("left", [])
                 account.content = event.get("content")
+                account.unchanged = event.get("unchanged", [])
                 account.imprint = event.get("imprint", {})
                 account.error = event.get("error", {})
             account.after = _tidied(account.after, event)
+        kept = [event["dump"] for event in events if event["event"] == "secured" and "dump" in event]
+        account.kept_in = Path(kept[-1]) if kept else None
         account.error = next((event["error"] for event in events if event["event"] == "rejected"), account.error)
         account.add_deeds([*events, {"wrote": rows}])
         return account
@@ -144,6 +151,8 @@ class Account:
             dropped=frozenset(self.held.get("dropped", ())),
             sequences=frozenset(self.held.get("sequences", ())),
             unseen=self.unseen,
+            unchanged=frozenset(self.unchanged),
+            kept_in=self.kept_in,
             windows=self.windows,
             before=self.before.fingerprint,
             version_tables=frozenset({*self.before.heads, *self.committed}),

@@ -10,6 +10,7 @@ What is somebody else's for certain holds the database. What may be is backed up
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import backups
@@ -58,7 +59,7 @@ class LaterWrites:
             return ""
         taken = self._taken_again(now)
         self._secured = taken.activity
-        self._journal.write("secured", path=taken.path, reason=reason)
+        self._journal.write("secured", path=taken.path, dump=str(Path(taken.path) / taken.dump), reason=reason)
         return f"{reason}; all is in the backup {taken.path}, taken before the downgrade"
 
     def check(self, connection: Connection) -> None:

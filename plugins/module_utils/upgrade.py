@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import backups, deadline
+from . import backups, by_command, deadline
 from ._core.playbook_command import playbook_command
 from ._engines.lock import Lock
 from ._migration.chronicle import Chronicle
@@ -196,9 +196,16 @@ class Upgrade(OneDatabase):
             left=left,
             content=self.engine.content() if self.engine.exists() else None,
             imprint=self._imprint(after),
+            unchanged=self._unchanged(chronicle),
             **after.facts(),
         )
         return self._result("failed", chronicle, after, error)
+
+    def _unchanged(self, chronicle: Chronicle) -> list[str]:
+        """Return the tables that were written and hold the rows of the backup, where a downgrade will need that."""
+        if not chronicle.committed or self.backup is None or self.backup.tool == by_command.TOOL:
+            return []
+        return self.engine.unchanged_tables(self.backup.archive())
 
     def _verified(self, environment: Environment, chronicle: Chronicle) -> Result:
         self.progress.phase("verifies")

@@ -108,10 +108,43 @@ def test_rows_beside_a_column_that_the_run_made_are_no_reason(application: Appli
 
     result = application.do("downgrade")
 
-    # SQLite's downgrade writes the table anew and nobody counts rows, so it cannot be told that all of it is others'.
-    expected = "held" if application.target.engine == "sqlite" else "downgraded"
-    assert (result["outcome"], application.target.revisions) == (expected, [])
+    assert (result["outcome"], application.target.revisions) == ("downgraded", []), result["error"]
     assert application.target.rows("SELECT * FROM mine ORDER BY a") == [(1,), (3,), (4,)]
+
+
+LONG = "x" * 150
+#: Downgrades that take away what others wrote, in a table that the upgrade has changed and in one that it has not.
+CUTS = {
+    "shorter text": "op.execute('UPDATE mine SET word = substr(word, 1, 50)')",
+    "fewer rows": "op.execute('DELETE FROM mine WHERE a > 2')",
+    "no rows of a table that was not changed": "op.execute('DELETE FROM others')",
+    "a narrower type": "op.alter_column('mine', 'word', type_=sa.String(50), postgresql_using='substr(word, 1, 50)')",
+    "a table emptied": "op.execute('TRUNCATE others')",
+}
+_ONLY_POSTGRES = ("a narrower type", "a table emptied")
+
+
+@pytest.mark.parametrize("how", sorted(CUTS))
+def test_a_downgrade_that_cuts_what_others_wrote_loses_nothing(application: Application, how: str) -> None:
+    target = application.target
+    if target.engine == "sqlite" and how in _ONLY_POSTGRES:
+        how = "shorter text"
+    target.rows("ALTER TABLE mine ADD COLUMN word varchar(50)")
+    target.rows("CREATE TABLE others (word varchar(200))")
+    widen = "op.alter_column('mine', 'word', type_=sa.String(150))"
+    application.fails((widen if target.engine == "postgresql" else NOTE, f"{CUTS[how]}"))
+    target.rows(f"INSERT INTO mine (a, word) VALUES (3, '{LONG}')")
+    target.rows(f"INSERT INTO others VALUES ('{LONG}')")
+
+    result = application.do("downgrade")
+
+    kept = [row[0] for table in ("mine", "others") for row in target.rows(f"SELECT word FROM {table}")].count(LONG)
+    if kept < 2:
+        backup = application.host.layout.backups_of("app") / "r1-downgraded"
+        assert str(backup) in str(result["notes"]) + str(result["error"]), result
+        assert application.do("restore", "r2", backup=str(backup), restore_loses_writes=True)["outcome"] == "restored"
+    words = [row[0] for table in ("mine", "others") for row in target.rows(f"SELECT word FROM {table}")]
+    assert words.count(LONG) == 2
 
 
 OWN = (
@@ -256,9 +289,7 @@ def test_a_default_that_nobody_wrote_is_nobodys(application: Application) -> Non
 
     result = application.do("downgrade")
 
-    # As above: that all of it is others' cannot be told of a table that a downgrade of SQLite writes anew.
-    expected = "held" if application.target.engine == "sqlite" else "downgraded"
-    assert (result["outcome"], application.target.revisions) == (expected, [])
+    assert (result["outcome"], application.target.revisions) == ("downgraded", []), result["error"]
     assert ("3",) in [(str(row[0]),) for row in application.target.rows("SELECT * FROM mine")]
     # Of a default that differs from time to time nobody can say who filled it in.
     assert len([note for note in result["notes"] if "somebody else's" in note]) == (len(columns) == 3)

@@ -284,6 +284,14 @@ class Engine(Apart, ABC):
         What is unknown may be the run's own as well.
         """
 
+    def unchanged_tables(self, archive: Archive) -> list[str]:
+        """Return the tables that the run wrote whose rows are those of the backup, if nobody else has written since.
+
+        Args:
+            archive: the backup; the run has just failed.
+        """
+        return []
+
     def touched_by_others(self, deeds: Deeds) -> list[str]:
         """Return, as text, the tables that the run has changed and others may have written since."""
         return []

@@ -154,6 +154,10 @@ class Deeds:
     windows: list[list[int]] = field(default_factory=list)
     #: The transaction that was the newest when all was last backed up; 0 where there is none.
     secured: int = 0
+    #: Tables that the run wrote and whose rows were those of the backup when it failed.
+    unchanged: frozenset[str] = frozenset()
+    #: The dump that was taken right before the downgrades, if one was.
+    kept_in: Path | None = None
     #: Why the run may have written where nothing noticed it.
     unseen: list[str] = field(default_factory=list)
 

@@ -20,6 +20,7 @@ from .._engines.comparison import Comparison
 from .._engines.lock import Lock
 from .._engines.sqlite.apart import SQLiteApart
 from .._engines.sqlite.compare import compare
+from .._engines.sqlite.kept_rows import unchanged_tables
 from .._engines.sqlite.location import check_links, path_of, real_path_of
 from .._engines.sqlite.rows import beside, changed_tables
 from .._engines.sqlite.write_witness import Version, WriteWitness, data_version
@@ -384,6 +385,18 @@ class SQLite(WithRestore, SQLiteApart):
                 return Imprint.of(reader, deeds).later_than(deeds.imprint)
         except sqlite3.Error as error:
             return Writes(unknown=f"what the run has made cannot be read ({error})")
+
+    def unchanged_tables(self, archive: Archive) -> list[str]:
+        """Compare them with the backup."""
+        if not self.exists() or not self._witness.vouches(self._version()):
+            return []
+        return unchanged_tables(archive.path, self.path, self._written.counts)
+
+    def touched_by_others(self, deeds: Deeds) -> list[str]:
+        """Return that they may have written anywhere, unless nobody has."""
+        if not self.exists() or self._written_only(deeds.wrote) is not None:
+            return []
+        return ["others may have written since the backup"]
 
     def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:
         """Return nothing: a file has no lock that keeps others out and lets env.py in."""

@@ -16,6 +16,7 @@ from ...engines.sql import quoted
 from ...engines.sqlite_catalog import tells_of
 from ..comparison import Comparison
 from .definitions import same_meaning
+from .kept_rows import came_through
 from .rows import beside, changed_tables
 from .written_tables import ANY
 
@@ -46,10 +47,12 @@ class FileComparison:
     """One comparison; nobody may write meanwhile, or what was written is among the differences."""
 
     def __init__(
-        self, connection: sqlite3.Connection, archive: Archive, deeds: Deeds, written: frozenset[str] | None
+        self, path: Path, connection: sqlite3.Connection, archive: Archive, deeds: Deeds, written: frozenset[str] | None
     ) -> None:
         self._connection = connection
         self._archive = archive
+        self._path = path
+        self._deeds = deeds
         self._wrote = deeds.wrote
         self._written = written
         self._version_tables = archive.version_tables | deeds.version_tables
@@ -124,8 +127,14 @@ class FileComparison:
 
     def _note_rows(self, table: str, words: str) -> None:
         """Note content that differs, by whether the run may have written there."""
-        may_be_ours = ANY in self._wrote or table in self._wrote
+        may_be_ours = (ANY in self._wrote or table in self._wrote) and not self._kept_what_others_wrote(table)
         (self.found.rows if may_be_ours else self.found.others).append(f"{words} differ")
+
+    def _kept_what_others_wrote(self, table: str) -> bool:
+        """Return whether all that differs was there before the downgrades, and was not written by the upgrade."""
+        if table not in self._deeds.unchanged:
+            return False
+        return came_through(self._deeds.kept_in, self._path, table, self._columns("backup", table))
 
     def _columns(self, schema: str, table: str) -> list[str]:
         return [row[1] for row in self._connection.execute(f"pragma {schema}.table_info({quoted(table)})")]
@@ -153,6 +162,6 @@ def compare(
         return Comparison(not_compared=[f"the file is larger than migrate_compare_limit ({limit:,} bytes)"])
     try:
         with beside(archive.path, path) as connection:
-            return FileComparison(connection, archive, deeds, written).run()
+            return FileComparison(path, connection, archive, deeds, written).run()
     except sqlite3.Error as error:
         return Comparison(not_compared=[f"the file cannot be read beside its backup ({error})"])

@@ -1,0 +1,63 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether the rows of a table came through unchanged: through an upgrade that failed, and through its downgrade.
+
+Nothing in a SQLite file tells who wrote a row. But where an upgrade left all rows of a table as they were, whatever
+differs later is others'; and where a downgrade left all of that as it was, nothing of it is lost.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .rows import beside, columns_of, same_rows
+from .written_tables import ANY
+
+
+def unchanged_tables(backup: Path, path: Path, wrote: Iterable[str]) -> list[str]:
+    """Return the tables that were written and have the rows of a backup, each with all columns that it has there."""
+    tables = set(wrote)
+    if ANY in tables or not backup.is_file():
+        return []
+    with suppress(sqlite3.Error), beside(backup, path) as connection:
+        return sorted(table for table in tables if _is_whole(connection, table))
+    return []
+
+
+def _is_whole(connection: sqlite3.Connection, table: str) -> bool:
+    before, now = (columns_of(connection, schema, table) for schema in ("backup", "main"))
+    return bool(before) and set(before) <= set(now) and same_rows(connection, table)
+
+
+def came_through(before: Path | None, path: Path, table: str, columns: Iterable[str]) -> bool:
+    """Return whether a table has the rows, and the position of its sequence, that it had right before the downgrades.
+
+    Args:
+        before: a backup of then, if there is one.
+        path: the file.
+        table: the table.
+        columns: what it has in the backup of the run; all of them must have been there before the downgrades too.
+    """
+    if before is None or not before.is_file():
+        return False
+    with suppress(sqlite3.Error), beside(before, path) as connection:
+        then, now = (columns_of(connection, schema, table) for schema in ("backup", "main"))
+        if not set(columns) <= set(then) or not set(columns) <= set(now):
+            return False
+        if _sequence(connection, "backup", table) != _sequence(connection, "main", table):
+            return False
+        return same_rows(connection, table)
+    return False
+
+
+def _sequence(connection: sqlite3.Connection, schema: str, table: str) -> Any:
+    known = connection.execute(f"select 1 from {schema}.sqlite_master where name = 'sqlite_sequence'").fetchone()
+    if known is None:
+        return None
+    return connection.execute(f"select seq from {schema}.sqlite_sequence where name = ?", (table,)).fetchone()
