@@ -11,7 +11,6 @@ table with its heads. Most have one; an env.py that serves several schemas has m
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from ._migration.explanations import elsewhere, env_py_failed, unreachable
 from ._migration.fork_guard import ending_copies, guarded_forks
 from ._migration.interrupted import Interrupted
 from ._migration.locations import Locations
+from ._migration.setup import enter_setup
 from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep
 from .connection import own_url, url_for_env
 from .engines.base import Engine
@@ -44,7 +44,7 @@ from .source import Source
 from .steps import Step, Watcher, connection_of, heads_after, watched
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import URL, Connection
 
     from ._migration.own_commits import OwnCommits
 
@@ -86,7 +86,7 @@ class Environment:
         Raises:
             Refused: env.py fails, leads to another database, or its target cannot be reached.
         """
-        found, locations = run_dry(self.engine, self.database.name, self.job.plan_timeout, self._read_streams)
+        found, locations = self._dry(self._read_streams)
         self.locations.take(locations)
         if not found:
             raise Refused(
@@ -114,7 +114,7 @@ class Environment:
             Refused: the target cannot be reached.
         """
         if self.locations.are_empty():  # env.py may name others
-            found, locations = run_dry(self.engine, self.database.name, self.job.plan_timeout, self._read_stand_in)
+            found, locations = self._dry(self._read_stand_in)
             self.locations.take(locations)
             return list(found)
         with self._refusing():
@@ -123,12 +123,25 @@ class Environment:
     def _read_stand_in(self) -> tuple[list[Stream], list[str]]:
         """Run env.py with an empty database that is thrown away, in a process that is thrown away too."""
         with tempfile.TemporaryDirectory() as folder:
-            url = self.engine.url.set(database=str(Path(folder) / "empty.db"))
-            self._url = url.render_as_string(hide_password=False)
-            self.engine = engine_for(replace(self.database, url=self._url, direct_url=None), self.job)
-            os.environ.update(dict.fromkeys(self.database.url_variables, self._url))
-            self.config.set_main_option("sqlalchemy.url", self._url.replace("%", "%%"))
+            self._aim(self.engine.url.set(database=str(Path(folder) / "empty.db")))
             return self._read_streams()
+
+    def _dry(self, read: Callable[[], Any]) -> Any:
+        """Run env.py by a function, without letting it change anything."""
+
+        def aimed(copy: URL | None) -> Any:
+            if copy is not None:
+                self._aim(copy)
+            return read()
+
+        return run_dry(self.engine, self.database.name, self.job.plan_timeout, aimed)
+
+    def _aim(self, url: URL) -> None:
+        """Let env.py find another database; for a process that is thrown away."""
+        self._url = url_for_env(self.database, url).render_as_string(hide_password=False)
+        self.engine = engine_for(replace(self.database, url=self._url, direct_url=None), self.job)
+        os.environ.update(dict.fromkeys(self.database.url_variables, self._url))
+        self.config.set_main_option("sqlalchemy.url", self._url.replace("%", "%%"))
 
     def upgrade(self, watcher: Watcher, only: dict[str, list[str]] | None = None) -> list[Step]:
         """Upgrade to the target and return every step that was begun, also after an error (as its ``steps``).
@@ -176,7 +189,7 @@ class Environment:
         Raises:
             Refused: env.py fails, or leads to another database.
         """
-        lines, _locations = run_dry(self.engine, self.database.name, self.job.plan_timeout, self._compare_models)
+        lines, _locations = self._dry(self._compare_models)
         return list(lines) if lines is not None else None
 
     def _compare_models(self) -> tuple[list[str] | None, list[str]]:
@@ -228,14 +241,14 @@ class Environment:
         with suppress(Refused):
             self.streams()
 
-    def hand_over(self) -> dict[str, Any]:
+    def hand_over(self) -> tuple[list[str], bool]:
         """Return what env.py has made known, for another process."""
-        return {"locations": self.locations.named, "in_transaction_of_env": self.in_transaction_of_env}
+        return self.locations.named, self.in_transaction_of_env
 
-    def take_over(self, known: dict[str, Any]) -> None:
+    def take_over(self, known: tuple[list[str], bool]) -> None:
         """Know what env.py has made known in another process."""
-        self.locations.take(known["locations"])
-        self.in_transaction_of_env = known["in_transaction_of_env"]
+        locations, self.in_transaction_of_env = known
+        self.locations.take(locations)
 
     def applied_below(self, heads: Iterable[str]) -> set[str]:
         """Return all revisions at and below some heads, without those that this release does not know."""
@@ -324,21 +337,7 @@ class Environment:
         if str(self.source.folder) not in sys.path:
             sys.path.insert(0, str(self.source.folder))
         self._inside.enter_context(self.outside.noticed() if self.outside else nullcontext())
-        if not self.job.setup:
-            return
-        try:
-            module, _colon, name = self.job.setup.partition(":")
-            prepared = getattr(importlib.import_module(module), name)()
-            if hasattr(prepared, "app_context"):  # a Flask application
-                prepared = prepared.app_context()
-            if hasattr(prepared, "__enter__"):
-                self._inside.enter_context(prepared)
-        except (Exception, SystemExit) as error:
-            raise Refused(
-                f"migrate_setup {self.job.setup!r} failed",
-                f"{type(error).__name__}: {error}",
-                "It is called without arguments before env.py runs; it is looked up in the release and the virtualenv",
-            ) from error
+        enter_setup(self.job.setup, self._inside)
 
     def _stream(self, heads: Heads, context: MigrationContext) -> Stream:
         self._check_same_database(connection_of(context))

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..engines.base import Engine
 from ..errors import Refused
 from ..processes import Died, each_apart
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+#: Runs env.py, aimed at a copy if there is one.
+Read = Callable[["URL | None"], Any]
 
 #: What is left of the time that a plan may take to whoever waits for this process.
 _SHARE = 0.9
@@ -28,16 +34,17 @@ class Answer:
     writes: list[str] = field(default_factory=list)
 
 
-def run_dry(engine: Engine, name: str, seconds: float, read: Callable[[], Any]) -> Any:
+def run_dry(engine: Engine, name: str, seconds: float, read: Read) -> Any:
     """Call ``read``, which runs env.py, in a process of its own, and return what it returns.
 
-    An env.py that writes before it migrates is run a second time, in transactions that are never committed.
+    An env.py that writes before it migrates is run a second time: in transactions that are never committed, or on a
+    copy.
 
     Args:
         engine: keeps connections that are opened meanwhile from changing anything.
         name: of the database.
         seconds: how long it may take; 0 for ever.
-        read: its answer must be picklable.
+        read: runs env.py, aimed at the copy if it is given one; its answer must be picklable.
 
     Raises:
         Refused: it did, or came to no end.
@@ -57,7 +64,9 @@ def run_dry(engine: Engine, name: str, seconds: float, read: Callable[[], Any]) 
     raise answer.refusal
 
 
-def _in_process(engine: Engine, name: str, seconds: float, read: Callable[[], Any], *, uncommitted: bool) -> Answer:
+def _in_process(
+    engine: Engine, name: str, seconds: float, read: Callable[[URL | None], Any], *, uncommitted: bool
+) -> Answer:
     engine.own_identity()  # what is known before the fork need not be asked there
     engine.before_fork()
     answers: list[Any] = []
@@ -65,11 +74,13 @@ def _in_process(engine: Engine, name: str, seconds: float, read: Callable[[], An
     def task(_item: None) -> Answer:
         engine.after_fork()
         answer = Answer()
-        with engine.watch_connections(), engine.only_reading(answer.writes, uncommitted=uncommitted):
+        with engine.watch_connections(), engine.only_reading(answer.writes, uncommitted=uncommitted) as copy:
             try:
-                answer.value = read()
+                answer.value = read(copy)
             except Refused as refusal:
                 answer.refusal = refusal
+                if engine.was_kept(refusal) and not answer.writes:  # past SQLAlchemy
+                    answer.writes.append("a statement of a connection that env.py opens by itself")
         return answer
 
     each_apart([None], 1, task, seconds * _SHARE, lambda _item, answer: answers.append(answer))

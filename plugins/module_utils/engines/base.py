@@ -99,14 +99,21 @@ class Engine(Apart, ABC):
         """Go on from what the process that worked on the database before has handed over."""
         return
 
-    def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[None]:
+    def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Keep connections that env.py opens inside the block from changing anything, where the engine can.
 
         Args:
             writes: receives the statements that were kept from it.
-            uncommitted: let them run, and commit nothing.
+            uncommitted: let them run, and let nothing of them last.
+
+        Returns:
+            The copy on which they may run, for an engine that needs one.
         """
         return nullcontext()
+
+    def was_kept(self, error: BaseException) -> bool:
+        """Return whether a statement failed because ``only_reading`` kept it from changing something."""
+        return False
 
     @classmethod
     @abstractmethod

@@ -23,7 +23,7 @@ from .._engines.postgresql.foreseen import foreseen_obstacles
 from .._engines.postgresql.grown_tables import without_writes_of_others
 from .._engines.postgresql.libpq_options import options_of
 from .._engines.postgresql.other_changes import changes_of_others
-from .._engines.postgresql.read_only import only_reading
+from .._engines.postgresql.read_only import is_kept, only_reading
 from .._engines.postgresql.rendering import fixed_rendering, normalised
 from .._engines.postgresql.session import drop_index, introduce, promised_pid
 from .._engines.postgresql.sessions import not_to_be_ended
@@ -241,9 +241,13 @@ class PostgreSQL(WithScratch):
     def before_fork(self) -> None:
         """Keep the connection: the forked process leaves it alone."""
 
-    def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[None]:
+    def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Have the server refuse what writes, or keep it from being committed."""
         return only_reading(writes, uncommitted=uncommitted)
+
+    def was_kept(self, error: BaseException) -> bool:
+        """Ask the SQLSTATE."""
+        return is_kept(error)
 
     def watch_connections(self) -> AbstractContextManager[None]:
         """Set timeouts on every connection that is opened inside the block."""

@@ -22,6 +22,7 @@ from .._engines.sqlite.apart import SQLiteApart
 from .._engines.sqlite.compare import compare
 from .._engines.sqlite.kept_rows import unchanged_tables
 from .._engines.sqlite.location import check_links, path_of, real_path_of
+from .._engines.sqlite.read_only import only_reading
 from .._engines.sqlite.rows import beside, changed_tables
 from .._engines.sqlite.write_witness import Version, WriteWitness, data_version
 from .._engines.sqlite.written_tables import ANY, WrittenTables, attached_to, is_refusal
@@ -270,13 +271,9 @@ class SQLite(WithRestore, SQLiteApart):
     def take_over(self, known: Any) -> None:
         """Witness all writes from now on; whoever has written since the state that was handed over is not known."""
         self._written.adds(known["wrote"])
-        try:
-            self._witness.starts(self.path, self._version())
-            unchanged = known["state"] == {_STATE: self._witness.state(self.path)}
-        except Exception:  # noqa: BLE001 - locked by somebody else, or not there
-            unchanged = False
-        if not unchanged:
-            self._witness.doubts()
+        self._witness.doubts()
+        with suppress(Exception):  # locked by somebody else, or not there
+            self._witness.continues(self.path, self._version(), str((known["state"] or {}).get(_STATE)))
 
     def _nobody_wrote(self, archive: Archive, content: dict[str, str] | None) -> bool:
         """Vouch since the dump, where this process has made it, or since a state that an earlier process has left."""
@@ -297,6 +294,16 @@ class SQLite(WithRestore, SQLiteApart):
 
     def end_migrating(self, patience: float, tell: Tell) -> None:
         """Do nothing, for the same reason."""
+
+    @contextmanager
+    def only_reading(self, writes: list[str], *, uncommitted: bool) -> Iterator[URL | None]:
+        """Have SQLite refuse what writes, or let it write to a copy."""
+        if not self.exists():
+            yield None
+            return
+        self._written.is_deaf = True  # a connection has one authorizer
+        with only_reading(self.path, self.job.layout.root, writes, with_copy=uncommitted) as copy:
+            yield self.url.set(database=str(copy)) if copy else None
 
     @contextmanager
     def watch_connections(self) -> Iterator[None]:

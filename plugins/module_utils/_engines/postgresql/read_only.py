@@ -12,10 +12,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...connection import OPENING_OWN, sqlstate
 from ...libraries import listening, sa
+from .guarded_drivers import guarded_drivers
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 #: read_only_sql_transaction, and active_sql_transaction: what wants a transaction of its own cannot be taken back.
 _KEPT = ("25006", "25001")
@@ -24,7 +28,7 @@ _LONGEST = 200
 
 
 @contextmanager
-def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[None]:
+def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None]:
     """Keep connections that are opened inside the block from changing anything.
 
     Args:
@@ -57,8 +61,13 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[None]:
     if uncommitted:
         listeners.append((sa.engine.Engine, "begin", begins))
         _commit_nothing()
-    with listening(*listeners):
-        yield
+    with listening(*listeners), guarded_drivers():
+        yield None
+
+
+def is_kept(error: BaseException) -> bool:
+    """Return whether the server refused a statement for what is set here."""
+    return sqlstate(error) in _KEPT
 
 
 def _commit_nothing() -> None:

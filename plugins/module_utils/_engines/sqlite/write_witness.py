@@ -101,6 +101,12 @@ class WriteWitness:
         self._alone = self._alone and self._ours is not None and ours.file == self._ours.file
         self._ours, self._count = ours, count
 
+    def continues(self, path: Path, ours: Version, state: str) -> None:
+        """Begin with a state that another process has vouched for, if the file still is in it."""
+        self.starts(path, ours)
+        self._alone = False
+        self._alone = self.state(path) == state
+
     def doubts(self) -> None:
         """Vouch for nothing from now on."""
         self._alone = False

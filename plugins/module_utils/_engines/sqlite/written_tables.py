@@ -37,11 +37,15 @@ class WrittenTables:
         #: Attached schemas that are no files.
         self._in_memory: set[str] = set()
         self._attached_a_file = False
+        #: Where nothing is written, others ask SQLite.
+        self.is_deaf = False
         #: Why a statement was refused, if one was.
         self.refusal: Refused | None = None
 
     def listen(self, connection: Any) -> None:
         """Listen to a driver's new connection."""
+        if self.is_deaf:
+            return
         try:
             driver = getattr(connection, "driver_connection", None)
             if driver is not None and hasattr(connection, "await_"):  # aiosqlite, which works in a thread of its own
