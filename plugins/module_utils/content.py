@@ -120,5 +120,13 @@ def _check_link(path: Path, folder: Path) -> None:
         raise Refused(
             f"The link {path} leads out of {folder}",
             f"it points to {target}, which would not be there on the hosts",
-            f"Replace it by what it points to, or leave it out: migrate_exclude: [{path.name}]",
+            _remedy(path, folder),
         )
+
+
+def _remedy(path: Path, folder: Path) -> str:
+    """Return what to do about a link: a copy of an interpreter would not make a virtualenv work on the hosts."""
+    place = path.parent.parent
+    if path.parent.name == "bin" and path.name.startswith("python") and folder in place.parents:
+        return f"It belongs to a virtualenv, so leave that out: migrate_exclude: [{place.relative_to(folder)}/]"
+    return f"Replace it by what it points to, or leave it out: migrate_exclude: [{path.name}]"

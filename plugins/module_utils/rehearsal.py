@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import backups
 from ._migration.env_proxy import environment_of
+from ._migration.explanations import kept_open, stamping_advice
 from ._migration.interrupted import Interrupted
 from ._rehearsal.watched_run import run_watched
 from .abandoned import DROPPED, MADE
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Result = dict[str, Any]
+
+_CORRECT = "Correct the release, or the rows it fails on"
 
 
 class Rehearsal(OneDatabase):
@@ -167,10 +170,11 @@ class Rehearsal(OneDatabase):
         with scratch.engine.watch_connections():
             left = [revision.revision for stream in environment.streams() for revision in stream.pending]
         if left or len(steps) < len(self.plan.pending):
+            why, remedy = kept_open(environment)
             raise Failed(
-                f"The rehearsed upgrade of {self.database.name!r} did not come where it should",
-                f"not applied: {', '.join(left) or 'less than was planned'}",
-                "Look at what env.py does after run_migrations()",
+                f"The rehearsed upgrade of {self.database.name!r} did not reach its target",
+                f"not applied: {', '.join(left) or 'less than was planned'}; {why}",
+                remedy,
             )
         self._compare_models(environment)
         Undoing(scratch, environment, observer, self.journal, self.progress, self.notes).run()
@@ -209,10 +213,11 @@ class Rehearsal(OneDatabase):
             return cause
         failed = interruption.steps[-1] if interruption.steps else None
         what = f"Revision {failed.revision} ({failed.message})" if failed else "env.py"
+        advice = stamping_advice(cause) if not Position(self.plan.heads).revisions else ""
         return Failed(
             f"{what} failed in the rehearsal of database {self.database.name!r}",
             f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption),
-            "The database itself was only read. Correct the release, or the rows it fails on, and rehearse again",
+            f"The database itself was only read. {advice or _CORRECT}, and rehearse again",
         )
 
     def _compare_models(self, environment: Environment) -> None:

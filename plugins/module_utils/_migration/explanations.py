@@ -80,12 +80,17 @@ def _text(path: Path) -> str:
 
 def advice_for(error: BaseException | None, at_base: bool) -> str:
     """Return what to do about a revision that failed."""
-    if at_base and error is not None and (sqlstate(error) in _THERE_ALREADY or "already exists" in str(error)):
+    return (at_base and stamping_advice(error)) or "Correct it"
+
+
+def stamping_advice(error: BaseException | None) -> str:
+    """Return what to do where a revision at the base makes what is there already; nothing for another error."""
+    if error is not None and (sqlstate(error) in _THERE_ALREADY or "already exists" in str(error)):
         return (
             "If the tables were made without Alembic, record the revision they are at with `alembic stamp REVISION`"
             " on the host; else correct it"
         )
-    return "Correct it"
+    return ""
 
 
 def kept_open(environment: Any) -> tuple[str, str]:

@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether the env.py that Alembic would run is there, as far as the configuration of the source tells."""
+"""Whether the env.py that Alembic would run, and a revision, are there, as far as the configuration tells."""
 
 from __future__ import annotations
 
 import configparser
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from ...module_utils.errors import Refused
 from ...module_utils.exclusions import Exclusions
 from ...module_utils.source import Source
 
+_FALSE = ("", "0", "false", "no", "off")
+
 
 def refuse_without_env_py(source: Path, options: Mapping[str, object], exclude: Sequence[str] = ()) -> None:
-    """Refuse a source whose script directory has no env.py, or one that is not shipped.
+    """Refuse a source whose script directory has no env.py or no revision, or an env.py that is not shipped.
 
     Args:
         source: the migrations directory.
@@ -28,7 +31,7 @@ def refuse_without_env_py(source: Path, options: Mapping[str, object], exclude: 
     Raises:
         Refused: it is not there. Where a package holds the script directory, only the host can tell.
     """
-    named = [str(options["script_location"])] if options.get("script_location") else list(_named(Source(source)))
+    named = [str(options["script_location"])] if options.get("script_location") else list(named_by(Source(source)))
     if not named or any(":" in location for location in named):
         return
     folders = [folder for location in named for folder in _folders(source, location)]
@@ -43,6 +46,35 @@ def refuse_without_env_py(source: Path, options: Mapping[str, object], exclude: 
         )
     if any(_is_left_out(path, source, exclude) for path in found):
         raise Refused(f"{found[0]} is not shipped", "migrate_exclude leaves it out", "Correct migrate_exclude")
+    _refuse_without_revisions(source, options, exclude, found)
+
+
+def _refuse_without_revisions(
+    source: Path, options: Mapping[str, object], exclude: Sequence[str], env_py: Sequence[Path]
+) -> None:
+    """Refuse a source that holds no revision, where the configuration tells the folders of all of them."""
+    named = str(options.get("version_locations") or next(named_by(Source(source), "version_locations"), ""))
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in env_py]
+    # A package is on the host; env.py may name other folders; compiled files tell nothing here.
+    told_elsewhere = ":" in named or any("version_locations" in text for text in texts)
+    sourceless = str(options.get("sourceless") or next(named_by(Source(source), "sourceless"), "false"))
+    locations = re.split(r"[\s,;]+", named.strip()) if named else []
+    folders = [folder for location in locations for folder in _folders(source, location)]
+    if told_elsewhere or sourceless.lower() not in _FALSE or not all(folder.is_dir() for folder in folders):
+        return
+    folders = folders or [path.parent / "versions" for path in env_py]
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    if any(_holds_a_revision(path) for path in files if not _is_left_out(path, source, exclude)):
+        return
+    raise Refused(
+        f"There is no revision in {', '.join(map(str, folders))}",
+        "a release without a revision would leave every database as it is",
+        "Correct migrate_source, or add a revision with `alembic revision`",
+    )
+
+
+def _holds_a_revision(path: Path) -> bool:
+    return "revision" in path.read_text(encoding="utf-8", errors="replace")
 
 
 def _is_left_out(path: Path, source: Path, exclude: Sequence[str]) -> bool:
@@ -55,8 +87,8 @@ def _is_left_out(path: Path, source: Path, exclude: Sequence[str]) -> bool:
     )
 
 
-def _named(source: Source) -> Iterator[str]:
-    """Yield the script directories that the configurations of a source name; what cannot be read tells nothing."""
+def named_by(source: Source, option: str = "script_location") -> Iterator[str]:
+    """Yield what the configurations of a source give as an option; what cannot be read tells nothing."""
     ini = source.folder / "alembic.ini"
     if ini.is_file():
         parser = configparser.RawConfigParser(strict=False)
@@ -64,16 +96,17 @@ def _named(source: Source) -> Iterator[str]:
             parser.read_string(ini.read_text(encoding="utf-8"))
         except (configparser.Error, UnicodeDecodeError):
             return
-        if parser.has_option("alembic", "script_location"):
-            yield parser.get("alembic", "script_location").strip()
+        if parser.has_option("alembic", option):
+            yield parser.get("alembic", option).strip()
             return
     if source.toml:
         try:
             section = tomllib.loads(source.toml.read_text(encoding="utf-8")).get("tool", {}).get("alembic", {})
         except (tomllib.TOMLDecodeError, UnicodeDecodeError):
             return
-        if section.get("script_location"):
-            yield str(section["script_location"])
+        if section.get(option):
+            value = section[option]
+            yield "\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _folders(source: Path, location: str) -> list[Path]:

@@ -12,6 +12,11 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils.checks import prob
 from tests.unit.stage import FIXTURES
 
 
+def revision(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "first.py").write_text('revision = "1"\n')
+
+
 @pytest.mark.parametrize("fixture", sorted(path.name for path in FIXTURES.iterdir() if path.is_dir()))
 def test_every_sample_has_its_env_py(fixture: str) -> None:
     refuse_without_env_py(FIXTURES / fixture, {})
@@ -31,9 +36,45 @@ def test_a_script_directory_without_env_py_is_refused(tmp_path: Path, name: str,
     with pytest.raises(Refused, match=r"There is no env\.py in .*/db"):
         refuse_without_env_py(tmp_path, {})
     (tmp_path / "db" / "env.py").write_text("")
+    with pytest.raises(Refused, match=r"There is no revision in .*/db/versions"):
+        refuse_without_env_py(tmp_path, {})
+    revision(tmp_path / "db" / "versions")
     refuse_without_env_py(tmp_path, {})
+    with pytest.raises(Refused, match="There is no revision"):
+        refuse_without_env_py(tmp_path, {}, ["versions/"])
     with pytest.raises(Refused, match=r"env\.py is not shipped"):
         refuse_without_env_py(tmp_path, {}, ["db/"])
+
+
+@pytest.mark.parametrize("in_options", [False, True])
+def test_a_revision_may_be_in_any_of_the_locations(tmp_path: Path, in_options: bool) -> None:
+    locations = "%(here)s/db/core %(here)s/db/more"
+    options = {"version_locations": locations} if in_options else {}
+    line = "" if in_options else f"version_locations = {locations}\n"
+    (tmp_path / "alembic.ini").write_text(f"[alembic]\nscript_location = db\n{line}")
+    (tmp_path / "db" / "core").mkdir(parents=True)
+    (tmp_path / "db" / "env.py").write_text("")
+    (tmp_path / "db" / "more").mkdir()
+    with pytest.raises(Refused, match=r"There is no revision in .*/db/core, .*/db/more"):
+        refuse_without_env_py(tmp_path, options)
+    revision(tmp_path / "db" / "more" / "2026")
+    refuse_without_env_py(tmp_path, options)
+
+
+@pytest.mark.parametrize(
+    ("line", "env_py"),
+    [
+        ("version_locations = shop:versions", ""),
+        ("version_locations = elsewhere", ""),
+        ("sourceless = true", ""),
+        ("", "context.script.version_locations = [here]"),
+    ],
+)
+def test_what_only_the_host_can_tell_is_not_refused(tmp_path: Path, line: str, env_py: str) -> None:
+    (tmp_path / "alembic.ini").write_text(f"[alembic]\nscript_location = db\n{line}\n")
+    (tmp_path / "db" / "versions").mkdir(parents=True)
+    (tmp_path / "db" / "env.py").write_text(env_py)
+    refuse_without_env_py(tmp_path, {})
 
 
 def test_a_package_is_left_to_the_host(tmp_path: Path) -> None:
