@@ -54,8 +54,15 @@ def private_directory(path: Path) -> Path:
     """
     if not path.parent.exists():
         private_directory(path.parent)  # a mode is given to the last folder only
-    with suppress(FileExistsError):
-        path.mkdir(mode=0o700)
+    try:
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+    except NotADirectoryError as error:
+        raise Refused(
+            f"{path} cannot be made",
+            "a file stands where a folder above it would be",
+            f"Type `ls -ld {path.parent}`, and remove the file or choose another place",
+        ) from error
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         raise Refused(f"{path} is not a directory", "a link or a file stands in its place", "Remove it and run again")
     return path

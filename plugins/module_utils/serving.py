@@ -26,6 +26,9 @@ from .errors import Refused, cause_of
 from .job import Database, Job
 from .processes import prepare_each
 
+#: The users' commands, which may have passwords among their words.
+_COMMANDS: dict[str, Any] = {}
+
 
 def with_secrets(item: Any) -> Any:
     """Return databases with their secrets, in the process that works on them; it gets at no others from now on."""
@@ -37,7 +40,7 @@ def with_secrets(item: Any) -> Any:
         SPAWNER.start()
     entries = [ENTRIES.entry_of(database.name) for database in databases]
     ENTRIES.close()
-    learn(functools.partial(mask_for, {"databases": entries}))
+    learn(functools.partial(mask_for, {**_COMMANDS, "databases": entries}))
     whole = [Database.from_options(entry) if entry else database for entry, database in zip(entries, databases)]
     return whole if isinstance(item, list) else whole[0]
 
@@ -49,6 +52,7 @@ def serve(do: Callable[[Job], dict[str, Any]]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.chdir("/")
     learn(functools.partial(mask_for, dict(options)))
+    _COMMANDS.update({name: value for name, value in options.items() if name.endswith("_command")})
     ENTRIES.receive(options.pop("entries", None))
     prepare_each(with_secrets)
     try:

@@ -16,12 +16,13 @@ from typing import Any
 
 from . import deadline
 from ._core.entries import ENTRIES
+from ._core.masking import masked_text
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending
 from .layout import private_directory
 from .living import locked
-from .processes import Died, Late, each_apart, let_go, silence
+from .processes import Died, Late, each_apart, let_go, silence, silence_through
 from .progress import Progress
 from .settling import settle
 from .warming import warm
@@ -139,7 +140,7 @@ def _in_one_line(refusal: Refused) -> str:
 def _work_on(database: Database, job: Job, task: Task) -> None:
     journal = Journal(job.journal(database.name), job.verb)
     private_directory(journal.path.parent)
-    silence(journal.path.with_suffix(".output"))
+    silence_through(journal.path.with_suffix(".output"), masked_text)
     with Progress(journal.path.with_suffix(".progress")) as progress:
         try:
             result = task(database, job, journal, progress)

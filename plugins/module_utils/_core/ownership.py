@@ -29,9 +29,16 @@ def refuse_if_not_ours(path: Path, variable: str) -> None:
         variable: what names it, for the message.
 
     Raises:
-        Refused: it, or a folder above it, is somebody else's or open to others.
+        Refused: it, or a folder above it, is somebody else's or open to others, or a file stands above it.
     """
-    problem = problem_of(path)
+    try:
+        problem = problem_of(path)
+    except OSError as error:
+        raise Refused(
+            f"{variable} {path} cannot be used",
+            f"{error.filename or path}: {error.strerror}",
+            f"Type `ls -ld {error.filename or path}`; remove what is not a folder, or set {variable} to another place",
+        ) from error
     if problem:
         raise Refused(
             f"{variable} {path} cannot be used",

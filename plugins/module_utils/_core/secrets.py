@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +20,15 @@ from .masking import Mask
 Options = dict[str, Any]
 
 _URLS = ("url", "direct_url", "admin_url", "rehearse_url")
+_COMMANDS = ("backup_command", "backup_check_command", "backup_copy_command", "restore_command")
 _PASSWORDS = ("password", "admin_password", "rehearse_password")
 _URL = re.compile(r"([\w.+-]+)://(\S*)", re.DOTALL)
 _NAMES_A_SECRET = re.compile(r"pass(?!file)|pwd|secret|token|credential|api_?key|signature", re.IGNORECASE)
 _HARMLESS_VALUE = re.compile(r"[0-9.:]*|(?i:true|false|yes|no|on|off|none|null)|/[\w./-]*")
+#: A word of a command that names a program, a format, a switch.
+_PLAIN_WORD = re.compile(r"-{0,2}[a-z_]+(?:-[a-z_]+)*|-[A-Za-z]")
+_LARGEST_PASSFILE = 1 << 16  # bytes
+_FIELDS_OF_PASSFILE = 5
 _SHORTEST_VALUE = 6  # an environment is full of short words
 
 
@@ -52,6 +60,8 @@ def mask_for(options: Options) -> Mask:
         for word in [*(installation.get("pip_arguments") or []), *(installation.get("packages") or [])]:
             for address in _URL.finditer(str(word)):
                 found.secrets |= set(credentials_in(address[0]))
+    for name in _COMMANDS:
+        _of_command([str(word) for word in options.get(name) or []], found)
     found.shown |= {str(options[name]) for name in ("root", "run", "release", "target") if options.get(name)}
     return found.mask()
 
@@ -90,6 +100,55 @@ def _of_database(entry: Options, found: Found) -> None:
         found.shown |= {name} if equals else set()
 
 
+def _of_command(words: list[str], found: Found) -> None:
+    """Take what may be a password among the words of a user's command, be it in a script in quotes."""
+    tokens: list[str] = []
+    for word in words:
+        try:
+            tokens += shlex.split(word) if any(character.isspace() for character in word) else [word]
+        except ValueError:  # a quote that is not closed
+            tokens += word.split()
+    for sequence in (words, tokens):
+        for before, token in zip(["", *sequence], sequence):
+            _of_word(before, token, found, whole=any(character.isspace() for character in token))
+
+
+def _of_word(before: str, word: str, found: Found, *, whole: bool) -> None:
+    """Take a word of a command for a secret unless it is a program, a switch, a path or a placeholder.
+
+    Args:
+        before: the word before it.
+        word: the word.
+        found: receives it.
+        whole: it may be a script, whose words are looked at one by one: then only what is named as a secret is one.
+    """
+    name, equals, value = word.partition("=")
+    value = value if equals else word
+    is_named = _NAMES_A_SECRET.search(name) if equals else before.startswith("-") and _NAMES_A_SECRET.search(before)
+    if "://" in value:
+        found.secrets |= set(credentials_in(value))
+    elif is_named:
+        found.secrets |= set() if value.startswith("{") else {value}
+    elif word.startswith("-p") and _may_be_secret(word[2:]):
+        found.secrets.add(word[2:])
+    elif not whole and "{" not in value and not _PLAIN_WORD.fullmatch(value) and _may_be_secret(value):
+        found.secrets |= set() if value.startswith(("/", "./", "../", "~/")) else {value}
+
+
+def _of_passfile(path: str, found: Found) -> None:
+    """Take the passwords of a file of libpq: the last field of each line."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return
+        lines = file.read(_LARGEST_PASSFILE).decode(errors="replace").splitlines()
+    fields = [re.split(r"(?<!\\):", line) for line in lines if not line.startswith("#")]
+    found.secrets |= {re.sub(r"\\(.)", r"\1", each[4]) for each in fields if len(each) == _FIELDS_OF_PASSFILE}
+
+
 def _of_value(value: str, found: Found) -> None:
     """Take a value for a secret, but of an address only what opens it: where it leads has to be said."""
     if _URL.fullmatch(value.strip()):
@@ -118,6 +177,8 @@ def _of_database_url(url: str, found: Found) -> None:
     found.shown |= {f"{scheme}://{user}{at}{host}", f"{scheme}://{host}", f"{scheme}://{user}:***@{host}"}
     for pair in query.split("&"):
         name, _equals, value = pair.partition("=")
+        if name == "passfile" and value:
+            _of_passfile(unquote_plus(value), found)
         if _NAMES_A_SECRET.search(name) and value:
             found.secrets |= {value, unquote_plus(value), unquote(value)}
 

@@ -36,8 +36,9 @@ def database_facts(database: Database) -> dict[str, Any]:
 
 
 def job_facts(job: Job) -> dict[str, Any]:
-    """Return a job without its databases."""
-    return {each.name: getattr(job, each.name) for each in fields(job) if each.name != "databases"}
+    """Return a job without its databases and the users' commands, which may have passwords among their words."""
+    left_out = ("databases", "backup_command", "backup_check_command", "backup_copy_command", "restore_command")
+    return {each.name: getattr(job, each.name) for each in fields(job) if each.name not in left_out}
 
 
 def step_facts(step: Step) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.progress import Pr
 from ansible_collections.hosting.alembic.plugins.module_utils.watching import is_alive
 from ansible_collections.hosting.alembic.plugins.module_utils.worker import attend
 from tests.lab.waiting import wait_until
+from tests.unit.modules.test_modules import call as call_module
 from tests.unit.stage import Answer, Host, database, heads, plain_streams, script, tables
 
 Work = Callable[[Path], None]
@@ -106,7 +107,7 @@ def test_nothing_is_told_twice(host: Host, tmp_path: Path) -> None:
         wait_for(tmp_path / "go")
         journal.write("verified")
 
-    first = call(host, entries("a"), work, follow=1.5)
+    first = call(host, entries("a"), work, follow=3)
     (tmp_path / "go").touch()
     second = call(host, entries("a"), work, attach=True, cursor=first["cursor"])
 
@@ -269,3 +270,20 @@ def test_a_canary_of_another_host_stops_nobody(host: Host) -> None:
     answer = call(host, entries("a"), lambda *_: None, canary="elsewhere")
 
     assert [result["outcome"] for result in answer["results"]] == ["upgraded"]
+
+
+def test_what_env_py_prints_is_kept_without_its_secrets(host: Host, file: Path) -> None:
+    env = host.layout.release(host.ship("generic")) / "source" / "migrations" / "env.py"
+    env.write_text(
+        'import os, sys\nprint("said", os.environ["KEY"], flush=True)\nos.write(2, b"raw")\n' + env.read_text()
+    )
+    entry = {"name": "app", "url": f"sqlite:///{file}", "environment": {"KEY": "MARK-0123456789"}}
+
+    answer = call_module("upgrade", root=str(host.root), databases=[entry], run="r1", follow=60)
+
+    assert not answer.get("failed"), answer
+    output = host.layout.journal("app", "r1").with_suffix(".output")
+    wait_until(lambda: "raw" in output.read_text(), "its output was not written")
+    assert "said ********" in output.read_text()
+    assert "0123456789" not in output.read_text()
+    assert output.stat().st_mode & 0o777 == 0o600

@@ -42,7 +42,9 @@ def mark(letter: str) -> str:
 
 
 @pytest.mark.parametrize("verbs", [["plan"], ["upgrade", "rollback"]])
-def test_env_py_sees_the_secrets_of_its_own_database_only(host: Host, tmp_path: Path, verbs: list[str]) -> None:
+def test_env_py_sees_the_secrets_of_its_own_database_only_and_no_admin_password(
+    host: Host, tmp_path: Path, verbs: list[str]
+) -> None:
     release = host.ship("generic")
     env = host.layout.release(release) / "source" / "migrations" / "env.py"
     notes = tmp_path / "notes"
@@ -54,6 +56,9 @@ def test_env_py_sees_the_secrets_of_its_own_database_only(host: Host, tmp_path: 
             "url": f"sqlite:///{tmp_path / letter}.db",
             "environment": {"SEEN": letter, "KEY": mark(letter)},
             "x_arguments": [f"key={mark(letter)}"],
+            "admin_url": f"postgresql://admin:{mark('y')}@localhost/postgres" if letter == "b" else None,
+            "rehearse_url": f"postgresql://admin:{mark('z')}@localhost/postgres" if letter == "c" else None,
+            "rehearse_password": mark("w") if letter == "c" else None,
         }
         for letter in "abc"
     ]

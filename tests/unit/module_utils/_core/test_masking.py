@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import json
+import os
 import secrets
 import shlex
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -107,6 +109,12 @@ def test_names_that_are_shown_stay_although_a_secret_holds_them() -> None:
         {"installation": {"pip_arguments": [f"--extra-index-url=https://{quote(MARK, safe='')}@index.example.net/"]}},
         {"pgbouncer_url": URL},
         {"pgbouncer_password": MARK},
+        {"backup_command": ["mysqldump", f"--password={MARK}", "{database}"]},
+        {"backup_check_command": ["check", "--token", MARK]},
+        {"restore_command": ["restore", f"-p{MARK}"]},
+        {"backup_copy_command": ["sh", "-c", f"PGPASSWORD={shlex.quote(MARK)} rsync {{path}} host:"]},
+        {"backup_command": ["dump", f"postgresql://shop:{quote(MARK, safe='')}@db/{{database}}"]},
+        {"databases": [{"name": "a", "url": f"postgresql://db/a?sslpassword={quote(MARK, safe='')}"}]},
     ],
 )
 def test_every_option_that_may_hold_a_secret_is_known(options: dict[str, Any]) -> None:
@@ -128,3 +136,24 @@ def test_words_are_blanked_and_what_programs_compare_is_not() -> None:
 def test_a_large_text_without_secrets_costs_little() -> None:
     text = "ordinary words of a traceback " * 20_000
     assert Mask([MARK]).text(text) == text
+
+
+def test_the_passwords_of_a_passfile_are_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "pgpass"
+    file.write_text("# host:port:database:user:password\n*:*:*:shop:colon\\:and\\\\more-of-it\n")
+    mask = mask_for({"databases": [{"name": "a", "url": f"postgresql://shop@db/a?passfile={quote(str(file))}"}]})
+
+    assert "more-of-it" not in mask.text("it said 'colon:and\\more-of-it'")
+    assert mask.text("shop@db/a") == "shop@db/a"
+
+
+def test_a_fifo_in_place_of_a_passfile_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    assert not mask_for({"databases": [{"name": "a", "url": f"postgresql://db/a?passfile={tmp_path / 'fifo'}"}]})
+
+
+def test_programs_and_formats_of_a_command_are_not_secrets() -> None:
+    command = ["/usr/bin/pg_dump", "--format=custom", "--file", "{path}/dump", "-Fc", "--no-owner", "{database}"]
+    mask = mask_for({"backup_command": command})
+    said = "/usr/bin/pg_dump --format=custom --no-owner failed with exit code 1"
+    assert mask.text(said) == said

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.ownership import problem_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.ownership import problem_of, refuse_if_not_ours
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.layout import private_directory
 from ansible_collections.hosting.alembic.plugins.module_utils.shipped import virtualenv_python
 from tests.unit.modules.test_modules import call
 from tests.unit.stage import Host
@@ -119,3 +120,15 @@ def test_a_virtualenv_into_which_others_write_is_refused(host: Host) -> None:
     packages.chmod(0o777)
     with pytest.raises(Refused, match="everybody may write to"):
         virtualenv_python(str(host.root), digest)
+
+
+@pytest.mark.parametrize("below", ["root", "deeper/root"])
+def test_a_file_above_the_root_is_a_refusal_that_says_what_to_type(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+
+    with pytest.raises(Refused, match=r"migrate_root .*file/.* cannot be used: .*Not a directory.*ls -ld"):
+        refuse_if_not_ours(file / below, "migrate_root")
+    with pytest.raises(Refused, match="a file stands where a folder above it would be"):
+        private_directory(file / below)
+    assert file.read_text() == ""
