@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -76,3 +77,27 @@ def test_env_py_sees_the_secrets_of_its_own_database_only_and_no_admin_password(
         assert seen == {letter}
         if verbs != ["plan"]:
             assert heads(tmp_path / f"{letter}.db") == []
+
+
+def test_a_command_gets_nothing_of_our_python(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    host.ship("generic")
+    (tmp_path / "a.db").touch()
+    seen = tmp_path / "seen"
+    command = ["sh", "-c", f"tr '\\0' '\\n' < /proc/$$/environ >> {seen}; touch {{path}}/dump"]
+
+    answer = call(
+        "backup",
+        root=str(host.root),
+        databases=[{"name": "a", "url": f"sqlite:///{tmp_path / 'a.db'}"}],
+        run="r1",
+        follow=60,
+        backup_command=command,
+        backup_check_command=["true"],
+        restore_command=["true"],
+    )
+
+    assert not answer.get("failed"), answer
+    names = {line.partition("=")[0] for line in seen.read_text().splitlines()}
+    assert "HOSTING_ALEMBIC_DATABASE" in names
+    assert not {name for name in names if name.startswith(("PYTHON", "ANSIBLE"))} - set(os.environ)
