@@ -57,6 +57,8 @@ class Verified:
     outside: dict[str, str]
     #: What was found of changed history: the same release has the same files.
     changed_history: list[dict[str, str]] = field(default_factory=list)
+    #: As ``Engine.made``; an early record does not say it.
+    made: str = ""
 
 
 def remember(
@@ -89,6 +91,7 @@ def remember(
         heads=standing,
         outside={folder: content_of(folder) for folder in environment.locations.outside()},
         changed_history=[finding.facts() for finding in found],
+        made=engine.own().run(engine.made),
     )
     with suppress(OSError, Refused):  # without it the next plan is a full one, which is no reason to fail
         place = _place(database, job)
@@ -125,7 +128,11 @@ def _plan(database: Database, job: Job) -> Plan | None:
         if any(content_of(folder) != digest for folder, digest in record.outside.items()):
             return None
         found = glance(record.engine, record.door, password_of(database), record.table)
-        if found is None or str(found.identity) != record.identity or found.heads != sorted(record.heads):
+        if (
+            found is None
+            or (str(found.identity), found.made) != (record.identity, record.made)
+            or found.heads != sorted(record.heads)
+        ):
             return None
         heads = tuple(record.heads)
         return Plan(

@@ -29,6 +29,10 @@ _MOST_NAMED = 10
 _REMEDY = "or let one run go ahead with migrate_on_changed_history=warn"
 
 
+#: The code of the finding that a database is not the one that the journals are about.
+MADE_ANEW = "database-made-anew"
+
+
 @dataclass(frozen=True)
 class Applied:
     """One revision as a run applied it; an early journal has no digest."""
@@ -116,6 +120,35 @@ def changed_history(environment: Environment, streams: Iterable[Stream], journal
         known |= environment.applied_below(history.seen.get(stream.table, ()))
         unknown += sorted(there - known)
     return _said(environment.database.name, changed, gone, unknown)
+
+
+def made_anew(database: str, journals: Path, made: str) -> list[Refused]:
+    """Return that a database is not the one that the journals are about, though it has its name.
+
+    Args:
+        database: its name.
+        journals: the folder of its journals.
+        made: what ``Engine.made`` returns of it.
+    """
+    seen = [
+        (event["at"], run, event["made"])
+        for run, events in newest_first(journals)
+        for event in events
+        if event.get("made")
+    ]
+    if not seen:
+        return []
+    at, run, known = max(seen)
+    if known == made:
+        return []
+    return [
+        Refused(
+            f"Database {database!r} was made anew since run {run}",
+            f"on {at[:10]} another database had its name, and the journals of this host are about that one",
+            "If that was not meant, do not migrate it: restore.yml brings the other one back from its backup",
+            MADE_ANEW,
+        )
+    ]
 
 
 def applied_elsewhere(environment: Environment, streams: Iterable[Stream], journals: Path) -> list[Refused]:

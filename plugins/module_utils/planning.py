@@ -17,7 +17,7 @@ from . import backup_options, by_command
 from ._core.playbook_command import playbook_command
 from ._migration.env_proxy import environment_of
 from .at_head import remember
-from .changed_history import applied_elsewhere, changed_history
+from .changed_history import MADE_ANEW, applied_elsewhere, changed_history, made_anew
 from .connection import first_line
 from .deadline import known_seconds
 from .engines.base import Engine
@@ -39,7 +39,9 @@ def plan_database(database: Database, job: Job) -> Plan:
         engine = engine_for(database, job)
         environment = environment_of(database, job, engine)
         fill_plan(plan, engine, environment)
-        if job.remember and engine.exists() and not (plan.pending or plan.obstacles):
+        # A database that was made anew is one of which nothing is known yet.
+        anew = any(finding.code == MADE_ANEW for finding in plan.changed_history)
+        if job.remember and engine.exists() and not (plan.pending or plan.obstacles or anew):
             remember(environment, plan.identity, plan.heads, plan.changed_history)
     except Refused as refusal:
         plan.obstacles.append(_with_release(refusal, job.layout))
@@ -104,11 +106,14 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
 def _compare_with_journals(plan: Plan, environment: Environment) -> None:
     job = environment.job
     layout = _lasting(job)
-    plan.changed_history = changed_history(environment, plan.streams, layout.journals_of(plan.name))
+    journals = layout.journals_of(plan.name)
+    # What was applied to another database says nothing of this one.
+    plan.changed_history = made_anew(plan.name, journals, environment.engine.own().run(environment.engine.made))
+    plan.changed_history = plan.changed_history or changed_history(environment, plan.streams, journals)
     if plan.pending and job.on_changed_history == "refuse":
         plan.obstacles += plan.changed_history
     if plan.pending:
-        plan.obstacles += applied_elsewhere(environment, plan.streams, layout.journals_of(plan.name))
+        plan.obstacles += applied_elsewhere(environment, plan.streams, journals)
 
 
 def _unexpanded(plan: Plan) -> list[Refused]:

@@ -22,6 +22,8 @@ class Position:
     heads: dict[str, list[str]]
     fingerprint: list[str] = field(default_factory=list)
     row_counts: dict[str, int] | None = None
+    #: Which of several databases that have had this name it is; nothing where that is not known.
+    made: str = ""
 
     @property
     def revisions(self) -> list[str]:
@@ -33,7 +35,8 @@ class Position:
 
     def facts(self) -> dict[str, Any]:
         """Return what the journal keeps, enough to compare with later."""
-        return {"heads": self.heads, "fingerprint": self.fingerprint}
+        made = {"made": self.made} if self.made else {}
+        return {"heads": self.heads, "fingerprint": self.fingerprint, **made}
 
 
 def read_applied(environment: Environment, own: OwnConnection, tables: list[str]) -> dict[str, set[str]]:
@@ -56,7 +59,7 @@ def read_position(engine: Engine, tables: list[str], count_rows: bool = False) -
     with engine.impatient(engine.job.lock_wait):
         heads = {table: list(read_heads(own, table)) for table in tables}
         counts = own.run(engine.row_counts) if count_rows else None
-        return Position(heads, read_fingerprint(engine, own, tables), counts)
+        return Position(heads, read_fingerprint(engine, own, tables), counts, own.run(engine.made))
 
 
 def read_fingerprint(engine: Engine, own: OwnConnection, tables: list[str]) -> list[str]:

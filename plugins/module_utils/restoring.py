@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from . import backups, by_command
@@ -57,6 +58,8 @@ def bring_back(
     changed = differences(engine.dumped(manifest.fingerprint), engine.dumped(now.fingerprint))
     if changed:
         raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]), "", HALF_WAY)
+    if guard.is_empty:
+        restored = _without_empty(engine, restored, journal.path.stem)
     journal.write("restored", path=manifest.path, aside=restored.aside, method=restored.method, **now.facts())
     return restored, now
 
@@ -70,16 +73,22 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
     begun = time.monotonic()
     engine = engine_for(database, job)
     manifest = chosen(database, job)
-    with engine.lock(job.database_wait, progress.tell):
-        unread = Position({table: [] for table in manifest.heads})
-        before = read_position(engine, list(manifest.heads)) if engine.is_readable() else unread
-        since = deeds_since(database, job, manifest)
-        try:
-            restored, now = bring_back(engine, manifest, since, journal, progress, "asked for")
-        except Failed as failure:
-            if failure.code != HALF_WAY:
-                raise
-            return _held(database, job, manifest, journal, failure)
+    made = manifest.tool != by_command.TOOL and engine.make_if_dropped(manifest.archive(), progress.tell)
+    try:
+        with engine.lock(job.database_wait, progress.tell):
+            unread = Position({table: [] for table in manifest.heads})
+            before = read_position(engine, list(manifest.heads)) if engine.is_readable() and not made else unread
+            since = deeds_since(database, job, manifest)
+            try:
+                restored, now = bring_back(engine, manifest, since, journal, progress, "asked for")
+            except Failed as failure:
+                if failure.code != HALF_WAY:
+                    raise
+                return _held(database, job, manifest, journal, failure)
+    except BaseException:
+        if made:
+            engine.drop_empty()
+        raise
     return {
         "name": database.name,
         "outcome": "restored",
@@ -93,6 +102,14 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
         "not_restored": restored.not_restored,
         "seconds": round(time.monotonic() - begun, 3),
     }
+
+
+def _without_empty(engine: Engine, restored: Restored, run: str) -> Restored:
+    """Drop what a restore has kept of a database in which there was nothing."""
+    for aside in engine.asides():
+        if aside.run == run:
+            engine.drop_aside(aside)
+    return replace(restored, aside="")
 
 
 def _held(database: Database, job: Job, manifest: backups.Manifest, journal: Journal, failure: Failed) -> Result:

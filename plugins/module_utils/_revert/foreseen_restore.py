@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import backups, by_command
 from ..engines.base import Engine
+from ..engines.data import RestoreMethod
 from ..engines.registry import engine_for
 from ..errors import Failed, Refused
 from ..job import Database, Job
@@ -35,8 +36,7 @@ def _foreseen(database: Database, job: Job) -> Result:
     engine = engine_for(database, job)
     manifest = chosen(database, job)
     try:
-        before = _check(engine, manifest)
-        method = by_command.method_of(engine, manifest)
+        before, method = _check(engine, manifest)
     finally:
         engine.close()
     return {
@@ -52,12 +52,18 @@ def _foreseen(database: Database, job: Job) -> Result:
     }
 
 
-def _check(engine: Engine, manifest: backups.Manifest) -> list[str] | None:
-    """Check what a restore would check, in its order, and return the heads that are there now.
+def _check(engine: Engine, manifest: backups.Manifest) -> tuple[list[str] | None, RestoreMethod]:
+    """Check what a restore would check, in its order, and return the heads that are there now, and the method.
 
     Raises:
         Refused, Failed: the restore would raise it too.
     """
+    dropped = engine.dropped(manifest.archive()) if manifest.tool != by_command.TOOL else None
+    if dropped is not None:
+        for obstacle in dropped:
+            raise obstacle
+        backups.check(manifest)
+        return None, RestoreMethod("")
     _refuse_if_locked(engine)
     method = by_command.method_of(engine, manifest)
     if method.obstacle:
@@ -73,7 +79,7 @@ def _check(engine: Engine, manifest: backups.Manifest) -> list[str] | None:
     # Neither of them is written: a guard that only foresees does not, and the progress was never begun.
     progress = Progress(journal.path.with_suffix(".progress"))
     RestoreGuard(engine, manifest, account, journal, progress).foresee()
-    return before
+    return before, method
 
 
 def _refuse_if_locked(engine: Engine) -> None:

@@ -30,6 +30,8 @@ class RestoreGuard:
         self._account = account
         self._journal = journal
         self._deeds = account.deeds(manifest.activity)
+        #: Whether there was nothing in the database when nobody could write any more.
+        self.is_empty = False
         #: Schema changes of others, and rows by table that they wrote into what the run has made.
         self._changes: list[str] = []
         self._later: dict[str, int] = {}
@@ -70,6 +72,9 @@ class RestoreGuard:
 
     def _writes(self, read: by_command.ReadWrites) -> Writes:
         engine, account = self._engine, self._account
+        self.is_empty = self._is_ours and engine.is_empty()
+        if self.is_empty:
+            return Writes()
         writes = read(engine, self._manifest, account.wrote, account.content)
         # Once more; of what is locked by the restore itself, what was seen before it counts.
         tables = {**self._later, **engine.later_writes(self._deeds).tables}

@@ -128,6 +128,26 @@ class Engine(Apart, ABC):
         """Return whether there is anything that a restore could lose; what is gone or damaged cannot be compared."""
         return True
 
+    def make_if_dropped(self, archive: Archive, tell: Tell) -> bool:
+        """Make a database that a restore needs and that is gone, empty, and return whether that was necessary.
+
+        Raises:
+            Refused: it may not be made.
+        """
+        return False
+
+    def drop_empty(self) -> None:
+        """Drop what ``make_if_dropped`` has made, where nothing was restored into it."""
+        return
+
+    def dropped(self, archive: Archive) -> list[Refused] | None:
+        """Return what would stop ``make_if_dropped``, or None where there is a database; only reads."""
+        return None
+
+    def is_empty(self) -> bool:
+        """Return whether there is nothing in the database that a restore could lose; a file says so by its rows."""
+        return False
+
     @abstractmethod
     def connect(self) -> OwnConnection:
         """Return a connection of our own.
@@ -145,6 +165,10 @@ class Engine(Apart, ABC):
 
         Unlike the identity it changes when the server is started again.
         """
+        return ""
+
+    def made(self, connection: Connection) -> str:
+        """Return what tells a database from an earlier one of its name, nothing where that cannot be told."""
         return ""
 
     @abstractmethod

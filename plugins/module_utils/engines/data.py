@@ -38,6 +38,8 @@ class Glance:
     heads: list[str]
     #: Which of several clusters of one image it is; nothing where there can be no other.
     instance: str = ""
+    #: As ``Engine.made``.
+    made: str = ""
 
 
 @dataclass

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._engines.comparison import Comparison
 from .._engines.lock import Lock
-from .._engines.postgresql import by_hand
+from .._engines.postgresql import by_hand, dropped
 from .._engines.postgresql.attempts import restore_by
 from .._engines.postgresql.compare import ArchiveComparison, archived_positions
 from .._engines.postgresql.foreseen import foreseen_obstacles
@@ -107,6 +107,29 @@ class PostgreSQL(WithScratch):
         """Leave it to the connection, which changes nothing."""
         return True
 
+    def make_if_dropped(self, archive: Archive, tell: Tell) -> bool:
+        """Make it where the server has none of that name."""
+        if not dropped.is_dropped(self):
+            return False
+        tell("makes the database, which is not on its server any more")
+        dropped.make_again(self, archive)
+        return True
+
+    def drop_empty(self) -> None:
+        """Drop it if there is nothing in it."""
+        dropped.drop_empty(self)
+
+    def dropped(self, archive: Archive) -> list[Refused] | None:
+        """Return who may not make it."""
+        if not dropped.is_dropped(self):
+            return None
+        user = dropped.may_make(self)
+        return [dropped.refusal_to_make(self, archive, user)] if user else []
+
+    def is_empty(self) -> bool:
+        """Look for anything that is not a new database's own."""
+        return dropped.holds_nothing(self)
+
     def connect(self, to: URL | None = None) -> OwnConnection:
         """Open a connection, to another database if it is named, without applications' timeouts."""
         url = own_url(to or self.url)
@@ -138,6 +161,10 @@ class PostgreSQL(WithScratch):
     def instance(self, connection: Connection) -> str:
         """Return the cluster's number, port and start; clones of one image share only the first."""
         return str(execute(connection, catalog.INSTANCE)[0][0])
+
+    def made(self, connection: Connection) -> str:
+        """Return the number that a database gets when it is made."""
+        return str(execute(connection, catalog.MADE)[0][0])
 
     def own_identity(self) -> Identity:
         """Ask the server once; the answer does not change in a run."""

@@ -181,6 +181,9 @@ select case when has_function_privilege('pg_control_system()', 'execute')
        current_database()
 """
 
+#: No other database of a cluster has had its number.
+MADE = "select oid::text from pg_database where datname = current_database()"
+
 LOCK_HOLDER = """
 select coalesce(nullif(a.application_name, ''), a.usename, '?'), a.pid,
        coalesce(host(a.client_addr), 'the same machine')

@@ -29,7 +29,7 @@ _LOCK_TIMEOUT = 2000  # milliseconds; the plan in full has more time
 #: What else than the password may be a secret (libpq's own names): a record is readable by nobody else, yet lasts.
 _SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 _QUESTION = """
-select pg_backend_pid(), current_setting('server_version'), identity.*, ({instance}),
+select pg_backend_pid(), current_setting('server_version'), identity.*, ({instance}), ({made}),
        (select array_agg(version_num::text) from {table})
   from ({identity}) identity
 """
@@ -51,13 +51,15 @@ def look(door: Options, password: str | None, table: str) -> Glance | None:
         Exception: the driver's own, if the server cannot be reached or the table is not there.
     """
     options = {**door["options"], **({} if password is None else {"password": password})}
-    question = _QUESTION.format(table=qualified(table), identity=catalog.IDENTITY, instance=catalog.INSTANCE)
+    question = _QUESTION.format(
+        table=qualified(table), identity=catalog.IDENTITY, instance=catalog.INSTANCE, made=catalog.MADE
+    )
     asked = _ask_asyncpg if door["driver"] == "asyncpg" else _ask
-    given, (pid, version, server, database, instance, heads) = asked(door["driver"], options, question)
+    given, (pid, version, server, database, instance, made, heads) = asked(door["driver"], options, question)
     if pid != given:
         return None  # the plan in full says so
     said = described(version, options.get("host"), options.get("port"))
-    return Glance(Identity(server, database), said, sorted(heads or []), instance)
+    return Glance(Identity(server, database), said, sorted(heads or []), instance, made)
 
 
 def described(version: str, host: Any, port: Any) -> str:

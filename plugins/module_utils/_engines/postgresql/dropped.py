@@ -1,0 +1,146 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A database that was dropped: it is made anew, empty, and then restored as any other.
+
+In an empty database there is nothing that a restore could lose, whoever has made it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...connection import sqlstate
+from ...engines import postgresql_dump as tools
+from ...engines.data import Archive
+from ...engines.postgresql_catalog import ours
+from ...engines.postgresql_psql import Contents
+from ...engines.postgresql_restore import beside, run_sql
+from ...engines.sql import quoted
+from ...errors import Refused
+
+if TYPE_CHECKING:
+    from ...engines.postgresql import PostgreSQL
+
+#: How pg_dump says what a database is made with; the name before it may hold anything.
+_MADE_WITH = re.compile(r"^CREATE DATABASE .* WITH TEMPLATE = template0(?P<options>[^;\n]*);$", re.MULTILINE)
+_OPTION = re.compile(r"(\w+) = ('(?:[^']|'')*'|\w+)")
+#: Options of CREATE DATABASE that createdb has too.
+_WORDS = {
+    "ENCODING": "encoding",
+    "LOCALE": "locale",
+    "LC_COLLATE": "lc-collate",
+    "LC_CTYPE": "lc-ctype",
+    "LOCALE_PROVIDER": "locale-provider",
+    "ICU_LOCALE": "icu-locale",
+}
+_NO_DATABASE = "select 1 from pg_database where datname = :name"
+_RIGHTS = "42501"
+
+#: Whatever a person or an application could miss.
+_ANYTHING = f"""
+select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where {ours("pg_class", "c.oid")})
+    or exists (select from pg_proc f join pg_namespace n on n.oid = f.pronamespace where {ours("pg_proc", "f.oid")})
+    or exists (select from pg_type t join pg_namespace n on n.oid = t.typnamespace where {ours("pg_type", "t.oid")})
+    or exists (select from pg_namespace n where n.nspname <> 'public' and {ours("pg_namespace", "n.oid")})
+    or exists (select from pg_largeobject_metadata)
+"""
+
+
+def is_dropped(engine: PostgreSQL) -> bool:
+    """Return whether the server says that it has no such database; what does not let us in may be there."""
+    try:
+        engine.own()
+    except Refused:
+        try:
+            with beside(engine) as (other, _url):
+                return not other.rows(_NO_DATABASE, name=engine.name_on_server)
+        except Refused:
+            return False
+    return False
+
+
+def holds_nothing(engine: PostgreSQL) -> bool:
+    """Return whether there is nothing in a database."""
+    return not engine.own().rows(_ANYTHING)[0][0]
+
+
+def make_again(engine: PostgreSQL, archive: Archive) -> None:
+    """Make a database that was dropped, empty, with the encoding and the locale that its backup tells.
+
+    Raises:
+        Refused: it may not be made by who restores; the remedy is what a superuser types.
+    """
+    options = _options_of(engine, archive.path)
+    with beside(engine) as (other, _url):
+        user = other.rows("select current_user")[0][0]
+        owner = engine.url.username or user
+        words = " ".join(f"{name} {value}" for name, value in options)
+        belongs = f" owner {quoted(owner)}" if owner != user else ""
+        try:
+            run_sql(other, f"create database {quoted(engine.name_on_server)} template template0{belongs} {words}")
+        except Exception as error:
+            if sqlstate(error) != _RIGHTS:
+                raise
+            raise refusal_to_make(engine, archive, str(user)) from error
+
+
+def drop_empty(engine: PostgreSQL) -> None:
+    """Drop a database that was made for a restore that failed, if it is still empty."""
+    with suppress(Exception):  # what stays is empty, and restored as if it was not there
+        if holds_nothing(engine):
+            engine.close()
+            with beside(engine) as (other, _url):
+                run_sql(other, f"drop database {quoted(engine.name_on_server)}")
+
+
+def refusal_to_make(engine: PostgreSQL, archive: Archive, user: str) -> Refused:
+    """Return why a dropped database cannot be made again, with the command that makes it."""
+    return Refused(
+        f"Database {engine.database.name!r} is not on its server any more",
+        f"{user} may not create databases",
+        "Create it empty, then restore again, or give it an admin_url."
+        f" As a superuser: {shlex.join(_createdb(engine, archive))}",
+    )
+
+
+def may_make(engine: PostgreSQL) -> str:
+    """Return who would make a database and may not; nothing where that is allowed."""
+    with beside(engine) as (other, _url):
+        rows = other.rows("select rolname, rolsuper or rolcreatedb from pg_roles where rolname = current_user")
+    return "" if rows[0][1] else str(rows[0][0])
+
+
+def _createdb(engine: PostgreSQL, archive: Archive) -> list[str]:
+    with beside(engine) as (other, _url):
+        superuser = other.rows("select rolname from pg_roles where oid = 10")[0][0]
+    server = tools.conninfo(engine.url.set(username=superuser, password=None, database="postgres"))
+    words = [f"--{_WORDS[name]}={_plain(value)}" for name, value in _options_of(engine, archive.path) if name in _WORDS]
+    command = ["createdb", f"--maintenance-db={server}", "--template=template0", f"--owner={engine.url.username}"]
+    return [*command, *words, engine.name_on_server]
+
+
+def _options_of(engine: PostgreSQL, dump: Path) -> list[tuple[str, str]]:
+    """Return what the backup says that its database was made with; nothing where it does not say."""
+    with beside(engine) as (other, _url):
+        server = int(other.rows("show server_version_num")[0][0]) // 10000
+    found = tools.usable(engine.job.pg_bin, engine.database.name, server, dump)
+    if not Contents.of(found, dump, _silent).has("DATABASE -"):
+        return []
+    command = [str(found.folder / "pg_restore"), "--create", "--schema-only", "--file=-", str(dump)]
+    script = tools.run_tool(command, tools.plain_environment(), dump, _silent)
+    made = _MADE_WITH.search(script)
+    return [(name, value) for name, value in _OPTION.findall(made["options"]) if name != "TABLESPACE"] if made else []
+
+
+def _plain(value: Any) -> str:
+    return str(value).strip("'").replace("''", "'")
+
+
+def _silent(_words: str) -> None:
+    return None
