@@ -71,6 +71,15 @@ class LaterWrites:
         newest = int(self._secured.get("newest_transaction", 0))
         self._refuse(still_writes_on(self._engine, connection, replace(self._deeds(), secured=newest)))
 
+    def check_written(self, connection: Connection, wrote: dict[str, int]) -> None:
+        """Check what a downgrade has written, before it is committed.
+
+        Raises:
+            Refused: others have written there, and nothing said before that the downgrade would.
+        """
+        newest = int(self._secured.get("newest_transaction", 0))
+        self._refuse(self._engine.overwritten(connection, replace(self._deeds(), secured=newest), wrote))
+
     def told(self, backup: backups.Manifest) -> str:
         """Return a note about what a backup has kept of them already; nothing if there is none."""
         later = self._engine.later_writes(self._deeds())
@@ -93,7 +102,7 @@ class LaterWrites:
             self._journal.write("writes", tables=later.tables, unknown=later.unknown)
             raise Refused(
                 f"A downgrade of {self._engine.database.name!r} would lose what others wrote",
-                f"it went into what run {self._account.run} has made; {Writes(later.tables)}",
+                f"it went into what run {self._account.run} has made or the downgrade changes; {Writes(later.tables)}",
                 "Go one of the ways out; the way back keeps what it takes away in a backup",
             )
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +37,7 @@ from .restoring import bring_back
 from .steps import Step, shown
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 Result = dict[str, Any]
 
@@ -111,7 +110,7 @@ class LeadBack(OneDatabase):
         self.later = self._later_writes(environment.engine)
         self._note(self.later.keep(now))
         try:
-            return self._downgraded(environment, self._manifest(), self.later.check)
+            return self._downgraded(environment, self._manifest(), self.later)
         except Failed as failure:
             return self._restore(environment, f"{failure.what}: {failure.why}")
 
@@ -199,23 +198,23 @@ class LeadBack(OneDatabase):
         self,
         environment: Environment,
         manifest: backups.Manifest | None,
-        check: Callable[[Connection], None] = lambda _connection: None,
+        later: LaterWrites | None = None,
     ) -> Result:
         """Downgrade and verify.
 
         Args:
             environment: of the database.
             manifest: the backup whose rows must not be other ones through the downgrades, if there is one.
-            check: is called in the transaction of each step before it changes anything, with env.py's connection.
+            later: checks in the transaction of each step that it takes nothing of others.
 
         Raises:
-            Refused: by ``check``.
+            Refused: by ``later``.
             Failed: a downgrade failed, or did not bring back what was.
         """
         known = self.other_rows
         if known is None:
             known = self._rows_changed(environment.engine, manifest, self.account.wrote)
-        watcher = DowngradeJournal(self.journal, self.progress, self.account, check)
+        watcher = DowngradeJournal(self.journal, self.progress, self.account, later)
         try:
             self._downgrade(environment, watcher)
         except Interrupted as interruption:

@@ -20,8 +20,6 @@ from ..progress import Progress
 from .downgrade_journal import DowngradeJournal
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
-
     from ..account import Account
 
 
@@ -102,7 +100,7 @@ class DowngradeAttempts:
         later = LaterWrites(self._engine, self._account, None, journal, progress) if of_later else None
         if later:
             later.take_over(of_later)
-        watcher = DowngradeJournal(journal, progress, self._account, later.check if later else _permit)
+        watcher = DowngradeJournal(journal, progress, self._account, later)
         watcher.take_over(of_watcher)
         interruption = None
         try:
@@ -112,7 +110,3 @@ class DowngradeAttempts:
             interruption = caught.portable()
         known = (self._environment.hand_over(), self._engine.hand_over(), watcher.hand_over())
         return (*known, vars(self._account), later.hand_over() if later else None, interruption)
-
-
-def _permit(_connection: Connection) -> None:
-    """Permit every downgrade: what others wrote is in a backup."""

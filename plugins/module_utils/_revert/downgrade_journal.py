@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..account import Account
@@ -17,17 +16,17 @@ from ..steps import Step, Watcher
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+    from ..later_writes import LaterWrites
+
 
 class DowngradeJournal(Watcher):
     """Journal each downgrade before it runs, and remember what ran."""
 
-    def __init__(
-        self, journal: Journal, progress: Progress, account: Account, check: Callable[[Connection], None]
-    ) -> None:
+    def __init__(self, journal: Journal, progress: Progress, account: Account, later: LaterWrites | None) -> None:
         self._journal = journal
         self._progress = progress
         self._account = account
-        self._check = check
+        self._later = later
         self._connection: Connection | None = None
         self.ran_steps: dict[str, Step] = {}
         #: Rows by table that the downgrades have written.
@@ -44,8 +43,8 @@ class DowngradeJournal(Watcher):
 
     def enters(self) -> None:
         """Look a last time whether the step may run."""
-        if self._connection is not None:
-            self._check(self._connection)
+        if self._connection is not None and self._later:
+            self._later.check(self._connection)
 
     def writes_unseen(self, step: Step, reason: str) -> None:
         """Journal it: afterwards, what the step wrote looks like what others wrote."""
@@ -57,7 +56,13 @@ class DowngradeJournal(Watcher):
         self._journal.write("downgrade_failed", revision=step.revision, table=step.table, **deeds)
 
     def ran(self, step: Step) -> None:
-        """Journal that the revision's function has returned."""
+        """Journal that the revision's function has returned, unless it has taken what others wrote.
+
+        Raises:
+            Refused: it has; nothing of it is committed.
+        """
+        if self._connection is not None and self._later:
+            self._later.check_written(self._connection, step.wrote)
         # Without its span: what else was written meanwhile counts as others', for the next step may drop it.
         deeds: dict[str, Any] = {"wrote": step.wrote, "transactions": step.transactions, "held": step.held}
         deeds["replaced"] = sorted(step.replaced)

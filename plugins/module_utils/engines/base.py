@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -335,6 +335,16 @@ class Engine(Apart, ABC):
             connection: env.py's, which is about to drop them.
             deeds: what the run has done.
         """
+
+    def overwritten(self, connection: Connection, deeds: Deeds, wrote: Iterable[str]) -> Writes:
+        """Return what others wrote into tables that a downgrade has changed, though nothing said that it would.
+
+        Args:
+            connection: env.py's, before the downgrade is committed.
+            deeds: what the run has done.
+            wrote: the tables whose rows the downgrade has written.
+        """
+        return Writes()
 
     @abstractmethod
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from .._engines.postgresql.read_only import is_kept, only_reading
 from .._engines.postgresql.rendering import fixed_rendering, normalised
 from .._engines.postgresql.session import drop_index, introduce, promised_pid
 from .._engines.postgresql.sessions import not_to_be_ended
-from .._engines.postgresql.touched_tables import touched_by_others, written_after
+from .._engines.postgresql.touched_tables import overwritten, touched_by_others, written_after
 from ..connection import LOCK_NOT_AVAILABLE, OwnConnection, execute, first_line, own_url, speak, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_asides as asides
@@ -387,6 +387,10 @@ class PostgreSQL(WithScratch):
         made = later.written_until_locked(connection, deeds)
         touched = written_after(connection, deeds, deeds.secured) if deeds.secured else Writes()
         return Writes({**made.tables, **touched.tables}, made.unknown)
+
+    def overwritten(self, connection: Connection, deeds: Deeds, wrote: Iterable[str]) -> Writes:
+        """Read the transactions of the rows, or the counters where the downgrade keeps the table to itself."""
+        return overwritten(self, connection, deeds, wrote)
 
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return those that the backend counted rows for."""

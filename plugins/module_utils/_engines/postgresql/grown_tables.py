@@ -72,7 +72,7 @@ def without_writes_of_others(
         comparison = ArchiveComparison(engine, archive, deeds, limit, tell)
         with tempfile.TemporaryDirectory() as folder:
             for was, here, old, new in comparison.rows_of(Path(folder), small):
-                if _is_only_added_to(was, here, old, rows[here.oid], deeds) or _same(old, new):
+                if _is_only_added_to(was, here, old, rows[here.oid], deeds) or _is_same(was, here, old, new, deeds):
                     found[here.oid] = here.count
     except Failed:
         return found  # what could not be read counts as others'
@@ -113,11 +113,21 @@ def _is_only_added_to(was: Relation, here: Relation, old: TableContent | None, r
     """
     if was.file != here.file or rows.strange or rows.old != (old.rows if old else 0):
         return False
-    return not rows.own or not deeds.replaced & {was.name, here.name, ANY_TABLE}
+    return not rows.own or not _has_replaced(was, here, deeds)
 
 
-def _same(old: TableContent | None, new: TableContent | None) -> bool:
-    """Return whether a table has the rows of the backup, by the columns of the backup."""
+def _is_same(was: Relation, here: Relation, old: TableContent | None, new: TableContent | None, deeds: Deeds) -> bool:
+    """Return whether a table has the rows of the backup, by the columns of the backup.
+
+    Where the run has deleted rows, those of others may have been among them.
+    """
+    if was.file != here.file or _has_replaced(was, here, deeds):
+        return False
     if old is None or new is None:
         return not (old and old.rows) and not (new and new.rows)
     return old == new
+
+
+def _has_replaced(was: Relation, here: Relation, deeds: Deeds) -> bool:
+    """Return whether the run has updated or deleted rows of a table, or may have."""
+    return bool(deeds.replaced & {was.name, here.name, ANY_TABLE})

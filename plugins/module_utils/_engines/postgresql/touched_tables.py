@@ -9,7 +9,7 @@ A table was changed if its rows were written, if it has another file, or another
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ...connection import execute
@@ -19,6 +19,8 @@ from .sessions import IS_CLIENT
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+    from ...engines.postgresql import PostgreSQL
 
 _HALF = NUMBERS // 2
 
@@ -58,6 +60,11 @@ def written_after(connection: Connection, deeds: Deeds, since: int) -> Writes:
         return Writes()
     names = ", ".join(here.quoted for here in tables)
     execute(connection, f"lock table {names} in share row exclusive mode".replace(":", "\\:"))
+    return Writes(_strange_rows(connection, tables, deeds, since))
+
+
+def _strange_rows(connection: Connection, tables: list[Relation], deeds: Deeds, since: int) -> dict[str, int]:
+    """Return the number of rows, by table, that a transaction wrote since another one that is not the run's."""
     number = "xmin::text::bigint"
     conditions = [f"(({number} - {since % NUMBERS} + {NUMBERS}) % {NUMBERS}) < {_HALF}"]
     own = ", ".join(str(each % NUMBERS) for each in sorted(deeds.transactions))
@@ -70,7 +77,50 @@ def written_after(connection: Connection, deeds: Deeds, since: int) -> Writes:
     for here in tables:
         statement = f"select count(*) from {here.quoted} where {' and '.join(conditions)}"
         found[here.name] = int(execute(connection, statement.replace(":", "\\:"))[0][0])
-    return Writes({name: count for name, count in found.items() if count})
+    return {name: count for name, count in found.items() if count}
+
+
+def overwritten(engine: PostgreSQL, connection: Connection, deeds: Deeds, wrote: Iterable[str]) -> Writes:
+    """Return what others wrote into tables that a downgrade has changed and the upgrade had not.
+
+    They were not locked before, since nothing said that the downgrade would change them.
+
+    Args:
+        engine: of the database.
+        connection: env.py's, before the downgrade is committed.
+        deeds: what the run has done; ``secured`` is the transaction that was the newest when all was backed up last.
+        wrote: the tables whose rows the downgrade has written.
+    """
+    own = engine.own()
+    expected = {here.oid for _was, here in own.run(lambda mine: list(_touched(mine, deeds)))}
+    before, now = own.run(relations_of), relations_of(connection)
+    changed = [
+        here
+        for oid, here in before.items()
+        if oid in deeds.activity.get("files", {})
+        and oid not in expected
+        and here.name not in deeds.version_tables
+        and (here.name in wrote or oid not in now or now[oid].file != here.file)
+    ]
+    found: dict[str, int] = {}
+    for here in changed:
+        try:
+            with engine.impatient():
+                found.update(own.run(_strange_rows, [here], deeds, deeds.secured))
+        except Exception as error:
+            if not engine.gave_way(error):
+                raise
+            found.update(own.run(_counted, here, deeds, engine.application))
+    return Writes(found)
+
+
+def _counted(connection: Connection, table: Relation, deeds: Deeds, application: str) -> dict[str, int]:
+    """Return how many rows others wrote since the backup of a table that is locked against all, by the counters."""
+    was = Relation(*deeds.activity["files"][table.oid])
+    grown = table.count - was.count - sum(deeds.wrote.get(name, 0) for name in sorted({was.name, table.name}))
+    since = deeds.activity.get("at", "-infinity")
+    at_work = execute(connection, _AT_WORK, {"application": application, "since": since})[0][0]
+    return {table.name: max(grown, 1)} if grown > 0 or at_work else {}
 
 
 def _touched(connection: Connection, deeds: Deeds) -> Iterator[tuple[Relation, Relation]]:
