@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import sealing
-from .errors import Failed, Refused
+from .errors import REPLACED_NOTHING, Failed, Refused
 from .job import Job
 from .journal import not_before
 from .layout import private_directory, sha256_of, sync, write_durably
@@ -248,7 +248,8 @@ def check(manifest: Manifest) -> None:
     for name, expected in manifest.files.items():
         path = Path(manifest.path) / name
         if not path.is_file() or sha256_of(path) != expected:
-            raise Failed(f"The backup {manifest.path} is damaged", f"{name} is not what its manifest says")
+            why = f"{name} is not what its manifest says"
+            raise Failed(f"The backup {manifest.path} is damaged", why, "", REPLACED_NOTHING)
 
 
 def prune(folder: Path, keep: int, keep_days: int, needed: frozenset[str] = frozenset()) -> list[str]:

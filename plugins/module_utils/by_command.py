@@ -18,16 +18,13 @@ from . import backups
 from .commands import missing_program, run_command
 from .engines.base import Engine, Guard, Tell
 from .engines.data import Dump, Restored, RestoreMethod, Writes
-from .errors import Failed, Refused
+from .errors import HALF_WAY, Failed, Refused
 from .job import Job
 from .layout import key_of
 from .position import read_position
 
 #: The tool of a manifest whose backup a command made.
 TOOL = "command"
-
-#: The code of a restore command that failed: what the database holds now, only that command knows.
-HALF_WAY = "restore-half-way"
 
 _UNKNOWN = Writes(unknown="the backup was made by a command, so what others wrote since cannot be told")
 
@@ -141,6 +138,7 @@ def restore(engine: Engine, manifest: backups.Manifest, run: str, tell: Tell, gu
     try:
         _run(engine.job.restore_command, engine, folder, manifest.run, what)
     except Failed as failure:
+        # What the database holds now, only that command knows.
         raise Failed(failure.what, failure.why, failure.remedy, HALF_WAY) from failure
     return Restored(replaced.path, TOOL)
 

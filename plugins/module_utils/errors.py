@@ -12,6 +12,10 @@ from pathlib import Path
 
 #: The code of an error that no verb expects. What was begun before it may go on.
 CRASHED = "module-crashed"
+#: The code of a restore that began to replace a database and did not prove that it has.
+HALF_WAY = "restore-half-way"
+#: The code of a restore that failed before it replaced anything.
+REPLACED_NOTHING = "restore-replaced-nothing"
 
 _ENDS_IN_COMMAND = re.compile(r"ansible-playbook (?:(?!; ).)*\Z", re.DOTALL)
 
@@ -48,7 +52,7 @@ class Refused(Exception):
     def because(self, reason: str) -> Refused:
         """Return an error of the same kind, refused or failed, with a reason in front of its own."""
         kind = Failed if isinstance(self, Failed) else Refused
-        return kind(self.what, "; ".join(part for part in (reason, self.why) if part), self.remedy)
+        return kind(self.what, "; ".join(part for part in (reason, self.why) if part), self.remedy, self.code)
 
 
 class Failed(Refused):

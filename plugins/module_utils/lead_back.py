@@ -23,7 +23,7 @@ from .connection import first_line
 from .engines.base import Engine
 from .engines.registry import engine_for
 from .environment import Environment
-from .errors import Failed, Refused
+from .errors import REPLACED_NOTHING, Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending
 from .later_writes import LaterWrites
@@ -161,8 +161,9 @@ class LeadBack(OneDatabase):
         if found.certain or (found.possible and engine.restores_quickly):
             try:
                 return self._restore(environment, f"a downgrade might not bring back what was: {found}")
-            except Refused:
-                if found.certain:
+            except Refused as refusal:
+                begun = isinstance(refusal, Failed) and refusal.code != REPLACED_NOTHING
+                if found.certain or begun:
                     raise
         self.notes += [
             f"{words}; a downgrade may leave them so, the backup has them as before" for words in found.possible

@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import Any
 
 from ._migration.env_proxy import environment_of
+from ._revert.downgrade_attempts import DowngradeAttempts
+from ._revert.verification import compare_with
 from .abandoned import DROPPED, abandoned
 from .account import Account
-from .backups import proven
+from .backups import Manifest, proven
 from .by_command import TOOL
 from .engines.base import Engine
 from .engines.registry import engine_for
@@ -41,7 +44,9 @@ class Recovery(LeadBack):
             Refused: another run holds the database, its server cannot be reached, or a backend still works in it.
         """
         engine = engine_for(self.database, self.job)
-        with engine.lock(self.job.database_wait, self.progress.tell):
+        environment = environment_of(self.database, self.job, engine)
+        attempts = DowngradeAttempts(environment, self.journal, self.progress, self.account)
+        with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.tell) as self._lock:
             engine.end_migrating(self.job.lock_wait, self.progress.tell)
             done = ending(self.journal.events(), self.journal.verb)
             if done and done["result"]["outcome"] != "failed":
@@ -49,7 +54,7 @@ class Recovery(LeadBack):
             if not on_purpose:
                 self._settle_upgrade()
             try:
-                result = self._led_back(environment_of(self.database, self.job, engine), on_purpose)
+                result = self._led_back(environment, on_purpose)
             except Refused as refusal:
                 result = self._held(engine, refusal)
             self.journal.write("done", result=result)
@@ -61,7 +66,8 @@ class Recovery(LeadBack):
         if ending(events, "upgrade") is None:
             result = {**result_of_dead(self.database.name, events, "upgrade", "its worker was ended"), **_INTERRUPTED}
             Journal(self.journal.path, "upgrade").write("done", result=result)
-        self.account = Account.of(self.account.run, self.journal.events())
+        # In place: the attempts of the downgrades have it.
+        vars(self.account).update(vars(Account.of(self.account.run, self.journal.events())))
         done = ending(self.journal.events(), "upgrade")
         self.account.error = self.account.error or (done["result"].get("error") if done else None) or {}
 
@@ -82,6 +88,8 @@ class Recovery(LeadBack):
         events = [event for event in self.journal.events() if event["event"] in ("restore_begun", "restored")]
         if not events or not self._is_old(now):
             return None
+        if events[-1]["event"] == "restore_begun" and not self._is_proven(engine):
+            return None
         begun = next(event for event in reversed(events) if event["event"] == "restore_begun")
         asides = [aside.name for aside in engine.asides() if aside.run == self.journal.path.stem]
         aside = events[-1].get("aside") or next(iter(asides), "")
@@ -92,12 +100,28 @@ class Recovery(LeadBack):
             self.journal.write("restored", path=begun["path"], **facts, **now.facts())
         return self._result("restored", now, not_restored=[], reason=begun["reason"], **facts)
 
+    def _is_proven(self, engine: Engine) -> bool:
+        """Return whether the database holds what the backup does, where what is kept of it does not prove that."""
+        if engine.retained_means_replaced:
+            return True
+        engine.drop_unused_aside(self.journal.path.stem)
+        manifest = self._manifest()
+        return manifest is not None and _holds(engine, manifest, self._account_of_now(), self.progress)
+
     def _other_rows(self, engine: Engine) -> set[str]:
         """Return tables with other rows than the backup's, where the rows themselves can be compared."""
         return self._rows_changed(engine, self._manifest(), {}) if engine.restores_quickly else set()
 
 
 _INTERRUPTED = {"interrupted": True}
+
+
+def _holds(engine: Engine, manifest: Manifest, account: Account, progress: Progress) -> bool:
+    """Return whether a database holds what a backup does, its rows included, however large it is."""
+    if not engine.exists():
+        return manifest.archive().path.is_dir()
+    found = compare_with(manifest, engine, account, progress, sys.maxsize)
+    return found.is_equal and not found.others
 
 
 def recover_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
@@ -152,19 +176,39 @@ def _restored(database: Database, job: Job, left: Left, progress: Progress) -> R
         None,
     )
     with engine.lock(job.database_wait, progress.tell):
+        if not ended and not engine.retained_means_replaced and not engine.is_readable() and not _is_gone(manifest):
+            return _restored_half(database, job, left, journal, begun["path"])
+        if not ended:
+            engine.drop_unused_aside(left.run)
         now = read_position(engine, list(manifest.heads) if manifest else [])
         # What it replaced may have been pruned since; the journal knows that it was replaced.
         aside = ended.get("aside") or next((aside.name for aside in engine.asides() if aside.run == left.run), "")
+        if aside and not ended and not _is_replaced(engine, manifest, now, progress):
+            return _restored_half(database, job, left, journal, begun["path"])
         outcome = "restored" if aside or ended else "untouched"
         facts = {"name": database.name, "outcome": outcome, "changed": False, "aside": aside, "after": now.revisions}
         journal.write("done", result=facts)
     return facts
 
 
+def _is_gone(manifest: Manifest | None) -> bool:
+    """Return whether a restore leads to no file at all."""
+    return manifest is not None and manifest.archive().path.is_dir()
+
+
+def _is_replaced(engine: Engine, manifest: Manifest | None, now: Position, progress: Progress) -> bool:
+    """Return whether a database for which something was kept was replaced by its backup."""
+    if engine.retained_means_replaced:
+        return True
+    if manifest is None or now.heads != manifest.heads or differences(manifest.fingerprint, now.fingerprint):
+        return False
+    return _holds(engine, manifest, Account(manifest.run), progress)
+
+
 def _restored_half(database: Database, job: Job, left: Left, journal: Journal, path: str) -> Result:
     failure = Failed(
-        f"The restore of {database.name!r} by migrate_restore_command was interrupted in run {left.run}",
-        "what the database holds now, only that command knows",
+        f"The restore of {database.name!r} was interrupted in run {left.run}",
+        "it is not proven that the database is what it was before, or what the backup holds",
     )
     ways = ways_out_of(database, job, path, left.run)
     journal.write("held", error=failure.facts(), ways_out=ways)

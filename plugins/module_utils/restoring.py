@@ -14,11 +14,10 @@ from . import backups, by_command
 from ._core.playbook_command import playbook_command
 from ._revert.restore_guard import RestoreGuard
 from .account import Account
-from .by_command import HALF_WAY
 from .engines.base import Engine
 from .engines.data import Restored
 from .engines.registry import engine_for
-from .errors import Failed, Refused
+from .errors import HALF_WAY, Failed, Refused
 from .job import Database, Job
 from .journal import Journal, newest_first
 from .position import Position, differences, read_position

@@ -59,6 +59,8 @@ class Engine(Apart, ABC):
     only_reads: str
     #: Whether a restore takes no longer than a downgrade may.
     restores_quickly: bool
+    #: Whether what a restore replaces has its name exactly since the database was replaced.
+    retained_means_replaced = True
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         self.database = database
@@ -436,6 +438,10 @@ class Engine(Apart, ABC):
     @abstractmethod
     def asides(self) -> list[Aside]:
         """Return what earlier restores of this database have left."""
+
+    def drop_unused_aside(self, run: str) -> None:
+        """Drop what a run's restore kept before it died, where it is still what the database holds."""
+        return
 
     @abstractmethod
     def drop_aside(self, aside: Aside) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import sqlite3
 from abc import ABC, abstractmethod
@@ -22,7 +23,7 @@ from .._engines.sqlite.open_files import may_be_open_elsewhere
 from .._engines.sqlite.rows import attach, changed_tables, is_attached
 from .._engines.sqlite.write_witness import ChangeCounter
 from ..connection import driver_connection
-from ..errors import Failed, Refused
+from ..errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
 from ..layout import unused
 from . import space
 from .base import Guard, Tell
@@ -40,12 +41,13 @@ if TYPE_CHECKING:
 FILE, IN_PLACE = "file", "in_place"
 #: A mount on the file itself, or a file system without links.
 _NO_RENAME = (errno.EXDEV, errno.EBUSY, errno.EPERM, errno.ENOTSUP)
-#: The size of the only page of a file that has no tables, at the most.
-_PAGE = 4096
 
 
 class WithRestore(WithScratch, ABC):
     """The part of the engine that brings backups back."""
+
+    #: A file that is written in place is copied before.
+    retained_means_replaced = False
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
@@ -53,6 +55,8 @@ class WithRestore(WithScratch, ABC):
         self._replacing: sqlite3.Connection | None = None
         #: What env.py has opened, and may have kept open.
         self._opened: list[Any] = []
+        #: From here on a failure says nothing of what lies in the file's place.
+        self._has_replaced = False
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the rows with those of the backup, unless it is known that nobody else has written."""
@@ -119,10 +123,12 @@ class WithRestore(WithScratch, ABC):
         aside = unused(self.path.with_name(f"{self.path.name}.aside-{run}"))
         tell(f"the replaced file becomes {aside}")
         name = self.path.name
+        self._has_replaced = False
         try:
             with HeldFolder(self.path.parent) as folder:
                 if archive.path.is_dir():
                     guard()
+                    self._has_replaced = True
                     folder.move_with_log(name, aside.name)
                     folder.sync()
                     restored = Restored(str(aside), FILE)
@@ -138,6 +144,7 @@ class WithRestore(WithScratch, ABC):
                 else f"The file of database {self.database.name!r} cannot be replaced",
                 str(error),
                 f"Stop what uses it, then: {self.command_by_hand(archive.path)}",
+                HALF_WAY if self._has_replaced else REPLACED_NOTHING,
             ) from error
         self.close()  # our own connection would go on looking at the replaced file
         return restored
@@ -158,10 +165,27 @@ class WithRestore(WithScratch, ABC):
         """Restore a file that is gone or damaged; nothing in it can be compared, and what is left of it is kept."""
         was_there = self.exists()
         lost = self._copy(folder, archive, None)
-        folder.move_with_log(self.path.name, aside.name)
+        self._has_replaced = True
+        if was_there:
+            try:
+                # There is a file at each moment, so that a restore that dies leaves the old one or the new one.
+                folder.link(self.path.name, aside.name)
+                folder.move_log(self.path.name, aside.name)
+            except OSError as error:
+                if error.errno not in _NO_RENAME:
+                    raise
+                folder.move_with_log(self.path.name, aside.name)
+        else:
+            folder.move_log(self.path.name, aside.name)
         folder.replace(self._beside, self.path.name)
         folder.sync()
         return Restored(str(aside) if was_there else "", FILE, lost)
+
+    def drop_unused_aside(self, run: str) -> None:
+        """Remove the copy that a restore made before it died, if nothing in the file was replaced."""
+        for aside in self.asides():
+            if aside.run == run and filecmp.cmp(aside.name, self.path, shallow=False):
+                self.drop_aside(aside)
 
     def asides(self) -> list[Aside]:
         """Return the files that earlier restores have replaced."""
@@ -191,8 +215,7 @@ class WithRestore(WithScratch, ABC):
         # The connection that has heard of all writes until now, so that none falls between.
         current: sqlite3.Connection = self.own().run(driver_connection)
         current.execute(f"pragma busy_timeout = {int(self.job.lock_timeout * 1000)}")
-        # One page is written at once, so nothing could be compared before.
-        if (self._stays() or may_be_open_elsewhere(self.path)) and archive.path.stat().st_size > _PAGE:
+        if self._stays() or may_be_open_elsewhere(self.path):
             return self._overwritten(folder, archive, aside, guard, current)
         mode = str(current.execute("pragma main.journal_mode").fetchone()[0])
         if self._copy(folder, archive, mode):
@@ -202,8 +225,11 @@ class WithRestore(WithScratch, ABC):
         try:
             with _without_log(current, mode):
                 self._guarded(current, "begin exclusive", guard)
+                if may_be_open_elsewhere(self.path):  # since the backup was copied, which may have taken long
+                    raise OSError(errno.EBUSY, "others have opened the file")
                 folder.link(self.path.name, aside.name)
                 folder.replace(self._beside, self.path.name)
+                self._has_replaced = True
                 folder.remove_log(self.path.name)
                 folder.sync()
         except OSError as error:
@@ -223,16 +249,22 @@ class WithRestore(WithScratch, ABC):
         is_wal = current.execute("pragma main.journal_mode").fetchone() == ("wal",)
         if is_wal:
             fold_log(current)
-        kept = folder.create(aside.name)
+        kept = folder.create(self._kept)
         try:
             self._guarded(current, "begin immediate" if is_wal else "begin exclusive", guard)
             if is_wal and os.path.getsize(f"{self.path}-wal"):
                 raise sqlite3.OperationalError("the write-ahead log is locked by others, who have just written")
             copy_of_locked(ChangeCounter(self.path), kept)
             dress(kept, folder.status(self.path.name), attributes_of(self.path))
+            # What has the name of a retained file is whole.
+            folder.replace(self._kept, aside.name)
+            folder.sync()
             overwrite(self.path, archive.path, self.job.lock_timeout, is_wal, current.rollback)
-        except BaseException:
-            folder.remove(aside.name)
+            self._has_replaced = True
+        except BaseException as error:
+            folder.remove(self._kept)
+            if getattr(error, "code", "") != HALF_WAY:
+                folder.remove(aside.name)
             if current.in_transaction:
                 current.execute("rollback")
             raise
@@ -253,6 +285,10 @@ class WithRestore(WithScratch, ABC):
     def _beside(self) -> str:
         return f".{self.path.name}.restored"
 
+    @property
+    def _kept(self) -> str:
+        return f".{self.path.name}.kept"
+
     def _copy(self, folder: HeldFolder, archive: Archive, mode: str | None) -> list[str]:
         """Copy a backup beside the database, with its owner, mode and attributes; return what it could not be given.
 
@@ -268,7 +304,8 @@ class WithRestore(WithScratch, ABC):
         try:
             digest = copied(archive.path, target)
             if archive.sha256 not in ("", digest):
-                raise Failed(f"The backup {archive.path} is damaged", "it is not what its manifest says any more")
+                why = "it is not what its manifest says any more"
+                raise Failed(f"The backup {archive.path} is damaged", why, "", REPLACED_NOTHING)
             if mode == "wal":
                 os.pwrite(target, b"\x02\x02", 18)  # how the header of a file says so
             if self.exists():

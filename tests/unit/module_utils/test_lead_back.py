@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils import backups
 from ansible_collections.hosting.alembic.plugins.module_utils.account import Account
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import HALF_WAY, Failed
 from ansible_collections.hosting.alembic.plugins.module_utils.journal import (
     Event,
     Journal,
@@ -703,3 +705,28 @@ def test_text_that_is_not_utf_8_is_compared(host: Host, file: Path, statement: s
         script(file, statement)
 
     assert host.result("downgrade", database(file))["outcome"] == outcome
+
+
+def test_a_restore_that_replaced_the_database_is_not_followed_by_downgrades(host: Host, mine: Path) -> None:
+    host.ship("broken")
+    break_third(host)
+    versions = host.layout.release("broken") / "source" / "migrations" / "versions"
+    second = next(versions.glob("0002*"))
+    update = "def upgrade() -> None:\n    op.execute('update mine set a = a + 10')\n"
+    second.write_text(second.read_text().replace("def upgrade() -> None:\n", update))
+    failed_upgrade(host, mine, "")
+    (manifest,) = backups.proven(host.layout.backups_of("app"))
+    path = Path(manifest.path) / "manifest.json"
+    facts = json.loads(path.read_text())
+    facts["fingerprint"].append("table that_no_restore_brings")
+    path.write_text(json.dumps(facts))
+
+    result = host.result("downgrade", database(mine))
+
+    assert (result["outcome"], undone(result)) == ("held", [])
+    assert "did not bring the schema of the backup" in result["error"]["what"]
+    assert sql(mine, "select a from mine") == [(1,), (2,)]
+
+
+def test_a_reason_in_front_of_an_error_keeps_its_code() -> None:
+    assert Failed("what", "why", "", HALF_WAY).because("reason").code == HALF_WAY

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.held_folder import HeldFolder
+from ansible_collections.hosting.alembic.plugins.module_utils.engines import sqlite_restore
 from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import recover, strangers
 from ansible_collections.hosting.alembic.plugins.module_utils.journal import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils.living import works
@@ -430,3 +432,68 @@ def test_its_neighbours_are_not_touched(
 )
 def test_a_person_clears_all_or_some(said: Any, expected: bool) -> None:
     assert retries(said, "app") is expected
+
+
+# A restore that died before it had replaced anything
+
+
+def dies() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_in(monkeypatch: pytest.MonkeyPatch, host: Host, file: Path, name: str, verb: str, **more: Any) -> None:
+    """Have a worker killed where its restore calls a function, or a method of the database's folder."""
+    owner = HeldFolder if hasattr(HeldFolder, name) else sqlite_restore
+    until(lambda: not works(host.layout, "dead", "upgrade"))
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, lambda *_: dies())
+        host.do(verb, database(file), run="dead", follow=0, **more)
+        until(lambda: not works(host.layout, "dead", verb))
+
+
+@pytest.mark.parametrize("function", ["copy_of_locked", "overwrite"])
+def test_a_revert_that_died_before_it_wrote_into_a_linked_file_is_not_called_restored(
+    host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    os.link(mine, mine.with_name("other.db"))
+    commits = "[op.execute('update mine set a = a + 10'), op.get_bind().connection.commit(), 1 / 0]"
+    host.revise("generic", "0003", "0002", commits)
+    sql(mine, "create table alembic_version (version_num varchar(32) not null)")
+    host.result("upgrade", database(mine, target="0002"), run="first")
+    assert host.result("upgrade", database(mine), run="dead")["outcome"] == "failed"
+    assert sql(mine, "select a from mine") == [(11,), (12,)]
+    killed_in(monkeypatch, host, mine, function, "downgrade")
+    result = recovered(host, mine)["app"]
+
+    assert (result["outcome"], sql(mine, "select a from mine")) == ("restored", [(1,), (2,)])
+    assert sql(Path(result["aside"]), "select a from mine") == [(11,), (12,)]
+
+
+@pytest.mark.parametrize("function", ["copy_of_locked", "overwrite"])
+def test_a_restore_that_died_before_it_wrote_into_a_linked_file_has_changed_nothing(
+    host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    os.link(mine, mine.with_name("other.db"))
+    host.result("upgrade", database(mine), run="r0")
+    killed_in(monkeypatch, host, mine, function, "restore", of_run="r0", restore_loses_writes=True)
+
+    result = recovered(host, mine)["app"]
+
+    assert (result["outcome"], result["aside"], heads(mine)) == ("untouched", "", ["0002"])
+
+
+def test_a_restore_that_died_while_there_was_no_whole_file_is_held(
+    host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.result("upgrade", database(mine), run="r0")
+    mine.write_bytes(b"These are no pages of a database" * 500)
+    killed_in(monkeypatch, host, mine, "replace", "restore", of_run="r0")
+
+    result = recovered(host, mine)["app"]
+
+    assert result["outcome"] == "held"
+    assert mine.read_bytes().startswith(b"These are no pages")
+    assert "restore" in result["ways_out"]["forward"]
+    assert host.result("restore", database(mine), run="again", of_run="r0")["outcome"] == "restored"
+    assert sql(mine, "select a from mine") == [(1,), (2,)]

@@ -68,7 +68,13 @@ class HeldFolder:
 
     def move_with_log(self, name: str, other: str) -> None:
         """Rename a database file with what was not folded into it yet."""
-        for suffix in (*_BESIDE, ""):
+        self.move_log(name, other)
+        with suppress(FileNotFoundError):
+            os.rename(name, other, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+
+    def move_log(self, name: str, other: str) -> None:
+        """Rename what was not folded into a database file yet."""
+        for suffix in _BESIDE:
             with suppress(FileNotFoundError):
                 folder = self._descriptor
                 os.rename(f"{name}{suffix}", f"{other}{suffix}", src_dir_fd=folder, dst_dir_fd=folder)
@@ -89,11 +95,12 @@ def copied(source: Path, target: int) -> str:
     with source.open("rb") as handle:
         while chunk := handle.read(1 << 20):
             digest.update(chunk)
-            _write_all(target, chunk)
+            write_all(target, chunk)
     return digest.hexdigest()
 
 
-def _write_all(target: int, chunk: bytes) -> None:
+def write_all(target: int, chunk: bytes) -> None:
+    """Write all bytes, of which the kernel may take a part at a time."""
     view = memoryview(chunk)
     while view:
         view = view[os.write(target, view) :]

@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 from ...engines.sqlite_glance import reading
-from ...errors import Failed
+from ...errors import HALF_WAY, REPLACED_NOTHING, Failed
+from .held_folder import write_all
 from .write_witness import ChangeCounter, data_version
 
 #: So few that nothing is in the file yet when the first of them is checked.
@@ -32,9 +33,12 @@ def copy_of_locked(counter: ChangeCounter, target: int) -> None:
     """Copy a file that is locked, and has nothing left in its log, into another; both by descriptor."""
     offset = 0
     while chunk := counter.pread(_AT_ONCE, offset):
-        os.write(target, chunk)
+        write_all(target, chunk)
         offset += len(chunk)
     os.fsync(target)
+    size, expected = os.fstat(target).st_size, counter.size()
+    if size != expected:
+        raise OSError(f"the copy of the file has {size:,} bytes in place of {expected:,}")
 
 
 def fold_log(current: sqlite3.Connection) -> None:
@@ -73,16 +77,42 @@ def overwrite(path: Path, archive: Path, timeout: float, is_wal: bool, end_lock:
         before = state()
         begun = False
 
-        def check(status: int, _remaining: int, _total: int) -> None:
+        def check(status: int, remaining: int, _total: int) -> None:
             nonlocal begun
             if status in _BUSY:
                 if time.monotonic() > deadline:
-                    raise Failed("The file is locked by others", "it is as it was", "Stop what uses it")
+                    raise _nothing("The file is locked by others")
                 return
+            if not begun and not remaining:  # all is written and committed
+                raise Failed("Whether others wrote while the restore began is not known", code=HALF_WAY)
             if not begun and state() != before:
-                raise Failed("Others wrote while the restore began", "the file is as it was", "Stop what uses it")
+                raise _nothing("Others wrote while the restore began")
             begun = True
 
-        end_lock()
-        with reading(archive) as source:
+        with _several_pages(archive) as source:
+            end_lock()
             source.backup(target, pages=_PAGES, progress=check, sleep=0.05)
+
+
+@contextmanager
+def _several_pages(archive: Path) -> Iterator[sqlite3.Connection]:
+    """Open a backup; one of a single page, which would be committed before the first check, with a free page more."""
+    with reading(archive) as source:
+        if _pages(source) > _PAGES:
+            yield source
+            return
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as padded:
+            source.backup(padded)
+            padded.execute("create table free (a)")
+            padded.execute("drop table free")
+            if _pages(padded) <= _PAGES:
+                raise _nothing("A backup of a single page cannot be written into a file that others may have open")
+            yield padded
+
+
+def _pages(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("pragma page_count").fetchone()[0])
+
+
+def _nothing(what: str) -> Failed:
+    return Failed(what, "the file is as it was", "Stop what uses it", REPLACED_NOTHING)

@@ -43,6 +43,10 @@ class ChangeCounter:
         (counter,) = struct.unpack(">I", self.pread(4, _COUNTER).ljust(4, b"\0"))
         return int(counter)
 
+    def size(self) -> int:
+        """Return the number of bytes in the file."""
+        return os.fstat(self._descriptor).st_size
+
     def pread(self, size: int, offset: int) -> bytes:
         """Return bytes of the file."""
         return os.pread(self._descriptor, size, offset)

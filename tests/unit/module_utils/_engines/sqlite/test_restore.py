@@ -9,16 +9,18 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import in_place
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import held_folder, in_place
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.held_folder import HeldFolder
+from ansible_collections.hosting.alembic.plugins.module_utils.engines import sqlite_restore
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Restored
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import HALF_WAY, Failed
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils.layout import sha256_of
 from tests.unit.stage import database, names, script, sql
@@ -226,3 +228,75 @@ def test_an_open_writer_keeps_a_file_from_being_written_in_place(file: Path, dum
 
     assert sql(file, "select a from t order by a") == [(1,), (2,)]
     assert [name for name in names(file.parent) if "aside" in name] == []
+
+
+@pytest.mark.parametrize("mode", ["memory", "off"])
+def test_what_an_application_writes_that_opened_the_file_while_the_backup_was_copied_is_in_it(
+    file: Path, dump: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    with ExitStack() as stack:
+        opened = []
+
+        def copied(source: Path, target: int) -> str:
+            opened.append(stack.enter_context(application(file, mode)))
+            return held_folder.copied(source, target)
+
+        monkeypatch.setattr(sqlite_restore, "copied", copied)
+        restored = restore(file, dump)
+
+        assert opened[0].executes("insert into t values (7)") == "ok"
+        assert sql(file, "select a from t") == [(1,), (7,)]
+        is_kept(restored.aside)
+
+
+def empty_dump(folder: Path, size: int) -> Path:
+    """Return a backup of one page, with settings that are in that page."""
+    return script(folder / "empty.db", f"pragma page_size = {size}; pragma user_version = 5; vacuum")
+
+
+@pytest.mark.parametrize("size", [4096, 8192])
+def test_a_backup_of_one_page_is_written_in_place(tmp_path: Path, file: Path, size: int) -> None:
+    script(file, f"pragma page_size = {size}; create table t (a); insert into t values (1)")
+    other = file.with_name("other.db")
+    os.link(file, other)
+
+    restored = restore(file, empty_dump(tmp_path, size))
+
+    assert file.samefile(other)
+    assert (sql(file, "select * from sqlite_master"), sql(file, "pragma user_version")) == ([], [(5,)])
+    assert sql(Path(restored.aside), "select a from t") == [(1,)]
+
+
+def test_whoever_writes_while_a_backup_of_one_page_is_written_is_not_overwritten(tmp_path: Path, file: Path) -> None:
+    script(file, "create table t (a)")
+    dump = empty_dump(tmp_path, 4096)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other, pytest.raises(Failed, match="Others wrote"):
+        in_place.overwrite(file, dump, 1, False, lambda: other.execute("insert into t values (3)"))
+
+    assert sql(file, "select a from t") == [(3,)]
+
+
+def test_what_is_kept_is_whole_where_the_kernel_writes_a_part_at_a_time(
+    file: Path, dump: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.link(file, file.with_name("other.db"))
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data[:1000])))
+
+    is_kept(restore(file, dump).aside)
+
+
+def test_a_damaged_file_is_there_at_each_moment_of_a_restore(
+    file: Path, dump: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_bytes(b"These are no pages of a database" * 500)
+
+    def breaks(*_: object) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(HeldFolder, "replace", breaks)
+    with pytest.raises(Failed) as caught:
+        restore(file, dump)
+
+    assert caught.value.code == HALF_WAY
+    assert file.read_bytes().startswith(b"These are no pages")
