@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._engines.postgresql.libpq_options import program_options
+from .._engines.postgresql.service_file import SERVICE, handed_over, service_options, with_service
 from ..errors import Failed
 from .base import Tell
 
@@ -94,7 +95,13 @@ def _tools_in(folder: Path) -> Tools | None:
 
 
 def conninfo(url: URL) -> str:
-    """Return a libpq connection string without the password, which travels in the environment."""
+    """Return a libpq connection string without secrets, which travel in the environment and in a service file."""
+    service = f" service='{SERVICE}'" if service_options(url) else ""
+    return conninfo_by_hand(url) + service
+
+
+def conninfo_by_hand(url: URL) -> str:
+    """Return the same for a person, who is asked for what is secret."""
     return " ".join(f"{key}='{_escaped(value)}'" for key, value in program_options(url).items())
 
 
@@ -109,7 +116,7 @@ def environment(url: URL, application: str) -> dict[str, str]:
         variables["PGOPTIONS"] = f"{os.environ.get('PGOPTIONS', '')} -c default_transaction_read_only=off".strip()
     if url.password is not None:
         variables["PGPASSWORD"] = str(url.password)
-    return variables
+    return with_service(url, variables)
 
 
 def plain_environment() -> dict[str, str]:
@@ -127,9 +134,10 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: 
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         begun = time.monotonic()
-        process = subprocess.Popen(
-            command, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, umask=0o077
-        )
+        with handed_over(variables) as handed:
+            process = subprocess.Popen(
+                command, **handed, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, umask=0o077
+            )
         try:
             while not has_ended(process, 0.5):
                 tell((doing or f"{size_of(folder):,} bytes dumped") + f" in {time.monotonic() - begun:.0f} s")

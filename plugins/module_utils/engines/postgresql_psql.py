@@ -20,6 +20,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import IO, TYPE_CHECKING
 
+from .._engines.postgresql.service_file import handed_over
 from ..errors import Failed
 from . import postgresql_dump as tools
 from .base import Tell
@@ -58,17 +59,20 @@ class Psql:
     def __init__(self, found: tools.Tools, url: URL, application: str, encoding: str = "UTF8") -> None:
         self._encoding = encoding
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
-        self._process = subprocess.Popen(
-            [
-                str(found.folder / "psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password",
-                "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", f"--dbname={tools.conninfo(url)}",
-            ],
-            env={**tools.environment(url, application), "PGCLIENTENCODING": encoding},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            umask=0o077,
-        )  # fmt: skip
+        variables = {**tools.environment(url, application), "PGCLIENTENCODING": encoding}
+        with handed_over(variables) as handed:
+            self._process = subprocess.Popen(
+                [
+                    str(found.folder / "psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only",
+                    "--no-password", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose",
+                    f"--dbname={tools.conninfo(url)}",
+                ],
+                **handed,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                umask=0o077,
+            )  # fmt: skip
         self._lines: Queue[str | None] = Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -62,7 +62,7 @@ def command(engine: PostgreSQL, dump: Path) -> str:
     name = engine.name_on_server
     new, replaced = fitted(name, "_restored"), fitted(name, "_replaced")
     admin, owner = _superuser(engine), engine.own().rows(_OWNER)[0][0]
-    server, target = (tools.conninfo(admin.set(database=each)) for each in ("postgres", new))
+    server, target = (tools.conninfo_by_hand(admin.set(database=each)) for each in ("postgres", new))
     create = [
         *_program(engine, "createdb"),
         f"--maintenance-db={server}",
@@ -84,7 +84,7 @@ def _superuser(engine: PostgreSQL) -> URL:
 
 
 def _psql(engine: PostgreSQL, url: URL, statements: list[str]) -> str:
-    words = [*_program(engine, "psql"), "--set=ON_ERROR_STOP=1", f"--dbname={tools.conninfo(url)}"]
+    words = [*_program(engine, "psql"), "--set=ON_ERROR_STOP=1", f"--dbname={tools.conninfo_by_hand(url)}"]
     return shlex.join([*words, *(f"--command={statement}" for statement in statements)])
 
 

@@ -17,6 +17,7 @@ from typing import IO
 
 from ...engines.base import Tell
 from ...errors import Failed
+from .service_file import handed_over
 
 _COPY = re.compile(rb"^COPY (?P<table>.+?) \((?P<columns>.*)\) FROM stdin;$")
 _COPY_NOTHING = re.compile(rb"^COPY (?P<table>.+?)  ?FROM stdin;$")
@@ -110,9 +111,10 @@ def printed(command: list[str], variables: dict[str, str]) -> Iterator[IO[bytes]
         Failed: it ended with another code than 0; its own words are the reason.
     """
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            command, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, umask=0o077
-        )
+        with handed_over(variables) as handed:
+            process = subprocess.Popen(
+                command, **handed, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, umask=0o077
+            )
         if process.stdout is None:
             raise TypeError("the process has no standard output")
         try:
