@@ -73,11 +73,15 @@ options:
         elements: str
         default: []
       environment:
-        description: Further environment variables for C(env.py).
+        description:
+          - Further environment variables for C(env.py). V({url}) in a value is the URL that C(env.py) is to use, a
+            copy's in a rehearsal; V({url.host}), C(port), C(username), C(password) and C(database) are its parts.
         type: dict
         default: {}
       x_arguments:
-        description: What would stand behind C(-x) on Alembic's command line, for example V(tenant=shop).
+        description:
+          - What would stand behind C(-x) on Alembic's command line, for example V(tenant=shop). V({url}) is replaced as
+            in C(environment).
         type: list
         elements: str
         default: []

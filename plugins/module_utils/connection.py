@@ -73,7 +73,8 @@ def migration_url(database: Database) -> URL:
             "it can be backed up only on " + " and ".join(sorted(_DRIVERS)),
         )
     url = url.set(drivername=f"{backend}+{driver or _installed(backend)[0]}")
-    return with_defaults(url, {**os.environ, **database.environment}) if backend == "postgresql" else url
+    given = {name: value for name, value in database.environment.items() if "{url" not in value}
+    return with_defaults(url, {**os.environ, **given}) if backend == "postgresql" else url
 
 
 def url_for_env(database: Database, url: URL) -> URL:

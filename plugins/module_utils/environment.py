@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._migration.attributes import Attributes
-from ._migration.command_line import command_options, context_options
+from ._migration.command_line import command_options, context_options, named_config
 from ._migration.contexts import end_reading
 from ._migration.dry_run import run_dry
 from ._migration.explanations import elsewhere, env_py_failed, unreachable
 from ._migration.fork_guard import ending_copies, guarded_forks
 from ._migration.interrupted import Interrupted
 from ._migration.locations import Locations
+from ._migration.placeholders import filled, variables_for
 from ._migration.setup import enter_setup
 from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep
 from .connection import own_url, url_for_env
@@ -140,7 +141,7 @@ class Environment:
         """Let env.py find another database; for a process that is thrown away."""
         self._url = url_for_env(self.database, url).render_as_string(hide_password=False)
         self.engine = engine_for(replace(self.database, url=self._url, direct_url=None), self.job)
-        os.environ.update(dict.fromkeys(self.database.url_variables, self._url))
+        os.environ.update(variables_for(self.database, self._url))
         self.config.set_main_option("sqlalchemy.url", self._url.replace("%", "%%"))
 
     def upgrade(self, watcher: Watcher, only: dict[str, list[str]] | None = None) -> list[Step]:
@@ -305,7 +306,10 @@ class Environment:
             return function(heads, context)
 
         self.config.attributes = Attributes(lambda: self._offer_connection(opened))
-        self.config.cmd_opts = command_options(command, revision, self._named_config(), self.database.x_arguments)
+        arguments = tuple(filled(argument, self._url) for argument in self.database.x_arguments)
+        self.config.cmd_opts = command_options(
+            command, revision, named_config(self.config, self.source.folder), arguments
+        )
         options = context_options(revision)
         try:
             with guarded_forks(), EnvironmentContext(self.config, self.script, fn=located, dont_mutate=True, **options):
@@ -314,11 +318,6 @@ class Environment:
             self.locations.follow()
             for connection in opened:
                 connection.close()
-
-    def _named_config(self) -> str:
-        """Return what would stand behind ``-c``: nothing where Alembic finds its file by itself."""
-        name = str(self.config.config_file_name or "")
-        return "" if Path(name).name in ("alembic.ini", "") and Path(name).parent == self.source.folder else name
 
     def _offer_connection(self, opened: list[Connection]) -> Connection | None:
         """Open what env.py may take from ``config.attributes``; only a synchronous connection can be handed over."""
@@ -331,8 +330,7 @@ class Environment:
 
     def _prepare(self) -> None:
         """Set the process up as the database's entry asks, and stay inside of what ``migrate_setup`` returns."""
-        os.environ.update(self.database.environment)
-        os.environ.update(dict.fromkeys(self.database.url_variables, self._url))
+        os.environ.update(variables_for(self.database, self._url))
         os.chdir(self.source.folder)
         if str(self.source.folder) not in sys.path:
             sys.path.insert(0, str(self.source.folder))

@@ -16,6 +16,7 @@ from . import backups
 from ._migration.env_proxy import environment_of
 from ._migration.explanations import kept_open, stamping_advice
 from ._migration.interrupted import Interrupted
+from ._migration.placeholders import refuse_literal_url
 from ._rehearsal.watched_run import run_watched
 from .abandoned import DROPPED, MADE
 from .by_command import TOOL
@@ -68,6 +69,7 @@ class Rehearsal(OneDatabase):
                 return self._result("refused", self.plan.obstacles[0])
             if not self.plan.pending:
                 return self._result("unchanged")
+            refuse_literal_url(self.database, self.engine.url)
             self.backup = self._proven_backup() or self._take_backup()
             self._rehearse_apart(self.backup)
             self._complain()

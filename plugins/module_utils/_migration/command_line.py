@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from contextlib import redirect_stderr
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 
@@ -34,6 +35,12 @@ def command_options(command: str, revision: str, config: str, x_arguments: tuple
             config=config or None, name="alembic", x=list(x_arguments) or None, raiseerr=False, quiet=False,
             sql=False, tag=None, revision=revision,
         )  # fmt: skip
+
+
+def named_config(config: Any, folder: Path) -> str:
+    """Return what would stand behind ``-c``: nothing where Alembic finds its file by itself."""
+    name = str(config.config_file_name or "")
+    return "" if Path(name).name in ("alembic.ini", "") and Path(name).parent == folder else name
 
 
 def context_options(revision: str) -> dict[str, Any]:
