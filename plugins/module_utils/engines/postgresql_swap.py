@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.playbook_command import playbook_command
 from .._engines.postgresql.replay import LAST, OF_DATABASE, Replay, let_in
+from .._engines.postgresql.restored_content import RestoredContent
 from .._engines.postgresql.sessions import IS_CLIENT
 from ..connection import OwnConnection, client_encoding, first_line, sqlstate
 from ..errors import Failed, Refused
@@ -262,6 +263,10 @@ class Swap:
             counts = restored.run(self._engine.row_counts) if self._archive.row_counts is not None else None
             fingerprint = restored.run(self._engine.fingerprint, self._archive.version_tables)
             verify(self._archive, fingerprint, counts, self._engine.database.name)
+            content = RestoredContent(
+                self._tools, self._archive.path, scratch_url, self._engine.application, self._tell
+            )
+            content.refuse_differences(self._contents, folder, self._engine.database.name)
             self._tell("analyzes the new database")
             restored.rows("analyze")
 

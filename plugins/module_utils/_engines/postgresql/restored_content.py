@@ -1,0 +1,140 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether all that an archive holds has arrived in a new database: rows, large objects and positions of sequences.
+
+A table that was just filled by one COPY is read in the order in which it was written. So the two texts are compared as
+they are, in large pieces; only where they differ are the rows compared in whatever order they stand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from ...engines import postgresql_dump as tools
+from ...engines.base import Tell
+from ...engines.postgresql_psql import Contents as Listing
+from ...engines.postgresql_psql import use_list
+from ...errors import Failed
+from .content import Contents, printed
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+_PIECE = 1 << 20
+_END = b"\\.\n"
+_COPY = re.compile(rb"^COPY .* FROM stdin;\n$")
+_KEPT = re.compile(rb"^SELECT pg_catalog\.(?:setval|lo_open|lowrite)\(")
+_DATA = ["TABLE DATA", "SEQUENCE SET", "BLOBS", "BLOB DATA"]
+
+
+class RestoredContent:
+    """One comparison of an archive with the database that it was restored into."""
+
+    def __init__(self, found: tools.Tools, archive: Path, url: URL, application: str, tell: Tell) -> None:
+        self._archive = archive
+        self._programs = found.folder
+        self._url = url
+        self._application = application
+        self._tell = tell
+
+    def refuse_differences(self, contents: Listing, folder: Path, name: str) -> None:
+        """Compare, and fail where something did not arrive.
+
+        Args:
+            contents: the archive's.
+            folder: for a list of its entries.
+            name: of the database, for people.
+
+        Raises:
+            Failed: it is not the same.
+        """
+        lines = contents.only(_DATA)
+        if not lines:
+            return
+        self._tell("compares what was restored with the backup")
+        chosen = use_list(folder, "data", lines)
+        before = [str(self._programs / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive)]
+        now = [str(self._programs / "pg_dump"), "--data-only", "--blobs", "--no-password"]
+        now.append(f"--dbname={tools.conninfo(self._url)}")
+        of_archive, of_database = tools.plain_environment(), tools.environment(self._url, self._application)
+        with printed(before, of_archive) as old, printed(now, of_database) as new:
+            same = texts_of(old) == texts_of(new)
+        if same:
+            return
+        with printed(before, of_archive) as old, printed(now, of_database) as new:
+            differing = _differences(self._read(old), self._read(new))
+        if differing:
+            raise Failed(
+                f"What was restored of {name!r} is not what was backed up",
+                "; ".join(differing[:5]),
+                "The database is as it was before the restore",
+            )
+
+    def _read(self, stream: IO[bytes]) -> Contents:
+        found = Contents()
+        found.read(stream, self._tell)
+        return found
+
+
+def texts_of(stream: IO[bytes]) -> dict[bytes, bytes]:
+    """Return a digest of the rows below each COPY of a script, and one of its large objects and sequences."""
+    found: dict[bytes, bytes] = {}
+    others: list[bytes] = []
+    rest = b""
+    while True:
+        line, rest = _line(stream, rest)
+        if not line:
+            found[b""] = hashlib.blake2b(b"".join(sorted(others))).digest()
+            return found
+        if _COPY.match(line):
+            found[line], rest = _rows(stream, rest)
+        elif _KEPT.match(line):
+            others.append(hashlib.blake2b(line).digest())
+
+
+def _line(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
+    """Return the next line, and what was read beyond it."""
+    parts = [rest]
+    while b"\n" not in parts[-1]:
+        piece = stream.read(_PIECE)
+        if not piece:
+            return b"".join(parts), b""
+        parts.append(piece)
+    line, end, rest = b"".join(parts).partition(b"\n")
+    return line + end, rest
+
+
+def _rows(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
+    """Return the digest of the rows until their end, and what was read beyond it."""
+    digest = hashlib.blake2b()
+    text = b"\n" + rest  # the end of no rows stands at the beginning of a line too
+    while True:
+        end = text.find(b"\n" + _END)
+        if end >= 0:
+            digest.update(text[:end])
+            return digest.digest(), text[end + 1 + len(_END) :]
+        # The end may lie on both sides of a piece's.
+        keep = len(_END)
+        digest.update(text[:-keep])
+        piece = stream.read(_PIECE)
+        if not piece:
+            raise Failed("A dump cannot be read", "its rows have no end")
+        text = text[-keep:] + piece
+
+
+def _differences(old: Contents, new: Contents) -> list[str]:
+    found = []
+    for table in sorted({*old.tables, *new.tables}):
+        was, here = old.tables.get(table), new.tables.get(table)
+        if was != here and ((was and was.rows) or (here and here.rows)):
+            counts = f"{was.rows if was else 'no'} rows in the backup, {here.rows if here else 'no'} restored"
+            found.append(f"rows of table {table} differ ({counts})")
+    objects = {number for number, _digest in set(old.large_objects.items()) ^ set(new.large_objects.items())}
+    found += [f"large object {number} differs" for number in sorted(objects)]
+    positions = {name for name, _at in set(old.sequences.items()) ^ set(new.sequences.items())}
+    return found + [f"sequence {name} differs" for name in sorted(positions)]
