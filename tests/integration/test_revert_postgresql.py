@@ -397,6 +397,7 @@ THEIRS = [
     "create or replace function twice(n integer) returns integer language sql immutable as 'select 2 * n'",
     "alter default privileges grant select on tables to pg_monitor",
     "create table theirs (id integer)",
+    "create publication theirs for table other",
     "alter role :name set track_counts = off",
 ]
 #: What changes nothing that a restore would take back.
@@ -420,6 +421,21 @@ def test_what_others_changed_is_seen_and_what_nobody_changed_is_not(stage: Stage
     finally:
         engine.close()
         stage.database.execute(f'alter role "{stage.database.user}" reset track_counts')
+
+
+@pytest.mark.parametrize("powers", ["nocreatedb", "createdb"])
+def test_publications_are_those_of_before_by_each_method(stage: Stage, powers: str) -> None:
+    stage.database.execute(f'alter role "{stage.database.user}" {powers}')
+    stage.run_as_owner("create publication mine for table other, item; comment on publication mine is 'mine'")
+    before = dump(stage.database)
+    assert "ALTER PUBLICATION mine ADD TABLE ONLY public.other" in before
+
+    result = stage.fail_after(
+        executed("alter publication mine drop table other; create publication more for table item")
+    )
+
+    assert (result["outcome"], result["not_restored"]) == ("restored", []), result
+    assert dump(stage.database) == before
 
 
 PUT = "select lo_put(4711, 0, 'THEIRS')"

@@ -14,7 +14,6 @@ from tests.property.kinds import Change, Kind, Statements, named
 #: The kinds that are left out because the promise is broken there and nobody has mended it yet, each with the reason.
 NOT_YET: dict[str, dict[str, str]] = {
     "postgresql": {
-        "publication": "a restore in place leaves it with the replaced tables and says so, but calls it restored",
         "range type": "its owner cannot move it aside, and the printed createdb needs CREATEDB",
     },
     "sqlite": {},

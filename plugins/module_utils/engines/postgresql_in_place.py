@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._engines.postgresql import defaults
+from .._engines.postgresql import defaults, publications
 from .._engines.postgresql.rendering import fixed_statements, normalised
 from .._engines.postgresql.replay import header
 from .._engines.postgresql.sessions import IS_CLIENT
@@ -130,7 +130,7 @@ select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unna
 #: What stays as it is, because it cannot be moved aside.
 _LEFT_OUT = [
     "DATABASE -", "DATABASE PROPERTIES -", "ACL - DATABASE", "COMMENT - DATABASE", "SECURITY LABEL - DATABASE",
-    "PUBLICATION", "SUBSCRIPTION", "EVENT TRIGGER", "FOREIGN DATA WRAPPER", "SERVER", "USER MAPPING",
+    *publications.ENTRIES, "SUBSCRIPTION", "EVENT TRIGGER", "FOREIGN DATA WRAPPER", "SERVER", "USER MAPPING",
     "PROCEDURAL LANGUAGE", "ACCESS METHOD", "BLOBS", "COMMENT - EXTENSION",
 ]  # fmt: skip
 
@@ -248,6 +248,7 @@ class InPlace:
         if pairs:
             psql.ask(f"{_MOVES.format(pairs=pairs)}\n\\gexec")
         psql.ask(f"{_CASTS}\n\\gexec")
+        psql.ask(f"{publications.DROP}\n\\gexec")
         psql.ask(f"{_DEFAULT_PRIVILEGES}\n\\gexec")
         self._put_large_objects_aside(psql, group)
         kept = {name for name, stays in schemas.items() if stays}
@@ -311,7 +312,8 @@ class InPlace:
         for name in there:
             if name != "plpgsql" and not contents.has(f"EXTENSION - {name}"):
                 psql.ask(f"drop extension {quoted(name)};")
-        return contents.without(left_out)
+        roles = [row[0] for row in self._json(psql, publications.ROLES)]
+        return contents.without(left_out) + publications.own_entries(contents, roles)
 
     def _restore_kept_schemas(self, psql: Psql, folder: Path, contents: Contents, kept: set[str]) -> None:
         """Give schemas that stay the privileges and comments that they had, where they are ours.

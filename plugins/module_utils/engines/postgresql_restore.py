@@ -43,7 +43,7 @@ select r.rolsuper, r.rolcreatedb, pg_has_role(d.datdba, 'member'), d.oid::bigint
 
 _LEFT_OUT = """
 select 'slot', slot_name from pg_replication_slots where database = current_database()
-union all select 'publication', pubname from pg_publication
+union all select 'publication', pubname from pg_publication where not pg_has_role(pubowner, 'member')
 union all select 'subscription', s.subname from pg_subscription s
   where s.subdbid = (select oid from pg_database where datname = current_database())
 union all select 'event trigger', evtname from pg_event_trigger

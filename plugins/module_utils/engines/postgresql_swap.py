@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.playbook_command import playbook_command
+from .._engines.postgresql import publications
 from .._engines.postgresql.replay import LAST, OF_DATABASE, Replay, let_in
 from .._engines.postgresql.restored_content import RestoredContent
 from .._engines.postgresql.sessions import IS_CLIENT
@@ -242,7 +243,7 @@ class Swap:
         scratch_url = self._engine.url.set(database=self._scratch)
         left_out = ["SUBSCRIPTION"]
         if not mine.superuser:
-            left_out += ["PUBLICATION", "COMMENT - PUBLICATION"]
+            left_out += publications.ENTRIES
         # What is of the database itself follows when it has its name.
         left_out += OF_DATABASE
         with self._engine.connect(url.set(database=self._scratch)) as made:
@@ -255,7 +256,11 @@ class Swap:
                 left_out += LAST
             if self._archive.fingerprint and not any(map(_OF_PUBLIC.match, self._archive.fingerprint)):
                 run_sql(made, "drop schema public")
-        chosen = use_list(folder, "contents", self._contents.without(left_out))
+        lines = self._contents.without(left_out)
+        if not mine.superuser and not self._by_superuser:
+            roles = [row[0] for row in self._engine.own().rows(publications.ROLES)]
+            lines += publications.own_entries(self._contents, roles)
+        chosen = use_list(folder, "contents", lines)
         replay.run(scratch_url, [f"--use-list={chosen}"], max(self._engine.job.backup_jobs, 1), self._search_path)
         if self._by_superuser:
             replay.make_last(admin_url, self._contents, folder)

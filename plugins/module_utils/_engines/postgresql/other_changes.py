@@ -61,6 +61,7 @@ _CATALOGS = [
     ("pg_default_acl", "'pg_default_acl'::regclass, t.oid, 0", _ALL),
     ("pg_cast", "'pg_cast'::regclass, t.oid, 0", _ALL),
     ("pg_publication", "'pg_publication'::regclass, t.oid, 0", _ALL),
+    ("pg_publication_rel", "'pg_publication'::regclass, prpubid, 0", _ALL),
     ("pg_extension", "'pg_extension'::regclass, t.oid, 0", _ALL),
     ("pg_event_trigger", "'pg_event_trigger'::regclass, t.oid, 0", _ALL),
     ("pg_foreign_server", "'pg_foreign_server'::regclass, t.oid, 0", _ALL),
