@@ -31,9 +31,7 @@ _GATE = """    import os, time
 """
 #: The mode, whether a downgrade can bring back what was, and whether the owner may create databases.
 HOW = ("auto", "downgrade", "restore", "hold")
-#: Not SQLite's yet: its writers share the process that forks the worker, and its locks do not survive a fork, so an
-#: acknowledged write may be lost by the test itself. They need a process of their own.
-DAILY = {"sqlite": (), "postgresql": ("auto", False, True)}
+DAILY = {"sqlite": ("auto", False, "wal"), "postgresql": ("auto", False, True)}
 
 
 def cases(engine: str) -> list[Any]:
@@ -115,7 +113,7 @@ def _said(result: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(("mode", "exact", "journal_mode"), cases("sqlite"))
 def test_sqlite(tmp_path: Path, mode: str, exact: bool, journal_mode: str) -> None:
     world = SQLiteWorld(tmp_path, example("sqlite", mode, exact, False, journal_mode))
-    at_work = writers.SQLiteWriters(world.path)
+    at_work = writers.SQLiteWriters(world.path, tmp_path / "stop")
 
     printed = run(world, at_work)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -158,21 +160,59 @@ class PostgresWriters(Writers):
         connection.commit()
 
 
+#: A writer in a process of its own. It prints the number of each write when that is acknowledged.
+_SQLITE_WRITER = """
+import os, sqlite3, sys, time
+path, sql, stop = sys.argv[1:]
+parent, number, connection = os.getppid(), 0, None
+while not os.path.exists(stop) and os.getppid() == parent:
+    time.sleep(0.01)
+    try:
+        # A file that is being replaced is not there for a moment, and must not be made by a writer.
+        connection = connection or sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None, timeout=5)
+        for statement in sql.replace("{n}", str(number + 1)).split("; "):
+            connection.execute(statement)
+    except sqlite3.Error:
+        # Whether it was committed cannot be told: it is written again, which changes nothing if it was.
+        if connection:
+            connection.close()
+        connection = None
+        continue
+    number += 1
+    print(number, flush=True)
+"""
+
+
 class SQLiteWriters(Writers):
+    """Processes: SQLite's locks do not survive in a process that is forked while a thread of it writes."""
+
     writes = _WRITES_SQLITE
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stop: Path) -> None:
         super().__init__()
         self._path = path
+        self._stop = stop
+
+    @contextmanager
+    def at_work(self) -> Iterator[Writers]:
+        """Write until the block is left."""
+        with super().at_work():
+            try:
+                yield self
+            finally:
+                self._stop.touch()
+
+    def _write(self, name: str) -> None:
+        command = [sys.executable, "-c", _SQLITE_WRITER, str(self._path), self.writes[name], str(self._stop)]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout or ():
+                self.acknowledged[name] = int(line)
 
     def connect(self) -> Any:
-        # A file that is being replaced is not there for a moment, and must not be made by a writer.
-        uri = f"file:{self._path}?mode=rw"
-        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5, check_same_thread=False)
+        """Leave it to the processes."""
 
     def execute(self, connection: Any, statements: str) -> None:
-        for statement in statements.split("; "):
-            connection.execute(statement)
+        """Leave it to the processes."""
 
 
 def read_postgresql(rows: Callable[[str], list[list[str]]], schema: str = "public") -> State:
