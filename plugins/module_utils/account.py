@@ -15,6 +15,9 @@ from .engines.data import ANY_TABLE, INSERTED, Deeds
 from .journal import Event
 from .position import Position
 
+#: What a step ends with, by what it begins with.
+_ENDS = {"begun": "ran", "downgrade_begun": "downgrade_ran"}
+
 
 @dataclass
 class Account:
@@ -47,6 +50,8 @@ class Account:
     stayed: set[str] = field(default_factory=set)
     #: What the run's transactions kept to themselves: files, tables that they dropped, sequences.
     held: dict[str, set[str]] = field(default_factory=dict)
+    #: The steps that have begun and not ended, each as the event that ends it and its revision.
+    open: set[tuple[str, str]] = field(default_factory=set)
     #: Why it may have written where nothing counted it.
     unseen: list[str] = field(default_factory=list)
     #: What the engine keeps of the rows in what the run has made, from the end of the run.
@@ -124,6 +129,7 @@ class Account:
             self.replaced.update(event.get("replaced", (ANY_TABLE,) if event.get("wrote") else ()))
             for kind, numbers in event.get("held", {}).items():
                 self.held.setdefault(kind, set()).update(numbers)
+            self._open_or_end(event)
             name = event.get("event")
             if name == "ran":
                 self.ran.setdefault(event.get("revision", ""), []).append(event)
@@ -134,6 +140,17 @@ class Account:
             elif name == "wrote_unseen":
                 self.unseen.append(f"revision {event['revision']}: {event['reason']}")
                 self.replaced.update(() if event["reason"] == INSERTED else (ANY_TABLE,))
+
+    def _open_or_end(self, event: Event) -> None:
+        name, revision = event.get("event"), event.get("revision", "")
+        if name in ("begun", "downgrade_begun"):
+            self.open.add((_ENDS[name], revision))
+        elif name in ("ran", "step_failed", "committed"):
+            self.open.discard(("ran", revision))
+        elif name in ("downgrade_ran", "downgrade_failed"):
+            self.open.discard(("downgrade_ran", revision))
+        elif name in ("failed", "verified"):
+            self.open.clear()
 
     def deeds(self, activity: dict[str, Any]) -> Deeds:
         """Return what an engine needs to tell the run's rows from others'.
@@ -151,6 +168,7 @@ class Account:
             dropped=frozenset(self.held.get("dropped", ())),
             sequences=frozenset(self.held.get("sequences", ())),
             unseen=self.unseen,
+            is_open=bool(self.open),
             unchanged=frozenset(self.unchanged),
             kept_in=self.kept_in,
             windows=self.windows,

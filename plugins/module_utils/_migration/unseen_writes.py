@@ -11,13 +11,15 @@ connection, another program. The rows that such a step leaves look like somebody
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ..connection import OWN, driver_connection
+from .._engines.sqlite.written_tables import is_memory
+from ..connection import OPENING_OWN, OWN, driver_connection
 from ..engines.data import INSERTED
 from ..libraries import listening, sa
 
@@ -45,11 +47,16 @@ Note = Callable[[str], None]
 
 
 class _Programs:
-    """Who is told that this process starts another program; Python's own hook can never be taken away again."""
+    """Who is told that this process starts another program, or opens a file of SQLite past SQLAlchemy.
+
+    Python's own hook can never be taken away again.
+    """
 
     def __init__(self) -> None:
         self.note: Note | None = None
         self._hooked = False
+        #: Connections that SQLAlchemy is about to open, perhaps in another thread.
+        self._expected = 0
 
     def listen(self, note: Note) -> None:
         self.note = note
@@ -57,9 +64,21 @@ class _Programs:
             self._hooked = True
             sys.addaudithook(self._heard)
 
-    def _heard(self, event: str, _arguments: tuple[Any, ...]) -> None:
-        if self.note is not None and event in _STARTS_PROGRAM:
+    def expect(self, dialect: Any, *_: Any) -> None:
+        """Hear of SQLAlchemy that it opens a connection, whose statements are counted."""
+        if dialect.name == "sqlite" and not OPENING_OWN.get():
+            self._expected += 1
+
+    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.note is None:
+            return
+        if event in _STARTS_PROGRAM:
             self.note("it started another program")
+        elif event == "sqlite3.connect" and not OPENING_OWN.get() and _may_write(arguments[0]):
+            if self._expected:
+                self._expected -= 1
+            else:
+                self.note("it opened a file of SQLite by itself")
 
 
 _PROGRAMS = _Programs()
@@ -81,6 +100,14 @@ class UnseenWrites:
     @contextmanager
     def noticed(self) -> Iterator[None]:
         """Listen inside of the block."""
+        if self._connection.dialect.name == "sqlite":
+            _PROGRAMS.listen(self._note)
+            try:
+                with listening((sa.engine.Engine, "do_connect", _PROGRAMS.expect)):
+                    yield
+            finally:
+                _PROGRAMS.note = None
+            return
         if self._connection.dialect.name != "postgresql":
             yield
             return
@@ -186,6 +213,12 @@ class UnseenWrites:
         return False
 
 
+def _may_write(name: Any) -> bool:
+    """Return whether what SQLite opens under a name is a file, and not only to be read."""
+    words = os.fsdecode(name) if isinstance(name, (bytes, os.PathLike)) else str(name)
+    return not is_memory(words) and not (words.startswith("file:") and "mode=ro" in words)
+
+
 def _is_definition(statement: str) -> bool:
     """Return whether a text with END in it is only the body of a routine or a CASE."""
     bare = re.sub(r"\$(\w*)\$.*?\$\1\$", "", statement, flags=re.DOTALL)
@@ -204,8 +237,6 @@ class _Opened:
     @contextmanager
     def noticed(self) -> Iterator[None]:
         """Wrap what opens connections, inside of the block."""
-        from ..connection import OPENING_OWN  # noqa: PLC0415
-
         wrapped: list[tuple[Any, str, Any]] = []
         for module, name in (("psycopg2", "_connect"), ("asyncpg.connection", "connect"), ("asyncpg", "connect")):
             owner = sys.modules.get(module)

@@ -162,6 +162,8 @@ class Deeds:
     kept_in: Path | None = None
     #: Why the run may have written where nothing noticed it.
     unseen: list[str] = field(default_factory=list)
+    #: A revision has begun and not come to its end: its process died, and has said nothing of what it wrote.
+    is_open: bool = False
 
 
 @dataclass(frozen=True)

@@ -730,3 +730,19 @@ def test_a_restore_that_replaced_the_database_is_not_followed_by_downgrades(host
 
 def test_a_reason_in_front_of_an_error_keeps_its_code() -> None:
     assert Failed("what", "why", "", HALF_WAY).because("reason").code == HALF_WAY
+
+
+BY_ITSELF = "__import__('sqlite3').connect({path!r}, isolation_level=None).execute('update mine set a = a + 10')"
+BY_A_PROGRAM = "__import__('subprocess').run(['sqlite3', {path!r}, 'update mine set a = a + 10'], check=True)"
+
+
+@pytest.mark.parametrize("how", [BY_ITSELF, BY_A_PROGRAM])
+def test_what_a_revision_wrote_past_its_connection_is_never_as_before(host: Host, mine: Path, how: str) -> None:
+    host.ship("broken")
+    break_third(host, f"[{how.format(path=str(mine))}, 1 / 0]")
+    failed_upgrade(host, mine, "")
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "held"
+    assert sql(mine, "select a from mine") == [(11,), (12,)]

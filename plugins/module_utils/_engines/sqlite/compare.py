@@ -18,7 +18,7 @@ from ..comparison import Comparison
 from .definitions import same_meaning
 from .kept_rows import came_through
 from .rows import beside, changed_tables
-from .written_tables import ANY
+from .written_tables import ANY, SEQUENCES
 
 _SETTINGS = ("user_version", "application_id", "page_size", "auto_vacuum", "encoding")
 _OBJECTS = """select type, name, tbl_name, coalesce(sql, '') from {}.sqlite_master
@@ -54,6 +54,7 @@ class FileComparison:
         self._path = path
         self._deeds = deeds
         self._wrote = deeds.wrote
+        self._has_unknown_writers = bool(deeds.unseen) or deeds.is_open
         self._written = written
         self._version_tables = archive.version_tables | deeds.version_tables
         #: Lines of the fingerprint that others have changed since the backup, if it is known.
@@ -107,7 +108,7 @@ class FileComparison:
         before, now = (self._sequences(schema) for schema in ("backup", "main"))
         for table in sorted(before):
             if before[table] != now.get(table) and f"main.{table}" not in self._version_tables:
-                self._note_rows(table, f"the sequence of table {table}")
+                self._note_rows(table, f"the sequence of table {table}", SEQUENCES)
         if self._statistics("backup") != self._statistics("main"):
             self.found.notes.append("the statistics that ANALYZE made differ; they change no result")
 
@@ -125,9 +126,11 @@ class FileComparison:
         statement = f"select 1 from {schema}.sqlite_master where name = ?"
         return self._connection.execute(statement, (table,)).fetchone() is not None
 
-    def _note_rows(self, table: str, words: str) -> None:
-        """Note content that differs, by whether the run may have written there."""
-        may_be_ours = (ANY in self._wrote or table in self._wrote) and not self._kept_what_others_wrote(table)
+    def _note_rows(self, table: str, words: str, beside: str = "") -> None:
+        """Note content that differs, by whether the run may have written there, or to a table that holds it beside."""
+        may_be_ours = self._has_unknown_writers or beside in self._wrote
+        if ANY in self._wrote or table in self._wrote:
+            may_be_ours = may_be_ours or not self._kept_what_others_wrote(table)
         (self.found.rows if may_be_ours else self.found.others).append(f"{words} differ")
 
     def _kept_what_others_wrote(self, table: str) -> bool:

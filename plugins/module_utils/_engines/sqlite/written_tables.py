@@ -18,6 +18,8 @@ from ...errors import Refused
 
 #: Stands for all tables, where SQLite could not be heard.
 ANY = "*"
+#: Where SQLite keeps what AUTOINCREMENT has given, which any statement may change.
+SEQUENCES = "sqlite_sequence"
 
 # Python 3.9 names only some of them, and SQLite never changes them.
 _OK, _DENY = 0, 1
@@ -72,7 +74,7 @@ class WrittenTables:
 
     def _authorize(self, action: int, first: Any, second: Any, schema: Any, _inner: Any) -> int:
         with suppress(Exception):  # an error in here would refuse the statement
-            if action == _ATTACH and not _is_memory(first):
+            if action == _ATTACH and not is_memory(first):
                 self._attached_a_file = True
             elif action == _ALTER:
                 self._count(second)
@@ -84,7 +86,7 @@ class WrittenTables:
         return _OK
 
     def _count(self, table: Any) -> None:
-        if table and not str(table).startswith("sqlite_"):
+        if table and (not str(table).startswith("sqlite_") or table == SEQUENCES):
             self.counts[str(table)] = self.counts.get(str(table), 0) + 1
 
     def _permit(self, schema: Any) -> int:
@@ -98,7 +100,8 @@ class WrittenTables:
         return _DENY
 
 
-def _is_memory(name: Any) -> bool:
+def is_memory(name: Any) -> bool:
+    """Return whether a name that SQLite opens is that of no file."""
     return name in (None, "", ":memory:") or "mode=memory" in str(name) or "/:memory:" in str(name)
 
 

@@ -162,3 +162,20 @@ def test_a_file_that_is_too_large_is_not_compared(file: Path) -> None:
 
     assert found.not_compared
     assert not found.is_equal
+
+
+@pytest.mark.parametrize(
+    ("deeds", "is_equal"),
+    [
+        (Deeds([]), True),
+        (Deeds([], wrote={"sqlite_sequence": 1}), False),
+        (Deeds([], unseen=["another program"]), False),
+        (Deeds([], is_open=True), False),
+    ],
+)
+def test_a_sequence_differs_where_the_run_may_have_set_it(tmp_path: Path, deeds: Deeds, is_equal: bool) -> None:
+    before = script(tmp_path / "before.db", SCHEMA)
+    now = Path(shutil.copy(before, tmp_path / "now.db"))
+    script(now, "update sqlite_sequence set seq = 0 where name = 'parent'")
+
+    assert compare(now, Archive(before, [], None, frozenset()), deeds, 1 << 30).is_equal is is_equal
