@@ -65,7 +65,8 @@ def each_apart(
     """
     waiting = list(items)
     # What is there already is never collected: looking at it would copy its pages into every process.
-    gc.collect()
+    if not gc.get_freeze_count():  # a process that was forked by this function has few objects that are its own
+        gc.collect()
     gc.freeze()
     running: dict[Any, tuple[T, Any, Connection, float]] = {}
     while waiting or running:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._core.entries import ENTRIES
+from ._migration.command_line import prepare_command_line
+from .alembic_library import MigrationContext
 from .connection import ASYNC_DRIVERS, execute, migration_url, own_url
 from .engines.registry import prepare
 from .errors import Refused
@@ -37,6 +39,7 @@ def warm(job: Job, databases: Sequence[Database]) -> None:
             continue
     for module in ("logging.config", "alembic.op", "alembic.context"):
         importlib.import_module(module)
+    prepare_command_line()
     prepare({url.get_backend_name() for url in found}, job)
     for url in found:
         try:
@@ -56,6 +59,7 @@ def _warm_dialect(url: URL) -> None:
         # In memory, and closed before anything is forked.
         with engine.connect() as connection:
             execute(connection, "select 1")
+            MigrationContext.configure(connection).get_current_heads()
 
 
 def _see_the_same(job: Job, databases: Sequence[Database]) -> bool:

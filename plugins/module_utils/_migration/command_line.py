@@ -7,10 +7,25 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
 from typing import Any
+
+
+@functools.lru_cache(maxsize=1)
+def _parser() -> argparse.ArgumentParser:
+    """Return Alembic's own parser; making it takes longer than all else that a plan does to a small database."""
+    from alembic.config import CommandLine  # noqa: PLC0415 - a virtualenv without it is refused elsewhere
+
+    parser: argparse.ArgumentParser = CommandLine(prog="alembic").parser
+    return parser
+
+
+def prepare_command_line() -> None:
+    """Make the parser for this process and those that it forks; nothing of a customer's is run."""
+    command_options("upgrade", "head", "", ())
 
 
 def command_options(command: str, revision: str, config: str, x_arguments: tuple[str, ...]) -> argparse.Namespace:
@@ -22,14 +37,12 @@ def command_options(command: str, revision: str, config: str, x_arguments: tuple
         config: the file behind ``-c``, nothing where Alembic finds it by itself.
         x_arguments: what would stand behind ``-x``.
     """
-    from alembic.config import CommandLine  # noqa: PLC0415 - a virtualenv without it is refused elsewhere
-
     words = ["-c", config] if config else []
     for argument in x_arguments:
         words += [f"-x{argument}"] if argument.startswith("-") else ["-x", argument]
     try:
         with redirect_stderr(StringIO()):
-            return CommandLine(prog="alembic").parser.parse_args([*words, command, revision])
+            return _parser().parse_args([*words, command, revision])
     except SystemExit:  # a target that only looks like an option; env.py gets what its parser would have set
         return argparse.Namespace(
             config=config or None, name="alembic", x=list(x_arguments) or None, raiseerr=False, quiet=False,
