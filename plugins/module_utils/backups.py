@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from contextlib import suppress
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from .engines.data import Archive
 
 MANIFEST = "manifest.json"
+
+#: A line of a fingerprint about a table that has no rows of its own.
+_ROWLESS = re.compile(r"(?:partitioned|foreign) table (.+?) owner ", re.DOTALL)
 
 
 @dataclass
@@ -165,7 +169,12 @@ def read_manifest(facts: Any) -> Manifest:
     if not isinstance(facts, dict):
         raise TypeError("a manifest is a mapping")
     known = {each.name for each in fields(Manifest)}
-    return Manifest(**{key: value for key, value in facts.items() if key in known})
+    manifest = Manifest(**{key: value for key, value in facts.items() if key in known})
+    if manifest.row_counts:
+        # An early manifest counts them, and nothing does now: their rows are those of others.
+        rowless = {found[1].replace('"', "") for found in map(_ROWLESS.match, manifest.fingerprint) if found}
+        manifest.row_counts = {name: count for name, count in manifest.row_counts.items() if name not in rowless}
+    return manifest
 
 
 def _clear(folder: Path, beside: Path, *, everything: bool) -> None:

@@ -63,7 +63,7 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     _fill_plan(plan, engine, environment)
     job = environment.job
     left = left_by(_lasting(job), plan.name, besides=job.run)
-    past = left.obstacle(bool(plan.pending), job.retry_failed)
+    past = left.obstacle(bool(plan.pending), job.retry_failed, job.release)
     plan.obstacles[:0] = [past] if past else []
 
 

@@ -52,12 +52,13 @@ class Left:
         """Tell whether there is something to do about it before anything else is."""
         return self.state in ("running", "cut_short") or (self.state == "held" and retries(retry, self.name))
 
-    def obstacle(self, pending: bool, retry: Any) -> Refused | None:
+    def obstacle(self, pending: bool, retry: Any, release: str = "") -> Refused | None:
         """Return why the database is not to be upgraded now.
 
         Args:
             pending: whether anything is to be applied to it.
             retry: ``migrate_retry_failed``.
+            release: the one to upgrade with; another one than that which failed may be tried.
         """
         because = str(Refused(**self.error)) if self.error else ""
         if self.state == "cut_short":
@@ -67,7 +68,8 @@ class Left:
             return Refused(
                 f"Database {self.name!r} is held since run {self.run}", because, one_command_a_line(self.ways_out)
             )
-        if self.state == "failed" and pending and not retries(retry, self.name):
+        is_another = bool(self.release and release and self.release != release)
+        if self.state == "failed" and pending and not is_another and not retries(retry, self.name):
             what = f"Database {self.name!r} failed in run {self.run} and {NOT_TRIED_AGAIN}"
             return Refused(what, because, f"Correct what failed, then: {retry_command(self.name)}")
         return None

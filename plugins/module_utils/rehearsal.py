@@ -85,7 +85,8 @@ class Rehearsal(OneDatabase):
         """Plan in a process that is thrown away: what the application has loaded there knows the real URL."""
         self.progress.phase("plans")
         answers: list[Any] = []
-        job = replace(self.job, require_rehearsal=False)
+        # What failed before is what a rehearsal is for.
+        job = replace(self.job, require_rehearsal=False, retry_failed=True)
 
         def task(database: Database) -> Plan:
             silence(os.devnull)

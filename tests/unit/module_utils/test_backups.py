@@ -205,3 +205,32 @@ def test_what_lacks_what_a_manifest_needs_is_none(host: Host, filled: Path, text
     (Path(take(host, filled).path) / backups.MANIFEST).write_text(text)
 
     assert runs(host) == []
+
+
+def test_rows_that_an_early_manifest_counts_twice_are_left_out() -> None:
+    facts = dict.fromkeys(
+        (
+            "database",
+            "run",
+            "taken",
+            "engine",
+            "server",
+            "identity",
+            "tool",
+            "dump",
+            "heads",
+            "size",
+            "seconds",
+            "files",
+        )
+    )
+    fingerprint = [
+        'partitioned table public."Part" owner me acl',
+        "table public.part_1 owner me acl",
+        "foreign table a.f owner me",
+    ]
+    counts = {"public.Part": 2, "public.part_1": 2, "a.f": 7}
+
+    manifest = backups.read_manifest({**facts, "fingerprint": fingerprint, "row_counts": counts, "of_tomorrow": 1})
+
+    assert manifest.row_counts == {"public.part_1": 2}

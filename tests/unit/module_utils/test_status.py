@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ansible_collections.hosting.alembic.plugins.module_utils.recovery import left_by
 from tests.unit.stage import Answer, Host, database, heads
 
 
@@ -60,3 +61,33 @@ def test_what_is_held_or_failed_stays_so_whatever_is_refused_since(host: Host, f
 
     assert (found["last_run"]["run"], found["last_run"]["outcome"]) == ("first", "held")
     assert heads(file) == found["current"]
+
+
+def test_a_failed_database_may_be_rehearsed_and_tried_by_another_release(host: Host, file: Path) -> None:
+    host.ship("broken")
+    host.result("upgrade", database(file), run="first")
+    host.result("downgrade", database(file), run="first")
+    assert host.result("upgrade", database(file), run="second")["outcome"] == "refused"
+
+    assert host.result("rehearse", database(file), run="third")["outcome"] == "failed"
+
+    host.ship("broken", "mended")
+    for path in (host.layout.release("mended") / "source" / "migrations" / "versions").glob("000[34]*.py"):
+        path.unlink()
+    assert host.result("upgrade", database(file), run="fourth")["outcome"] == "upgraded"
+    assert heads(file) == ["0002"]
+
+
+def test_a_restore_stays_one_after_a_prune_and_a_recovery(host: Host, file: Path) -> None:
+    host.ship("generic")
+    host.result("upgrade", database(file), run="first")
+    host.result("backup", database(file), run="second")
+    host.result("restore", database(file), run="third", of_run="second")
+    host.do("prune", database(file), prune=True, prune_days=0)
+
+    assert host.result("recover", database(file), run="fourth")["outcome"] == "unchanged"
+
+    endings = [event["result"]["outcome"] for event in host.events("third") if event["event"] == "done"]
+    assert endings == ["restored"]
+    assert left_by(host.layout, "app").state == ""
+    assert heads(file) == ["0002"]
