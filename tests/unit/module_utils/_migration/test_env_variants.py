@@ -202,16 +202,16 @@ def source_of(folder: Path, variant: Variant) -> None:
         )
 
 
-def by_alembic(folder: Path, file: Path, variant: Variant) -> None:
-    """Upgrade as a person does in the migrations' own folder."""
+def by_alembic(folder: Path, file: Path, variant: Variant, *command: str) -> str:
+    """Call Alembic as a person does in the migrations' own folder, and return what it printed."""
     ini = folder / "alembic.ini"
     lines = [line for line in ini.read_text().splitlines() if not line.startswith("sqlalchemy.url")]
     ini.write_text("\n".join(lines).replace("[alembic]", f"[alembic]\nsqlalchemy.url = sqlite:///{file}", 1) + "\n")
     arguments = [word for argument in variant.x_arguments for word in ("-x", argument)]
-    subprocess.run(
-        [sys.executable, "-m", "alembic", *arguments, "upgrade", "head"],
-        cwd=folder, env={**os.environ, "DATABASE_URL": f"sqlite:///{file}"}, check=True, capture_output=True,
-    )  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments, *(command or ("upgrade", "head"))],
+        cwd=folder, env={**os.environ, "DATABASE_URL": f"sqlite:///{file}"}, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
 
 
 def dump(file: Path) -> str:
