@@ -42,8 +42,6 @@ class Account:
     #: The numbers of its transactions, and from where to where others were given while a revision ran.
     transactions: set[int] = field(default_factory=set)
     spans: list[list[int]] = field(default_factory=list)
-    #: Within which numbers its transactions lie that are not known one by one.
-    windows: list[list[int]] = field(default_factory=list)
     #: The events of steps that ran, by revision: what they wrote stays only if they were committed.
     ran: dict[str, list[Event]] = field(default_factory=dict)
     #: Tables written by steps whose rows stayed for certain.
@@ -118,7 +116,6 @@ class Account:
         for event in events:
             self.transactions.update(event.get("transactions", ()))
             self.spans += [event["span"]] if event.get("span") else []
-            self.windows += event.get("windows", [])
 
     def add_deeds(self, events: list[Event]) -> None:
         """Add the rows that steps have written, and the transactions."""
@@ -171,7 +168,6 @@ class Account:
             is_open=bool(self.open),
             unchanged=frozenset(self.unchanged),
             kept_in=self.kept_in,
-            windows=self.windows,
             before=self.before.fingerprint,
             version_tables=frozenset({*self.before.heads, *self.committed}),
             activity=activity,

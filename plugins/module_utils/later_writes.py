@@ -37,6 +37,7 @@ class LaterWrites:
         self._engine = engine
         self._account = account
         self._activity = manifest.activity if manifest else {}
+        self._cleared: dict[str, Any] = {}
         #: What the engine had counted when all was last backed up.
         self._secured = self._activity
         self._journal = journal
@@ -54,6 +55,7 @@ class LaterWrites:
         self._refuse(later)
         # Nothing is downgraded where nothing was committed.
         touched = self._engine.touched_by_others(self._deeds()) if any(self._account.committed.values()) else []
+        self._cleared = self._engine.cleared()
         reason = "; ".join([*([later.unknown] if later else []), *touched])
         if not reason:
             return ""
@@ -68,8 +70,8 @@ class LaterWrites:
         Raises:
             Refused: others have written since ``keep`` looked.
         """
-        newest = int(self._secured.get("newest_transaction", 0))
-        self._refuse(still_writes_on(self._engine, connection, replace(self._deeds(), secured=newest)))
+        deeds = replace(self._deeds(), secured=self._secured, cleared=self._cleared)
+        self._refuse(still_writes_on(self._engine, connection, deeds))
 
     def check_written(self, connection: Connection, wrote: dict[str, int]) -> None:
         """Check what a downgrade has written, before it is committed.
@@ -77,8 +79,8 @@ class LaterWrites:
         Raises:
             Refused: others have written there, and nothing said before that the downgrade would.
         """
-        newest = int(self._secured.get("newest_transaction", 0))
-        self._refuse(self._engine.overwritten(connection, replace(self._deeds(), secured=newest), wrote))
+        deeds = replace(self._deeds(), secured=self._secured, cleared=self._cleared)
+        self._refuse(self._engine.overwritten(connection, deeds, wrote))
 
     def told(self, backup: backups.Manifest) -> str:
         """Return a note about what a backup has kept of them already; nothing if there is none."""
@@ -87,7 +89,7 @@ class LaterWrites:
 
     def hand_over(self) -> dict[str, Any]:
         """Return what it remembers, for one in another process."""
-        return {name: getattr(self, name) for name in ("_activity", "_secured", "refused")}
+        return {name: getattr(self, name) for name in ("_activity", "_secured", "_cleared", "refused")}
 
     def take_over(self, remembered: dict[str, Any]) -> None:
         """Go on from what another one remembers."""

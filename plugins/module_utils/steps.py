@@ -46,8 +46,6 @@ class Step:
     span: list[int] = field(default_factory=list)
     #: What its transactions kept to themselves: files of tables, tables that they dropped, sequences.
     held: dict[str, list[str]] = field(default_factory=dict)
-    #: Within which numbers its other transactions lie: those of statements that commit by themselves, savepoints.
-    windows: list[list[int]] = field(default_factory=list)
     has_savepoints: bool = False
     #: Why it may have written where nothing counted it.
     unseen: list[str] = field(default_factory=list)
@@ -60,12 +58,7 @@ class Step:
             "transactions": self.transactions,
             "span": self.span,
             "held": self.held,
-            "windows": self.all_windows(),
         }
-
-    def all_windows(self) -> list[list[int]]:
-        """Return where its transactions lie that are not known one by one."""
-        return self.windows + ([self.span] if self.has_savepoints and self.span else [])
 
 
 def shown(step: Step) -> dict[str, Any]:
@@ -75,6 +68,9 @@ def shown(step: Step) -> dict[str, Any]:
 
 class Watcher:
     """What an upgrade or a downgrade wants to know while Alembic works. This one wants nothing."""
+
+    #: Whether it wants to know which rows savepoints wrote, which costs reading the tables.
+    wants_rows_of_savepoints = False
 
     def works_on(self, connection: Connection) -> None:
         """Hear on which connection of env.py the next steps run."""
@@ -132,8 +128,9 @@ def connection_of(context: MigrationContext) -> Connection:
 class Counter:
     """Count what the step that runs has written; the backend's own counts are taken as they were before it."""
 
-    def __init__(self, engine: Engine, connection: Connection) -> None:
+    def __init__(self, engine: Engine, connection: Connection, rows_of_savepoints: bool) -> None:
         self._engine = engine
+        self._rows_of_savepoints = rows_of_savepoints
         self._connection = connection
         self._before: dict[str, int] = {}
         self._first = 0
@@ -157,6 +154,9 @@ class Counter:
         self._add(step, counted)
         if counted.newest:
             step.span = [step.span[0] if step.span else self._first, self._engine.next_transaction()]
+            if step.has_savepoints:
+                tables = list(counted.rows) if self._rows_of_savepoints else []
+                self._know(step, self._engine.subtransactions(self._connection, step.span, tables))
 
     def _add(self, step: Step, counted: Counted) -> None:
         for kind in ("files", "dropped", "sequences"):
@@ -167,8 +167,11 @@ class Counter:
             if count > self._before.get(table, 0):
                 step.wrote[table] = step.wrote.get(table, 0) + count - self._before.get(table, 0)
         self._before = counted.rows
-        if counted.number and counted.number not in step.transactions:
-            step.transactions.append(counted.number)
+        self._know(step, [counted.number] if counted.number else [])
+
+    @staticmethod
+    def _know(step: Step, transactions: list[int]) -> None:
+        step.transactions += [number for number in transactions if number not in step.transactions]
 
     def forget(self) -> None:
         """Begin at nothing: the transaction ends."""
@@ -209,7 +212,7 @@ def watched(
         streams: receives that this one came to its end.
         engine: counts what is written.
     """
-    counter = Counter(engine, connection_of(context))
+    counter = Counter(engine, connection_of(context), watcher.wants_rows_of_savepoints)
 
     def applied(**_facts: Any) -> None:
         counter.add_to(begun[-1])

@@ -209,6 +209,8 @@ class _JournalThere(Journal):
 class _Reporter(Watcher):
     """Reports everything to the other side before it goes on."""
 
+    wants_rows_of_savepoints = True
+
     def __init__(self, process: _EnvProcess) -> None:
         self._process = process
         self.steps: list[Step] = []

@@ -167,7 +167,7 @@ class UnseenWrites:
             return
         words = statement.strip()
         if self._is_autocommit():
-            self._add_window()
+            self._add_transactions(words)
             if not _READS.match(words) and not _NO_ROWS.match(words):
                 self._note(INSERTED if _INSERTS.match(words) else "it committed each statement by itself")
             return
@@ -181,8 +181,8 @@ class UnseenWrites:
             self._note("it ended its transaction by itself")
         self._open = status not in (None, _IDLE)
 
-    def _add_window(self) -> None:
-        """Remember which transactions a statement may have used that has committed by itself."""
+    def _add_transactions(self, statement: str) -> None:
+        """Remember which transactions a statement has used that has committed by itself, as far as that shows."""
         step = self._current()
         if step is None or not self._next:
             return
@@ -190,7 +190,8 @@ class UnseenWrites:
         if after - self._next == 1:
             step.transactions.append(self._next)  # there was one, and the statement has needed one
         elif after != self._next:
-            step.windows.append([self._next, after])
+            with suppress(Exception):  # what is not known counts as others'
+                step.transactions += self._engine.transactions_of(statement, [self._next, after])
 
     def _ends(self, *_: Any) -> None:
         self._open, self._began = False, ""

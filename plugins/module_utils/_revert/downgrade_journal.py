@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class DowngradeJournal(Watcher):
     """Journal each downgrade before it runs, and remember what ran."""
 
+    wants_rows_of_savepoints = True
+
     def __init__(self, journal: Journal, progress: Progress, account: Account, later: LaterWrites | None) -> None:
         self._journal = journal
         self._progress = progress
@@ -66,7 +68,6 @@ class DowngradeJournal(Watcher):
         # Without its span: what else was written meanwhile counts as others', for the next step may drop it.
         deeds: dict[str, Any] = {"wrote": step.wrote, "transactions": step.transactions, "held": step.held}
         deeds["replaced"] = sorted(step.replaced)
-        deeds["windows"] = step.all_windows()
         self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, **deeds)
         self._account.add_transactions([deeds])
         self.ran_steps[step.revision] = step

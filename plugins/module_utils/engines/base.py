@@ -283,6 +283,25 @@ class Engine(Apart, ABC):
         """Return what env.py's transaction has written that an error has ended, and leave it as it is."""
         return Counted()
 
+    def subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
+        """Return the numbers that env.py's open transaction has, besides its first one, as far as rows show them.
+
+        Args:
+            connection: env.py's.
+            span: from where to where numbers were given since it began.
+            tables: where it has written rows that are to be read.
+        """
+        return []
+
+    def transactions_of(self, statement: str, span: list[int]) -> list[int]:
+        """Return, of the numbers given while a statement ran that committed by itself, those that show to be its own.
+
+        Args:
+            statement: in SQL.
+            span: the first number, and the first one after them.
+        """
+        return []
+
     def next_transaction(self) -> int:
         """Return the number that the next transaction of anybody will get, 0 where they have none."""
         return 0
@@ -328,6 +347,10 @@ class Engine(Apart, ABC):
     def touched_by_others(self, deeds: Deeds) -> list[str]:
         """Return, as text, the tables that the run has changed and others may have written since."""
         return []
+
+    def cleared(self) -> dict[str, Any]:
+        """Return by number the tables that the run has changed and nobody else, with what was counted until then."""
+        return {}
 
     @abstractmethod
     def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:

@@ -152,10 +152,10 @@ class Deeds:
     files: frozenset[str] = frozenset()
     dropped: frozenset[str] = frozenset()
     sequences: frozenset[str] = frozenset()
-    #: From where to where transactions were given while a statement of the run committed by itself, or used several.
-    windows: list[list[int]] = field(default_factory=list)
-    #: The transaction that was the newest when all was last backed up; 0 where there is none.
-    secured: int = 0
+    #: What the engine had counted when all was last backed up; nothing where there is no backup.
+    secured: dict[str, Any] = field(default_factory=dict)
+    #: By number, tables that nobody else had written when what the engine had counted was this.
+    cleared: dict[str, Any] = field(default_factory=dict)
     #: Tables that the run wrote and whose rows were those of the backup when it failed.
     unchanged: frozenset[str] = frozenset()
     #: The dump that was taken right before the downgrades, if one was.

@@ -23,6 +23,7 @@ from .._engines.postgresql.foreseen import foreseen_obstacles
 from .._engines.postgresql.grown_tables import without_writes_of_others
 from .._engines.postgresql.libpq_options import options_of
 from .._engines.postgresql.other_changes import changes_of_others
+from .._engines.postgresql.own_transactions import read_own_of_statement, read_subtransactions
 from .._engines.postgresql.read_only import is_kept, only_reading
 from .._engines.postgresql.rendering import fixed_rendering, normalised
 from .._engines.postgresql.session import drop_index, introduce, promised_pid
@@ -93,8 +94,12 @@ class PostgreSQL(WithScratch):
         self.application = f"hosting.alembic {job.run or job.verb} {socket.gethostname()}"[:63]
         self._own_identity: Identity | None = None
         self._held: AdvisoryLock | None = None
+        #: The backends of all connections of our own.
+        self.own_pids: set[int] = set()
         #: Until which count of each table, by number, nothing of others would be lost.
         self._nothing_lost: dict[str, int] = {}
+        #: By number, tables to which nobody else had written when that was counted.
+        self._cleared: dict[str, dict[str, Any]] = {}
         #: Milliseconds that connections of our own wait for a lock.
         self._lock_timeout = max(int(job.lock_wait * 1000), _SHORTEST_LOCK_WAIT)
 
@@ -190,8 +195,9 @@ class PostgreSQL(WithScratch):
         return obstacles(self, own, backup_space, tables)
 
     def _check_directness(self, own: OwnConnection) -> None:
-        promised = own.run(promised_pid)
-        if promised is not None and promised != own.rows("select pg_backend_pid()")[0][0]:
+        promised, pid = own.run(promised_pid), own.rows("select pg_backend_pid()")[0][0]
+        self.own_pids.add(pid)
+        if promised is not None and promised != pid:
             raise Refused(
                 f"Database {self.database.name!r} is behind a connection pooler",
                 "locks and settings would leak between its clients",
@@ -353,6 +359,14 @@ class PostgreSQL(WithScratch):
         """Ask in the transaction that follows it."""
         return writes.count_failed_transaction(connection)
 
+    def subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
+        """Read the catalogs, and the tables."""
+        return read_subtransactions(connection, span[0], span[1], tables)
+
+    def transactions_of(self, statement: str, span: list[int]) -> list[int]:
+        """Read the catalogs."""
+        return self.own().run(read_own_of_statement, span[0], span[1], statement)
+
     def next_transaction(self) -> int:
         """Ask on a connection of our own: one that has a number is told of that."""
         return self.own().run(writes.next_transaction)
@@ -380,12 +394,20 @@ class PostgreSQL(WithScratch):
 
     def touched_by_others(self, deeds: Deeds) -> list[str]:
         """Ask the counters, and who is at work."""
-        return self.own().run(touched_by_others, deeds, self.application)
+        until = self.activity()
+        touched, clear = self.own().run(touched_by_others, deeds, self.application)
+        known = {name: until[name] for name in ("newest_transaction", "open_transactions")}
+        self._cleared = {} if touched else dict.fromkeys(clear, known)
+        return touched
+
+    def cleared(self) -> dict[str, Any]:
+        """Return what was counted then."""
+        return self._cleared
 
     def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:
         """Lock the tables first; whoever waits for them finds them dropped."""
         made = later.written_until_locked(connection, deeds)
-        touched = written_after(connection, deeds, deeds.secured) if deeds.secured else Writes()
+        touched = written_after(connection, deeds) if deeds.secured else Writes()
         return Writes({**made.tables, **touched.tables}, made.unknown)
 
     def overwritten(self, connection: Connection, deeds: Deeds, wrote: Iterable[str]) -> Writes:

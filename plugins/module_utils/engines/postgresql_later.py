@@ -6,7 +6,6 @@
 
 Each row tells the transaction that wrote it (``xmin``), and a run knows its own. What was there at the backup was not
 made, whatever it is called now: a table keeps its number, and a column that is added gets one beyond all there were.
-See "System Columns" in PostgreSQL's manual; a number there has 32 bits and goes round.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._engines.postgresql.rendering import normalised
+from .._engines.postgresql.transaction_numbers import XMIN, is_one_of, is_since, is_within
 from ..connection import execute
 from .data import Deeds, Writes, in_doubt
 from .postgresql_catalog import ours
-from .postgresql_writes import NUMBERS
 from .sql import filled, is_constant, quoted
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ select c.oid::text, n.nspname, c.relname, a.attname, a.attnum, pg_get_expr(d.adb
  where c.relkind = 'r' and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and {ours("pg_class", "c.oid")}
  order by n.nspname, c.relname, a.attnum
 """
-
-#: Half of the numbers that a transaction can have lie before any one, and half after it.
-_HALF = NUMBERS // 2
 
 
 @dataclass
@@ -129,15 +125,10 @@ def _begins(lines: list[str], prefix: str) -> bool:
 
 def _count(connection: Connection, made: _Made, deeds: Deeds) -> tuple[int, int]:
     """Return the rows that others wrote, and those of which it cannot be told."""
-    number = "xmin::text::bigint"
-    since = int(deeds.activity["newest_transaction"])
-    conditions = [f"{_distance(number, since)} < {_HALF}"]
-    own = ", ".join(str(each % NUMBERS) for each in sorted(deeds.transactions))
-    if own:
-        conditions.append(f"{number} not in ({own})")
+    conditions = [is_since(XMIN, deeds.activity), f"not {is_one_of(XMIN, deeds.transactions)}"]
     if not made.whole:
         conditions.append(f"({' or '.join(made.filled)})")
-    perhaps = " or ".join(_perhaps(number, made, deeds)) or "false"
+    perhaps = " or ".join(_perhaps(made, deeds)) or "false"
     statement = (
         f"select count(*) filter (where not ({perhaps})), count(*) filter (where {perhaps})"
         f" from {made.quoted} where {' and '.join(conditions)}"
@@ -146,15 +137,10 @@ def _count(connection: Connection, made: _Made, deeds: Deeds) -> tuple[int, int]
     return int(strange), int(unknown)
 
 
-def _perhaps(number: str, made: _Made, deeds: Deeds) -> Iterator[str]:
+def _perhaps(made: _Made, deeds: Deeds) -> Iterator[str]:
     """Yield conditions under which a row need not have been written by somebody else."""
     for first, end in deeds.spans:
-        yield f"{_distance(number, first)} < {(end - first) % NUMBERS}"
+        yield is_within(XMIN, first, end)
     if not made.whole and (made.fills_itself or deeds.wrote.get(made.name)):
         # A row that others changed elsewhere keeps what the run, or the column's default, has put into the column.
         yield "true"
-
-
-def _distance(number: str, since: int) -> str:
-    """Return how many transactions later than another one a transaction is, in SQL."""
-    return f"(({number} - {since % NUMBERS} + {NUMBERS}) % {NUMBERS})"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .._engines.postgresql.run_sessions import remember_pooled
 from ..connection import OPENING_OWN
 from ..deadline import left
 from ..job import Job
@@ -49,10 +50,11 @@ class _Timeouts:
         self._application = application
         self._set = time.monotonic()
 
-    def opened(self, connection: Any, _record: object) -> None:
+    def opened(self, connection: Any, record: object) -> None:
         """Set the timeouts of a new connection."""
         if OPENING_OWN.get() or not _is_postgresql(connection):
             return
+        remember_pooled(record)
         cursor = connection.cursor()
         cursor.execute(self._usual())
         cursor.execute(_NOTICE)

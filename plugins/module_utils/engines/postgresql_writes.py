@@ -17,22 +17,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._engines.postgresql.sessions import IS_CLIENT
+from .._engines.postgresql.transaction_numbers import NUMBERS
 from ..connection import driver_connection, execute
 from .data import Counted, Writes
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-#: Transactions have numbers of 32 bits, which go round; the first ones have a meaning of their own.
-NUMBERS = 1 << 32
+#: The first numbers of transactions have a meaning of their own.
 _FIRST_NUMBER = 3
 
-#: The newest transaction of the whole cluster, and what changes when the counters were set back.
+#: The newest transaction of the whole cluster, those before it that are open, and what changes when the counters were
+#: set back.
 _EPOCH = """
-select txid_snapshot_xmax(txid_current_snapshot())::text, pg_postmaster_start_time()::text,
+select txid_snapshot_xmax(s)::text, array(select txid_snapshot_xip(s)::text), pg_postmaster_start_time()::text,
        (select stats_reset::text from pg_stat_bgwriter),
        (select stats_reset::text from pg_stat_database where datname = current_database()),
        (select oid::text from pg_database where datname = current_database()), clock_timestamp()::text
+  from txid_current_snapshot() s
 """
 
 #: Where the number of the database stands in it.
@@ -183,10 +185,12 @@ def counters_cannot_be_trusted(connection: Connection, before: dict[str, Any]) -
 
 def activity(connection: Connection) -> dict[str, Any]:
     """Return what the server has counted until now, as plain data."""
-    newest, *epoch, at = execute(connection, _EPOCH)[0]
+    newest, open_transactions, *epoch, at = execute(connection, _EPOCH)[0]
     relations = execute(connection, _RELATIONS)
     return {
         "newest_transaction": newest,
+        # What they write is in no dump, and is committed later.
+        "open_transactions": [int(each) for each in open_transactions],
         "epoch": epoch,
         "at": at,
         "tables": {table: int(count) for table, count in execute(connection, _COUNTED)},
@@ -286,7 +290,7 @@ def written(
         found = execute(connection, _OTHER_SESSIONS, {"application": application})
         others = [f"pid {pid} ({user})" for pid, user in found]
     now = activity(connection)
-    if now["newest_transaction"] == before["newest_transaction"]:
+    if now["newest_transaction"] == before["newest_transaction"] and not before.get("open_transactions"):
         return Writes()
     if now["epoch"][_NUMBER_OF_DATABASE:] != before["epoch"][_NUMBER_OF_DATABASE:]:
         return Writes(unknown="the database of this name was made anew since the backup")

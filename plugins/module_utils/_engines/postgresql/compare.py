@@ -4,8 +4,8 @@
 
 """A database compared with the archive of its backup: the schema to the letter, the content where it may have changed.
 
-A table is untouched only when its number, its file, its row type and all counters of all sessions say so. Every other
-table is read in full and compared with the archive's data.
+A table is untouched only when its number, its file, its row type and all counters of all sessions say so, and the run
+is not known to have written to it. Every other table is read in full and compared with the archive's data.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from ...engines.postgresql_writes import (
     sequence_positions,
     size_of,
 )
-from ...errors import Failed
+from ...errors import Failed, Refused
 from ..comparison import Comparison
 from .content import Contents, TableContent, printed
+from .run_sessions import close_sessions_of_run
 from .schema_entries import Entry, differences, parse
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 200
 #: A table at the backup and now, and its rows then and now; none where a table has no data of its own.
 Pair = tuple[Relation, Relation, "TableContent | None", "TableContent | None"]
+_LARGE_OBJECTS = "pg_catalog.pg_largeobject"
 _EXCLUDED = ("alembic_aside_*", "alembic_retained_*")
 
 
@@ -120,8 +122,9 @@ class ArchiveComparison:
     def _compare_content(self, folder: Path) -> None:
         own = self._engine.own()
         before = self._archive.activity
+        # First: a session hands in what it has counted at its end for certain, and before that when it likes.
+        doubt = self._doubt(close_sessions_of_run(self._engine))
         now = own.run(relations_of)
-        doubt = own.run(counters_cannot_be_trusted, before)
         if doubt:
             self._found.notes.append(f"all tables were compared: {doubt}")
         leave_out = self._deeds.version_tables | self._archive.version_tables
@@ -135,20 +138,39 @@ class ArchiveComparison:
             here = here or next((each for each in now.values() if each.name == was.name), None)
             if here is None:
                 self._found.rows.append(f"table {was.name} is gone")
-            elif doubt or here != was or oid not in now:
-                size = own.run(size_of, here.oid)
-                if size > self._limit:
-                    self._found.not_compared.append(
-                        f"table {was.name}: it has {size:,} bytes, and migrate_compare_limit is {self._limit:,}"
-                    )
-                else:
-                    wanted[here.name] = was, here
+            elif not doubt and here == was and oid in now and not self._is_written(was.name, here.name):
+                continue
+            elif self._is_small(was, here):
+                wanted[here.name] = was, here
         if "files" not in before:
             self._found.not_compared.append("the rows: the backup does not say which tables there were")
         listing = Listing.of(self._tools, self._archive.path, self._tell)
         self._compare_tables(folder, listing, wanted)
-        self._compare_large_objects(folder, listing, bool(doubt))
+        self._compare_large_objects(folder, listing, bool(doubt) or self._is_written(_LARGE_OBJECTS))
         self._compare_sequences(folder, listing)
+
+    def _doubt(self, open_sessions: str) -> str:
+        """Return why the counters do not tell which tables were written; nothing if they do."""
+        if self._deeds.unseen:
+            return f"the run may have written where nothing counted it ({self._deeds.unseen[0]})"
+        return open_sessions or self._engine.own().run(counters_cannot_be_trusted, self._archive.activity)
+
+    def _is_written(self, *names: str) -> bool:
+        """Return whether the run has written to a table, whatever is counted for it."""
+        return any(name in self._deeds.stayed or self._deeds.wrote.get(name) for name in names)
+
+    def _is_small(self, was: Relation, here: Relation) -> bool:
+        """Return whether a table is to be read; note it if not."""
+        try:
+            size = self._engine.own().run(size_of, here.oid)
+        except Refused as refusal:
+            self._found.not_compared.append(f"table {was.name}: {refusal.why}")
+            return False
+        if size > self._limit:
+            self._found.not_compared.append(
+                f"table {was.name}: it has {size:,} bytes, and migrate_compare_limit is {self._limit:,}"
+            )
+        return size <= self._limit
 
     def _compare_tables(self, folder: Path, listing: Listing, wanted: dict[str, tuple[Relation, Relation]]) -> None:
         pairs = [wanted[name] for name in sorted(wanted)]
@@ -215,7 +237,7 @@ class ArchiveComparison:
         changed = {number for number, _digest in set(old.large_objects.items()) ^ set(new.large_objects.items())}
         if changed or old.made != new.made:
             named = ", ".join(sorted(changed, key=int)[:5]) or "their owners, privileges or comments"
-            by_others = not self._deeds.unseen and "pg_catalog.pg_largeobject" not in self._deeds.stayed
+            by_others = not self._deeds.unseen and _LARGE_OBJECTS not in self._deeds.stayed
             self._found.add(f"large objects differ: {named}", by_others and before != now)
 
     def _compare_sequences(self, folder: Path, listing: Listing) -> None:
@@ -223,7 +245,11 @@ class ArchiveComparison:
         if not chosen:
             return
         before = self._archived(folder, chosen).sequences
-        now = self._engine.own().run(sequence_positions)
+        try:
+            now = self._engine.own().run(sequence_positions)
+        except Refused as refusal:
+            self._found.not_compared.append(f"the sequences: {refusal.why}")
+            return
         for name, (value, given) in sorted(before.items()):
             if name not in now:
                 continue  # the schema says that it is gone, or it belongs to a version table

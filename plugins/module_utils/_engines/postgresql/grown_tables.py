@@ -20,17 +20,16 @@ from typing import TYPE_CHECKING
 from ...connection import execute
 from ...engines.base import Tell
 from ...engines.data import ANY_TABLE, Archive, Deeds
-from ...engines.postgresql_writes import NUMBERS, Relation, counters_cannot_be_trusted, relations_of, size_of
+from ...engines.postgresql_writes import Relation, counters_cannot_be_trusted, relations_of, size_of
 from ...errors import Failed
 from .compare import ArchiveComparison
 from .content import TableContent
+from .transaction_numbers import XMIN, is_one_of, is_since
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from ...engines.postgresql import PostgreSQL
-
-_HALF = NUMBERS // 2
 
 
 @dataclass(frozen=True)
@@ -94,11 +93,7 @@ def _grown(archive: Archive, deeds: Deeds, now: dict[str, Relation]) -> Iterator
 
 
 def _rows_of(connection: Connection, table: Relation, deeds: Deeds) -> _Rows:
-    number = "xmin::text::bigint"
-    since = int(deeds.activity["newest_transaction"]) % NUMBERS
-    later = f"(({number} - {since} + {NUMBERS}) % {NUMBERS}) < {_HALF}"
-    own = ", ".join(str(each % NUMBERS) for each in sorted(deeds.transactions))
-    is_own = f"{number} in ({own})" if own else "false"
+    later, is_own = is_since(XMIN, deeds.activity), is_one_of(XMIN, deeds.transactions)
     statement = (
         f"select count(*) filter (where not ({later})), count(*) filter (where {later} and {is_own}),"
         f" count(*) filter (where {later} and not {is_own}) from {table.quoted}"

@@ -16,61 +16,19 @@ from typing import TYPE_CHECKING
 from ...connection import execute
 from ...engines.data import Archive, Deeds
 from ...engines.postgresql_writes import (
-    NUMBERS,
     Relation,
     activity,
     counters_cannot_be_trusted,
     relations_of,
     sequence_positions,
 )
+from .catalogs import CATALOGS
+from .transaction_numbers import XMIN, is_one_of, is_since
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-_HALF = NUMBERS // 2
 _MOST_NAMED = 5
-
-_NOT_OURS = "not like 'pg\\_%' and {0} <> 'information_schema' and {0} not like 'alembic\\_aside\\_%'"
-_IN_SCHEMA = (
-    "{0} in (select oid from pg_namespace where nspname "
-    + _NOT_OURS.format("nspname")
-    + " and nspname not like 'alembic\\_retained\\_%')"
-)
-_OF_RELATION = "{0} in (select oid from pg_class where " + _IN_SCHEMA.format("relnamespace") + ")"
-_ALL = "true"
-
-#: Catalog, the object to describe, and which of its rows are of the database's own objects.
-_CATALOGS = [
-    ("pg_class", "'pg_class'::regclass, t.oid, 0", _IN_SCHEMA.format("relnamespace")),
-    ("pg_attribute", "'pg_class'::regclass, attrelid, attnum", _OF_RELATION.format("attrelid") + " and attnum > 0"),
-    ("pg_proc", "'pg_proc'::regclass, t.oid, 0", _IN_SCHEMA.format("pronamespace")),
-    ("pg_type", "'pg_type'::regclass, t.oid, 0", _IN_SCHEMA.format("typnamespace")),
-    ("pg_enum", "'pg_type'::regclass, enumtypid, 0", _ALL),
-    ("pg_constraint", "'pg_constraint'::regclass, t.oid, 0", _IN_SCHEMA.format("connamespace")),
-    ("pg_operator", "'pg_operator'::regclass, t.oid, 0", _IN_SCHEMA.format("oprnamespace")),
-    ("pg_collation", "'pg_collation'::regclass, t.oid, 0", _IN_SCHEMA.format("collnamespace")),
-    ("pg_statistic_ext", "'pg_statistic_ext'::regclass, t.oid, 0", _IN_SCHEMA.format("stxnamespace")),
-    ("pg_ts_config", "'pg_ts_config'::regclass, t.oid, 0", _IN_SCHEMA.format("cfgnamespace")),
-    ("pg_ts_dict", "'pg_ts_dict'::regclass, t.oid, 0", _IN_SCHEMA.format("dictnamespace")),
-    ("pg_attrdef", "'pg_attrdef'::regclass, t.oid, 0", _OF_RELATION.format("adrelid")),
-    ("pg_rewrite", "'pg_rewrite'::regclass, t.oid, 0", _OF_RELATION.format("ev_class")),
-    ("pg_trigger", "'pg_trigger'::regclass, t.oid, 0", _OF_RELATION.format("tgrelid")),
-    ("pg_policy", "'pg_policy'::regclass, t.oid, 0", _OF_RELATION.format("polrelid")),
-    ("pg_namespace", "'pg_namespace'::regclass, t.oid, 0", "nspname " + _NOT_OURS.format("nspname")),
-    ("pg_description", "classoid, objoid, objsubid", _ALL),
-    ("pg_default_acl", "'pg_default_acl'::regclass, t.oid, 0", _ALL),
-    ("pg_cast", "'pg_cast'::regclass, t.oid, 0", _ALL),
-    ("pg_publication", "'pg_publication'::regclass, t.oid, 0", _ALL),
-    ("pg_publication_rel", "'pg_publication'::regclass, prpubid, 0", _ALL),
-    ("pg_extension", "'pg_extension'::regclass, t.oid, 0", _ALL),
-    ("pg_event_trigger", "'pg_event_trigger'::regclass, t.oid, 0", _ALL),
-    ("pg_foreign_server", "'pg_foreign_server'::regclass, t.oid, 0", _ALL),
-    (
-        "pg_db_role_setting",
-        "'pg_database'::regclass, setdatabase, 0",
-        "setdatabase = (select oid from pg_database where datname = current_database())",
-    ),
-]
 
 
 def changes_of_others(
@@ -126,18 +84,11 @@ def _tables(
 
 
 def _catalogs(connection: Connection, deeds: Deeds, leave_out: frozenset[str]) -> Iterator[str]:
-    since = int(deeds.activity["newest_transaction"]) % NUMBERS
-    number = "t.xmin::text::bigint"
-    conditions = [f"(({number} - {since} + {NUMBERS}) % {NUMBERS}) < {_HALF}"]
-    own = ", ".join(str(each % NUMBERS) for each in sorted(deeds.transactions))
-    if own:
-        conditions.append(f"{number} not in ({own})")
-    for first, end in deeds.windows:
-        conditions.append(f"not (({number} - {first % NUMBERS} + {NUMBERS}) % {NUMBERS} < {(end - first) % NUMBERS})")
-    strange = " and ".join(conditions)
+    number = f"t.{XMIN}"
+    strange = f"{is_since(number, deeds.activity)} and not {is_one_of(number, deeds.transactions)}"
     parts = [
         f"select pg_describe_object({described}) from {catalog} t where {which} and {strange}"
-        for catalog, described, which in _CATALOGS
+        for catalog, described, which in CATALOGS
     ]
     for (name,) in execute(connection, " union all ".join(parts).replace(":", "\\:")):
         if name and not any(table.partition(".")[2] in name for table in leave_out):

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 
 from ...connection import execute
 from ...engines.data import Deeds, Writes
-from ...engines.postgresql_writes import NUMBERS, Relation, keeps_columns, relations_of
+from ...engines.postgresql_writes import Relation, keeps_columns, relations_of
 from .sessions import IS_CLIENT
+from .transaction_numbers import XMIN, is_one_of, is_since
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from ...engines.postgresql import PostgreSQL
-
-_HALF = NUMBERS // 2
 
 #: Sessions that have done anything since a time; what they wrote may not be counted yet.
 _AT_WORK = f"""
@@ -33,49 +32,48 @@ select count(*) from pg_stat_activity
 """
 
 
-def touched_by_others(connection: Connection, deeds: Deeds, application: str) -> list[str]:
-    """Return the tables that the run has changed and others have written since the backup, or may have, as text."""
+def touched_by_others(connection: Connection, deeds: Deeds, application: str) -> tuple[list[str], list[str]]:
+    """Return the tables that the run has changed and others have written since the backup, or may have, as text.
+
+    Second come the numbers of those that the run has changed and nobody else has written.
+    """
     touched = list(_touched(connection, deeds))
     if not touched:
-        return []
+        return [], []
     since = deeds.activity.get("at", "-infinity")
     at_work = execute(connection, _AT_WORK, {"application": application, "since": since})[0][0]
-    return [
-        f"others may have written to {here.name}, which the run has changed"
+    written = [
+        here
         for was, here in touched
         if at_work or here.count - was.count > sum(deeds.wrote.get(name, 0) for name in sorted({was.name, here.name}))
     ]
+    clear = sorted({here.oid for _was, here in touched} - {here.oid for here in written})
+    return [f"others may have written to {here.name}, which the run has changed" for here in written], clear
 
 
-def written_after(connection: Connection, deeds: Deeds, since: int) -> Writes:
+def written_after(connection: Connection, deeds: Deeds) -> Writes:
     """Lock the tables that the run has changed until the transaction ends, and return what others wrote since.
 
     Args:
         connection: env.py's, which is about to change them.
         deeds: what the run has done.
-        since: the transaction that was the newest when all was last backed up.
     """
     tables = [here for _was, here in _touched(connection, deeds)]
     if not tables:
         return Writes()
     names = ", ".join(here.quoted for here in tables)
     execute(connection, f"lock table {names} in share row exclusive mode".replace(":", "\\:"))
-    return Writes(_strange_rows(connection, tables, deeds, since))
+    return Writes(_strange_rows(connection, tables, deeds))
 
 
-def _strange_rows(connection: Connection, tables: list[Relation], deeds: Deeds, since: int) -> dict[str, int]:
-    """Return the number of rows, by table, that a transaction wrote since another one that is not the run's."""
-    number = "xmin::text::bigint"
-    conditions = [f"(({number} - {since % NUMBERS} + {NUMBERS}) % {NUMBERS}) < {_HALF}"]
-    own = ", ".join(str(each % NUMBERS) for each in sorted(deeds.transactions))
-    if own:
-        conditions.append(f"{number} not in ({own})")
-    for first, end in [*deeds.spans, *deeds.windows]:
-        distance = f"(({number} - {first % NUMBERS} + {NUMBERS}) % {NUMBERS})"
-        conditions.append(f"{distance} >= {(end - first) % NUMBERS}")
+def _strange_rows(connection: Connection, tables: list[Relation], deeds: Deeds) -> dict[str, int]:
+    """Return the number of rows, by table, that a transaction wrote since a backup and that is not the run's."""
     found = {}
     for here in tables:
-        statement = f"select count(*) from {here.quoted} where {' and '.join(conditions)}"
+        # What was written while a step ran is the step's only if its transaction is known: others' lie there as well.
+        since = deeds.cleared.get(here.oid, deeds.secured)
+        conditions = f"{is_since(XMIN, since)} and not {is_one_of(XMIN, deeds.transactions)}"
+        statement = f"select count(*) from {here.quoted} where {conditions}"
         found[here.name] = int(execute(connection, statement.replace(":", "\\:"))[0][0])
     return {name: count for name, count in found.items() if count}
 
@@ -88,7 +86,7 @@ def overwritten(engine: PostgreSQL, connection: Connection, deeds: Deeds, wrote:
     Args:
         engine: of the database.
         connection: env.py's, before the downgrade is committed.
-        deeds: what the run has done; ``secured`` is the transaction that was the newest when all was backed up last.
+        deeds: what the run has done; ``secured`` is what was counted when all was backed up last.
         wrote: the tables whose rows the downgrade has written.
     """
     own = engine.own()
@@ -106,7 +104,7 @@ def overwritten(engine: PostgreSQL, connection: Connection, deeds: Deeds, wrote:
     for here in changed:
         try:
             with engine.impatient():
-                found.update(own.run(_strange_rows, [here], deeds, deeds.secured))
+                found.update(own.run(_strange_rows, [here], deeds))
         except Exception as error:
             if not engine.gave_way(error):
                 raise

@@ -1,0 +1,141 @@
+"""Whose a transaction is, on a real server: the run's where a row shows it, others' wherever it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Deeds
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql import PostgreSQL
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils.job import Database as Entry
+from tests.lab.fixtures import Database
+from tests.unit.stage import Host
+
+VERSIONS = frozenset({"public.version"})
+INDEX = "create index concurrently i on first (id)"
+
+
+class Stage:
+    """A database, what was counted in it at a backup, and sessions of others."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.database = database
+        url = sa.engine.make_url(database.url).set(drivername="postgresql+psycopg2")
+        self.env = sa.create_engine(url, poolclass=sa.pool.NullPool)
+        self.theirs("create table first (id integer, word text)", "create table second (id integer, word text)")
+        entry = Entry.from_options({"name": "app", "url": database.url})
+        engine = engine_for(entry, Host(folder / "root").job("downgrade", entry, run="r1", lock_wait=1))
+        assert isinstance(engine, PostgreSQL)
+        self.engine = engine
+        self.activity: dict[str, Any] = {}
+
+    def backs_up(self) -> None:
+        self.activity = self.engine.activity()
+
+    def theirs(self, *statements: str) -> None:
+        with self.env.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    def deeds(self, **facts: Any) -> Deeds:
+        return Deeds([], VERSIONS, self.activity, **facts)
+
+    def changes(self, **facts: Any) -> str:
+        archive = Archive(Path(), [], None, VERSIONS, self.activity)
+        return "; ".join(self.engine.own().run(changes_of_others, archive, self.deeds(**facts), {}))
+
+
+@pytest.fixture
+def stage(tmp_path: Path, postgres_database: Database) -> Iterator[Stage]:
+    made = Stage(tmp_path, postgres_database)
+    yield made
+    made.engine.close()
+
+
+def test_what_was_open_at_the_backup_is_seen_when_it_is_committed(stage: Stage) -> None:
+    with stage.env.begin() as theirs:
+        theirs.exec_driver_sql("comment on table first is 'theirs'")
+        theirs.exec_driver_sql("insert into first values (1, 'theirs')")
+        stage.theirs("insert into second values (1, 'one')")
+        stage.backs_up()
+
+    assert "table first" in stage.changes()
+    with stage.env.begin() as connection:
+        deeds = stage.deeds(stayed=frozenset({"public.first"}), secured=stage.activity)
+        assert stage.engine.still_writes(connection, deeds).tables == {"public.first": 1}
+
+
+@pytest.mark.parametrize("theirs", ["grant select on first to public", "comment on table first is 'theirs'"])
+def test_what_others_change_while_an_index_is_built_is_theirs(stage: Stage, theirs: str) -> None:
+    stage.backs_up()
+    first = stage.engine.next_transaction()
+    with stage.env.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(INDEX)
+    own = stage.engine.transactions_of(INDEX, [first, stage.engine.next_transaction()])
+    assert stage.changes(transactions=frozenset(own)) == ""
+    stage.theirs(theirs)
+
+    own = stage.engine.transactions_of(INDEX, [first, stage.engine.next_transaction()])
+
+    assert "table first" in stage.changes(transactions=frozenset(own))
+
+
+def test_a_statement_that_committed_beside_others_is_known_by_what_it_names(stage: Stage) -> None:
+    statement = "create table made (id integer)"
+    stage.backs_up()
+    first = stage.engine.next_transaction()
+    stage.theirs(statement)
+    stage.theirs("comment on table second is 'theirs'")
+
+    own = stage.engine.transactions_of(statement, [first, stage.engine.next_transaction()])
+
+    found = stage.changes(transactions=frozenset(own))
+    assert "table second" in found
+    assert "made" not in found
+
+
+def test_the_transactions_of_savepoints_are_known_and_those_of_others_beside_them_are_not(stage: Stage) -> None:
+    stage.backs_up()
+    first = stage.engine.next_transaction()
+    with stage.env.begin() as connection:
+        with connection.begin_nested():
+            connection.exec_driver_sql("comment on table first is 'ours'")
+            connection.exec_driver_sql("insert into first values (1, 'ours')")
+        stage.theirs("comment on table second is 'theirs'", "insert into second values (2, 'theirs')")
+        with connection.begin_nested():
+            connection.exec_driver_sql("insert into second values (1, 'ours')")
+        span = [first, stage.engine.next_transaction()]
+        own = stage.engine.subtransactions(connection, span, ["public.first", "public.second"])
+
+    found = stage.changes(transactions=frozenset(own))
+    assert "table second" in found
+    assert "first" not in found
+    deeds = stage.deeds(
+        transactions=frozenset(own), spans=[span], stayed=frozenset({"public.first", "public.second"}),
+        secured=stage.activity,
+    )  # fmt: skip
+    with stage.env.begin() as connection:
+        assert stage.engine.still_writes(connection, deeds).tables == {"public.second": 1}
+
+
+def test_what_nobody_else_had_written_when_that_was_counted_is_the_runs(stage: Stage) -> None:
+    stage.backs_up()
+    with stage.env.begin() as connection, connection.begin_nested():
+        connection.exec_driver_sql("insert into first values (1, 'ours')")
+    deeds = stage.deeds(wrote={"public.first": 1}, stayed=frozenset({"public.first"}), secured=stage.activity)
+    assert stage.engine.touched_by_others(deeds) == []
+    deeds = replace(deeds, cleared=stage.engine.cleared())
+    stage.theirs("insert into second values (1, 'theirs')")
+
+    with stage.env.begin() as connection:
+        assert not stage.engine.still_writes(connection, deeds)
+    stage.theirs("insert into first values (2, 'theirs')")
+    with stage.env.begin() as connection:
+        assert stage.engine.still_writes(connection, deeds).tables == {"public.first": 1}
