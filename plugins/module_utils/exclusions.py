@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .errors import Refused
+
 #: Caches and tools' folders: they differ from machine to machine and mean nothing to a migration.
 _FOLDERS = {
     "__pycache__",
@@ -97,7 +99,11 @@ def _start_of(path: Path) -> bytes:
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
-    """Return what a pattern matches: a slash at its beginning or in its middle binds it to the folder itself."""
+    """Return what a pattern matches: a slash at its beginning or in its middle binds it to the folder itself.
+
+    Raises:
+        Refused: it is not a pattern.
+    """
     words = pattern.rstrip("/")
     bound = "/" in words
     text = "" if bound else "(?:.*/)?"
@@ -119,7 +125,14 @@ def _regex(pattern: str) -> re.Pattern[str]:
             text += "[" + part[1:-1].replace("\\", r"\\").replace("!", "^", 1 if part[1] == "!" else 0) + "]"
         else:
             text += re.escape(part.removeprefix("\\") or part)
-    return re.compile(text, re.DOTALL)
+    try:
+        return re.compile(text, re.DOTALL)
+    except re.error as error:
+        raise Refused(
+            f"The pattern {pattern!r} of migrate_exclude is not one of a .gitignore",
+            str(error),
+            "Correct it; a backslash before a bracket takes it as it is",
+        ) from error
 
 
 _PART = re.compile(r"\*\*/|/\*\*$|\*\*|\*|\?|\[!?\]?[^\]/]*\]|\\.|[^*?\[\\/]+|.", re.DOTALL)

@@ -46,7 +46,10 @@ def _text(source: Path, name: str, exclude: Sequence[str], within: tuple[Path, .
             "migrate_exclude leaves it out",
             f"Add '!{name}' at the end of migrate_exclude",
         )
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused(f"The requirements file {name} is not UTF-8", str(error), "Save it as UTF-8") from error
     others = [match[1] for match in _REFERS_TO.finditer(text) if "://" not in match[1]]
     parent = path.parent.relative_to(source)
     return text + "".join(_text(source, _joined(parent, other), exclude, (*within, place)) for other in others)

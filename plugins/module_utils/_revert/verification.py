@@ -79,6 +79,8 @@ def undo_rollback(
         Failed: it cannot be restored, or others have written since; the database is as the rollback left it.
     """
     account = Account.of(backup.run, journal.events())
+    # An interrupted rollback takes another backup when it goes on; this one is what is compared.
+    account.before, account.since = Position(backup.heads, backup.fingerprint), backup.taken
     account.cut_short = True  # what has changed in the schema since the backup is the rollback's own
     account.content = engine.content() if own_backup and engine.exists() else None
     now = read_position(engine, list(backup.heads))

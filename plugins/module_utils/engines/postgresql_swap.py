@@ -25,7 +25,7 @@ from .._engines.postgresql.replay import LAST, OF_DATABASE, Replay, let_in
 from .._engines.postgresql.restored_content import RestoredContent
 from .._engines.postgresql.sessions import IS_CLIENT
 from ..connection import OwnConnection, client_encoding, first_line, sqlstate
-from ..errors import Failed, Refused
+from ..errors import HALF_WAY, Failed, Refused
 from . import postgresql_dump as tools
 from .base import Guard, Tell
 from .data import Archive, Restored
@@ -197,6 +197,13 @@ class Swap:
                 self._swap(other, url, aside, facts)
             except BaseException as error:
                 self._leave_as_it_was(error)
+                if self._swapped and isinstance(error, Exception):
+                    raise Failed(
+                        f"Database {self._engine.database.name!r} was replaced, and its restore did not end",
+                        first_line(error),
+                        f"The replaced database is kept as {aside}",
+                        HALF_WAY,
+                    ) from error
                 if isinstance(error, (Refused, KeyboardInterrupt, SystemExit)) or not isinstance(error, Exception):
                     raise
                 raise Failed(

@@ -42,6 +42,7 @@ _OURS = {
     "migrate_restore_backup",
     "migrate_restore_databases",
     "migrate_restore_loses_writes",
+    "migrate_restore_method",
     "migrate_restore_run",
     "migrate_retry_failed",
     "migrate_rollback_databases",

@@ -117,3 +117,8 @@ def test_a_release_is_not_as_shipped_when_code_or_a_shipped_file_differs(source:
     else:
         (source / change).write_text("other")
     assert not is_as_shipped(source, content, shipped)
+
+
+def test_a_pattern_that_is_none_is_refused_by_name(source: Path) -> None:
+    with pytest.raises(Refused, match=r"'\[b-a\]' of migrate_exclude"):
+        names(source, "[b-a]")

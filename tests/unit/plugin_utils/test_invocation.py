@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import shlex
 from pathlib import Path
@@ -9,7 +10,11 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import Invocation, read_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import (
+    _OURS,
+    Invocation,
+    read_invocation,
+)
 from tests.lab import PROJECT
 
 RESTORE = playbook_command("restore", migrate_restore_run="r1", migrate_restore_databases=["it's"])
@@ -181,3 +186,25 @@ def test_any_value_is_one_word_and_comes_out_as_it_went_in(value: str) -> None:
     assert len(command) == 4
     known = {"migrate_restore_backup": value}
     assert command[3] == f"migrate_restore_backup={value}" or json.loads(command[3]) == known
+
+
+def variables_of_commands() -> set[str]:
+    """Return every variable that our code gives to a printed command, by its own name."""
+    found: set[str] = set()
+    for path in (PROJECT / "plugins").rglob("*.py"):
+        text = path.read_text()
+        if "playbook_command(" not in text and "rights_for_restore" not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call):
+                found.update(keyword.arg or "" for keyword in node.keywords)
+            elif isinstance(node, ast.Dict):
+                found.update(str(key.value) for key in node.keys if isinstance(key, ast.Constant))
+    return {name for name in found if name.startswith("migrate_")}
+
+
+def test_each_variable_of_a_printed_command_is_known_as_ours() -> None:
+    found = variables_of_commands()
+
+    assert {"migrate_restore_run", "migrate_restore_method", "migrate_end_maintenance"} <= found
+    assert found <= _OURS

@@ -87,3 +87,10 @@ def test_what_installs_the_source_is_known(
 def test_a_path_that_leads_out_is_refused(source: Path) -> None:
     with pytest.raises(Refused, match="leads out of migrate_source"):
         install_the_source(source, "-e ../shop", [], [])
+
+
+def test_a_file_that_is_not_utf_8_is_refused_by_name(source: Path) -> None:
+    (source / "requirements.txt").write_text("-r lib/pins.txt")
+    (source / "lib" / "pins.txt").write_text("alembic", encoding="utf-16")
+    with pytest.raises(Refused, match=r"pins\.txt is not UTF-8"):
+        text_of(source, "requirements.txt")
