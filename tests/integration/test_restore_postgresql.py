@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Restored
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import HALF_WAY, Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
 from tests.lab.postgres import PostgresServer
 
@@ -539,3 +539,27 @@ def test_a_database_that_somebody_else_closed_stays_closed(make: Callable[..., C
     with customer.engine() as engine, pytest.raises(Refused, match="cannot be reached"):
         engine.lock(0, quiet)
     assert customer.server.execute(f"SELECT datallowconn FROM pg_database WHERE datname = '{customer.name}'") == [["f"]]
+
+
+def test_a_restore_that_fails_after_the_swap_names_what_it_replaced(
+    make: Callable[..., Customer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = make("CREATEDB", content="CREATE TABLE t AS SELECT 1 AS a")
+    archive, before = customer.back_up(), customer.dump()
+    customer.as_owner("UPDATE t SET a = 2")
+    take, failures = PostgreSQL.take_lock_again, [Failed("The lock was lost")]
+
+    def fails_once(self: PostgreSQL) -> None:
+        if failures:
+            raise failures.pop()
+        take(self)
+
+    monkeypatch.setattr(PostgreSQL, "take_lock_again", fails_once)
+    with pytest.raises(Failed, match="was replaced") as caught:
+        customer.restore(archive)
+
+    assert caught.value.code == HALF_WAY
+    assert customer.dump() == before
+    (aside,) = [name for name in customer.databases() if name != customer.name]
+    assert aside in caught.value.remedy
+    assert customer.server.execute("SELECT a FROM t", aside) == [["2"]]

@@ -14,11 +14,15 @@ import grp
 import os
 import pwd
 import stat
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import Refused
 
 _MOST_LINKS = 40
+#: Of an access control list, as the kernel packs it.
+_NAMED_USER, _NAMED_GROUP, _MASK, _WRITE = 0x02, 0x08, 0x10, 2
 
 
 def refuse_if_not_ours(path: Path, variable: str) -> None:
@@ -100,17 +104,34 @@ def _problem_of_folder(path: Path) -> str:
         return f"everybody may write to {path}"
     if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid):
         return f"the group {_group_of(found.st_gid)} may write to {path}"
-    return ""
+    return next((f"{name} may write to {path} by its access control list" for name in _writers_by_list(path)), "")
+
+
+def _writers_by_list(path: Path) -> Iterator[str]:
+    """Yield the users and groups that an access control list names, and that may write without being ours."""
+    try:
+        packed = os.getxattr(path, "system.posix_acl_access", follow_symlinks=False)
+    except OSError:
+        return  # there is none, or the file system has none
+    entries = list(struct.iter_unpack("<HHI", packed[4:]))
+    mask = next((rights for tag, rights, _number in entries if tag == _MASK), _WRITE)
+    for tag, rights, number in entries:
+        if not rights & mask & _WRITE:
+            continue
+        if tag == _NAMED_USER and number not in (0, os.geteuid()):
+            yield _name_of(number)
+        elif tag == _NAMED_GROUP and not _is_own_group(number):
+            yield f"the group {_group_of(number)}"
 
 
 def _is_own_group(gid: int) -> bool:
-    """Tell whether a group is root's, or the one that a user has for itself alone."""
-    if gid == 0:
-        return True
+    """Tell whether a group is one that root or a user of ours has for itself alone."""
     try:
         group, user = grp.getgrgid(gid), pwd.getpwuid(os.geteuid())
     except KeyError:
-        return False
+        return gid == 0
+    if gid == 0:
+        return set(group.gr_mem) <= {"root", user.pw_name}
     return gid == user.pw_gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
 
 

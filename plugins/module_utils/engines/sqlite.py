@@ -108,6 +108,12 @@ class SQLite(WithRestore, SQLiteApart):
     def connect(self) -> OwnConnection:
         """Open the file that is there; never make one."""
         check_links(path_of(self.url.database), self.database.name)
+        if real_path_of(self.url.database, self.database.name) != self.path:
+            raise Refused(
+                f"The URL of database {self.database.name!r} leads to another file than before",
+                f"it led to {self.path}",
+                "Find out who exchanges links on its way, or name the file itself in the URL",
+            )
         url = own_url(self.url).set(database=f"file:{quote(str(self.path))}", query={"mode": "rw", "uri": "true"})
         try:
             own = OwnConnection(url, {"timeout": _PATIENCE}, acting=self.acting)

@@ -66,7 +66,7 @@ def _links_on(path: str) -> list[tuple[str, int]]:
     """Return every link on the way, with its owner."""
     found: list[tuple[str, int]] = []
     rest, here = path.split("/"), "/"
-    while rest and len(found) < _MOST_LINKS:
+    while rest:
         part = rest.pop(0)
         following = os.path.normpath(os.path.join(here, part))
         try:
@@ -77,6 +77,8 @@ def _links_on(path: str) -> list[tuple[str, int]]:
             here = following
             continue
         found.append((following, status.st_uid))
+        if len(found) > _MOST_LINKS:
+            raise Refused(f"{path} leads through more than {_MOST_LINKS} links", "", "Name the file itself in the URL")
         target = os.readlink(following)
         here = "/" if target.startswith("/") else here
         rest = target.split("/") + rest

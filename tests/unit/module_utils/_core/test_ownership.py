@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,20 @@ def test_a_file_above_the_root_is_a_refusal_that_says_what_to_type(tmp_path: Pat
     with pytest.raises(Refused, match="a file stands where a folder above it would be"):
         private_directory(file / below)
     assert file.read_text() == ""
+
+
+@pytest.mark.parametrize("tag", [0x02, 0x08])
+@pytest.mark.parametrize(("rights", "is_refused"), [(7, True), (5, False)])
+def test_a_folder_that_a_list_opens_to_somebody_else_is_refused(
+    tmp_path: Path, tag: int, rights: int, is_refused: bool
+) -> None:
+    folder = tmp_path / "root"
+    folder.mkdir(mode=0o700)
+    entries = [(0x01, 7, -1), (tag, rights, 65533), (0x04, 0, -1), (0x10, rights, -1), (0x20, 0, -1)]
+    entries.sort()
+    packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    os.setxattr(folder, "system.posix_acl_access", packed)
+
+    found = problem_of(folder)
+
+    assert bool(found) is is_refused

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.location import check_links
 from ansible_collections.hosting.alembic.plugins.module_utils.engines import sqlite_glance
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
 from tests.unit.stage import Host, database, script, sql
 
 CUSTOMER, OTHER = 65534, 65533
@@ -56,3 +59,28 @@ def test_a_link_of_root_or_of_the_files_owner_is_followed(file: Path, owner: int
     os.chown(path, owner, owner, follow_symlinks=False)
 
     assert sqlite_glance.look({"path": str(path)}, None, "main.alembic_version").heads == []
+
+
+def test_a_link_that_is_exchanged_after_it_was_followed_is_refused(tmp_path: Path) -> None:
+    theirs, own, link = tmp_path / "theirs.db", tmp_path / "own.db", tmp_path / "app.db"
+    script(theirs, "create table t (a)")
+    script(own, "create table t (a)")
+    link.symlink_to(theirs)
+    engine = engine_for(database(link), Job("plan", str(tmp_path)))
+    link.unlink()
+    link.symlink_to(own)
+
+    with pytest.raises(Refused, match="leads to another file than before"):
+        engine.own()
+
+
+def test_more_links_than_are_followed_are_refused(tmp_path: Path) -> None:
+    last = tmp_path / "file"
+    last.touch()
+    for number in range(60):
+        link = tmp_path / f"link{number}"
+        link.symlink_to(last)
+        last = link
+
+    with pytest.raises(Refused, match="links"):
+        check_links(str(last), "app")
