@@ -72,11 +72,16 @@ def plain_streams() -> Iterator[None]:
         yield
 
 
-def as_nobody(folder: Path, function: Callable[[], T]) -> T:
-    """Call a function as a user whom permissions bind, who may come as far as a folder. In a forked process only."""
+def let_everybody_come(folder: Path) -> None:
+    """Let every user come as far as a folder, which lies below one of pytest's that is closed."""
     for path in (folder, *folder.parents):
         if path != Path("/") and path.stat().st_uid == os.geteuid() and not path.stat().st_mode & 0o001:
             path.chmod(path.stat().st_mode | 0o055)
+
+
+def as_nobody(folder: Path, function: Callable[[], T]) -> T:
+    """Call a function as a user whom permissions bind, who may come as far as a folder. In a forked process only."""
+    let_everybody_come(folder)
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(65534, 65534, 65534)

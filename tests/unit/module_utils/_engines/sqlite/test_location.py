@@ -12,7 +12,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.engines import sql
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
-from tests.unit.stage import Host, database, script, sql
+from tests.unit.stage import Host, database, let_everybody_come, script, sql
 
 CUSTOMER, OTHER = 65534, 65533
 
@@ -56,6 +56,7 @@ def test_a_link_of_another_customer_is_refused(host: Host, file: Path, kind: str
 @pytest.mark.parametrize("owner", [0, OTHER])
 def test_a_link_of_root_or_of_the_files_owner_is_followed(file: Path, owner: int) -> None:
     path = linked(file, "of the file")
+    let_everybody_come(Path(os.path.realpath(path)).parent)
     os.chown(path, owner, owner, follow_symlinks=False)
 
     assert sqlite_glance.look({"path": str(path)}, None, "main.alembic_version").heads == []

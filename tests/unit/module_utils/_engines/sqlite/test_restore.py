@@ -23,7 +23,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry i
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import HALF_WAY, Failed
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils.layout import sha256_of
-from tests.unit.stage import database, names, script, sql
+from tests.unit.stage import database, let_everybody_come, names, script, sql
 
 # Opens a file, writes a row for each line that it gets, and answers with how that went.
 APPLICATION = """
@@ -126,6 +126,7 @@ def test_other_names_of_a_file_lead_to_what_was_restored(file: Path, dump: Path)
 
 
 def test_owner_mode_and_extended_attributes_survive(file: Path, dump: Path) -> None:
+    let_everybody_come(file.parent)
     os.chown(file, 65534, 65534) if os.geteuid() == 0 else None
     file.chmod(0o664)
     os.setxattr(file, "user.kept", b"\0bytes")
