@@ -224,7 +224,8 @@ def watched(
     context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, applied)
 
     def current() -> Step | None:
-        return begun[-1] if begun and not begun[-1].ran else None
+        # One that ran as well: a thread of it may write on.
+        return begun[-1] if begun else None
 
     def unseen(reason: str) -> None:
         step = current()

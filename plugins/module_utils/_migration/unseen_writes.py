@@ -41,6 +41,11 @@ _NO_ROWS = re.compile(
 _INSERTS = re.compile(r"^insert\s+into\b(?!.*\bdo\s+update\b)[^;]*;?$", re.IGNORECASE | re.DOTALL)
 #: What begins a transaction within a transaction, with a number of its own.
 _MAKES_SAVEPOINTS = re.compile(r"\bexception\s+when\b", re.IGNORECASE)
+#: What keeps rows from being counted, or has another session write them.
+_UNCOUNTED = {
+    "it set track_counts": re.compile(r"\btrack_counts\b", re.IGNORECASE),
+    "it used another connection of the server's": re.compile(r"\b(?:dblink|pg_background)\w*\s*\(", re.IGNORECASE),
+}
 _STARTS_PROGRAM = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
 
 Note = Callable[[str], None]
@@ -155,6 +160,9 @@ class UnseenWrites:
             return
         self.looks()
         words = statement.strip()
+        for reason, pattern in _UNCOUNTED.items():
+            if pattern.search(words):
+                self._note(reason)
         self._next = self._engine.next_transaction() if self._is_autocommit() and not _READS.match(words) else 0
         step = self._current()
         if step is not None and (_MAKES_SAVEPOINTS.search(words) or words.upper().startswith("SAVEPOINT")):

@@ -76,11 +76,16 @@ select c.oid::text, format('%I.%I', n.nspname, c.relname), has_sequence_privileg
    and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
 """
 
-#: Where rows are not counted: for the whole server, or for a role or a database of it.
+#: Where rows are not counted: for the whole server, for a role or a database of it, or in a function. A setting is
+#: kept as it was typed.
 _NOT_COUNTED = """
 select case when setrole = 0 then 'a database' else 'role ' || pg_get_userbyid(setrole) end
-  from pg_db_role_setting where 'track_counts=off' = any (setconfig) or 'track_counts=false' = any (setconfig)
-     or 'track_counts=0' = any (setconfig) or 'track_counts=no' = any (setconfig)
+  from pg_db_role_setting where exists (select from unnest(setconfig) s(setting) where setting ~* '^track_counts='
+   and lower(split_part(setting, '=', 2)) not in ('on', 'true', 'yes', '1'))
+union all
+select 'function ' || proname
+  from pg_proc where exists (select from unnest(proconfig) s(setting) where setting ~* '^track_counts='
+   and lower(split_part(setting, '=', 2)) not in ('on', 'true', 'yes', '1'))
 union all select 'the server' where current_setting('track_counts') <> 'on'
 """
 

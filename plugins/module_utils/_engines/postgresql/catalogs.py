@@ -47,3 +47,26 @@ CATALOGS = [
         "setdatabase = (select oid from pg_database where datname = current_database())",
     ),
 ]
+
+#: What comes and goes with tables: themselves, their indexes, constraints, defaults and row types.
+_OF_TABLES = """
+select 'pg_class'::regclass::oid, oid from pg_class where oid in ({tables})
+union all select 'pg_class'::regclass::oid, indexrelid from pg_index where indrelid in ({tables})
+union all select 'pg_constraint'::regclass::oid, oid from pg_constraint where conrelid in ({tables})
+union all select 'pg_attrdef'::regclass::oid, oid from pg_attrdef where adrelid in ({tables})
+union all select 'pg_type'::regclass::oid, y.oid
+  from pg_type y join pg_class c on y.typrelid = c.oid or y.typelem = c.reltype
+ where c.oid in ({tables}) and c.reltype <> 0
+"""
+
+
+def not_of(described: str, tables: list[int]) -> str:
+    """Return the condition that an object is none of some tables, and does not come and go with one.
+
+    Args:
+        described: the object, as in ``CATALOGS``.
+        tables: their numbers.
+    """
+    kind, number, _part = described.split(", ")
+    numbers = ", ".join(str(each) for each in tables)
+    return f"({kind}::oid, {number}::oid) not in ({_OF_TABLES.format(tables=numbers)})"

@@ -10,6 +10,7 @@ is not known to have written to it. Every other table is read in full and compar
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 200
 #: A table at the backup and now, and its rows then and now; none where a table has no data of its own.
 Pair = tuple[Relation, Relation, "TableContent | None", "TableContent | None"]
+#: What is named as schema.object, each in quotes where it has to be.
+_QUALIFIED = re.compile(r'("(?:[^"]|"")+"|[\w$]+)\.("(?:[^"]|"")+"|[\w$]+)')
+_ON_TABLE = re.compile(r"(?:index|policy|trigger) .*? on ", re.IGNORECASE)
 _LARGE_OBJECTS = "pg_catalog.pg_largeobject"
 _EXCLUDED = ("alembic_aside_*", "alembic_retained_*")
 
@@ -295,16 +299,18 @@ def changed_names(lines: set[str]) -> set[str]:
     """Return the names of what lines of a fingerprint are about, without quotes: schema.name."""
     found = set()
     for line in lines:
-        words = line.split(" ")
-        kind = words[0]
-        name = words[words.index("on") + 1] if kind in ("index", "policy", "trigger") and "on" in words[:-1] else ""
-        name = name or next((word for word in words[1:] if "." in word), "")
-        schema, _dot, rest = name.partition(".")
-        if rest:
-            found.add(f"{schema}.{rest.partition('.')[0]}".replace('"', ""))
+        on_table = _ON_TABLE.match(line)
+        name = _QUALIFIED.search(line, on_table.end() if on_table else 0)
+        if name:
+            found.add(".".join(_unquoted(part) for part in name.groups()))
     return found
 
 
 def _is_data_of(line: str, table: Relation) -> bool:
-    schema, _dot, name = table.name.partition(".")
-    return f" TABLE DATA {schema} {name} " in line.replace("\n", " ")
+    name = _QUALIFIED.match(table.quoted)
+    words = " ".join(_unquoted(part) for part in name.groups()) if name else table.name.replace(".", " ", 1)
+    return f" TABLE DATA {words} " in line.replace("\n", " ")
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name

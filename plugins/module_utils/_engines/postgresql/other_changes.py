@@ -22,7 +22,7 @@ from ...engines.postgresql_writes import (
     relations_of,
     sequence_positions,
 )
-from .catalogs import CATALOGS
+from .catalogs import CATALOGS, not_of
 from .transaction_numbers import XMIN, is_one_of, is_since
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def changes_of_others(
     doubt = counters_cannot_be_trusted(connection, before)
     if doubt:
         found.append(f"{doubt}, so it cannot be told what others wrote")
-    found += _tables(before["files"], relations_of(connection), deeds, leave_out)
+    here = relations_of(connection)
+    found += _tables(before["files"], here, deeds, leave_out)
     now = activity(connection)
     # Its row in the catalog is written by a restore, which closes it to others.
     if now["database"] != before["database"]:
@@ -58,10 +59,10 @@ def changes_of_others(
     written = now["large_objects"] - before["large_objects"]
     if written > deeds.wrote.get("pg_catalog.pg_largeobject", 0):
         found.append("large objects were written")
-    for name, here in sequence_positions(connection).items():
-        if here and name in positions and here[:2] != positions[name] and here[2] not in deeds.sequences:
-            found.append(f"sequence {name} went from {positions[name][0]} to {here[0]}")
-    named = sorted(set(_catalogs(connection, deeds, leave_out)))
+    for name, position in sequence_positions(connection).items():
+        if position and name in positions and position[:2] != positions[name] and position[2] not in deeds.sequences:
+            found.append(f"sequence {name} went from {positions[name][0]} to {position[0]}")
+    named = sorted(set(_catalogs(connection, deeds, _numbers_of(here, leave_out))))
     if named:
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         found.append(f"the schema was changed: {', '.join(named[:_MOST_NAMED])}{more}")
@@ -83,13 +84,19 @@ def _tables(
             yield f"table {was.name} was emptied or rewritten, and not by the run as far as is known"
 
 
-def _catalogs(connection: Connection, deeds: Deeds, leave_out: frozenset[str]) -> Iterator[str]:
+def _numbers_of(here: dict[str, Relation], tables: frozenset[str]) -> list[int]:
+    """Return the numbers of some tables, as schema.table."""
+    return sorted(int(oid) for oid, table in here.items() if table.name in tables)
+
+
+def _catalogs(connection: Connection, deeds: Deeds, leave_out: list[int]) -> Iterator[str]:
     number = f"t.{XMIN}"
     strange = f"{is_since(number, deeds.activity)} and not {is_one_of(number, deeds.transactions)}"
     parts = [
         f"select pg_describe_object({described}) from {catalog} t where {which} and {strange}"
+        + (f" and {not_of(described, leave_out)}" if leave_out else "")
         for catalog, described, which in CATALOGS
     ]
     for (name,) in execute(connection, " union all ".join(parts).replace(":", "\\:")):
-        if name and not any(table.partition(".")[2] in name for table in leave_out):
+        if name:
             yield str(name)

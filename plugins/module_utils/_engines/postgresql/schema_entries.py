@@ -22,6 +22,18 @@ _FOR_PSQL = re.compile(r"^\\(?:connect .*|(?:un)?restrict \S+)$")
 _ACCESS_METHOD = re.compile(r"^SET default_table_access_method = (.*);$")
 _OWN_SCHEMAS = ("alembic_aside_", "alembic_retained_")
 _COLUMNS = {"TABLE", "FOREIGN TABLE"}
+#: Kinds that are named by their table first.
+_ON_TABLE = {"CONSTRAINT", "FK CONSTRAINT", "CHECK CONSTRAINT", "TRIGGER", "POLICY", "RULE", "DEFAULT"}
+#: Kinds whose comments and privileges are named so.
+_COMMENTED = (
+    "TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE", "TYPE", "DOMAIN", "FUNCTION", "PROCEDURE",
+    "AGGREGATE",
+)  # fmt: skip
+#: Kinds whose statement names the table that they come and go with, and what is written around its name.
+_NAMING = {
+    "INDEX": ((" ON ", " "), (" ON ONLY ", " ")),
+    "SEQUENCE OWNED BY": ((" OWNED BY ", "."),),
+}
 
 
 @dataclass(frozen=True)
@@ -48,23 +60,33 @@ class Entry:
         return self.schema.startswith(_OWN_SCHEMAS) or self.name.replace("SCHEMA ", "").startswith(_OWN_SCHEMAS)
 
     def belongs_to(self, tables: Iterable[str]) -> bool:
-        """Return whether it is a table among some, or hangs on one; they are named as schema.table."""
-        for table in tables:
-            schema, _dot, name = table.partition(".")
-            if self.schema == schema and (
-                self.name == name
-                or self.name.startswith((f"{name} ", f"TABLE {name}", f"COLUMN {name}."))
-                or self.name.endswith(f" ON {name}")
-                or mentions(self.text, f"{schema}.{name}")
-                or mentions(self.text, f'{schema}."{name}"')
-            ):
-                return True
-        return False
+        """Return whether it is an object among some, or comes and goes with one; they are named as schema.object."""
+        return any(
+            self._is_of(table[len(self.schema) + 1 :]) for table in tables if table.startswith(f"{self.schema}.")
+        )
+
+    def _is_of(self, name: str) -> bool:
+        names = {name, _quoted(name)}
+        if names & {self.name, self.name.partition("(")[0]} or (self.kind in _ON_TABLE and self._begins(names, " ")):
+            return True
+        if self.kind in ("COMMENT", "ACL"):
+            kinds = {f"{kind} {each}" for kind in _COMMENTED for each in names}
+            columns = {f"COLUMN {each}" for each in names}
+            hanging = any(self.name.endswith(f" ON {each}") for each in names)
+            return hanging or self.name.partition("(")[0] in kinds or self._begins(columns, ".")
+        return self.kind in _NAMING and any(
+            before + f"{schema}.{each}{after}" in self.text
+            for before, after in _NAMING[self.kind]
+            for schema in (self.schema, _quoted(self.schema))
+            for each in names
+        )
+
+    def _begins(self, names: Iterable[str], end: str) -> bool:
+        return any(self.name.startswith(f"{name}{end}") for name in names)
 
 
-def mentions(text: str, name: str) -> bool:
-    """Return whether a text names something, not only something that begins or ends so."""
-    return re.search(rf"(?<![\w.\"]){re.escape(name)}(?![\w\"])", text) is not None
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def parse(script: str) -> list[Entry]:

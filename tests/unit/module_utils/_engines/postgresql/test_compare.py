@@ -125,3 +125,7 @@ def test_a_table_that_others_keep_to_themselves_is_not_compared(stage: Stage) ->
 
     assert [words for words in found.not_compared if words.startswith("table public.first: another session")]
     assert not found.is_equal
+
+
+def test_a_table_is_found_in_the_archive_whatever_its_schema_is_called(stage: Stage) -> None:
+    assert stage.compare(wrote={"a.b.third": 1}).is_equal

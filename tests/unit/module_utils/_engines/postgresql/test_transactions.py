@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.unseen_writes import UnseenWrites
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Deeds
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
@@ -139,3 +140,53 @@ def test_what_nobody_else_had_written_when_that_was_counted_is_the_runs(stage: S
     stage.theirs("insert into first values (2, 'theirs')")
     with stage.env.begin() as connection:
         assert stage.engine.still_writes(connection, deeds).tables == {"public.first": 1}
+
+
+def test_objects_that_are_named_like_the_version_table_are_not_left_out(stage: Stage) -> None:
+    stage.theirs("create table version (version_num text primary key)", "create table document_version (id integer)")
+    stage.backs_up()
+    stage.theirs("comment on table version is 'alembic''s'", "alter table version alter version_num set not null")
+    assert stage.changes() == ""
+
+    stage.theirs(
+        "comment on table document_version is 'theirs'",
+        "create function conversion() returns integer language sql as 'select 1'",
+    )
+
+    assert "document_version" in stage.changes()
+    assert "conversion" in stage.changes()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "alter role current_user set track_counts = 'OFF'",
+        "alter role current_user set track_counts = 'f'",
+        "create function quiet() returns integer language sql set track_counts = 'No' as 'select 1'",
+    ],
+)
+def test_where_rows_are_not_counted_nothing_is_certain(stage: Stage, statement: str) -> None:
+    stage.database.execute(f'grant set on parameter track_counts to "{stage.database.user}"')
+    stage.theirs("alter role current_user set track_counts = 'Yes'")
+    stage.backs_up()
+    assert "track_counts" not in stage.changes()
+    try:
+        stage.theirs(statement)
+
+        assert "track_counts is off for " in stage.changes()
+    finally:
+        stage.database.execute(f'alter role "{stage.database.user}" reset track_counts')
+        stage.database.execute(f'revoke set on parameter track_counts from "{stage.database.user}"')
+
+
+@pytest.mark.parametrize(
+    "statement", ["set track_counts = off", "select dblink_exec('a', 'b')", "select pg_background_launch('a')"]
+)
+def test_what_keeps_rows_from_being_counted_is_noted(stage: Stage, statement: str) -> None:
+    notes: list[str] = []
+    with stage.env.connect() as connection:
+        unseen = UnseenWrites(connection, notes.append, stage.engine, lambda: None)
+        with unseen.noticed(), pytest.raises(sa.exc.DBAPIError):
+            connection.exec_driver_sql(statement)
+
+    assert notes
