@@ -190,3 +190,20 @@ def test_what_keeps_rows_from_being_counted_is_noted(stage: Stage, statement: st
             connection.exec_driver_sql(statement)
 
     assert notes
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "alter text search configuration words alter mapping for word with english_stem",
+        "create operator family public.f using btree",
+    ],
+)
+def test_what_others_change_beside_tables_is_theirs(stage: Stage, statement: str) -> None:
+    stage.theirs("create text search configuration words (copy = simple)")
+    stage.backs_up()
+    assert stage.changes() == ""
+
+    stage.database.execute(statement)
+
+    assert "the schema was changed" in stage.changes()
