@@ -51,11 +51,10 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[Database]:
     password = postgres_server.create_role(name)
     postgres_server.create_database(name, owner=name)
     yield Database(postgres_server, name, name, password)
-    # A restore keeps what it replaced beside it.
-    for (owned,) in postgres_server.execute(
-        f"SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = '{name}'"
-    ):
-        postgres_server.drop_database(owned)
+    # A restore keeps what it replaced beside it; a test may have given the database to somebody else.
+    owned = postgres_server.execute(f"SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = '{name}'")
+    for each in {name, *(row[0] for row in owned)}:
+        postgres_server.drop_database(each)
     postgres_server.execute(f'DROP ROLE "{name}"')
 
 

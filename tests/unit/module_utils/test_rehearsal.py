@@ -243,11 +243,12 @@ def test_an_env_py_that_goes_elsewhere_is_refused_before_it_changes_anything(hos
     host.ship("elsewhere")
     script(file, "create table mine (a)")
     before = file.read_bytes()
-    # It reads a variable that goes on naming the database itself.
-    result = host.result("rehearse", database(file, environment={"ELSEWHERE_URL": f"sqlite:///{file}"}))
-    assert result["outcome"] == "refused"
-    assert "does not connect to the database" in result["error"]["what"]
-    assert file.read_bytes() == before
+    # It reads a variable that goes on naming the database itself, by its URL and by another spelling of it.
+    for url in (f"sqlite:///{file}", f"sqlite:///{file.parent}/./{file.name}"):
+        result = host.result("rehearse", database(file, environment={"ELSEWHERE_URL": url}))
+        assert result["outcome"] == "refused"
+        assert "ELSEWHERE_URL in environment is the URL of the database itself" in result["error"]["why"]
+        assert file.read_bytes() == before
 
     # Named as one that receives the URL, it leads to the copy.
     aimed = host.result("rehearse", database(file, url_variables=["ELSEWHERE_URL"]), run="r2")
