@@ -244,10 +244,13 @@ def test_an_env_py_that_goes_elsewhere_is_refused_before_it_changes_anything(hos
     script(file, "create table mine (a)")
     before = file.read_bytes()
     # It reads a variable that goes on naming the database itself, by its URL and by another spelling of it.
-    for run, url in (("r0", f"sqlite:///{file}"), ("r1", f"sqlite:///{file.parent}/./{file.name}")):
+    for run, url, why in (
+        ("r0", f"sqlite:///{file}", "ELSEWHERE_URL in environment is the URL of the database itself"),
+        ("r1", f"sqlite:///{file.parent}/./{file.name}", "it connects to"),
+    ):
         result = host.result("rehearse", database(file, environment={"ELSEWHERE_URL": url}), run=run)
         assert result["outcome"] == "refused"
-        assert "ELSEWHERE_URL in environment is the URL of the database itself" in result["error"]["why"]
+        assert why in result["error"]["why"]
         assert file.read_bytes() == before
 
     # Named as one that receives the URL, it leads to the copy.
