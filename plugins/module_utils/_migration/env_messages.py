@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..connection import first_line, sqlstate
@@ -81,14 +82,15 @@ def stream_from(facts: dict[str, Any]) -> Stream:
 def deeds_facts(deeds: Deeds) -> dict[str, Any]:
     """Return deeds as data."""
     found = {each.name: getattr(deeds, each.name) for each in fields(deeds)}
-    return {name: sorted(value) if isinstance(value, frozenset) else value for name, value in found.items()}
+    plain = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in found.items()}
+    return {**plain, "kept_in": str(deeds.kept_in) if deeds.kept_in else None}
 
 
 def deeds_from(facts: dict[str, Any]) -> Deeds:
     """Return deeds from their data."""
     kinds = {each.name: "frozenset" in str(each.type) for each in fields(Deeds)}
     whole: dict[str, Any] = {name: frozenset(value) if kinds[name] else value for name, value in facts.items()}
-    return Deeds(**whole)
+    return Deeds(**{**whole, "kept_in": Path(str(facts["kept_in"])) if facts["kept_in"] else None})
 
 
 class RemoteConnection:
