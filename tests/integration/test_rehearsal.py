@@ -246,7 +246,7 @@ def test_an_env_py_that_goes_elsewhere_is_refused_and_one_that_reads_a_variable_
     entry = {**creator.entry, "environment": {"ELSEWHERE_URL": url}}
     settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [entry]}
     _results, output = rehearsed(site, code=2, **settings)
-    assert_says(output, "env.py does not connect to the database")
+    assert_says(output, "ELSEWHERE_URL in environment is the URL of the database itself")
     assert (creator.tables(), scratches(creator.database.server)) == ([], [])
 
     settings["migrate_databases"] = [{**creator.entry, "url_variables": ["ELSEWHERE_URL"]}]

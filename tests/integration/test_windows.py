@@ -147,7 +147,7 @@ def test_what_does_not_fit_is_deferred_untouched_and_the_rest_is_migrated(
         outcome.output,
         f"Database '{postgres.name}' was not begun",
         "s are left until the window closes at 2026-07-15T02:00:00+00:00, and migrate_window_margin is 300 s",
-        "Run migrate.yml again in the next window",
+        "Run it in the next window: ansible-playbook -i ",
     )
     assert outcome.handlers() == []
 
