@@ -211,4 +211,4 @@ def _listed(descriptor: int) -> list[tuple[int, int, int]]:
         content = os.getxattr(descriptor, _ACL)
     except OSError:
         return []
-    return [(tag, rights, number) for tag, rights, number in struct.iter_unpack("<HHI", content[4:])]
+    return list(struct.iter_unpack("<HHI", content[4:]))

@@ -22,7 +22,7 @@ from ..job import Database, Job
 from ..plans import Heads, Stream
 from ..source import Source
 from ..steps import Step, Watcher
-from . import env_process  # noqa: F401 - its archive may be gone when the process is forked
+from . import env_process
 from .env_messages import (
     RemoteConnection,
     database_facts,
@@ -37,6 +37,8 @@ from .interrupted import Interrupted
 from .own_commits import OwnCommits
 from .spawner import SPAWNER
 
+#: Loaded now, because its archive may be gone when the process is forked.
+_LOADED_EARLY = env_process
 _EVENTS = ("enters", "ran", "failed", "left", "commits_early", "writes_early")
 
 

@@ -326,7 +326,9 @@ def _grown(
             (
                 facts[0],
                 here[oid].count
-                - max(known.get(oid, 0), facts[3] + sum(ours.get(name, 0) for name in {facts[0], here[oid].name})),
+                - max(
+                    known.get(oid, 0), facts[3] + sum(ours.get(name, 0) for name in sorted({facts[0], here[oid].name}))
+                ),
             )
             for oid, facts in before["files"].items()
             if oid in here

@@ -103,6 +103,13 @@ def _text(name: bytes) -> str:
     return name.decode(errors="surrogateescape")
 
 
+def _started(command: list[str], variables: dict[str, str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    with handed_over(variables) as handed:
+        return subprocess.Popen(
+            command, **handed, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, umask=0o077
+        )
+
+
 @contextmanager
 def printed(command: list[str], variables: dict[str, str]) -> Iterator[IO[bytes]]:
     """Yield what a command prints.
@@ -111,10 +118,7 @@ def printed(command: list[str], variables: dict[str, str]) -> Iterator[IO[bytes]
         Failed: it ended with another code than 0; its own words are the reason.
     """
     with tempfile.TemporaryFile() as errors:
-        with handed_over(variables) as handed:
-            process = subprocess.Popen(
-                command, **handed, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, umask=0o077
-            )
+        process = _started(command, variables, errors)
         if process.stdout is None:
             raise TypeError("the process has no standard output")
         try:
