@@ -52,6 +52,8 @@ class History:
     uncertain: set[tuple[str, str]] = field(default_factory=set)
     #: By version table: each head that an upgrade or a way back has seen.
     seen: dict[str, set[str]] = field(default_factory=dict)
+    #: When an event named what ``Engine.made`` returned, by which run, and what; the last one.
+    made: tuple[str, str, str] | None = None
     _backed_up: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -64,6 +66,9 @@ class History:
         return history
 
     def _take(self, run: str, event: Event) -> None:
+        if event.get("made"):
+            found = (event["at"], run, event["made"])
+            self.made = max(self.made or found, found)
         kind = event["event"]
         place = (str(event.get("table", "")), str(event.get("revision", "")))
         if kind == "committed":
@@ -92,15 +97,14 @@ class History:
                 del self.standing[place]
 
 
-def changed_history(environment: Environment, streams: Iterable[Stream], journals: Path) -> list[Refused]:
+def changed_history(environment: Environment, streams: Iterable[Stream], history: History) -> list[Refused]:
     """Return what is not as the journals of a database say, one finding of each kind.
 
     Args:
         environment: the release's, aimed at the database.
         streams: where the database stands.
-        journals: the folder of its journals.
+        history: what its journals say.
     """
-    history = History.of(journals)
     if not history.standing:
         return []
     changed: list[str] = []
@@ -122,23 +126,17 @@ def changed_history(environment: Environment, streams: Iterable[Stream], journal
     return _said(environment.database.name, changed, gone, unknown)
 
 
-def made_anew(database: str, journals: Path, made: str) -> list[Refused]:
+def made_anew(database: str, history: History, made: str) -> list[Refused]:
     """Return that a database is not the one that the journals are about, though it has its name.
 
     Args:
         database: its name.
-        journals: the folder of its journals.
+        history: what its journals say.
         made: what ``Engine.made`` returns of it.
     """
-    seen = [
-        (event["at"], run, event["made"])
-        for run, events in newest_first(journals)
-        for event in events
-        if event.get("made")
-    ]
-    if not seen:
+    if history.made is None:
         return []
-    at, run, known = max(seen)
+    at, run, known = history.made
     if known == made:
         return []
     return [
@@ -151,19 +149,17 @@ def made_anew(database: str, journals: Path, made: str) -> list[Refused]:
     ]
 
 
-def applied_elsewhere(environment: Environment, streams: Iterable[Stream], journals: Path) -> list[Refused]:
+def applied_elsewhere(environment: Environment, streams: Iterable[Stream], history: History) -> list[Refused]:
     """Return why revisions must not be applied: they are, under a version table that env.py does not keep any more.
 
     Args:
         environment: the release's, aimed at the database.
         streams: where the database stands.
-        journals: the folder of its journals.
+        history: what its journals say.
     """
     streams = list(streams)
     found = []
-    for table in sorted(
-        {table for table, _revision in History.of(journals).standing} - {each.table for each in streams}
-    ):
+    for table in sorted({table for table, _revision in history.standing} - {each.table for each in streams}):
         heads = read_heads(environment.engine.own(), table)
         there = environment.applied_below(heads)
         for stream in streams:

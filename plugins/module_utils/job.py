@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ._core.option_names import COMMANDS
 from .errors import Refused
 from .layout import Layout
-
-_COMMANDS = ("backup_copy_command", "backup_command", "backup_check_command", "restore_command")
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ class Job:
         """Make a job from a module's options; options that the engine room does not know stay behind."""
         known = {key: options[key] for key in (f.name for f in fields(cls)) if options.get(key) is not None}
         known["databases"] = tuple(Database.from_options(entry) for entry in known.get("databases", ()))
-        for key in ("verify_only", "only", "rehearsal_fails_on", "statements", *_COMMANDS):
+        for key in ("verify_only", "only", "rehearsal_fails_on", "statements", *COMMANDS):
             known[key] = tuple(known.get(key, ()))
         known["verb"] = verb
         return cls(**known)

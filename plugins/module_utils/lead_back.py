@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import backups, by_command
 from ._core.playbook_command import playbook_command
@@ -35,9 +35,6 @@ from .progress import Progress
 from .recovery import retry_command
 from .restoring import bring_back
 from .steps import Step, shown
-
-if TYPE_CHECKING:
-    pass
 
 Result = dict[str, Any]
 

@@ -17,7 +17,7 @@ from . import backup_options, by_command
 from ._core.playbook_command import playbook_command
 from ._migration.env_proxy import environment_of
 from .at_head import remember
-from .changed_history import MADE_ANEW, applied_elsewhere, changed_history, made_anew
+from .changed_history import MADE_ANEW, History, applied_elsewhere, changed_history, made_anew
 from .connection import first_line
 from .deadline import known_seconds
 from .engines.base import Engine
@@ -105,15 +105,14 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
 
 def _compare_with_journals(plan: Plan, environment: Environment) -> None:
     job = environment.job
-    layout = _lasting(job)
-    journals = layout.journals_of(plan.name)
+    history = History.of(_lasting(job).journals_of(plan.name))
     # What was applied to another database says nothing of this one.
-    plan.changed_history = made_anew(plan.name, journals, environment.engine.own().run(environment.engine.made))
-    plan.changed_history = plan.changed_history or changed_history(environment, plan.streams, journals)
+    plan.changed_history = made_anew(plan.name, history, environment.engine.own().run(environment.engine.made))
+    plan.changed_history = plan.changed_history or changed_history(environment, plan.streams, history)
     if plan.pending and job.on_changed_history == "refuse":
         plan.obstacles += plan.changed_history
     if plan.pending:
-        plan.obstacles += applied_elsewhere(environment, plan.streams, journals)
+        plan.obstacles += applied_elsewhere(environment, plan.streams, history)
 
 
 def _unexpanded(plan: Plan) -> list[Refused]:

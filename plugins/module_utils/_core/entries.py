@@ -15,12 +15,14 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
+
+from .kernel import show_to_user
+from .option_names import FOR_ADMIN
 
 Entry = dict[str, Any]
 
-_PR_SET_DUMPABLE = 4
 
 # What whoever forks has to know of a database; all else may hold a secret.
 _PUBLIC = ("name", "target", "url_variables")
@@ -47,7 +49,7 @@ def handed_over(options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]
 def _runs_apart(entry: Entry, options: dict[str, Any]) -> bool:
     """Return whether env.py of a database may need a process that was forked before its entry was read."""
     scheme = str(entry.get("direct_url") or entry.get("url") or "").partition(":")[0].partition("+")[0]
-    named = ("admin_url", "admin_password", "rehearse_url", "rehearse_password", "run_as")
+    named = (*FOR_ADMIN, "run_as")
     by_owner = os.geteuid() == 0 and scheme == "sqlite"
     return bool(by_owner or options.get("run_as") or any(entry.get(name) for name in named))
 
@@ -103,7 +105,4 @@ ENTRIES = Entries()
 
 def close_to_others() -> None:
     """Have the kernel keep this process's memory and descriptors from others of the same user; root it cannot stop."""
-    with suppress(ImportError, OSError, AttributeError):
-        import ctypes  # noqa: PLC0415 - a small Python may come without it
-
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    show_to_user(False)

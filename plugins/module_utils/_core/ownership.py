@@ -14,15 +14,14 @@ import grp
 import os
 import pwd
 import stat
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import Refused
+from .access_list import MASK, NAMED_GROUP, USER, entries_of
 
 _MOST_LINKS = 40
-#: Of an access control list, as the kernel packs it.
-_NAMED_USER, _NAMED_GROUP, _MASK, _WRITE = 0x02, 0x08, 0x10, 2
+_WRITE = 2
 
 
 def refuse_if_not_ours(path: Path, variable: str) -> None:
@@ -109,18 +108,14 @@ def _problem_of_folder(path: Path) -> str:
 
 def _writers_by_list(path: Path) -> Iterator[str]:
     """Yield the users and groups that an access control list names, and that may write without being ours."""
-    try:
-        packed = os.getxattr(path, "system.posix_acl_access", follow_symlinks=False)
-    except OSError:
-        return  # there is none, or the file system has none
-    entries = list(struct.iter_unpack("<HHI", packed[4:]))
-    mask = next((rights for tag, rights, _number in entries if tag == _MASK), _WRITE)
+    entries = entries_of(path)
+    mask = next((rights for tag, rights, _number in entries if tag == MASK), _WRITE)
     for tag, rights, number in entries:
         if not rights & mask & _WRITE:
             continue
-        if tag == _NAMED_USER and number not in (0, os.geteuid()):
+        if tag == USER and number not in (0, os.geteuid()):
             yield _name_of(number)
-        elif tag == _NAMED_GROUP and not _is_own_group(number):
+        elif tag == NAMED_GROUP and not _is_own_group(number):
             yield f"the group {_group_of(number)}"
 
 

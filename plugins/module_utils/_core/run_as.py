@@ -11,7 +11,6 @@ import fcntl
 import os
 import pwd
 import stat
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Refused
+from .access_list import GROUP, MASK, NOBODY, OTHERS, OWNER, USER, entries_of, set_entries
 
-_ACL = "system.posix_acl_access"
-_ACL_VERSION = 2
-_OWNER, _USER, _GROUP, _MASK, _OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
-_ANY = 0xFFFFFFFF
+#: Asks the kernel for the present number, and changes nothing.
+_PRESENT = 0xFFFFFFFF
 _READ_AND_ENTER = 5
 
 
@@ -124,7 +122,7 @@ def acting_as(user: User | None) -> Iterator[None]:
     os.setgroups(user.groups)
     gid, uid = library.setfsgid(user.gid), library.setfsuid(user.uid)
     try:
-        if (library.setfsuid(_ANY), library.setfsgid(_ANY)) != (user.uid, user.gid):
+        if (library.setfsuid(_PRESENT), library.setfsgid(_PRESENT)) != (user.uid, user.gid):
             raise Refused(f"The files of the user {user.name!r} cannot be opened with its rights")
         yield
     finally:
@@ -184,16 +182,15 @@ def _add_to_list(path: Path, uid: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         mode = os.fstat(descriptor).st_mode
-        users = {number: rights for tag, rights, number in _listed(descriptor) if tag == _USER}
+        known = entries_of(descriptor)
+        users = {number: rights for tag, rights, number in known if tag == USER}
         if users.get(uid) == _READ_AND_ENTER:
             return
         users[uid] = _READ_AND_ENTER
-        group = next((rights for tag, rights, _number in _listed(descriptor) if tag == _GROUP), mode >> 3 & 7)
-        entries = [(_OWNER, mode >> 6 & 7, _ANY)]
-        entries += [(_USER, rights, number) for number, rights in sorted(users.items())]
-        entries += [(_GROUP, group, _ANY), (_MASK, _READ_AND_ENTER, _ANY), (_OTHERS, mode & 7, _ANY)]
-        content = struct.pack("<I", _ACL_VERSION) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-        os.setxattr(descriptor, _ACL, content)
+        group = next((rights for tag, rights, _number in known if tag == GROUP), mode >> 3 & 7)
+        named = [(USER, rights, number) for number, rights in sorted(users.items())]
+        rest = [(GROUP, group, NOBODY), (MASK, _READ_AND_ENTER, NOBODY), (OTHERS, mode & 7, NOBODY)]
+        set_entries(descriptor, [(OWNER, mode >> 6 & 7, NOBODY), *named, *rest])
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL):
             raise
@@ -204,11 +201,3 @@ def _add_to_list(path: Path, uid: int) -> None:
         ) from error
     finally:
         os.close(descriptor)
-
-
-def _listed(descriptor: int) -> list[tuple[int, int, int]]:
-    try:
-        content = os.getxattr(descriptor, _ACL)
-    except OSError:
-        return []
-    return list(struct.iter_unpack("<HHI", content[4:]))

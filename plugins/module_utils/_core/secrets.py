@@ -16,11 +16,11 @@ from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 from .masking import Mask
+from .option_names import COMMANDS
 
 Options = dict[str, Any]
 
 _URLS = ("url", "direct_url", "admin_url", "rehearse_url")
-_COMMANDS = ("backup_command", "backup_check_command", "backup_copy_command", "restore_command")
 _PASSWORDS = ("password", "admin_password", "rehearse_password")
 _URL = re.compile(r"([\w.+-]+)://(\S*)", re.DOTALL)
 _NAMES_A_SECRET = re.compile(r"pass(?!file)|pwd|secret|token|credential|api_?key|signature", re.IGNORECASE)
@@ -60,7 +60,7 @@ def mask_for(options: Options) -> Mask:
         for word in [*(installation.get("pip_arguments") or []), *(installation.get("packages") or [])]:
             for address in _URL.finditer(str(word)):
                 found.secrets |= set(credentials_in(address[0]))
-    for name in _COMMANDS:
+    for name in COMMANDS:
         _of_command([str(word) for word in options.get(name) or []], found)
     found.shown |= {str(options[name]) for name in ("root", "run", "release", "target") if options.get(name)}
     return found.mask()

@@ -7,7 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .._core.run_as import User, user_for
+
+if TYPE_CHECKING:
+    from ..job import Database, Job
 
 
 class Reports(Protocol):
@@ -26,9 +31,20 @@ class Apart:
     The first methods are for the process that answers for the database, the others for the one that runs env.py.
     """
 
+    database: Database
+    job: Job
+
     def owner(self) -> int | None:
         """Return the number of the user whose files the database is, None where it is not files of this host."""
         return None
+
+    def user(self) -> User | None:
+        """Return the user that has to do what concerns the database, None where it is the one of this process.
+
+        Raises:
+            Refused: as ``user_for``.
+        """
+        return user_for(self.database.name, self.database.run_as or self.job.run_as, self.owner)
 
     def writes_apart(self, environment: Any) -> None:
         """Hear which environment is about to open connections in another process; ``let_go`` closes them."""

@@ -11,8 +11,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._core.option_names import COMMANDS, FOR_ADMIN
 from ..connection import first_line, sqlstate
 from ..engines.data import Content, Deeds, Writes
+from ..errors import Failed
 from ..job import Database, Job
 from ..plans import Revision, Stream
 from ..steps import Step
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from .._core.channel import Channel
     from ..engines.base import Engine
 
-_NOT_FOR_ENV_PY = ("admin_url", "admin_password", "rehearse_url", "rehearse_password")
 _LONGEST = 10_000
 
 
@@ -31,15 +32,23 @@ def words_of(error: BaseException) -> tuple[str, str]:
     return (text or first_line(error))[:_LONGEST], sqlstate(error)
 
 
+def process_ended(name: str, how: str) -> Failed:
+    """Return that the process ended which ran env.py for a database."""
+    return Failed(
+        f"The process that ran env.py for {name!r} ended",
+        how,
+        "See what env.py and the revisions do there: nothing that they call may end their process",
+    )
+
+
 def database_facts(database: Database) -> dict[str, Any]:
     """Return the entry of a database as env.py's process gets it."""
-    return {name: value for name, value in asdict(database).items() if name not in _NOT_FOR_ENV_PY}
+    return {name: value for name, value in asdict(database).items() if name not in FOR_ADMIN}
 
 
 def job_facts(job: Job) -> dict[str, Any]:
     """Return a job without its databases and the users' commands, which may have passwords among their words."""
-    left_out = ("databases", "backup_command", "backup_check_command", "backup_copy_command", "restore_command")
-    return {each.name: getattr(job, each.name) for each in fields(job) if each.name not in left_out}
+    return {each.name: getattr(job, each.name) for each in fields(job) if each.name not in ("databases", *COMMANDS)}
 
 
 def step_facts(step: Step) -> dict[str, Any]:

@@ -19,20 +19,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.channel import Answered, Channel
+from .._core.kernel import end_with_parent, show_to_user
 from .._core.masking import learn
 from .._core.run_as import User, become
 from .._core.secrets import mask_for
 from ..engines.registry import engine_for
 from ..environment import Environment
-from ..errors import Failed, Refused
+from ..errors import Refused
 from ..job import Database, Job
 from ..journal import Journal
 from ..processes import prepare_each
 from ..steps import Step, Watcher
-from .env_messages import deeds_from, step_facts, words_of
+from .env_messages import deeds_from, process_ended, step_facts, words_of
 from .interrupted import Interrupted
 from .own_commits import OwnCommits
-from .spawner import can_be_looked_at, ends_with_parent
 
 if TYPE_CHECKING:
     import socket
@@ -99,14 +99,14 @@ class _EnvProcess:
     def _start(
         self, entry: dict[str, Any], options: dict[str, Any], user: dict[str, Any] | None, counts: bool | None
     ) -> None:
-        ends_with_parent()
+        end_with_parent()
         prepare_each(lambda item: item)
         learn(functools.partial(mask_for, {"databases": [entry]}))
         database, job = Database.from_options(entry), Job.from_options(options["verb"], options)
         if user:
             become(User.from_facts(user))
-            ends_with_parent()  # whoever becomes another user is taken off this list
-            can_be_looked_at()
+            end_with_parent()  # whoever becomes another user is taken off this list
+            show_to_user(True)  # it has nothing that this user may not have, and reads its own /proc
             _check_readable(job, user["name"])
         engine = engine_for(database, job)
         engine.report_writes_to(self)
@@ -145,7 +145,7 @@ class _EnvProcess:
         pid = os.fork()
         if pid == 0:
             try:
-                ends_with_parent()
+                end_with_parent()
                 self._engine.after_fork()
                 self.channel.answer(self._migrated(run))
                 os.write(answered, b"1")
@@ -161,11 +161,8 @@ class _EnvProcess:
             said = pipe.read(1)
         if not said:
             code = os.waitstatus_to_exitcode(status)
-            raise Failed(
-                f"The process that ran env.py for {self.environment.database.name!r} ended",
-                f"with exit code {code}" if code >= 0 else f"by signal {-code}",
-                "See what env.py and the revisions do there: nothing that they call may end their process",
-            )
+            how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
+            raise process_ended(self.environment.database.name, how)
         raise Answered
 
     def _migrated(self, run: Callable[[Watcher], list[Step]]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from .._core.channel import Channel, Gone
-from .._core.run_as import User, admit, user_for
+from .._core.option_names import FOR_ADMIN
+from .._core.run_as import User, admit
 from ..engines.base import Engine
 from ..environment import Environment
 from ..errors import Failed, Refused
@@ -27,6 +28,7 @@ from .env_messages import (
     RemoteConnection,
     database_facts,
     job_facts,
+    process_ended,
     put_into,
     step_from,
     stream_from,
@@ -54,9 +56,8 @@ def environment_of(database: Database, job: Job, engine: Engine, outside: OwnCom
     Raises:
         Refused: env.py cannot be prepared, or the user is not there.
     """
-    user = user_for(database.name, database.run_as or job.run_as, engine.owner)
-    has_admin = database.admin_url or database.admin_password or database.rehearse_url or database.rehearse_password
-    if user is None and not has_admin:
+    user = engine.user()
+    if user is None and not any(getattr(database, name) for name in FOR_ADMIN):
         return Environment(database, job, engine, outside)
     return EnvironmentApart(database, job, engine, user, outside)
 
@@ -115,11 +116,7 @@ class EnvironmentApart(Environment):
             raise self._ended(error) from error
 
     def _ended(self, why: BaseException) -> Failed:
-        return Failed(
-            f"The process that ran env.py for {self.database.name!r} ended",
-            str(why) or type(why).__name__,
-            "See what env.py and the revisions do there: nothing that they call may end their process",
-        )
+        return process_ended(self.database.name, str(why) or type(why).__name__)
 
     def _event(self, name: str) -> Callable[..., None]:
         def heard(facts: Any, number: int | None, step: Any) -> None:

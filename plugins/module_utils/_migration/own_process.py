@@ -19,12 +19,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from .._core.kernel import end_with_parent
 from .._engines.lock import Lock
 from ..errors import Failed, Refused
 from ..processes import Died, let_go
 from ..progress import Progress
 
-_PR_SET_PDEATHSIG = 1
 _LOCK, _PHASE, _DETAIL, _ANSWER, _REFUSED = "lock", "phase", "detail", "answer", "refused"
 
 
@@ -166,9 +166,6 @@ def _lost(lock: Lock) -> Failed | None:
 
 def _end_with(parent: int) -> None:
     """Have the kernel end this process when its parent ends: nothing is migrated that nobody waits for."""
-    with suppress(ImportError, OSError, AttributeError):
-        import ctypes  # noqa: PLC0415 - a small Python may come without it
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    end_with_parent()
     if os.getppid() != parent:
         os._exit(1)

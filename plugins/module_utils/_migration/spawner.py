@@ -14,13 +14,10 @@ import os
 import signal
 import socket
 import traceback
-from contextlib import suppress
 
 from .._core.entries import ENTRIES
+from .._core.kernel import end_with_parent
 from ..processes import let_go
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
 
 
 class Spawner:
@@ -57,26 +54,9 @@ class Spawner:
 SPAWNER = Spawner()
 
 
-def ends_with_parent() -> None:
-    """Have the kernel end this process when the one ends that started it."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def can_be_looked_at() -> None:
-    """Give this process back to its user: it has nothing that this user may not have, and reads its own /proc."""
-    _prctl(_PR_SET_DUMPABLE, 1)
-
-
-def _prctl(option: int, value: int) -> None:
-    with suppress(ImportError, OSError, AttributeError):
-        import ctypes  # noqa: PLC0415 - a small Python may come without it
-
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-
-
 def _serve(connection: socket.socket) -> None:
     """Start a process for each message, with the descriptors that came with it."""
-    ends_with_parent()
+    end_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     let_go(connection.fileno())
     while True:

@@ -23,7 +23,7 @@ from .._core.playbook_command import playbook_command
 from .._engines.postgresql import publications
 from .._engines.postgresql.replay import LAST, OF_DATABASE, Replay, let_in
 from .._engines.postgresql.restored_content import RestoredContent
-from .._engines.postgresql.sessions import IS_CLIENT
+from .._engines.postgresql.sessions import IS_CLIENT, in_use, refusal_of_prepared
 from ..connection import OwnConnection, client_encoding, first_line, sqlstate
 from ..errors import HALF_WAY, Failed, Refused
 from . import postgresql_dump as tools
@@ -217,13 +217,9 @@ class Swap:
         _mend(self._engine, other)
         row = other.rows(_DATABASE, name=self._name)[0]
         self._comment, self._owner, self._oid = row[1], row[2], int(row[6])
-        prepared = other.rows("select gid from pg_prepared_xacts where database = :name", name=self._name)
+        prepared = refusal_of_prepared(other, self._name, self._engine.database.name)
         if prepared:
-            raise Refused(
-                f"Database {self._engine.database.name!r} holds prepared transactions",
-                ", ".join(gid for (gid,) in prepared),
-                "Commit them or roll them back",
-            )
+            raise prepared
         if not self._mark_swapping(other, self._oid):
             raise Refused(f"Database {self._engine.database.name!r} is being restored by somebody else")
 
@@ -325,11 +321,7 @@ class Swap:
             if not left:
                 return
             if time.monotonic() >= deadline:
-                raise Refused(
-                    f"Database {self._engine.database.name!r} is in use, so it cannot be replaced",
-                    f"these sessions cannot be ended: {', '.join(left[:5])}",
-                    "End them, or grant pg_signal_backend to who restores",
-                )
+                raise in_use(self._engine.database.name, left)
             self._tell(f"waits for {left[0]}")
             time.sleep(0.1)
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._engines.postgresql.run_sessions import remember_pooled
+from .._engines.postgresql.session import is_postgresql
 from ..connection import OPENING_OWN
 from ..deadline import left
 from ..job import Job
@@ -52,7 +53,7 @@ class _Timeouts:
 
     def opened(self, connection: Any, record: object) -> None:
         """Set the timeouts of a new connection."""
-        if OPENING_OWN.get() or not _is_postgresql(connection):
+        if OPENING_OWN.get() or not is_postgresql(connection):
             return
         remember_pooled(record)
         cursor = connection.cursor()
@@ -94,11 +95,6 @@ class _Timeouts:
             f" set_config('statement_timeout', '{int(statement_timeout * 1000)}', false),"
             f" set_config('application_name', {_string(self._application)}, false)"
         )
-
-
-def _is_postgresql(connection: Any) -> bool:
-    module = type(connection).__module__
-    return any(name in module for name in ("psycopg", "asyncpg", "pg8000"))
 
 
 def _string(value: str) -> str:

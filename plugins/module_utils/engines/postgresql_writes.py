@@ -76,16 +76,17 @@ select c.oid::text, format('%I.%I', n.nspname, c.relname), has_sequence_privileg
    and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
 """
 
+#: A setting by which rows are not counted.
+_IS_OFF = "setting ~* '^track_counts=' and lower(split_part(setting, '=', 2)) not in ('on', 'true', 'yes', '1')"
+
 #: Where rows are not counted: for the whole server, for a role or a database of it, or in a function. A setting is
 #: kept as it was typed.
-_NOT_COUNTED = """
+_NOT_COUNTED = f"""
 select case when setrole = 0 then 'a database' else 'role ' || pg_get_userbyid(setrole) end
-  from pg_db_role_setting where exists (select from unnest(setconfig) s(setting) where setting ~* '^track_counts='
-   and lower(split_part(setting, '=', 2)) not in ('on', 'true', 'yes', '1'))
+  from pg_db_role_setting where exists (select from unnest(setconfig) s(setting) where {_IS_OFF})
 union all
 select 'function ' || proname
-  from pg_proc where exists (select from unnest(proconfig) s(setting) where setting ~* '^track_counts='
-   and lower(split_part(setting, '=', 2)) not in ('on', 'true', 'yes', '1'))
+  from pg_proc where exists (select from unnest(proconfig) s(setting) where {_IS_OFF})
 union all select 'the server' where current_setting('track_counts') <> 'on'
 """
 
@@ -133,6 +134,10 @@ class Relation:
     def facts(self) -> list[Any]:
         """Return what a backup keeps of it."""
         return [self.name, self.file, self.row_type, self.count, self.oid, self.quoted]
+
+    def rows_of_run(self, earlier: str, wrote: dict[str, int]) -> int:
+        """Return how many rows the run has written to it, under the name that it has and the one that it had."""
+        return sum(wrote.get(name, 0) for name in sorted({earlier, self.name}))
 
 
 def relations_of(connection: Connection) -> dict[str, Relation]:
@@ -325,10 +330,7 @@ def _grown(
         pairs = [
             (
                 facts[0],
-                here[oid].count
-                - max(
-                    known.get(oid, 0), facts[3] + sum(ours.get(name, 0) for name in sorted({facts[0], here[oid].name}))
-                ),
+                here[oid].count - max(known.get(oid, 0), facts[3] + here[oid].rows_of_run(facts[0], ours)),
             )
             for oid, facts in before["files"].items()
             if oid in here

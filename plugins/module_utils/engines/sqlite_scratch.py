@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._core.run_as import admit, user_for
+from .._core.run_as import admit
 from ..connection import driver_connection
 from ..errors import Refused
 from ..layout import private_directory
@@ -74,7 +74,7 @@ class WithScratch(Engine):
         if os.geteuid() != 0:
             return
         engine.real_owner = self.owner()
-        user = user_for(self.database.name, self.database.run_as or self.job.run_as, self.owner)
+        user = self.user()
         if user:
             os.chown(folder, user.uid, user.gid)
             admit(user, self.job.layout.root, self._scratches.parent, self._scratches, folder)

@@ -16,30 +16,18 @@ from ...engines.data import Archive
 from ...engines.postgresql_obstacles import data_directory, major_version
 from ...engines.postgresql_restore import beside
 from ...errors import Refused
-from .sessions import not_to_be_ended
+from .sessions import in_use, not_to_be_ended, refusal_of_prepared
 
 if TYPE_CHECKING:
     from ...engines.postgresql import PostgreSQL
-
-_PREPARED = "select gid from pg_prepared_xacts where database = :database"
-_MOST_NAMED = 5
 
 
 def foreseen_obstacles(engine: PostgreSQL, archive: Archive) -> list[Refused]:
     """Return what would stop a restore by the method that would be chosen."""
     server = engine.own().run(major_version)
     tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)
-    return [*_prepared(engine), *_sessions(engine), *_space(engine, archive.path)]
-
-
-def _prepared(engine: PostgreSQL) -> Iterator[Refused]:
-    prepared = engine.own().rows(_PREPARED, database=engine.name_on_server)
-    if prepared:
-        yield Refused(
-            f"Database {engine.database.name!r} holds prepared transactions",
-            ", ".join(gid for (gid,) in prepared),
-            "Commit them or roll them back",
-        )
+    prepared = refusal_of_prepared(engine.own(), engine.name_on_server, engine.database.name)
+    return [*([prepared] if prepared else []), *_sessions(engine), *_space(engine, archive.path)]
 
 
 def _sessions(engine: PostgreSQL) -> Iterator[Refused]:
@@ -49,11 +37,7 @@ def _sessions(engine: PostgreSQL) -> Iterator[Refused]:
     with beside(engine) as (other, _url):
         left = not_to_be_ended(other, engine.name_on_server)
     if left:
-        yield Refused(
-            f"Database {engine.database.name!r} is in use, so it cannot be replaced",
-            f"these sessions cannot be ended: {', '.join(left[:_MOST_NAMED])}",
-            "End them, or grant pg_signal_backend to who restores",
-        )
+        yield in_use(engine.database.name, left)
 
 
 def _space(engine: PostgreSQL, dump: Path) -> list[Refused]:

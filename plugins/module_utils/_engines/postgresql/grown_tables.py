@@ -87,8 +87,7 @@ def _grown(archive: Archive, deeds: Deeds, now: dict[str, Relation]) -> Iterator
         was, here = Relation(*facts), now.get(oid)
         if here is None or was.name in leave_out:
             continue
-        ours = sum(deeds.wrote.get(name, 0) for name in sorted({was.name, here.name}))
-        if here.count - was.count > ours:
+        if here.count - was.count > here.rows_of_run(was.name, deeds.wrote):
             yield was, here
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ...connection import OPENING_OWN
+from .session import make_read_only
 
 
 @contextmanager
@@ -38,10 +39,7 @@ def _read_only_from_the_start(original: Any) -> Any:
     def connect(*args: Any, **keywords: Any) -> Any:
         connection = original(*args, **keywords)
         if not OPENING_OWN.get() and not (keywords.get("async_") or keywords.get("async")):
-            cursor = connection.cursor()
-            cursor.execute("set default_transaction_read_only = on")
-            cursor.close()
-            connection.commit()
+            make_read_only(connection)
         return connection
 
     return connect

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...connection import OPENING_OWN, sqlstate
 from ...libraries import listening, sa
 from .guarded_drivers import guarded_drivers
+from .session import is_postgresql, make_read_only
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -37,12 +38,8 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None
     """
 
     def opened(connection: Any, _record: object) -> None:
-        if OPENING_OWN.get() or not _is_postgresql(connection):
-            return
-        cursor = connection.cursor()
-        cursor.execute("set default_transaction_read_only = on")
-        cursor.close()
-        connection.commit()
+        if not OPENING_OWN.get() and is_postgresql(connection):
+            make_read_only(connection)
 
     def failed(context: Any) -> None:
         if context.original_exception is not None and sqlstate(context.original_exception) in _KEPT:
@@ -89,7 +86,3 @@ def _transactional(original: Any) -> Any:
         original(self, connection, level)
 
     return set_isolation_level
-
-
-def _is_postgresql(connection: Any) -> bool:
-    return any(name in type(connection).__module__ for name in ("psycopg", "asyncpg", "pg8000"))

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from ...engines.sql import quoted
+
 _HEADER = re.compile(r"^-- Name: (?P<name>.*); Type: (?P<kind>.*?); Schema: (?P<schema>.*?); Owner: ?(?P<owner>.*)$")
 #: What is printed between entries or differs with each call, and is not of the schema.
 _BETWEEN = re.compile(
@@ -66,7 +68,7 @@ class Entry:
         )
 
     def _is_of(self, name: str) -> bool:
-        names = {name, _quoted(name)}
+        names = {name, quoted(name)}
         if names & {self.name, self.name.partition("(")[0]} or (self.kind in _ON_TABLE and self._begins(names, " ")):
             return True
         if self.kind in ("COMMENT", "ACL"):
@@ -77,16 +79,12 @@ class Entry:
         return self.kind in _NAMING and any(
             before + f"{schema}.{each}{after}" in self.text
             for before, after in _NAMING[self.kind]
-            for schema in (self.schema, _quoted(self.schema))
+            for schema in (self.schema, quoted(self.schema))
             for each in names
         )
 
     def _begins(self, names: Iterable[str], end: str) -> bool:
         return any(self.name.startswith(f"{name}{end}") for name in names)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def parse(script: str) -> list[Entry]:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...connection import driver_connection, execute
 from ...engines.postgresql_obstacles import major_version
@@ -30,6 +30,19 @@ def introduce(connection: Connection, application: str, lock_timeout: int) -> No
         settings["idle_session_timeout"] = "0"
     calls = ", ".join(f"set_config('{name}', :{name}, false)" for name in settings)
     execute(connection, f"select {calls}", settings)
+
+
+def is_postgresql(connection: Any) -> bool:
+    """Return whether a connection of a pool is one of a driver of PostgreSQL."""
+    return any(name in type(connection).__module__ for name in ("psycopg", "asyncpg", "pg8000"))
+
+
+def make_read_only(connection: Any) -> None:
+    """Make a new connection of a driver read-only, unless a transaction says something else."""
+    cursor = connection.cursor()
+    cursor.execute("set default_transaction_read_only = on")
+    cursor.close()
+    connection.commit()
 
 
 def promised_pid(connection: Connection) -> int | None:

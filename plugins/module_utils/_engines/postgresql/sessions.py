@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...errors import Refused
+
 if TYPE_CHECKING:
     from ...connection import OwnConnection
 
@@ -23,6 +25,37 @@ select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unna
    and (coalesce((select rolsuper from pg_roles r where r.oid = a.usesysid), false)
         or not (pg_has_role(a.usesysid, 'usage') or pg_has_role('pg_signal_backend', 'usage')))
 """
+
+
+_PREPARED = "select gid from pg_prepared_xacts where database = :database"
+_MOST_NAMED = 5
+
+
+def refusal_of_prepared(own: OwnConnection, database: str, name: str) -> Refused | None:
+    """Return why a database cannot be replaced that holds prepared transactions.
+
+    Args:
+        own: a connection to any database of the server.
+        database: its name there.
+        name: its name for people.
+    """
+    prepared = own.rows(_PREPARED, database=database)
+    if not prepared:
+        return None
+    return Refused(
+        f"Database {name!r} holds prepared transactions",
+        ", ".join(gid for (gid,) in prepared),
+        "Commit them or roll them back",
+    )
+
+
+def in_use(name: str, sessions: list[str]) -> Refused:
+    """Return that sessions, which cannot be ended, keep a database from being replaced."""
+    return Refused(
+        f"Database {name!r} is in use, so it cannot be replaced",
+        f"these sessions cannot be ended: {', '.join(sessions[:_MOST_NAMED])}",
+        "End them, or grant pg_signal_backend to who restores",
+    )
 
 
 def not_to_be_ended(own: OwnConnection, database: str) -> list[str]:

@@ -40,12 +40,9 @@ def touched_by_others(connection: Connection, deeds: Deeds, application: str) ->
     touched = list(_touched(connection, deeds))
     if not touched:
         return [], []
-    since = deeds.activity.get("at", "-infinity")
-    at_work = execute(connection, _AT_WORK, {"application": application, "since": since})[0][0]
+    at_work = _others_at_work(connection, deeds, application)
     written = [
-        here
-        for was, here in touched
-        if at_work or here.count - was.count > sum(deeds.wrote.get(name, 0) for name in sorted({was.name, here.name}))
+        here for was, here in touched if at_work or here.count - was.count > here.rows_of_run(was.name, deeds.wrote)
     ]
     clear = sorted({here.oid for _was, here in touched} - {here.oid for here in written})
     return [f"others may have written to {here.name}, which the run has changed" for here in written], clear
@@ -112,12 +109,16 @@ def overwritten(engine: PostgreSQL, connection: Connection, deeds: Deeds, wrote:
     return Writes(found)
 
 
+def _others_at_work(connection: Connection, deeds: Deeds, application: str) -> bool:
+    since = deeds.activity.get("at", "-infinity")
+    return bool(execute(connection, _AT_WORK, {"application": application, "since": since})[0][0])
+
+
 def _counted(connection: Connection, table: Relation, deeds: Deeds, application: str) -> dict[str, int]:
     """Return how many rows others wrote since the backup of a table that is locked against all, by the counters."""
     was = Relation(*deeds.activity["files"][table.oid])
-    grown = table.count - was.count - sum(deeds.wrote.get(name, 0) for name in sorted({was.name, table.name}))
-    since = deeds.activity.get("at", "-infinity")
-    at_work = execute(connection, _AT_WORK, {"application": application, "since": since})[0][0]
+    grown = table.count - was.count - table.rows_of_run(was.name, deeds.wrote)
+    at_work = _others_at_work(connection, deeds, application)
     return {table.name: max(grown, 1)} if grown > 0 or at_work else {}
 
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..._core.run_as import User, acting_as, user_for
+from ..._core.run_as import User, acting_as
 from ...errors import Refused
 from ..apart import Apart, Reports
 from .location import check_links, path_of
@@ -21,8 +21,6 @@ from .written_tables import WrittenTables
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
-
-    from ...job import Database, Job
 
 
 class _MigratingThere:
@@ -48,8 +46,6 @@ class SQLiteApart(Apart):
 
     path: Path
     url: URL
-    database: Database
-    job: Job
     _witness: WriteWitness
     _written: WrittenTables
     _migrating: Any
@@ -103,7 +99,7 @@ class SQLiteApart(Apart):
         if os.geteuid() != 0:
             return nullcontext()
         if self._user is None:
-            self._user = (user_for(self.database.name, self.database.run_as or self.job.run_as, self.owner),)
+            self._user = (self.user(),)
         return acting_as(self._user[0])
 
     def writes_apart(self, environment: Any) -> None:
