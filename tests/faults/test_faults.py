@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.daily import DAILY
+from tests.faults.daily import DAILY, is_daily
 from tests.faults.fault import Fault
 from tests.faults.scene import Scene
 from tests.faults.suite import FAULTS
@@ -33,14 +33,14 @@ def _slug(fault: Fault) -> str:
 
 def _cases() -> list[object]:
     return [
-        pytest.param(fault, fault.engine, id=_slug(fault), marks=[pytest.mark.daily] if fault.words in DAILY else [])
+        pytest.param(fault, fault.engine, id=_slug(fault), marks=[pytest.mark.daily] if is_daily(fault) else [])
         for fault in FAULTS
     ]
 
 
 def test_every_daily_fault_is_one_of_the_suite() -> None:
     assert not set(DAILY) - {fault.words for fault in FAULTS}
-    assert {fault.part for fault in FAULTS if fault.words in DAILY} == {fault.part for fault in FAULTS}
+    assert {fault.part for fault in FAULTS if is_daily(fault)} == {fault.part for fault in FAULTS}
 
 
 @pytest.mark.parametrize(("fault", "target"), _cases(), indirect=["target"])
