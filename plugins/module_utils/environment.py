@@ -30,7 +30,7 @@ from ._migration.interrupted import Interrupted
 from ._migration.locations import Locations
 from ._migration.placeholders import filled, variables_for
 from ._migration.setup import enter_setup
-from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep
+from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep, ScriptDirectory
 from .connection import own_url, url_for_env
 from .engines.base import Engine
 from .engines.data import Identity
@@ -64,9 +64,10 @@ class Environment:
         self.source = Source(job.layout.release(job.release) / "source")
         self._url = url_for_env(database, engine.url).render_as_string(hide_password=False)
         self._inside = ExitStack()
+        self._is_set_up = False
         self._prepare()
         self.config = configuration(self.source, job.alembic_options, self._url)
-        self.script = script_directory(self.config, self.source)
+        self.script = self._load_script()
         self.locations = Locations(self.script, self.source.folder)
         #: Whether env.py had begun a transaction when it ran migrations, so that Alembic commits nothing.
         self.in_transaction_of_env = False
@@ -311,6 +312,7 @@ class Environment:
             command, revision, named_config(self.config, self.source.folder), arguments
         )
         options = context_options(revision)
+        self._set_up()
         try:
             with guarded_forks(), EnvironmentContext(self.config, self.script, fn=located, dont_mutate=True, **options):
                 self.script.run_env()
@@ -329,13 +331,28 @@ class Environment:
         return connection
 
     def _prepare(self) -> None:
-        """Set the process up as the database's entry asks, and stay inside of what ``migrate_setup`` returns."""
+        """Set the process up as the database's entry asks."""
         os.environ.update(variables_for(self.database, self._url))
         os.chdir(self.source.folder)
         if str(self.source.folder) not in sys.path:
             sys.path.insert(0, str(self.source.folder))
         self._inside.enter_context(self.outside.noticed() if self.outside else nullcontext())
-        enter_setup(self.job.setup, self._inside)
+
+    def _load_script(self) -> ScriptDirectory:
+        """Return the release's revisions; some load only where ``migrate_setup`` was called."""
+        try:
+            return script_directory(self.config, self.source)
+        except Refused:
+            if not self.job.setup:
+                raise
+        self._set_up()
+        return script_directory(self.config, self.source)
+
+    def _set_up(self) -> None:
+        """Call ``migrate_setup`` once, where env.py is about to run: it may write, and a plan changes nothing."""
+        if not self._is_set_up:
+            self._is_set_up = True
+            enter_setup(self.job.setup, self._inside)
 
     def _stream(self, heads: Heads, context: MigrationContext) -> Stream:
         self._check_same_database(connection_of(context))

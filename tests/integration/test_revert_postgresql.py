@@ -307,14 +307,13 @@ def test_rows_that_migrate_setup_writes_are_not_taken_for_others(stage: Stage) -
     stage.host.revise("generic", "0002", "0001", executed(LEFT["an enum value"]))
     stage.host.revise("generic", "0003", "0002", "raise RuntimeError('no')")
     options = {"run": "r1", "setup": "prepares:prepare"}
+    (words,) = stage.database.execute("select string_agg(word, ' ' order by id) from other")
     upgraded = stage.host.result("upgrade", stage.entry, **options)
     assert upgraded["outcome"] == "failed", upgraded["error"]
-    (words,) = stage.database.execute("select string_agg(word, ' ' order by id) from other")
 
     result = stage.host.result("downgrade", stage.entry, **options)
 
     assert result["outcome"] == "restored", result
-    # As it was at the backup, which has what was written before it.
     assert stage.database.execute("select string_agg(word, ' ' order by id) from other") == [words]
 
 

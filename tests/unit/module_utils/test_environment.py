@@ -338,6 +338,18 @@ def setup():
     assert note.read_text() == seen
 
 
+def test_revisions_that_load_only_after_setup_was_called_are_loaded(host: Host, file: Path) -> None:
+    release = host.ship("generic")
+    source = host.layout.release(release) / "source"
+    (source / "prepare.py").write_text("import os\ndef setup():\n    os.environ['READY'] = '1'\n")
+    first = source / "migrations" / "versions" / "0001_items.py"
+    first.write_text(f"import os\nos.environ['READY']\n{first.read_text()}")
+
+    heads = inside(host, database(file), lambda environment: environment.script.get_heads(), setup="prepare:setup")
+
+    assert heads == ["0002"]
+
+
 @pytest.mark.parametrize("setup", ["nothing_like_it:f", "os:nothing_like_it", "os", "os:abort_not", "sys:exit"])
 def test_a_setup_that_fails_is_refused(host: Host, file: Path, setup: str) -> None:
     host.ship("generic")

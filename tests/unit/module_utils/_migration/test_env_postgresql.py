@@ -64,6 +64,24 @@ def test_a_schema_that_env_py_creates_is_not_there_after_a_plan(
     assert postgres_database.execute("select version_num from ops.alembic_version") == [["a1"]]
 
 
+@pytest.mark.parametrize("way", WRITES)
+def test_a_schema_that_migrate_setup_creates_is_not_there_after_a_plan(
+    host: Host, postgres_database: Postgres, way: str
+) -> None:
+    one = shipped(host, postgres_database, START + RUN.format(schema="ops", first="pass"), "create table ops.t ()")
+    url = postgres_database.url.replace("postgresql:", "postgresql+psycopg2:")
+    body = f"from sqlalchemy import create_engine, pool, text\nengine = create_engine({url!r})\n"
+    lines = (body + WRITES[way]).replace("\n", "\n    ")
+    (host.layout.release("generic") / "source" / "prepares.py").write_text(f"def prepare():\n    {lines}\n")
+
+    plan = host.plan(one, setup="prepares:prepare")
+
+    assert postgres_database.execute("select count(*) from pg_namespace where nspname = 'ops'") == [["0"]]
+    assert ([each["revision"] for each in plan["pending"]], plan["obstacles"]) == (["a1"], [])
+    assert host.result("upgrade", one, setup="prepares:prepare")["outcome"] == "upgraded"
+    assert postgres_database.execute("select version_num from ops.alembic_version") == [["a1"]]
+
+
 def test_what_cannot_be_kept_from_lasting_is_refused_by_name(host: Host, postgres_database: Postgres) -> None:
     build = "create index concurrently if not exists one on mine (a)"
     postgres_database.execute(f'create table mine (a int); alter table mine owner to "{postgres_database.user}"')
