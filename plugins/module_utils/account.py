@@ -48,6 +48,8 @@ class Account:
     stayed: set[str] = field(default_factory=set)
     #: What the run's transactions kept to themselves: files, tables that they dropped, sequences.
     held: dict[str, set[str]] = field(default_factory=dict)
+    #: Rows of catalogs that the run's transactions have replaced, by the number of the transaction.
+    catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     #: The steps that have begun and not ended, each as the event that ends it and its revision.
     open: set[tuple[str, str]] = field(default_factory=set)
     #: Why it may have written where nothing counted it.
@@ -126,6 +128,8 @@ class Account:
             self.replaced.update(event.get("replaced", (ANY_TABLE,) if event.get("wrote") else ()))
             for kind, numbers in event.get("held", {}).items():
                 self.held.setdefault(kind, set()).update(numbers)
+            # A later step of the same transaction has counted all that the earlier ones did.
+            self.catalog_rows.update(event.get("catalog_rows", {}))
             self._open_or_end(event)
             name = event.get("event")
             if name == "ran":
@@ -164,6 +168,7 @@ class Account:
             files=frozenset(self.held.get("files", ())),
             dropped=frozenset(self.held.get("dropped", ())),
             sequences=frozenset(self.held.get("sequences", ())),
+            catalog_rows=self.catalog_rows,
             unseen=self.unseen,
             is_open=bool(self.open),
             unchanged=frozenset(self.unchanged),

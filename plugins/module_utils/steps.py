@@ -47,6 +47,8 @@ class Step:
     #: What its transactions kept to themselves: files of tables, tables that they dropped, sequences.
     held: dict[str, list[str]] = field(default_factory=dict)
     has_savepoints: bool = False
+    #: Rows of catalogs that each of its transactions has replaced, by its number.
+    catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     #: Why it may have written where nothing counted it.
     unseen: list[str] = field(default_factory=list)
 
@@ -58,6 +60,7 @@ class Step:
             "transactions": self.transactions,
             "span": self.span,
             "held": self.held,
+            "catalog_rows": self.catalog_rows,
         }
 
 
@@ -157,6 +160,10 @@ class Counter:
             if step.has_savepoints:
                 tables = list(counted.rows) if self._rows_of_savepoints else []
                 self._know(step, self._engine.subtransactions(self._connection, step.span, tables))
+        if counted.number and counted.catalogs:
+            with suppress(Exception):  # what is not known counts as others'
+                rows = self._engine.catalog_rows(self._connection, counted, step.span if step.has_savepoints else [])
+                step.catalog_rows[str(counted.number)] = rows
 
     def _add(self, step: Step, counted: Counted) -> None:
         for kind in ("files", "dropped", "sequences"):

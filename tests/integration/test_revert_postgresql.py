@@ -341,17 +341,26 @@ def test_rows_of_others_beside_a_statement_that_failed_hold(stage: Stage, theirs
     assert "public.other" in result["error"]["why"]
 
 
-def test_rows_of_others_that_the_run_has_deleted_hold(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("theirs", "then", "named"),
+    [
+        ("insert into other values (3, 'three')", "delete from other where id > 2", "public.other"),
+        ("truncate other", "alter table other alter word type varchar(99)", "changed by others: tables"),
+    ],
+)
+def test_what_others_did_before_the_run_wrote_the_same_table_holds(
+    stage: Stage, theirs: str, then: str, named: str
+) -> None:
     manifest = stage.host.layout.backups_of("app") / "r1" / "manifest.json"
     url = stage.database.server.url(stage.database.name)
-    psql = [str(stage.database.server.bin / "psql"), "-c", "insert into other values (3, 'three')", url]
+    psql = [str(stage.database.server.bin / "psql"), "-c", theirs, url]
     others = f"__import__('os').path.exists({str(manifest)!r}) and __import__('subprocess').run({psql!r}, check=True)"
     stage.edit_env_py("if context.is_offline_mode():", f"{others}\n\nif context.is_offline_mode():")
 
-    result = stage.fail_after(f"{executed(LEFT['an enum value'])}; {executed('delete from other where id > 2')}")
+    result = stage.fail_after(f"{executed(LEFT['an enum value'])}; {executed(then)}")
 
     assert result["outcome"] == "held", result
-    assert "public.other" in result["error"]["why"]
+    assert named in result["error"]["why"]
 
 
 def test_rows_of_others_beside_a_column_that_a_step_added_hold_nothing(stage: Stage) -> None:

@@ -68,7 +68,19 @@ def put_into(step: Step, facts: dict[str, Any]) -> Step:
     step.held = {str(kind): texts(held) for kind, held in facts["held"].items()}
     step.replaced = set(texts(facts["replaced"]))
     step.unseen = texts(facts["unseen"])
+    step.catalog_rows = rows_from(facts["catalog_rows"])
     return step
+
+
+def rows_from(facts: dict[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
+    """Return rows of catalogs by transaction, catalog and writer."""
+    return {
+        str(int(number)): {
+            str(catalog): {str(writer): int(count) for writer, count in rows.items()}
+            for catalog, rows in catalogs.items()
+        }
+        for number, catalogs in facts.items()
+    }
 
 
 def step_from(facts: dict[str, Any]) -> Step:

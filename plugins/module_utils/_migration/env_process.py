@@ -200,7 +200,8 @@ class _JournalThere(Journal):
         self._channel = channel
 
     def write(self, event: str, **facts: Any) -> None:
-        self._channel.call(event, facts["wrote"], list(facts["replaced"]), facts["transactions"])
+        named = {"replaced": list(facts["replaced"]), **{name: facts[name] for name in facts if name != "replaced"}}
+        self._channel.call(event, named)
 
 
 class _Reporter(Watcher):

@@ -30,6 +30,7 @@ from .env_messages import (
     job_facts,
     process_ended,
     put_into,
+    rows_from,
     step_from,
     stream_from,
     texts,
@@ -130,10 +131,11 @@ class EnvironmentApart(Environment):
         """Return whether what env.py commits is journalled from now on; None for never."""
         return self.outside.is_on if self.outside else None
 
-    def _wrote_outside(self, wrote: dict[str, int], replaced: list[str], transactions: list[int]) -> None:
+    def _wrote_outside(self, facts: dict[str, Any]) -> None:
         if self.outside:
-            found = {str(table): int(count) for table, count in wrote.items()}
-            self.outside.note(found, texts(replaced), list(map(int, transactions)))
+            found = {str(table): int(count) for table, count in facts["wrote"].items()}
+            rows = rows_from(facts["catalog_rows"])
+            self.outside.note(found, texts(facts["replaced"]), list(map(int, facts["transactions"])), rows)
 
     def _works_on(self, facts: Any, *_: Any) -> None:
         self.engine.take_facts_there(facts)

@@ -41,9 +41,10 @@ class OwnCommits:
         """Return whether there is a backup."""
         return self._is_on
 
-    def note(self, wrote: dict[str, int], replaced: Any, transactions: list[int]) -> None:
+    def note(self, wrote: dict[str, int], replaced: Any, transactions: list[int], catalog_rows: dict[str, Any]) -> None:
         """Journal what was committed."""
-        self._journal.write("wrote_outside", wrote=wrote, replaced=replaced, transactions=transactions)
+        facts = {"wrote": wrote, "replaced": replaced, "transactions": transactions, "catalog_rows": catalog_rows}
+        self._journal.write("wrote_outside", **facts)
 
     def start(self, journal: Journal) -> None:
         """Begin, now that there is a backup, with a journal of this process."""
@@ -81,16 +82,17 @@ class OwnCommits:
         if began is None or not self._is_outside(connection):
             return
         with suppress(Exception):  # in a transaction that failed nothing can be asked, and nothing is committed
-            counted = self._count(connection)
+            counted = self._count(connection, held=True)
             wrote = {table: count - began.rows.get(table, 0) for table, count in counted.rows.items()}
             wrote = {table: count for table, count in wrote.items() if count > 0}
             if counted.number and self._engine.identity(connection) == self._engine.own_identity():
-                self.note(wrote, counted.replaced, [counted.number])
+                rows = self._engine.catalog_rows(connection, counted, []) if counted.catalogs else {}
+                self.note(wrote, counted.replaced, [counted.number], {str(counted.number): rows} if rows else {})
 
-    def _count(self, connection: Connection) -> Counted:
+    def _count(self, connection: Connection, *, held: bool = False) -> Counted:
         self._asking = True
         try:
-            return self._engine.count_transaction(connection)
+            return self._engine.count_transaction(connection, held)
         finally:
             self._asking = False
 

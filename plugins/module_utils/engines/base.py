@@ -293,6 +293,16 @@ class Engine(Apart, ABC):
         """
         return []
 
+    def catalog_rows(self, connection: Connection, counted: Counted, span: list[int]) -> dict[str, dict[str, int]]:
+        """Return the rows of catalogs that env.py's open transaction has replaced, by catalog and by who wrote them.
+
+        Args:
+            connection: env.py's.
+            counted: what was counted of the transaction.
+            span: as for ``subtransactions`` where it has such, else empty.
+        """
+        return {}
+
     def transactions_of(self, statement: str, span: list[int]) -> list[int]:
         """Return, of the numbers given while a statement ran that committed by itself, those that show to be its own.
 

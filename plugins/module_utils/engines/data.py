@@ -126,6 +126,8 @@ class Counted:
     files: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     sequences: list[str] = field(default_factory=list)
+    #: Catalogs in which it has replaced or removed rows.
+    catalogs: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ class Deeds:
     files: frozenset[str] = frozenset()
     dropped: frozenset[str] = frozenset()
     sequences: frozenset[str] = frozenset()
+    #: Rows of catalogs that its transactions have replaced, by the number of the transaction.
+    catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     #: What the engine had counted when all was last backed up; nothing where there is no backup.
     secured: dict[str, Any] = field(default_factory=dict)
     #: By number, tables that nobody else had written when what the engine had counted was this.

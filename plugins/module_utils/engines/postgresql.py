@@ -18,6 +18,7 @@ from .._engines.comparison import Comparison
 from .._engines.lock import Lock
 from .._engines.postgresql import by_hand, dropped
 from .._engines.postgresql.attempts import restore_by
+from .._engines.postgresql.catalog_rows import read_catalog_rows, read_replaced
 from .._engines.postgresql.compare import ArchiveComparison, archived_positions
 from .._engines.postgresql.foreseen import foreseen_obstacles
 from .._engines.postgresql.grown_tables import without_writes_of_others
@@ -312,7 +313,7 @@ class PostgreSQL(WithScratch):
 
     def activity(self) -> dict[str, Any]:
         """Ask the server's counters and catalogs."""
-        return self.own().run(writes.activity)
+        return {**self.own().run(writes.activity), "catalogs": self.own().run(read_catalog_rows)}
 
     def dump(self, folder: Path, count_rows: bool, tell: Tell) -> Dump:
         """Run pg_dump at an exported snapshot, count rows at the same one, and read the archive back."""
@@ -363,6 +364,10 @@ class PostgreSQL(WithScratch):
         """Read the catalogs, and the tables."""
         return read_subtransactions(connection, span[0], span[1], tables)
 
+    def catalog_rows(self, connection: Connection, counted: Counted, span: list[int]) -> dict[str, dict[str, int]]:
+        """Read the catalogs on a connection of our own."""
+        return read_replaced(self.own(), connection, counted, span)
+
     def transactions_of(self, statement: str, span: list[int]) -> list[int]:
         """Read the catalogs."""
         return self.own().run(read_own_of_statement, span[0], span[1], statement)
@@ -394,7 +399,7 @@ class PostgreSQL(WithScratch):
 
     def touched_by_others(self, deeds: Deeds) -> list[str]:
         """Ask the counters, and who is at work."""
-        until = self.activity()
+        until = self.own().run(writes.activity)
         touched, clear = self.own().run(touched_by_others, deeds, self.application)
         known = {name: until[name] for name in ("newest_transaction", "open_transactions")}
         self._cleared = {} if touched else dict.fromkeys(clear, known)

@@ -108,6 +108,9 @@ select case when c.oid is null then 'dropped' when c.relkind = 'S' then 'sequenc
  where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted
    and l.database = (select oid from pg_database where datname = current_database())
    and (l.mode = 'AccessExclusiveLock' or c.relkind = 'S' and l.mode = 'RowExclusiveLock')
+union all
+select 'catalog', relname, 0, 0 from pg_stat_xact_all_tables
+ where schemaname = 'pg_catalog' and n_tup_upd + n_tup_del > 0
 """
 
 #: A transaction that an error has ended, as libpq tells.
@@ -240,6 +243,7 @@ def count_transaction(connection: Connection, held: bool) -> Counted:
         [str(file) for _oid, file, _newest in found.get("file", ()) if file],
         [oid for oid, _file, _newest in found.get("dropped", ())],
         [oid for oid, _file, _newest in found.get("sequence", ())],
+        [name for name, _file, _newest in found.get("catalog", ())],
     )
 
 

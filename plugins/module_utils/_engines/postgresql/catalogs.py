@@ -6,6 +6,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ...connection import execute
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
 _NOT_OURS = "not like 'pg\\_%' and {0} <> 'information_schema' and {0} not like 'alembic\\_aside\\_%'"
 _IN_SCHEMA = (
     "{0} in (select oid from pg_namespace where nspname "
@@ -14,6 +21,8 @@ _IN_SCHEMA = (
 )
 _OF_RELATION = "{0} in (select oid from pg_class where " + _IN_SCHEMA.format("relnamespace") + ")"
 _ALL = "true"
+_FAMILY = "{0} in (select oid from pg_opfamily where " + _IN_SCHEMA.format("opfnamespace") + ")"
+_SEQUENCE = "{0} in (select oid from pg_class where relkind = 'S' and " + _IN_SCHEMA.format("relnamespace") + ")"
 
 #: Catalog, the object to describe, and which of its rows are of the database's own objects.
 CATALOGS = [
@@ -37,6 +46,22 @@ CATALOGS = [
     ("pg_sequence", "'pg_class'::regclass, seqrelid, 0", _OF_RELATION.format("seqrelid")),
     ("pg_foreign_table", "'pg_class'::regclass, ftrelid, 0", _OF_RELATION.format("ftrelid")),
     ("pg_ts_dict", "'pg_ts_dict'::regclass, t.oid, 0", _IN_SCHEMA.format("dictnamespace")),
+    ("pg_index", "'pg_class'::regclass, indexrelid, 0", _OF_RELATION.format("indrelid")),
+    ("pg_inherits", "'pg_class'::regclass, inhrelid, 0", _OF_RELATION.format("inhrelid")),
+    ("pg_conversion", "'pg_conversion'::regclass, t.oid, 0", _IN_SCHEMA.format("connamespace")),
+    ("pg_amop", "'pg_opfamily'::regclass, amopfamily, 0", _FAMILY.format("amopfamily")),
+    ("pg_amproc", "'pg_opfamily'::regclass, amprocfamily, 0", _FAMILY.format("amprocfamily")),
+    ("pg_transform", "'pg_transform'::regclass, t.oid, 0", _ALL),
+    ("pg_language", "'pg_language'::regclass, t.oid, 0", _ALL),
+    ("pg_foreign_data_wrapper", "'pg_foreign_data_wrapper'::regclass, t.oid, 0", _ALL),
+    ("pg_seclabel", "classoid, objoid, objsubid", _ALL),
+    # Which column a sequence belongs to is written nowhere else.
+    (
+        "pg_depend",
+        "classid, objid, objsubid",
+        "classid = 'pg_class'::regclass and refclassid = 'pg_class'::regclass and refobjsubid > 0"
+        " and deptype in ('a', 'i') and " + _SEQUENCE.format("objid"),
+    ),
     ("pg_attrdef", "'pg_attrdef'::regclass, t.oid, 0", _OF_RELATION.format("adrelid")),
     ("pg_rewrite", "'pg_rewrite'::regclass, t.oid, 0", _OF_RELATION.format("ev_class")),
     ("pg_trigger", "'pg_trigger'::regclass, t.oid, 0", _OF_RELATION.format("tgrelid")),
@@ -57,6 +82,11 @@ CATALOGS = [
     ),
 ]
 
+#: Catalogs that older servers do not have.
+_NEWER = [
+    ("pg_publication_namespace", "'pg_publication'::regclass, pnpubid, 0", _ALL),
+]
+
 #: What comes and goes with tables: themselves, their indexes, constraints, defaults and row types.
 _OF_TABLES = """
 select 'pg_class'::regclass::oid, oid from pg_class where oid in ({tables})
@@ -67,6 +97,14 @@ union all select 'pg_type'::regclass::oid, y.oid
   from pg_type y join pg_class c on y.typrelid = c.oid or y.typelem = c.reltype
  where c.oid in ({tables}) and c.reltype <> 0
 """
+
+
+def catalogs_of(connection: Connection) -> list[tuple[str, str, str]]:
+    """Return the catalogs that a server has, as in ``CATALOGS``."""
+    newer = ", ".join(f"'{catalog}'" for catalog, _described, _which in _NEWER)
+    statement = f"select relname from pg_class where relnamespace = 'pg_catalog'::regnamespace and relname in ({newer})"
+    there = {name for (name,) in execute(connection, statement)}
+    return [*CATALOGS, *(each for each in _NEWER if each[0] in there)]
 
 
 def not_of(described: str, tables: list[int]) -> str:

@@ -5,7 +5,8 @@
 """Changes since a backup that others made, beyond rows that are counted: a restore would take them back.
 
 A table that was emptied or rewritten has another file. Each row of a catalog tells the transaction that wrote it
-(``xmin``), and a run knows its own. What cannot be told from others' counts as theirs.
+(``xmin``), and a run knows its own; what leaves no row is counted (see ``catalog_rows.py``). What cannot be told from
+others' counts as theirs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from ...engines.postgresql_writes import (
     relations_of,
     sequence_positions,
 )
-from .catalogs import CATALOGS, not_of
+from .catalog_rows import changed_by_others
+from .catalogs import catalogs_of, not_of
 from .transaction_numbers import XMIN, is_one_of, is_since
 
 if TYPE_CHECKING:
@@ -62,7 +64,13 @@ def changes_of_others(
     for name, position in sequence_positions(connection).items():
         if position and name in positions and position[:2] != positions[name] and position[2] not in deeds.sequences:
             found.append(f"sequence {name} went from {positions[name][0]} to {position[0]}")
-    named = sorted(set(_catalogs(connection, deeds, _numbers_of(here, leave_out))))
+    numbers = _numbers_of(here, leave_out)
+    if "catalogs" not in before:
+        found.append("the backup does not say what was in the catalogs")
+    else:
+        gone = changed_by_others(connection, before["catalogs"], deeds, numbers)
+        found += [f"the schema was changed by others: {', '.join(gone)}"] if gone else []
+    named = sorted(set(_catalogs(connection, deeds, numbers)))
     if named:
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         found.append(f"the schema was changed: {', '.join(named[:_MOST_NAMED])}{more}")
@@ -95,7 +103,7 @@ def _catalogs(connection: Connection, deeds: Deeds, leave_out: list[int]) -> Ite
     parts = [
         f"select pg_describe_object({described}) from {catalog} t where {which} and {strange}"
         + (f" and {not_of(described, leave_out)}" if leave_out else "")
-        for catalog, described, which in CATALOGS
+        for catalog, described, which in catalogs_of(connection)
     ]
     for (name,) in execute(connection, " union all ".join(parts).replace(":", "\\:")):
         if name:

@@ -81,7 +81,7 @@ def read_own_of_statement(connection: Connection, first: int, end: int, statemen
     within = is_within(f"t.{XMIN}", first, end)
     words = {quoted.replace('""', '"') or word.lower() for quoted, word in _WORDS.findall(statement)}
     if _OF_INDEX.match(statement):
-        catalogs = (("pg_class", "oid"), ("pg_attribute", "attrelid"))
+        catalogs = (("pg_class", "oid"), ("pg_attribute", "attrelid"), ("pg_index", "indexrelid"))
         parts = [_INDEXES.format(catalog=catalog, oid=oid, within=within) for catalog, oid in catalogs]
         rows = execute(connection, " union ".join(parts).replace(":", "\\:"))
         return sorted({int(number) for number, *names in rows if words & set(names)})
