@@ -35,3 +35,8 @@ def test_every_step_has_its_playbook(scenario: Path) -> None:
         usual = _playbook(scenario.parent, BUILT_IN.get(name, name))
         for playbook in [usual, *(scenario.parent / other for other in others)]:
             assert playbook.is_file(), f"{step}: {playbook} is missing"
+
+
+def test_what_is_left_to_make_faults_is_a_scenario() -> None:
+    (left,) = [line for line in (PROJECT / "Makefile").read_text().splitlines() if "SLOW_SCENARIOS :=" in line]
+    assert set(left.split(":=")[1].split()) < {path.parent.name for path in SCENARIOS}
