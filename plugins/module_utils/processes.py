@@ -27,6 +27,7 @@ _FORK = multiprocessing.get_context("fork")
 _LONGEST_LINE = 1 << 20
 
 _PREPARED: list[Callable[[Any], Any]] = [lambda item: item]
+_COLLECTED: list[bool] = []
 
 
 class Died(Exception):
@@ -64,10 +65,7 @@ def each_apart(
         until: when, by the monotonic clock, what runs is killed and no more is begun; None for never.
     """
     waiting = list(items)
-    # What is there already is never collected: looking at it would copy its pages into every process.
-    if not gc.get_freeze_count():  # a process that was forked by this function has few objects that are its own
-        gc.collect()
-    gc.freeze()
+    _freeze()
     running: dict[Any, tuple[T, Any, Connection, float]] = {}
     while waiting or running:
         while waiting and len(running) < max(limit, 1):
@@ -96,6 +94,14 @@ def each_apart(
                 answered(item, _received(receiver, process))
             process.join()
             del running[sentinel]
+
+
+def _freeze() -> None:
+    """Never collect what is there already: looking at it would copy its pages into every process."""
+    if not _COLLECTED:  # a process that was forked here has few objects that are its own, and counting all takes long
+        _COLLECTED.append(True)
+        gc.collect()
+    gc.freeze()
 
 
 def prepare_each(prepare: Callable[[Any], Any]) -> None:

@@ -47,11 +47,13 @@ def handed_over(options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]
 
 
 def _runs_apart(entry: Entry, options: dict[str, Any]) -> bool:
-    """Return whether env.py of a database may need a process that was forked before its entry was read."""
-    scheme = str(entry.get("direct_url") or entry.get("url") or "").partition(":")[0].partition("+")[0]
+    """Return whether env.py of a database may need a process that was forked before its entry was read.
+
+    The owner of a SQLite file may read its entry, which has no password for others: that process is forked when it is
+    known that there is another owner than this user.
+    """
     named = (*FOR_ADMIN, "run_as")
-    by_owner = os.geteuid() == 0 and scheme == "sqlite"
-    return bool(by_owner or options.get("run_as") or any(entry.get(name) for name in named))
+    return bool(options.get("run_as") or any(entry.get(name) for name in named))
 
 
 def _file_without_a_name() -> int:

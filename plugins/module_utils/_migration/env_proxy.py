@@ -91,6 +91,8 @@ class EnvironmentApart(Environment):
         self._steps: dict[int, Step] = {}
         if user:
             _admit(user, job)
+        if not SPAWNER.is_started:
+            engine.before_fork()
         self._channel = Channel(SPAWNER.new(), self._handlers(), words_of)
         self._call(
             "start", database_facts(database), job_facts(job), user.facts() if user else None, self._counts_outside()

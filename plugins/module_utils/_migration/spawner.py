@@ -26,6 +26,11 @@ class Spawner:
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
 
+    @property
+    def is_started(self) -> bool:
+        """Return whether the process is there that starts the others."""
+        return self._socket is not None
+
     def start(self) -> None:
         """Fork the process that starts the others, while this one holds nothing that they are not to have."""
         if self._socket is not None:
