@@ -158,19 +158,6 @@ def _refuse_one_twice(wanted: dict[str, Manifest]) -> None:
             )
 
 
-def release_of(root: str, run: str) -> str:
-    """Return the release that a run worked with.
-
-    Raises:
-        Refused: no journal of this host knows the run.
-    """
-    for path in Layout(Path(root)).journals.glob(f"*/{run}.jsonl"):
-        for event in read_events(path):
-            if event["event"] == "planned":
-                return str(event["release"])
-    raise Refused(f"Run {run} is not known on this host", "", f"This shows the last runs: {playbook_command('status')}")
-
-
 def unshipped_status(name: str) -> dict[str, Any]:
     """Return the status of a database on a host that holds no release."""
     problem = Refused("Nothing was shipped to this host yet", "", f"Ship it: {playbook_command('ship')}")

@@ -88,8 +88,10 @@ def _known(layout: Layout, name: str) -> Iterable[tuple[float, str]]:
     if release := _target(link):
         yield link.lstat().st_mtime, release
     for _run, events in newest_first(layout.journals_of(name)):
-        planned = [event for event in events if event["event"] == "planned" and event.get("release")]
-        if planned and not planned[-1].get("of_run"):  # a rollback works with the release that it leads back from
+        # A rollback works with the release that it leads back from; a backup may be one of an earlier version, which
+        # took the release of another application.
+        planned = [event for event in events if event["event"] == "planned" and event["verb"] == "upgrade"]
+        if planned and planned[-1].get("release"):
             yield datetime.fromisoformat(planned[-1]["at"]).timestamp(), str(planned[-1]["release"])
             return
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from ._core.playbook_command import playbook_command
+from ._release.by_application import answer_by_release
 from .answers import BAD, difference, fail, leave, options_of, said
 from .ask import ask
 from .errors import Refused
@@ -37,15 +38,18 @@ def have_done(verb: str, options: Result) -> Result:
     return ask(python, verb, options)
 
 
-def follow(module: AnsibleModule, verb: str, options: Result) -> NoReturn:
+def follow(module: AnsibleModule, verb: str, groups: list[Result]) -> NoReturn:
     """Start or attach to a verb's worker, and exit with what it has done so far.
+
+    Args:
+        module: exits.
+        verb: what to do.
+        groups: the options, once for each release that its databases have.
 
     Raises:
         Refused: as ``have_done``.
     """
-    # A downgrade and a rollback choose their databases themselves.
-    attached = bool(options["cursor"]) and verb in ("backup", "rehearse", "upgrade")
-    answer = (still_at_work(Job.from_options(verb, options)) if attached else None) or have_done(verb, options)
+    answer = answer_by_release(groups, lambda options: _followed(verb, options))
     results = answer["results"]
     changed = any(result.get("changed") for result in results)
     facts = {key: answer[key] for key in ("finished", "lines", "cursor")}
@@ -53,6 +57,13 @@ def follow(module: AnsibleModule, verb: str, options: Result) -> NoReturn:
     if answer["finished"] and bad:
         fail(module, said(bad), changed=changed, databases=results, **facts)
     leave(module, changed=changed, databases=results, diff=difference(results), **facts)
+
+
+def _followed(verb: str, options: Result) -> Result:
+    # A downgrade and a rollback choose their databases themselves.
+    names = [entry["name"] for entry in options["databases"]]
+    attached = verb in ("backup", "rehearse", "upgrade") and any(name in options["cursor"] for name in names)
+    return (still_at_work(Job.from_options(verb, options)) if attached else None) or have_done(verb, options)
 
 
 def predict(module: AnsibleModule, options: Result) -> NoReturn:

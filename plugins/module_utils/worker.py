@@ -9,6 +9,7 @@ A worker is alive while somebody holds the lock on its file: itself or the proce
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from time import monotonic, sleep
@@ -45,9 +46,12 @@ def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
     Returns:
         ``finished``, the ``results`` so far, ``lines`` that say what happens, and the next ``cursor``.
     """
-    if databases:
-        _start_once(job, databases, task)
     patience_ends = monotonic() + job.follow
+    while databases and not _is_started(job, databases, task):
+        # The worker of this run on another application's databases has to end first.
+        if monotonic() >= patience_ends:
+            return report(job, databases, finished=False)
+        sleep(LOOK_EVERY)
     # Looking costs the work its time: a database that has ended is not looked at again.
     unfinished = not_ended(job, databases)
     while unfinished and monotonic() < patience_ends:
@@ -60,25 +64,45 @@ def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
     return report(job, databases, finished)
 
 
-def _start_once(job: Job, databases: list[Database], task: Task) -> None:
+def _is_started(job: Job, databases: list[Database], task: Task) -> bool:
+    """Start the worker for these databases unless it was started before; return whether it ever was.
+
+    The worker's file names the databases that it was started for.
+
+    Raises:
+        Refused: it has ended before, and this call does not belong to it.
+    """
     private_directory(job.layout.workers)
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(job.layout.worker(job.run, job.verb), flags, 0o600)
     try:
         nobody_works = locked(descriptor)
-        if nobody_works and not os.fstat(descriptor).st_size:
-            os.write(descriptor, b"started\n")
-            os.fsync(descriptor)
-            if os.fork() == 0:
-                _work(job, databases, task, descriptor)
-        elif nobody_works and not job.attach:
+        started = _read_names(descriptor)
+        new = [database for database in databases if database.name not in started]
+        if nobody_works and len(new) < len(databases) and not job.attach:
             raise Refused(
                 f"Run {job.run} has ended on this host already",
                 "a run id names one run",
                 "Leave migrate_run empty, or choose another id",
             )
+        if new and not nobody_works:
+            return False
+        if new:
+            os.write(descriptor, json.dumps(sorted({*started, *(each.name for each in new)})).encode() + b"\n")
+            os.fsync(descriptor)
+            if os.fork() == 0:
+                _work(job, new, task, descriptor)
+        return True
     finally:
         os.close(descriptor)  # the worker's own copy keeps the lock
+
+
+def _read_names(descriptor: int) -> set[str]:
+    """Return the databases that a worker's file names in its last whole line, and leave the file at its end."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(descriptor), "rb") as handle:
+        lines = handle.read().split(b"\n")[:-1]
+    return set(json.loads(lines[-1])) if lines else set()
 
 
 def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:

@@ -84,7 +84,8 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of, options_of
+from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee
 
 
@@ -93,7 +94,7 @@ def main() -> None:
     with answering(module):
         if module.check_mode:
             foresee(module, "backed_up", [entry["name"] for entry in module.params["databases"]])
-        follow(module, "backup", options_of(module))
+        follow(module, "backup", group_by_release(module.params))
 
 
 if __name__ == "__main__":

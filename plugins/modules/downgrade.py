@@ -129,7 +129,7 @@ def main() -> None:
     with answering(module):
         if module.check_mode:  # a predicted upgrade has committed nothing
             foresee(module, "downgraded", [])
-        follow(module, "downgrade", options_of(module))
+        follow(module, "downgrade", [options_of(module)])
 
 
 if __name__ == "__main__":

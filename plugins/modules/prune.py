@@ -80,13 +80,16 @@ error:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
+    answer_by_release,
+    group_by_release,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
     BAD,
     answering,
     fail,
     leave,
     module_of,
-    options_of,
     said,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import have_done
@@ -95,7 +98,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils.verbs import have_
 def main() -> None:
     module = module_of(arguments.prune())
     with answering(module):
-        results = have_done("prune", {**options_of(module), "check": module.check_mode})["results"]
+        groups = group_by_release({**module.params, "check": module.check_mode})
+        results = answer_by_release(groups, lambda options: have_done("prune", options))["results"]
         changed = any(result["changed"] for result in results)
         before = [leftover["name"] for result in results for leftover in result["leftovers"]]
         kept = [entry["name"] for result in results for entry in result["leftovers"] if entry["outcome"] == "kept"]

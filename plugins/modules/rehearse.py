@@ -195,7 +195,7 @@ def main() -> None:
             options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
         if not options["databases"]:
             leave(module, changed=False, databases=[], finished=True, lines=[], cursor={})
-        follow(module, "rehearse", options)
+        follow(module, "rehearse", [options])
 
 
 if __name__ == "__main__":

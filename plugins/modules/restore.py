@@ -121,7 +121,11 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of, options_of
+from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
+    answer_by_release,
+    group_by_release,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.history import backed_up
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee, foretell, have_done
@@ -130,7 +134,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follo
 def main() -> None:
     module = module_of(arguments.restore())
     with answering(module):
-        options = options_of(module)
+        options = dict(module.params)
         if not (options["of_run"] or options["backup"] or options["only"]):
             raise Refused(
                 "What shall be restored was not said",
@@ -141,9 +145,11 @@ def main() -> None:
         if options["names_only"] or not names:
             foresee(module, "restored", names)
         options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
+        groups = group_by_release(options)
         if module.check_mode:
-            foretell(module, have_done("foresee_restore", options)["results"])
-        follow(module, "restore", options)
+            answer = answer_by_release(groups, lambda group: have_done("foresee_restore", group))
+            foretell(module, answer["results"])
+        follow(module, "restore", groups)
 
 
 if __name__ == "__main__":

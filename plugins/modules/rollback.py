@@ -116,11 +116,11 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release_of_run
 from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils.history import (
     last_change,
     predicted_rollback,
-    release_of,
     rolled_back_by,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foretell
@@ -137,8 +137,8 @@ def main() -> None:
         if module.check_mode or not names:
             # What is refused here does not keep the others from being rolled back; the report fails.
             foretell(module, predicted_rollback(options["root"], options["run"], options["of_run"], names), fails=False)
-        options["release"] = release_of(options["root"], options["of_run"])
-        follow(module, "rollback", options)
+        options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
+        follow(module, "rollback", group_by_release_of_run(options))
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def main() -> None:
     with answering(module):
         if module.check_mode:
             predict(module, options_of(module))
-        follow(module, "upgrade", options_of(module))
+        follow(module, "upgrade", [options_of(module)])
 
 
 if __name__ == "__main__":

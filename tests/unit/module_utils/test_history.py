@@ -8,7 +8,6 @@ from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refu
 from ansible_collections.hosting.alembic.plugins.module_utils.history import (
     backed_up,
     last_change,
-    release_of,
     upgraded_by,
 )
 from tests.unit.stage import Host, database, script
@@ -43,12 +42,6 @@ def test_a_run_that_went_back_has_upgraded_nothing(host: Host, file: Path, root:
 
     assert upgraded_by(root, "back", ["app"]) == []
     assert last_change(root) == "second"
-
-
-def test_each_run_knows_its_release(root: str) -> None:
-    assert release_of(root, "first") == "generic"
-    with pytest.raises(Refused, match=r"Run ffff is not known.*status\.yml"):
-        release_of(root, "ffff")
 
 
 def test_where_nothing_was_done_there_is_nothing_to_roll_back(host: Host) -> None:

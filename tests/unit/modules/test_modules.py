@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import shutil
 import sys
+import time
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -329,6 +331,66 @@ def test_the_status_of_one_application_is_not_told_by_the_release_of_another(
     assert [(entry["name"], entry["current"], entry["problems"]) for entry in alone] == [("app", ["0002"], [])]
     assert both[0] == alone[0]
     assert both[1]["current"] is None or both[1]["current"] == []
+
+
+@pytest.fixture
+def two(host: Host, file: Path, tmp_path: Path) -> dict[str, Any]:
+    """Two applications' databases, each upgraded in run r1 by its own release; the one shipped last is the other's."""
+    other = tmp_path / "other.db"
+    entries = [{"name": "app", "url": f"sqlite:///{file}"}, {"name": "blog", "url": f"sqlite:///{other}"}]
+    host.ship("generic", "one")
+    call("upgrade", root=str(host.root), run="r1", follow=60, databases=entries[:1])
+    host.ship("generic", "two")
+    env = host.layout.release("two") / "source" / "migrations" / "env.py"
+    env.write_text(
+        env.read_text().replace("configure(connection", 'configure(version_table="blog_version", connection')
+    )
+    host.revise("two", "blog_3", "0002", "op.execute('create table blog (a)')", "op.execute('drop table blog')")
+    call("upgrade", root=str(host.root), run="r1", follow=60, databases=entries[1:])
+    return {"root": str(host.root), "databases": entries}
+
+
+def places(answer: Answer) -> list[tuple[str, str, list[str] | None, list[str] | None]]:
+    assert answer["finished"]
+    return [(each["name"], each["outcome"], each.get("before"), each.get("after")) for each in answer["databases"]]
+
+
+def test_each_application_is_backed_up_restored_and_rolled_back_by_its_own_release(
+    host: Host, two: dict[str, Any]
+) -> None:
+    def ended(verb: str, **more: Any) -> Answer:
+        answer = call(verb, follow=0, **two, **more)
+        until = time.monotonic() + 60
+        while not answer["finished"] and time.monotonic() < until:
+            answer = call(verb, follow=1, cursor=answer["cursor"], attach=True, **two, **more)
+        return answer
+
+    backup = ended("backup", run="r2")
+    rollback = ended("rollback", run="r3", of_run="r1", only=["blog", "app"])
+    foreseen = call("restore", check=True, run="r4", of_run="r2", restore_loses_writes=True, **two)
+    restore = ended("restore", run="r4", of_run="r2", restore_loses_writes=True)
+    dropped = call("prune", prune=True, prune_days=0, **two)
+
+    assert places(backup) == [("app", "backed_up", ["0002"], ["0002"]), ("blog", "backed_up", ["blog_3"], ["blog_3"])]
+    assert places(foreseen) == [("app", "restored", [], ["0002"]), ("blog", "restored", [], ["blog_3"])]
+    assert places(restore) == places(foreseen)
+    assert [len(each["leftovers"]) for each in dropped["databases"]] == [1, 1]
+    assert places(rollback) == [("app", "downgraded", ["0002"], []), ("blog", "downgraded", ["blog_3"], [])]
+    assert {event["release"] for event in host.events("r2", "app") if event["event"] == "planned"} == {"one"}
+
+
+def test_an_application_without_its_release_does_not_hide_the_other(host: Host, two: dict[str, Any]) -> None:
+    (host.layout.release("two") / "release.json").unlink()
+    host.ship("generic", "three")
+    shutil.rmtree(host.layout.release("three"))
+
+    answer = call("backup", run="r2", follow=60, **two)
+
+    assert answer["failed"]
+    assert [(each["name"], each["outcome"]) for each in answer["databases"]] == [
+        ("app", "backed_up"),
+        ("blog", "refused"),
+    ]
 
 
 def test_what_could_not_be_read_is_unknown_and_not_base(host: Host, file: Path, given: dict[str, Any]) -> None:

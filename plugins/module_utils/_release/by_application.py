@@ -1,0 +1,93 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Databases of several applications in one call: each is worked on with the release of its own application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import Refused
+from ..journal import read_events
+from ..layout import Layout
+from ..shipped import release_of_database
+
+Options = dict[str, Any]
+Answer = dict[str, Any]
+
+
+def group_by_release(options: Options) -> list[Options]:
+    """Return a module's options once for each release that its databases have, with those databases.
+
+    A database's release is the one that it was last shipped or upgraded with; one in the options holds for all.
+    """
+    if options.get("release") or not options["databases"]:
+        return [options]
+    return _grouped(options, lambda name: release_of_database(options["root"], name))
+
+
+def group_by_release_of_run(options: Options) -> list[Options]:
+    """Return the options of a rollback once for each release that the run upgraded its databases with."""
+    layout = Layout(Path(options["root"]))
+    return _grouped(options, lambda name: release_of_run(layout, options["of_run"], name))
+
+
+def _grouped(options: Options, release_of: Callable[[str], str]) -> list[Options]:
+    groups: dict[str, list[Options]] = {}
+    for entry in options["databases"]:
+        groups.setdefault(release_of(entry["name"]), []).append(entry)
+    return [_of_group(options, release, entries) for release, entries in groups.items()]
+
+
+def _of_group(options: Options, release: str, entries: list[Options]) -> Options:
+    group = {**options, "release": release, "databases": entries}
+    if options.get("only"):
+        names = {entry["name"] for entry in entries}
+        group["only"] = [name for name in options["only"] if name in names]
+    return group
+
+
+def release_of_run(layout: Layout, run: str, database: str) -> str:
+    """Return the release that a run upgraded a database with, or an empty string."""
+    for event in read_events(layout.journal(database, run)):
+        if event["event"] == "planned":
+            return str(event.get("release") or "")
+    return ""
+
+
+def answer_by_release(groups: list[Options], answer_of: Callable[[Options], Answer]) -> Answer:
+    """Return one answer for all groups; an application that is refused does not hide the others.
+
+    Args:
+        groups: from ``group_by_release``.
+        answer_of: does the work of one group. A group is not begun before the one before it has ended.
+
+    Raises:
+        Refused: the only group was refused.
+    """
+    if len(groups) == 1:
+        return answer_of(groups[0])
+    cursor: Options = dict(groups[0].get("cursor") or {})
+    results: list[Answer] = []
+    lines: list[str] = []
+    finished = True
+    for group in groups:
+        try:
+            answer = answer_of({**group, "cursor": cursor} if "cursor" in group else group)
+        except Refused as refusal:
+            results += [_refused(entry["name"], refusal) for entry in group["databases"]]
+            continue
+        results += answer["results"]
+        lines += answer.get("lines", [])
+        cursor = {**cursor, **answer.get("cursor", {})}
+        finished = answer.get("finished", True)
+        if not finished:
+            break
+    return {"finished": finished, "results": results, "lines": lines, "cursor": cursor}
+
+
+def _refused(name: str, refusal: Refused) -> Answer:
+    return {"name": name, "outcome": "refused", "changed": False, "error": refusal.facts(), "leftovers": []}
