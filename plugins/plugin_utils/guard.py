@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from . import clock
 from .window_options import read_windows
-from .windows import next_after, open_at, told
+from .windows import next_after, open_at, starts_since, told
 
 #: Cron asks several times an hour. Only the first time after a window has opened is its start.
 AT_START = "--at-start"
@@ -27,8 +27,7 @@ def main() -> None:
     """Say when the next window opens, and end with whether one is open now."""
     windows = read_windows(json.load(sys.stdin))
     moment = clock.now()
-    opening = open_at(windows, moment)
-    if opening and (AT_START not in sys.argv or moment - opening.opens < _START):
+    if open_at(windows, moment) and (AT_START not in sys.argv or starts_since(windows, moment - _START, moment)):
         sys.exit(0)
     coming = next_after(windows, moment)
     print(f"the next window opens {told(coming.opens, coming.zone)}" if coming else "no window opens within a year")

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..module_utils.errors import Refused
 from . import windows as windows_module
-from ._schedule.at_night import vault_without_password
+from ._schedule.at_night import asks, vault_without_password
 from .guard import AT_START, CLOSED
 from .window_options import read_windows, window_problems
 from .windows import DAYS, Window
@@ -86,6 +86,9 @@ class Schedule:
         encrypted = vault_without_password(self.project, self.inventory, self.vault_password_file, self.arguments)
         if encrypted:
             yield f"{encrypted} is encrypted and nobody types its password: set migrate_schedule_vault_password_file."
+        asking = asks(self.arguments)
+        if asking:
+            yield f"migrate_schedule_arguments holds {asking}, which asks at a terminal, and a scheduled run has none."
         if "\n" in self.mail:
             yield "migrate_schedule_mail must be one line."
 

@@ -115,15 +115,23 @@ def open_at(windows: list[Window], moment: datetime) -> Opening | None:
     return next((entry for entry in around if entry.holds(moment)), None)
 
 
+def starts_since(windows: list[Window], since: datetime, moment: datetime) -> bool:
+    """Tell whether a window has opened since a moment, also one that follows another without a gap."""
+    every = [entry for window in windows for entry in _of(window, since, moment)]
+    return any(since < entry.opens <= moment for entry in every)
+
+
 def next_after(windows: list[Window], moment: datetime) -> Opening | None:
-    """Return the first window that opens after a moment, or None if none does within the next year."""
+    """Return the first window that opens after a moment, or None if none does within the next year.
+
+    One that follows another without a gap opens too: a schedule begins a run then.
+    """
     horizon = moment
     while horizon < moment + _FORESEEN:
-        # A stretch at a time; the second one reaches past the first, so that what touches is seen as one.
-        found = openings(windows, horizon, horizon + LONGEST * 2)
-        for entry in found:
-            if entry.opens > moment:
-                return entry
+        every = [entry for window in windows for entry in _of(window, horizon, horizon + LONGEST)]
+        later = [entry for entry in every if entry.opens > moment]
+        if later:
+            return min(later, key=lambda entry: entry.opens)
         horizon += LONGEST
     return None
 

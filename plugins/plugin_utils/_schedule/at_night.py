@@ -17,6 +17,9 @@ from .._report.invocation import COLLECTION, holds_this_collection
 _VAULT = b"$ANSIBLE_VAULT;"
 _MOST_FILES = 5_000
 _MOST_BYTES = 1_000_000
+_ASKING = (
+    "-J", "--ask-vault-pass", "--ask-vault-password", "-k", "--ask-pass", "-K", "--ask-become-pass", "--step",
+)  # fmt: skip
 _VARIABLES = ("group_vars", "host_vars")
 
 
@@ -59,9 +62,25 @@ def vault_without_password(project: str, sources: Iterable[str], given: str, arg
         given: the file with the vault's password, or nothing.
         arguments: of ansible-playbook.
     """
-    if given or any("vault" in word for word in arguments) or _is_set_for_all():
+    words = list(arguments)
+    if given or any("vault" in word for word in words) or _is_set_for_all():
         return ""
-    return next((str(path) for path in _files(project, sources) if _is_encrypted(path)), "")
+    files = [*_files(project, sources), *_of_variables(project, words)]
+    return next((str(path) for path in files if _is_encrypted(path)), "")
+
+
+def asks(arguments: Iterable[str]) -> str:
+    """Return an argument by which ansible-playbook asks for a password, which nobody types at night, or nothing."""
+    return next((word for word in arguments if word in _ASKING or word.endswith("@prompt")), "")
+
+
+def _of_variables(project: str, words: list[str]) -> Iterator[Path]:
+    """Yield the files of extra variables: -e @file, -e@file, --extra-vars=@file."""
+    for word in words:
+        _option, is_file, name = word.rpartition("@")
+        path = Path(project, name)
+        if is_file and name and path.is_file():
+            yield path
 
 
 def _is_set_for_all() -> bool:

@@ -45,6 +45,8 @@ def test_a_vault_needs_a_file_with_its_password(tmp_path: Path, monkeypatch: pyt
         assert not at_night.vault_without_password(str(tmp_path), [source], "", ["--vault-id", "a@b"])
     assert "migrate_schedule_vault_password_file" in " ".join(plain._problems())
     assert not at_night.vault_without_password(str(tmp_path), ["web1,web2", "nowhere"], "", [])
+    for words in (["-e", "@inventory/group_vars/all.yml"], ["--extra-vars=@inventory/group_vars/all.yml"]):
+        assert at_night.vault_without_password(str(tmp_path), ["web1,"], "", words), words
 
 
 def test_a_mailer_is_missed_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

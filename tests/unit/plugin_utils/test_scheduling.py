@@ -134,6 +134,8 @@ def test_a_users_crontab_is_changed_through_its_program(tmp_path: Path, monkeypa
         ({"playbook": "./nowhere.yml"}, "nowhere.yml' is not there"),
         ({"inventory": ["nowhere"]}, "inventory 'nowhere' is not there"),
         ({"vault_password_file": "nowhere"}, "vault_password_file 'nowhere' is not there"),
+        ({"arguments": ["--ask-vault-pass"]}, "asks at a terminal"),
+        ({"arguments": ["--vault-id", "live@prompt"]}, "asks at a terminal"),
         ({"mail": "a\nb"}, "must be one line"),
     ],
 )
@@ -169,6 +171,14 @@ def test_the_script_knows_when_to_run(tmp_path: Path, now: str, words: list[str]
     assert ("begins" in log.read_text() if log.exists() else False) == begins
     if not begins and not words:
         assert "no window is open; the next window opens Tue 2026-07-14 22:00 Europe/Berlin" in log.read_text()
+
+
+@pytest.mark.parametrize(("now", "begins"), [("2026-07-15T00:00:20+00:00", True), ("2026-07-15T00:15:00+00:00", False)])
+def test_windows_that_follow_each_other_without_a_gap_begin_a_run_each(tmp_path: Path, now: str, begins: bool) -> None:
+    every_day = schedule(tmp_path, playbook="no.such.playbook", windows=[{"start": "00:00", "duration": "24h"}])
+    Machine(str(tmp_path), "cron").put(every_day, "", pretend=False)
+
+    assert (started(tmp_path, now, "--at-start") != 0) == begins
 
 
 def test_names_with_anything_in_them_come_through(tmp_path: Path) -> None:
