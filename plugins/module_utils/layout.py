@@ -63,6 +63,12 @@ def private_directory(path: Path) -> Path:
             "a file stands where a folder above it would be",
             f"Type `ls -ld {path.parent}`, and remove the file or choose another place",
         ) from error
+    except OSError as error:  # root is not told by access() what a mounted or a full file system refuses
+        raise Refused(
+            f"{path} cannot be made",
+            f"{error.strerror}",
+            f"Type `df {path.parent}`, and make room there or set migrate_root to another folder",
+        ) from error
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         raise Refused(f"{path} is not a directory", "a link or a file stands in its place", "Remove it and run again")
     return path

@@ -81,6 +81,12 @@ class Schedule:
         for source in self.inventory:
             if "," not in source and not Path(self.project, source).exists():
                 yield f"migrate_schedule_inventory {source!r} is not there."
+        yield from self._secrets()
+        if "\n" in self.mail:
+            yield "migrate_schedule_mail must be one line."
+
+    def _secrets(self) -> Iterator[str]:
+        """Yield what a person would have to type."""
         if self.vault_password_file and not Path(self.project, self.vault_password_file).is_file():
             yield f"migrate_schedule_vault_password_file {self.vault_password_file!r} is not there."
         encrypted = vault_without_password(self.project, self.inventory, self.vault_password_file, self.arguments)
@@ -89,8 +95,6 @@ class Schedule:
         asking = asks(self.arguments)
         if asking:
             yield f"migrate_schedule_arguments holds {asking}, which asks at a terminal, and a scheduled run has none."
-        if "\n" in self.mail:
-            yield "migrate_schedule_mail must be one line."
 
     @property
     def command(self) -> list[str]:
