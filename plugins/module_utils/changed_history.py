@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._core.playbook_command import playbook_command
 from .errors import Refused
 from .journal import Event, newest_first
 from .version_tables import read_heads
@@ -69,6 +70,8 @@ class History:
         if event.get("made"):
             found = (event["at"], run, event["made"])
             self.made = max(self.made or found, found)
+        elif "fingerprint" in event:
+            self.made = None  # it was not there then, or an early journal does not say which it was
         kind = event["event"]
         place = (str(event.get("table", "")), str(event.get("revision", "")))
         if kind == "committed":
@@ -126,27 +129,31 @@ def changed_history(environment: Environment, streams: Iterable[Stream], history
     return _said(environment.database.name, changed, gone, unknown)
 
 
-def made_anew(database: str, history: History, made: str) -> list[Refused]:
+def made_anew(database: str, history: History, made: str | None) -> list[Refused]:
     """Return that a database is not the one that the journals are about, though it has its name.
 
     Args:
         database: its name.
         history: what its journals say.
-        made: what ``Engine.made`` returns of it.
+        made: what ``Engine.made`` returns of it; None where it is not there.
     """
     if history.made is None:
         return []
     at, run, known = history.made
-    if known == made:
+    if made in (known, ""):
         return []
-    return [
-        Refused(
-            f"Database {database!r} was made anew since run {run}",
-            f"on {at[:10]} another database had its name, and the journals of this host are about that one",
-            "If that was not meant, do not migrate it: restore.yml brings the other one back from its backup",
-            MADE_ANEW,
-        )
-    ]
+    on = f"on {at[:10]} "
+    if made is None:
+        what, why = "is gone", on + "it was there, and an upgrade would make an empty one"
+    else:
+        what = "was made anew"
+        why = on + "another one lay there, and the journals are about that one; a copy put in its place counts as new"
+    return [Refused(f"Database {database!r} {what} since run {run}", why, _restore_of(database), MADE_ANEW)]
+
+
+def _restore_of(database: str) -> str:
+    command = playbook_command("restore", migrate_restore_databases=[database])
+    return f"If that was not meant, do not migrate it. This brings it back from its newest backup: {command}"
 
 
 def applied_elsewhere(environment: Environment, streams: Iterable[Stream], history: History) -> list[Refused]:

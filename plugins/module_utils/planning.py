@@ -82,6 +82,10 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
             plan.obstacles += _cannot_be_made(environment.database, folder)
         plan.server, plan.identity = "not there yet", str(engine.own_identity())
         plan.streams = environment.unborn()
+        history = History.of(_lasting(environment.job).journals_of(plan.name))
+        plan.changed_history = made_anew(plan.name, history, None)
+        if environment.job.on_changed_history == "refuse":
+            plan.obstacles += plan.changed_history
         plan.obstacles += _unexpanded(plan)
         plan.obstacles += backup_options.obstacles(environment.job)
         plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from .._engines.comparison import Comparison
 from .._engines.lock import Lock
 from .._engines.sqlite.apart import SQLiteApart
+from .._engines.sqlite.birth import birth_of
 from .._engines.sqlite.compare import compare
 from .._engines.sqlite.kept_rows import unchanged_tables
 from .._engines.sqlite.location import check_links, path_of, real_path_of
@@ -130,6 +131,10 @@ class SQLite(WithRestore, SQLiteApart):
         """Return the file's real path, whatever links led to it."""
         files = {row[1]: row[2] for row in rows_of(connection, "pragma database_list")}
         return file_identity(os.path.realpath(files.get("main") or ":memory:"))
+
+    def made(self, connection: Connection) -> str:
+        """Return what tells the file from an earlier one at its path."""
+        return birth_of(self.path)
 
     def own_identity(self) -> Identity:
         """Return the file that the URL names."""

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .._core.run_as import acting_as, user_of
+from .._engines.sqlite.birth import birth_of
 from .._engines.sqlite.location import check_links
 from .data import Glance, Identity
 from .sql import qualified
@@ -31,7 +32,8 @@ def look(door: dict[str, Any], _password: str | None, table: str) -> Glance:
     path = os.path.realpath(door["path"])
     with acting_as(user_of(os.stat(path).st_uid)), reading(Path(path)) as reader:
         rows = reader.execute(f"select version_num from {qualified(table)}")
-        return Glance(file_identity(path), described(), sorted(row[0] for row in rows))
+        heads = sorted(row[0] for row in rows)
+        return Glance(file_identity(path), described(), heads, made=birth_of(Path(path)))
 
 
 def reading(path: Path) -> closing[sqlite3.Connection]:

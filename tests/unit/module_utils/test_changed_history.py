@@ -170,3 +170,43 @@ def test_what_a_restore_took_away_is_not_missed(host: Host, file: Path) -> None:
 
     assert heads(file) == ["0001"]
     assert plan["changed_history"] == []
+
+
+def test_a_file_that_another_took_the_place_of_is_told_and_one_that_was_restored_is_not(host: Host, file: Path) -> None:
+    one = database(file)
+    host.ship("generic")
+    host.result("upgrade", one, run="first")
+    assert host.plan(one, remember=True)["changed_history"] == []
+    assert known_plans(host.job("plan", one)), "no record was left, so this proves less"
+    copy = file.read_bytes()
+    file.unlink()
+
+    assert "Database 'app' is gone since run first" in found(host.plan(one))
+    assert not host.plan(one)["obstacles"]
+    refused = host.plan(one, on_changed_history="refuse")["obstacles"]
+    assert refused[0]["what"].startswith("Database 'app' is gone")
+    file.write_bytes(copy)
+    for _ in range(2):
+        plan = host.plan(one, remember=True)
+        assert "Database 'app' was made anew since run first" in found(plan)
+        assert "migrate_restore_databases" in plan["changed_history"][0]["remedy"]
+    (status,) = host.do("status", one)["databases"]
+    assert "was made anew" in status["changed_history"][0]["what"]
+
+    done = host.result("restore", one, run="second", of_run="first", restore_loses_writes=True)
+    assert done["outcome"] == "restored", done
+    assert host.plan(one)["changed_history"] == []
+
+
+@pytest.mark.parametrize("fixture", ["broken", "broken_autocommit"])
+def test_a_file_that_a_revert_restored_or_removed_is_not_another_one(host: Host, file: Path, fixture: str) -> None:
+    script(file, "create table mine (a)")
+    host.ship(fixture)
+    host.result("upgrade", database(file))
+    host.result("downgrade", database(file))
+    assert host.plan(database(file))["changed_history"] == []
+
+    new = database(file.with_name("new.db"), "new")
+    host.result("upgrade", new, run="r2")
+    host.result("downgrade", new, run="r2")
+    assert host.plan(new)["changed_history"] == []
