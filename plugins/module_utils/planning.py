@@ -13,9 +13,10 @@ import os
 import re
 from pathlib import Path
 
-from . import backup_options, by_command
+from . import backup_options
 from ._core.playbook_command import playbook_command
 from ._migration.env_proxy import environment_of
+from ._revert.restore_forecast import forecast_restore
 from .at_head import remember
 from .changed_history import MADE_ANEW, History, applied_elsewhere, changed_history, made_anew
 from .connection import first_line
@@ -103,7 +104,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.obstacles += backup_options.obstacles(environment.job)
         tables = [stream.table for stream in plan.streams]
         plan.obstacles += engine.obstacles(engine.own(), environment.job.layout.root, tables)
-        plan.restore = by_command.method_for(engine, engine.job.backup_command).facts()
+        plan.restore = forecast_restore(engine)
         plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from . import backups
 from ._migration.env_proxy import environment_of
 from ._revert.foreseen_restore import foresee_restore as foresee_restore_database
+from ._revert.restore_forecast import forecast_restore
 from .deadline import counted_from_now
 from .engines.registry import engine_for
 from .errors import Failed, Refused
@@ -198,6 +199,7 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
         progress.phase("backs up")
         position = read_position(environment.engine, tables)
         manifest = backups.take(engine, position.heads, job, progress.tell)
+        restore = forecast_restore(engine, manifest)
     journal.write("backed_up", path=manifest.path, size=manifest.size, **position.facts())
     return {
         "name": database.name,
@@ -206,6 +208,7 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
         "before": position.revisions,
         "after": position.revisions,
         "backup": manifest.facts(),
+        "restore": restore,
         "seconds": manifest.seconds,
     }
 

@@ -58,6 +58,12 @@ databases:
     backup:
       description: The manifest without the long lists.
       type: dict
+    restore:
+      description:
+        - How this backup would be restored with the rights that there are now.
+        - Its C(method), what it would not bring back in words (C(not_restored)), what else one has to know (C(notes)),
+          and the C(obstacle) where no restore can be done.
+      type: dict
     error:
       description: What failed; what, why and the remedy.
       type: dict

@@ -189,8 +189,8 @@ databases:
     restore:
       description:
         - How a restore would be done, where something is pending in a database that exists.
-        - Its C(method), what it would not bring back in words (C(not_restored)), and the C(obstacle) where none can be
-          done; then a failure that no downgrade undoes is held.
+        - Its C(method), what it would not bring back in words (C(not_restored)), what else one has to know (C(notes)),
+          and the C(obstacle) where none can be done; then a failure that no downgrade undoes is held.
       type: dict
     changed_history:
       description: >-

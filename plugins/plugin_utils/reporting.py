@@ -89,6 +89,7 @@ def _migration(results: Result, check_mode: bool) -> Report:
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "REVISIONS", "TIME", "BACKUP"), rows)
     lines += _revisions(entries) + [line for entry in entries for line in _losses(entry)]
     lines += _changed_history(plan.get("databases", []))
+    lines += [line for line in _restores(plan.get("databases", [])) if line.startswith("WARNING")]
     deferred = [f"{entry['name']}: {Refused(**entry['error'])}" for entry in entries if entry["outcome"] == "deferred"]
     return Report(lines, deferred) if results.get("on_deferred") == "fail" else Report(lines + deferred)
 
@@ -209,8 +210,10 @@ def _way_back_of(restore: Result) -> list[str]:
     """Say what a restore would be if it came to one."""
     if restore.get("obstacle"):
         return [f"    Could not be restored: {Refused(**restore['obstacle'])}"]
+    by = f"    A restore ({restore.get('method')})"
     return [
-        f"    A restore ({restore['method']}) would not bring back {words}" for words in restore.get("not_restored", [])
+        *(f"{by} would not bring back {words}" for words in restore.get("not_restored", [])),
+        *(f"{by}: {words}" for words in restore.get("notes", [])),
     ]
 
 
@@ -276,7 +279,17 @@ def _backups(results: Result, check_mode: bool) -> Report:
         ]
         for entry in backup.get("databases", [])
     ]
-    return Report(table(("DATABASE", "OUTCOME", "STANDS AT", "TIME", "BACKUP"), rows), _wrong(backup))
+    lines = table(("DATABASE", "OUTCOME", "STANDS AT", "TIME", "BACKUP"), rows)
+    return Report(lines + _restores(backup.get("databases", [])), _wrong(backup))
+
+
+def _restores(entries: list[Result]) -> list[str]:
+    """Say what is to be known of restores before one is needed; a backup that could not be restored is no good one."""
+    return [
+        f"{'WARNING: ' if entry['restore'].get('obstacle') else ''}{entry['name']}: {line.strip()}"
+        for entry in entries
+        for line in _way_back_of(entry.get("restore") or {})
+    ]
 
 
 def _notes(entry: Result) -> list[str]:

@@ -445,6 +445,10 @@ class Engine(Apart, ABC):
     def restore_method(self) -> RestoreMethod:
         """Return how a restore would be done, by what was asked for and by the privileges there are."""
 
+    def restore_notes(self, method: RestoreMethod, archive: Archive | None) -> list[str]:
+        """Return what a person has to know about a restore by a method beforehand; ``archive`` is a dump just made."""
+        return []
+
     @abstractmethod
     def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
         """Bring a dump back, verified, in the place of the database; what it replaces is kept aside.

@@ -73,6 +73,8 @@ class RestoreMethod:
     name: str
     not_restored: list[str] = field(default_factory=list)
     obstacle: Refused | None = None
+    #: Why it would be done so, where one would expect another way.
+    notes: list[str] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
         """Return what a plan shows of it."""

@@ -27,6 +27,7 @@ from .._engines.postgresql.other_changes import changes_of_others
 from .._engines.postgresql.own_transactions import read_own_of_statement, read_subtransactions
 from .._engines.postgresql.read_only import is_kept, only_reading
 from .._engines.postgresql.rendering import fixed_rendering, normalised
+from .._engines.postgresql.restore_notes import restore_notes
 from .._engines.postgresql.session import drop_index, introduce, promised_pid
 from .._engines.postgresql.sessions import not_to_be_ended
 from .._engines.postgresql.touched_tables import overwritten, touched_by_others, written_after
@@ -478,6 +479,10 @@ class PostgreSQL(WithScratch):
     def restore_method(self) -> RestoreMethod:
         """Swap where a database can be made, else in place."""
         return restores.method(self)
+
+    def restore_notes(self, method: RestoreMethod, archive: Archive | None) -> list[str]:
+        """Read what the dump's functions need, and what only a superuser could make again."""
+        return restore_notes(self, method, archive)
 
     def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
         """Restore as ``restore_method`` says."""

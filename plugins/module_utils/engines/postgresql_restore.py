@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +195,9 @@ def method(engine: PostgreSQL) -> RestoreMethod:
         return RestoreMethod("swap", _not_swapped(own, mine.superuser or _has_superuser(engine)))
     if wanted == "swap":
         return RestoreMethod("swap", [], swap)
-    return method_in_place(engine)
+    found = method_in_place(engine)
+    notes = [f"it is done in place, because {swap.why}"] if swap and swap.why and not found.obstacle else []
+    return replace(found, notes=notes)
 
 
 def method_in_place(engine: PostgreSQL) -> RestoreMethod:

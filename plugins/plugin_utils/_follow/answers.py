@@ -72,6 +72,7 @@ _EVERY: dict[str, Shape] = {
     "warnings": Items(_LINE, 100),
 }
 
+_FORECAST = Record({"method": _LINE, "not_restored": Items(_TEXT), "obstacle": _REASON, "notes": Items(_TEXT)})
 _PLANNED: dict[str, Shape] = {
     **dict.fromkeys(("engine", "url", "server", "identity", "instance", "target"), _LINE),
     **dict.fromkeys(("current", "heads", "unexpanded"), _LINES),
@@ -79,7 +80,7 @@ _PLANNED: dict[str, Shape] = {
     "pending": _STEPS,
     "expected_seconds": _NUMBER,
     **dict.fromkeys(("obstacles", "changed_history"), _REASONS),
-    "restore": Record({"method": _LINE, "not_restored": Items(_TEXT), "obstacle": _REASON}),
+    "restore": _FORECAST,
 }
 _WORKED_ON: dict[str, Shape] = {
     **dict.fromkeys(("outcome", "identity", "target", "of_run", "aside", "method"), _LINE),
@@ -129,7 +130,7 @@ _PRUNED: dict[str, Shape] = {"outcome": _LINE, "changed": Flag(), "leftovers": I
 
 # What a module says of each database, beside its name.
 _DATABASES: dict[str, dict[str, Shape]] = {
-    "backup": _WORKED_ON,
+    "backup": {**_WORKED_ON, "restore": _FORECAST},
     "downgrade": _LED_BACK,
     "plan": _PLANNED,
     "prune": _PRUNED,

@@ -199,6 +199,32 @@ def test_backups_are_listed_where_they_are() -> None:
     assert "/srv/backups/shop/r1 (12 MB)" in report({"backup": {"databases": [entry]}}, False).lines[1]
 
 
+def test_what_stands_in_the_way_of_a_restore_is_said_before_one_is_needed() -> None:
+    obstacle = {"what": "Database 'shop' cannot be restored by its user", "why": "some of it is root's", "remedy": ""}
+    restore = {"method": "in_place", "not_restored": ["slots"], "obstacle": None, "notes": ["as it may not swap"]}
+    backup = {"name": "shop", "outcome": "backed_up", "after": ["0001"], "seconds": 1.0, "backup": BACKUP}
+    plan = {"name": "shop", "current": [], "heads": [], "pending": [], "obstacles": []}
+
+    said = report({"backup": {"databases": [{**backup, "restore": restore}]}}, False)
+    warned = report({"backup": {"databases": [{**backup, "restore": {**restore, "obstacle": obstacle}}]}}, False)
+    migrated = [
+        report({"plan": {"databases": [{**plan, "restore": each}]}, "upgrade": {"databases": []}}, False)
+        for each in ({**restore, "obstacle": obstacle}, restore, None)
+    ]
+
+    assert said.lines[2:] == [
+        "shop: A restore (in_place) would not bring back slots",
+        "shop: A restore (in_place): as it may not swap",
+    ]
+    assert not said.failure
+    warning = (
+        "WARNING: shop: Could not be restored: Database 'shop' cannot be restored by its user: some of it is root's."
+    )
+    assert warned.lines[2:] == [warning]
+    assert [warning in each.lines for each in migrated] == [True, False, False]
+    assert all("in_place" not in line for each in migrated for line in each.lines)
+
+
 def test_changed_history_is_a_warning_in_plan_status_and_migration() -> None:
     plan = {"shipped": True, "databases": [planned("shop", changed_history=[ERROR])]}
     state: dict[str, Any] = {

@@ -27,7 +27,7 @@ def foreseen_obstacles(engine: PostgreSQL, archive: Archive) -> list[Refused]:
     server = engine.own().run(major_version)
     tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)
     prepared = refusal_of_prepared(engine.own(), engine.name_on_server, engine.database.name)
-    return [*([prepared] if prepared else []), *_sessions(engine), *_space(engine, archive.path)]
+    return [*([prepared] if prepared else []), *_sessions(engine), *lacking_space(engine, archive.path)]
 
 
 def _sessions(engine: PostgreSQL) -> Iterator[Refused]:
@@ -40,7 +40,8 @@ def _sessions(engine: PostgreSQL) -> Iterator[Refused]:
         yield in_use(engine.database.name, left)
 
 
-def _space(engine: PostgreSQL, dump: Path) -> list[Refused]:
+def lacking_space(engine: PostgreSQL, dump: Path) -> list[Refused]:
+    """Return the lack of room for what is in a dump, on a server of this host."""
     place = data_directory(engine, engine.own())
     if place is None:
         return []

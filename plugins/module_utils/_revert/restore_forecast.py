@@ -1,0 +1,30 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a database would be restored with the rights there are: read at the plan and at the backup, not in need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import backups, by_command
+from ..engines.base import Engine
+from ..errors import Refused
+
+
+def forecast_restore(engine: Engine, manifest: backups.Manifest | None = None) -> dict[str, Any]:
+    """Return how a restore would be done now, what it would not bring back, and what stands in the way.
+
+    Args:
+        engine: of the database.
+        manifest: a backup that was just taken.
+    """
+    try:
+        method = by_command.method_for(engine, engine.job.backup_command)
+        of_command = method.name == by_command.TOOL
+        archive = manifest.archive() if manifest else None
+        notes = [] if of_command else engine.restore_notes(method, archive)
+    except Refused as refusal:  # whatever it is, a good backup does not fail for it
+        return {"method": "", "not_restored": [], "obstacle": refusal.facts(), "notes": []}
+    return {**method.facts(), "notes": [*method.notes, *notes]}

@@ -1,0 +1,91 @@
+"""What a plan and a backup say of a restore with the rights there are, before one is needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
+from tests.lab.fixtures import Database as Postgres
+from tests.unit.stage import Answer, Host
+
+FUNCTIONS = """
+set role "{owner}";
+create table rates (name text, rate int); insert into rates values ('a', 1);
+create function rate_of(text) returns int language sql stable as 'select rate from rates where name = $1';
+create table priced (name text, check (rate_of(name) > 0)); insert into priced values ('a');
+create function kept(text) returns int language sql stable set search_path = public
+  as 'select rate from rates where name = $1';
+create table kept_price (name text, check (kept(name) > 0));
+create function qualified(text) returns int language sql stable as 'select rate from public.rates where name = $1';
+create table qualified_price (name text, check (qualified(name) > 0));
+create function called_by_hand() returns int language sql as 'select max(rate) from rates';
+"""
+
+
+@pytest.fixture
+def entry(host: Host, postgres_database: Postgres) -> Database:
+    """A database with a revision that waits."""
+    host.ship("generic")
+    return Database("app", postgres_database.url)
+
+
+def forecast(host: Host, entry: Database, run: str = "b1") -> Answer:
+    """Return what the plan says of a restore; the backup says the same, and is taken all the same."""
+    planned = host.plan(entry)["restore"]
+    backup = host.result("backup", entry, run=run)
+    assert (backup["outcome"], backup["restore"]) == ("backed_up", planned)
+    return dict(planned)
+
+
+def test_the_method_is_said_and_why_it_is_not_the_other(
+    host: Host, postgres_database: Postgres, entry: Database
+) -> None:
+    found = forecast(host, entry)
+    why = f"it is done in place, because {postgres_database.name} may not create databases"
+    assert found == {"method": "in_place", "not_restored": [], "obstacle": None, "notes": [why]}
+
+    postgres_database.execute(f'alter role "{postgres_database.user}" createdb')
+    assert forecast(host, entry, "b2") == {"method": "swap", "not_restored": [], "obstacle": None, "notes": []}
+
+
+def test_a_schema_public_of_another_role_is_a_reason(host: Host, postgres_database: Postgres, entry: Database) -> None:
+    postgres_database.execute(f'alter role "{postgres_database.user}" createdb; alter schema public owner to postgres')
+    postgres_database.execute(f'grant all on schema public to "{postgres_database.user}"')
+
+    found = forecast(host, entry)
+
+    assert found["method"] == "in_place"
+    assert found["notes"] == ["it is done in place, because its schema public belongs to postgres"]
+
+
+def test_what_belongs_to_others_is_an_obstacle(host: Host, postgres_database: Postgres, entry: Database) -> None:
+    postgres_database.execute("create table of_another (a int); grant select on of_another to public")
+
+    found = forecast(host, entry)
+
+    assert found["obstacle"]["why"] == "some of it belongs to postgres"
+    assert found["obstacle"]["remedy"] == f'As a superuser: GRANT "postgres" TO "{postgres_database.user}";'
+
+
+def test_an_extension_that_only_a_superuser_makes_is_named(
+    host: Host, postgres_database: Postgres, entry: Database
+) -> None:
+    postgres_database.execute("create extension pg_buffercache; create extension pg_trgm")
+
+    found = forecast(host, entry)
+
+    (note,) = [note for note in found["notes"] if "superuser" in note]
+    assert note == "if a revision drops it, only a superuser can make it again: extension pg_buffercache"
+
+
+def test_a_function_that_needs_a_search_path_is_named_and_comes_back(
+    host: Host, postgres_database: Postgres, entry: Database
+) -> None:
+    postgres_database.execute(FUNCTIONS.format(owner=postgres_database.user))
+
+    notes = [note for note in forecast(host, entry)["notes"] if "search_path" in note]
+
+    assert [note.partition(",")[0] for note in notes] == ["function public.rate_of names rates without a schema"]
+    done = host.result("restore", entry, run="r2", of_run="b1")
+    assert done["outcome"] == "restored", done
+    assert postgres_database.execute("select name from public.priced") == [["a"]]
