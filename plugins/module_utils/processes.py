@@ -22,10 +22,6 @@ T = TypeVar("T")
 # Forking keeps the imports, which are most of what an `alembic` call costs.
 _FORK = multiprocessing.get_context("fork")
 
-
-#: Bytes; a longer one is cleaned in pieces.
-_LONGEST_LINE = 1 << 20
-
 _PREPARED: list[Callable[[Any], Any]] = [lambda item: item]
 _COLLECTED: list[bool] = []
 
@@ -144,34 +140,6 @@ def silence(path: Path | str) -> None:
     os.dup2(target, 2)
     os.close(target)
     os.close(nothing)
-
-
-def silence_through(path: Path, clean: Callable[[str], str]) -> None:
-    """Send standard output and error of this process to a file, each line cleaned before it is written.
-
-    A process of its own does so, which ends when nobody can write any more: what was said last, before this process
-    died, is there.
-    """
-    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-    source, into = os.pipe()
-    started = os.fork()
-    if started == 0:
-        try:
-            os.setsid()
-            if os.fork():  # whoever ends this process with all that it has started is not to end that one
-                os._exit(0)
-            let_go(source, target)
-            with os.fdopen(source, "rb") as lines, os.fdopen(target, "ab", buffering=0) as file:
-                while line := lines.readline(_LONGEST_LINE):
-                    file.write(clean(line.decode(errors="replace")).encode())
-        finally:
-            os._exit(0)
-    os.waitpid(started, 0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for descriptor, number in ((nothing, 0), (into, 1), (into, 2)):
-        os.dup2(descriptor, number)
-    for descriptor in (target, source, into, nothing):
-        os.close(descriptor)
 
 
 def let_go(*keep: int) -> None:

@@ -17,19 +17,22 @@ from typing import Any
 
 from . import deadline
 from ._core.entries import ENTRIES
-from ._core.masking import masked_text
+from ._worker.output import CleanedOutput
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending
 from .layout import private_directory
 from .living import locked
-from .processes import Died, Late, each_apart, let_go, silence, silence_through
+from .processes import Died, Late, each_apart, let_go, silence
 from .progress import Progress
+from .serving import clean_for
 from .settling import settle
 from .warming import warm
 from .watching import LOOK_EVERY, ending_of, is_alive, not_ended, report, result_of_dead
 
 Task = Callable[[Database, Job, Journal, Progress], dict[str, Any]]
+
+_OUTPUT = CleanedOutput()
 
 
 def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
@@ -111,6 +114,7 @@ def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
         os.setsid()
         silence(os.devnull)
         let_go(lock, ENTRIES.descriptor)
+        _OUTPUT.start(clean_for)
         warm(job, databases)
         canary = [database for database in databases if database.name == job.canary]
         others = [database for database in databases if database not in canary]
@@ -164,7 +168,7 @@ def _in_one_line(refusal: Refused) -> str:
 def _work_on(database: Database, job: Job, task: Task) -> None:
     journal = Journal(job.journal(database.name), job.verb)
     private_directory(journal.path.parent)
-    silence_through(journal.path.with_suffix(".output"), masked_text)
+    _OUTPUT.take(journal.path.with_suffix(".output"), database.name, clean_for)
     with Progress(journal.path.with_suffix(".progress")) as progress:
         try:
             result = task(database, job, journal, progress)

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..connection import OWN, driver_connection
 from ..errors import Failed
+from ..libraries import sa
 from .sql import quoted
 from .sqlite_glance import reading
 
@@ -95,8 +97,16 @@ def normalised(sql: str) -> str:
 
 
 def rows_of(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
-    """Execute as it stands: a colon in a table's name is no parameter."""
-    return [tuple(row) for row in connection.exec_driver_sql(statement)]
+    """Execute as it stands: a colon in a table's name is no parameter.
+
+    On a connection of our own it goes past SQLAlchemy, which takes ten times as long as SQLite.
+    """
+    if not connection.get_execution_options().get(OWN):
+        return [tuple(row) for row in connection.exec_driver_sql(statement)]
+    try:
+        return list(driver_connection(connection).execute(statement).fetchall())
+    except sqlite3.Error as error:
+        raise sa.exc.DBAPIError.instance(statement, None, error, sqlite3.Error) from error
 
 
 def unfinished_batches(connection: Connection) -> list[str]:
