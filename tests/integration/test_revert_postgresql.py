@@ -460,7 +460,17 @@ def test_a_large_object_that_others_wrote_holds_by_each_method(stage: Stage, pow
     assert stage.database.execute("select convert_from(lo_get(4711), 'UTF8')") == [["THEIRS"]]
 
 
-def test_a_large_object_that_others_write_during_a_restore_in_place_is_not_lost(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("theirs", "shows", "there"),
+    [
+        (PUT, "select convert_from(lo_get(4711), 'UTF8')", "THEIRS"),
+        ("select nextval('number'), nextval('number')", "select last_value from number", "2"),
+        ("create function theirs() returns integer language sql as 'select 1'", "select theirs()", "1"),
+    ],
+)
+def test_what_others_change_during_a_restore_in_place_is_not_lost(
+    stage: Stage, theirs: str, shows: str, there: str
+) -> None:
     assert stage.host.do("backup", stage.entry, run="b1")["finished"]
     engine = engine_for(stage.entry, stage.host.job("restore", stage.entry, run="r1"))
     told: list[str] = []
@@ -468,8 +478,8 @@ def test_a_large_object_that_others_write_during_a_restore_in_place_is_not_lost(
     def tell(words: str) -> None:
         # The guard has had its word by then.
         if words == "moves what is there aside":
-            told.append(PUT)
-            stage.run_as_owner(PUT)
+            told.append(theirs)
+            stage.run_as_owner(theirs)
 
     try:
         archive = proven(stage.host.layout.backups_of("app"))[0].archive()
@@ -478,8 +488,8 @@ def test_a_large_object_that_others_write_during_a_restore_in_place_is_not_lost(
     finally:
         engine.close()
 
-    assert told == [PUT]
-    assert stage.database.execute("select convert_from(lo_get(4711), 'UTF8')") == [["THEIRS"]]
+    assert told == [theirs]
+    assert stage.database.execute(shows) == [[there]]
     assert stage.database.execute("select count(*) from other") == [["2"]]
 
 

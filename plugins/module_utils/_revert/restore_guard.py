@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .. import backups, by_command
 from ..account import Account
 from ..engines.base import Engine
-from ..engines.data import Writes
+from ..engines.data import Deeds, Writes
 from ..errors import Refused
 from ..journal import Journal
 from ..neighbours import changed_by_others
@@ -48,7 +50,7 @@ class RestoreGuard:
         Raises:
             Refused: others have written, or may have, and ``migrate_restore_loses_writes`` is not set.
         """
-        writes = self._writes(by_command.writes_since)
+        writes = self._writes(by_command.writes_since, self._engine.writes_into_made)
         if writes:
             self._journal.write("writes", tables=writes.tables, unknown=writes.unknown)
         self._refuse(writes)
@@ -60,7 +62,7 @@ class RestoreGuard:
             Refused: as ``__call__``, as far as it can be read now.
         """
         if self._engine.is_readable():
-            self._refuse(self._writes(by_command.foreseen_writes))
+            self._refuse(self._writes(by_command.foreseen_writes, self._foreseen_in_made))
 
     def _refuse(self, writes: Writes) -> None:
         if writes and not self._engine.job.restore_loses_writes:
@@ -70,16 +72,22 @@ class RestoreGuard:
                 "Set migrate_restore_loses_writes=true to restore all the same; what is replaced is kept aside",
             )
 
-    def _writes(self, read: by_command.ReadWrites) -> Writes:
+    def _foreseen_in_made(self, deeds: Deeds) -> Writes:
+        # What is unknown may be known once the others were sent away.
+        return Writes(self._engine.later_writes(deeds).tables)
+
+    def _writes(self, read: by_command.ReadWrites, read_made: Callable[[Deeds], Writes]) -> Writes:
         engine, account = self._engine, self._account
         self.is_empty = self._is_ours and engine.is_empty()
         if self.is_empty:
             return Writes()
         writes = read(engine, self._manifest, account.wrote, account.content)
-        # Once more; of what is locked by the restore itself, what was seen before it counts.
-        tables = {**self._later, **engine.later_writes(self._deeds).tables}
-        if tables:
-            writes = Writes({**writes.tables, **tables}, writes.unknown and f"{writes.unknown}; {Writes(tables)}")
+        # Once more, now that nobody else can write; what was seen before counts as well.
+        made = read_made(self._deeds)
+        tables = {**self._later, **made.tables}
+        parts = [str(each) for each in (writes, Writes(tables), Writes(unknown=made.unknown)) if each]
+        unknown = "; ".join(parts) if writes.unknown or made.unknown else ""
+        writes = Writes({**writes.tables, **tables}, unknown)
         strange = self._other_database()
         if self._is_ours and not strange:
             strange = engine.changes_of_others(self._manifest.archive(), self._deeds)

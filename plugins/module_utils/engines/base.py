@@ -346,6 +346,10 @@ class Engine(Apart, ABC):
         What is unknown may be the run's own as well.
         """
 
+    def writes_into_made(self, deeds: Deeds) -> Writes:
+        """Return the same for a restore's guard, when nobody else can write; what is unknown holds it."""
+        return Writes(self.later_writes(deeds).tables)
+
     def unchanged_tables(self, archive: Archive) -> list[str]:
         """Return the tables that the run wrote whose rows are those of the backup, if nobody else has written since.
 

@@ -23,6 +23,7 @@ from .._engines.postgresql.compare import ArchiveComparison, archived_positions
 from .._engines.postgresql.foreseen import foreseen_obstacles
 from .._engines.postgresql.grown_tables import without_writes_of_others
 from .._engines.postgresql.libpq_options import options_of
+from .._engines.postgresql.made_tables import writes_into_made
 from .._engines.postgresql.other_changes import changes_of_others
 from .._engines.postgresql.own_transactions import read_own_of_statement, read_subtransactions
 from .._engines.postgresql.read_only import is_kept, only_reading
@@ -102,6 +103,8 @@ class PostgreSQL(WithScratch):
         self._nothing_lost: dict[str, int] = {}
         #: By number, tables to which nobody else had written when that was counted.
         self._cleared: dict[str, dict[str, Any]] = {}
+        #: Reads in the session that has locked all tables, while one of ours has.
+        self.read_locked: later.Read | None = None
         #: Milliseconds that connections of our own wait for a lock.
         self._lock_timeout = max(int(job.lock_wait * 1000), _SHORTEST_LOCK_WAIT)
 
@@ -392,11 +395,15 @@ class PostgreSQL(WithScratch):
         """Look at the transactions of the rows."""
         try:
             with self.impatient():
-                return self.own().run(later.written, deeds)
+                return self.own().run(lambda connection: later.written(later.reading(connection), deeds))
         except Exception as error:
             if not self.gave_way(error):
                 raise
             return Writes(unknown="others hold a lock on what the run has made")
+
+    def writes_into_made(self, deeds: Deeds) -> Writes:
+        """Look at the rows in the session that has locked the tables, and at the counters of all that have ended."""
+        return writes_into_made(self, deeds, self.read_locked)
 
     def touched_by_others(self, deeds: Deeds) -> list[str]:
         """Ask the counters, and who is at work."""

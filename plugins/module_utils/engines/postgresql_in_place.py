@@ -13,6 +13,9 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,7 @@ from .._engines.postgresql import defaults, publications
 from .._engines.postgresql.rendering import fixed_statements, normalised
 from .._engines.postgresql.replay import header
 from .._engines.postgresql.sessions import IS_CLIENT
+from .._engines.postgresql.unlocked import Unlocked
 from ..connection import client_encoding, execute, sqlstate
 from ..errors import Failed, Refused
 from . import postgresql_catalog as catalog
@@ -29,7 +33,6 @@ from .data import Archive, Restored
 from .postgresql_obstacles import major_version
 from .postgresql_psql import TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts, use_list
 from .postgresql_restore import ASIDE_SCHEMA, fitted, literal, mark, now, verify
-from .postgresql_writes import large_objects_written
 from .sql import quoted
 
 if TYPE_CHECKING:
@@ -161,15 +164,28 @@ class InPlace:
                 with self._psql() as psql:
                     if not self._locked(psql, deadline):
                         continue
-                    written = self._engine.own().run(large_objects_written)
-                    guard()
+                    seen = self._unlocked(psql)
+                    with self._reading(psql):
+                        guard()
                     aside = self._replace(psql, contents, Path(folder))
                     self._restore_database_facts(psql, contents, Path(folder))
-                    self._check_large_objects(written)
+                    self._end_sessions()
+                    seen.refuse_changes(self._unlocked(psql), self._engine.database.name)
                     psql.ask("commit;")
                 break
         self._analyze()
         return Restored(f"schema {aside}", "in_place", self._not_restored)
+
+    @contextmanager
+    def _reading(self, psql: Psql) -> Iterator[None]:
+        """Have the engine read in the session that has locked the tables, inside of the block."""
+        ((pid,),) = self._json(psql, "select pg_backend_pid()")
+        self._engine.own_pids.add(pid)
+        self._engine.read_locked = partial(self._rows, psql)
+        try:
+            yield
+        finally:
+            self._engine.read_locked = None
 
     def _psql(self) -> Psql:
         encoding = self._engine.own().run(client_encoding)
@@ -186,7 +202,7 @@ class InPlace:
         try:
             psql.ask(
                 "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;"
-                " set client_min_messages = warning; begin read write;"
+                " set client_min_messages = warning; begin isolation level read committed read write;"
                 f" set local lock_timeout = {timeout};\n{_LOCKS}\n\\gexec"
             )
         except PsqlError as error:
@@ -205,19 +221,8 @@ class InPlace:
         psql.ask("set local lock_timeout = 0;")
         return True
 
-    def _check_large_objects(self, written: int) -> None:
-        """Check that no large object was written since the guard: they are in no table that could be locked.
-
-        Raises:
-            Refused: others have.
-        """
-        self._end_sessions()
-        if self._engine.own().run(large_objects_written) != written:
-            raise Refused(
-                f"A restore of {self._engine.database.name!r} would lose what others wrote",
-                "large objects were written while it was restored",
-                "Stop what writes them, then restore again",
-            )
+    def _unlocked(self, psql: Psql) -> Unlocked:
+        return Unlocked.read(self._engine.own(), partial(self._rows, psql))
 
     def _end_sessions(self) -> list[str]:
         own = self._engine.own()
@@ -357,6 +362,9 @@ class InPlace:
                 rows_there = psql.ask(f"select count(*) from {quoted(schema)}.{quoted(table)};")
                 counts[f"{schema}.{table}"] = int(rows_there[0])
         verify(self._archive, fingerprint, counts, self._engine.database.name)
+
+    def _rows(self, psql: Psql, query: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self._json(psql, query)]
 
     def _json(self, psql: Psql, query: str) -> list[list[Any]]:
         """Return the rows of a query, which may hold anything."""

@@ -11,9 +11,9 @@ made, whatever it is called now: a table keeps its number, and a column that is 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._engines.postgresql.rendering import normalised
 from .._engines.postgresql.transaction_numbers import XMIN, is_one_of, is_since, is_within
@@ -38,12 +38,18 @@ select c.oid::text, n.nspname, c.relname, a.attname, a.attnum, pg_get_expr(d.adb
 """
 
 
+#: Executes one statement in whatever session sees the tables, and returns its rows.
+Read = Callable[[str], "list[tuple[Any, ...]]"]
+
+
 @dataclass
 class _Made:
     """A table that holds something which the run has made: all of it, or some columns."""
 
     schema: str
     table: str
+    #: The table's number.
+    oid: str
     #: Whether all its rows can be seen.
     readable: bool
     whole: bool = False
@@ -66,17 +72,31 @@ class _Made:
         return self.name if self.whole else f"{', '.join(self.columns)} of {self.name}"
 
 
-def written(connection: Connection, deeds: Deeds) -> Writes:
-    """Return what others wrote, and what may be the run's own as well: of a subtransaction only its span is known."""
+def reading(connection: Connection) -> Read:
+    """Return how to read over a connection of SQLAlchemy, for which a colon begins a parameter."""
+    return lambda statement: execute(connection, statement.replace(":", "\\:"))
+
+
+def written(read: Read, deeds: Deeds, counts: Mapping[str, int] | None = None) -> Writes:
+    """Return what others wrote, and what may be the run's own as well: of a subtransaction only its span is known.
+
+    Args:
+        read: reads in a session that sees all that is committed.
+        deeds: what the run has done.
+        counts: all rows that the server has counted for each table, by number, once all sessions have ended; what it
+            has not counted, nobody else has written.
+    """
     if "relations" not in deeds.activity:
         return Writes(unknown="the backup does not say which tables there were")
     certain: dict[str, int] = {}
     unknown: list[str] = []
-    for made in _made(connection, deeds):
+    for made in _made(read, deeds):
+        if counts and made.oid in counts and counts[made.oid] <= _counted_for_run(made, deeds):
+            continue
         if not made.readable:
             unknown.append(f"{made} cannot be read")
             continue
-        strange, perhaps = _count(connection, made, deeds)
+        strange, perhaps = _count(read, made, deeds)
         if strange:
             certain[str(made)] = strange
         elif perhaps:
@@ -88,27 +108,32 @@ def written_until_locked(connection: Connection, deeds: Deeds) -> Writes:
     """Lock the tables that the run has made until the transaction ends, then return what others wrote into them."""
     if "relations" not in deeds.activity:
         return Writes()
-    tables = [made for made in _made(connection, deeds) if made.whole]
+    read = reading(connection)
+    tables = [made for made in _made(read, deeds) if made.whole]
     if not tables:
         return Writes()
     names = ", ".join(made.quoted for made in tables)
-    execute(connection, f"lock table {names} in share row exclusive mode".replace(":", "\\:"))
-    counted = {made.name: _count(connection, made, deeds)[0] for made in tables if made.readable}
+    read(f"lock table {names} in share row exclusive mode")
+    counted = {made.name: _count(read, made, deeds)[0] for made in tables if made.readable}
     return Writes({name: count for name, count in counted.items() if count})
 
 
-def _made(connection: Connection, deeds: Deeds) -> list[_Made]:
+def _counted_for_run(made: _Made, deeds: Deeds) -> int:
+    """Return what the server has counted for a table by now if nobody but the run has written since the backup."""
+    _name, _file, _row_type, before, *_ = deeds.activity["files"].get(made.oid, ("", "", "", 0))
+    return int(before) + deeds.wrote.get(made.name, 0)
+
+
+def _made(read: Read, deeds: Deeds) -> list[_Made]:
     before = sorted(deeds.before)
     relations = deeds.activity["relations"]
     found: dict[str, _Made] = {}
-    for oid, schema, table, column, number, default, identity, of_table, of_column, readable in execute(
-        connection, _COLUMNS
-    ):
+    for oid, schema, table, column, number, default, identity, of_table, of_column, readable in read(_COLUMNS):
         if f"{schema}.{table}" in deeds.version_tables:
             continue
         if (oid in relations and number <= relations[oid]) or _begins(before, f"{normalised(of_column)} "):
             continue
-        made = found.setdefault(oid, _Made(schema, table, readable))
+        made = found.setdefault(oid, _Made(schema, table, oid, readable))
         made.whole = oid not in relations and not _begins(before, normalised(of_table))
         made.columns.append(column)
         # As text: not every type can be compared.
@@ -123,7 +148,7 @@ def _begins(lines: list[str], prefix: str) -> bool:
     return place < len(lines) and lines[place].startswith(prefix)
 
 
-def _count(connection: Connection, made: _Made, deeds: Deeds) -> tuple[int, int]:
+def _count(read: Read, made: _Made, deeds: Deeds) -> tuple[int, int]:
     """Return the rows that others wrote, and those of which it cannot be told."""
     conditions = [is_since(XMIN, deeds.activity), f"not {is_one_of(XMIN, deeds.transactions)}"]
     if not made.whole:
@@ -133,7 +158,7 @@ def _count(connection: Connection, made: _Made, deeds: Deeds) -> tuple[int, int]
         f"select count(*) filter (where not ({perhaps})), count(*) filter (where {perhaps})"
         f" from {made.quoted} where {' and '.join(conditions)}"
     )
-    strange, unknown = execute(connection, statement.replace(":", "\\:"))[0]
+    strange, unknown = read(statement)[0]
     return int(strange), int(unknown)
 
 

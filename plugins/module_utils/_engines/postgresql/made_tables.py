@@ -1,0 +1,39 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What others wrote into what a run has made, read once more when a restore has kept everybody out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...engines.data import Deeds, Writes
+from ...engines.postgresql_later import Read, reading, written
+from ...engines.postgresql_writes import counters_cannot_be_trusted, relations_of
+from .run_sessions import close_sessions_of_run
+
+if TYPE_CHECKING:
+    from ...engines.postgresql import PostgreSQL
+
+
+def writes_into_made(engine: PostgreSQL, deeds: Deeds, read_locked: Read | None) -> Writes:
+    """Return what others wrote, or may have; nobody else can write any more.
+
+    Args:
+        engine: of the database.
+        deeds: what the run has done.
+        read_locked: reads in the session that has locked all tables; nobody else could read them.
+    """
+    own = engine.own()
+    doubt = close_sessions_of_run(engine) or own.run(counters_cannot_be_trusted, deeds.activity)
+    counts = {} if doubt else {oid: here.count for oid, here in own.run(relations_of).items()}
+    try:
+        if read_locked:
+            return written(read_locked, deeds, counts)
+        with engine.impatient():
+            return own.run(lambda connection: written(reading(connection), deeds, counts))
+    except Exception as error:
+        if not engine.gave_way(error):
+            raise
+        return Writes(unknown="others hold a lock on what the run has made")

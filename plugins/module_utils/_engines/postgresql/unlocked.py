@@ -1,0 +1,68 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What others can change in a database although all of its tables are locked: it is read again before a commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...engines.postgresql_later import Read
+from ...engines.postgresql_writes import large_objects_written
+from ...errors import Refused
+from .catalog_rows import CatalogRows, read_catalog_rows
+
+if TYPE_CHECKING:
+    from ...connection import OwnConnection
+
+#: By number, which a sequence keeps when it is moved aside. One that was never used has no position.
+_POSITIONS = """
+select s.seqrelid::text, case when c.relpersistence <> 't' and has_sequence_privilege(c.oid, 'select')
+                              then pg_sequence_last_value(c.oid) end
+  from pg_sequence s join pg_class c on c.oid = s.seqrelid
+"""
+
+
+@dataclass(frozen=True)
+class Unlocked:
+    """Large objects by what was counted of them, the schema, and the positions of sequences."""
+
+    large_objects: int
+    schema: CatalogRows
+    sequences: dict[str, int | None]
+
+    @classmethod
+    def read(cls, own: OwnConnection, read: Read) -> Unlocked:
+        """Read them.
+
+        Args:
+            own: sees what is committed.
+            read: reads in the session that restores: it has locked the sequences that it has moved.
+        """
+        return cls(own.run(large_objects_written), own.run(read_catalog_rows), dict(read(_POSITIONS)))
+
+    def refuse_changes(self, later: Unlocked, name: str) -> None:
+        """Refuse to go on where something has changed meanwhile; what the session itself made has no place here.
+
+        Args:
+            later: read later.
+            name: of the database, for people.
+
+        Raises:
+            Refused: others have changed it.
+        """
+        found = []
+        if self.large_objects != later.large_objects:
+            found.append("large objects were written while it was restored")
+        if self.schema != later.schema:
+            found.append("the schema was changed while it was restored")
+        if any(later.sequences.get(number, value) != value for number, value in self.sequences.items()):
+            found.append("sequences were used while it was restored")
+        if found:
+            raise Refused(
+                f"A restore of {name!r} would lose what others wrote",
+                "; ".join(found),
+                "Stop what changes it, then restore again",
+            )
