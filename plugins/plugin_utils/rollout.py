@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -173,12 +174,17 @@ def heads(revisions: list[str] | None) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """Return a text without its line breaks, and not all of it if it is long."""
+    """Return a text without its line breaks, and not all of it if it is long; half a command is never pasted."""
     line = " ".join(str(text).split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+    if len(line) <= _LONGEST:
+        return line
+    begins = _COMMAND.search(line[:_LONGEST])
+    return f"{line[: begins.start()] if begins else line[:_LONGEST]}…"
 
 
 _LONGEST = 300
+#: With what it needs in its environment, and by whatever path.
+_COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?\S*ansible-playbook ")
 
 _STATES = {
     "migrated": "migrated",

@@ -229,3 +229,13 @@ def test_the_last_lines_name_what_lets_a_failed_database_be_tried_again() -> Non
     assert rollout.summary(made, "")[-1].endswith("-e migrate_run=r1")
     refused.databases = {f"app{number}": failed().databases["app"] for number in range(4)}
     assert rollout.summary(made, "")[-1].endswith("-e migrate_run=r1 -e migrate_retry_failed=true")
+
+
+@pytest.mark.parametrize("program", ["ansible-playbook", "ANSIBLE_COLLECTIONS_PATH=/srv/c .venv/bin/ansible-playbook"])
+def test_what_is_cut_is_no_command(program: str) -> None:
+    words = "Revision 0003 failed. " * 8 + "Correct it, then: "
+
+    line = rollout.in_one_line(f"{words}{program} -i {'a' * 200} migrate.yml")
+
+    assert line == f"{words}…"
+    assert rollout.in_one_line(f"Type: {program} migrate.yml") == f"Type: {program} migrate.yml"
