@@ -63,6 +63,8 @@ class Account:
     backup: Path | None = None
     #: The dump that was taken right before the downgrades.
     kept_in: Path | None = None
+    #: Whether this tells of all runs since a backup that is restored on purpose.
+    on_purpose: bool = False
     #: When the run had made its backup: what others did later is theirs.
     since: str = ""
     error: dict[str, str] = field(default_factory=dict)
@@ -171,6 +173,7 @@ class Account:
             catalog_rows=self.catalog_rows,
             unseen=self.unseen,
             is_open=bool(self.open),
+            left=self.after.fingerprint if self.on_purpose and not self.cut_short else None,
             unchanged=frozenset(self.unchanged),
             kept_in=self.kept_in,
             before=self.before.fingerprint,

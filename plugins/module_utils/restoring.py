@@ -164,7 +164,7 @@ def chosen(database: Database, job: Job) -> backups.Manifest:
 def deeds_since(database: Database, job: Job, manifest: backups.Manifest) -> Account:
     """Return what our own runs have done since a backup was taken."""
     left = Position(manifest.heads, manifest.fingerprint)
-    account = Account(manifest.run, before=left, after=left, cut_short=False, since=manifest.taken)
+    account = Account(manifest.run, before=left, after=left, cut_short=False, on_purpose=True, since=manifest.taken)
     for _run, events in reversed(list(newest_first(job.layout.journals_of(database.name)))):
         since = [event for event in events if event["at"] >= manifest.taken]
         account.add_deeds(since)

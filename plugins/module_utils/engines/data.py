@@ -170,6 +170,8 @@ class Deeds:
     unseen: list[str] = field(default_factory=list)
     #: A revision has begun and not come to its end: its process died, and has said nothing of what it wrote.
     is_open: bool = False
+    #: The schema that our own runs since a backup have left, for a restore on purpose; None where it is not known.
+    left: list[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 from .._engines.sqlite.held_folder import HeldFolder, attributes_of, copied, dress
 from .._engines.sqlite.in_place import copy_of_locked, fold_log, overwrite
 from .._engines.sqlite.open_files import may_be_open_elsewhere
-from .._engines.sqlite.rows import attach, changed_tables, is_attached
+from .._engines.sqlite.rows import attach, changed_tables, columns_of, is_attached
 from .._engines.sqlite.write_witness import ChangeCounter
 from ..connection import driver_connection
 from ..errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
 from ..layout import unused
 from . import space
 from .base import Guard, Tell
-from .data import Archive, Aside, Restored, RestoreMethod, Writes
+from .data import Archive, Aside, Deeds, Restored, RestoreMethod, Writes
 from .sqlite_catalog import proven
 from .sqlite_scratch import WithScratch
 
@@ -57,6 +57,11 @@ class WithRestore(WithScratch, ABC):
         self._opened: list[Any] = []
         #: From here on a failure says nothing of what lies in the file's place.
         self._has_replaced = False
+        self._left: list[str] | None = None
+
+    def compare_written(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+        """Keep what our own runs have left: where they dropped a table, a restore takes nothing of others from it."""
+        self._left = deeds.left
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the rows with those of the backup, unless it is known that nobody else has written."""
@@ -67,12 +72,20 @@ class WithRestore(WithScratch, ABC):
         try:
             if not is_attached(self._replacing):  # until this connection is closed: its transaction keeps it
                 attach(self._replacing, archive.path)
-            changed = changed_tables(self._replacing, archive.version_tables)
+            changed = [
+                name
+                for name in changed_tables(self._replacing, archive.version_tables)
+                if columns_of(self._replacing, "main", name) or not self._is_dropped_by_us(name)
+            ]
         except sqlite3.Error as error:
             return Writes(unknown=f"the rows cannot be compared with those of the backup ({error})")
         if changed:
             return Writes(unknown=f"rows differ from those of the backup in {', '.join(changed)}")
         return Writes()
+
+    def _is_dropped_by_us(self, table: str) -> bool:
+        words = f"table {table}"
+        return self._left is not None and not any(line == words or line.startswith(f"{words} ") for line in self._left)
 
     def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the rows as they are now, over a connection that ends with this."""
