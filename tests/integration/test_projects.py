@@ -1,0 +1,105 @@
+"""Projects as people have them: what belongs into a release is shipped, and each application keeps its own."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.site import Site, Source, assert_says
+from tests.integration.targets import SQLiteTarget, program
+from tests.lab import ansible
+
+pytestmark = pytest.mark.exhaustive
+
+
+def releases(site: Site) -> list[Path]:
+    return [path for path in (site.root / "releases").glob("[!.]*") if not path.is_symlink()]
+
+
+def test_a_project_folder_with_its_virtualenv_database_and_log_stays_one_release(site: Site) -> None:
+    source = site.source("generic")
+    instance = source.folder / "instance"
+    instance.mkdir()
+    target = SQLiteTarget(instance / "app.db")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", source.folder / "venv"], check=True)
+    source.replace(
+        "from alembic import context",
+        "import logging\n\nfrom alembic import context\n\n"
+        "logging.basicConfig(filename='alembic.log', level=logging.INFO, force=True)",
+    )
+    settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [target.entry]}
+
+    site.run("migrate", **settings)
+    with closing(sqlite3.connect(target.path)) as connection, connection:
+        connection.execute("insert into item (id, name) values (1, 'a customer')")
+
+    assert site.run("migrate", **settings).changed == 0
+    (release,) = releases(site)
+    assert not list(release.rglob("app.db*")) + list(release.rglob("pyvenv.cfg"))
+    assert target.rows("select id, name from item") == [(1, "a customer")]
+    site.run("rollback", **settings)
+    assert target.revisions == []
+
+
+def test_an_editable_requirement_brings_the_code_of_its_release(
+    site: Site, sqlite: SQLiteTarget, tmp_path: Path
+) -> None:
+    wheels = tmp_path / "wheels"
+    done = program(
+        ansible.BIN / "python", "-m", "pip", "download", "--quiet", "--dest", wheels, "alembic", "setuptools"
+    )
+    assert done.returncode == 0, done.stderr
+    source = site.source("generic")
+    package = source.folder / "src" / "shop"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("RELEASE = 1\n")
+    (source.folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "shop"\nversion = "1"\n'
+    )
+    (source.folder / "requirements.txt").write_text("-e .\nalembic\n")
+    settings: dict[str, Any] = {
+        "migrate_source": source,
+        "migrate_databases": [sqlite.entry],
+        "migrate_virtualenv": "",
+        "migrate_python": str(ansible.BIN / "python"),
+        "migrate_wheelhouse": wheels,
+    }
+    site.run("migrate", **settings)
+
+    (package / "__init__.py").write_text("RELEASE = 2\n")
+    source.add(
+        "0003",
+        "0002",
+        "from shop import RELEASE\nop.execute(f\"insert into item (id, name) values ({RELEASE}, 'by')\")",
+    )
+    site.run("migrate", **settings)
+
+    assert sqlite.revisions == ["0003"]
+    assert sqlite.rows("select id from item") == [(2,)]
+
+
+def test_a_second_application_below_one_root_changes_nothing_of_the_first(site: Site, tmp_path: Path) -> None:
+    first, second = SQLiteTarget(tmp_path / "first.db"), SQLiteTarget(tmp_path / "second.db")
+    sources: list[Source] = [site.source("generic", "first"), site.source("generic", "second")]
+    sources[0].add("a3", "0002", "op.execute('create table first (id integer)')", "op.drop_table('first')")
+    sources[1].add("b3", "0002", "op.execute('create table second (id integer)')", "op.drop_table('second')")
+    settings: list[dict[str, Any]] = [
+        {"migrate_source": source, "migrate_databases": [{**target.entry, "name": name}]}
+        for source, target, name in zip(sources, (first, second), ("first", "second"))
+    ]
+    for each in settings:
+        site.run("migrate", **each)
+
+    assert_says(site.run("status", **settings[0]).output, "first a3")
+    site.run("backup", **settings[0])
+    assert site.run("migrate", **settings[0]).changed == 0
+    site.run("rollback", **settings[0])
+
+    assert (first.revisions, second.revisions) == ([], ["b3"])
