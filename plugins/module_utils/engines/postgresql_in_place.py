@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .._engines.postgresql import defaults, publications
 from .._engines.postgresql.rendering import fixed_statements, normalised
 from .._engines.postgresql.replay import header
+from .._engines.postgresql.restored_schema import refuse_in_place
 from .._engines.postgresql.sessions import IS_CLIENT
 from .._engines.postgresql.unlocked import Unlocked
 from ..connection import client_encoding, execute, sqlstate
@@ -173,6 +174,7 @@ class InPlace:
                     seen.refuse_changes(self._unlocked(psql), self._engine.database.name)
                     psql.ask("commit;")
                 break
+        refuse_in_place(self._engine, self._tools, self._archive.path, contents, self._tell)
         self._analyze()
         return Restored(f"schema {aside}", "in_place", self._not_restored)
 

@@ -23,6 +23,7 @@ from .._core.playbook_command import playbook_command
 from .._engines.postgresql import publications
 from .._engines.postgresql.replay import LAST, OF_DATABASE, Replay, let_in
 from .._engines.postgresql.restored_content import RestoredContent
+from .._engines.postgresql.restored_schema import RestoredSchema
 from .._engines.postgresql.sessions import IS_CLIENT, in_use, refusal_of_prepared
 from ..connection import OwnConnection, client_encoding, first_line, sqlstate
 from ..errors import HALF_WAY, Failed, Refused
@@ -275,8 +276,22 @@ class Swap:
                 self._tools, self._archive.path, scratch_url, self._engine.application, self._tell
             )
             content.refuse_differences(self._contents, folder, self._engine.database.name)
+            self._compare_schema(scratch_url, mine.superuser or self._by_superuser)
             self._tell("analyzes the new database")
             restored.rows("analyze")
+
+    def _compare_schema(self, url: URL, everything: bool) -> None:
+        """Compare what was restored with the archive, but for what no restore by this role brings."""
+        engine, name = self._engine, self._engine.database.name
+        left_out, lines = ("SUBSCRIPTION",), self._contents.without([*OF_DATABASE, "SUBSCRIPTION"])
+        if not everything:
+            roles = [row[0] for row in engine.own().rows(publications.ROLES)]
+            lines = self._contents.without([*OF_DATABASE, "SUBSCRIPTION", *publications.ENTRIES])
+            lines += publications.own_entries(self._contents, roles)
+        schema = RestoredSchema(
+            self._tools, self._archive.path, engine.application, self._tell, engine.job.backup_lock_wait, left_out
+        )
+        schema.refuse_differences(lines, url, name)
 
     def _create_statement(self, other: OwnConnection) -> str:
         row = other.rows(_DATABASE, name=self._name)[0]

@@ -14,7 +14,7 @@ from ...engines.base import Guard, Tell
 from ...engines.data import Archive, Restored, RestoreMethod
 from ...engines.postgresql_in_place import InPlace
 from ...engines.postgresql_swap import Swap
-from ...errors import Failed
+from ...errors import HALF_WAY, Failed
 
 if TYPE_CHECKING:
     from ...engines.postgresql import PostgreSQL
@@ -43,7 +43,7 @@ def restore_by(
         try:
             restored = way.restore(guard)
         except Failed as failure:
-            if isinstance(way, Swap) and way.filled:
+            if failure.code == HALF_WAY or (isinstance(way, Swap) and way.filled):
                 raise
             reason = "; ".join(part for part in (reason, failure.why or failure.what) if part)
             last = failure

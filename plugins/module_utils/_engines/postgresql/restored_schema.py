@@ -1,0 +1,178 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether the schema that was restored is the archive's, entry by entry, as pg_restore and pg_dump print it.
+
+The server renders expressions anew when they are replayed; of these, casts and parentheses do not count. What another
+version of pg_dump prints in its own way is compared by what there is, not by its text.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...engines import postgresql_dump as tools
+from ...engines.base import Tell
+from ...engines.postgresql_psql import Contents as Listing
+from ...engines.postgresql_psql import use_list
+from ...errors import HALF_WAY, Failed
+from .publications import ROLES
+from .rendering import normalised
+from .schema_entries import Entry, differences, parse
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+    from ...engines.postgresql import PostgreSQL
+
+_DUMPED_BY = re.compile(r"^-- Dumped by pg_dump version (.*)$", re.MULTILINE)
+#: Whether a materialized view is filled is printed for an archive only.
+_DATA = "MATERIALIZED VIEW DATA"
+#: What a restore in place leaves as it is, because it cannot be moved aside.
+_STAYS = (
+    "SUBSCRIPTION", "EVENT TRIGGER", "FOREIGN DATA WRAPPER", "SERVER", "FOREIGN SERVER", "USER MAPPING", "EXTENSION",
+    "PROCEDURAL LANGUAGE", "LANGUAGE", "ACCESS METHOD",
+)  # fmt: skip
+_STRANGE_SCHEMAS = "select nspname, 1 from pg_namespace where not pg_has_role(nspowner, 'usage')"
+_MOST_NAMED = 5
+_HANGING = ("COMMENT", "ACL", "SECURITY LABEL")
+#: Kinds whose statements have expressions in them, and no text that has to stay to the letter.
+_RENDERED = {
+    "TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "INDEX", "CONSTRAINT", "CHECK CONSTRAINT", "TRIGGER",
+    "POLICY", "RULE", "DEFAULT", "DOMAIN", "STATISTICS", "PUBLICATION TABLE", "EVENT TRIGGER",
+}  # fmt: skip
+_BODY = ("FUNCTION", "PROCEDURE")
+_ATOMIC = re.compile(r"^\s*(?:BEGIN ATOMIC|RETURN )", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class RestoredSchema:
+    """How the schema of an archive is compared with a database's: what of both is not compared."""
+
+    found: tools.Tools
+    archive: Path
+    application: str
+    tell: Tell
+    lock_wait: float
+    #: Kinds of entries, with their comments and privileges.
+    left_out: tuple[str, ...] = ()
+    #: The roles whose publications the restore has made; of all roles if there are none here.
+    publishers: tuple[str, ...] = ()
+    #: Schemas that belong to others, whose privileges and comments a restore leaves as they are.
+    strange_schemas: tuple[str, ...] = ()
+
+    def differences(self, lines: list[str], url: URL) -> list[str]:
+        """Return how what the entries of an archive hold differs from a database.
+
+        Args:
+            lines: of the archive's table of contents.
+            url: of the database.
+
+        Raises:
+            Failed: one of them could not be read.
+        """
+        self.tell("compares the schema with the backup")
+        with tempfile.TemporaryDirectory() as folder:
+            chosen = use_list(Path(folder), "schema", lines)
+            restore = ["pg_restore", "--schema-only", f"--use-list={chosen}", "--file=-", str(self.archive)]
+            archived = self._run(restore, tools.plain_environment())
+        dump = ["pg_dump", "--schema-only", "--no-password", f"--lock-wait-timeout={int(self.lock_wait * 1000)}"]
+        dump += ["--exclude-schema=alembic_aside_*", f"--dbname={tools.conninfo(url)}"]
+        dumped = self._run(dump, tools.environment(url, self.application))
+        before, now = self._entries(archived), self._entries(dumped)
+        if _DUMPED_BY.findall(archived) != _DUMPED_BY.findall(dumped):
+            return _missing(before, now)
+        before, now = _rendered_alike(before, now)
+        words, _notes = differences(before, now)
+        return words
+
+    def refuse_differences(self, lines: list[str], url: URL, name: str) -> None:
+        """Fail where there are any, while the database is as it was.
+
+        Args:
+            lines: as above.
+            url: as above.
+            name: of the database, for people.
+
+        Raises:
+            Failed: what was restored is not what was backed up.
+        """
+        words = self.differences(lines, url)
+        if words:
+            raise Failed(
+                f"What was restored of {name!r} is not what was backed up",
+                "; ".join(words[:_MOST_NAMED]),
+                "The database is as it was before the restore",
+            )
+
+    def _run(self, command: list[str], variables: dict[str, str]) -> str:
+        words = [str(self.found.folder / command[0]), *command[1:]]
+        return tools.run_tool(words, variables, self.archive, self.tell, "compares the schema")
+
+    def _entries(self, script: str) -> list[Entry]:
+        return [entry for entry in parse(script) if not entry.is_own and not self._is_left_out(entry)]
+
+    def _is_left_out(self, entry: Entry) -> bool:
+        if entry.kind.startswith("PUBLICATION") and self.publishers:
+            return entry.text.rpartition("\n-- ")[2] not in self.publishers
+        if entry.kind not in _HANGING:
+            return entry.kind in (_DATA, *self.left_out)
+        strange = {f"SCHEMA {name}" for name in self.strange_schemas}
+        return entry.name in strange or entry.name.startswith(tuple(f"{kind} " for kind in self.left_out))
+
+
+def _rendered_alike(before: list[Entry], now: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Return the entries of both sides without those that are the same but for what the server renders anew."""
+    old, new = Counter(before), Counter(now)
+    gone, made = list((old - new).elements()), list((new - old).elements())
+    for entry in list(gone):
+        other = next((each for each in made if _is_same(entry, each)), None)
+        if other is not None:
+            gone.remove(entry)
+            made.remove(other)
+    return gone, made
+
+
+def _is_same(entry: Entry, other: Entry) -> bool:
+    if (entry.kind, entry.schema, entry.name, entry.method) != (other.kind, other.schema, other.name, other.method):
+        return False
+    if entry.kind in ("ACL", "DEFAULT ACL"):
+        return sorted(entry.text.split("\n")) == sorted(other.text.split("\n"))
+    rendered = entry.kind in _RENDERED or (entry.kind in _BODY and bool(_ATOMIC.search(entry.text)))
+    return rendered and normalised(entry.text) == normalised(other.text)
+
+
+def _missing(before: Iterable[Entry], now: Iterable[Entry]) -> list[str]:
+    """Return the objects that are on one side only."""
+    old = {(entry.kind, entry.schema, entry.name): entry for entry in before}
+    new = {(entry.kind, entry.schema, entry.name): entry for entry in now}
+    words = [f"{old[key]} is gone" for key in old.keys() - new.keys()]
+    return sorted([*words, *(f"{new[key]} is new" for key in new.keys() - old.keys())])
+
+
+def refuse_in_place(engine: PostgreSQL, found: tools.Tools, archive: Path, contents: Listing, tell: Tell) -> None:
+    """Compare what a restore in place has committed, but for what stays as it was.
+
+    Raises:
+        Failed: it is not what the archive holds; nothing is dropped.
+    """
+    own = engine.own()
+    roles = tuple(str(row[0]) for row in own.rows(ROLES))
+    strange = tuple(str(row[0]) for row in own.rows(_STRANGE_SCHEMAS))
+    wait = engine.job.backup_lock_wait
+    schema = RestoredSchema(found, archive, engine.application, tell, wait, _STAYS, roles, strange)
+    words = schema.differences(contents.lines, engine.url)
+    if words:
+        raise Failed(
+            f"What was restored of {engine.database.name!r} is not what was backed up",
+            "; ".join(words[:_MOST_NAMED]),
+            "What was replaced is kept in its schemas alembic_aside_*",
+            HALF_WAY,
+        )
