@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MARK = "hosting.alembic "
 _NAME_BYTES = 63
+_MOST_NAMED = 10
 _NO_DEFAULT = re.compile(r"^(column .* null [tf]) default NULL identity ", re.DOTALL)
 _INVALID = re.compile(r"^index .* valid (?:f ready .|t ready f)$", re.DOTALL)
 ASIDE_SCHEMA = "alembic_aside_"
@@ -238,7 +239,18 @@ def _obstacle_to_swap(engine: PostgreSQL, mine: Powers) -> Refused | None:
 
 
 def _membership(engine: PostgreSQL, mine: Powers) -> str:
-    """Return the statements that let the owner of a database restore what others own in it."""
+    """Return the statements that let the owner of a database restore what others own in it.
+
+    Who is a member of a superuser is one himself, so nobody is made that.
+    """
+    own = engine.own()
+    if own.rows(ownership.SUPERUSERS):
+        given = [row[0] for row in own.rows(ownership.TO_GIVE_AWAY)]
+        more = f" and {len(given) - _MOST_NAMED} more" if len(given) > _MOST_NAMED else ""
+        return (
+            "This backup is restored by hand, as a superuser. The next one can be restored by its user after, as a"
+            f" superuser: {'; '.join(given[:_MOST_NAMED])}{more}"
+        )
     grants = [f"GRANT {quoted(name)} TO {quoted(engine.url.username or '')};" for (name,) in _strangers(engine, mine)]
     return f"As a superuser: {' '.join(grants)}"
 

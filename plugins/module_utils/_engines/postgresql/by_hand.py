@@ -40,6 +40,8 @@ def rights_for_restore(engine: PostgreSQL) -> tuple[str, dict[str, Any]] | None:
     """
     own = engine.own()
     mine = restores.powers(own, engine.name_on_server)
+    if own.rows(ownership.SUPERUSERS):
+        return None
     if own.rows(ownership.NEVER) or own.rows(_MAY_OWN_NOTHING.format(strangers=ownership.STRANGERS)):
         return None
     if restores.method_in_place(engine).obstacle is None:

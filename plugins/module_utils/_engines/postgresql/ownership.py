@@ -12,7 +12,7 @@ from ...engines import postgresql_catalog as catalog
 def _owners(objects: str, owner: str, schema: str, only: str = "true") -> str:
     """A query for the owners of objects of one catalog that are in the database and no extension's."""
     return f"""
-  select o.{owner} from {objects} o join pg_namespace n on n.oid = o.{schema}
+  select o.{owner}, '{objects}'::regclass, o.oid from {objects} o join pg_namespace n on n.oid = o.{schema}
    where {only} and {catalog.ours(objects, "o.oid")}"""
 
 
@@ -30,13 +30,32 @@ _OWNERS = (
     _owners("pg_ts_config", "cfgowner", "cfgnamespace"),
     _owners("pg_ts_dict", "dictowner", "dictnamespace"),
     _owners("pg_namespace", "nspowner", "oid", "n.nspname <> 'public'"),
-    "select lomowner from pg_largeobject_metadata",
+    "select lomowner, 'pg_largeobject'::regclass, oid from pg_largeobject_metadata",
 )
 
 #: Others whose objects are in the database.
 STRANGERS = f"""
 select distinct pg_get_userbyid(owner) from ({" union all ".join(_OWNERS)}
-) objects (owner) where not pg_has_role(owner, 'member')
+) objects (owner, class, oid) where not pg_has_role(owner, 'member')
+"""
+
+#: Those of them whose member could become a superuser: membership is never what a customer's role is given.
+SUPERUSERS = f"""
+select name from ({STRANGERS}) strangers (name)
+ where exists (select from pg_roles r where r.rolsuper and pg_has_role(strangers.name, r.oid, 'member'))
+"""
+
+#: Statements that give the objects of those to who asks; what follows its table's owner is not among them.
+TO_GIVE_AWAY = f"""
+select format('ALTER %s %s OWNER TO %I', upper(case i.type when 'statistics object' then 'statistics' else i.type end),
+              i.identity, current_user)
+  from ({" union all ".join(_OWNERS)}
+  ) objects (owner, class, oid) cross join lateral pg_identify_object(class, objects.oid, 0) i
+ where not pg_has_role(owner, 'member')
+   and exists (select from pg_roles r where r.rolsuper and pg_has_role(owner, r.oid, 'member'))
+   and not exists (select from pg_depend d where d.classid = class and d.objid = objects.oid and d.deptype in ('a', 'i')
+                      and d.refclassid = 'pg_class'::regclass and class = 'pg_class'::regclass)
+ order by 1
 """
 
 #: Range types that cannot be moved by their owner, because their constructors belong to the first superuser. They are

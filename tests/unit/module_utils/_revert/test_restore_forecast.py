@@ -59,12 +59,32 @@ def test_a_schema_public_of_another_role_is_a_reason(host: Host, postgres_databa
 
 
 def test_what_belongs_to_others_is_an_obstacle(host: Host, postgres_database: Postgres, entry: Database) -> None:
-    postgres_database.execute("create table of_another (a int); grant select on of_another to public")
+    other, user = f"{postgres_database.name}_other", postgres_database.user
+    made = f'create role "{other}"; create table of_another (a int); grant select on of_another to public'
+    postgres_database.execute(f'{made}; alter table of_another owner to "{other}"')
 
     found = forecast(host, entry)
+    postgres_database.execute(f'drop owned by "{other}"; drop role "{other}"')
 
-    assert found["obstacle"]["why"] == "some of it belongs to postgres"
-    assert found["obstacle"]["remedy"] == f'As a superuser: GRANT "postgres" TO "{postgres_database.user}";'
+    assert found["obstacle"]["why"] == f"some of it belongs to {other}"
+    assert found["obstacle"]["remedy"] == f'As a superuser: GRANT "{other}" TO "{user}";'
+
+
+def test_nobody_is_made_a_member_of_a_superuser(host: Host, postgres_database: Postgres, entry: Database) -> None:
+    made = "create table of_root (a serial); create view seen as select 1 as one; select lo_from_bytea(7, 'x')"
+    postgres_database.execute(f"{made}; create function f() returns int language sql as 'select 1'")
+    postgres_database.execute("grant select on of_root, of_root_a_seq, seen to public")
+    postgres_database.execute("grant select on large object 7 to public")
+
+    obstacle = forecast(host, entry)["obstacle"]
+
+    assert obstacle["why"] == "some of it belongs to postgres"
+    statements = obstacle["remedy"].rpartition("as a superuser: ")[2]
+    assert "GRANT" not in obstacle["remedy"]
+    postgres_database.execute(statements)
+    assert forecast(host, entry, "b2")["obstacle"] is None
+    done = host.result("restore", entry, run="r2", of_run="b2")
+    assert done["outcome"] == "restored", done
 
 
 def test_an_extension_that_only_a_superuser_makes_is_named(
