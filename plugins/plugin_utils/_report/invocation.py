@@ -33,6 +33,8 @@ _WITH_NAMESPACE = re.compile(r"\w+\.\w+\.\w+")
 #: One word as shlex quotes it; a name and a value, or JSON.
 _WORD = r"""(?:[\w@%+=:,./-]|'[^'\n]*'|"'")+"""
 _COMMAND = re.compile(rf"(?<![\w/=])ansible-playbook (?:playbooks/([a-z]+)|(migrate))\.yml((?: -e {_WORD})*)")
+#: What stands before a command that was completed already.
+_ASSIGNED = re.compile(r"\bANSIBLE_[A-Z_]+=\S+ $")
 _COLLECTIONS_PATH = "ANSIBLE_COLLECTIONS_PATH"
 
 #: What a message of ours may set; anything else in such a command is somebody else's text and stays as it is.
@@ -103,7 +105,7 @@ class Invocation:
 
         def complete(found: re.Match[str]) -> str:
             words = shlex.split(found[3])
-            if not _is_ours(words):
+            if not _is_ours(words) or _ASSIGNED.search(text[: found.start()]):
                 return found[0]
             return self.command(found[1] or found[2], words, host, migrates=migrates)
 
@@ -193,6 +195,9 @@ def _is_shipped(playbook: str) -> bool:
 
 def _program(here: Path) -> Iterator[str]:
     """Yield how ansible-playbook is called, with the collection's place where Ansible would not find it by itself."""
+    settings = constants.CONFIG_FILE
+    if "ANSIBLE_CONFIG" in os.environ and settings and not _is_found_from(here, Path(settings)):
+        yield f"ANSIBLE_CONFIG={shlex.quote(_near(settings, here))}"
     paths, origin = constants.config.get_config_value_and_origin("COLLECTIONS_PATHS")
     if str(origin).startswith("env") or not any(map(holds_this_collection, [*paths, *sys.path])):
         yield f"{_COLLECTIONS_PATH}={shlex.quote(str(COLLECTION.parents[2]))}"
@@ -202,6 +207,13 @@ def _program(here: Path) -> Iterator[str]:
         yield shlex.quote(_near(str(typed.absolute()), here))
     else:
         yield "ansible-playbook"
+
+
+def _is_found_from(here: Path, settings: Path) -> bool:
+    """Tell whether Ansible reads these settings by itself when it is started in a folder."""
+    places = (here / "ansible.cfg", Path.home() / ".ansible.cfg", Path("/etc/ansible/ansible.cfg"))
+    found = next((path for path in places if path.is_file()), None)
+    return found is not None and found.resolve() == settings.resolve()
 
 
 def holds_this_collection(folder: str) -> bool:
@@ -218,20 +230,34 @@ def _folder(checkout: Path, here: Path) -> str:
 
 def _options(arguments: Mapping[str, Any], here: Path) -> Iterator[str]:
     sources = [str(source) for source in arguments.get("inventory") or ()]
-    if sources != [str(source) for source in constants.DEFAULT_HOST_LIST]:
+    if sources != _lasting("DEFAULT_HOST_LIST"):
         for source in sources:
             yield from ("-i", source if "," in source else _near(source, here))
-    for word in arguments.get("vault_ids") or ():
+    for word in [*(arguments.get("vault_ids") or ()), *_of_this_shell("DEFAULT_VAULT_IDENTITY_LIST")]:
         yield from ("--vault-id", str(word))
-    for path in arguments.get("vault_password_files") or ():
+    for path in [*(arguments.get("vault_password_files") or ()), *_of_this_shell("DEFAULT_VAULT_PASSWORD_FILE")]:
         yield from ("--vault-password-file", _near(str(path), here))
     for name, (option, default) in _FLAGS.items():
-        if arguments.get(name) and not getattr(constants, default, False):
+        if arguments.get(name) and not _lasting(default):
             yield option
     for name, (option, default) in _VALUES.items():
         value = arguments.get(name)
-        if value and str(value) != str(getattr(constants, default, None)) and not _is_secret(name, str(value)):
+        if value and str(value) != str(_lasting(default) if default else None) and not _is_secret(name, str(value)):
             yield from (option, _near(str(value), here) if name in _FILES else str(value))
+
+
+def _lasting(setting: str) -> Any:
+    """Return a setting that a later command has too; one of this shell's environment may be gone by then."""
+    value, origin = constants.config.get_config_value_and_origin(setting)
+    return None if str(origin).startswith("env") else value
+
+
+def _of_this_shell(setting: str) -> list[str]:
+    """Return a setting that only the environment of this run has, as a list."""
+    value, origin = constants.config.get_config_value_and_origin(setting)
+    if not value or not str(origin).startswith("env"):
+        return []
+    return [str(each) for each in (value if isinstance(value, (list, tuple)) else [value])]
 
 
 def _is_secret(name: str, value: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible import constants
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
@@ -34,7 +35,8 @@ def words(command: str) -> list[str]:
 def found_by_ansible(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in the checkout, whose ansible.cfg says where the collection is."""
     monkeypatch.syspath_prepend(str(PROJECT / "collections"))
-    monkeypatch.delenv("ANSIBLE_COLLECTIONS_PATH", raising=False)
+    for name in ("ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_CONFIG", "ANSIBLE_INVENTORY", "ANSIBLE_VAULT_PASSWORD_FILE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_a_command_repeats_inventory_and_vault_and_is_limited_to_its_host(tmp_path: Path) -> None:
@@ -103,6 +105,32 @@ def test_where_ansible_does_not_find_the_collection_by_itself_its_place_is_said(
         f"ANSIBLE_COLLECTIONS_PATH={PROJECT / 'collections'} ansible-playbook --limit web1 playbooks/recover.yml"
     )
     assert started().completed(command, "web1") == command
+
+
+def test_what_only_this_shells_environment_says_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inventory = tmp_path / "inventory"
+    for name, value in {
+        "ANSIBLE_INVENTORY": inventory,
+        "ANSIBLE_VAULT_PASSWORD_FILE": tmp_path / "password",
+        "ANSIBLE_REMOTE_USER": "deploy",
+        "ANSIBLE_BECOME": "true",
+        "ANSIBLE_CONFIG": PROJECT / "ansible.cfg",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(constants, "CONFIG_FILE", str(PROJECT / "ansible.cfg"))
+
+    run = started(tmp_path, inventory=(str(inventory),), remote_user="deploy", become=True)
+    command = run.completed(playbook_command("recover"), "web1")
+
+    assert words(command)[:-1] == [
+        f"ANSIBLE_CONFIG={PROJECT / 'ansible.cfg'}",
+        "ansible-playbook",
+        *("-i", "inventory", "--vault-password-file", "password", "--become", "--user", "deploy", "--limit", "web1"),
+    ]
+    assert run.completed(command, "web1") == command
+    there = started(PROJECT).completed(playbook_command("recover"), "web1")
+    assert words(there)[:3] == ["ansible-playbook", "--vault-password-file", str(tmp_path / "password")]
+    assert started(PROJECT).completed(there, "web1") == there
 
 
 def test_to_migrate_again_is_to_start_ones_own_playbook_again() -> None:
