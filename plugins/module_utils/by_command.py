@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from . import backups
 from .commands import missing_program, run_command
@@ -101,6 +102,14 @@ def method_for(engine: Engine, made_by_command: object) -> RestoreMethod:
         f"Set {_BACKUP}, {_CHECK} and {_RESTORE}",
     )
     return RestoreMethod(TOOL, [], obstacle)
+
+
+def rights_for_restore(engine: Engine, manifest: backups.Manifest) -> tuple[str, dict[str, Any]] | None:
+    """Return what to type so that a restore can be done, as ``Engine.rights_for_restore``; nothing where it can be."""
+    method = method_of(engine, manifest)
+    if method.obstacle is None:
+        return "", {}
+    return None if method.name == TOOL else engine.rights_for_restore()
 
 
 def writes_since(

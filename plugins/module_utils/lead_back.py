@@ -15,9 +15,9 @@ from ._core.playbook_command import playbook_command
 from ._migration.env_proxy import environment_of
 from ._migration.interrupted import Interrupted
 from ._migration.own_commits import OwnCommits
+from ._revert import verification
 from ._revert.downgrade_attempts import DowngradeAttempts, still_applied
 from ._revert.downgrade_journal import DowngradeJournal, has_begun
-from ._revert.verification import backup_of_interrupted, compare_with, notes_of, undo_rollback
 from .account import Account
 from .connection import first_line
 from .engines.base import Engine
@@ -113,7 +113,7 @@ class LeadBack(OneDatabase):
 
     def _rolled_back(self, environment: Environment, now: Position) -> Result:
         # What was there before an interrupted rollback, no backup taken now can hold.
-        before = backup_of_interrupted(self.journal)
+        before = verification.backup_of_interrupted(self.journal)
         taken = self._back_up(environment.engine, now)
         self.backup = before or taken
         self._note(self._later_writes(environment.engine).told(taken))
@@ -129,7 +129,7 @@ class LeadBack(OneDatabase):
             Failed: it cannot be brought back; then a person decides.
         """
         why = f"{failure.what}: {failure.why}"
-        now, restored = undo_rollback(
+        now, restored = verification.undo_rollback(
             engine, backup, self.journal, self.progress, why, self.job.compare_limit, own_backup
         )
         self.undone = []
@@ -269,10 +269,15 @@ class LeadBack(OneDatabase):
         changed = differences(self.account.before.fingerprint, now.fingerprint)
         if changed:
             raise Failed("the downgrades did not bring the old schema back", "; ".join(changed[:5]))
-        found = compare_with(
+        found = verification.compare_with(
             manifest, environment.engine, self._account_of_now(), self.progress, self.job.compare_limit
         )
-        self.notes += notes_of(found)
+        self.notes += verification.notes_of(found)
+        if self.backup:  # of a rollback on purpose, which has no backup of its own run to compare with
+            done = self._account_of_now()
+            self.notes += verification.compare_rolled_back(
+                self._manifest(), environment.engine, self.account, done, self.progress
+            )
         if manifest and not found.is_equal:
             raise Failed(f"Database {self.database.name!r} differs from its backup of run {manifest.run}", str(found))
         self.journal.write("downgraded", **now.facts())
@@ -333,7 +338,7 @@ class LeadBack(OneDatabase):
         except Refused as sealed:
             return sealed.remedy
         try:
-            rights = self._rights_for_restore(engine, manifest)
+            rights = by_command.rights_for_restore(engine, manifest)
         except Refused:
             rights = "", {}  # the server may be what failed, and is back when the command is typed
         if rights is not None:
@@ -341,13 +346,6 @@ class LeadBack(OneDatabase):
             restore = self._command("restore", migrate_restore_run=manifest.run, **_LOSES, **variables)
             return f"{first} && {restore}" if first else restore
         return engine.command_by_hand(Path(manifest.path) / manifest.dump)
-
-    @staticmethod
-    def _rights_for_restore(engine: Engine, manifest: backups.Manifest) -> tuple[str, dict[str, Any]] | None:
-        method = by_command.method_of(engine, manifest)
-        if method.obstacle is None:
-            return "", {}
-        return None if method.name == by_command.TOOL else engine.rights_for_restore()
 
     def _older_way(self, damaged: backups.Manifest) -> str:
         for manifest in backups.proven(Path(damaged.path).parent):

@@ -506,3 +506,31 @@ def test_a_rollback_that_fails_half_way_leaves_the_database_as_before_it(stage: 
     assert result["outcome"] == "failed", result
     assert result["after"] == ["0003"]
     assert dump(stage.database) == before
+
+
+MAKES, DROPS = "create table second (id integer)", "drop table second"
+
+
+def rolled_back(stage: Stage, upgrade: str, theirs: str = "") -> Any:
+    """Upgrade by a revision whose downgrade only drops a table, let others change something, and roll back."""
+    stage.host.revise("generic", "0002", "0001", executed(f"{MAKES}; {upgrade}"), executed(DROPS))
+    assert stage.host.result("upgrade", stage.entry, run="r1")["outcome"] == "upgraded"
+    stage.run_as_owner(theirs)
+    return stage.host.result("rollback", stage.entry, run="r2", of_run="r1")
+
+
+def test_a_rollback_that_leaves_what_only_a_dump_shows_fails(stage: Stage) -> None:
+    result = rolled_back(stage, LEFT["a comment"])
+
+    assert result["outcome"] == "failed", result
+    assert "comment public.TABLE other is new" in result["error"]["why"]
+    assert result["after"] == ["0002"]
+    assert "COMMENT ON TABLE public.other IS 'fast'" in dump(stage.database)
+
+
+def test_a_rollback_keeps_and_names_what_others_changed_since(stage: Stage) -> None:
+    result = rolled_back(stage, "select 1", LEFT["a comment"])
+
+    assert result["outcome"] == "downgraded", result
+    assert "comment public.TABLE other is new" in " ".join(result["notes"])
+    assert "COMMENT ON TABLE public.other IS 'fast'" in dump(stage.database)

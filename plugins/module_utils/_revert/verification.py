@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from .. import backups, by_command
@@ -18,6 +19,8 @@ from ..journal import Journal
 from ..position import Position, differences, read_position
 from ..progress import Progress
 from ..restoring import bring_back
+
+_MOST_NAMED = 5
 
 
 def compare_with(
@@ -36,6 +39,42 @@ def compare_with(
         return Comparison()
     progress.phase("compares with the backup")
     return engine.compare(manifest.archive(), account.deeds(manifest.activity), limit, progress.tell)
+
+
+def compare_rolled_back(
+    manifest: backups.Manifest | None, engine: Engine, account: Account, downgrades: Account, progress: Progress
+) -> list[str]:
+    """Compare the schema after a rollback with the backup that the upgrade took, and return notes about it.
+
+    Args:
+        manifest: the backup, if there still is one.
+        engine: the engine of the database.
+        account: what the upgrade has done.
+        downgrades: what the rollback has done.
+        progress: says what is compared.
+
+    Raises:
+        Failed: it is not the old schema, and nobody but the run has changed it.
+    """
+    if manifest is None or manifest.tool == by_command.TOOL or not engine.exists():
+        return [f"the schema was compared with its fingerprint only: {_without_archive(manifest)}"]
+    deeds = account.deeds(manifest.activity)
+    deeds = replace(
+        deeds,
+        transactions=deeds.transactions | frozenset(downgrades.transactions),
+        catalog_rows={**deeds.catalog_rows, **downgrades.catalog_rows},
+    )
+    words, others = engine.compare_schema(manifest.archive(), deeds, progress.tell)
+    if not words:
+        return []
+    named = "; ".join(words[:_MOST_NAMED])
+    if not others:
+        raise Failed("the downgrades did not bring the old schema back", named)
+    return [f"the schema is not that of the backup of run {manifest.run}, and others have changed it since: {named}"]
+
+
+def _without_archive(manifest: backups.Manifest | None) -> str:
+    return "the backup of the upgrade was made by a command" if manifest else "the backup of the upgrade is not there"
 
 
 def notes_of(found: Comparison) -> list[str]:

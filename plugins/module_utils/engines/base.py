@@ -402,6 +402,19 @@ class Engine(Apart, ABC):
         """
         return Comparison()
 
+    def compare_schema(self, archive: Archive, deeds: Deeds, tell: Tell) -> tuple[list[str], list[str]]:
+        """Compare the schema with that of an older backup, and return how it differs, and what others changed in it.
+
+        Args:
+            archive: the backup.
+            deeds: what the run has done since, its downgrades included.
+            tell: is called with what is being compared.
+
+        Raises:
+            Failed: it could not be read.
+        """
+        return [], []
+
     @abstractmethod
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Remove what a failed revision leaves half-made and nobody can use, and return its lines of the fingerprint.

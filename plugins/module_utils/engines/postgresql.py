@@ -24,7 +24,7 @@ from .._engines.postgresql.foreseen import foreseen_obstacles
 from .._engines.postgresql.grown_tables import without_writes_of_others
 from .._engines.postgresql.libpq_options import options_of
 from .._engines.postgresql.made_tables import writes_into_made
-from .._engines.postgresql.other_changes import changes_of_others
+from .._engines.postgresql.other_changes import changes_of_others, schema_changes_of_others
 from .._engines.postgresql.own_transactions import read_own_of_statement, read_subtransactions
 from .._engines.postgresql.read_only import is_kept, only_reading
 from .._engines.postgresql.rendering import fixed_rendering, normalised
@@ -434,6 +434,11 @@ class PostgreSQL(WithScratch):
     def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
         """Compare with what pg_restore prints of the archive."""
         return ArchiveComparison(self, archive, deeds, limit, tell).compare()
+
+    def compare_schema(self, archive: Archive, deeds: Deeds, tell: Tell) -> tuple[list[str], list[str]]:
+        """Compare with what pg_restore prints of the archive, and read who has written the catalogs."""
+        found = ArchiveComparison(self, archive, deeds, 0, tell).compare_schema()
+        return found, self.own().run(schema_changes_of_others, archive, deeds) if found else []
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Drop INVALID indexes that were not there before, valid or not: what a concurrent build leaves that failed."""

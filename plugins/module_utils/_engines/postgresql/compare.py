@@ -36,7 +36,7 @@ from ...errors import Failed, Refused
 from ..comparison import Comparison
 from .content import Contents, TableContent, printed
 from .run_sessions import close_sessions_of_run
-from .schema_entries import Entry, differences, parse
+from .schema_entries import Entry, differences, dumped_by, one_sided, parse
 
 if TYPE_CHECKING:
     from ...engines.postgresql import PostgreSQL
@@ -94,22 +94,34 @@ class ArchiveComparison:
         found = self._found
         return Comparison(schema, found.rows, found.not_compared, found.others, notes + found.notes)
 
+    def compare_schema(self) -> list[str]:
+        """Compare the schema alone and return how it differs.
+
+        Raises:
+            Failed: it could not be read.
+        """
+        return self._compare_schema()[0]
+
     # The schema
 
     def _compare_schema(self) -> tuple[list[str], list[str]]:
         self._tell("compares the schema with the backup")
-        before = self._entries(
+        before = self._printed(
             ["pg_restore", "--schema-only", "--create", "--file=-", str(self._archive.path)], own=True
         )
         excluded = [f"--exclude-schema={pattern}" for pattern in _EXCLUDED]
         dump = ["pg_dump", "--schema-only", "--create", "--no-password", *self._lock_wait(), *excluded]
-        now = self._entries([*dump, f"--dbname={tools.conninfo(self._engine.url)}"], own=False)
-        return differences(before, now)
+        now = self._printed([*dump, f"--dbname={tools.conninfo(self._engine.url)}"], own=False)
+        if dumped_by(before) != dumped_by(now):
+            return one_sided(self._entries(before), self._entries(now)), []
+        return differences(self._entries(before), self._entries(now))
 
-    def _entries(self, command: list[str], *, own: bool) -> list[Entry]:
+    def _printed(self, command: list[str], *, own: bool) -> str:
         variables = tools.plain_environment() if own else tools.environment(self._engine.url, self._engine.application)
         words = [str(self._tools.folder / command[0]), *command[1:]]
-        script = tools.run_tool(words, variables, self._archive.path, self._tell, "compares the schema")
+        return tools.run_tool(words, variables, self._archive.path, self._tell, "compares the schema")
+
+    def _entries(self, script: str) -> list[Entry]:
         leave_out = self._deeds.version_tables | self._archive.version_tables
         changed = changed_names(set(self._archive.fingerprint) ^ set(self._deeds.before))
         return [

@@ -64,12 +64,16 @@ def changes_of_others(
     for name, position in sequence_positions(connection).items():
         if position and name in positions and position[:2] != positions[name] and position[2] not in deeds.sequences:
             found.append(f"sequence {name} went from {positions[name][0]} to {position[0]}")
-    numbers = _numbers_of(here, leave_out)
-    if "catalogs" not in before:
-        found.append("the backup does not say what was in the catalogs")
-    else:
-        gone = changed_by_others(connection, before["catalogs"], deeds, numbers)
-        found += [f"the schema was changed by others: {', '.join(gone)}"] if gone else []
+    return found + schema_changes_of_others(connection, archive, deeds)
+
+
+def schema_changes_of_others(connection: Connection, archive: Archive, deeds: Deeds) -> list[str]:
+    """Return in words what others changed in the schema since a backup, or may have."""
+    if "catalogs" not in archive.activity:
+        return ["the backup does not say what was in the catalogs"]
+    numbers = _numbers_of(relations_of(connection), deeds.version_tables | archive.version_tables)
+    gone = changed_by_others(connection, archive.activity["catalogs"], deeds, numbers)
+    found = [f"the schema was changed by others: {', '.join(gone)}"] if gone else []
     named = sorted(set(_catalogs(connection, deeds, numbers)))
     if named:
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,14 +24,13 @@ from ...engines.postgresql_psql import use_list
 from ...errors import HALF_WAY, Failed
 from .publications import ROLES
 from .rendering import normalised
-from .schema_entries import Entry, differences, parse
+from .schema_entries import Entry, differences, dumped_by, one_sided, parse
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from ...engines.postgresql import PostgreSQL
 
-_DUMPED_BY = re.compile(r"^-- Dumped by pg_dump version (.*)$", re.MULTILINE)
 #: Whether a materialized view is filled is printed for an archive only.
 _DATA = "MATERIALIZED VIEW DATA"
 #: What a restore in place leaves as it is, because it cannot be moved aside.
@@ -87,8 +85,8 @@ class RestoredSchema:
         dump += ["--exclude-schema=alembic_aside_*", f"--dbname={tools.conninfo(url)}"]
         dumped = self._run(dump, tools.environment(url, self.application))
         before, now = self._entries(archived), self._entries(dumped)
-        if _DUMPED_BY.findall(archived) != _DUMPED_BY.findall(dumped):
-            return _missing(before, now)
+        if dumped_by(archived) != dumped_by(dumped):
+            return one_sided(before, now)
         before, now = _rendered_alike(before, now)
         words, _notes = differences(before, now)
         return words
@@ -147,14 +145,6 @@ def _is_same(entry: Entry, other: Entry) -> bool:
         return sorted(entry.text.split("\n")) == sorted(other.text.split("\n"))
     rendered = entry.kind in _RENDERED or (entry.kind in _BODY and bool(_ATOMIC.search(entry.text)))
     return rendered and normalised(entry.text) == normalised(other.text)
-
-
-def _missing(before: Iterable[Entry], now: Iterable[Entry]) -> list[str]:
-    """Return the objects that are on one side only."""
-    old = {(entry.kind, entry.schema, entry.name): entry for entry in before}
-    new = {(entry.kind, entry.schema, entry.name): entry for entry in now}
-    words = [f"{old[key]} is gone" for key in old.keys() - new.keys()]
-    return sorted([*words, *(f"{new[key]} is new" for key in new.keys() - old.keys())])
 
 
 def refuse_in_place(engine: PostgreSQL, found: tools.Tools, archive: Path, contents: Listing, tell: Tell) -> None:

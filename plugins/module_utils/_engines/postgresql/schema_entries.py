@@ -21,6 +21,7 @@ _BETWEEN = re.compile(
 )
 #: What psql is told with a word that is another one each time.
 _FOR_PSQL = re.compile(r"^\\(?:connect .*|(?:un)?restrict \S+)$")
+_DUMPED_BY = re.compile(r"^-- Dumped by pg_dump version (.*)$", re.MULTILINE)
 _ACCESS_METHOD = re.compile(r"^SET default_table_access_method = (.*);$")
 _OWN_SCHEMAS = ("alembic_aside_", "alembic_retained_")
 _COLUMNS = {"TABLE", "FOREIGN TABLE"}
@@ -151,3 +152,16 @@ def _first_difference(before: str, now: str) -> str:
     made = [line.strip() for line in new if line not in old]
     shown = [f"-{line}" for line in gone[:1]] + [f"+{line}" for line in made[:1]]
     return " ".join(shown) or "the order of its lines"
+
+
+def dumped_by(script: str) -> list[str]:
+    """Return the version of the pg_dump that has written what a script prints."""
+    return _DUMPED_BY.findall(script)
+
+
+def one_sided(before: Iterable[Entry], now: Iterable[Entry]) -> list[str]:
+    """Return the objects that are on one side only, whatever their text is."""
+    old = {(entry.kind, entry.schema, entry.name): entry for entry in before}
+    new = {(entry.kind, entry.schema, entry.name): entry for entry in now}
+    words = [f"{old[key]} is gone" for key in old.keys() - new.keys()]
+    return sorted([*words, *(f"{new[key]} is new" for key in new.keys() - old.keys())])
