@@ -113,6 +113,18 @@ def _installed(backend: str) -> list[str]:
     return found
 
 
+#: By URL and options; they hold no connection, only what SQLAlchemy has found out of the server.
+_ENGINES: dict[tuple[str, str], Any] = {}
+
+
+def _engine_for(url: URL, options: dict[str, Any]) -> Any:
+    """Return what opens connections; to make it, and its first connection, takes longer than a new connection."""
+    key = url.render_as_string(hide_password=False), repr(options)
+    if key not in _ENGINES:
+        _ENGINES[key] = sa.create_engine(url, **options)
+    return _ENGINES[key]
+
+
 class OwnConnection:
     """A connection in autocommit, driven the same way whether its driver is synchronous or not.
 
@@ -129,6 +141,8 @@ class OwnConnection:
     ) -> None:
         self._name = name
         self._acting = acting
+        #: Whether there is a server that may close it.
+        self._has_server = url.get_backend_name() != "sqlite"
         token = OPENING_OWN.set(True)
         try:
             with acting():
@@ -154,7 +168,7 @@ class OwnConnection:
                 self._stop()
                 raise
         else:
-            self._engine = sa.create_engine(url, **options)
+            self._engine = _engine_for(url, options)
             self._connection = self._engine.connect()
 
     async def _connect(self) -> Any:
@@ -200,6 +214,8 @@ class OwnConnection:
 
     def is_broken(self) -> bool:
         """Tell whether the server has closed the connection: then its socket can be read while nothing was asked."""
+        if not self._has_server:
+            return False
         try:
             if self._loop is not None:  # its loop has read the socket already
                 return bool(self.run(_is_closed))

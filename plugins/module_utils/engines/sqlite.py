@@ -227,17 +227,16 @@ class SQLite(WithRestore, SQLiteApart):
 
     def can_read_now(self) -> bool:
         """Return whether env.py's transaction lets others read, which BEGIN EXCLUSIVE and a spilled cache do not."""
-        try:
-            self._run_at_once(self.own(), lambda connection: rows_of(connection, _ANY_READ))
-        except Exception as error:
-            if not self.gave_way(error):
-                raise
-            return False
-        return True
+        return self._version_now() is not None
 
     def _version_now(self) -> Version | None:
         """Return what our own connection sees, or None where env.py's transaction keeps it from reading."""
-        return self._version() if self.can_read_now() else None
+        try:
+            return self._version()
+        except Exception as error:
+            if not self.gave_way(error):
+                raise
+            return None
 
     def _holds_transaction(self) -> bool:
         """Return whether env.py's connection has a transaction open: waiting for its lock would be waiting for ever."""
@@ -300,7 +299,7 @@ class SQLite(WithRestore, SQLiteApart):
 
     def _version(self) -> Version:
         """Return what our own connection sees of the file that lies there now."""
-        number = self.own().run(lambda connection: data_version(driver_connection(connection)))
+        number = self._run_at_once(self.own(), lambda connection: data_version(driver_connection(connection)))
         return Version(self._file, number)
 
     def end_migrating(self, patience: float, tell: Tell) -> None:
