@@ -23,6 +23,12 @@ def passwords_in(url: str) -> list[tuple[str, str]]:
     return found + [(password, unquote_plus(password)) for password in _AS_OPTION.findall(url)]
 
 
+def backend_of(url: str) -> str:
+    """Return which kind of database a URL leads to, as SQLAlchemy calls it now."""
+    scheme = url.partition(":")[0].partition("+")[0]
+    return "postgresql" if scheme == "postgres" else scheme
+
+
 def password_of(database: Database) -> str | None:
     """Return the password that a database is opened with, or None where its driver has to find one."""
     if database.password is not None:

@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The verbs, done: each takes a job and returns an answer as plain data."""
+"""The verbs, done: each takes a job and returns an answer as plain data.
+
+Each loads its own code when it begins, since that is compiled each time; never later, since a worker may find the
+module's archive gone.
+"""
 
 from __future__ import annotations
 
@@ -14,27 +18,16 @@ from typing import Any
 
 from . import backups
 from ._migration.env_proxy import environment_of
-from ._revert.foreseen_restore import foresee_restore as foresee_restore_database
 from ._revert.restore_forecast import forecast_restore
 from .deadline import counted_from_now
 from .engines.registry import engine_for
 from .errors import Failed, Refused
-from .history import rolled_back_by
 from .job import Database, Job
 from .journal import Journal, moved, needs_leading_back, newest_first, reject
-from .lead_back import downgrade_database
 from .planner import check, plan
 from .position import read_position
 from .processes import each_apart, silence
 from .progress import Progress
-from .pruning import leftovers_of, prune_database
-from .recovering import recover_database
-from .rehearsal import rehearse_database
-from .restoring import restore_database
-from .rolling_back import rollback_database
-from .statements import returned, statements_for
-from .status import status_of
-from .upgrade import upgrade_database
 from .warming import warm
 from .watching import is_alive
 from .worker import attend
@@ -44,6 +37,8 @@ Answer = dict[str, Any]
 
 def upgrade(job: Job) -> Answer:
     """Back up and upgrade every database, in a worker that outlives the connection."""
+    from .upgrade import upgrade_database  # noqa: PLC0415
+
     answer = attend(counted_from_now(job), list(job.databases), upgrade_database)
     if answer["finished"]:
         _prune_backups(job)
@@ -60,6 +55,8 @@ def backup(job: Job) -> Answer:
 
 def rehearse(job: Job) -> Answer:
     """Prove the plan of every database on a copy, in a worker that outlives the connection."""
+    from .rehearsal import rehearse_database  # noqa: PLC0415
+
     answer = attend(job, list(job.databases), rehearse_database)
     if answer["finished"]:
         _prune_backups(job)
@@ -68,6 +65,8 @@ def rehearse(job: Job) -> Answer:
 
 def downgrade(job: Job) -> Answer:
     """Lead back what the upgrade of this run left unfinished, once its worker has ended."""
+    from .lead_back import downgrade_database  # noqa: PLC0415
+
     deadline = time.monotonic() + job.follow
     while is_alive(job, "upgrade"):
         if time.monotonic() > deadline:
@@ -83,6 +82,9 @@ def downgrade(job: Job) -> Answer:
 
 def rollback(job: Job) -> Answer:
     """Lead back every database that an earlier run upgraded, or those that are named."""
+    from .history import rolled_back_by  # noqa: PLC0415
+    from .rolling_back import rollback_database  # noqa: PLC0415
+
     names = [database.name for database in job.databases]
     chosen = rolled_back_by(job.root, job.run, job.of_run, names, job.only, attach=job.attach)
     return attend(job, [database for database in job.databases if database.name in chosen], rollback_database)
@@ -90,11 +92,15 @@ def rollback(job: Job) -> Answer:
 
 def restore(job: Job) -> Answer:
     """Bring a backup of every database back, on purpose."""
+    from .restoring import restore_database  # noqa: PLC0415
+
     return attend(job, list(job.databases), restore_database)
 
 
 def foresee_restore(job: Job) -> Answer:
     """Say of every database what a restore would say, and change nothing."""
+    from ._revert.foreseen_restore import foresee_restore as foresee_restore_database  # noqa: PLC0415
+
     said = _each(job, job.databases, foresee_restore_database)
     return {"results": [_foreseen(database, said[database.name]) for database in job.databases]}
 
@@ -109,11 +115,16 @@ def _foreseen(database: Database, answer: Any) -> Answer:
 
 def recover(job: Job) -> Answer:
     """Settle what dead runs of one release have left; each release that left something has a worker of its own."""
+    from .recovering import recover_database  # noqa: PLC0415
+
     return attend(replace(job, verb=f"recover-{job.release[:12]}"), list(job.databases), recover_database)
 
 
 def status(job: Job) -> Answer:
     """Say of every database where it is, what is pending, and what was last done to it."""
+    from .pruning import leftovers_of  # noqa: PLC0415
+    from .status import status_of  # noqa: PLC0415
+
     planned = {entry["name"]: entry for entry in plan(job)["databases"]} if job.release else {}
     reachable = [database for database in job.databases if planned.get(database.name, {}).get("server")]
     aside = _each(job, reachable, leftovers_of)
@@ -127,6 +138,8 @@ def status(job: Job) -> Answer:
 
 def health(job: Job) -> Answer:
     """Say what each statement of a health check returns, or why it returns nothing."""
+    from .statements import returned, statements_for  # noqa: PLC0415
+
     asked = [database for database in job.databases if statements_for(job, database)]
     found: dict[int, list[Answer]] = {}
 
@@ -146,6 +159,8 @@ def health(job: Job) -> Answer:
 
 def prune(job: Job) -> Answer:
     """List what lies aside of every database, and drop what is old enough if that was asked."""
+    from .pruning import prune_database  # noqa: PLC0415
+
     done = _each(job, job.databases, prune_database)
     return {"results": [_pruned(database, done[database.name]) for database in job.databases]}
 

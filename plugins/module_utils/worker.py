@@ -18,6 +18,7 @@ from typing import Any
 from . import deadline
 from ._core.entries import ENTRIES
 from ._worker.output import CleanedOutput
+from .engines.registry import load_engines
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending
@@ -93,6 +94,7 @@ def _is_started(job: Job, databases: list[Database], task: Task) -> bool:
         if new:
             os.write(descriptor, json.dumps(sorted({*started, *(each.name for each in new)})).encode() + b"\n")
             os.fsync(descriptor)
+            load_engines(databases)
             if os.fork() == 0:
                 _work(job, new, task, descriptor)
         return True
