@@ -278,8 +278,8 @@ class LeadBack(OneDatabase):
             self.notes += verification.compare_rolled_back(
                 self._manifest(), environment.engine, self.account, done, self.progress
             )
-        if manifest and not found.is_equal:
-            raise Failed(f"Database {self.database.name!r} differs from its backup of run {manifest.run}", str(found))
+        if manifest:
+            verification.refuse_differences(found, manifest)
         self.journal.write("downgraded", **now.facts())
         return self._result("downgraded" if self.undone else "untouched", now)
 

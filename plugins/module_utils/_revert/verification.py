@@ -21,6 +21,7 @@ from ..progress import Progress
 from ..restoring import bring_back
 
 _MOST_NAMED = 5
+_BY_COMMAND = "the rows: migrate_backup_command made the backup, and only its own restore can read it"
 
 
 def compare_with(
@@ -35,10 +36,36 @@ def compare_with(
         progress: says what is compared.
         limit: bytes of a table above which it is not compared.
     """
-    if manifest is None or manifest.tool == by_command.TOOL or not engine.exists():
+    if manifest is None or not engine.exists():
         return Comparison()
+    if manifest.tool == by_command.TOOL:
+        return Comparison(not_compared=[_BY_COMMAND] if _has_committed(account) else [])
     progress.phase("compares with the backup")
     return engine.compare(manifest.archive(), account.deeds(manifest.activity), limit, progress.tell)
+
+
+def _has_committed(account: Account) -> bool:
+    """Return whether a run has committed anything, or may have."""
+    deeds = account.deeds({})
+    return bool(any(account.committed.values()) or deeds.stayed or deeds.unseen or deeds.is_open)
+
+
+def refuse_differences(found: Comparison, manifest: backups.Manifest) -> None:
+    """Raise where a database that was downgraded is not what its backup holds.
+
+    Raises:
+        Failed: it differs.
+        Refused: nothing can compare it; a restore would be no better proven.
+    """
+    if found.is_equal:
+        return
+    if manifest.tool == by_command.TOOL:
+        raise Refused(
+            f"Database {manifest.database!r} was downgraded, and not compared with its backup of run {manifest.run}",
+            f"its revision and its schema are as before; not compared: {found}",
+            "Look at its rows by hand, and restore the backup where they are not as before",
+        )
+    raise Failed(f"Database {manifest.database!r} differs from its backup of run {manifest.run}", str(found))
 
 
 def compare_rolled_back(

@@ -246,3 +246,32 @@ def test_the_end_of_the_window_ends_the_command_of_a_backup(
     assert result["outcome"] == "deferred"
     assert tables(filled) == {"mine"}
     assert not Path(f"/proc/{pid.read_text().strip()}/cwd").exists()
+
+
+def test_what_nothing_compares_after_a_downgrade_is_held(host: Host, filled: Path, commands: dict[str, Any]) -> None:
+    host.revise("generic", "0003", "0002", "raise RuntimeError('no')")
+    options = {**commands, "restore_loses_writes": True}
+    assert host.result("upgrade", database(filled), **options)["outcome"] == "failed"
+
+    back = host.result("downgrade", database(filled), **options)
+
+    assert back["outcome"] == "held", back
+    assert "not compared" in back["error"]["why"]
+    assert "migrate_backup_command" in back["error"]["why"]
+    assert back["after"] == []
+    assert "playbooks/restore.yml" in back["ways_out"]["back"]
+    assert sql(filled, "select a from mine") == [("old",)]
+
+
+def test_where_nothing_was_committed_nothing_has_to_be_compared(
+    host: Host, filled: Path, commands: dict[str, Any]
+) -> None:
+    assert host.result("upgrade", database(filled), **commands)["outcome"] == "upgraded"
+    host.revise("generic", "0003", "0002", "raise RuntimeError('no')")
+    before = filled.read_bytes()
+    assert host.result("upgrade", database(filled), run="r2", **commands)["outcome"] == "failed"
+
+    back = host.result("downgrade", database(filled), run="r2", **commands)
+
+    assert back["outcome"] == "untouched", back
+    assert filled.read_bytes() == before
