@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ._migration.attributes import Attributes
 from ._migration.command_line import command_options, context_options, named_config
 from ._migration.contexts import end_reading
-from ._migration.dry_run import run_dry
+from ._migration.dry_run import run_dry, run_here
 from ._migration.explanations import elsewhere, env_py_failed, unreachable
 from ._migration.fork_guard import ending_copies, guarded_forks
 from ._migration.interrupted import Interrupted
@@ -55,6 +55,8 @@ class Environment:
 
     #: Whether each run of env.py has a process of its own anyway.
     runs_apart = False
+    #: Is called when env.py begins and ends, where this process is thrown away after it has read the database.
+    in_place: Callable[[bool], None] | None = None
 
     def __init__(self, database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> None:
         self.database = database
@@ -88,7 +90,7 @@ class Environment:
         Raises:
             Refused: env.py fails, leads to another database, or its target cannot be reached.
         """
-        found, locations = self._dry(self._read_streams)
+        found, locations = self._dry(self._read_streams) if self.in_place is None else self._read_here(self.in_place)
         self.locations.take(locations)
         if not found:
             raise Refused(
@@ -127,6 +129,14 @@ class Environment:
         with tempfile.TemporaryDirectory() as folder:
             self._aim(self.engine.url.set(database=str(Path(folder) / "empty.db")))
             return self._read_streams()
+
+    def _read_here(self, tell: Callable[[bool], None]) -> tuple[list[Stream], list[str]]:
+        tell(True)
+        try:
+            found: tuple[list[Stream], list[str]] = run_here(self.engine, lambda _copy: self._read_streams())
+            return found
+        finally:
+            tell(False)
 
     def _dry(self, read: Callable[[], Any]) -> Any:
         """Run env.py by a function, without letting it change anything."""

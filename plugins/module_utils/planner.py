@@ -7,9 +7,12 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+from functools import partial
 from typing import Any
 
+from ._migration.dry_run import WritesBefore, no_end
 from .alembic_library import MISSING
 from .at_head import known_plans
 from .errors import Refused
@@ -17,7 +20,7 @@ from .job import Database, Job
 from .layout import private_directory
 from .planning import plan_database
 from .plans import Plan
-from .processes import Died, each_apart, silence
+from .processes import Died, each_apart, end_at_once, silence
 from .warming import warm
 
 Answer = dict[str, Any]
@@ -36,26 +39,50 @@ def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
     check(job)
     plans = known_plans(job) if known is None else dict(known)
 
-    def task(database: Database) -> Answer:
-        silence(os.devnull)
-        return plan_database(database, job).facts()
-
-    def answered(database: Database, answer: Any) -> None:
-        plans[database.name] = _unanswered(database, job, answer) if isinstance(answer, Died) else answer
-
     unknown = [database for database in job.databases if database.name not in plans]
     warm(job, unknown)
+    # What ends a process in env.py cannot say so itself.
+    in_env_py = mmap.mmap(-1, len(unknown) + 1)
+    places = {database.name: place for place, database in enumerate(unknown)}
+    again: list[Database] = []
+
+    def task(database: Database) -> Answer | None:
+        silence(os.devnull)
+        end_at_once()  # whatever threads env.py has left
+        try:
+            return plan_database(database, job, partial(in_env_py.__setitem__, places[database.name])).facts()
+        except WritesBefore:
+            return None
+
+    def answered(database: Database, answer: Any) -> None:
+        if answer is None:
+            again.append(database)
+        elif isinstance(answer, Died):
+            plans[database.name] = _unanswered(database, job, answer, in_env_py[places[database.name]] == 1)
+        else:
+            plans[database.name] = answer
+
+    def task_again(database: Database) -> Answer:
+        silence(os.devnull)
+        in_env_py[places[database.name]] = 0
+        return plan_database(database, job).facts()
+
     each_apart(unknown, job.workers, task, job.plan_timeout, answered)
+    each_apart(list(again), job.workers, task_again, job.plan_timeout, answered)
     return {"databases": [plans[database.name] for database in job.databases]}
 
 
-def _unanswered(database: Database, job: Job, death: Died) -> Answer:
-    refusal = Refused(
-        f"The process that planned database {database.name!r} came to no end",
-        str(death),
-        "See what env.py waits for on the host, or raise migrate_plan_timeout"
-        if death.is_late
-        else "Run `alembic current` on the host with the same URL and environment, and read what it prints",
+def _unanswered(database: Database, job: Job, death: Died, in_env_py: bool) -> Answer:
+    refusal = (
+        no_end(database.name, job.plan_timeout, death)
+        if in_env_py
+        else Refused(
+            f"The process that planned database {database.name!r} came to no end",
+            str(death),
+            "See what env.py waits for on the host, or raise migrate_plan_timeout"
+            if death.is_late
+            else "Run `alembic current` on the host with the same URL and environment, and read what it prints",
+        )
     )
     return Plan(database.name, database.target or job.target, obstacles=[refusal]).facts()
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from . import backup_options
 from ._core.playbook_command import playbook_command
+from ._migration.dry_run import WritesBefore
 from ._migration.env_proxy import environment_of
 from ._revert.restore_forecast import forecast_restore
 from .at_head import remember
@@ -33,17 +35,29 @@ from .recovery import left_by
 from .rehearsed import missing_rehearsal
 
 
-def plan_database(database: Database, job: Job) -> Plan:
-    """Return the plan of a database; whatever would stop its upgrade is an obstacle in it, not an error."""
+def plan_database(database: Database, job: Job, in_place: Callable[[bool], None] | None = None) -> Plan:
+    """Return the plan of a database; whatever would stop its upgrade is an obstacle in it, not an error.
+
+    Args:
+        database: its entry.
+        job: names the release.
+        in_place: run env.py in this process, which is thrown away, and call this when it begins and ends.
+
+    Raises:
+        WritesBefore: env.py was run in this process, and that does not do.
+    """
     plan = Plan(database.name, database.target or job.target)
     try:
         engine = engine_for(database, job)
         environment = environment_of(database, job, engine)
+        environment.in_place = in_place
         fill_plan(plan, engine, environment)
         # A database that was made anew is one of which nothing is known yet.
         anew = any(finding.code == MADE_ANEW for finding in plan.changed_history)
         if job.remember and engine.exists() and not (plan.pending or plan.obstacles or anew):
             remember(environment, plan.identity, plan.heads, plan.changed_history)
+    except WritesBefore:
+        raise
     except Refused as refusal:
         plan.obstacles.append(_with_release(refusal, job.layout))
     except sa.exc.SQLAlchemyError as error:

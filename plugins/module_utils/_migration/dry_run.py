@@ -34,6 +34,26 @@ class Answer:
     writes: list[str] = field(default_factory=list)
 
 
+class WritesBefore(Exception):
+    """env.py writes before it migrates, so it has to be run once more, in another process."""
+
+
+def run_here(engine: Engine, read: Read) -> Any:
+    """Do what ``run_dry`` does in this process, which is thrown away soon.
+
+    Raises:
+        WritesBefore: it did.
+        Refused: as ``run_dry``.
+    """
+    answer = _answered(engine, read, uncommitted=False)
+    if answer.writes:
+        raise WritesBefore
+    engine.close_opened()
+    if answer.refusal is not None:
+        raise answer.refusal
+    return answer.value
+
+
 def run_dry(engine: Engine, name: str, seconds: float, read: Read) -> Any:
     """Call ``read``, which runs env.py, in a process of its own, and return what it returns.
 
@@ -73,24 +93,29 @@ def _in_process(
 
     def task(_item: None) -> Answer:
         engine.after_fork()
-        answer = Answer()
-        with engine.watch_connections(), engine.only_reading(answer.writes, uncommitted=uncommitted) as copy:
-            try:
-                answer.value = read(copy)
-            except Refused as refusal:
-                answer.refusal = refusal
-                if engine.was_kept(refusal) and not answer.writes:  # past SQLAlchemy
-                    answer.writes.append("a statement of a connection that env.py opens by itself")
-        return answer
+        return _answered(engine, read, uncommitted=uncommitted)
 
     each_apart([None], 1, task, seconds * _SHARE, lambda _item, answer: answers.append(answer))
     if isinstance(answers[0], Died):
-        raise _no_end(name, seconds, answers[0])
+        raise no_end(name, seconds, answers[0])
     found: Answer = answers[0]
     return found
 
 
-def _no_end(name: str, seconds: float, death: Died) -> Refused:
+def _answered(engine: Engine, read: Read, *, uncommitted: bool) -> Answer:
+    answer = Answer()
+    with engine.watch_connections(), engine.only_reading(answer.writes, uncommitted=uncommitted) as copy:
+        try:
+            answer.value = read(copy)
+        except Refused as refusal:
+            answer.refusal = refusal
+            if engine.was_kept(refusal) and not answer.writes:  # past SQLAlchemy
+                answer.writes.append("a statement of a connection that env.py opens by itself")
+    return answer
+
+
+def no_end(name: str, seconds: float, death: Died) -> Refused:
+    """Return the refusal for an env.py in which its process ended, or had to be ended."""
     if death.is_late:
         return Refused(
             f"env.py did not finish within {seconds:g} s for {name!r}",
