@@ -20,6 +20,7 @@ from .._engines.postgresql.sessions import IS_CLIENT
 from .._engines.postgresql.transaction_numbers import NUMBERS
 from ..connection import driver_connection, execute
 from .data import Counted, Writes
+from .postgresql_restore import marked
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -61,7 +62,14 @@ select c.oid::text, c.relnatts, n.nspname || '.' || c.relname, c.relfilenode::te
 """
 
 _DATABASE = """
-select pg_get_userbyid(datdba), coalesce(datacl::text, '') from pg_database where datname = current_database()
+select pg_get_userbyid(datdba), coalesce(datacl::text, ''), shobj_description(oid, 'pg_database')
+  from pg_database where datname = current_database()
+"""
+
+#: Who may not see the options of one sees that there is one.
+_USER_MAPPINGS = """
+select md5(coalesce(string_agg(concat_ws(' ', umid, srvid, umuser, umoptions::text), ',' order by umid), ''))
+  from pg_user_mappings
 """
 
 _LARGE_OBJECTS = """
@@ -200,6 +208,7 @@ def activity(connection: Connection) -> dict[str, Any]:
     """Return what the server has counted until now, as plain data."""
     newest, open_transactions, *epoch, at = execute(connection, _EPOCH)[0]
     relations = execute(connection, _RELATIONS)
+    owner, acl, comment = execute(connection, _DATABASE)[0]
     return {
         "newest_transaction": newest,
         # What they write is in no dump, and is committed later.
@@ -213,7 +222,10 @@ def activity(connection: Connection) -> dict[str, Any]:
             for oid, _columns, name, file, row_type, count, has_rows, quoted in relations
             if has_rows
         },
-        "database": list(execute(connection, _DATABASE)[0]),
+        "database": [owner, acl],
+        # A restore that has closed the database has put its own in the place of the comment.
+        "comment": marked(comment).get("comment", comment),
+        "user_mappings": execute(connection, _USER_MAPPINGS)[0][0],
         "large_objects": large_objects_written(connection),
     }
 

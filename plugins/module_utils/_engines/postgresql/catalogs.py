@@ -21,6 +21,7 @@ _IN_SCHEMA = (
 )
 _OF_RELATION = "{0} in (select oid from pg_class where " + _IN_SCHEMA.format("relnamespace") + ")"
 _ALL = "true"
+_DATABASE = "(select oid from pg_database where datname = current_database())"
 _FAMILY = "{0} in (select oid from pg_opfamily where " + _IN_SCHEMA.format("opfnamespace") + ")"
 _SEQUENCE = "{0} in (select oid from pg_class where relkind = 'S' and " + _IN_SCHEMA.format("relnamespace") + ")"
 
@@ -55,6 +56,11 @@ CATALOGS = [
     ("pg_language", "'pg_language'::regclass, t.oid, 0", _ALL),
     ("pg_foreign_data_wrapper", "'pg_foreign_data_wrapper'::regclass, t.oid, 0", _ALL),
     ("pg_seclabel", "classoid, objoid, objsubid", _ALL),
+    (
+        "pg_shseclabel",
+        "classoid, objoid, 0",
+        f"classoid = 'pg_database'::regclass and objoid = {_DATABASE}",
+    ),
     # Which column a sequence belongs to is written nowhere else.
     (
         "pg_depend",
@@ -78,7 +84,7 @@ CATALOGS = [
     (
         "pg_db_role_setting",
         "'pg_database'::regclass, setdatabase, 0",
-        "setdatabase = (select oid from pg_database where datname = current_database())",
+        f"setdatabase = {_DATABASE}",
     ),
 ]
 

@@ -58,6 +58,10 @@ def changes_of_others(
     # Its row in the catalog is written by a restore, which closes it to others.
     if now["database"] != before["database"]:
         found.append("the owner or the privileges of the database were changed")
+    # Whether the run has changed them itself is not known.
+    for key, words in (("comment", "the comment of the database"), ("user_mappings", "user mappings")):
+        if now[key] != before.get(key):
+            found.append(f"{words} changed, and it cannot be told who has changed that")
     written = now["large_objects"] - before["large_objects"]
     if written > deeds.wrote.get("pg_catalog.pg_largeobject", 0):
         found.append("large objects were written")
