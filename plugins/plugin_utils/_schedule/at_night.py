@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,16 @@ from .._report.invocation import COLLECTION, holds_this_collection
 _VAULT = b"$ANSIBLE_VAULT;"
 _MOST_FILES = 5_000
 _MOST_BYTES = 1_000_000
+#: None of them is a secret.
+_HOW_HOSTS_ARE_REACHED = (
+    "ANSIBLE_BECOME",
+    "ANSIBLE_BECOME_METHOD",
+    "ANSIBLE_BECOME_PASSWORD_FILE",
+    "ANSIBLE_BECOME_USER",
+    "ANSIBLE_CONNECTION_PASSWORD_FILE",
+    "ANSIBLE_PRIVATE_KEY_FILE",
+    "ANSIBLE_REMOTE_USER",
+)
 _ASKING = (
     "-J", "--ask-vault-pass", "--ask-vault-password", "-k", "--ask-pass", "-K", "--ask-become-pass", "--step",
 )  # fmt: skip
@@ -27,7 +38,7 @@ def environment(project: str) -> dict[str, str]:
     """Return the variables by which ansible-playbook finds at night what it finds now: its settings, and us."""
     paths, origin = constants.config.get_config_value_and_origin("COLLECTIONS_PATHS")
     now, then = _resolved(constants.CONFIG_FILE), _settings_in(project)
-    found = {}
+    found = {name: os.environ[name] for name in _HOW_HOSTS_ARE_REACHED if os.environ.get(name)}
     if now and now != then:
         found["ANSIBLE_CONFIG"] = str(constants.CONFIG_FILE)
     if str(origin).startswith("env") or (then and not now) or not any(map(holds_this_collection, paths)):

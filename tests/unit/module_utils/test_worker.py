@@ -287,3 +287,23 @@ def test_what_env_py_prints_is_kept_without_its_secrets(host: Host, file: Path) 
     assert "said ********" in output.read_text()
     assert "0123456789" not in output.read_text()
     assert output.stat().st_mode & 0o777 == 0o600
+
+
+def test_another_application_of_the_same_run_begins_when_the_first_has_ended(host: Host, tmp_path: Path) -> None:
+    def first(_one: Database, _journal: Journal, _progress: Progress) -> None:
+        wait_for(tmp_path / "go")
+
+    assert not call(host, entries("a"), first, follow=0.2)["finished"]
+    waiting = call(host, entries("b"), lambda *_: None, follow=0.2)
+    assert (waiting["finished"], waiting["results"]) == (False, [])
+    assert not host.events(name="b"), "it was begun beside the other, or taken for dead"
+    (tmp_path / "go").touch()
+
+    done = call(host, entries("b"), lambda *_: None)
+
+    assert (done["finished"], [result["name"] for result in done["results"]]) == (True, ["b"])
+    again = call(host, entries("a"), first, attach=True)
+    assert [result["name"] for result in again["results"]] == ["a"]
+    until(lambda: dead(host))
+    with pytest.raises(Refused, match="has ended on this host already"):
+        call(host, entries("a", "c"), lambda *_: None)

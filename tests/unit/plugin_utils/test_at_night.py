@@ -19,8 +19,11 @@ def test_what_this_shell_alone_knows_is_written_into_the_script(
     ours = PROJECT / "collections"
     monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", f"/opt/x:{ours}")
 
+    monkeypatch.setenv("ANSIBLE_REMOTE_USER", "deploy")
+
     found = at_night.environment(str(PROJECT))
 
+    assert found["ANSIBLE_REMOTE_USER"] == "deploy"
     assert found["ANSIBLE_COLLECTIONS_PATH"] == f"/opt/x:{ours}"
     schedule = Schedule("nightly", "hosting.alembic.migrate", str(tmp_path), [WINDOW], environment={"A": "it's"})
     text = script(schedule, Places(tmp_path, tmp_path / "log", tmp_path / "lock", tmp_path, tmp_path))
