@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._engines.postgresql.sessions import IS_CLIENT
+from .._engines.postgresql.sessions import other_sessions
 from .._engines.postgresql.transaction_numbers import NUMBERS
 from ..connection import driver_connection, execute
 from .data import Counted, Writes
@@ -123,12 +123,6 @@ select 'catalog', relname, 0, 0 from pg_stat_xact_all_tables
 
 #: A transaction that an error has ended, as libpq tells.
 _FAILED = 3
-
-_OTHER_SESSIONS = f"""
-select pid, coalesce(usename, '?') from pg_stat_activity
- where datname = current_database() and {IS_CLIENT}
-   and pid <> pg_backend_pid() and application_name <> :application
-"""
 
 
 @dataclass(frozen=True)
@@ -313,8 +307,7 @@ def written(
         return Writes(unknown="the backup does not say what the server had counted")
     # First: a session that ends hands its counts in before it is seen to be gone.
     if others is None:
-        found = execute(connection, _OTHER_SESSIONS, {"application": application})
-        others = [f"pid {pid} ({user})" for pid, user in found]
+        others = other_sessions(connection, application)
     now = activity(connection)
     if now["newest_transaction"] == before["newest_transaction"] and not before.get("open_transactions"):
         return Writes()

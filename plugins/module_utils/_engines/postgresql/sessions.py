@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from ...connection import execute
 from ...errors import Refused
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
     from ...connection import OwnConnection
 
 #: Of a session of another role nothing is shown to whoever may not monitor, its type included; processes of the server
@@ -26,6 +30,12 @@ select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unna
         or not (pg_has_role(a.usesysid, 'usage') or pg_has_role('pg_signal_backend', 'usage')))
 """
 
+_OTHERS = f"""
+select pid, coalesce(usename, '?'), application_name from pg_stat_activity
+ where datname = current_database() and {IS_CLIENT} and pid <> pg_backend_pid() and application_name <> :application
+"""
+_TRIES = 20
+_EVERY = 0.05
 
 _PREPARED = "select gid from pg_prepared_xacts where database = :database"
 _MOST_NAMED = 5
@@ -61,3 +71,21 @@ def in_use(name: str, sessions: list[str]) -> Refused:
 def not_to_be_ended(own: OwnConnection, database: str) -> list[str]:
     """Return the sessions in a database that the role of a connection may not end, as text."""
     return [f"pid {pid} ({user}, {application})" for pid, user, application in own.rows(_TO_STAY, database=database)]
+
+
+def other_sessions(connection: Connection, application: str) -> list[str]:
+    """Return the sessions of others in a database, as text.
+
+    A session of ours has no name for a moment when it begins: one without a name is read again for a second.
+
+    Args:
+        connection: our own.
+        application: the name of our own sessions.
+    """
+    for attempt in range(_TRIES):
+        found = execute(connection, _OTHERS, {"application": application})
+        if all(name for _pid, _user, name in found) or attempt == _TRIES - 1:
+            break
+        time.sleep(_EVERY)
+        execute(connection, "select pg_stat_clear_snapshot()")
+    return [f"pid {pid} ({user})" for pid, user, _name in found]
