@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ._migration.attributes import Attributes
 from ._migration.command_line import command_options, context_options, named_config
 from ._migration.contexts import end_reading
-from ._migration.dry_run import run_dry, run_here
+from ._migration.dry_run import Answer, Elsewhere, answered, run_dry, run_here
 from ._migration.explanations import elsewhere, env_py_failed, unreachable
 from ._migration.fork_guard import ending_copies, guarded_forks
 from ._migration.interrupted import Interrupted
@@ -57,6 +57,10 @@ class Environment:
     runs_apart = False
     #: Is called when env.py begins and ends, where this process is thrown away after it has read the database.
     in_place: Callable[[bool], None] | None = None
+    #: Calls ``read_dry`` in another process, where there is one that was forked before.
+    elsewhere: Elsewhere | None = None
+    #: As ``Engine.instance`` says of our own connection, where that was asked right now.
+    _instance = ""
 
     def __init__(self, database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> None:
         self.database = database
@@ -84,13 +88,21 @@ class Environment:
         """Return what Alembic shall upgrade to."""
         return self.database.target or self.job.target
 
-    def streams(self) -> list[Stream]:
+    def streams(self, instance: str = "") -> list[Stream]:
         """Run env.py without letting it change anything, and return where the database stands.
+
+        Args:
+            instance: what ``Engine.instance`` has just said of our own connection.
 
         Raises:
             Refused: env.py fails, leads to another database, or its target cannot be reached.
         """
-        found, locations = self._dry(self._read_streams) if self.in_place is None else self._read_here(self.in_place)
+        self._instance = instance
+        if self.in_place is None:
+            found, locations = self._dry(self._read_streams, self.elsewhere)
+        else:
+            found, locations = self._read_here(self.in_place)
+        self._instance = ""
         self.locations.take(locations)
         if not found:
             raise Refused(
@@ -138,15 +150,28 @@ class Environment:
         finally:
             tell(False)
 
-    def _dry(self, read: Callable[[], Any]) -> Any:
+    def _dry(self, read: Callable[[], Any], elsewhere: Elsewhere | None = None) -> Any:
         """Run env.py by a function, without letting it change anything."""
+        return run_dry(
+            self.engine, self.database.name, self.job.plan_timeout, lambda copy: self._aimed(read, copy), elsewhere
+        )
 
-        def aimed(copy: URL | None) -> Any:
-            if copy is not None:
-                self._aim(copy)
-            return read()
+    def _aimed(self, read: Callable[[], Any], copy: URL | None) -> Any:
+        if copy is not None:
+            self._aim(copy)
+        return read()
 
-        return run_dry(self.engine, self.database.name, self.job.plan_timeout, aimed)
+    def read_dry(self, identity: Identity, instance: str, uncommitted: bool) -> Answer:
+        """Do what ``streams`` does in a process that is thrown away, for the one that waits for it.
+
+        Args:
+            identity: of our own connection.
+            instance: as for ``streams``.
+            uncommitted: let what writes run, and let nothing of it last.
+        """
+        self.engine.know_identity(identity)
+        self._instance = instance
+        return answered(self.engine, lambda copy: self._aimed(self._read_streams, copy), uncommitted=uncommitted)
 
     def _aim(self, url: URL) -> None:
         """Let env.py find another database; for a process that is thrown away."""
@@ -410,7 +435,7 @@ class Environment:
         if found != expected:
             raise elsewhere(self.database, self.source.folder, self._url, found, expected)
         theirs = self.engine.instance(connection)
-        if theirs and theirs != self.engine.own().run(self.engine.instance):
+        if theirs and theirs != (self._instance or self.engine.own().run(self.engine.instance)):
             raise elsewhere(
                 self.database, self.source.folder, self._url, f"another server with the number of {found}", expected
             )

@@ -109,7 +109,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     plan.server = own.run(engine.describe)
     plan.identity = str(engine.own_identity())
     plan.instance = own.run(engine.instance)
-    plan.streams = environment.streams()
+    plan.streams = environment.streams(plan.instance)
     _compare_with_journals(plan, environment)
     plan.obstacles += _unexpanded(plan)
     if plan.pending:

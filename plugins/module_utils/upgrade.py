@@ -12,6 +12,7 @@ from . import backups, by_command, deadline
 from ._core.playbook_command import playbook_command
 from ._engines.lock import Lock
 from ._migration.chronicle import Chronicle
+from ._migration.dry_run import SHARE, Answer
 from ._migration.env_proxy import environment_of
 from ._migration.explanations import advice_for, kept_open
 from ._migration.interrupted import Interrupted
@@ -37,6 +38,8 @@ from .steps import Step, shown
 
 Result = dict[str, Any]
 
+_DRY = "dry"
+
 
 class Upgrade(OneDatabase):
     """One database's upgrade, from its lock to its verdict."""
@@ -61,6 +64,7 @@ class Upgrade(OneDatabase):
             standby = Standby(lambda *asked: self._again_apart(environment, *asked))
             with standby as self._standby, self.engine.lock(self.job.database_wait, self.progress.tell) as lock:
                 self.journal.write("locked")
+                environment.elsewhere = lambda uncommitted: self._read_elsewhere(environment, lock, uncommitted)
                 return self._locked(environment, lock)
         except Refused as refusal:
             began = any(event["event"] == "begun" for event in self.journal.events())
@@ -118,6 +122,12 @@ class Upgrade(OneDatabase):
             raise
         self._note(environment, chronicle, steps)
 
+    def _read_elsewhere(self, environment: Environment, lock: Lock, uncommitted: bool) -> Answer:
+        """Run env.py to find out where the database stands, in a fork of one that has changed little memory."""
+        request = (_DRY, self.engine.own_identity(), self.plan.instance, uncommitted)
+        answer: Answer = self._standby.call(request, lock, self.progress, self.job.plan_timeout * SHARE)
+        return answer
+
     def _again(self, environment: Environment, chronicle: Chronicle, lock: Lock) -> None:
         """Make another attempt, in a process in which env.py has not run."""
         if environment.runs_apart:
@@ -134,7 +144,9 @@ class Upgrade(OneDatabase):
 
     def _again_apart(
         self, environment: Environment, request: Any, lock: LockOfParent, progress: ProgressOfParent
-    ) -> tuple[Any, ...]:
+    ) -> Any:
+        if request[0] == _DRY:
+            return environment.read_dry(*request[1:])
         of_environment, of_engine, of_chronicle = request
         environment.take_over(of_environment)
         self.engine.take_over(of_engine)

@@ -75,6 +75,8 @@ class Mask:
             value: the data.
             wordy: whether it stands where words are.
         """
+        if not self:
+            return value
         if isinstance(value, str):
             return self.text(value) if wordy else value
         if isinstance(value, dict):

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 #: Runs env.py, aimed at a copy if there is one.
 Read = Callable[["URL | None"], Any]
 
+#: Runs it in a process that is not forked here, given whether what it writes is to run; raises Died.
+Elsewhere = Callable[[bool], "Answer"]
+
 #: What is left of the time that a plan may take to whoever waits for this process.
-_SHARE = 0.9
+SHARE = 0.9
 
 
 @dataclass
@@ -45,7 +48,7 @@ def run_here(engine: Engine, read: Read) -> Any:
         WritesBefore: it did.
         Refused: as ``run_dry``.
     """
-    answer = _answered(engine, read, uncommitted=False)
+    answer = answered(engine, read, uncommitted=False)
     if answer.writes:
         raise WritesBefore
     engine.close_opened()
@@ -54,7 +57,7 @@ def run_here(engine: Engine, read: Read) -> Any:
     return answer.value
 
 
-def run_dry(engine: Engine, name: str, seconds: float, read: Read) -> Any:
+def run_dry(engine: Engine, name: str, seconds: float, read: Read, elsewhere: Elsewhere | None = None) -> Any:
     """Call ``read``, which runs env.py, in a process of its own, and return what it returns.
 
     An env.py that writes before it migrates is run a second time: in transactions that are never committed, or on a
@@ -65,14 +68,24 @@ def run_dry(engine: Engine, name: str, seconds: float, read: Read) -> Any:
         name: of the database.
         seconds: how long it may take; 0 for ever.
         read: runs env.py, aimed at the copy if it is given one; its answer must be picklable.
+        elsewhere: does so in a process that was forked before.
 
     Raises:
         Refused: it did, or came to no end.
     """
-    answer = _in_process(engine, name, seconds, read, uncommitted=False)
-    writes = answer.writes
-    if writes:
-        answer = _in_process(engine, name, seconds, read, uncommitted=True)
+
+    def run(uncommitted: bool) -> Answer:
+        if elsewhere is None:
+            return _in_process(engine, seconds, read, uncommitted=uncommitted)
+        return elsewhere(uncommitted)
+
+    try:
+        answer = run(False)
+        writes = answer.writes
+        if writes:
+            answer = run(True)
+    except Died as death:
+        raise no_end(name, seconds, death) from death
     if answer.refusal is None:
         return answer.value
     if writes and answer.writes:
@@ -84,25 +97,24 @@ def run_dry(engine: Engine, name: str, seconds: float, read: Read) -> Any:
     raise answer.refusal
 
 
-def _in_process(
-    engine: Engine, name: str, seconds: float, read: Callable[[URL | None], Any], *, uncommitted: bool
-) -> Answer:
+def _in_process(engine: Engine, seconds: float, read: Read, *, uncommitted: bool) -> Answer:
     engine.own_identity()  # what is known before the fork need not be asked there
     engine.before_fork()
     answers: list[Any] = []
 
     def task(_item: None) -> Answer:
         engine.after_fork()
-        return _answered(engine, read, uncommitted=uncommitted)
+        return answered(engine, read, uncommitted=uncommitted)
 
-    each_apart([None], 1, task, seconds * _SHARE, lambda _item, answer: answers.append(answer))
+    each_apart([None], 1, task, seconds * SHARE, lambda _item, answer: answers.append(answer))
     if isinstance(answers[0], Died):
-        raise no_end(name, seconds, answers[0])
+        raise answers[0]
     found: Answer = answers[0]
     return found
 
 
-def _answered(engine: Engine, read: Read, *, uncommitted: bool) -> Answer:
+def answered(engine: Engine, read: Read, *, uncommitted: bool) -> Answer:
+    """Return what env.py says in this process, and which writes of it were refused."""
     answer = Answer()
     with engine.watch_connections(), engine.only_reading(answer.writes, uncommitted=uncommitted) as copy:
         try:

@@ -167,7 +167,7 @@ class EnvironmentApart(Environment):
         with suppress(Refused):
             self._call("let_go")
 
-    def streams(self) -> list[Stream]:
+    def streams(self, instance: str = "") -> list[Stream]:
         """Run env.py there, changing nothing, and return where the database stands."""
         return self._read(lambda: [stream_from(facts) for facts in self._call("streams")])
 

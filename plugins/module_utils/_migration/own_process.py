@@ -13,6 +13,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -22,7 +23,7 @@ from typing import Any
 from .._core.kernel import end_with_parent
 from .._engines.lock import Lock
 from ..errors import Failed, Refused
-from ..processes import Died, let_go
+from ..processes import Died, Overdue, let_go
 from ..progress import Progress
 
 _LOCK, _PHASE, _DETAIL, _ANSWER, _REFUSED = "lock", "phase", "detail", "answer", "refused"
@@ -98,15 +99,25 @@ class Standby:
         with suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
 
-    def call(self, request: Any, lock: Lock, progress: Progress) -> Any:
+    def call(self, request: Any, lock: Lock, progress: Progress, seconds: float = 0) -> Any:
         """Return what the task returns for a request; both must be picklable.
+
+        Args:
+            request: of the task.
+            lock: on the database.
+            progress: shows what the task does.
+            seconds: how long it may take; 0 for ever. Later, this process is of no use any more.
 
         Raises:
             Refused: the task did.
             Died: its process ended without an answer.
         """
         self._pipe.send(request)
-        return _answer_of(self._pipe, lock, progress)
+        try:
+            return _answer_of(self._pipe, lock, progress, time.monotonic() + seconds if seconds else None)
+        except Overdue:
+            os.kill(self._pid, signal.SIGKILL)  # with what it has forked
+            raise
 
 
 def _serve(pipe: Connection, task: Task) -> None:
@@ -138,8 +149,10 @@ def _work(pipe: Connection, task: Task, request: Any) -> None:
     os._exit(0)
 
 
-def _answer_of(pipe: Connection, lock: Lock, progress: Progress) -> Any:
+def _answer_of(pipe: Connection, lock: Lock, progress: Progress, until: float | None) -> Any:
     while True:
+        if until is not None and not pipe.poll(max(until - time.monotonic(), 0)):
+            raise Overdue("it gave no answer in time and was ended")
         try:
             kind, value = pipe.recv()
         except EOFError:

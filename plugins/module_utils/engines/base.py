@@ -177,6 +177,10 @@ class Engine(Apart, ABC):
     def own_identity(self) -> Identity:
         """Return which database the URL leads to, whether it exists already or not."""
 
+    def know_identity(self, identity: Identity) -> None:
+        """Take ``own_identity`` from another process that has found it out."""
+        return
+
     @abstractmethod
     def door(self) -> dict[str, Any] | None:
         """Return by what a glance comes in, as data without secrets, or None if only an engine can look."""

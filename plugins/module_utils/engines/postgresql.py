@@ -182,6 +182,10 @@ class PostgreSQL(WithScratch):
             self._own_identity = self.own().run(self.identity)
         return self._own_identity
 
+    def know_identity(self, identity: Identity) -> None:
+        """Need no connection of its own for it."""
+        self._own_identity = identity
+
     def door(self) -> dict[str, Any] | None:
         """Return what the driver of our own connections is told."""
         return door_of(own_url(self.url))
