@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from .connection import OWN
 from .libraries import sa
 
 if TYPE_CHECKING:
@@ -95,17 +96,20 @@ class EarlyCommits:
         if not self._told and not self._in_block:
             self._early()
         self._past_commit, self._writer = False, None
-        self._counter.forget()
+        self._counter.end()
 
     def _rolls_back(self, _connection: Connection) -> None:
         self._past_commit, self._writer = False, None
-        self._counter.forget()
+        self._counter.end()
 
-    def _executes(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def _executes(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         word = "".join(statement.split(None, 1)[:1]).rstrip(";").upper()
         step = self._step()
         if step is None:
             return
+        if not self._in_block and not connection.get_execution_options().get(OWN):
+            with suppress(Exception):  # in a transaction that failed nothing can be asked
+                self._counter.resume()
         if word in _WRITES_ROWS:
             self._writer = step
             if self._in_block or self._past_commit:

@@ -137,11 +137,13 @@ class Counter:
         self._connection = connection
         self._before: dict[str, int] = {}
         self._first = 0
+        self._has_ended = False
         #: Notices what cannot be counted.
         self.unseen: UnseenWrites | None = None
 
     def start(self) -> None:
         """Begin to count."""
+        self._has_ended = False
         counted = self._engine.count_transaction(self._connection)
         self._before, self._first = counted.rows, counted.newest
         if self.unseen:
@@ -180,9 +182,14 @@ class Counter:
     def _know(step: Step, transactions: list[int]) -> None:
         step.transactions += [number for number in transactions if number not in step.transactions]
 
-    def forget(self) -> None:
-        """Begin at nothing: the transaction ends."""
-        self._before = {}
+    def end(self) -> None:
+        """Begin anew with the next statement: the transaction ends, and its counts may be handed in now or later."""
+        self._has_ended = True
+
+    def resume(self) -> None:
+        """Begin to count if a transaction has ended since."""
+        if self._has_ended:
+            self.start()
 
     def look(self) -> None:
         """Let the engine look whether others have written meanwhile, if the connection still answers."""

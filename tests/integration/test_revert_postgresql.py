@@ -389,6 +389,20 @@ def test_what_others_wrote_meanwhile_is_not_taken_for_the_steps_own(stage: Stage
     assert stage.database.execute("select count(*) from other") == [["3"]]
 
 
+def test_rows_of_a_step_that_commits_in_between_are_counted_once(stage: Stage) -> None:
+    first, *then = (executed(f"insert into other values ({number}, 'run')") for number in (3, 4, 5))
+    stage.host.revise("generic", "0002", "0001", "; ".join([first, "op.get_bind().commit()", *then]))
+    assert stage.host.result("upgrade", stage.entry, run="r1")["outcome"] == "failed"
+    (ran,) = [event for event in stage.host.events("r1") if event["event"] == "ran"]
+    stage.run_as_owner("insert into other values (9, 'theirs')")
+
+    result = stage.host.result("downgrade", stage.entry, run="r1")
+
+    assert ran["wrote"]["public.other"] == 3
+    assert result["outcome"] == "held", result
+    assert stage.database.execute("select word from other where id = 9") == [["theirs"]]
+
+
 #: What others do, none of it counted as rows of a table of theirs.
 THEIRS = [
     "truncate other",
