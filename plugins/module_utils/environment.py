@@ -10,12 +10,11 @@ table with its heads. Most have one; an env.py that serves several schemas has m
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from ._migration.fork_guard import ending_copies, guarded_forks
 from ._migration.interrupted import Interrupted
 from ._migration.locations import Locations
 from ._migration.placeholders import filled, variables_for
+from ._migration.revisions import Revisions
 from ._migration.setup import enter_setup
 from .alembic_library import CommandError, EnvironmentContext, MigrationContext, MigrationStep, ScriptDirectory
 from .connection import own_url, url_for_env
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from ._migration.own_commits import OwnCommits
 
 
-class Environment:
+class Environment(Revisions):
     """One release's Alembic environment, aimed at one database. Needs a process of its own: env.py may do anything."""
 
     #: Whether each run of env.py has a process of its own anyway.
@@ -214,12 +214,6 @@ class Environment:
 
         return self._migrate(steps_of, watcher, "downgrade", self._below(committed))
 
-    def _below(self, committed: dict[str, list[str]]) -> str:
-        """Return what ``alembic downgrade`` would be told, to undo the same in the first version table."""
-        first = next((revisions[0] for revisions in committed.values() if revisions), "")
-        down = self.script.get_revision(first).down_revision if first and self.knows(first) else None
-        return (down if isinstance(down, str) else down[0]) if down else "base"
-
     def compare_models(self) -> list[str] | None:
         """Return how the database differs from the models that env.py names, or None if it names none.
 
@@ -242,42 +236,6 @@ class Environment:
             self._run(compare, "upgrade", self.target)
         return ([line for lines in found for line in lines] if found else None), []
 
-    def can_be_undone(self, revision: str) -> bool:
-        """Tell whether a revision has a downgrade at all."""
-        return hasattr(self.script.get_revision(revision).module, "downgrade")
-
-    def applied(self, heads: Heads) -> set[str]:
-        """Return all revisions that are applied when these are the heads.
-
-        Raises:
-            CommandError: this release does not know one of them.
-        """
-        if not heads:
-            return set()
-        if not all(self._has(head) for head in heads):
-            self._learn_locations()
-        return {script.revision for script in self.script.iterate_revisions(heads, "base")}
-
-    def knows(self, revision: str) -> bool:
-        """Tell whether this release holds a revision."""
-        if not self._has(revision):
-            self._learn_locations()
-        return self._has(revision)
-
-    def _has(self, revision: str) -> bool:
-        try:
-            return self.script.get_revision(revision) is not None
-        except CommandError:
-            return False
-
-    def _learn_locations(self) -> None:
-        """Run env.py once to hear where its revisions are, if it has not run yet: it may name other folders."""
-        if self.locations.are_known or not self.engine.exists():
-            return
-        self.locations.are_known = True
-        with suppress(Refused):
-            self.streams()
-
     def hand_over(self) -> tuple[list[str], bool]:
         """Return what env.py has made known, for another process."""
         return self.locations.named, self.in_transaction_of_env
@@ -286,17 +244,6 @@ class Environment:
         """Know what env.py has made known in another process."""
         locations, self.in_transaction_of_env = known
         self.locations.take(locations)
-
-    def applied_below(self, heads: Iterable[str]) -> set[str]:
-        """Return all revisions at and below some heads, without those that this release does not know."""
-        return {revision for head in heads if self.knows(head) for revision in self.applied((head,))}
-
-    def sha256_of(self, revision: str) -> str:
-        """Return the digest of a revision's file, or nothing if it cannot be read."""
-        try:
-            return hashlib.sha256(Path(self.script.get_revision(revision).path).read_bytes()).hexdigest()
-        except OSError:
-            return ""
 
     def _migrate(
         self, steps_of: Callable[[Heads, str], list[MigrationStep]], watcher: Watcher, command: str, revision: str

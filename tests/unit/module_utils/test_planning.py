@@ -136,6 +136,19 @@ def test_an_env_py_that_hangs_is_given_up(host: Host, file: Path) -> None:
     assert "migrate_plan_timeout" in obstacle["remedy"]
 
 
+def test_an_env_py_that_leaves_a_thread_keeps_nobody_waiting(host: Host, file: Path) -> None:
+    release = host.ship("generic")
+    env = host.layout.release(release) / "source" / "migrations" / "env.py"
+    env.write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(300,)).start()\n" + env.read_text()
+    )
+    script(file, "create table t (a)")
+
+    plan = host.plan(database(file), plan_timeout=30)
+
+    assert (plan["obstacles"], [revision["revision"] for revision in plan["pending"]]) == ([], ["0001", "0002"])
+
+
 def test_an_env_py_that_kills_its_process_is_told(host: Host, file: Path) -> None:
     release = host.ship("generic")
     env = host.layout.release(release) / "source" / "migrations" / "env.py"

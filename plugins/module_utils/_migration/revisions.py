@@ -1,0 +1,87 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The revisions that a release holds."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..alembic_library import CommandError, ScriptDirectory
+from ..errors import Refused
+from ..plans import Heads, Stream
+from .locations import Locations
+
+if TYPE_CHECKING:
+    from ..engines.base import Engine
+
+
+class Revisions(ABC):
+    """Questions about the revisions of an environment; env.py may name more folders of them."""
+
+    script: ScriptDirectory
+    locations: Locations
+    engine: Engine
+
+    @abstractmethod
+    def streams(self, instance: str = "") -> list[Stream]:
+        """Run env.py without letting it change anything."""
+
+    def can_be_undone(self, revision: str) -> bool:
+        """Tell whether a revision has a downgrade at all."""
+        return hasattr(self.script.get_revision(revision).module, "downgrade")
+
+    def applied(self, heads: Heads) -> set[str]:
+        """Return all revisions that are applied when these are the heads.
+
+        Raises:
+            CommandError: this release does not know one of them.
+        """
+        if not heads:
+            return set()
+        if not all(self._has(head) for head in heads):
+            self._learn_locations()
+        return {script.revision for script in self.script.iterate_revisions(heads, "base")}
+
+    def knows(self, revision: str) -> bool:
+        """Tell whether this release holds a revision."""
+        if not self._has(revision):
+            self._learn_locations()
+        return self._has(revision)
+
+    def _has(self, revision: str) -> bool:
+        try:
+            return self.script.get_revision(revision) is not None
+        except CommandError:
+            return False
+
+    def _learn_locations(self) -> None:
+        """Run env.py once to hear where its revisions are, if it has not run yet: it may name other folders."""
+        if self.locations.are_known or not self.engine.exists():
+            return
+        self.locations.are_known = True
+        with suppress(Refused):
+            self.streams()
+
+    def applied_below(self, heads: Iterable[str]) -> set[str]:
+        """Return all revisions at and below some heads, without those that this release does not know."""
+        return {revision for head in heads if self.knows(head) for revision in self.applied((head,))}
+
+    def sha256_of(self, revision: str) -> str:
+        """Return the digest of a revision's file, or nothing if it cannot be read."""
+        try:
+            return hashlib.sha256(Path(self.script.get_revision(revision).path).read_bytes()).hexdigest()
+        except OSError:
+            return ""
+
+    def _below(self, committed: dict[str, list[str]]) -> str:
+        """Return what ``alembic downgrade`` would be told, to undo the same in the first version table."""
+        first = next((revisions[0] for revisions in committed.values() if revisions), "")
+        down = self.script.get_revision(first).down_revision if first and self.knows(first) else None
+        return (down if isinstance(down, str) else down[0]) if down else "base"
