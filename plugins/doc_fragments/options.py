@@ -19,7 +19,7 @@ options:
   release:
     description:
       - Digest of the release to work with.
-      - By default the one that was shipped last.
+      - By default, of each database the one that it was last shipped or upgraded with.
     type: str
     default: ""
   databases:
