@@ -140,7 +140,7 @@ def made_anew(database: str, history: History, made: str | None) -> list[Refused
     if history.made is None:
         return []
     at, run, known = history.made
-    if made in (known, ""):
+    if made in (known, "") or (made is not None and _kind(made) != _kind(known)):
         return []
     on = f"on {at[:10]} "
     if made is None:
@@ -149,6 +149,11 @@ def made_anew(database: str, history: History, made: str | None) -> list[Refused
         what = "was made anew"
         why = on + "another one lay there, and the journals are about that one; a copy put in its place counts as new"
     return [Refused(f"Database {database!r} {what} since run {run}", why, _restore_of(database), MADE_ANEW)]
+
+
+def _kind(made: str) -> str:
+    """Return by what a database was told from others; what was read otherwise cannot be compared."""
+    return made.rpartition(" ")[0]
 
 
 def _restore_of(database: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils.at_head import known_plans
+from ansible_collections.hosting.alembic.plugins.module_utils.changed_history import History, made_anew
 from tests.unit.stage import Answer, Host, database, heads, script, sql
 
 
@@ -196,6 +197,23 @@ def test_a_file_that_another_took_the_place_of_is_told_and_one_that_was_restored
     done = host.result("restore", one, run="second", of_run="first", restore_loses_writes=True)
     assert done["outcome"] == "restored", done
     assert host.plan(one)["changed_history"] == []
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "told"),
+    [
+        ("born 1.5", "born 1.5", False),
+        ("born 1.5", "born 2.5", True),
+        ("inode 7", "inode 8", True),
+        ("inode 7", "born 2.5", False),  # another system or mount told it; the file may be the same
+        ("16384", "16390", True),
+        ("16384", None, True),
+        ("16384", "", False),
+    ],
+)
+def test_what_cannot_be_told_is_no_finding(known: str, now: str | None, told: bool) -> None:
+    history = History(made=("2026-11-28T03:00:00", "r1", known))
+    assert bool(made_anew("app", history, now)) == told
 
 
 @pytest.mark.parametrize("fixture", ["broken", "broken_autocommit"])

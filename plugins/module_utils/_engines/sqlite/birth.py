@@ -2,9 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What tells a file from an earlier one at its path: its inode, and when that was made.
+"""What tells a file from an earlier one at its path: when it was made, else its number.
 
-A file system gives a number away again at once, and Python's own stat does not return the birth of a file on Linux.
+A file system gives a number away again at once, and some give another one after each mount. Python's own stat does not
+return the birth of a file on Linux.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def birth_of(path: Path) -> str:
     except OSError:
         return ""
     made = _made_at(path)
-    return f"inode {inode}" + (f" of {made}" if made else "")
+    return f"born {made}" if made else f"inode {inode}"
 
 
 def _made_at(path: Path) -> str:
