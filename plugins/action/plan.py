@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils import run
 from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction, display, lost
 
@@ -33,6 +34,10 @@ class ActionModule(FollowingAction):
         )
         for refusal in answer.get("refusals", []):
             display.warning(f"{facts['inventory_hostname']}: {refusal}")
+        for entry in answer.get("databases", []):
+            obstacle = (entry.get("restore") or {}).get("obstacle")
+            if obstacle and not entry["obstacles"]:  # before anything is changed, while somebody can still decide
+                display.warning(f"{facts['inventory_hostname']}: {Refused(**obstacle)}")
         return answer
 
     def _planned(self, facts: dict[str, Any]) -> dict[str, Any]:
