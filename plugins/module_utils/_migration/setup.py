@@ -7,15 +7,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
 
 from ..errors import Refused
-from ..libraries import listening, sa
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Engine
 
 
 def enter_setup(setup: str, inside: ExitStack) -> None:
@@ -28,8 +22,7 @@ def enter_setup(setup: str, inside: ExitStack) -> None:
         return
     try:
         module, _colon, name = setup.partition(":")
-        with _idle_sessions_ended():
-            prepared = getattr(importlib.import_module(module), name)()
+        prepared = getattr(importlib.import_module(module), name)()
         if hasattr(prepared, "app_context"):  # a Flask application
             prepared = prepared.app_context()
         if hasattr(prepared, "__enter__"):
@@ -40,18 +33,3 @@ def enter_setup(setup: str, inside: ExitStack) -> None:
             f"{type(error).__name__}: {error}",
             "It is called without arguments before env.py runs; it is looked up in the release and the virtualenv",
         ) from error
-
-
-@contextmanager
-def _idle_sessions_ended() -> Iterator[None]:
-    """End the sessions that pools keep of the block: a server counts what a session wrote once it is idle or ended."""
-    used: list[Engine] = []
-
-    def connected(connection: Connection, *_: object) -> None:
-        used.append(connection.engine)
-
-    with listening((sa.engine.Engine, "engine_connect", connected)):
-        yield
-    for engine in used:
-        if isinstance(engine.pool, sa.pool.QueuePool):  # what another pool keeps may be a database in memory
-            engine.dispose()

@@ -29,6 +29,7 @@ from .._engines.postgresql.own_transactions import read_own_of_statement, read_s
 from .._engines.postgresql.read_only import is_kept, only_reading
 from .._engines.postgresql.rendering import fixed_rendering, normalised
 from .._engines.postgresql.restore_notes import restore_notes
+from .._engines.postgresql.run_sessions import close_sessions_of_run
 from .._engines.postgresql.session import drop_index, introduce, promised_pid
 from .._engines.postgresql.sessions import not_to_be_ended
 from .._engines.postgresql.touched_tables import overwritten, touched_by_others, written_after
@@ -462,7 +463,8 @@ class PostgreSQL(WithScratch):
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the server's counters."""
-        return self._written(archive, ours, None)
+        doubt = close_sessions_of_run(self)
+        return Writes(unknown=doubt) if doubt else self._written(archive, ours, None)
 
     def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the counters as they are now; a session counts only if a restore could not end it."""
