@@ -250,8 +250,10 @@ def test_what_a_failed_step_committed_past_us_is_gone_or_the_database_is_held(st
 UNCOUNTED = {
     "a statement that failed": "op.execute('update other set word = upper(word)');"
     " op.execute('insert into other select n, n::text from generate_series(3, 9) n'); op.execute('select 1/0')",
-    "inserts that commit by themselves": "bind = op.get_bind().execution_options(isolation_level='AUTOCOMMIT');"
-    " bind.exec_driver_sql(\"insert into other values (3, 'three')\"); op.execute('select 1/0')",
+    # As an engine in AUTOCOMMIT would have it.
+    "inserts that commit by themselves": "bind = op.get_bind(); bind.commit();"
+    " bind.execution_options(isolation_level='AUTOCOMMIT')"
+    ".exec_driver_sql(\"insert into other values (3, 'three')\"); op.execute('select 1/0')",
 }
 
 
@@ -387,6 +389,30 @@ def test_what_others_wrote_meanwhile_is_not_taken_for_the_steps_own(stage: Stage
     assert result["outcome"] == "untouched", result
     assert any("public.other" in note for note in result["notes"])
     assert stage.database.execute("select count(*) from other") == [["3"]]
+
+
+AUTOCOMMIT = ("connectable.connect()", "connectable.execution_options(isolation_level='AUTOCOMMIT').connect()")
+
+
+def test_where_it_cannot_be_told_who_has_written_that_is_said(stage: Stage) -> None:
+    stage.edit_env_py(*AUTOCOMMIT)
+
+    result = stage.fail_after(executed(LEFT["an enum value"]), "pass", executed("select 1 / (nextval('number') - 1)"))
+
+    assert result["outcome"] == "held", result
+    why = result["error"]["why"]
+    assert "from 1, not given out yet to 1, and it cannot be told who has used it" in why
+    assert "it cannot be told which of it the run wrote itself (revision 0002: it committed each statement" in why
+
+
+def test_a_sequence_that_a_failed_statement_used_is_the_runs(stage: Stage) -> None:
+    before = dump(stage.database)
+    fails = "insert into item (name, price) select 'x', 1 / (1 - n) from generate_series(0, 1) n"
+
+    result = stage.fail_after(executed(LEFT["an enum value"]), "pass", executed(fails))
+
+    assert result["outcome"] == "restored", result
+    assert dump(stage.database) == before
 
 
 def test_rows_of_a_step_that_commits_in_between_are_counted_once(stage: Stage) -> None:

@@ -66,9 +66,12 @@ class RestoreGuard:
 
     def _refuse(self, writes: Writes) -> None:
         if writes and not self._engine.job.restore_loses_writes:
+            # The run's own rows are among those that were counted, and nothing says how many they are.
+            unseen = self._deeds.unseen
+            doubt = f"; it cannot be told which of it the run wrote itself ({unseen[0]})" if unseen else ""
             raise Refused(
                 f"A restore of {self._engine.database.name!r} would lose what others wrote",
-                str(writes),
+                f"{writes}{doubt}",
                 "Set migrate_restore_loses_writes=true to restore all the same; what is replaced is kept aside",
             )
 

@@ -106,7 +106,7 @@ def _without_archive(manifest: backups.Manifest | None) -> str:
 
 def notes_of(found: Comparison) -> list[str]:
     """Return what a result says of a comparison that counts as equal."""
-    return [*found.notes, *(f"{words}: others wrote it since the backup" for words in found.others)]
+    return [*found.notes, *(f"{words}: as far as is known, others and not the run" for words in found.others)]
 
 
 def backup_of_interrupted(journal: Journal) -> backups.Manifest | None:

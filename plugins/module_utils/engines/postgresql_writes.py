@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._engines.postgresql.sessions import other_sessions
 from .._engines.postgresql.transaction_numbers import NUMBERS
+from .._engines.postgresql.used_sequences import read_used_sequences
 from ..connection import driver_connection, execute
 from .data import Counted, Writes
 from .postgresql_restore import marked
@@ -262,12 +263,14 @@ def count_failed_transaction(connection: Connection) -> Counted:
     driver = driver_connection(connection)
     if connection.in_nested_transaction() or driver.info.transaction_status != _FAILED:
         return Counted()  # a savepoint may be rolled back to
-    cursor = driver.cursor()
+    cursor, sequences = driver.cursor(), []
     try:
         cursor.execute(f"rollback; begin; {_IN_TRANSACTION}")
         while cursor.description is None and cursor.nextset():
             continue
         rows = [row for row in cursor.fetchall() if row[0] == "rows"]
+        with suppress(Exception):  # plpgsql need not be there; what is not known counts as others'
+            sequences = read_used_sequences(cursor)
     finally:
         with suppress(Exception):  # it is to fail, so that nothing else can be done in this transaction either
             cursor.execute("select 1/0")
@@ -275,6 +278,7 @@ def count_failed_transaction(connection: Connection) -> Counted:
     return Counted(
         {name: int(count) for _kind, name, count, _replaced in rows},
         [name for _kind, name, _count, replaced in rows if replaced],
+        sequences=sequences,
     )
 
 

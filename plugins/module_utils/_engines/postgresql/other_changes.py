@@ -67,7 +67,9 @@ def changes_of_others(
         found.append("large objects were written")
     for name, position in sequence_positions(connection).items():
         if position and name in positions and position[:2] != positions[name] and position[2] not in deeds.sequences:
-            found.append(f"sequence {name} went from {positions[name][0]} to {position[0]}")
+            # A statement that failed has moved it for good, and nothing says whose it was.
+            words = f"sequence {name} went from {_position(*positions[name])} to {_position(*position[:2])}"
+            found.append(f"{words}, and it cannot be told who has used it")
     return found + schema_changes_of_others(connection, archive, deeds)
 
 
@@ -83,6 +85,10 @@ def schema_changes_of_others(connection: Connection, archive: Archive, deeds: De
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         found.append(f"the schema was changed: {', '.join(named[:_MOST_NAMED])}{more}")
     return found
+
+
+def _position(value: int, given: bool) -> str:
+    return str(value) if given else f"{value}, not given out yet"
 
 
 def _tables(
