@@ -16,6 +16,8 @@ from .plans import Heads
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+_UNDEFINED_TABLE = "42P01"
+
 
 def read_heads(own: OwnConnection, table: str, *, there: bool = False) -> Heads:
     """Return what a version table holds.
@@ -36,6 +38,8 @@ def _rows_of(connection: Connection, schema: str, table: str) -> Heads:
     except sa.exc.DBAPIError as error:
         if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise
+        if sqlstate(error) == _UNDEFINED_TABLE:  # as nobody but the transaction sees it that makes it
+            return ()
         return _heads_of(connection, schema, table)  # it was dropped since
 
 

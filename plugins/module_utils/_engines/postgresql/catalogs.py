@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from ...connection import execute
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Dialect
 
 _NOT_OURS = "not like 'pg\\_%' and {0} <> 'information_schema' and {0} not like 'alembic\\_aside\\_%'"
 _IN_SCHEMA = (
@@ -105,12 +106,18 @@ union all select 'pg_type'::regclass::oid, y.oid
 """
 
 
+#: What the server of a connection has; a connection knows it by what SQLAlchemy has found out of that server.
+_FOUND: WeakKeyDictionary[Dialect, list[tuple[str, str, str]]] = WeakKeyDictionary()
+
+
 def catalogs_of(connection: Connection) -> list[tuple[str, str, str]]:
     """Return the catalogs that a server has, as in ``CATALOGS``."""
-    newer = ", ".join(f"'{catalog}'" for catalog, _described, _which in _NEWER)
-    statement = f"select relname from pg_class where relnamespace = 'pg_catalog'::regnamespace and relname in ({newer})"
-    there = {name for (name,) in execute(connection, statement)}
-    return [*CATALOGS, *(each for each in _NEWER if each[0] in there)]
+    if connection.dialect not in _FOUND:
+        newer = ", ".join(f"'{catalog}'" for catalog, _described, _which in _NEWER)
+        which = f"relnamespace = 'pg_catalog'::regnamespace and relname in ({newer})"
+        there = {name for (name,) in execute(connection, f"select relname from pg_class where {which}")}
+        _FOUND[connection.dialect] = [*CATALOGS, *(each for each in _NEWER if each[0] in there)]
+    return _FOUND[connection.dialect]
 
 
 def not_of(described: str, tables: list[int]) -> str:
