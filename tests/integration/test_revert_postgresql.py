@@ -574,3 +574,19 @@ def test_a_rollback_keeps_and_names_what_others_changed_since(stage: Stage) -> N
     assert result["outcome"] == "downgraded", result
     assert "comment public.TABLE other is new" in " ".join(result["notes"])
     assert "COMMENT ON TABLE public.other IS 'fast'" in dump(stage.database)
+
+
+#: What a step does to the schema by itself, each statement committed at once.
+AT_ONCE = ["grant usage on schema public to pg_monitor", "comment on table other is 'ours'", "drop function twice(int)"]
+
+
+@pytest.mark.parametrize("theirs", ["", "grant select on other to pg_monitor"])
+def test_what_a_step_changed_in_an_autocommit_block_is_its_own(stage: Stage, theirs: str) -> None:
+    stage.run_as_owner("comment on table other is 'before'")
+    before = dump(stage.database)
+    block = "\n        ".join(["with op.get_context().autocommit_block():", *map(executed, AT_ONCE)])
+
+    result = stage.fail_after(executed(LEFT["an enum value"]), "pass", f"{block}\n    raise RuntimeError('no')", theirs)
+
+    assert result["outcome"] == ("held" if theirs else "restored"), result
+    assert theirs or dump(stage.database) == before

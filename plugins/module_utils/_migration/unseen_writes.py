@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from .._engines.postgresql.transaction_numbers import NUMBERS
 from .._engines.sqlite.written_tables import is_memory
 from ..connection import OPENING_OWN, OWN, driver_connection
 from ..engines.data import INSERTED
@@ -38,6 +39,7 @@ _NO_ROWS = re.compile(
     r"^(?:create|drop|comment|reindex|vacuum|analyze|grant|revoke|alter\s+(?:type|index|view|sequence|function|role))\b",
     re.IGNORECASE,
 )
+_ONLY_ROWS = re.compile(r"^(?:insert|update|delete|merge|copy|with|values|vacuum|analyze)\b", re.IGNORECASE)
 _INSERTS = re.compile(r"^insert\s+into\b(?!.*\bdo\s+update\b)[^;]*;?$", re.IGNORECASE | re.DOTALL)
 #: What begins a transaction within a transaction, with a number of its own.
 _MAKES_SAVEPOINTS = re.compile(r"\bexception\s+when\b", re.IGNORECASE)
@@ -98,6 +100,8 @@ class UnseenWrites:
         self._engine = engine
         self._current = current
         self._next = 0
+        #: What the catalogs held before a statement that commits by itself.
+        self._catalog: Any = None
         #: A transaction is open that was not ended by a COMMIT or ROLLBACK that SQLAlchemy knows of.
         self._open = False
         self._began = ""
@@ -163,7 +167,9 @@ class UnseenWrites:
         for reason, pattern in _UNCOUNTED.items():
             if pattern.search(words):
                 self._note(reason)
-        self._next = self._engine.next_transaction() if self._is_autocommit() and not _READS.match(words) else 0
+        commits = self._is_autocommit() and not _READS.match(words)
+        self._catalog = self._engine.catalog_before() if commits and not _ONLY_ROWS.match(words) else None
+        self._next = self._engine.next_transaction() if commits else 0
         step = self._current()
         if step is not None and (_MAKES_SAVEPOINTS.search(words) or words.upper().startswith("SAVEPOINT")):
             step.has_savepoints = True
@@ -194,12 +200,19 @@ class UnseenWrites:
         step = self._current()
         if step is None or not self._next:
             return
+        # First: who commits after it has a number that is seen below.
+        rows = self._engine.catalog_rows_since(self._catalog)
         after = self._engine.next_transaction()
+        own: list[int] = []
         if after - self._next == 1:
-            step.transactions.append(self._next)  # there was one, and the statement has needed one
+            own = [self._next]  # there was one, and the statement has needed one
         elif after != self._next:
             with suppress(Exception):  # what is not known counts as others'
-                step.transactions += self._engine.transactions_of(statement, [self._next, after])
+                own = self._engine.transactions_of(statement, [self._next, after])
+        step.transactions += own
+        # Nobody else had a transaction since the catalogs were read before.
+        if len(own) == after - self._next and all(int(first) % NUMBERS == self._next for first in rows):
+            step.catalog_rows.update(rows)
 
     def _ends(self, *_: Any) -> None:
         self._open, self._began = False, ""

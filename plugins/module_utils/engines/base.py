@@ -307,6 +307,17 @@ class Engine(Apart, ABC):
         """
         return {}
 
+    def catalog_before(self) -> Any:
+        """Return what the catalogs hold before a statement that commits by itself, as far as that will tell."""
+        return None
+
+    def catalog_rows_since(self, before: Any) -> dict[str, dict[str, dict[str, int]]]:
+        """Return the rows that are gone since then, by the number of the first transaction since.
+
+        They are the statement's if it had all transactions that there were since.
+        """
+        return {}
+
     def transactions_of(self, statement: str, span: list[int]) -> list[int]:
         """Return, of the numbers given while a statement ran that committed by itself, those that show to be its own.
 

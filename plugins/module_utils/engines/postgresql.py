@@ -18,7 +18,7 @@ from .._engines.comparison import Comparison
 from .._engines.lock import Lock
 from .._engines.postgresql import by_hand, dropped
 from .._engines.postgresql.attempts import restore_by
-from .._engines.postgresql.catalog_rows import read_catalog_rows, read_replaced
+from .._engines.postgresql.catalog_rows import read_catalog_rows, read_if_quiet, read_replaced, without_rows
 from .._engines.postgresql.compare import ArchiveComparison, archived_positions
 from .._engines.postgresql.foreseen import foreseen_obstacles
 from .._engines.postgresql.grown_tables import without_writes_of_others
@@ -376,6 +376,17 @@ class PostgreSQL(WithScratch):
     def catalog_rows(self, connection: Connection, counted: Counted, span: list[int]) -> dict[str, dict[str, int]]:
         """Read the catalogs on a connection of our own."""
         return read_replaced(self.own(), connection, counted, span)
+
+    def catalog_before(self) -> Any:
+        """Read the catalogs if no transaction is open."""
+        return self.own().run(read_if_quiet)
+
+    def catalog_rows_since(self, before: Any) -> dict[str, dict[str, dict[str, int]]]:
+        """Read the catalogs again."""
+        if before is None:
+            return {}
+        gone = without_rows(before[1], self.own().run(read_catalog_rows))
+        return {str(before[0]): gone} if gone else {}
 
     def transactions_of(self, statement: str, span: list[int]) -> list[int]:
         """Read the catalogs."""

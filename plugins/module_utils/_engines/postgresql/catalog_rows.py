@@ -30,7 +30,14 @@ CatalogRows = dict[str, dict[str, int]]
 #: One row of a catalog, by where it lies: the catalog, the place, and the transaction that wrote it.
 _Row = tuple[str, str, str]
 
+#: The number after that of the newest transaction that has ended, how many before it have not, and the next number.
+_NEXT = """
+select txid_snapshot_xmax(s), (select count(*) from txid_snapshot_xip(s)), 3 + age('3'::xid)::bigint
+  from txid_current_snapshot() s
+"""
+
 _WORDS = {
+    "pg_namespace": "schemas",
     "pg_class": "tables, indexes, sequences or views",
     "pg_attribute": "columns",
     "pg_attrdef": "defaults of columns",
@@ -77,6 +84,27 @@ def read_replaced(own: OwnConnection, connection: Connection, counted: Counted, 
         of_catalog = found.setdefault(catalog, {})
         of_catalog[writer] = of_catalog.get(writer, 0) + 1
     return found
+
+
+def read_if_quiet(connection: Connection) -> tuple[int, CatalogRows] | None:
+    """Return the number that the next transaction will get, and the rows; nothing while any transaction is open.
+
+    A transaction that has no number yet has changed nothing.
+    """
+    ((first, still_open, following),) = execute(connection, _NEXT)
+    if still_open or int(first) % NUMBERS != int(following) % NUMBERS:
+        return None
+    return int(first), read_catalog_rows(connection)
+
+
+def without_rows(before: CatalogRows, now: CatalogRows) -> CatalogRows:
+    """Return the rows that are gone."""
+    gone = {
+        catalog: {writer: count - now.get(catalog, {}).get(writer, 0) for writer, count in rows.items()}
+        for catalog, rows in before.items()
+    }
+    found = {catalog: {writer: n for writer, n in rows.items() if n > 0} for catalog, rows in gone.items()}
+    return {catalog: rows for catalog, rows in found.items() if rows}
 
 
 def changed_by_others(connection: Connection, before: CatalogRows, deeds: Deeds, leave_out: list[int]) -> list[str]:
