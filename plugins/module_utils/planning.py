@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from . import backup_options
+from . import backup_options, neighbours
 from ._core.playbook_command import playbook_command
 from ._migration.dry_run import WritesBefore
 from ._migration.env_proxy import environment_of
@@ -126,12 +126,20 @@ def _compare_with_journals(plan: Plan, environment: Environment) -> None:
     job = environment.job
     history = History.of(_lasting(job).journals_of(plan.name))
     # What was applied to another database says nothing of this one.
-    plan.changed_history = made_anew(plan.name, history, environment.engine.own().run(environment.engine.made))
+    plan.changed_history = _made_anew(plan.name, history, environment.engine, _lasting(job))
     plan.changed_history = plan.changed_history or changed_history(environment, plan.streams, history)
     if plan.pending and job.on_changed_history == "refuse":
         plan.obstacles += plan.changed_history
     if plan.pending:
         plan.obstacles += applied_elsewhere(environment, plan.streams, history)
+
+
+def _made_anew(name: str, history: History, engine: Engine, layout: Layout) -> list[Refused]:
+    made = engine.own().run(engine.made)
+    found = made_anew(name, history, made)
+    if found and history.made and neighbours.know(engine, layout, made, history.made[0]):
+        return []
+    return found
 
 
 def _unexpanded(plan: Plan) -> list[Refused]:
