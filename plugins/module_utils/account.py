@@ -130,8 +130,7 @@ class Account:
             self.replaced.update(event.get("replaced", (ANY_TABLE,) if event.get("wrote") else ()))
             for kind, numbers in event.get("held", {}).items():
                 self.held.setdefault(kind, set()).update(numbers)
-            # A later step of the same transaction has counted all that the earlier ones did.
-            self.catalog_rows.update(event.get("catalog_rows", {}))
+            self._add_catalog_rows(event.get("catalog_rows", {}))
             self._open_or_end(event)
             name = event.get("event")
             if name == "ran":
@@ -143,6 +142,14 @@ class Account:
             elif name == "wrote_unseen":
                 self.unseen.append(f"revision {event['revision']}: {event['reason']}")
                 self.replaced.update(() if event["reason"] == INSERTED else (ANY_TABLE,))
+
+    def _add_catalog_rows(self, found: dict[str, dict[str, dict[str, int]]]) -> None:
+        """Add what a step has counted; a later one counts its transaction's rows again, but for those of savepoints."""
+        for number, rows in found.items():
+            known = self.catalog_rows.setdefault(number, {})
+            for catalog, by_writer in rows.items():
+                counts = known.setdefault(catalog, {})
+                counts.update({writer: max(count, counts.get(writer, 0)) for writer, count in by_writer.items()})
 
     def _open_or_end(self, event: Event) -> None:
         name, revision = event.get("event"), event.get("revision", "")

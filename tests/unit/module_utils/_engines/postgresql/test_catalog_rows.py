@@ -177,6 +177,21 @@ def test_what_a_savepoint_of_the_run_removed_is_its_own_and_others_beside_it_are
     assert "comments" in stage.changes()
 
 
+def test_what_an_earlier_step_of_one_transaction_did_in_a_savepoint_stays_the_runs(stage: Stage) -> None:
+    first = ("savepoint a", "comment on table first is null", "release savepoint a")
+    with stage.env.connect() as connection, connection.begin():
+        counter = Counter(stage.engine, connection, rows_of_savepoints=False)
+        for statements in (first, ("drop rule keep on second",)):
+            step = Step("public.version", "2", "", has_savepoints="savepoint a" in statements)
+            counter.start()
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+            counter.add_to(step)
+            stage.account.add_deeds([{"event": "ran", "revision": "2", **step.deeds()}])
+
+    assert stage.changes() == ""
+
+
 def test_what_the_run_rolled_back_hides_nothing_of_others(stage: Stage) -> None:
     stage.runs("comment on table first is null", commits=False)
     assert stage.changes() == ""
