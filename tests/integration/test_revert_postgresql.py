@@ -216,6 +216,17 @@ def test_what_a_committed_step_left_is_gone(stage: Stage, kind: str) -> None:
     assert dump(stage.database) == before
 
 
+def test_an_index_that_a_committed_step_dropped_concurrently_is_back(stage: Stage) -> None:
+    stage.run_as_owner("create index words on other (word)")
+    before = dump(stage.database)
+    drops = "op.drop_index('words', 'other', postgresql_concurrently=True)"
+
+    result = stage.fail_after(f"with op.get_context().autocommit_block():\n        {drops}")
+
+    assert result["outcome"] == "restored", result
+    assert dump(stage.database) == before
+
+
 def test_a_table_that_a_committed_step_dropped_is_back(stage: Stage) -> None:
     before = dump(stage.database)
 
