@@ -39,7 +39,7 @@ select c.oid::text, n.nspname, c.relname, a.attname, a.attnum, pg_get_expr(d.adb
 
 
 #: Executes one statement in whatever session sees the tables, and returns its rows.
-Read = Callable[[str], "list[tuple[Any, ...]]"]
+Read = Callable[[str], list[tuple[Any, ...]]]
 
 
 @dataclass
@@ -120,7 +120,7 @@ def written_until_locked(connection: Connection, deeds: Deeds) -> Writes:
 
 def _counted_for_run(made: _Made, deeds: Deeds) -> int:
     """Return what the server has counted for a table by now if nobody but the run has written since the backup."""
-    _name, _file, _row_type, before, *_ = deeds.activity["files"].get(made.oid, ("", "", "", 0))
+    _name, _file, _row_type, before, *_more = deeds.activity["files"].get(made.oid, ("", "", "", 0))
     return int(before) + deeds.wrote.get(made.name, 0)
 
 
