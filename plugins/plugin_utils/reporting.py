@@ -89,7 +89,7 @@ def _migration(results: Result, check_mode: bool) -> Report:
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "REVISIONS", "TIME", "BACKUP"), rows)
     lines += _revisions(entries) + [line for entry in entries for line in _losses(entry)]
     lines += _changed_history(plan.get("databases", []))
-    lines += [line for line in _restores(plan.get("databases", [])) if line.startswith("WARNING")]
+    lines += _restores([entry for entry in plan.get("databases", []) if (entry.get("restore") or {}).get("obstacle")])
     deferred = [f"{entry['name']}: {Refused(**entry['error'])}" for entry in entries if entry["outcome"] == "deferred"]
     return Report(lines, deferred) if results.get("on_deferred") == "fail" else Report(lines + deferred)
 

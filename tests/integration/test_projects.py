@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.integration.site import Site, Source, assert_says
-from tests.integration.targets import SQLiteTarget, program
-from tests.lab import ansible
+from tests.integration.targets import SQLiteTarget
+from tests.integration.virtualenvs import from_wheelhouse
 
 pytestmark = pytest.mark.exhaustive
 
@@ -50,11 +50,6 @@ def test_a_project_folder_with_its_virtualenv_database_and_log_stays_one_release
 def test_an_editable_requirement_brings_the_code_of_its_release(
     site: Site, sqlite: SQLiteTarget, tmp_path: Path
 ) -> None:
-    wheels = tmp_path / "wheels"
-    done = program(
-        ansible.BIN / "python", "-m", "pip", "download", "--quiet", "--dest", wheels, "alembic", "setuptools"
-    )
-    assert done.returncode == 0, done.stderr
     source = site.source("generic")
     package = source.folder / "src" / "shop"
     package.mkdir(parents=True)
@@ -67,9 +62,7 @@ def test_an_editable_requirement_brings_the_code_of_its_release(
     settings: dict[str, Any] = {
         "migrate_source": source,
         "migrate_databases": [sqlite.entry],
-        "migrate_virtualenv": "",
-        "migrate_python": str(ansible.BIN / "python"),
-        "migrate_wheelhouse": wheels,
+        **from_wheelhouse(tmp_path / "wheels", "alembic", "setuptools"),
     }
     site.run("migrate", **settings)
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.integration.site import PLAYBOOKS, Site, assert_says, said
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target, program
+from tests.integration.virtualenvs import from_wheelhouse
 from tests.lab import PROJECT, ansible
 
 
@@ -65,17 +66,12 @@ def test_a_newer_release_is_applied_on_top_of_the_rows_that_are_there(site: Site
 def test_a_virtualenv_is_built_from_a_wheelhouse_without_an_index(
     site: Site, sqlite: SQLiteTarget, tmp_path: Path
 ) -> None:
-    wheels = tmp_path / "wheels"
-    done = program(ansible.BIN / "python", "-m", "pip", "download", "--quiet", "--dest", wheels, "alembic")
-    assert done.returncode == 0, done.stderr
     source = site.source("generic")
     (source.folder / "requirements.txt").write_text("alembic\n")
     settings: dict[str, Any] = {
         "migrate_source": source,
         "migrate_databases": [sqlite.entry],
-        "migrate_virtualenv": "",
-        "migrate_python": str(ansible.BIN / "python"),
-        "migrate_wheelhouse": wheels,
+        **from_wheelhouse(tmp_path / "wheels", "alembic"),
     }
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": "/dev/null"}
     site.run("migrate", env=nowhere, **settings)

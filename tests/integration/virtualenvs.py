@@ -6,8 +6,9 @@ import fcntl
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
-from tests.lab import PROJECT
+from tests.lab import PROJECT, ansible
 from tests.lab.shell import CommandFailed, run
 
 CACHE = PROJECT / ".cache" / "virtualenvs"
@@ -19,6 +20,13 @@ PACKAGES = {
     "asyncpg": ["alembic", "sqlalchemy[asyncio]", "asyncpg", "aiosqlite"],
     "oldest": ["alembic==1.8.*", "sqlalchemy==1.4.*", "psycopg2-binary"],
 }
+
+
+def from_wheelhouse(folder: Path, *packages: str) -> dict[str, Any]:
+    """Download wheels into a folder and return the variables by which hosts build their virtualenvs from it."""
+    python = ansible.BIN / "python"
+    run([python, "-m", "pip", "download", "--quiet", "--dest", folder, *packages])
+    return {"migrate_virtualenv": "", "migrate_python": str(python), "migrate_wheelhouse": folder}
 
 
 def virtualenv(name: str, python: str | Path = sys.executable) -> Path:

@@ -41,9 +41,6 @@ _NO_ROWS = re.compile(
 )
 _ONLY_ROWS = re.compile(r"^(?:insert|update|delete|merge|copy|with|values|vacuum|analyze)\b", re.IGNORECASE)
 _INSERTS = re.compile(r"^insert\s+into\b(?!.*\bdo\s+update\b)[^;]*;?$", re.IGNORECASE | re.DOTALL)
-#: It leaves no row to show its transactions: it marks the index twice for others, and removes it then.
-_DROPS_INDEX = re.compile(r"^drop\s+index\s+concurrently\b", re.IGNORECASE)
-_OF_DROPPED_INDEX = 3
 #: What begins a transaction within a transaction, with a number of its own.
 _MAKES_SAVEPOINTS = re.compile(r"\bexception\s+when\b", re.IGNORECASE)
 #: What keeps rows from being counted, or has another session write them.
@@ -207,10 +204,7 @@ class UnseenWrites:
         rows = self._engine.catalog_rows_since(self._catalog)
         after = self._engine.next_transaction()
         own: list[int] = []
-        needed = _OF_DROPPED_INDEX if _DROPS_INDEX.match(statement) else 1
-        if after - self._next == needed:
-            own = list(range(self._next, after))  # there were as many as the statement has needed
-        elif after != self._next:
+        if after != self._next:
             with suppress(Exception):  # what is not known counts as others'
                 own = self._engine.transactions_of(statement, [self._next, after])
         step.transactions += own

@@ -23,7 +23,7 @@ from .._engines.postgresql import defaults, publications
 from .._engines.postgresql.rendering import fixed_statements, normalised
 from .._engines.postgresql.replay import header
 from .._engines.postgresql.restored_schema import refuse_in_place
-from .._engines.postgresql.sessions import IS_CLIENT
+from .._engines.postgresql.sessions import OTHERS
 from .._engines.postgresql.unlocked import Unlocked
 from ..connection import client_encoding, execute, sqlstate
 from ..errors import Failed, Refused
@@ -125,12 +125,6 @@ select n.nspname, c.relname from pg_depend e
  where e.deptype = 'e' and c.relkind in ('r', 'p', 'S')
 """
 
-_SESSIONS = f"""
-select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed') from pg_stat_activity
- where datname = current_database() and {IS_CLIENT} and pid <> pg_backend_pid()
-   and application_name <> :application
-"""
-
 #: What stays as it is, because it cannot be moved aside.
 _LEFT_OUT = [
     "DATABASE -", "DATABASE PROPERTIES -", "ACL - DATABASE", "COMMENT - DATABASE", "SECURITY LABEL - DATABASE",
@@ -229,15 +223,15 @@ class InPlace:
     def _end_sessions(self) -> list[str]:
         own = self._engine.own()
         found = []
-        for pid, user, application in own.rows(_SESSIONS, application=self._engine.application):
-            found.append(f"pid {pid} ({user}, {application})")
+        for pid, user, application in own.rows(OTHERS, application=self._engine.application):
+            found.append(f"pid {pid} ({user}, {application or 'unnamed'})")
             try:
                 own.rows("select pg_terminate_backend(:pid)", pid=pid)
             except Exception as error:
                 if sqlstate(error) != "42501":
                     raise
         for _try in range(20):
-            if not own.rows(_SESSIONS, application=self._engine.application):
+            if not own.rows(OTHERS, application=self._engine.application):
                 break
             time.sleep(0.05)
         return found

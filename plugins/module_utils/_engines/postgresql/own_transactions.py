@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 _WORDS = re.compile(r'"((?:[^"]|"")*)"|([^\W\d]\w*)')
+#: It leaves no row to show its transactions: it marks the index twice for others, and removes it then.
+_DROPS_INDEX = re.compile(r"^\s*drop\s+index\s+concurrently\b", re.IGNORECASE)
+_OF_DROPPED_INDEX = 3
 _OF_INDEX = re.compile(r"^\s*(?:create\s+(?:unique\s+)?|re|drop\s+)index\b", re.IGNORECASE)
 
 _READABLE = """
@@ -78,6 +81,8 @@ def read_own_of_statement(connection: Connection, first: int, end: int, statemen
         end: the first one after them.
         statement: it has committed by itself.
     """
+    if end - first == (_OF_DROPPED_INDEX if _DROPS_INDEX.match(statement) else 1):
+        return list(range(first, end))  # there were as many as the statement has needed
     within = is_within(f"t.{XMIN}", first, end)
     words = {quoted.replace('""', '"') or word.lower() for quoted, word in _WORDS.findall(statement)}
     if _OF_INDEX.match(statement):

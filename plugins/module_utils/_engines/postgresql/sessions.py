@@ -30,7 +30,8 @@ select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unna
         or not (pg_has_role(a.usesysid, 'usage') or pg_has_role('pg_signal_backend', 'usage')))
 """
 
-_OTHERS = f"""
+#: Process id, user and name of each session in the database that is not ours.
+OTHERS = f"""
 select pid, coalesce(usename, '?'), application_name from pg_stat_activity
  where datname = current_database() and {IS_CLIENT} and pid <> pg_backend_pid() and application_name <> :application
 """
@@ -83,7 +84,7 @@ def other_sessions(connection: Connection, application: str) -> list[str]:
         application: the name of our own sessions.
     """
     for attempt in range(_TRIES):
-        found = execute(connection, _OTHERS, {"application": application})
+        found = execute(connection, OTHERS, {"application": application})
         if all(name for _pid, _user, name in found) or attempt == _TRIES - 1:
             break
         time.sleep(_EVERY)
