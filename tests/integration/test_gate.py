@@ -54,7 +54,6 @@ def checked(url: str, fleet: Fleet) -> None:
 SOAKS: dict[str, Any] = {"migrate_rollout_soak": 0.5, "migrate_rollout": [1], "migrate_health_retries": 0}
 
 
-@pytest.mark.both_cores
 def test_after_a_soak_the_batch_is_asked_again(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     fleet = fleet_of(2)
     with site_with(200) as (url, asked):
@@ -185,7 +184,6 @@ def test_a_person_who_says_anything_else_stops_it(
     assert_says(screen, "stopped after batch 1 of 2", why, "1 not begun: web2")
 
 
-@pytest.mark.both_cores
 def test_without_a_terminal_nobody_is_waited_for(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     """As under cron or in a pipeline: standard input is open, and nothing will ever come."""
     fleet = fleet_of(2)

@@ -159,7 +159,6 @@ def test_the_application_is_stopped_while_its_database_is_led_back(
 
 
 @pytest.mark.parametrize("on_failure", ["stop", "rollback"])
-@pytest.mark.both_cores
 def test_a_canary_that_cannot_be_reached_ends_it_before_anything_begins(
     fleet_of: Callable[[int], Fleet], source: Source, on_failure: str
 ) -> None:
@@ -172,7 +171,6 @@ def test_a_canary_that_cannot_be_reached_ends_it_before_anything_begins(
     assert outcome.stats["web1"]["failures"] == 1
 
 
-@pytest.mark.both_cores
 def test_a_whole_batch_that_cannot_be_reached_stops_it_and_what_was_migrated_is_led_back(
     fleet_of: Callable[[int], Fleet], source: Source
 ) -> None:
