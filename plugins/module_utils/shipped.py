@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 
 from ._core.ownership import refuse_if_not_ours
+from ._core.playbook_command import playbook_command
+from .errors import Refused
 from .journal import newest_first
 from .layout import Layout, private_directory
 
@@ -60,9 +62,9 @@ def note_current(root: str, release: str, names: Iterable[str]) -> None:
     """Write down that a release is the one of some databases: another application may share their root."""
     layout = Layout(Path(root))
     for name in names:
-        link = layout.current_of(name)
-        if _target(link) == release:
+        if _recorded_release(root, name) == release:
             continue
+        link = layout.current_of(name)
         private_directory(link.parent)
         beside = link.with_name(f".{link.name}")
         beside.unlink(missing_ok=True)
@@ -71,16 +73,47 @@ def note_current(root: str, release: str, names: Iterable[str]) -> None:
 
 
 def release_of_database(root: str, name: str) -> str:
-    """Return the release that a database was last shipped or worked on with, else the host's current one."""
-    layout = Layout(Path(root))
-    found = [(moment, release) for moment, release in _known(layout, name) if virtualenv_python(root, release)]
-    return max(found)[1] if found else current_release(root)
+    """Return the release that a database was last shipped or worked on with.
+
+    A database of which nothing is recorded has the host's current release; where other databases have another one,
+    nobody knows whether that is its application's, and the answer is an empty string.
+    """
+    current = current_release(root)
+    return _recorded_release(root, name) or (current if _recorded_releases(root) <= {current} else "")
+
+
+def missing_release(root: str, release: str, names: Iterable[str]) -> Refused:
+    """Return the refusal to work with a release that is not on the host, or that nothing names."""
+    ship = f"Ship it: {playbook_command('ship')}"
+    if release or not current_release(root):
+        return Refused(
+            f"Release {release[:12] or 'current'} is not on this host", f"{root} does not hold it whole", ship
+        )
+    return Refused(
+        f"The release of {', '.join(map(repr, names))} is not known",
+        f"releases of several applications were shipped to {root}, and none of them for this database",
+        ship,
+    )
 
 
 def release_of_all(root: str, names: Iterable[str]) -> str:
     """Return the release that some databases have in common, else the host's current one."""
     releases = {release_of_database(root, name) for name in names}
     return releases.pop() if len(releases) == 1 else current_release(root)
+
+
+def _recorded_release(root: str, name: str) -> str:
+    layout = Layout(Path(root))
+    found = [(moment, release) for moment, release in _known(layout, name) if virtualenv_python(root, release)]
+    return max(found)[1] if found else ""
+
+
+def _recorded_releases(root: str) -> set[str]:
+    """Return the releases of all databases of which a root has a record; their folders are named by a key."""
+    layout = Layout(Path(root))
+    folders = (layout.current_of("any").parent, layout.journals)
+    keys = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
+    return {_recorded_release(root, key) for key in keys} - {""}
 
 
 def _known(layout: Layout, name: str) -> Iterable[tuple[float, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 from .ask import ask
 from .errors import Refused
 from .history import unshipped_status
-from .shipped import release_of_database, virtualenv_python
+from .shipped import current_release, missing_release, release_of_database, virtualenv_python
 
 Options = dict[str, Any]
 
@@ -38,6 +38,10 @@ def statuses(options: Options, *, named: bool) -> list[dict[str, Any]]:
 
 def _with(release: str, entries: list[Options], options: Options, only: bool) -> list[dict[str, Any]]:
     python = virtualenv_python(options["root"], release)
+    if python is None and not release and current_release(options["root"]):
+        return [
+            _unknown(entry["name"], missing_release(options["root"], release, [entry["name"]])) for entry in entries
+        ]
     if python is None:
         return [unshipped_status(entry["name"]) for entry in entries]
     try:
@@ -46,4 +50,8 @@ def _with(release: str, entries: list[Options], options: Options, only: bool) ->
         if only:
             raise
         # One application that cannot be asked does not hide the others.
-        return [{**unshipped_status(entry["name"]), "problems": [refusal.facts()]} for entry in entries]
+        return [_unknown(entry["name"], refusal) for entry in entries]
+
+
+def _unknown(name: str, refusal: Refused) -> dict[str, Any]:
+    return {**unshipped_status(name), "problems": [refusal.facts()]}

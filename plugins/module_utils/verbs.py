@@ -6,17 +6,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._core.playbook_command import playbook_command
-from ._release.by_application import answer_by_release
-from .answers import BAD, difference, fail, leave, options_of, said
+from ._release.by_application import answer_by_release, group_by_release
+from .answers import BAD, difference, fail, leave, said
 from .ask import ask
-from .errors import Refused
 from .job import Job
-from .shipped import virtualenv_python
+from .shipped import missing_release, virtualenv_python
 from .watching import still_at_work
 
 Result = dict[str, Any]
@@ -30,11 +29,7 @@ def have_done(verb: str, options: Result) -> Result:
     """
     python = virtualenv_python(options["root"], options["release"])
     if python is None:
-        raise Refused(
-            f"Release {options['release'][:12] or 'current'} is not on this host",
-            f"{options['root']} does not hold it whole",
-            f"Ship it: {playbook_command('ship')}",
-        )
+        raise missing_release(options["root"], options["release"], [entry["name"] for entry in options["databases"]])
     return ask(python, verb, options)
 
 
@@ -66,14 +61,21 @@ def _followed(verb: str, options: Result) -> Result:
     return (still_at_work(Job.from_options(verb, options)) if attached else None) or have_done(verb, options)
 
 
-def predict(module: AnsibleModule, options: Result) -> NoReturn:
+def predict(module: AnsibleModule, groups: list[Result]) -> NoReturn:
     """Exit with what an upgrade would change, for check mode.
 
     Raises:
         Refused: as ``have_done``.
     """
-    plans = options.get("planned") or have_done("plan", options)["databases"]
-    foretell(module, [predicted(entry) for entry in plans])
+    planned = module.params.get("planned")
+    foretell(module, [predicted(entry) for entry in planned] if planned else _predicted(groups, predicted))
+
+
+def _predicted(groups: list[Result], predict_one: Callable[[Result], Result]) -> list[Result]:
+    def answer_of(group: Result) -> Result:
+        return {"results": [predict_one(entry) for entry in have_done("plan", group)["databases"]]}
+
+    return list(answer_by_release(groups, answer_of)["results"])
 
 
 def foresee(module: AnsibleModule, outcome: str, names: list[str]) -> NoReturn:
@@ -87,8 +89,9 @@ def rehearsal_foreseen(module: AnsibleModule, plans: list[Result] | None) -> NoR
     Raises:
         Refused: as ``have_done``.
     """
-    plans = have_done("plan", options_of(module))["databases"] if plans is None else plans
-    foretell(module, [_rehearsal_of(plan) for plan in plans if plan["pending"] or plan["obstacles"]])
+    groups = group_by_release(module.params)
+    found = _predicted(groups, _rehearsal_of) if plans is None else [_rehearsal_of(plan) for plan in plans]
+    foretell(module, [result for result in found if result["changed"] or result["outcome"] in BAD])
 
 
 def foretell(module: AnsibleModule, results: list[Result], *, fails: bool = True) -> NoReturn:

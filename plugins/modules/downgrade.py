@@ -120,7 +120,10 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of, options_of
+from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
+    group_by_release_of_this_run,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee
 
 
@@ -129,7 +132,7 @@ def main() -> None:
     with answering(module):
         if module.check_mode:  # a predicted upgrade has committed nothing
             foresee(module, "downgraded", [])
-        follow(module, "downgrade", [options_of(module)])
+        follow(module, "downgrade", group_by_release_of_this_run(module.params))
 
 
 if __name__ == "__main__":

@@ -116,13 +116,8 @@ cursor:
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
-    answering,
-    fail,
-    leave,
-    module_of,
-    options_of,
-)
+from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, fail, leave, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils.health import Check, attend, failing_statements
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import have_done
 
@@ -130,13 +125,19 @@ from ansible_collections.hosting.alembic.plugins.module_utils.verbs import have_
 def main() -> None:
     module = module_of(arguments.health())
     with answering(module):
-        options = options_of(module)
+        options = dict(module.params)
         checks = [Check.of(entry) for entry in options["checks"]]
         if module.check_mode:
             leave(module, changed=False, finished=True, lines=[], cursor={}, results=[], tries=0)
 
         def ask_databases(statements: list[dict[str, Any]]) -> dict[str, Any]:
-            return have_done("health", {**options, "statements": statements})["found"] if statements else {}
+            found: dict[str, Any] = {}
+            wanted = {statement["database"] for statement in statements}
+            entries = [entry for entry in options["databases"] if wanted & {"", entry["name"]}]
+            for group in group_by_release({**options, "databases": entries}) if entries else []:
+                for number, answers in have_done("health", {**group, "statements": statements})["found"].items():
+                    found.setdefault(number, []).extend(answers)
+            return found
 
         answer = attend(checks, options, lambda numbers: failing_statements(checks, numbers, ask_databases))
         wrong = [result for result in answer.get("results", []) if not result["passed"]]

@@ -107,11 +107,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 shipped:
-  description: Whether the release is on the host with a virtualenv that works.
+  description: Whether the release of each database is on the host with a virtualenv that works.
   returned: always
   type: bool
 release:
-  description: Digest of the release that was asked.
+  description: Digest of the release that was asked; empty where the databases have several.
   returned: always
   type: str
 pending:
@@ -215,14 +215,15 @@ error:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
 from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
+from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
 from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
     answering,
     leave,
     module_of,
-    options_of,
     said,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils.ask_plan import ask_plan
@@ -236,26 +237,29 @@ def main() -> None:
     module = module_of(arguments.plan())
     with answering(module):
         refuse_if_root_cannot_be_written(Path(module.params["root"]))
-        options = options_of(module)
-        python = virtualenv_python(options["root"], options["release"])
+        options: dict[str, Any] = module.params
+        groups = group_by_release(options)
+        pythons = [virtualenv_python(options["root"], group["release"]) for group in groups]
         maintenance = standing(options["root"])
         left = [left.name for left in unsettled(options)]
+        databases: list[dict[str, Any]] = []
         if left and options["recovers"]:
-            databases = []
-        elif python:
+            pass
+        elif any(pythons):
             remember = options["recovers"] and not module.check_mode
-            databases = ask_plan(python, {**options, "remember": remember})
+            for python, group in zip(pythons, groups):
+                databases += ask_plan(python, {**group, "remember": remember}) if python else []
         elif module.check_mode and options["archive"]:
             databases = plan_with_unshipped(options)
-        else:
-            databases = []
+        places = [entry["name"] for entry in options["databases"]]
+        databases.sort(key=lambda plan: places.index(plan["name"]))
         refused = [{**entry, "error": obstacle} for entry in databases for obstacle in entry["obstacles"]]
         pending = any(entry["pending"] for entry in databases) or bool(refused)
         leave(
             module,
             changed=False,
-            shipped=python is not None,
-            release=options["release"],
+            shipped=all(pythons),
+            release=groups[0]["release"] if len(groups) == 1 else "",
             pending=pending,
             unsettled=left,
             maintenance=maintenance,

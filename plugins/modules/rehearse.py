@@ -179,7 +179,8 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of, options_of
+from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, rehearsal_foreseen
 
 
@@ -189,13 +190,13 @@ def main() -> None:
         planned = module.params["planned"]
         if module.check_mode:
             rehearsal_foreseen(module, planned)
-        options = options_of(module)
+        options = dict(module.params)
         if planned is not None:
             names = {entry["name"] for entry in planned if entry["pending"] or entry["obstacles"]}
             options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
         if not options["databases"]:
             leave(module, changed=False, databases=[], finished=True, lines=[], cursor={})
-        follow(module, "rehearse", [options])
+        follow(module, "rehearse", group_by_release(options))
 
 
 if __name__ == "__main__":

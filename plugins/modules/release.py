@@ -118,6 +118,8 @@ def main() -> None:
             installer.make_current()
             note_current(options["root"], wanted.release, options["names"])
             pruned = prune(layout, options["keep"])
+        elif not changed and not module.check_mode:
+            note_current(options["root"], wanted.release, options["names"])  # a database may have come since
         leave(
             module,
             changed=changed,

@@ -134,16 +134,22 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of, options_of
+from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
+    group_by_release,
+    refuse_canary_of_several,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, predict
 
 
 def main() -> None:
     module = module_of(arguments.upgrade())
     with answering(module):
+        groups = group_by_release(module.params)
+        refuse_canary_of_several(groups)
         if module.check_mode:
-            predict(module, options_of(module))
-        follow(module, "upgrade", [options_of(module)])
+            predict(module, groups)
+        follow(module, "upgrade", groups)
 
 
 if __name__ == "__main__":

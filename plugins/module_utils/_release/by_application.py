@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import Refused
 from ..journal import read_events
 from ..layout import Layout
-from ..shipped import release_of_database
+from ..shipped import current_release, release_of_database
 
 Options = dict[str, Any]
 Answer = dict[str, Any]
@@ -24,8 +24,10 @@ def group_by_release(options: Options) -> list[Options]:
 
     A database's release is the one that it was last shipped or upgraded with; one in the options holds for all.
     """
-    if options.get("release") or not options["databases"]:
+    if options.get("release"):
         return [options]
+    if not options["databases"]:
+        return [{**options, "release": current_release(options["root"])}]
     return _grouped(options, lambda name: release_of_database(options["root"], name))
 
 
@@ -33,6 +35,34 @@ def group_by_release_of_run(options: Options) -> list[Options]:
     """Return the options of a rollback once for each release that the run upgraded its databases with."""
     layout = Layout(Path(options["root"]))
     return _grouped(options, lambda name: release_of_run(layout, options["of_run"], name))
+
+
+def group_by_release_of_this_run(options: Options) -> list[Options]:
+    """Return the options of a downgrade once for each release that this run has upgraded its databases with."""
+    if options.get("release"):
+        return [options]
+    layout = Layout(Path(options["root"]))
+    releases = {entry["name"]: release_of_run(layout, options["run"], entry["name"]) for entry in options["databases"]}
+    used = [release for release in releases.values() if release]
+    if not used:
+        return group_by_release(options)
+    # What the run did not begin has nothing to be downgraded, by whichever release.
+    return _grouped(options, lambda name: releases[name] or used[0])
+
+
+def refuse_canary_of_several(groups: list[Options]) -> None:
+    """Refuse a canary among databases of several applications, which are upgraded one application after another.
+
+    Raises:
+        Refused: there is one.
+    """
+    if len(groups) > 1 and groups[0].get("canary"):
+        releases = ", ".join(group["release"][:12] or "none" for group in groups)
+        raise Refused(
+            f"The canary {groups[0]['canary']!r} cannot go before the databases of other applications",
+            f"the databases of this call have several releases: {releases}",
+            "Call the module once for each application, with the release that it has",
+        )
 
 
 def _grouped(options: Options, release_of: Callable[[str], str]) -> list[Options]:

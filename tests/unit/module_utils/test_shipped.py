@@ -46,8 +46,8 @@ def test_two_applications_below_one_root_have_a_release_each(host: Host) -> None
         "one",
         "two",
         "two",
-        "two",
-    ]
+        "",
+    ], "nobody knows whose the new one is"
     assert release_of_all(root, ["shop"]) == "one"
     assert release_of_all(root, ["shop", "blog"]) == "two", "no release is that of both, so the current one is taken"
 

@@ -17,6 +17,7 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.hosting.alembic.plugins.module_utils.content import digest_of
 from ansible_collections.hosting.alembic.plugins.module_utils.journal import read_events
+from ansible_collections.hosting.alembic.plugins.module_utils.shipped import note_current
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Answer, Host, apart, heads, script, sql, tables
 
@@ -346,8 +347,32 @@ def two(host: Host, file: Path, tmp_path: Path) -> dict[str, Any]:
         env.read_text().replace("configure(connection", 'configure(version_table="blog_version", connection')
     )
     host.revise("two", "blog_3", "0002", "op.execute('create table blog (a)')", "op.execute('drop table blog')")
-    call("upgrade", root=str(host.root), run="r1", follow=60, databases=entries[1:])
+    call("upgrade", root=str(host.root), run="r1", follow=60, release="two", databases=entries[1:])
     return {"root": str(host.root), "databases": entries}
+
+
+#: A table of each application that is empty.
+TABLES = {"app": "page", "blog": "note"}
+
+
+def newer(host: Host, release: str, name: str, revision: str, down: str) -> None:
+    """Ship the next release of an application, with one revision more."""
+    folder = host.layout.release(f"{release}-next")
+    shutil.copytree(host.layout.release(release), folder, symlinks=True)
+    table = TABLES[name]
+    host.revise(
+        folder.name, revision, down, f"op.execute('create table {table} (a)')", f"op.execute('drop table {table}')"
+    )
+    note_current(str(host.root), folder.name, [name])
+
+
+def ended(verb: str, **options: Any) -> Answer:
+    """Call a verb until it has ended, as its action plugin does."""
+    answer = call(verb, follow=0, **options)
+    until = time.monotonic() + 60
+    while not answer["finished"] and time.monotonic() < until:
+        answer = call(verb, follow=1, cursor=answer["cursor"], attach=True, **options)
+    return answer
 
 
 def places(answer: Answer) -> list[tuple[str, str, list[str] | None, list[str] | None]]:
@@ -358,17 +383,10 @@ def places(answer: Answer) -> list[tuple[str, str, list[str] | None, list[str] |
 def test_each_application_is_backed_up_restored_and_rolled_back_by_its_own_release(
     host: Host, two: dict[str, Any]
 ) -> None:
-    def ended(verb: str, **more: Any) -> Answer:
-        answer = call(verb, follow=0, **two, **more)
-        until = time.monotonic() + 60
-        while not answer["finished"] and time.monotonic() < until:
-            answer = call(verb, follow=1, cursor=answer["cursor"], attach=True, **two, **more)
-        return answer
-
-    backup = ended("backup", run="r2")
-    rollback = ended("rollback", run="r3", of_run="r1", only=["blog", "app"])
+    backup = ended("backup", run="r2", **two)
+    rollback = ended("rollback", run="r3", of_run="r1", only=["blog", "app"], **two)
     foreseen = call("restore", check=True, run="r4", of_run="r2", restore_loses_writes=True, **two)
-    restore = ended("restore", run="r4", of_run="r2", restore_loses_writes=True)
+    restore = ended("restore", run="r4", of_run="r2", restore_loses_writes=True, **two)
     dropped = call("prune", prune=True, prune_days=0, **two)
 
     assert places(backup) == [("app", "backed_up", ["0002"], ["0002"]), ("blog", "backed_up", ["blog_3"], ["blog_3"])]
@@ -391,6 +409,80 @@ def test_an_application_without_its_release_does_not_hide_the_other(host: Host, 
         ("app", "backed_up"),
         ("blog", "refused"),
     ]
+
+
+def test_each_application_is_planned_rehearsed_checked_upgraded_and_downgraded_by_its_own_release(
+    host: Host, two: dict[str, Any]
+) -> None:
+    newer(host, "one", "app", "app_3", "0002")
+    newer(host, "two", "blog", "blog_4", "blog_3")
+    checks = [{"sql": f"select count(*) from {table}", "expect": 0, "database": name} for name, table in TABLES.items()]
+
+    plan = call("plan", **two)
+    foreseen = call("upgrade", check=True, run="r2", **two)
+    would = call("rehearse", check=True, run="r2r", **two)
+    rehearsed = ended("rehearse", run="r2r", **two)
+    upgraded = ended("upgrade", run="r2", **two)
+    healthy = call("health", checks=checks, retries=0, **two)
+    downgraded = ended("downgrade", run="r2", rejected="a health check failed", **two)
+
+    assert [[step["revision"] for step in each["pending"]] for each in plan["databases"]] == [["app_3"], ["blog_4"]]
+    assert (plan["shipped"], plan["release"]) == (True, "")
+    ends = [("app", "upgraded", ["0002"], ["app_3"]), ("blog", "upgraded", ["blog_3"], ["blog_4"])]
+    assert places(foreseen) == places(upgraded) == ends
+    assert [(each["name"], each["outcome"]) for each in would["databases"]] == [(n, "rehearsed") for n in TABLES]
+    assert [each["outcome"] for each in rehearsed["databases"]] == ["rehearsed"] * 2
+    assert [each["passed"] for each in healthy["results"]] == [True, True]
+    assert [(each["outcome"], each["after"]) for each in downgraded["databases"]] == [
+        ("downgraded", ["0002"]),
+        ("downgraded", ["blog_3"]),
+    ]
+
+
+def test_a_downgrade_takes_the_release_of_its_run_though_another_was_shipped_since(
+    host: Host, two: dict[str, Any]
+) -> None:
+    newer(host, "one", "app", "app_3", "0002")
+    ended("upgrade", run="r2", **two)
+    host.ship("generic", "three")
+    note_current(str(host.root), "three", ["app"])
+
+    (back,) = ended("downgrade", run="r2", rejected="a health check failed", **two)["databases"]
+
+    assert (back["name"], back["outcome"], back["after"]) == ("app", "downgraded", ["0002"])
+
+
+def test_a_canary_of_one_application_goes_before_no_other(two: dict[str, Any]) -> None:
+    answer = call("upgrade", run="r2", canary="blog", **two)
+
+    assert answer["failed"]
+    assert "cannot go before the databases of other applications" in answer["msg"]
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize("verb", ["upgrade", "backup", "rehearse", "downgrade"])
+def test_a_database_whose_application_is_not_known_is_refused_until_it_is_shipped(
+    host: Host, file: Path, verb: str
+) -> None:
+    script(file.with_name("new.db"), "create table mine (a)")
+    new: dict[str, Any] = {
+        "root": str(host.root),
+        "databases": [{"name": "new", "url": f"sqlite:///{file.with_name('new.db')}"}],
+    }
+
+    answer = call(verb, run="r2", follow=60, **new)
+    (status,) = call("status", **new)["databases"]
+    plan = call("plan", **new)
+
+    assert answer["failed"]
+    assert "The release of 'new' is not known" in answer["msg"]
+    assert "ship.yml" in answer["msg"]
+    assert status["current"] is None
+    assert "The release of 'new' is not known" in status["problems"][0]["what"]
+    assert (plan["shipped"], plan["databases"]) == (False, [])
+    assert tables(file.with_name("new.db")) == {"mine"}
+    note_current(str(host.root), "one", ["new"])
+    assert call("upgrade", run="r3", follow=60, **new)["databases"][0]["after"] == ["0002"]
 
 
 def test_what_could_not_be_read_is_unknown_and_not_base(host: Host, file: Path, given: dict[str, Any]) -> None:
