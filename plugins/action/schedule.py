@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from ansible import context
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.at_night import environment, missing_mailer
+from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.given import read_given
 from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import now
 from ansible_collections.hosting.alembic.plugins.plugin_utils.scheduled import File, Machine
 from ansible_collections.hosting.alembic.plugins.plugin_utils.scheduling import Schedule
@@ -53,7 +56,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 changed = machine.take_off(options["name"], pretend=pretend)
                 return _answer(changed, machine, "")
             known = {key: options[key] for key in _OF_THE_SCHEDULE if key in options}
-            schedule = Schedule(**known, environment=environment(known["project"]))
+            given = read_given(context.CLIARGS, Path.cwd())
+            schedule = Schedule(**known, environment=environment(known["project"]), given=given)
             changed = machine.put(schedule, options.get("log", ""), pretend=pretend)
             coming = next_after(read_windows(schedule.windows), now())
         except (Refused, OSError) as error:

@@ -18,6 +18,7 @@ from typing import Any
 from ..module_utils.errors import Refused
 from . import windows as windows_module
 from ._schedule.at_night import asks, vault_without_password
+from ._schedule.given import Given, secret_arguments
 from .guard import AT_START, CLOSED
 from .window_options import read_windows, window_problems
 from .windows import DAYS, Window
@@ -57,6 +58,8 @@ class Schedule:
     mail: str = ""
     #: What ansible-playbook needs in its environment.
     environment: dict[str, str] = field(default_factory=dict)
+    #: What this command's own line gave, which a scheduled run is given too.
+    given: Given = field(default_factory=Given)
 
     def check(self) -> None:
         """Refuse what a run at night would only find out at night.
@@ -89,12 +92,18 @@ class Schedule:
         """Yield what a person would have to type."""
         if self.vault_password_file and not Path(self.project, self.vault_password_file).is_file():
             yield f"migrate_schedule_vault_password_file {self.vault_password_file!r} is not there."
-        encrypted = vault_without_password(self.project, self.inventory, self.vault_password_file, self.arguments)
+        encrypted = vault_without_password(self.project, self.inventory, self.vault_password_file, self._words)
         if encrypted:
             yield f"{encrypted} is encrypted and nobody types its password: set migrate_schedule_vault_password_file."
-        asking = asks(self.arguments)
+        asking = asks(self._words)
         if asking:
-            yield f"migrate_schedule_arguments holds {asking}, which asks at a terminal, and a scheduled run has none."
+            yield f"{asking} asks at a terminal, and a scheduled run has none: leave it out, and name a file instead."
+        yield from self.given.refused
+        yield from secret_arguments(self.arguments)
+
+    @property
+    def _words(self) -> list[str]:
+        return [*self.given.words, *self.arguments]
 
     @property
     def command(self) -> list[str]:
@@ -105,7 +114,7 @@ class Schedule:
             words += ["--inventory", source]
         if self.vault_password_file:
             words += ["--vault-password-file", self.vault_password_file]
-        return words + self.arguments
+        return words + self._words
 
 
 def script(schedule: Schedule, places: Places) -> str:

@@ -19,12 +19,12 @@ from ...module_utils._core.playbook_command import extra_variables
 from ..misspelt import known_variables
 
 #: Decided for one run: a later command says itself what it is to do.
-_OF_ONE_RUN = re.compile(
+OF_ONE_RUN = re.compile(
     "migrate_(run|retry_failed|rollback_.*|restore_(run|backup|databases|loses_writes)|prune|end_maintenance"
     "|window_override|schedule_.*)"
 )
 #: May hold a password, a token or a URL with one.
-_MAY_BE_SECRET = re.compile("migrate_(databases|packages|pip_arguments|services|health_checks|pgbouncer_.*|.*_command)")
+MAY_BE_SECRET = re.compile("migrate_(databases|packages|pip_arguments|services|health_checks|pgbouncer_.*|.*_command)")
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Repeated:
 
 def is_repeated(name: str, value: Any) -> bool:
     """Tell whether a variable is repeated: a known one that cannot hold a secret."""
-    return name in known_variables() and not _MAY_BE_SECRET.fullmatch(name) and "://" not in json.dumps(value)
+    return name in known_variables() and not MAY_BE_SECRET.fullmatch(name) and "://" not in json.dumps(value)
 
 
 def repeated_variables(given: list[str], wanted: Callable[[str, Any], bool] = is_repeated) -> Repeated:
@@ -48,7 +48,7 @@ def repeated_variables(given: list[str], wanted: Callable[[str, Any], bool] = is
         if word.startswith("@"):
             found.words.append(word)
             continue
-        variables = _parsed(word)
+        variables = parsed_variables(word)
         if variables is None:
             found.left_out.append("what could not be read")
             continue
@@ -56,16 +56,16 @@ def repeated_variables(given: list[str], wanted: Callable[[str, Any], bool] = is
         for name, value in variables.items():
             if wanted(name, value):
                 kept[name] = value
-            elif not _OF_ONE_RUN.fullmatch(name):
+            elif not OF_ONE_RUN.fullmatch(name):
                 found.left_out.append(name)
         found.names += kept
-        settings = {name: value for name, value in kept.items() if not _OF_ONE_RUN.fullmatch(name)}
+        settings = {name: value for name, value in kept.items() if not OF_ONE_RUN.fullmatch(name)}
         found.words += [each for each in extra_variables(settings) if each != "-e"]
     return found
 
 
-def _parsed(word: str) -> dict[str, Any] | None:
-    """Return the variables of one -e, as Ansible reads it; None where it cannot be read."""
+def parsed_variables(word: str) -> dict[str, Any] | None:
+    """Return the variables of one word of -e, as Ansible reads it; None where it cannot be read."""
     if not word.startswith(("{", "[")):
         return {name: value for name, value in parse_kv(word).items() if name != "_raw_params"}
     try:

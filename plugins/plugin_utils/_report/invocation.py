@@ -15,7 +15,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -237,13 +237,35 @@ def _options(arguments: Mapping[str, Any], here: Path) -> Iterator[str]:
         yield from ("--vault-id", str(word))
     for path in [*(arguments.get("vault_password_files") or ()), *_of_this_shell("DEFAULT_VAULT_PASSWORD_FILE")]:
         yield from ("--vault-password-file", _near(str(path), here))
+    yield from host_options(arguments, lambda path: _near(path, here))
+
+
+def host_options(arguments: Mapping[str, Any], named: Callable[[str], str]) -> Iterator[str]:
+    """Yield the options that say how hosts are reached, without those that may hold a password.
+
+    Args:
+        arguments: what Ansible made of its command line.
+        named: returns how the path of a file is written.
+    """
     for name, (option, default) in _FLAGS.items():
         if arguments.get(name) and not _lasting(default):
             yield option
-    for name, (option, default) in _VALUES.items():
+    for name, value in _values_of(arguments):
+        if not _is_secret(name, value):
+            yield from (_VALUES[name][0], named(value) if name in _FILES else value)
+
+
+def secret_options(arguments: Mapping[str, Any]) -> list[str]:
+    """Return the options of a command line that may hold a password."""
+    return [_VALUES[name][0] for name, value in _values_of(arguments) if _is_secret(name, value)]
+
+
+def _values_of(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the options that a later command would not have by itself."""
+    for name, (_option, default) in _VALUES.items():
         value = arguments.get(name)
-        if value and str(value) != str(_lasting(default) if default else None) and not _is_secret(name, str(value)):
-            yield from (option, _near(str(value), here) if name in _FILES else str(value))
+        if value and str(value) != str(_lasting(default) if default else None):
+            yield name, str(value)
 
 
 def _lasting(setting: str) -> Any:
