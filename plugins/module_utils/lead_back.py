@@ -80,7 +80,7 @@ class LeadBack(OneDatabase):
 
     def _locked(self, environment: Environment, on_purpose: bool) -> Result:
         self.progress.phase("leads back")
-        environment.engine.resume(self.account.content)
+        environment.engine.resume(self.account.content, self.account.unchanged)
         now = read_position(environment.engine, list(self.account.after.heads))
         if self.account.cut_short:
             self._read_committed(environment, now)

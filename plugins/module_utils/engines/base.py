@@ -59,6 +59,8 @@ class Engine(Apart, ABC):
     only_reads: str
     #: Whether a restore takes no longer than a downgrade may.
     restores_quickly: bool
+    #: Whether a restore compares what it copies with the archive's digest before it replaces anything.
+    restores_checked_copies = False
     #: Whether what a restore replaces has its name exactly since the database was replaced.
     retained_means_replaced = True
 
@@ -346,8 +348,13 @@ class Engine(Apart, ABC):
     def content(self) -> dict[str, str] | None:
         """Return a digest of each table's rows, or None if others may have written since the dump or it counts them."""
 
-    def resume(self, content: dict[str, str] | None) -> None:
-        """Continue from what ``content`` returned in the process that failed; to be called with the lock held."""
+    def resume(self, content: dict[str, str] | None, unchanged: Sequence[str] = ()) -> None:
+        """Continue from what the process that failed has returned; to be called with the lock held.
+
+        Args:
+            content: what ``content`` returned.
+            unchanged: what ``unchanged_tables`` returned.
+        """
         return
 
     @abstractmethod

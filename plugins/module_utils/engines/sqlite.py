@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -22,6 +21,7 @@ from .._engines.sqlite.apart import SQLiteApart
 from .._engines.sqlite.birth import birth_of
 from .._engines.sqlite.compare import compare
 from .._engines.sqlite.kept_rows import unchanged_tables
+from .._engines.sqlite.known_rows import KnownRows, await_clock, has_log
 from .._engines.sqlite.location import check_links, path_of, real_path_of
 from .._engines.sqlite.read_only import only_reading
 from .._engines.sqlite.rows import beside, changed_tables
@@ -59,7 +59,6 @@ _SPACE_FACTOR = 1.1
 #: Seconds that our own reads wait for a lock of others.
 _PATIENCE = 5
 _STATE = "state of the file"
-_CLOCK_TICK = 20_000_000  # nanoseconds
 _ANY_READ = "select count(*) from sqlite_master"
 
 
@@ -71,6 +70,7 @@ class SQLite(WithRestore, SQLiteApart):
     only_reads = "PRAGMA query_only = on"
     can_be_shared = False
     restores_quickly = True
+    restores_checked_copies = True
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
@@ -84,6 +84,9 @@ class SQLite(WithRestore, SQLiteApart):
         self._state_at_lock: dict[str, str] | None = None
         #: Whether nobody has written between the failure and then.
         self._resumed = False
+        #: Tables that then had the rows of the backup, though the run had written to them.
+        self._unchanged: frozenset[str] = frozenset()
+        self._known_rows = KnownRows()
         #: The file that our own connection has opened.
         self._file = (0, 0)
         self._tables_known: dict[tuple[str, str], list[str]] = {}
@@ -261,19 +264,18 @@ class SQLite(WithRestore, SQLiteApart):
         own.run(rows_of, "pragma busy_timeout = 0")
         own.run(rows_of, "pragma main.wal_checkpoint(truncate)")
         own.run(rows_of, f"pragma busy_timeout = {_PATIENCE * 1000}")
-        # What is written from now on has another time of change, however coarse the kernel's clock is.
-        while time.time_ns() - self.path.stat().st_mtime_ns < _CLOCK_TICK:
-            time.sleep(_CLOCK_TICK / 1e9)
+        await_clock(self.path)
         state = {_STATE: self._witness.state(self.path)}
         return state if self._witness.vouches(self._version()) else None
 
-    def resume(self, content: dict[str, str] | None) -> None:
+    def resume(self, content: dict[str, str] | None, unchanged: Sequence[str] = ()) -> None:
         """Compare the state of the file when the run failed with the one when this process got the lock."""
         self._resumed = content is not None and content == self._state_at_lock
+        self._unchanged = frozenset(unchanged)
 
     def hand_over(self) -> Any:
         """Return the state of the file, if nobody else has written until now, and the tables that env.py has."""
-        known: dict[str, Any] = {"state": None, "wrote": dict(self._written.counts)}
+        known: dict[str, Any] = {"state": None, "wrote": self._written.facts()}
         with suppress(Exception):  # locked by somebody else: then it is not known
             known["state"] = self.content()
         return known
@@ -378,7 +380,8 @@ class SQLite(WithRestore, SQLiteApart):
             return Comparison()
         tell("compares the file with its backup")
         deeds = replace(deeds, wrote={**deeds.wrote, **self._written.counts})
-        return compare(self.path, archive, deeds, limit, self._written_only(deeds.wrote))
+        known = self._known(archive)
+        return compare(self.path, archive, deeds, limit, self._written_only(deeds.wrote), known)
 
     def explained(self, error: BaseException) -> BaseException:
         """Return why a statement was refused, if it was the authorizer."""
@@ -407,7 +410,7 @@ class SQLite(WithRestore, SQLiteApart):
         """Compare them with the backup."""
         if not self.exists() or not self._witness.vouches(self._version()):
             return []
-        return unchanged_tables(archive.path, self.path, self._written.counts)
+        return unchanged_tables(archive.path, self.path, self._written.counts, self._written.rows)
 
     def touched_by_others(self, deeds: Deeds) -> list[str]:
         """Return that they may have written anywhere, unless nobody has."""
@@ -423,8 +426,17 @@ class SQLite(WithRestore, SQLiteApart):
         """Compare with the backup: whoever changed them, they are not as they were."""
         if archive.path.is_dir():
             return []
+        written = self._written_only(ours)
+        if written is not None:
+            written -= self._unchanged - self._written.counts.keys()
+        known = self._known(archive)
         with beside(archive.path, self.path) as connection:
-            return changed_tables(connection, archive.version_tables, self._written_only(ours))
+            return changed_tables(connection, archive.version_tables, written, known)
+
+    def _known(self, archive: Archive) -> dict[str, bool]:
+        """Return which tables have the rows of a backup, as far as that was read since anybody wrote."""
+        await_clock(self.path)
+        return self._known_rows.of(archive.path, "" if has_log(self.path) else self._witness.state(self.path))
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Drop the tables of batch operations that did not come to their end, where the table they copy is whole."""

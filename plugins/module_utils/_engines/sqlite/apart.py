@@ -109,7 +109,7 @@ class SQLiteApart(Apart):
     def take_facts_there(self, facts: dict[str, Any]) -> None:
         """Take whether env.py's connection is in a transaction, and which tables were written."""
         self._migrating = _MigratingThere(bool(facts["in_transaction"]))
-        self._written.adds({str(table): int(count) for table, count in facts["written"].items()})
+        self._written.adds(facts["written"])
 
     def begins_to_write_there(self, version: int) -> None:
         """Compare whether others wrote since the backup."""
@@ -125,7 +125,7 @@ class SQLiteApart(Apart):
 
     def facts_there(self) -> dict[str, Any]:
         """Return whether env.py's connection is in a transaction, and which tables were written."""
-        return {"in_transaction": self._holds_transaction(), "written": self._written.counts}
+        return {"in_transaction": self._holds_transaction(), "written": self._written.facts()}
 
     def version_there(self) -> int:
         """Return the data_version of env.py's connection."""

@@ -47,7 +47,13 @@ class FileComparison:
     """One comparison; nobody may write meanwhile, or what was written is among the differences."""
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, archive: Archive, deeds: Deeds, written: frozenset[str] | None
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        archive: Archive,
+        deeds: Deeds,
+        written: frozenset[str] | None,
+        known: dict[str, bool] | None = None,
     ) -> None:
         self._connection = connection
         self._archive = archive
@@ -56,6 +62,7 @@ class FileComparison:
         self._wrote = deeds.wrote
         self._has_unknown_writers = bool(deeds.unseen) or deeds.is_open
         self._written = written
+        self._known = known
         self._version_tables = archive.version_tables | deeds.version_tables
         #: Lines of the fingerprint that others have changed since the backup, if it is known.
         self._others = set(deeds.before) ^ set(archive.fingerprint) if deeds.before else set()
@@ -65,7 +72,7 @@ class FileComparison:
         """Compare everything."""
         self._compare_settings()
         self._compare_definitions()
-        for table in changed_tables(self._connection, self._version_tables, self._written):
+        for table in changed_tables(self._connection, self._version_tables, self._written, self._known):
             self._note_rows(table, f"rows of table {table}")
         self._compare_sequences()
         return self.found
@@ -148,7 +155,12 @@ class FileComparison:
 
 
 def compare(
-    path: Path, archive: Archive, deeds: Deeds, limit: int, written: frozenset[str] | None = None
+    path: Path,
+    archive: Archive,
+    deeds: Deeds,
+    limit: int,
+    written: frozenset[str] | None = None,
+    known: dict[str, bool] | None = None,
 ) -> Comparison:
     """Compare a file with its backup.
 
@@ -158,6 +170,7 @@ def compare(
         deeds: what the run has done.
         limit: bytes; a larger file is not compared.
         written: the only tables whose rows can have changed, None where all can.
+        known: whether tables have the rows of the backup, as far as that was read since anybody wrote.
     """
     if archive.path.is_dir():
         return Comparison()  # the fingerprint tells of everything in a file that was not there before
@@ -165,6 +178,6 @@ def compare(
         return Comparison(not_compared=[f"the file is larger than migrate_compare_limit ({limit:,} bytes)"])
     try:
         with beside(archive.path, path) as connection:
-            return FileComparison(path, connection, archive, deeds, written).run()
+            return FileComparison(path, connection, archive, deeds, written, known).run()
     except sqlite3.Error as error:
         return Comparison(not_compared=[f"the file cannot be read beside its backup ({error})"])

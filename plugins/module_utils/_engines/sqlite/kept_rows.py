@@ -11,7 +11,7 @@ differs later is others'; and where a downgrade left all of that as it was, noth
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,45 @@ from .rows import beside, columns_of, same_rows
 from .written_tables import ANY
 
 
-def unchanged_tables(backup: Path, path: Path, wrote: Iterable[str]) -> list[str]:
-    """Return the tables that were written and have the rows of a backup, each with all columns that it has there."""
+def unchanged_tables(backup: Path, path: Path, wrote: Iterable[str], rows: Collection[str]) -> list[str]:
+    """Return the tables that were written and have the rows of a backup, each with all columns that it has there.
+
+    Args:
+        backup: the backup.
+        path: the file, which nobody but the run has written.
+        wrote: the tables that it wrote.
+        rows: those of them whose rows it may have written.
+    """
     tables = set(wrote)
     if ANY in tables or not backup.is_file():
         return []
     with suppress(sqlite3.Error), beside(backup, path) as connection:
-        return sorted(table for table in tables if _is_whole(connection, table))
+        return sorted(
+            table for table in tables if _is_whole(connection, table, may_differ=bool({ANY, table} & {*rows}))
+        )
     return []
 
 
-def _is_whole(connection: sqlite3.Connection, table: str) -> bool:
+def _is_whole(connection: sqlite3.Connection, table: str, *, may_differ: bool) -> bool:
     before, now = (columns_of(connection, schema, table) for schema in ("backup", "main"))
-    return bool(before) and set(before) <= set(now) and same_rows(connection, table)
+    if not before or not set(before) <= set(now):
+        return False
+    return (not may_differ and _is_same_tree(connection, table, before, now)) or same_rows(connection, table)
+
+
+def _is_same_tree(connection: sqlite3.Connection, table: str, before: dict[str, int], now: dict[str, int]) -> bool:
+    """Return whether a table that was only altered begins at the page of the backup, which is a copy page by page.
+
+    Two tables that have swapped their names do not, and two columns that have stand in another order.
+    """
+    trees = [
+        connection.execute(f"select rootpage from {schema}.sqlite_master where type = 'table' and name = ?", (table,))
+        for schema in ("backup", "main")
+    ]
+    roots = [cursor.fetchall() for cursor in trees]
+    # A virtual table has no page of its own.
+    is_kept = bool(roots[0]) and roots[0] == roots[1] and bool(roots[0][0][0])
+    return is_kept and list(now)[: len(before)] == list(before)
 
 
 def came_through(before: Path | None, path: Path, table: str, columns: Iterable[str]) -> bool:

@@ -47,7 +47,10 @@ def is_attached(connection: sqlite3.Connection) -> bool:
 
 
 def changed_tables(
-    connection: sqlite3.Connection, leave_out: frozenset[str], written: frozenset[str] | None = None
+    connection: sqlite3.Connection,
+    leave_out: frozenset[str],
+    written: frozenset[str] | None = None,
+    known: dict[str, bool] | None = None,
 ) -> list[str]:
     """Return the tables of the backup whose rows are not the same now.
 
@@ -55,9 +58,14 @@ def changed_tables(
         connection: of ``beside``.
         leave_out: version tables, as schema.table.
         written: the only tables that can have changed, None where all can.
+        known: what is known by table; what is found out is added.
     """
+    known = {} if known is None else known
     names = [name for (name,) in connection.execute(_TABLES.format("backup")) if f"main.{name}" not in leave_out]
-    return sorted(name for name in names if _is_among(name, written) and not same_rows(connection, name))
+    for name in names:
+        if _is_among(name, written) and name not in known:
+            known[name] = same_rows(connection, name)
+    return sorted(name for name in names if _is_among(name, written) and not known[name])
 
 
 def _is_among(table: str, written: frozenset[str] | None) -> bool:
@@ -91,9 +99,8 @@ def _same_by_key(
     if not keys or (not key and [c for c in before if before[c]] != [c for c in now if now[c]]):
         return False
     joined = " and ".join(f"b.{word} = a.{word}" for word in keys)
-    same = [
-        f"a.{word} is b.{word} collate binary and typeof(a.{word}) = typeof(b.{word})" for word in map(quoted, shared)
-    ]
+    same = [_same_value(quoted(column)) for column in sorted(set(shared) - _one_class(connection, table))]
+    same += [f"a.{word} is b.{word} collate binary" for word in map(quoted, shared)]
     try:
         counts = [connection.execute(f"select count(*) from {side}.{name}").fetchone() for side in ("main", "backup")]
         if counts[0] != counts[1]:
@@ -103,6 +110,38 @@ def _same_by_key(
         return connection.execute(f"{other} limit 1").fetchone() is None
     except sqlite3.Error:
         return False  # a collation that only the application has, for one
+
+
+def _same_value(word: str) -> str:
+    return f"typeof(a.{word}) = typeof(b.{word})"
+
+
+def _one_class(connection: sqlite3.Connection, table: str) -> set[str]:
+    """Return the columns in which equal values have the same storage class: there typeof costs much and says nothing.
+
+    Text that looks like a number stays text in a column of text on both sides, and the number of a row is an integer.
+    """
+    before, now = (_kinds_of(connection, schema, table) for schema in ("backup", "main"))
+    return {column for column, kind in before.items() if kind and kind == now.get(column)}
+
+
+def _kinds_of(connection: sqlite3.Connection, schema: str, table: str) -> dict[str, str]:
+    """Return "text", "row number" or nothing by column."""
+    rows = connection.execute(f"pragma {schema}.table_info({quoted(table)})").fetchall()
+    keys = [row[1] for row in rows if row[5]]
+    indexes = connection.execute(f"pragma {schema}.index_list({quoted(table)})").fetchall()
+    # A key that has an index of its own is a column like any other.
+    numbers = set(keys) if len(keys) == 1 and not any(index[3] == "pk" for index in indexes) else set()
+    return {
+        column: "text" if _is_text(kind) else "row number" if column in numbers and kind.upper() == "INTEGER" else ""
+        for _number, column, kind, _notnull, _default, _key in rows
+    }
+
+
+def _is_text(kind: str) -> bool:
+    """Return whether a declared type has the affinity TEXT."""
+    words = kind.upper()
+    return "INT" not in words and any(word in words for word in ("CHAR", "CLOB", "TEXT"))
 
 
 def _row_id(connection: sqlite3.Connection, table: str, taken: set[str]) -> str:

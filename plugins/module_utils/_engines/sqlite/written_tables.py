@@ -24,7 +24,7 @@ SEQUENCES = "sqlite_sequence"
 # Python 3.9 names only some of them, and SQLite never changes them.
 _OK, _DENY = 0, 1
 _WRITES = {9: "delete", 18: "insert", 23: "update"}
-_ATTACH, _ALTER = 24, 26
+_PRAGMA, _ATTACH, _ALTER = 19, 24, 26
 #: Everything that makes or drops something in a schema.
 _CHANGES = frozenset({1, 2, 7, 8, 10, 11, 16, 17, 29, 30, *_WRITES})
 _OWN_SCHEMAS = {"main", "temp", "vacuum_db", None}
@@ -36,6 +36,8 @@ class WrittenTables:
     def __init__(self) -> None:
         #: Statements by table.
         self.counts: dict[str, int] = {}
+        #: The tables among them whose rows may not be what they were; an ALTER TABLE that adds or renames changes none.
+        self.rows: set[str] = set()
         #: Attached schemas that are no files.
         self._in_memory: set[str] = set()
         self._attached_a_file = False
@@ -56,6 +58,7 @@ class WrittenTables:
                 connection.set_authorizer(self._authorize)
         except Exception:  # noqa: BLE001 - a driver that has none
             self.counts[ANY] = 1
+            self.rows.add(ANY)
 
     def knows(self, databases: Iterable[tuple[Any, ...]]) -> None:
         """Take what is attached to env.py's connection before it changes anything: rows of PRAGMA database_list."""
@@ -67,10 +70,15 @@ class WrittenTables:
             else:
                 self._in_memory.add(name)
 
-    def adds(self, counts: dict[str, int]) -> None:
+    def facts(self) -> dict[str, Any]:
+        """Return what another process adds to its own."""
+        return {"counts": dict(self.counts), "rows": sorted(self.rows)}
+
+    def adds(self, facts: dict[str, Any]) -> None:
         """Add what connections of another process have written."""
-        for table, count in counts.items():
-            self.counts[table] = max(self.counts.get(table, 0), count)
+        for table, count in facts["counts"].items():
+            self.counts[str(table)] = max(self.counts.get(table, 0), int(count))
+        self.rows.update(map(str, facts["rows"]))
 
     def _authorize(self, action: int, first: Any, second: Any, schema: Any, _inner: Any) -> int:
         with suppress(Exception):  # an error in here would refuse the statement
@@ -78,9 +86,14 @@ class WrittenTables:
                 self._attached_a_file = True
             elif action == _ALTER:
                 self._count(second)
+                if schema is not None:  # the column that it drops
+                    self.rows.add(str(second))
                 schema = first
             elif action in _WRITES:
                 self._count(first)
+                self.rows.add(str(first))
+            elif action == _PRAGMA and str(first).lower() == "writable_schema":
+                self.rows.add(ANY)  # then a row may be read in another way
             if action in _CHANGES or action == _ALTER:
                 return self._permit(schema)
         return _OK

@@ -45,3 +45,37 @@ def test_a_table_differs_by_its_rows_alone(file: Path, written: str, changed: li
     script(file, written)
     with beside(backup, file) as connection:
         assert changed_tables(connection, frozenset({"main.version"})) == changed
+
+
+@pytest.mark.parametrize(
+    ("columns", "written"),
+    [
+        ("a integer primary key, b varchar", "update t set b = cast(b as blob) where a = 7"),
+        ("a integer primary key, b varchar", "update t set b = b || char(0) where a = 7"),
+        ("a integer primary key, b varchar", "update t set a = 9000 where a = 7"),
+        # The one integer that a real number equals and does not become.
+        ("a integer primary key desc, b text", "update t set a = -9223372036854775808.0 where a < 0"),
+        ("a integer unique, b text", "update t set a = -9223372036854775808.0 where a < 0"),
+        ("a numeric, b char(3)", "update t set a = -9223372036854775808.0 where a < 0"),
+    ],
+)
+def test_the_storage_class_counts_wherever_equal_values_can_have_two(file: Path, columns: str, written: str) -> None:
+    script(file, f"create table t ({columns}); {ROWS}; update t set a = -9223372036854775807 - 1 where a = 9")
+    backup = file.with_name("backup")
+    shutil.copy(file, backup)
+    script(file, written)
+    with beside(backup, file) as connection:
+        assert changed_tables(connection, frozenset()) == ["t"]
+
+
+def test_what_is_known_of_a_table_is_not_read_again(file: Path) -> None:
+    script(file, "create table t (a); insert into t values (1)")
+    backup = file.with_name("backup")
+    shutil.copy(file, backup)
+    script(file, "update t set a = 2")
+    known = {"t": True}
+    with beside(backup, file) as connection:
+        assert changed_tables(connection, frozenset(), None, known) == []
+        known.clear()
+        assert changed_tables(connection, frozenset(), None, known) == ["t"]
+    assert known == {"t": False}
