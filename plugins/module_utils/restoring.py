@@ -46,7 +46,8 @@ def bring_back(
     method = by_command.method_of(engine, manifest)
     if method.obstacle:
         raise method.obstacle
-    backups.check(manifest)
+    # A copy that is compared with the manifest while it is made need not be read before as well.
+    backups.check(manifest, content=manifest.tool == by_command.TOOL or not engine.restores_checked_copies)
     guard = RestoreGuard(engine, manifest, account, journal, progress)
     progress.phase("restores")
     journal.write("restore_begun", path=manifest.path, method=method.name, reason=reason)

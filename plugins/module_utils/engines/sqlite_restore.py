@@ -24,7 +24,7 @@ from .._engines.sqlite.rows import attach, changed_tables, columns_of, is_attach
 from .._engines.sqlite.write_witness import ChangeCounter
 from ..connection import driver_connection
 from ..errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
-from ..layout import unused
+from ..layout import sha256_of, unused
 from . import space
 from .base import Guard, Tell
 from .data import Archive, Aside, Deeds, Restored, RestoreMethod, Writes
@@ -257,7 +257,9 @@ class WithRestore(WithScratch, ABC):
         self, folder: HeldFolder, archive: Archive, aside: Path, guard: Guard, current: sqlite3.Connection
     ) -> Restored:
         """Write the backup into the file, with a copy of the file as it was beside it."""
-        if not archive.sha256:
+        if archive.sha256:
+            _refuse_damage(archive, sha256_of(archive.path))
+        else:
             proven(archive.path, count_rows=False)
         is_wal = current.execute("pragma main.journal_mode").fetchone() == ("wal",)
         if is_wal:
@@ -316,9 +318,7 @@ class WithRestore(WithScratch, ABC):
         target = folder.create(self._beside)
         try:
             digest = copied(archive.path, target)
-            if archive.sha256 not in ("", digest):
-                why = "it is not what its manifest says any more"
-                raise Failed(f"The backup {archive.path} is damaged", why, "", REPLACED_NOTHING)
+            _refuse_damage(archive, digest)
             if mode == "wal":
                 os.pwrite(target, b"\x02\x02", 18)  # how the header of a file says so
             if self.exists():
@@ -341,6 +341,12 @@ class WithRestore(WithScratch, ABC):
             return f"mv {_shell(self.path)} {_shell(aside)}"
         steps = (_dot_command("backup", aside), _dot_command("restore", dump))
         return " && ".join(f"sqlite3 {_shell(self.path)} {_shell(step)}" for step in steps)
+
+
+def _refuse_damage(archive: Archive, digest: str) -> None:
+    if archive.sha256 not in ("", digest):
+        why = f"{archive.path.name} is not what its manifest says"
+        raise Failed(f"The backup {archive.path.parent} is damaged", why, "", REPLACED_NOTHING)
 
 
 @contextmanager

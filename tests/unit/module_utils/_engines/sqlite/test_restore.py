@@ -125,6 +125,18 @@ def test_other_names_of_a_file_lead_to_what_was_restored(file: Path, dump: Path)
     is_kept(restored.aside)
 
 
+def test_a_damaged_dump_is_not_written_into_a_file_with_other_names(file: Path, dump: Path) -> None:
+    os.link(file, file.with_name("other.db"))
+    archive = Archive(dump, [], None, frozenset(), sha256=sha256_of(dump))
+    script(dump, "insert into t values (3)")  # a database all the same
+
+    with pytest.raises(Failed, match=r"is damaged.*is not what its manifest says"):
+        engine_of(file).restore(archive, "r1", lambda _words: None, lambda: None)
+
+    is_kept(str(file))
+    assert names(file.parent) == ["app.db", "other.db"]
+
+
 def test_owner_mode_and_extended_attributes_survive(file: Path, dump: Path) -> None:
     let_everybody_come(file.parent)
     os.chown(file, 65534, 65534) if os.geteuid() == 0 else None
