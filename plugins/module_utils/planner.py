@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from ._migration.dry_run import WritesBefore, no_end
+from ._migration.explanations import ended_process
 from .alembic_library import MISSING
 from .at_head import known_plans
 from .errors import Refused
@@ -77,11 +78,11 @@ def _unanswered(database: Database, job: Job, death: Died, in_env_py: bool) -> A
         no_end(database.name, job.plan_timeout, death)
         if in_env_py
         else Refused(
-            f"The process that planned database {database.name!r} came to no end",
+            f"Planning database {database.name!r} {'timed out' if death.is_late else 'ended without an answer'}",
             str(death),
-            "See what env.py waits for on the host, or raise migrate_plan_timeout"
+            "Type `journalctl --since -10min` on the host, or raise migrate_plan_timeout"
             if death.is_late
-            else "Run `alembic current` on the host with the same URL and environment, and read what it prints",
+            else ended_process(str(death)),
         )
     )
     return Plan(database.name, database.target or job.target, obstacles=[refusal]).facts()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..engines.base import Engine
 from ..errors import Refused
 from ..processes import Died, each_apart
+from .explanations import ended_process
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -137,5 +138,5 @@ def no_end(name: str, seconds: float, death: Died) -> Refused:
     return Refused(
         f"env.py ended its process for {name!r}",
         str(death),
-        "Run `alembic current` on the host with the same URL, environment and x_arguments, and read what it prints",
+        ended_process(str(death)),
     )

@@ -18,6 +18,7 @@ from ..errors import Failed
 from ..job import Database, Job
 from ..plans import Revision, Stream
 from ..steps import Step
+from .explanations import ended_process
 
 if TYPE_CHECKING:
     from .._core.channel import Channel
@@ -37,7 +38,7 @@ def process_ended(name: str, how: str) -> Failed:
     return Failed(
         f"The process that ran env.py for {name!r} ended",
         how,
-        "See what env.py and the revisions do there: nothing that they call may end their process",
+        ended_process(how),
     )
 
 

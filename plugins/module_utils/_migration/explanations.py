@@ -18,8 +18,9 @@ from ..errors import Refused
 if TYPE_CHECKING:
     from ..job import Database
 
-#: duplicate_table, duplicate_object, duplicate_schema
-_THERE_ALREADY = ("42P07", "42710", "42P06")
+#: duplicate_table, duplicate_object, duplicate_schema, duplicate_column, duplicate_function
+_THERE_ALREADY = ("42P07", "42710", "42P06", "42701", "42723")
+_WORDS_OF_THERE_ALREADY = re.compile(r"already exists|duplicate column name|already another table or index")
 _LARGEST = 100_000  # bytes of a file that is searched for a variable
 
 
@@ -85,12 +86,25 @@ def advice_for(error: BaseException | None, at_base: bool) -> str:
 
 def stamping_advice(error: BaseException | None) -> str:
     """Return what to do where a revision at the base makes what is there already; nothing for another error."""
-    if error is not None and (sqlstate(error) in _THERE_ALREADY or "already exists" in str(error)):
+    if error is not None and (sqlstate(error) in _THERE_ALREADY or _WORDS_OF_THERE_ALREADY.search(str(error))):
         return (
             "If the tables were made without Alembic, record the revision they are at with `alembic stamp REVISION`"
-            " on the host; else correct it"
+            " on the host, with the same URL, environment and x_arguments, and run again; else correct it"
         )
     return ""
+
+
+def ended_process(how: str) -> str:
+    """Return what to do where the process ended in which env.py ran; how is "it ended by signal 9", for example."""
+    if "signal 9" in how:
+        return (
+            "Type `journalctl --dmesg --grep 'Out of memory'` on the host: the kernel ends processes where memory runs"
+            " out. Give it more, or set migrate_workers to 1"
+        )
+    return (
+        "See what env.py and the modules that it imports call for an upgrade: nothing there may end the process, as"
+        " os._exit() and a crash in a library do"
+    )
 
 
 def kept_open(environment: Any) -> tuple[str, str]:

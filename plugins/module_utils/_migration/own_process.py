@@ -10,6 +10,7 @@ does not survive a second run of env.py in the same process.
 
 from __future__ import annotations
 
+import mmap
 import multiprocessing
 import os
 import signal
@@ -127,17 +128,20 @@ def _serve(pipe: Connection, task: Task) -> None:
         except EOFError:
             return
         standby = os.getpid()
+        answered = mmap.mmap(-1, 1)  # env.py may end its process with any exit code, 0 among them
         pid = os.fork()
         if pid == 0:
             try:
                 _end_with(standby)
                 _work(pipe, task, request)
+                answered[0] = 1
+                os._exit(0)
             finally:
                 os._exit(1)
         _pid, status = os.waitpid(pid, 0)
-        if status:
-            code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
-            how = f"with exit code {code}" if code else f"by signal {os.WTERMSIG(status)}"
+        if not answered[0]:
+            exited = os.WIFEXITED(status)
+            how = f"with exit code {os.WEXITSTATUS(status)}" if exited else f"by signal {os.WTERMSIG(status)}"
             pipe.send((_ANSWER, Died(f"the process of env.py ended {how}")))
 
 
@@ -146,7 +150,6 @@ def _work(pipe: Connection, task: Task, request: Any) -> None:
         pipe.send((_ANSWER, task(request, LockOfParent(pipe), ProgressOfParent(pipe))))
     except Refused as refusal:
         pipe.send((_REFUSED, refusal))
-    os._exit(0)
 
 
 def _answer_of(pipe: Connection, lock: Lock, progress: Progress, until: float | None) -> Any:

@@ -8,6 +8,15 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.explanations import advice_for
 from ansible_collections.hosting.alembic.plugins.module_utils.content import files_of
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from tests.unit.module_utils._migration.test_env_variants import (
+    CONNECT,
+    RUN,
+    START,
+    VARIANTS,
+    Variant,
+    by_alembic,
+    source_of,
+)
 from tests.unit.stage import Host, database
 
 
@@ -20,6 +29,66 @@ def test_tables_that_were_made_without_alembic_are_stamped(host: Host, file: Pat
     assert "already exists" in error["why"]
     assert "alembic stamp" in error["remedy"]
     assert "stamp" not in advice_for(Exception("table item already exists"), at_base=False)
+
+
+def test_what_is_printed_about_stamping_leads_on(host: Host, file: Path, tmp_path: Path) -> None:
+    source_of(tmp_path / "project", VARIANTS["plain"])
+    host.ship("generic")
+    by_alembic(tmp_path / "project", file, VARIANTS["plain"], "upgrade", "0001")
+    subprocess.run(["sqlite3", str(file), "drop table alembic_version"], check=True)
+    failed = host.result("upgrade", database(file))
+    assert host.result("downgrade", database(file))["after"] == []
+
+    assert "record the revision they are at with `alembic stamp REVISION`" in failed["error"]["remedy"]
+    by_alembic(tmp_path / "project", file, VARIANTS["plain"], "stamp", "0001")
+    again = host.result("upgrade", database(file), run="r2", retry_failed=True)
+
+    assert (again["outcome"], again["before"], again["after"]) == ("upgraded", ["0001"], ["0002"])
+
+
+def test_a_column_that_is_there_is_stamped_too(host: Host, file: Path) -> None:
+    host.ship("generic")
+    host.revise("generic", "0000", "none", "op.execute('alter table mine add column a')")
+    versions = host.layout.release("generic") / "source" / "migrations" / "versions"
+    (versions / "0000.py").write_text((versions / "0000.py").read_text().replace("'none'", "None"))
+    first = versions / "0001_items.py"
+    first.write_text(first.read_text().replace("down_revision = None", "down_revision = '0000'"))
+    subprocess.run(["sqlite3", str(file), "create table mine (a)"], check=True)
+
+    error = host.result("upgrade", database(file))["error"]
+
+    assert "duplicate column name" in error["why"]
+    assert "alembic stamp" in error["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "how", "remedy"),
+    [
+        ("os._exit(0)", "with exit code 0", "os._exit()"),
+        ("os._exit(3)", "with exit code 3", "os._exit()"),
+        ("os.execv('/bin/true', ['true'])", "with exit code 0", "os._exit()"),
+        ("os.kill(os.getpid(), 9)", "by signal 9", "set migrate_workers to 1"),
+    ],
+)
+def test_where_env_py_ends_its_process_for_an_upgrade_nobody_is_sent_to_another_command(
+    host: Host, file: Path, tmp_path: Path, ends: str, how: str, remedy: str
+) -> None:
+    only = f"import os\nif config.cmd_opts.cmd[0].__name__ == 'upgrade':\n    {ends}\n"
+    variant = Variant(START + only + RUN + CONNECT)
+    source_of(tmp_path / "project", variant)
+    source_of(host.layout.release(host.ship("generic")) / "source", variant)
+    subprocess.run(["sqlite3", str(file), "create table mine (a)"], check=True)
+
+    (obstacle,) = host.plan(database(file), plan_timeout=30)["obstacles"]
+    result = host.result("upgrade", database(file), plan_timeout=30)
+
+    assert by_alembic(tmp_path / "project", file, variant, "current") == ""  # this works, so it is of no help
+    assert result["outcome"] == "refused"
+    for error in (obstacle, result["error"]):
+        assert "env.py ended its process" in error["what"]
+        assert how in error["why"]
+        assert remedy in error["remedy"]
+        assert "alembic current" not in error["remedy"]
 
 
 def test_a_rehearsal_says_so_too(host: Host, file: Path) -> None:
