@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ._core.access_list import remove_lists
 from .errors import Refused
 
 INI = "alembic.ini"
@@ -57,6 +58,7 @@ def private_directory(path: Path) -> Path:
     try:
         with suppress(FileExistsError):
             path.mkdir(mode=0o700)
+            _remove_lists(path)
     except NotADirectoryError as error:
         raise Refused(
             f"{path} cannot be made",
@@ -72,6 +74,15 @@ def private_directory(path: Path) -> Path:
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         raise Refused(f"{path} is not a directory", "a link or a file stands in its place", "Remove it and run again")
     return path
+
+
+def _remove_lists(path: Path) -> None:
+    """Take the access control lists from a folder that was just made: what is made in it would be others' to write."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        remove_lists(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def unused(path: Path) -> Path:

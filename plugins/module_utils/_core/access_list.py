@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 OWNER, USER, GROUP, NAMED_GROUP, MASK, OTHERS = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 #: The number of an entry that names nobody.
 NOBODY = 0xFFFFFFFF
 
-_NAME = "system.posix_acl_access"
+#: The extended attributes that the kernel keeps them in: a file's, and what is made in a folder gets by itself.
+OF_FILE, OF_FOLDER = "system.posix_acl_access", "system.posix_acl_default"
 _HEADER, _ENTRY = struct.Struct("<I"), struct.Struct("<HHI")
 _VERSION = 2
 
@@ -23,10 +25,10 @@ _VERSION = 2
 Entry = tuple[int, int, int]
 
 
-def entries_of(place: Path | int) -> list[Entry]:
+def entries_of(place: Path | int, name: str = OF_FILE) -> list[Entry]:
     """Return the entries of a path, whose last part is not followed, or of a descriptor; none if there is no list."""
     try:
-        packed = os.getxattr(place, _NAME, follow_symlinks=isinstance(place, int))
+        packed = os.getxattr(place, name, follow_symlinks=isinstance(place, int))
     except OSError:
         return []  # there is none, or the file system has none
     return list(_ENTRY.iter_unpack(packed[_HEADER.size :]))
@@ -38,4 +40,11 @@ def set_entries(descriptor: int, entries: Iterable[Entry]) -> None:
     Raises:
         OSError: its file system has none.
     """
-    os.setxattr(descriptor, _NAME, _HEADER.pack(_VERSION) + b"".join(_ENTRY.pack(*entry) for entry in entries))
+    os.setxattr(descriptor, OF_FILE, _HEADER.pack(_VERSION) + b"".join(_ENTRY.pack(*entry) for entry in entries))
+
+
+def remove_lists(descriptor: int) -> None:
+    """Take from a new file or folder of ours the lists that it got from the folder that it was made in."""
+    for name in (OF_FILE, OF_FOLDER):
+        with suppress(OSError):  # there is none, or the file system has none
+            os.removexattr(descriptor, name)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import Refused
-from .access_list import MASK, NAMED_GROUP, USER, entries_of
+from .access_list import MASK, NAMED_GROUP, OF_FILE, OF_FOLDER, OTHERS, USER, entries_of
 
 _MOST_LINKS = 40
 _WRITE = 2
@@ -89,7 +89,13 @@ def problem_of(path: Path) -> str:
             target = Path(os.readlink(here))
             here = Path("/") if target.is_absolute() else here.parent
             waiting += reversed([part for part in target.parts if part != "/"])
-    return _problem_of_folder(here)
+    return _problem_of_folder(here) or _problem_of_what_is_made_in(here)
+
+
+def _problem_of_what_is_made_in(path: Path) -> str:
+    """Return who else could write to what is made in a folder from now on."""
+    writers = _writers_by_list(path, OF_FOLDER) if path.is_dir() else ()
+    return next((f"{name} may write to all that is made in {path} (getfacl -d)" for name in writers), "")
 
 
 def _problem_of_folder(path: Path) -> str:
@@ -106,9 +112,9 @@ def _problem_of_folder(path: Path) -> str:
     return next((f"{name} may write to {path} by its access control list" for name in _writers_by_list(path)), "")
 
 
-def _writers_by_list(path: Path) -> Iterator[str]:
+def _writers_by_list(path: Path, which: str = OF_FILE) -> Iterator[str]:
     """Yield the users and groups that an access control list names, and that may write without being ours."""
-    entries = entries_of(path)
+    entries = entries_of(path, which)
     mask = next((rights for tag, rights, _number in entries if tag == MASK), _WRITE)
     for tag, rights, number in entries:
         if not rights & mask & _WRITE:
@@ -117,6 +123,8 @@ def _writers_by_list(path: Path) -> Iterator[str]:
             yield _name_of(number)
         elif tag == NAMED_GROUP and not _is_own_group(number):
             yield f"the group {_group_of(number)}"
+        elif tag == OTHERS:
+            yield "everybody"
 
 
 def _is_own_group(gid: int) -> bool:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import os
 import pwd
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def user_named(name: str) -> User:
         ) from None
 
 
+@functools.lru_cache(maxsize=64)
 def user_of(uid: int) -> User:
     """Return the user of a number; one without a name has no groups but its own."""
     try:
@@ -113,11 +115,7 @@ def acting_as(user: User | None) -> Iterator[None]:
     if user is None or os.geteuid() != 0:
         yield
         return
-    import ctypes  # noqa: PLC0415 - only root needs it
-
-    library = ctypes.CDLL(None)
-    library.setfsuid.argtypes = library.setfsgid.argtypes = [ctypes.c_uint]
-    library.setfsuid.restype = library.setfsgid.restype = ctypes.c_uint
+    library = _library()
     groups = os.getgroups()
     os.setgroups(user.groups)
     gid, uid = library.setfsgid(user.gid), library.setfsuid(user.uid)
@@ -129,6 +127,22 @@ def acting_as(user: User | None) -> Iterator[None]:
         library.setfsuid(uid)
         library.setfsgid(gid)
         os.setgroups(groups)
+
+
+def ourselves() -> AbstractContextManager[None]:
+    """Open files with our own rights again, inside of a block of ``acting_as``."""
+    is_acting = os.geteuid() == 0 and _library().setfsuid(_PRESENT) != 0
+    return acting_as(user_of(0)) if is_acting else nullcontext()
+
+
+@functools.lru_cache(maxsize=1)
+def _library() -> Any:
+    import ctypes  # noqa: PLC0415 - only root needs it
+
+    library = ctypes.CDLL(None)
+    library.setfsuid.argtypes = library.setfsgid.argtypes = [ctypes.c_uint]
+    library.setfsuid.restype = library.setfsgid.restype = ctypes.c_uint
+    return library
 
 
 def become(user: User) -> None:
@@ -183,11 +197,13 @@ def _add_to_list(path: Path, uid: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         mode = os.fstat(descriptor).st_mode
         known = entries_of(descriptor)
-        users = {number: rights for tag, rights, number in known if tag == USER}
+        # What a default list of the folder above has named is kept out by the mask until now, and stays out.
+        limit = next((rights for tag, rights, _number in known if tag == MASK), 7)
+        users = {number: rights & limit for tag, rights, number in known if tag == USER}
         if users.get(uid) == _READ_AND_ENTER:
             return
         users[uid] = _READ_AND_ENTER
-        group = next((rights for tag, rights, _number in known if tag == GROUP), mode >> 3 & 7)
+        group = next((rights & limit for tag, rights, _number in known if tag == GROUP), mode >> 3 & 7)
         named = [(USER, rights, number) for number, rights in sorted(users.items())]
         rest = [(GROUP, group, NOBODY), (MASK, _READ_AND_ENTER, NOBODY), (OTHERS, mode & 7, NOBODY)]
         set_entries(descriptor, [(OWNER, mode >> 6 & 7, NOBODY), *named, *rest])

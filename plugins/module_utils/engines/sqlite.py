@@ -17,12 +17,11 @@ from urllib.parse import quote
 
 from .._engines.comparison import Comparison
 from .._engines.lock import Lock
-from .._engines.sqlite.apart import SQLiteApart
 from .._engines.sqlite.birth import birth_of
 from .._engines.sqlite.compare import compare
 from .._engines.sqlite.kept_rows import unchanged_tables
 from .._engines.sqlite.known_rows import KnownRows, await_clock, has_log
-from .._engines.sqlite.location import check_links, path_of, real_path_of
+from .._engines.sqlite.location import check_is_file, check_links, path_of, real_path_of
 from .._engines.sqlite.read_only import only_reading
 from .._engines.sqlite.rows import beside, changed_tables
 from .._engines.sqlite.write_witness import Version, WriteWitness, data_version
@@ -62,7 +61,7 @@ _STATE = "state of the file"
 _ANY_READ = "select count(*) from sqlite_master"
 
 
-class SQLite(WithRestore, SQLiteApart):
+class SQLite(WithRestore):
     """One database file."""
 
     name = "sqlite"
@@ -118,6 +117,7 @@ class SQLite(WithRestore, SQLiteApart):
                 f"it led to {self.path}",
                 "Find out who exchanges links on its way, or name the file itself in the URL",
             )
+        check_is_file(str(self.path), self.database.name)
         url = own_url(self.url).set(database=f"file:{quote(str(self.path))}", query={"mode": "rw", "uri": "true"})
         try:
             own = OwnConnection(url, {"timeout": _PATIENCE}, acting=self.acting)
@@ -203,7 +203,8 @@ class SQLite(WithRestore, SQLiteApart):
         """Lock a file beside the database, named as SQLite names its own (-wal, -shm), and witness all later writes."""
         lock = FileLock.attempt(self._lock_path, f"run {self.job.run}", self.acting)
         if lock is not None and self.exists():
-            with suppress(Refused, OSError):  # a file that cannot be read is told of by whoever has to read it
+            # A file that cannot be read is told of by whoever has to read it.
+            with suppress(Refused, OSError), self.acting():
                 self._witness.starts(self.path, self._version())
                 self._state_at_lock = {_STATE: self._witness.state(self.path)}
         return lock
@@ -284,7 +285,7 @@ class SQLite(WithRestore, SQLiteApart):
         """Witness all writes from now on; whoever has written since the state that was handed over is not known."""
         self._written.adds(known["wrote"])
         self._witness.doubts()
-        with suppress(Exception):  # locked by somebody else, or not there
+        with suppress(Exception), self.acting():  # locked by somebody else, or not there
             self._witness.continues(self.path, self._version(), str((known["state"] or {}).get(_STATE)))
 
     def _nobody_wrote(self, archive: Archive, content: dict[str, str] | None) -> bool:
@@ -354,7 +355,8 @@ class SQLite(WithRestore, SQLiteApart):
         def progress(_status: int, remaining: int, total: int) -> None:
             tell(f"copied {total - remaining:,} of {total:,} pages")
 
-        self._witness.starts(self.path, self._version())
+        with self.acting():
+            self._witness.starts(self.path, self._version())
         with closing(sqlite3.connect(target)) as copy, self.acting(), reading(self.path) as source:
             # It is flushed once, when it is whole; a journal would be one of the file's owner in a folder of ours.
             copy.execute("pragma synchronous = off")
@@ -381,7 +383,7 @@ class SQLite(WithRestore, SQLiteApart):
         tell("compares the file with its backup")
         deeds = replace(deeds, wrote={**deeds.wrote, **self._written.counts})
         known = self._known(archive)
-        return compare(self.path, archive, deeds, limit, self._written_only(deeds.wrote), known)
+        return compare(self.path, archive, deeds, limit, self._written_only(deeds.wrote), known, self.acting)
 
     def explained(self, error: BaseException) -> BaseException:
         """Return why a statement was refused, if it was the authorizer."""
@@ -410,7 +412,7 @@ class SQLite(WithRestore, SQLiteApart):
         """Compare them with the backup."""
         if not self.exists() or not self._witness.vouches(self._version()):
             return []
-        return unchanged_tables(archive.path, self.path, self._written.counts, self._written.rows)
+        return unchanged_tables(archive.path, self.path, self._written.counts, self._written.rows, self.acting)
 
     def touched_by_others(self, deeds: Deeds) -> list[str]:
         """Return that they may have written anywhere, unless nobody has."""
@@ -430,7 +432,7 @@ class SQLite(WithRestore, SQLiteApart):
         if written is not None:
             written -= self._unchanged - self._written.counts.keys()
         known = self._known(archive)
-        with beside(archive.path, self.path) as connection:
+        with beside(archive.path, self.path, self.acting) as connection:
             return changed_tables(connection, archive.version_tables, written, known)
 
     def _known(self, archive: Archive) -> dict[str, bool]:

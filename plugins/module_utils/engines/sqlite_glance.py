@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from .._core.run_as import acting_as, user_of
 from .._engines.sqlite.birth import birth_of
-from .._engines.sqlite.location import check_links
+from .._engines.sqlite.location import check_is_file, check_links
 from .data import Glance, Identity
 from .sql import qualified
 
@@ -30,6 +30,7 @@ def look(door: dict[str, Any], _password: str | None, table: str) -> Glance:
     """
     check_links(door["path"], "")
     path = os.path.realpath(door["path"])
+    check_is_file(path, "")
     with acting_as(user_of(os.stat(path).st_uid)), reading(Path(path)) as reader:
         rows = reader.execute(f"select version_num from {qualified(table)}")
         heads = sorted(row[0] for row in rows)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -61,6 +62,9 @@ class FileLock(Lock):
                 "Its folder must exist, and its user must be allowed to write there",
             ) from error
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise Refused("The database cannot be locked", f"{path} is not a regular file", "Remove it")
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Its last holder may have removed the file between our open and our lock.
             if os.fstat(descriptor).st_ino != os.stat(path).st_ino:

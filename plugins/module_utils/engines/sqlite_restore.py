@@ -7,18 +7,18 @@
 from __future__ import annotations
 
 import errno
-import filecmp
 import os
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._engines.sqlite.held_folder import HeldFolder, attributes_of, copied, dress
-from .._engines.sqlite.in_place import copy_of_locked, fold_log, overwrite
+from .._core.run_as import ourselves
+from .._engines.sqlite.apart import SQLiteApart
+from .._engines.sqlite.held_folder import Appearance, HeldFolder, copied
+from .._engines.sqlite.in_place import copy_of_locked, fold_log, overwrite, without_log
 from .._engines.sqlite.open_files import may_be_open_elsewhere
 from .._engines.sqlite.rows import attach, changed_tables, columns_of, is_attached
 from .._engines.sqlite.write_witness import ChangeCounter
@@ -43,7 +43,7 @@ FILE, IN_PLACE = "file", "in_place"
 _NO_RENAME = (errno.EXDEV, errno.EBUSY, errno.EPERM, errno.ENOTSUP)
 
 
-class WithRestore(WithScratch, ABC):
+class WithRestore(WithScratch, SQLiteApart, ABC):
     """The part of the engine that brings backups back."""
 
     #: A file that is written in place is copied before.
@@ -70,13 +70,14 @@ class WithRestore(WithScratch, ABC):
         if self._nobody_wrote(archive, content):
             return Writes()
         try:
-            if not is_attached(self._replacing):  # until this connection is closed: its transaction keeps it
-                attach(self._replacing, archive.path)
-            changed = [
-                name
-                for name in changed_tables(self._replacing, archive.version_tables)
-                if columns_of(self._replacing, "main", name) or not self._is_dropped_by_us(name)
-            ]
+            with self.acting():
+                if not is_attached(self._replacing):  # until this connection is closed: its transaction keeps it
+                    attach(self._replacing, archive.path)
+                changed = [
+                    name
+                    for name in changed_tables(self._replacing, archive.version_tables)
+                    if columns_of(self._replacing, "main", name) or not self._is_dropped_by_us(name)
+                ]
         except sqlite3.Error as error:
             return Writes(unknown=f"the rows cannot be compared with those of the backup ({error})")
         if changed:
@@ -107,9 +108,10 @@ class WithRestore(WithScratch, ABC):
             return []
         current: sqlite3.Connection = self.own().run(driver_connection)
         try:
-            current.execute(f"pragma busy_timeout = {int(self.job.lock_timeout * 1000)}")
-            current.execute("begin immediate")
-            current.execute("rollback")
+            with self.acting():
+                current.execute(f"pragma busy_timeout = {int(self.job.lock_timeout * 1000)}")
+                current.execute("begin immediate")
+                current.execute("rollback")
         except sqlite3.OperationalError as error:
             what = f"Database {self.database.name!r} is in use, so its file cannot be replaced"
             return [Failed(what, str(error), "Stop what uses it")]
@@ -131,16 +133,17 @@ class WithRestore(WithScratch, ABC):
     def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
         """Put a proven copy in the file's place, or write it there; what it replaces is kept beside it.
 
-        A dump that is a folder stands for a file that was not there: then there is none again.
+        A dump that is a folder stands for a file that was not there: then there is none again. All names in the folder
+        are a customer's to exchange, so they are taken with his rights; only what is open already is changed with ours.
         """
         aside = unused(self.path.with_name(f"{self.path.name}.aside-{run}"))
         tell(f"the replaced file becomes {aside}")
         name = self.path.name
-        self._has_replaced = False
+        self._has_replaced, was_missing = False, archive.path.is_dir()
         try:
-            with HeldFolder(self.path.parent) as folder:
-                if archive.path.is_dir():
-                    guard()
+            with self.acting(), HeldFolder(self.path.parent) as folder:
+                if was_missing:
+                    self._checked(guard)
                     self._has_replaced = True
                     folder.move_with_log(name, aside.name)
                     folder.sync()
@@ -196,25 +199,31 @@ class WithRestore(WithScratch, ABC):
 
     def drop_unused_aside(self, run: str) -> None:
         """Remove the copy that a restore made before it died, if nothing in the file was replaced."""
-        for aside in self.asides():
-            if aside.run == run and filecmp.cmp(aside.name, self.path, shallow=False):
-                self.drop_aside(aside)
+        with self.acting(), HeldFolder(self.path.parent) as folder:
+            for aside in self.asides():
+                if aside.run == run and folder.has_same_content(Path(aside.name).name, self.path.name):
+                    self.drop_aside(aside)
 
     def asides(self) -> list[Aside]:
         """Return the files that earlier restores have replaced."""
         prefix = f"{self.path.name}.aside-"
-        found = [path for path in self.path.parent.glob("*.aside-*") if path.name.startswith(prefix)]
-        return [
-            Aside(str(path), path.name[len(prefix) :], _changed(path), path.stat().st_size)
-            for path in sorted(found)
-            # A restore that died between its two steps has replaced nothing: it left a second name of the same file.
-            if not path.name.endswith(("-wal", "-shm")) and not (self.exists() and path.samefile(self.path))
-        ]
+        with self.acting():
+            found = [path for path in self.path.parent.glob("*.aside-*") if path.name.startswith(prefix)]
+            return [
+                Aside(str(path), path.name[len(prefix) :], _changed(path), path.stat().st_size)
+                for path in sorted(found)
+                # A restore that died between its two steps has replaced nothing: it left another name of the same file.
+                if path.is_file() and not path.name.endswith(("-wal", "-shm")) and not self._is_that(path)
+            ]
+
+    def _is_that(self, path: Path) -> bool:
+        return self.exists() and path.samefile(self.path)
 
     def drop_aside(self, aside: Aside) -> None:
         """Remove a replaced file and what belongs to it."""
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{aside.name}{suffix}").unlink(missing_ok=True)
+        with self.acting():
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{aside.name}{suffix}").unlink(missing_ok=True)
 
     def _let_go(self) -> None:
         """Close what env.py has open in this process: it is done, and nobody may have the file open meanwhile."""
@@ -228,7 +237,7 @@ class WithRestore(WithScratch, ABC):
         # The connection that has heard of all writes until now, so that none falls between.
         current: sqlite3.Connection = self.own().run(driver_connection)
         current.execute(f"pragma busy_timeout = {int(self.job.lock_timeout * 1000)}")
-        if self._stays() or may_be_open_elsewhere(self.path):
+        if self._stays() or self._may_be_open_elsewhere():
             return self._overwritten(folder, archive, aside, guard, current)
         mode = str(current.execute("pragma main.journal_mode").fetchone()[0])
         if self._copy(folder, archive, mode):
@@ -236,9 +245,9 @@ class WithRestore(WithScratch, ABC):
             folder.remove(self._beside)
             return self._overwritten(folder, archive, aside, guard, current)
         try:
-            with _without_log(current, mode):
+            with without_log(current, mode):
                 self._guarded(current, "begin exclusive", guard)
-                if may_be_open_elsewhere(self.path):  # since the backup was copied, which may have taken long
+                if self._may_be_open_elsewhere():  # since the backup was copied, which may have taken long
                     raise OSError(errno.EBUSY, "others have opened the file")
                 folder.link(self.path.name, aside.name)
                 folder.replace(self._beside, self.path.name)
@@ -253,14 +262,15 @@ class WithRestore(WithScratch, ABC):
             folder.remove(self._beside)
         return Restored(str(aside), FILE)
 
+    def _may_be_open_elsewhere(self) -> bool:
+        with ourselves():  # the descriptors of other users' processes are shown to root only
+            return may_be_open_elsewhere(self.path)
+
     def _overwritten(
         self, folder: HeldFolder, archive: Archive, aside: Path, guard: Guard, current: sqlite3.Connection
     ) -> Restored:
         """Write the backup into the file, with a copy of the file as it was beside it."""
-        if archive.sha256:
-            _refuse_damage(archive, sha256_of(archive.path))
-        else:
-            proven(archive.path, count_rows=False)
+        _prove(archive)
         is_wal = current.execute("pragma main.journal_mode").fetchone() == ("wal",)
         if is_wal:
             fold_log(current)
@@ -270,7 +280,7 @@ class WithRestore(WithScratch, ABC):
             if is_wal and os.path.getsize(f"{self.path}-wal"):
                 raise sqlite3.OperationalError("the write-ahead log is locked by others, who have just written")
             copy_of_locked(ChangeCounter(self.path), kept)
-            dress(kept, folder.status(self.path.name), attributes_of(self.path))
+            self._give(kept, folder.appearance(self.path.name))
             # What has the name of a retained file is whole.
             folder.replace(self._kept, aside.name)
             folder.sync()
@@ -292,9 +302,21 @@ class WithRestore(WithScratch, ABC):
         current.execute(lock)
         self._replacing = current
         try:
-            guard()
+            self._checked(guard)
         finally:
             self._replacing = None
+
+    def _checked(self, guard: Guard) -> None:
+        with ourselves():  # what it reads and writes of the run is ours
+            guard()
+
+    def _give(self, descriptor: int, appearance: Appearance) -> list[str]:
+        """Give a file that was just made in the folder an owner, who is the one that it was opened for."""
+        expected = self.owner_of_run()
+        if expected not in (None, appearance.uid):
+            raise OSError(f"the file belongs to user id {appearance.uid}, and belonged to {expected} before")
+        with ourselves():
+            return appearance.give_to(descriptor)
 
     @property
     def _beside(self) -> str:
@@ -314,7 +336,7 @@ class WithRestore(WithScratch, ABC):
         """
         mode = archive.activity.get("journal_mode", mode)
         if not archive.sha256:
-            proven(archive.path, count_rows=False)
+            _prove(archive)
         target = folder.create(self._beside)
         try:
             digest = copied(archive.path, target)
@@ -322,10 +344,10 @@ class WithRestore(WithScratch, ABC):
             if mode == "wal":
                 os.pwrite(target, b"\x02\x02", 18)  # how the header of a file says so
             if self.exists():
-                lost = dress(target, folder.status(self.path.name), attributes_of(self.path))
+                lost = self._give(target, folder.appearance(self.path.name))
             else:
-                lost = dress(target, self.path.parent.stat(), {})
-                os.fchmod(target, 0o600)
+                above = os.fstat(folder.descriptor)
+                lost = self._give(target, Appearance(above.st_uid, above.st_gid, 0o600, {}))
             os.fsync(target)
         except BaseException:
             folder.remove(self._beside)
@@ -343,28 +365,18 @@ class WithRestore(WithScratch, ABC):
         return " && ".join(f"sqlite3 {_shell(self.path)} {_shell(step)}" for step in steps)
 
 
+def _prove(archive: Archive) -> None:
+    with ourselves():
+        if archive.sha256:
+            _refuse_damage(archive, sha256_of(archive.path))
+        else:
+            proven(archive.path, count_rows=False)
+
+
 def _refuse_damage(archive: Archive, digest: str) -> None:
     if archive.sha256 not in ("", digest):
         why = f"{archive.path.name} is not what its manifest says"
         raise Failed(f"The backup {archive.path.parent} is damaged", why, "", REPLACED_NOTHING)
-
-
-@contextmanager
-def _without_log(current: sqlite3.Connection, mode: str) -> Iterator[None]:
-    """Take a database out of WAL mode, for which nobody else may have it open; give it back if it was not replaced.
-
-    Whoever has it open in that mode would go on writing, into a log that is nobody's any more. In the other modes
-    SQLite finds that its file was moved, and refuses to write (SQLITE_READONLY_DBMOVED).
-    """
-    if mode == "wal":
-        current.execute("pragma main.journal_mode = delete")
-    try:
-        yield
-    except BaseException:
-        with suppress(sqlite3.OperationalError):  # whoever has it open now keeps it as it is
-            current.execute("rollback")
-        current.execute(f"pragma main.journal_mode = {mode}")
-        raise
 
 
 def _changed(path: Path) -> str:

@@ -102,6 +102,14 @@ class SQLiteApart(Apart):
             self._user = (self.user(),)
         return acting_as(self._user[0])
 
+    def owner_of_run(self) -> int | None:
+        """Return whose the file was when it was opened first, or None where another user was named."""
+        if os.geteuid() != 0 or self.database.run_as or self.job.run_as:
+            return None
+        self.acting()
+        user = self._user[0] if self._user else None
+        return user.uid if user else 0
+
     def writes_apart(self, environment: Any) -> None:
         """Have the connections there closed before the file is replaced."""
         self._opened.append(_OpenedThere(environment))

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ...engines.sqlite_catalog import tells_of
 from ..comparison import Comparison
 from .definitions import same_meaning
 from .kept_rows import came_through
-from .rows import beside, changed_tables
+from .rows import Acting, beside, changed_tables
 from .written_tables import ANY, SEQUENCES
 
 _SETTINGS = ("user_version", "application_id", "page_size", "auto_vacuum", "encoding")
@@ -53,8 +54,10 @@ class FileComparison:
         archive: Archive,
         deeds: Deeds,
         written: frozenset[str] | None,
-        known: dict[str, bool] | None = None,
+        known: dict[str, bool] | None,
+        acting: Acting,
     ) -> None:
+        self._acting = acting
         self._connection = connection
         self._archive = archive
         self._path = path
@@ -144,7 +147,7 @@ class FileComparison:
         """Return whether all that differs was there before the downgrades, and was not written by the upgrade."""
         if table not in self._deeds.unchanged:
             return False
-        return came_through(self._deeds.kept_in, self._path, table, self._columns("backup", table))
+        return came_through(self._deeds.kept_in, self._path, table, self._columns("backup", table), self._acting)
 
     def _columns(self, schema: str, table: str) -> list[str]:
         return [row[1] for row in self._connection.execute(f"pragma {schema}.table_info({quoted(table)})")]
@@ -161,6 +164,7 @@ def compare(
     limit: int,
     written: frozenset[str] | None = None,
     known: dict[str, bool] | None = None,
+    acting: Acting = nullcontext,
 ) -> Comparison:
     """Compare a file with its backup.
 
@@ -171,13 +175,14 @@ def compare(
         limit: bytes; a larger file is not compared.
         written: the only tables whose rows can have changed, None where all can.
         known: whether tables have the rows of the backup, as far as that was read since anybody wrote.
+        acting: gives the rights with which the file is read.
     """
     if archive.path.is_dir():
         return Comparison()  # the fingerprint tells of everything in a file that was not there before
     if written is None and path.stat().st_size > limit:
         return Comparison(not_compared=[f"the file is larger than migrate_compare_limit ({limit:,} bytes)"])
     try:
-        with beside(archive.path, path) as connection:
-            return FileComparison(path, connection, archive, deeds, written, known).run()
+        with beside(archive.path, path, acting) as connection:
+            return FileComparison(path, connection, archive, deeds, written, known, acting).run()
     except sqlite3.Error as error:
         return Comparison(not_compared=[f"the file cannot be read beside its backup ({error})"])

@@ -14,70 +14,94 @@ import hashlib
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from ..._core.access_list import remove_lists
+from ..._core.run_as import ourselves
+
 _BESIDE = ("-wal", "-shm")
+_CAPABILITIES = "security.capability"
 
 
 class HeldFolder:
     """A folder that is held open."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        #: For what is not a name in it.
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     def __enter__(self) -> HeldFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
     def create(self, name: str) -> int:
-        """Return the descriptor of a new file that only we may read; what had its name before is removed.
+        """Return the descriptor of a new file for its owner only; what had its name before is removed.
 
         Raises:
             OSError: somebody else made one meanwhile.
         """
         self.remove(name)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(name, flags, 0o600, dir_fd=self._descriptor)
+        return os.open(name, flags, 0o600, dir_fd=self.descriptor)
 
-    def status(self, name: str) -> os.stat_result:
-        """Return what a name is, without following it.
+    def appearance(self, name: str) -> Appearance:
+        """Return that of a file, without opening what a name may lead to.
 
         Raises:
             OSError: there is nothing, or it is no regular file.
         """
-        found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(f"{name} is not a regular file")
-        return found
+        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.descriptor)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(f"{name} is not a regular file")
+            with ourselves():
+                return Appearance.of(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def has_same_content(self, name: str, other: str) -> bool:
+        """Return whether two names are regular files with the same bytes; neither a link nor a pipe is read."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with ExitStack() as stack:
+            files = [os.open(each, flags, dir_fd=self.descriptor) for each in (name, other)]
+            handles = [stack.enter_context(os.fdopen(file, "rb")) for file in files]
+            found = [os.fstat(file) for file in files]
+            if not all(stat.S_ISREG(each.st_mode) for each in found) or found[0].st_size != found[1].st_size:
+                return False
+            while chunk := handles[0].read(1 << 20):
+                if chunk != handles[1].read(1 << 20):
+                    return False
+            return True
 
     def remove(self, name: str) -> None:
         """Remove a name if it is there."""
         with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self._descriptor)
+            os.unlink(name, dir_fd=self.descriptor)
 
     def link(self, name: str, other: str) -> None:
         """Give a file another name."""
-        folder = self._descriptor
+        folder = self.descriptor
         os.link(name, other, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
 
     def replace(self, name: str, other: str) -> None:
         """Put a file in the place of another one."""
-        os.replace(name, other, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+        os.replace(name, other, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def move_with_log(self, name: str, other: str) -> None:
         """Rename a database file with what was not folded into it yet."""
         self.move_log(name, other)
         with suppress(FileNotFoundError):
-            os.rename(name, other, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+            os.rename(name, other, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def move_log(self, name: str, other: str) -> None:
         """Rename what was not folded into a database file yet."""
         for suffix in _BESIDE:
             with suppress(FileNotFoundError):
-                folder = self._descriptor
+                folder = self.descriptor
                 os.rename(f"{name}{suffix}", f"{other}{suffix}", src_dir_fd=folder, dst_dir_fd=folder)
 
     def remove_log(self, name: str) -> None:
@@ -87,14 +111,16 @@ class HeldFolder:
 
     def sync(self) -> None:
         """Flush the names to the disk."""
-        os.fsync(self._descriptor)
+        os.fsync(self.descriptor)
 
 
 def copied(source: Path, target: int) -> str:
     """Copy a file of ours into a new one, and return the SHA-256 of what was copied."""
     digest = hashlib.sha256()
+    with ourselves():
+        handle = source.open("rb")
     # One core computes the digest while the other copies.
-    with source.open("rb") as handle, ThreadPoolExecutor(max_workers=1) as other:
+    with handle, ThreadPoolExecutor(max_workers=1) as other:
         while chunk := handle.read(1 << 20):
             computed = other.submit(digest.update, chunk)
             write_all(target, chunk)
@@ -109,27 +135,47 @@ def write_all(target: int, chunk: bytes) -> None:
         view = view[os.write(target, view) :]
 
 
-def dress(descriptor: int, like: os.stat_result, attributes: dict[str, bytes]) -> list[str]:
-    """Give a new file the owner, the mode and the extended attributes of another; return what could not be given."""
-    lost = []
-    found = os.fstat(descriptor)
-    if (found.st_uid, found.st_gid) != (like.st_uid, like.st_gid):
-        try:
-            os.fchown(descriptor, like.st_uid, like.st_gid)
-        except OSError:
-            lost.append("the owner of the file")
-    os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-    for name, value in attributes.items():
-        try:
-            os.setxattr(descriptor, name, value)
-        except OSError:
-            lost.append(f"the extended attribute {name}")
-    return lost
+@dataclass(frozen=True)
+class Appearance:
+    """Who may do what with a file, and what else is attached to it."""
+
+    uid: int
+    gid: int
+    #: Without the bits that lend the owner's rights: no database has use for them.
+    mode: int
+    attributes: dict[str, bytes]
+
+    @classmethod
+    def of(cls, descriptor: int) -> Appearance:
+        """Return that of an open file, which may be open for nothing but this."""
+        found = os.fstat(descriptor)
+        return cls(found.st_uid, found.st_gid, found.st_mode & 0o777, _attributes_of(descriptor))
+
+    def give_to(self, descriptor: int) -> list[str]:
+        """Give it to a new file, and return what could not be given.
+
+        What the folder's default access control list has given to the file is taken from it first.
+        """
+        lost = []
+        remove_lists(descriptor)
+        found = os.fstat(descriptor)
+        if (found.st_uid, found.st_gid) != (self.uid, self.gid):
+            try:
+                os.fchown(descriptor, self.uid, self.gid)
+            except OSError:
+                lost.append("the owner of the file")
+        os.fchmod(descriptor, self.mode)
+        for name, value in self.attributes.items():
+            try:
+                os.setxattr(descriptor, name, value)
+            except OSError:
+                lost.append(f"the extended attribute {name}")
+        return lost
 
 
-def attributes_of(path: Path) -> dict[str, bytes]:
-    """Return the extended attributes of a file, its access control list among them."""
+def _attributes_of(descriptor: int) -> dict[str, bytes]:
+    """Return the extended attributes of a file, its access control list among them; what lends rights is not kept."""
+    place = f"/proc/self/fd/{descriptor}"  # a descriptor of a path takes no other question
     with suppress(OSError):
-        names = os.listxattr(path, follow_symlinks=False)
-        return {name: os.getxattr(path, name, follow_symlinks=False) for name in names}
+        return {name: os.getxattr(place, name) for name in os.listxattr(place) if name != _CAPABILITIES}
     return {}

@@ -13,10 +13,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from ..._core.run_as import ourselves
 from ...engines.sqlite_glance import reading
 from ...errors import HALF_WAY, REPLACED_NOTHING, Failed
 from .held_folder import write_all
@@ -97,7 +98,9 @@ def overwrite(path: Path, archive: Path, timeout: float, is_wal: bool, end_lock:
 @contextmanager
 def _several_pages(archive: Path) -> Iterator[sqlite3.Connection]:
     """Open a backup; one of a single page, which would be committed before the first check, with a free page more."""
-    with reading(archive) as source:
+    with ourselves():
+        opened = reading(archive)
+    with opened as source:
         if _pages(source) > _PAGES:
             yield source
             return
@@ -116,3 +119,21 @@ def _pages(connection: sqlite3.Connection) -> int:
 
 def _nothing(what: str) -> Failed:
     return Failed(what, "the file is as it was", "Stop what uses it", REPLACED_NOTHING)
+
+
+@contextmanager
+def without_log(current: sqlite3.Connection, mode: str) -> Iterator[None]:
+    """Take a database out of WAL mode, for which nobody else may have it open; give it back if it was not replaced.
+
+    Whoever has it open in that mode would go on writing, into a log that is nobody's any more. In the other modes
+    SQLite finds that its file was moved, and refuses to write (SQLITE_READONLY_DBMOVED).
+    """
+    if mode == "wal":
+        current.execute("pragma main.journal_mode = delete")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.OperationalError):  # whoever has it open now keeps it as it is
+            current.execute("rollback")
+        current.execute(f"pragma main.journal_mode = {mode}")
+        raise

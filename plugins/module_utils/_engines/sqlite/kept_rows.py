@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from .rows import beside, columns_of, same_rows
+from ..._core.run_as import ourselves
+from .rows import Acting, beside, columns_of, same_rows
 from .written_tables import ANY
 
 
-def unchanged_tables(backup: Path, path: Path, wrote: Iterable[str], rows: Collection[str]) -> list[str]:
+def unchanged_tables(
+    backup: Path, path: Path, wrote: Iterable[str], rows: Collection[str], acting: Acting = nullcontext
+) -> list[str]:
     """Return the tables that were written and have the rows of a backup, each with all columns that it has there.
 
     Args:
@@ -28,11 +31,12 @@ def unchanged_tables(backup: Path, path: Path, wrote: Iterable[str], rows: Colle
         path: the file, which nobody but the run has written.
         wrote: the tables that it wrote.
         rows: those of them whose rows it may have written.
+        acting: gives the rights with which the file is read.
     """
     tables = set(wrote)
     if ANY in tables or not backup.is_file():
         return []
-    with suppress(sqlite3.Error), beside(backup, path) as connection:
+    with suppress(sqlite3.Error), beside(backup, path, acting) as connection:
         return sorted(
             table for table in tables if _is_whole(connection, table, may_differ=bool({ANY, table} & {*rows}))
         )
@@ -61,7 +65,7 @@ def _is_same_tree(connection: sqlite3.Connection, table: str, before: dict[str, 
     return is_kept and list(now)[: len(before)] == list(before)
 
 
-def came_through(before: Path | None, path: Path, table: str, columns: Iterable[str]) -> bool:
+def came_through(before: Path | None, path: Path, table: str, columns: Iterable[str], acting: Acting) -> bool:
     """Return whether a table has the rows, and the position of its sequence, that it had right before the downgrades.
 
     Args:
@@ -69,10 +73,12 @@ def came_through(before: Path | None, path: Path, table: str, columns: Iterable[
         path: the file.
         table: the table.
         columns: what it has in the backup of the run; all of them must have been there before the downgrades too.
+        acting: gives the rights with which the file is read.
     """
-    if before is None or not before.is_file():
-        return False
-    with suppress(sqlite3.Error), beside(before, path) as connection:
+    with ourselves():
+        if before is None or not before.is_file():
+            return False
+    with suppress(sqlite3.Error), beside(before, path, acting) as connection:
         then, now = (columns_of(connection, schema, table) for schema in ("backup", "main"))
         if not set(columns) <= set(then) or not set(columns) <= set(now):
             return False

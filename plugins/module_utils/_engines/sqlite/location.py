@@ -62,6 +62,25 @@ def check_links(path: str, name: str) -> None:
             )
 
 
+def check_is_file(path: str, name: str) -> None:
+    """Refuse a database, or what SQLite keeps beside it, that is a link, a pipe or a device: reading one may not end.
+
+    Raises:
+        Refused: one of them is no regular file.
+    """
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        try:
+            mode = os.lstat(f"{path}{suffix}").st_mode
+        except OSError:
+            continue
+        if not stat.S_ISREG(mode):
+            raise Refused(
+                f"Database {name!r} cannot be opened",
+                f"{path}{suffix} is not a regular file",
+                f"Type `ls -l {path}{suffix}`, and remove it if SQLite did not make it",
+            )
+
+
 def _links_on(path: str) -> list[tuple[str, int]]:
     """Return every link on the way, with its owner."""
     found: list[tuple[str, int]] = []

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ..._core.run_as import ourselves
 from ...engines.sql import quoted
 from ...engines.sqlite_glance import raw_text
+
+Acting = Callable[[], AbstractContextManager[None]]
 
 _AT_ONCE = 1000
 #: Without virtual ones: what they hold lies in tables of their own beside them.
@@ -29,16 +32,25 @@ _ROW_IDS = ("rowid", "_rowid_", "oid")
 
 
 @contextmanager
-def beside(backup: Path, current: Path) -> Iterator[sqlite3.Connection]:
-    """Connect to the current file, as main, and to a backup that nobody changes, as backup; both only to read."""
-    with closing(sqlite3.connect(f"file:{quote(str(current))}?mode=ro", uri=True, isolation_level=None)) as connection:
+def beside(backup: Path, current: Path, acting: Acting) -> Iterator[sqlite3.Connection]:
+    """Connect to the current file, as main, and to a backup that nobody changes, as backup; both only to read.
+
+    Args:
+        backup: the backup, which is ours.
+        current: the file, which may be a customer's.
+        acting: gives the rights with which that is read, for the whole block.
+    """
+    name = f"file:{quote(str(current))}?mode=ro"
+    with acting(), closing(sqlite3.connect(name, uri=True, isolation_level=None)) as connection:
         attach(connection, backup)
         yield connection
 
 
 def attach(connection: sqlite3.Connection, backup: Path) -> None:
-    """Attach a backup, without locks and without a log beside it."""
-    connection.execute("attach ? as backup", (f"file:{quote(str(backup))}?mode=ro&immutable=1",))
+    """Attach a backup, without locks and without a log beside it; it is opened now, with our own rights."""
+    connection.execute("select count(*) from main.sqlite_master").fetchone()  # and what lies beside the file before
+    with ourselves():
+        connection.execute("attach ? as backup", (f"file:{quote(str(backup))}?mode=ro&immutable=1",))
 
 
 def is_attached(connection: sqlite3.Connection) -> bool:

@@ -150,3 +150,20 @@ def test_a_folder_that_a_list_opens_to_somebody_else_is_refused(
     found = problem_of(folder)
 
     assert bool(found) is is_refused
+
+
+def test_what_is_made_in_a_folder_of_ours_is_not_opened_by_a_default_list(tmp_path: Path) -> None:
+    entries = [(0x01, 7, -1), (0x02, 7, 65533), (0x04, 0, -1), (0x10, 7, -1), (0x20, 0, -1)]
+    packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    os.setxattr(tmp_path, "system.posix_acl_default", packed)
+
+    made = private_directory(tmp_path / "root" / "releases")
+    (made / "file").touch()
+
+    for path in (made, made.parent, made / "file"):
+        assert not [name for name in os.listxattr(path) if name.startswith("system.posix_acl")]
+    assert problem_of(made) == ""
+    (tmp_path / "given").mkdir(mode=0o700)
+    assert problem_of(tmp_path / "given").endswith(
+        f"may write to all that is made in {tmp_path / 'given'} (getfacl -d)"
+    )

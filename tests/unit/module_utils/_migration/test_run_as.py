@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.run_as import acting_as, admit, user_of
 from tests.unit.modules.test_modules import call
 from tests.unit.stage import Host, heads, script, sql, tables
 
@@ -312,3 +314,19 @@ def test_nothing_that_other_processes_use_is_open_in_env_pys(stage: Stage, custo
     for seen in stage.seen():
         kinds = {place for place in seen["descriptors"] if place.startswith(("/memfd", str(stage.host.root)))}
         assert all(place.endswith((".output", ".py")) for place in kinds), seen["descriptors"]
+
+
+def test_who_is_let_in_lets_nobody_in_that_a_default_list_named(open_tmp: Path) -> None:
+    entries = [(0x01, 7, -1), (0x02, 7, OTHER), (0x04, 7, -1), (0x10, 7, -1), (0x20, 0, -1)]
+    packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    os.setxattr(open_tmp, "system.posix_acl_default", packed)
+    folder = open_tmp / "root" / "release"
+    folder.parent.mkdir(mode=0o700)
+    folder.mkdir(mode=0o700)
+
+    admit(user_of(NOBODY), folder.parent, folder)
+
+    with acting_as(user_of(NOBODY)):
+        assert list(folder.iterdir()) == []
+    with acting_as(user_of(OTHER)), pytest.raises(PermissionError):
+        list(folder.iterdir())

@@ -139,7 +139,8 @@ def test_a_damaged_dump_is_not_written_into_a_file_with_other_names(file: Path, 
 
 def test_owner_mode_and_extended_attributes_survive(file: Path, dump: Path) -> None:
     let_everybody_come(file.parent)
-    os.chown(file, 65534, 65534) if os.geteuid() == 0 else None
+    for path in (file.parent, file) if os.geteuid() == 0 else ():
+        os.chown(path, 65534, 65534)
     file.chmod(0o664)
     os.setxattr(file, "user.kept", b"\0bytes")
     before = file.stat()
@@ -313,3 +314,50 @@ def test_a_damaged_file_is_there_at_each_moment_of_a_restore(
 
     assert caught.value.code == HALF_WAY
     assert file.read_bytes().startswith(b"These are no pages")
+
+
+def access_list(*named: tuple[int, int, int], mask: int) -> bytes:
+    entries = [(0x01, 6, -1), *named, (0x04, 4, -1), (0x10, mask, -1), (0x20, 0, -1)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_what_a_folder_gives_by_default_opens_no_file_that_a_restore_makes(
+    file: Path, dump: Path, in_place: bool
+) -> None:
+    file.chmod(0o640)
+    if in_place:
+        os.link(file, file.with_name("other.db"))
+    os.setxattr(file.parent, "system.posix_acl_default", access_list((0x02, 6, 65534), mask=6))
+
+    aside = Path(restore(file, dump).aside)
+
+    for path in (file, aside):
+        assert "system.posix_acl_access" not in os.listxattr(path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    is_restored(file)
+    is_kept(str(aside))
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_list_of_the_file_itself_survives_a_default_one(file: Path, dump: Path, in_place: bool) -> None:
+    own = access_list((0x02, 4, 65533), mask=4)
+    os.setxattr(file, "system.posix_acl_access", own)
+    if in_place:
+        os.link(file, file.with_name("other.db"))
+    os.setxattr(file.parent, "system.posix_acl_default", access_list((0x02, 6, 65534), mask=6))
+
+    aside = Path(restore(file, dump).aside)
+
+    assert os.getxattr(file, "system.posix_acl_access") == own
+    assert os.getxattr(aside, "system.posix_acl_access") == own
+
+
+def test_a_file_that_was_deleted_is_nobody_elses_by_default(file: Path, dump: Path) -> None:
+    os.setxattr(file.parent, "system.posix_acl_default", access_list((0x02, 6, 65534), mask=6))
+    file.unlink()
+
+    restore(file, dump)
+
+    assert "system.posix_acl_access" not in os.listxattr(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_a_table_differs_by_its_rows_alone(file: Path, written: str, changed: li
     backup = file.with_name("backup")
     shutil.copy(file, backup)
     script(file, written)
-    with beside(backup, file) as connection:
+    with beside(backup, file, nullcontext) as connection:
         assert changed_tables(connection, frozenset({"main.version"})) == changed
 
 
@@ -64,7 +65,7 @@ def test_the_storage_class_counts_wherever_equal_values_can_have_two(file: Path,
     backup = file.with_name("backup")
     shutil.copy(file, backup)
     script(file, written)
-    with beside(backup, file) as connection:
+    with beside(backup, file, nullcontext) as connection:
         assert changed_tables(connection, frozenset()) == ["t"]
 
 
@@ -74,7 +75,7 @@ def test_what_is_known_of_a_table_is_not_read_again(file: Path) -> None:
     shutil.copy(file, backup)
     script(file, "update t set a = 2")
     known = {"t": True}
-    with beside(backup, file) as connection:
+    with beside(backup, file, nullcontext) as connection:
         assert changed_tables(connection, frozenset(), None, known) == []
         known.clear()
         assert changed_tables(connection, frozenset(), None, known) == ["t"]
