@@ -4,8 +4,8 @@
 
 """A database compared with the archive of its backup: the schema to the letter, the content where it may have changed.
 
-A table is untouched only when its number, its file, its row type and all counters of all sessions say so, and the run
-is not known to have written to it. Every other table is read in full and compared with the archive's data.
+A table is untouched only when its number, its file, the types of its columns and all counters of all sessions say so,
+and the run is not known to have written to it. Every other table is read in full and compared with the archive's data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,7 +154,7 @@ class ArchiveComparison:
             here = here or next((each for each in now.values() if each.name == was.name), None)
             if here is None:
                 self._found.rows.append(f"table {was.name} is gone")
-            elif not doubt and here == was and oid in now and not self._is_written(was.name, here.name):
+            elif not doubt and oid in now and self._is_untouched(was, here):
                 continue
             elif self._is_small(was, here):
                 wanted[here.name] = was, here
@@ -170,6 +170,12 @@ class ArchiveComparison:
         if self._deeds.unseen:
             return f"the run may have written where nothing counted it ({self._deeds.unseen[0]})"
         return open_sessions or self._engine.own().run(counters_cannot_be_trusted, self._archive.activity)
+
+    def _is_untouched(self, was: Relation, here: Relation) -> bool:
+        """Return whether nothing has written to a table since; columns may have come and gone behind those of then."""
+        if self._is_written(was.name, here.name) or replace(here, row_type=was.row_type) != was:
+            return False
+        return self._keeps_columns(was, here)
 
     def _is_written(self, *names: str) -> bool:
         """Return whether the run has written to a table, whatever is counted for it."""
