@@ -46,8 +46,15 @@ class Account:
     ran: dict[str, list[Event]] = field(default_factory=dict)
     #: Tables written by steps whose rows stayed for certain.
     stayed: set[str] = field(default_factory=set)
-    #: What the run's transactions kept to themselves: files, tables that they dropped, sequences.
+    #: What the run's transactions kept to themselves: files, and what they dropped.
     held: dict[str, set[str]] = field(default_factory=dict)
+    #: By number, how often the run has read sequences, and how often all others had read those that it dropped.
+    used: dict[str, int] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=dict)
+    #: The folders of the dumps that were taken.
+    dumps: set[str] = field(default_factory=set)
+    #: Sequences that downgrades had set behind what others were given.
+    set_forward: set[str] = field(default_factory=set)
     #: Rows of catalogs that the run's transactions have replaced, by the number of the transaction.
     catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     #: The steps that have begun and not ended, each as the event that ends it and its revision.
@@ -130,6 +137,7 @@ class Account:
             self.replaced.update(event.get("replaced", (ANY_TABLE,) if event.get("wrote") else ()))
             for kind, numbers in event.get("held", {}).items():
                 self.held.setdefault(kind, set()).update(numbers)
+            self._add_sequences(event)
             self._add_catalog_rows(event.get("catalog_rows", {}))
             self._open_or_end(event)
             name = event.get("event")
@@ -142,6 +150,15 @@ class Account:
             elif name == "wrote_unseen":
                 self.unseen.append(f"revision {event['revision']}: {event['reason']}")
                 self.replaced.update(() if event["reason"] == INSERTED else (ANY_TABLE,))
+
+    def _add_sequences(self, event: Event) -> None:
+        """Add who has read sequences, as far as an event tells."""
+        for number, count in event.get("used", {}).items():
+            self.used[number] = self.used.get(number, 0) + count
+        self.reads.update(event.get("reads", {}))
+        if event.get("event") in ("backed_up", "secured"):
+            self.dumps.add(event["path"])
+        self.set_forward.update(event.get("set_forward", ()))
 
     def _add_catalog_rows(self, found: dict[str, dict[str, dict[str, int]]]) -> None:
         """Add what a step has counted; a later one counts its transaction's rows again, but for those of savepoints."""
@@ -176,7 +193,10 @@ class Account:
             stayed=frozenset(self.stayed | wrote),
             files=frozenset(self.held.get("files", ())),
             dropped=frozenset(self.held.get("dropped", ())),
-            sequences=frozenset(self.held.get("sequences", ())),
+            used=self.used,
+            reads=self.reads,
+            set_forward=frozenset(self.set_forward),
+            dumps=len(self.dumps - {str(self.backup)}),
             catalog_rows=self.catalog_rows,
             unseen=self.unseen,
             is_open=bool(self.open),

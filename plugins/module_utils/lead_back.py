@@ -244,9 +244,14 @@ class LeadBack(OneDatabase):
         return taken
 
     def _downgrade(self, environment: Environment, watcher: DowngradeJournal) -> None:
+        engine = environment.engine
+        positions = engine.positions()
         try:
             self._attempts.run(self._lock, watcher, self.later)
         finally:
+            if watcher.ran_steps:
+                done, manifest = self._account_of_now(), self._manifest()
+                self.notes += verification.keep_positions(engine, self.journal, positions, manifest, done)
             applied = still_applied(environment, self.account).values()
             left = {revision for revisions in applied for revision in revisions}
             self.undone = [step for step in watcher.ran_steps.values() if step.revision not in left]
@@ -273,6 +278,7 @@ class LeadBack(OneDatabase):
             manifest, environment.engine, self._account_of_now(), self.progress, self.job.compare_limit
         )
         self.notes += verification.notes_of(found)
+        verification.note_reads(environment.engine, self.journal)
         if self.backup:  # of a rollback on purpose, which has no backup of its own run to compare with
             done = self._account_of_now()
             self.notes += verification.compare_rolled_back(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from . import backups, by_command
@@ -166,6 +167,7 @@ def deeds_since(database: Database, job: Job, manifest: backups.Manifest) -> Acc
     """Return what our own runs have done since a backup was taken."""
     left = Position(manifest.heads, manifest.fingerprint)
     account = Account(manifest.run, before=left, after=left, cut_short=False, on_purpose=True, since=manifest.taken)
+    account.backup = Path(manifest.path)
     for _run, events in reversed(list(newest_first(job.layout.journals_of(database.name)))):
         since = [event for event in events if event["at"] >= manifest.taken]
         account.add_deeds(since)

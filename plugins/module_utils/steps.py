@@ -44,8 +44,11 @@ class Step:
     #: The transactions that wrote it, and which numbers others may have been given meanwhile, where they have numbers.
     transactions: list[int] = field(default_factory=list)
     span: list[int] = field(default_factory=list)
-    #: What its transactions kept to themselves: files of tables, tables that they dropped, sequences.
+    #: What its transactions kept to themselves: files of tables, and what they dropped.
     held: dict[str, list[str]] = field(default_factory=dict)
+    #: How often it has read sequences, by number, and how often all others had read those that it dropped.
+    used: dict[str, int] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=dict)
     has_savepoints: bool = False
     #: Rows of catalogs that each of its transactions has replaced, by its number.
     catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
@@ -61,6 +64,8 @@ class Step:
             "span": self.span,
             "held": self.held,
             "catalog_rows": self.catalog_rows,
+            "used": self.used,
+            "reads": self.reads,
         }
 
 
@@ -136,6 +141,7 @@ class Counter:
         self._rows_of_savepoints = rows_of_savepoints
         self._connection = connection
         self._before: dict[str, int] = {}
+        self._used_before: dict[str, int] = {}
         self._first = 0
         self._has_ended = False
         #: Notices what cannot be counted.
@@ -145,7 +151,7 @@ class Counter:
         """Begin to count."""
         self._has_ended = False
         counted = self._engine.count_transaction(self._connection)
-        self._before, self._first = counted.rows, counted.newest
+        self._before, self._used_before, self._first = counted.rows, counted.used, counted.newest
         if self.unseen:
             self.unseen.starts(counted.began)
 
@@ -168,9 +174,14 @@ class Counter:
                 step.catalog_rows[str(counted.number)] = rows
 
     def _add(self, step: Step, counted: Counted) -> None:
-        for kind in ("files", "dropped", "sequences"):
+        for kind in ("files", "dropped"):
             known = step.held.setdefault(kind, [])
             known += [each for each in getattr(counted, kind) if each not in known]
+        step.reads.update(counted.reads)
+        for number, count in counted.used.items():
+            if count > self._used_before.get(number, 0):
+                step.used[number] = step.used.get(number, 0) + count - self._used_before.get(number, 0)
+        self._used_before = counted.used
         step.replaced.update(counted.replaced)
         for table, count in counted.rows.items():
             if count > self._before.get(table, 0):

@@ -76,6 +76,8 @@ _READS_POSTGRESQL = {
     "paired": "SELECT coalesce(max(n), 0) FROM {s}.paired",
     "mixed": "SELECT coalesce(max(n), 0) FROM {s}.mixed",
 }
+#: Large objects have no schema: a restore in place keeps a copy of them in a table.
+_READS_ASIDE = {"stored": "SELECT octet_length(data) - 1 FROM {s}.large_objects JOIN {s}.stored ON o = id"}
 _READS_SQLITE = {
     "inserted": "SELECT coalesce(max(n), 0) FROM inserted",
     "updated": "SELECT max(n) FROM updated",
@@ -217,7 +219,8 @@ class SQLiteWriters(Writers):
 
 def read_postgresql(rows: Callable[[str], list[list[str]]], schema: str = "public") -> State:
     """What a database, or a schema that was put aside in it, holds of the writers."""
-    return {name: int(rows(sql.replace("{s}", schema))[0][0]) for name, sql in _READS_POSTGRESQL.items()}
+    reads = _READS_POSTGRESQL if schema == "public" else {**_READS_POSTGRESQL, **_READS_ASIDE}
+    return {name: int(rows(sql.replace("{s}", schema))[0][0]) for name, sql in reads.items()}
 
 
 def read_sqlite(path: Path) -> State:

@@ -137,7 +137,8 @@ class EnvironmentApart(Environment):
         if self.outside:
             found = {str(table): int(count) for table, count in facts["wrote"].items()}
             rows = rows_from(facts["catalog_rows"])
-            self.outside.note(found, texts(facts["replaced"]), list(map(int, facts["transactions"])), rows)
+            used = {str(int(number)): int(count) for number, count in facts["used"].items()}
+            self.outside.note(found, texts(facts["replaced"]), list(map(int, facts["transactions"])), rows, used)
 
     def _works_on(self, facts: Any, *_: Any) -> None:
         self.engine.take_facts_there(facts)

@@ -41,10 +41,17 @@ class OwnCommits:
         """Return whether there is a backup."""
         return self._is_on
 
-    def note(self, wrote: dict[str, int], replaced: Any, transactions: list[int], catalog_rows: dict[str, Any]) -> None:
+    def note(
+        self,
+        wrote: dict[str, int],
+        replaced: Any,
+        transactions: list[int],
+        catalog_rows: dict[str, Any],
+        used: dict[str, int],
+    ) -> None:
         """Journal what was committed."""
         facts = {"wrote": wrote, "replaced": replaced, "transactions": transactions, "catalog_rows": catalog_rows}
-        self._journal.write("wrote_outside", **facts)
+        self._journal.write("wrote_outside", **facts, used=used)
 
     def start(self, journal: Journal) -> None:
         """Begin, now that there is a backup, with a journal of this process."""
@@ -83,11 +90,11 @@ class OwnCommits:
             return
         with suppress(Exception):  # in a transaction that failed nothing can be asked, and nothing is committed
             counted = self._count(connection, held=True)
-            wrote = {table: count - began.rows.get(table, 0) for table, count in counted.rows.items()}
-            wrote = {table: count for table, count in wrote.items() if count > 0}
+            wrote, used = _grown(began.rows, counted.rows), _grown(began.used, counted.used)
             if counted.number and self._engine.identity(connection) == self._engine.own_identity():
                 rows = self._engine.catalog_rows(connection, counted, []) if counted.catalogs else {}
-                self.note(wrote, counted.replaced, [counted.number], {str(counted.number): rows} if rows else {})
+                replaced = {str(counted.number): rows} if rows else {}
+                self.note(wrote, counted.replaced, [counted.number], replaced, used)
 
     def _count(self, connection: Connection, *, held: bool = False) -> Counted:
         self._asking = True
@@ -104,3 +111,9 @@ class OwnCommits:
             and not connection.get_execution_options().get(OWN)
             and connection not in self._in_steps
         )
+
+
+def _grown(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
+    """Return by how much each count has grown, where it has."""
+    grown = {name: count - before.get(name, 0) for name, count in now.items()}
+    return {name: count for name, count in grown.items() if count > 0}

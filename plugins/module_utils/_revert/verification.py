@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from .. import backups, by_command
 from .._engines.comparison import Comparison
@@ -107,6 +108,33 @@ def _without_archive(manifest: backups.Manifest | None) -> str:
 def notes_of(found: Comparison) -> list[str]:
     """Return what a result says of a comparison that counts as equal."""
     return [*found.notes, *(f"{words}: as far as is known, others and not the run" for words in found.others)]
+
+
+def keep_positions(
+    engine: Engine, journal: Journal, before: dict[str, Any], manifest: backups.Manifest | None, account: Account
+) -> list[str]:
+    """Take back no value of a sequence that others were given, and return notes about it.
+
+    Args:
+        engine: the engine of the database.
+        journal: of the run.
+        before: the positions before the downgrades.
+        manifest: the backup that the upgrade took, if there still is one.
+        account: what the run has done, its downgrades included.
+    """
+    archive = manifest.archive() if manifest and manifest.tool != by_command.TOOL else None
+    notes = engine.keep_positions(before, archive, account.deeds(manifest.activity if manifest else {}))
+    if notes:
+        journal.write("set_forward", set_forward=sorted(notes))
+    note_reads(engine, journal)
+    return list(notes.values())
+
+
+def note_reads(engine: Engine, journal: Journal) -> None:
+    """Journal which sequences this process has read itself: a later one has to know it too."""
+    used = engine.take_reads()
+    if used:
+        journal.write("read_sequences", used=used)
 
 
 def backup_of_interrupted(journal: Journal) -> backups.Manifest | None:

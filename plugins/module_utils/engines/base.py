@@ -407,6 +407,24 @@ class Engine(Apart, ABC):
         """
         return Writes()
 
+    def positions(self) -> dict[str, Any]:
+        """Return where the sequences are, for ``keep_positions``."""
+        return {}
+
+    def keep_positions(self, before: dict[str, Any], archive: Archive | None, deeds: Deeds) -> dict[str, str]:
+        """Set sequences forward that downgrades have set behind what others were given, and return a note on each.
+
+        Args:
+            before: what ``positions`` returned before the downgrades.
+            archive: the backup of the run, if there is one.
+            deeds: what the run has done, its downgrades included.
+        """
+        return {}
+
+    def take_reads(self) -> dict[str, int]:
+        """Return how often this process has read sequences itself, by number, and forget it: a journal keeps it."""
+        return {}
+
     @abstractmethod
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return the tables of a backup whose rows a run may have changed, given what it is known to have written."""

@@ -124,12 +124,14 @@ class Counted:
     newest: int = 0
     #: When it began, as the server says; two that are not the same began at other times.
     began: str = ""
-    #: What it holds for itself: files of tables that it has made or locked, tables that it dropped, sequences it used.
+    #: What it holds for itself: files of tables that it has made or locked, and what it dropped.
     files: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
-    sequences: list[str] = field(default_factory=list)
     #: Catalogs in which it has replaced or removed rows.
     catalogs: list[str] = field(default_factory=list)
+    #: How often it has read sequences, by number, and how often all others had read those that it dropped.
+    used: dict[str, int] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,10 +154,16 @@ class Deeds:
     imprint: dict[str, Any] = field(default_factory=dict)
     #: Tables that revisions wrote whose rows were not rolled back.
     stayed: frozenset[str] = frozenset()
-    #: Files of tables that the run has made, tables that it dropped, and sequences that it used, by number.
+    #: Files of tables that the run has made, and tables and sequences that it dropped, by number.
     files: frozenset[str] = frozenset()
     dropped: frozenset[str] = frozenset()
-    sequences: frozenset[str] = frozenset()
+    #: By number, how often the run has read sequences, and how often all others had read those that it dropped.
+    used: dict[str, int] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=dict)
+    #: How many dumps the run has taken since its backup: each has read each sequence once.
+    dumps: int = 0
+    #: Sequences, by quoted name, that downgrades had set behind what others were given.
+    set_forward: frozenset[str] = frozenset()
     #: Rows of catalogs that its transactions have replaced, by the number of the transaction.
     catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     #: What the engine had counted when all was last backed up; nothing where there is no backup.

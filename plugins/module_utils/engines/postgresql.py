@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from .._engines.postgresql.read_only import is_kept, only_reading
 from .._engines.postgresql.rendering import fixed_rendering, normalised
 from .._engines.postgresql.restore_notes import restore_notes
 from .._engines.postgresql.run_sessions import close_sessions_of_run
+from .._engines.postgresql.sequences import changes_of_sequences, read_positions, set_forward
 from .._engines.postgresql.session import drop_index, introduce, promised_pid
 from .._engines.postgresql.sessions import not_to_be_ended
 from .._engines.postgresql.touched_tables import overwritten, touched_by_others, written_after
@@ -104,6 +106,8 @@ class PostgreSQL(WithScratch):
         self._nothing_lost: dict[str, int] = {}
         #: By number, tables to which nobody else had written when that was counted.
         self._cleared: dict[str, dict[str, Any]] = {}
+        #: How often our own programs have read sequences, by number.
+        self.sequence_reads: Counter[str] = Counter()
         #: Reads in the session that has locked all tables, while one of ours has.
         self.read_locked: later.Read | None = None
         #: Milliseconds that connections of our own wait for a lock.
@@ -492,7 +496,23 @@ class PostgreSQL(WithScratch):
     def changes_of_others(self, archive: Archive, deeds: Deeds) -> list[str]:
         """Read files, catalogs, sequences and what cannot be counted."""
         positions = archived_positions(self, archive)
-        return self.own().run(changes_of_others, archive, deeds, positions)
+        # First: a session that has ended has handed in what it counted, and is not counted here.
+        now, own = read_positions(self), self.own()
+        found = own.run(changes_of_sequences, archive, deeds, positions, now, self.sequence_reads)
+        return found + own.run(changes_of_others, archive, deeds)
+
+    def positions(self) -> dict[str, Any]:
+        """Read each sequence."""
+        return read_positions(self)
+
+    def take_reads(self) -> dict[str, int]:
+        """Return what was counted."""
+        found, self.sequence_reads = dict(self.sequence_reads), Counter()
+        return found
+
+    def keep_positions(self, before: dict[str, Any], archive: Archive | None, deeds: Deeds) -> dict[str, str]:
+        """Set sequences forward."""
+        return set_forward(self, before, archive, deeds)
 
     def command_variables(self) -> dict[str, str]:
         """Add those that libpq reads, so that psql and pgBackRest connect by themselves."""

@@ -16,9 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._engines.postgresql.sessions import other_sessions
+from .._engines.postgresql.sessions import AT_WORK, other_sessions
 from .._engines.postgresql.transaction_numbers import NUMBERS
-from .._engines.postgresql.used_sequences import read_used_sequences
 from ..connection import driver_connection, execute
 from .data import Counted, Writes
 from .postgresql_restore import marked
@@ -78,12 +77,17 @@ select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_
  where relid in ('pg_largeobject'::regclass, 'pg_largeobject_metadata'::regclass)
 """
 
+#: What the session has counted and not handed in yet counts as well.
 _SEQUENCES = """
-select c.oid::text, format('%I.%I', n.nspname, c.relname), has_sequence_privilege(c.oid, 'select')
-  from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where c.relkind = 'S' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+select c.oid::text, format('%I.%I', n.nspname, c.relname), has_sequence_privilege(c.oid, 'select'),
+       pg_stat_get_blocks_fetched(c.oid) + pg_stat_get_xact_blocks_fetched(c.oid), s.seqincrement
+  from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
+ where c.relpersistence <> 't' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
    and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
 """
+
+#: Each value that a session takes from a sequence reads its only block.
+_USED = "select c.oid, pg_stat_get_xact_blocks_fetched(c.oid) as used from pg_class c where c.relkind = 'S'"
 
 #: A setting by which rows are not counted.
 _IS_OFF = "setting ~* '^track_counts=' and lower(split_part(setting, '=', 2)) not in ('on', 'true', 'yes', '1')"
@@ -109,14 +113,27 @@ select 'rows', schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del, 
 union all
 select 'transaction', now()::text, coalesce(txid_current_if_assigned(), 0), txid_snapshot_xmax(txid_current_snapshot())
 """
-_HELD = """
+_IN_TRANSACTION += f"union all select 'used', oid::text, used, 0 from ({_USED}) s where used > 0"
+#: More than can be counted.
+UNKNOWN = 1 << 60
+#: What was counted of a relation that is dropped is forgotten with it. A session that is at work may have read it and
+#: not have handed that in yet.
+_HELD = f"""
 union all
-select case when c.oid is null then 'dropped' when c.relkind = 'S' then 'sequence' else 'file' end,
-       l.relation::text, coalesce(c.relfilenode, 0)::bigint, 0
+select case when c.oid is null then 'dropped' else 'file' end, l.relation::text, coalesce(c.relfilenode, 0)::bigint, 0
   from pg_locks l left join pg_class c on c.oid = l.relation
  where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted
    and l.database = (select oid from pg_database where datname = current_database())
-   and (l.mode = 'AccessExclusiveLock' or c.relkind = 'S' and l.mode = 'RowExclusiveLock')
+   and l.mode = 'AccessExclusiveLock'
+union all
+select kind, l.relation::text, number, 0
+  from pg_locks l cross join lateral (values
+    ('used', pg_stat_get_xact_blocks_fetched(l.relation)),
+    ('reads', pg_stat_get_blocks_fetched(l.relation) + pg_stat_get_xact_blocks_fetched(l.relation)
+              + case when exists ({AT_WORK}) then {UNKNOWN} else 0 end)) counted (kind, number)
+ where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted and l.mode = 'AccessExclusiveLock'
+   and l.database = (select oid from pg_database where datname = current_database())
+   and not exists (select from pg_class c where c.oid = l.relation)
 union all
 select 'catalog', relname, 0, 0 from pg_stat_xact_all_tables
  where schemaname = 'pg_catalog' and n_tup_upd + n_tup_del > 0
@@ -173,18 +190,23 @@ def size_of(connection: Connection, oid: str) -> int:
     return int(execute(connection, f"select coalesce(pg_table_size({int(oid)}), 0)")[0][0])
 
 
-def sequence_positions(connection: Connection) -> dict[str, tuple[int, bool, str] | None]:
-    """Return the value of each sequence by its quoted name, whether it was given out, and the number of the sequence.
+def sequence_reads(connection: Connection) -> dict[str, tuple[str, int]]:
+    """Return the quoted name of each sequence by its number, and how often the server has counted that it was read."""
+    return {oid: (name, int(reads)) for oid, name, _readable, reads, _step in execute(connection, _SEQUENCES)}
+
+
+def sequence_positions(connection: Connection) -> dict[str, tuple[int, bool, str, int] | None]:
+    """Return each sequence by its quoted name: its value, whether that was given out, its number, and its increment.
 
     None stands for one that cannot be read.
     """
-    found: dict[str, tuple[int, bool, str] | None] = {}
-    for oid, name, readable in execute(connection, _SEQUENCES):
+    found: dict[str, tuple[int, bool, str, int] | None] = {}
+    for oid, name, readable, _reads, increment in execute(connection, _SEQUENCES):
         if not readable:
             found[name] = None
             continue
         value, given = execute(connection, f"select last_value, is_called from {name}".replace(":", "\\:"))[0]
-        found[name] = int(value), bool(given), oid
+        found[name] = int(value), bool(given), oid, int(increment)
     return found
 
 
@@ -222,6 +244,7 @@ def activity(connection: Connection) -> dict[str, Any]:
         "comment": marked(comment).get("comment", comment),
         "user_mappings": execute(connection, _USER_MAPPINGS)[0][0],
         "large_objects": large_objects_written(connection),
+        "sequences": {oid: list(facts) for oid, facts in sequence_reads(connection).items()},
     }
 
 
@@ -249,8 +272,9 @@ def count_transaction(connection: Connection, held: bool) -> Counted:
         began,
         [str(file) for _oid, file, _newest in found.get("file", ()) if file],
         [oid for oid, _file, _newest in found.get("dropped", ())],
-        [oid for oid, _file, _newest in found.get("sequence", ())],
         [name for name, _file, _newest in found.get("catalog", ())],
+        {oid: count for oid, count, _newest in found.get("used", ())},
+        {oid: count for oid, count, _newest in found.get("reads", ())},
     )
 
 
@@ -263,22 +287,21 @@ def count_failed_transaction(connection: Connection) -> Counted:
     driver = driver_connection(connection)
     if connection.in_nested_transaction() or driver.info.transaction_status != _FAILED:
         return Counted()  # a savepoint may be rolled back to
-    cursor, sequences = driver.cursor(), []
+    cursor = driver.cursor()
     try:
         cursor.execute(f"rollback; begin; {_IN_TRANSACTION}")
         while cursor.description is None and cursor.nextset():
             continue
-        rows = [row for row in cursor.fetchall() if row[0] == "rows"]
-        with suppress(Exception):  # plpgsql need not be there; what is not known counts as others'
-            sequences = read_used_sequences(cursor)
+        counted = cursor.fetchall()
     finally:
         with suppress(Exception):  # it is to fail, so that nothing else can be done in this transaction either
             cursor.execute("select 1/0")
         cursor.close()
+    rows = [row for row in counted if row[0] == "rows"]
     return Counted(
         {name: int(count) for _kind, name, count, _replaced in rows},
         [name for _kind, name, _count, replaced in rows if replaced],
-        sequences=sequences,
+        used={oid: int(count) for kind, oid, count, _newest in counted if kind == "used"},
     )
 
 

@@ -29,7 +29,6 @@ from ...engines.postgresql_writes import (
     counters_cannot_be_trusted,
     keeps_columns,
     relations_of,
-    sequence_positions,
     size_of,
 )
 from ...errors import Failed, Refused
@@ -37,6 +36,7 @@ from ..comparison import Comparison
 from .content import Contents, TableContent, printed
 from .run_sessions import close_sessions_of_run
 from .schema_entries import Entry, differences, dumped_by, one_sided, parse
+from .sequences import is_behind, owned_by, read_positions, used_by_others
 
 if TYPE_CHECKING:
     from ...engines.postgresql import PostgreSQL
@@ -219,6 +219,7 @@ class ArchiveComparison:
                     here.quoted: before.tables[was.quoted].columns for was, here in part if was.quoted in before.tables
                 }
             now = self._dumped(["--data-only", *(f"--table={here.quoted}" for _was, here in part)], columns)
+            self._engine.sequence_reads.update(self._engine.own().run(owned_by, [here.oid for _was, here in part]))
             for was, here in part:
                 yield was, here, before.tables.get(was.quoted), now.tables.get(here.quoted)
 
@@ -267,8 +268,10 @@ class ArchiveComparison:
         if not chosen:
             return
         before = self._archived(folder, chosen).sequences
+        close_sessions_of_run(self._engine)
         try:
-            now = self._engine.own().run(sequence_positions)
+            used = self._engine.own().run(used_by_others, self._archive, self._deeds, self._engine.sequence_reads)
+            now = read_positions(self._engine)
         except Refused as refusal:
             self._found.not_compared.append(f"the sequences: {refusal.why}")
             return
@@ -280,7 +283,9 @@ class ArchiveComparison:
                 self._found.not_compared.append(f"sequence {name}: it cannot be read")
             elif here[:2] != (value, given):
                 words = f"sequence {name} stands at {here[0]}, and at {value} in the backup"
-                self._found.add(words, not self._deeds.unseen and here[2] not in self._deeds.sequences)
+                # What others have moved on is ahead for good; nothing takes a value back that was given out.
+                is_ahead = not is_behind(here[:2], (value, given), here[3])
+                self._found.add(words, not self._deeds.unseen and name in used and is_ahead)
 
     def positions(self, folder: Path) -> dict[str, tuple[int, bool]]:
         """Return the positions of the archive's sequences."""

@@ -21,7 +21,6 @@ from ...engines.postgresql_writes import (
     activity,
     counters_cannot_be_trusted,
     relations_of,
-    sequence_positions,
 )
 from .catalog_rows import changed_by_others
 from .catalogs import catalogs_of, not_of
@@ -33,16 +32,13 @@ if TYPE_CHECKING:
 _MOST_NAMED = 5
 
 
-def changes_of_others(
-    connection: Connection, archive: Archive, deeds: Deeds, positions: dict[str, tuple[int, bool]]
-) -> list[str]:
-    """Return in words what others changed since a backup, or may have.
+def changes_of_others(connection: Connection, archive: Archive, deeds: Deeds) -> list[str]:
+    """Return in words what others changed since a backup, or may have, but for sequences.
 
     Args:
         connection: our own.
         archive: the backup.
         deeds: what the run has done.
-        positions: the sequences of the archive, by quoted name.
     """
     before = archive.activity
     if "files" not in before:
@@ -65,11 +61,6 @@ def changes_of_others(
     written = now["large_objects"] - before["large_objects"]
     if written > deeds.wrote.get("pg_catalog.pg_largeobject", 0):
         found.append("large objects were written")
-    for name, position in sequence_positions(connection).items():
-        if position and name in positions and position[:2] != positions[name] and position[2] not in deeds.sequences:
-            # A statement that failed has moved it for good, and nothing says whose it was.
-            words = f"sequence {name} went from {_position(*positions[name])} to {_position(*position[:2])}"
-            found.append(f"{words}, and it cannot be told who has used it")
     return found + schema_changes_of_others(connection, archive, deeds)
 
 
@@ -85,10 +76,6 @@ def schema_changes_of_others(connection: Connection, archive: Archive, deeds: De
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         found.append(f"the schema was changed: {', '.join(named[:_MOST_NAMED])}{more}")
     return found
-
-
-def _position(value: int, given: bool) -> str:
-    return str(value) if given else f"{value}, not given out yet"
 
 
 def _tables(

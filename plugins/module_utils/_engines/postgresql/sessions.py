@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 #: itself have no role.
 IS_CLIENT = "(backend_type = 'client backend' or backend_type is null and usesysid is not null)"
 
+#: Sessions of others that may not have handed in yet what they have counted: before 15 that has no time.
+AT_WORK = f"""
+select from pg_stat_activity
+ where datname = current_database() and {IS_CLIENT} and application_name not like 'hosting.alembic %'
+   and pid <> pg_backend_pid()
+   and (coalesce(state, 'hidden') <> 'idle' or state_change > clock_timestamp() - interval '60 s'
+        or current_setting('server_version_num')::int < 150000)
+"""
+
 _TO_STAY = f"""
 select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed')
   from pg_stat_activity a cross join (select rolsuper from pg_roles where rolname = current_user) me

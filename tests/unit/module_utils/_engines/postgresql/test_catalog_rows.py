@@ -79,7 +79,7 @@ class Stage:
 
     def changes(self) -> str:
         archive = Archive(Path(), [], None, frozenset(), self.activity)
-        found = self.engine.own().run(changes_of_others, archive, self.account.deeds(self.activity), {})
+        found = self.engine.own().run(changes_of_others, archive, self.account.deeds(self.activity))
         return "; ".join(found)
 
 

@@ -50,7 +50,7 @@ class Stage:
 
     def changes(self, **facts: Any) -> str:
         archive = Archive(Path(), [], None, VERSIONS, self.activity)
-        return "; ".join(self.engine.own().run(changes_of_others, archive, self.deeds(**facts), {}))
+        return "; ".join(self.engine.own().run(changes_of_others, archive, self.deeds(**facts)))
 
 
 @pytest.fixture

@@ -1,0 +1,160 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The sequences that others have used since a backup: no revert sets them behind a value that others were given.
+
+Each value that is taken from a sequence reads its only block, and the server counts who reads blocks. What was counted
+since the backup, less what the run has read in its steps and our own programs, is what others have read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from ...connection import execute
+from ...engines.data import Archive, Deeds
+from ...engines.postgresql_writes import sequence_positions, sequence_reads
+from .run_sessions import close_sessions_of_run
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from ...engines.postgresql import PostgreSQL
+
+#: As ``sequence_positions`` returns them.
+Positions = dict[str, "tuple[int, bool, str, int] | None"]
+
+_OWNED = """
+select distinct d.objid::text from pg_depend d
+ where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
+   and d.refobjsubid > 0 and d.refobjid in ({tables})
+   and exists (select from pg_class c where c.oid = d.objid and c.relkind = 'S')
+"""
+#: Servers whose pg_dump reads each sequence with each dump of data.
+_READS_ALL_SINCE = 180000
+_HANDS_IN_SINCE = 150000
+
+
+def used_by_others(connection: Connection, archive: Archive, deeds: Deeds, own_reads: Counter[str]) -> dict[str, str]:
+    """Return the sequences of a backup that others have used since, or may have, by the quoted name they had, in words.
+
+    Args:
+        connection: our own; what sessions have counted is there for certain once they have ended.
+        archive: the backup.
+        deeds: what the run has done.
+        own_reads: how often our own programs have read sequences since, by number, but for dumps of the run.
+    """
+    before, now = archive.activity.get("sequences"), sequence_reads(connection)
+    if before is None:
+        return {name: "the backup does not say how often it was used" for name, _reads in now.values()}
+    known = 1 + deeds.dumps  # the backup itself has read each
+    found = {}
+    for oid, (name, base) in before.items():
+        if oid in now or oid in deeds.reads:
+            total = now[oid][1] if oid in now else deeds.reads[oid]
+            if total > base + known + deeds.used.get(oid, 0) + own_reads[oid]:
+                found[name] = "others have used it"
+        elif oid in deeds.dropped:
+            found[name] = "nothing tells who had used it before it was dropped"
+    names = {name for name, _base in before.values()}
+    for oid, (name, total) in now.items():
+        # Another sequence of that name, which the run has made.
+        if oid not in before and name in names and total > deeds.dumps + deeds.used.get(oid, 0) + own_reads[oid]:
+            found[name] = "others have used the one that took its place"
+    return {**found, **dict.fromkeys(deeds.set_forward, "a downgrade had set it back, and others had used it")}
+
+
+def changes_of_sequences(
+    connection: Connection,
+    archive: Archive,
+    deeds: Deeds,
+    positions: dict[str, tuple[int, bool]],
+    now_at: Positions,
+    own_reads: Counter[str],
+) -> list[str]:
+    """Return in words the sequences that others have moved since a backup, or may have.
+
+    Args:
+        connection: our own.
+        archive: the backup.
+        deeds: what the run has done.
+        positions: the sequences of the archive, by quoted name.
+        now_at: those of the database, read before.
+        own_reads: as for ``used_by_others``.
+    """
+    used = used_by_others(connection, archive, deeds, own_reads)
+    found = []
+    for name, was in positions.items():
+        here = now_at.get(name)
+        if name not in used or (here and here[:2] == was):
+            continue
+        # A statement that failed has moved it for good, and nothing says whose it was.
+        words = f"to {_position(*here[:2])}, and it cannot be told who has used it" if here else "and is gone"
+        found.append(f"sequence {name} went from {_position(*was)} {words} ({used[name]})")
+    return found
+
+
+def _position(value: int, given: bool) -> str:
+    return str(value) if given else f"{value}, not given out yet"
+
+
+def read_positions(engine: PostgreSQL) -> Positions:
+    """Return the positions of sequences, and remember that they were read."""
+    found = engine.own().run(sequence_positions)
+    engine.sequence_reads.update(position[2] for position in found.values() if position)
+    # Else these would be expected among what was counted, and others' in their place.
+    engine.own().run(_hand_in)
+    return found
+
+
+def _hand_in(connection: Connection) -> None:
+    """Have the session hand in what it has counted at once; older servers have it do so each half a second."""
+    if int(execute(connection, "show server_version_num")[0][0]) >= _HANDS_IN_SINCE:
+        execute(connection, "select pg_stat_force_next_flush()")
+
+
+def is_behind(position: tuple[int, bool], other: tuple[int, bool], increment: int) -> bool:
+    """Return whether a sequence would give out a value again that it has given out at another position."""
+    following, next_of_other = (value + increment * given for value, given in (position, other))
+    return following < next_of_other if increment > 0 else following > next_of_other
+
+
+def set_forward(engine: PostgreSQL, before: Positions, archive: Archive | None, deeds: Deeds) -> dict[str, str]:
+    """Set sequences forward that downgrades have set behind what others were given, and return them, each with a note.
+
+    Args:
+        engine: of the database.
+        before: the positions before the downgrades.
+        archive: the backup of the run; without one nothing says that others have not used a sequence.
+        deeds: what the run has done, its downgrades included.
+    """
+    own = engine.own()
+    close_sessions_of_run(engine)  # they hand in what they have counted when they end
+    used = own.run(used_by_others, archive, deeds, engine.sequence_reads) if archive else None
+    now = read_positions(engine)
+    notes = {}
+    for name, was in before.items():
+        here = now.get(name)
+        if was is None or here is None or not is_behind(here[:2], was[:2], here[3]):
+            continue
+        if used is not None and name not in used and not _was_used(was[2], deeds, engine.sequence_reads):
+            continue
+        own.rows("select setval(cast(:name as regclass), :value, :given)", name=name, value=was[0], given=was[1])
+        engine.sequence_reads[here[2]] += 1
+        notes[name] = f"sequence {name} was set forward from {here[0]} to {was[0]}: others may have used it"
+    return notes
+
+
+def _was_used(oid: str, deeds: Deeds, own_reads: Counter[str]) -> bool:
+    """Return whether others had used a sequence that the run has made and dropped again."""
+    return deeds.reads.get(oid, 0) > deeds.dumps + deeds.used.get(oid, 0) + own_reads[oid]
+
+
+def owned_by(connection: Connection, tables: list[str]) -> list[str]:
+    """Return the numbers of the sequences that a dump of the data of some tables reads, by the tables' numbers."""
+    if int(execute(connection, "show server_version_num")[0][0]) >= _READS_ALL_SINCE:
+        return list(sequence_reads(connection))
+    numbers = ", ".join(str(int(number)) for number in tables) or "0"
+    return [number for (number,) in execute(connection, _OWNED.format(tables=numbers))]
