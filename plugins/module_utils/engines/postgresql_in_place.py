@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 from .._engines.postgresql import defaults, publications
 from .._engines.postgresql.rendering import fixed_statements, normalised
 from .._engines.postgresql.replay import header
-from .._engines.postgresql.restored_schema import refuse_in_place
+from .._engines.postgresql.replayed_content import ReplayedContent
+from .._engines.postgresql.restored_schema import refuse_in_place, refuse_what_stays
 from .._engines.postgresql.sessions import OTHERS
 from .._engines.postgresql.unlocked import Unlocked
 from ..connection import client_encoding, execute, sqlstate
@@ -153,6 +154,7 @@ class InPlace:
             Refused, Failed: as ``Engine.restore``.
         """
         contents = Contents.of(self._tools, self._archive.path, self._tell)
+        refuse_what_stays(self._engine, self._tools, self._archive.path, contents, self._tell)
         deadline = time.monotonic() + self._engine.job.lock_wait
         with tempfile.TemporaryDirectory() as folder:
             while True:
@@ -259,6 +261,9 @@ class InPlace:
         # The archive's prologue has made settings of its own, for the session.
         psql.ask(f"reset all;\nset row_security = off;\n{fixed_statements()}")
         self._verify(psql)
+        content = ReplayedContent(psql, self._tools, self._archive.path, folder, self._tell)
+        content.refuse_differences(lines, contents.only(["BLOBS"]), self._engine.database.name)
+        psql.ask("reset all;")
         return group
 
     def _free_name(self, psql: Psql) -> str:

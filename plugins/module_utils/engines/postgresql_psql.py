@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
+import select
 import shutil
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,7 @@ _CONNECTS = re.compile(r'^\\(connect -reuse-previous=on "dbname=.*"|connect \S+|
 _ENTRY = re.compile(r"^\d+; \d+ \d+ (.*)$")
 
 
+_PIECE = 1 << 20
 #: What pg_restore of 17 and newer says first, and what older servers do not understand.
 TRANSACTION_TIMEOUT = b"SET transaction_timeout = 0;\n"
 #: What every pg_restore says then. Names in an archive have their schemas; those in the body of a function need not.
@@ -115,6 +118,34 @@ class Psql:
             if line == mark:
                 return lines
             lines.append(line)
+
+    def copied(self, statement: bytes, folder: Path) -> Iterator[bytes]:
+        """Yield what a COPY TO STDOUT prints, piece by piece; it waits while nobody reads on.
+
+        Raises:
+            PsqlError: it has ended.
+        """
+        path = folder / "copied"
+        os.mkfifo(path, 0o600)
+        # Opened before psql opens it, and without waiting for that.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            self.write(f"\\o '{path}'\n".encode() + statement + b"\\o\n")
+            self.stdin.flush()
+            waiting = select.poll()
+            waiting.register(descriptor, select.POLLIN)
+            while True:
+                if not waiting.poll(500):
+                    if self._process.poll() is not None:
+                        raise PsqlError(self.errors())
+                    continue
+                piece = os.read(descriptor, _PIECE)
+                if not piece:
+                    return
+                yield piece
+        finally:
+            os.close(descriptor)
+            path.unlink()
 
     def write(self, line: bytes) -> None:
         """Have one line of a script executed without looking at what it prints.

@@ -74,7 +74,7 @@ class Contents:
                 large = opened[1].decode()
                 digests.setdefault(large, hashlib.sha256())
             elif data:
-                digests[large].update(data[1])
+                digests[large].update(bytes.fromhex(data[1].decode()))
             elif position:
                 self.sequences[_text(position[1]).replace("''", "'")] = int(position[2]), position[3] == b"true"
             elif _LARGE_MADE.match(text):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 _END = b"\\.\n"
-_COPY = re.compile(rb"^COPY .* FROM stdin;\n$")
+COPY = re.compile(rb"^COPY .* FROM stdin;\n$")
 _KEPT = re.compile(rb"^SELECT pg_catalog\.(?:setval|lo_open|lowrite)\(")
 _DATA = ["TABLE DATA", "SEQUENCE SET", "BLOBS", "BLOB DATA"]
 
@@ -91,17 +91,17 @@ def texts_of(stream: IO[bytes]) -> dict[bytes, bytes]:
     others: list[bytes] = []
     rest = b""
     while True:
-        line, rest = _line(stream, rest)
+        line, rest = next_line(stream, rest)
         if not line:
             found[b""] = hashlib.sha256(b"".join(sorted(others))).digest()
             return found
-        if _COPY.match(line):
-            found[line], rest = _rows(stream, rest)
+        if COPY.match(line):
+            found[line], rest = rows_digest(stream, rest)
         elif _KEPT.match(line):
             others.append(hashlib.sha256(line).digest())
 
 
-def _line(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
+def next_line(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
     """Return the next line, and what was read beyond it."""
     parts = [rest]
     while b"\n" not in parts[-1]:
@@ -113,7 +113,7 @@ def _line(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
     return line + end, rest
 
 
-def _rows(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
+def rows_digest(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
     """Return the digest of the rows until their end, and what was read beyond it."""
     digest = hashlib.sha256()
     text = b"\n" + rest  # the end of no rows stands at the beginning of a line too

@@ -21,7 +21,7 @@ from ...engines import postgresql_dump as tools
 from ...engines.base import Tell
 from ...engines.postgresql_psql import Contents as Listing
 from ...engines.postgresql_psql import use_list
-from ...errors import HALF_WAY, Failed
+from ...errors import HALF_WAY, Failed, Refused
 from .publications import ROLES
 from .rendering import normalised
 from .schema_entries import Entry, differences, dumped_by, one_sided, parse
@@ -38,6 +38,12 @@ _STAYS = (
     "SUBSCRIPTION", "EVENT TRIGGER", "FOREIGN DATA WRAPPER", "SERVER", "FOREIGN SERVER", "USER MAPPING", "EXTENSION",
     "PROCEDURAL LANGUAGE", "LANGUAGE", "ACCESS METHOD",
 )  # fmt: skip
+#: Those of them that a restore in place neither drops nor makes.
+_LEFT = tuple(kind for kind in _STAYS if kind != "EXTENSION")
+_HAS_LEFT = """
+select 1 from pg_foreign_data_wrapper union all select 1 from pg_foreign_server union all select 1 from pg_event_trigger
+union all select 1 from pg_user_mappings limit 1
+"""
 _STRANGE_SCHEMAS = "select nspname, 1 from pg_namespace where not pg_has_role(nspowner, 'usage')"
 _MOST_NAMED = 5
 _HANGING = ("COMMENT", "ACL", "SECURITY LABEL")
@@ -65,6 +71,8 @@ class RestoredSchema:
     publishers: tuple[str, ...] = ()
     #: Schemas that belong to others, whose privileges and comments a restore leaves as they are.
     strange_schemas: tuple[str, ...] = ()
+    #: The only kinds of entries to compare; of all kinds if there are none here.
+    only: tuple[str, ...] = ()
 
     def differences(self, lines: list[str], url: URL) -> list[str]:
         """Return how what the entries of an archive hold differs from a database.
@@ -118,6 +126,8 @@ class RestoredSchema:
         return [entry for entry in parse(script) if not entry.is_own and not self._is_left_out(entry)]
 
     def _is_left_out(self, entry: Entry) -> bool:
+        if self.only:
+            return entry.kind not in self.only
         if entry.kind.startswith("PUBLICATION") and self.publishers:
             return entry.text.rpartition("\n-- ")[2] not in self.publishers
         if entry.kind not in _HANGING:
@@ -145,6 +155,25 @@ def _is_same(entry: Entry, other: Entry) -> bool:
         return sorted(entry.text.split("\n")) == sorted(other.text.split("\n"))
     rendered = entry.kind in _RENDERED or (entry.kind in _BODY and bool(_ATOMIC.search(entry.text)))
     return rendered and normalised(entry.text) == normalised(other.text)
+
+
+def refuse_what_stays(engine: PostgreSQL, found: tools.Tools, archive: Path, contents: Listing, tell: Tell) -> None:
+    """Refuse a restore in place where what it leaves as it is differs from what the archive holds.
+
+    Raises:
+        Refused: nothing was changed.
+    """
+    if not contents.only(_LEFT) and not engine.own().rows(_HAS_LEFT):
+        return
+    wait = engine.job.backup_lock_wait
+    schema = RestoredSchema(found, archive, engine.application, tell, wait, only=_LEFT)
+    words = schema.differences(contents.lines, engine.url)
+    if words:
+        raise Refused(
+            f"Database {engine.database.name!r} cannot be restored in place",
+            f"what stays as it is there would not be as before: {'; '.join(words[:_MOST_NAMED])}",
+            "Give it an admin_url that may create databases, so that it is restored by a swap",
+        )
 
 
 def refuse_in_place(engine: PostgreSQL, found: tools.Tools, archive: Path, contents: Listing, tell: Tell) -> None:

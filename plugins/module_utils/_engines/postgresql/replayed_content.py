@@ -1,0 +1,158 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether all that an archive holds was replayed, read in the session that replays it, before the commit.
+
+Nobody else sees the rows before that. So each table is copied out by the session itself and compared with the archive's
+text, both in pieces; only where the texts differ are the rows compared in whatever order they stand. All tables are
+compared, however large: a restore costs more than reading what it has written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...engines import postgresql_dump as tools
+from ...engines.base import Tell
+from ...engines.postgresql_psql import Contents as Listing
+from ...engines.postgresql_psql import use_list
+from ...errors import Failed
+from .content import Contents, TableContent, printed
+from .restored_content import COPY, next_line, rows_digest
+
+if TYPE_CHECKING:
+    from ...engines.postgresql_psql import Psql
+
+#: As pg_dump has them, so that the same value is printed in the same way.
+_SETTINGS = b"""set datestyle = iso; set intervalstyle = postgres; set extra_float_digits = 3;
+set synchronize_seqscans = off; set statement_timeout = 0;
+"""
+_ENCODING = b"SET client_encoding = "
+_FROM, _TO = b" FROM stdin;\n", b" TO stdout;\n"
+_LARGE_OBJECTS = """
+select oid::text || ' ' || encode(sha256(lo_get(oid)), 'hex') from pg_largeobject_metadata order by oid;
+"""
+_MOST_NAMED = 5
+_AT_ONCE = 200
+
+
+class ReplayedContent:
+    """One comparison of an archive with what a session has replayed of it."""
+
+    def __init__(self, psql: Psql, found: tools.Tools, archive: Path, folder: Path, tell: Tell) -> None:
+        self._psql = psql
+        self._restore = str(found.folder / "pg_restore")
+        self._archive = archive
+        self._folder = folder
+        self._tell = tell
+
+    def refuse_differences(self, lines: list[str], blobs: list[str], name: str) -> None:
+        """Compare, and fail where something did not arrive.
+
+        Args:
+            lines: of the archive's table of contents, those that were replayed.
+            blobs: those of large objects.
+            name: of the database, for people.
+
+        Raises:
+            Failed: it is not the same; nothing is committed.
+        """
+        self._tell("compares what was restored with the backup")
+        listing = Listing(lines)
+        rows, positions = listing.only(["TABLE DATA"]), listing.only(["SEQUENCE SET"])
+        differing = self._tables(rows) if rows else []
+        differing += self._sequences(self._read(positions)) if positions else []
+        differing += self._large_objects(self._read(blobs)) if blobs else []
+        if differing:
+            raise Failed(
+                f"What was restored of {name!r} is not what was backed up",
+                "; ".join(differing[:_MOST_NAMED]),
+                "The database is as it was before the restore",
+            )
+
+    def _command(self, lines: list[str]) -> list[str]:
+        chosen = use_list(self._folder, "compared", lines)
+        return [self._restore, f"--use-list={chosen}", "--file=-", str(self._archive)]
+
+    def _read(self, lines: list[str]) -> Contents:
+        found = Contents()
+        with printed(self._command(lines), tools.plain_environment()) as stream:
+            found.read(stream, self._tell)
+        return found
+
+    def _tables(self, lines: list[str]) -> list[str]:
+        """Return the tables whose rows differ, in words."""
+        differing: list[bytes] = []
+        rest = b""
+        with printed(self._command(lines), tools.plain_environment()) as stream:
+            while True:
+                line, rest = next_line(stream, rest)
+                if not line:
+                    break
+                if line.startswith(_ENCODING):
+                    self._psql.write(_SETTINGS + line)
+                elif COPY.match(line):
+                    digest, rest = rows_digest(stream, rest)
+                    if digest != _digest_of(self._copied(line)):
+                        differing.append(line)
+        return self._compared(lines, differing) if differing else []
+
+    def _copied(self, line: bytes) -> Iterator[bytes]:
+        return self._psql.copied(line[: -len(_FROM)] + _TO, self._folder)
+
+    def _compared(self, lines: list[str], differing: list[bytes]) -> list[str]:
+        """Compare the rows of some tables in whatever order they stand."""
+        archived = self._read(lines)
+        found = []
+        for line in differing:
+            now = Contents()
+            rows = (row for row in [line, *_lines(self._copied(line)), b"\\.\n"])
+            now.read(rows, self._tell)
+            ((table, here),) = now.tables.items()
+            was = archived.tables.get(table, TableContent([]))
+            if (was.rows, was.total) != (here.rows, here.total):
+                found.append(f"rows of table {table} differ ({was.rows} in the backup, {here.rows} restored)")
+        return found
+
+    def _sequences(self, archived: Contents) -> list[str]:
+        found, names = [], sorted(archived.sequences)
+        for start in range(0, len(names), _AT_ONCE):
+            part = names[start : start + _AT_ONCE]
+            query = " union all ".join(f"select {n}, last_value, is_called from {name}" for n, name in enumerate(part))
+            for line in self._psql.ask(f"{query};"):
+                number, value, given = line.split("|")
+                name = part[int(number)]
+                if archived.sequences[name] != (int(value), given == "t"):
+                    found.append(f"sequence {name} differs")
+        return found
+
+    def _large_objects(self, archived: Contents) -> list[str]:
+        here = dict(line.split(" ", 1) for line in self._psql.ask(_LARGE_OBJECTS))
+        differing = {number for number, _digest in set(here.items()) ^ set(archived.large_objects.items())}
+        return [f"large object {number} differs" for number in sorted(differing, key=int)]
+
+
+def _digest_of(pieces: Iterable[bytes]) -> bytes:
+    """Return the digest of rows as ``rows_digest`` makes it: each with the end of a line before it, not after it."""
+    digest = hashlib.blake2b()
+    held = b"\n"
+    for piece in pieces:
+        digest.update(held)
+        digest.update(piece[:-1])
+        held = piece[-1:]
+    return digest.digest()
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        *lines, rest = io.BytesIO(rest).readlines() or [b""]
+        if rest.endswith(b"\n"):
+            lines, rest = [*lines, rest], b""
+        yield from lines
