@@ -9,6 +9,7 @@ The verbs are driven in this process, on a real server; pg_dump says what is in 
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 from collections import Counter
@@ -23,7 +24,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 from ansible_collections.hosting.alembic.plugins.module_utils.backups import proven
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Deeds
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database as Entry
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
@@ -608,3 +609,65 @@ def test_what_a_step_changed_in_an_autocommit_block_is_its_own(stage: Stage, the
 
     assert result["outcome"] == ("held" if theirs else "restored"), result
     assert theirs or dump(stage.database) == before
+
+
+@pytest.mark.parametrize("powers", ["nocreatedb", pytest.param("createdb", marks=pytest.mark.exhaustive)])
+def test_the_comment_of_the_database_that_the_run_changed_is_as_before(stage: Stage, powers: str) -> None:
+    stage.database.execute(f'alter role "{stage.database.user}" {powers}')
+    stage.run_as_owner(f"comment on database \"{stage.database.name}\" is 'before'")
+    comments = f"comment on database \"{stage.database.name}\" is 'after'"
+
+    result = stage.fail_after(executed(f"{LEFT['an enum value']}; {comments}"))
+
+    assert result["outcome"] == "restored", result
+    named = "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()"
+    assert stage.database.execute(named) == [["before"]]
+
+
+@pytest.mark.parametrize(("powers", "outcome"), [("nocreatedb", "held"), ("createdb", "restored")])
+def test_a_user_mapping_that_the_run_changed_is_as_before_or_holds(stage: Stage, powers: str, outcome: str) -> None:
+    user = stage.database.user
+    stage.database.execute("create extension postgres_fdw")
+    stage.database.execute(
+        f'alter role "{user}" {powers}; grant usage on foreign data wrapper postgres_fdw to "{user}"'
+    )
+    stage.run_as_owner(
+        "create server far foreign data wrapper postgres_fdw;"
+        "create user mapping for current_user server far options (user 'before')"
+    )
+    before = dump(stage.database)
+    changes = "alter user mapping for current_user server far options (set user 'after')"
+
+    result = stage.fail_after(executed(f"{LEFT['an enum value']}; {changes}"))
+
+    assert result["outcome"] == outcome, result.get("error")
+    assert outcome == "held" or dump(stage.database) == before
+
+
+def test_a_row_that_did_not_arrive_in_place_is_noticed_before_the_commit(stage: Stage) -> None:
+    stage.run_as_owner("create table copied (id integer, word text); insert into copied values (1, 'uno')")
+    assert stage.host.do("backup", stage.entry, run="b1")["finished"]
+    engine = engine_for(stage.entry, stage.host.job("restore", stage.entry, run="r1"))
+    before = dump(stage.database)
+    archive = proven(stage.host.layout.backups_of("app"))[0].archive()
+    (data,) = [path for path in archive.path.glob("[0-9]*.dat.gz") if b"1\tuno" in gunzip(path)]
+    spoilt: list[str] = []
+
+    def tell(words: str) -> None:
+        if words == "verifies":
+            spoilt.append(words)
+            data.write_bytes(gzip.compress(gunzip(data).replace(b"1\tuno", b"1\tUNO")))
+
+    try:
+        with pytest.raises(Failed, match="is not what was backed up") as refused:
+            engine.restore(archive, "r1", tell, lambda: None)
+    finally:
+        engine.close()
+
+    assert spoilt
+    assert "rows of table public.copied differ" in refused.value.why
+    assert dump(stage.database) == before
+
+
+def gunzip(path: Path) -> bytes:
+    return gzip.decompress(path.read_bytes())

@@ -72,6 +72,13 @@ select md5(coalesce(string_agg(concat_ws(' ', umid, srvid, umuser, umoptions::te
   from pg_user_mappings
 """
 
+#: Catalogs whose rows are counted only: nobody but a superuser reads the one, and a restore writes the other itself.
+COMMENTS, MAPPINGS = "pg_catalog.pg_shdescription", "pg_catalog.pg_user_mapping"
+_CATALOGS_WRITTEN = f"""
+select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_all_tables
+ where relid in ('{COMMENTS}'::regclass, '{MAPPINGS}'::regclass)
+"""
+
 _LARGE_OBJECTS = """
 select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_all_tables
  where relid in ('pg_largeobject'::regclass, 'pg_largeobject_metadata'::regclass)
@@ -105,11 +112,12 @@ union all select 'the server' where current_setting('track_counts') <> 'on'
 
 #: One row a table that was written, one for the transaction itself, and one for each relation that it keeps to itself:
 #: a lock of that strength lasts until its end, so nobody else can have dropped or rewritten the relation meanwhile.
-_IN_TRANSACTION = """
+_IN_TRANSACTION = f"""
 select 'rows', schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del, n_tup_upd + n_tup_del
   from pg_stat_xact_all_tables
  where n_tup_ins + n_tup_upd + n_tup_del > 0
-   and (schemaname not like 'pg\\_%' and schemaname <> 'information_schema' or relid = 'pg_largeobject'::regclass)
+   and (schemaname not like 'pg\\_%' and schemaname <> 'information_schema'
+        or relid in ('pg_largeobject'::regclass, '{COMMENTS}'::regclass, '{MAPPINGS}'::regclass))
 union all
 select 'transaction', now()::text, coalesce(txid_current_if_assigned(), 0), txid_snapshot_xmax(txid_current_snapshot())
 """
@@ -226,6 +234,9 @@ def activity(connection: Connection) -> dict[str, Any]:
     newest, open_transactions, *epoch, at = execute(connection, _EPOCH)[0]
     relations = execute(connection, _RELATIONS)
     owner, acl, comment = execute(connection, _DATABASE)[0]
+    catalogs = {catalog: int(count) for catalog, count in execute(connection, _CATALOGS_WRITTEN)}
+    if marked(comment):
+        catalogs[COMMENTS] -= 1  # a restore has closed the database and has written its own
     return {
         "newest_transaction": newest,
         # What they write is in no dump, and is committed later.
@@ -244,6 +255,7 @@ def activity(connection: Connection) -> dict[str, Any]:
         "comment": marked(comment).get("comment", comment),
         "user_mappings": execute(connection, _USER_MAPPINGS)[0][0],
         "large_objects": large_objects_written(connection),
+        "catalogs_written": catalogs,
         "sequences": {oid: list(facts) for oid, facts in sequence_reads(connection).items()},
     }
 

@@ -12,11 +12,13 @@ others' counts as theirs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...connection import execute
 from ...engines.data import Archive, Deeds
 from ...engines.postgresql_writes import (
+    COMMENTS,
+    MAPPINGS,
     Relation,
     activity,
     counters_cannot_be_trusted,
@@ -54,10 +56,7 @@ def changes_of_others(connection: Connection, archive: Archive, deeds: Deeds) ->
     # Its row in the catalog is written by a restore, which closes it to others.
     if now["database"] != before["database"]:
         found.append("the owner or the privileges of the database were changed")
-    # Whether the run has changed them itself is not known.
-    for key, words in (("comment", "the comment of the database"), ("user_mappings", "user mappings")):
-        if now[key] != before.get(key):
-            found.append(f"{words} changed, and it cannot be told who has changed that")
+    found += _counted(before, now, deeds)
     written = now["large_objects"] - before["large_objects"]
     if written > deeds.wrote.get("pg_catalog.pg_largeobject", 0):
         found.append("large objects were written")
@@ -76,6 +75,18 @@ def schema_changes_of_others(connection: Connection, archive: Archive, deeds: De
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         found.append(f"the schema was changed: {', '.join(named[:_MOST_NAMED])}{more}")
     return found
+
+
+def _counted(before: dict[str, Any], now: dict[str, Any], deeds: Deeds) -> Iterator[str]:
+    """Yield what has changed where rows are only counted, if the run has not written all of them."""
+    kinds = (("comment", COMMENTS, "the comment of the database"), ("user_mappings", MAPPINGS, "user mappings"))
+    for key, catalog, words in kinds:
+        if now[key] == before.get(key):
+            continue
+        base = before.get("catalogs_written")
+        grown = now["catalogs_written"][catalog] - base[catalog] if base else None
+        if grown is None or not 0 <= grown <= deeds.wrote.get(catalog, 0):
+            yield f"{words} changed, and it cannot be told who has changed that"
 
 
 def _tables(
