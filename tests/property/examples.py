@@ -13,9 +13,7 @@ from tests.property.kinds import Change, Kind, Statements, named
 
 #: The kinds that are left out because the promise is broken there and nobody has mended it yet, each with the reason.
 NOT_YET: dict[str, dict[str, str]] = {
-    "postgresql": {
-        "range type": "its owner cannot move it aside, and the printed createdb needs CREATEDB",
-    },
+    "postgresql": {},
     "sqlite": {},
 }
 

@@ -42,10 +42,19 @@ if TYPE_CHECKING:
 
     from .postgresql import PostgreSQL
 
+#: Whether the schema itself stays. A range type moves only with its schema, so then public is made anew as well.
 _SCHEMAS = f"""
-select n.nspname, n.nspname = 'public' or not pg_has_role(n.nspowner, 'usage')
-       or exists (select from pg_extension x where x.extnamespace = n.oid)
+select n.nspname, n.nspname = 'public' and not exists (
+         select from pg_type t where t.typnamespace = n.oid and t.typtype = 'r')
+       or not pg_has_role(n.nspowner, 'usage') or exists (select from pg_extension x where x.extnamespace = n.oid)
   from pg_namespace n where {catalog.ours("pg_namespace", "n.oid")}
+"""
+
+#: As each database of PostgreSQL 15 and newer has it; an archive says only what differs from that.
+_PUBLIC = """
+create schema public authorization pg_database_owner;
+grant usage on schema public to public;
+comment on schema public is 'standard public schema';
 """
 
 _OWNED = "select nspname, 1 from pg_namespace where pg_has_role(nspowner, 'usage')"
@@ -247,6 +256,8 @@ class InPlace:
             names[""] = group  # the large objects and the name of the whole
         self._tell("moves what is there aside")
         psql.ask(self._make_room(group, names, schemas))
+        if not schemas.get("public", True) and not contents.has("SCHEMA - public"):
+            psql.ask(_PUBLIC)
         pairs = ", ".join(f"({literal(name)}, {literal(names[name])})" for name, kept in schemas.items() if kept)
         if pairs:
             psql.ask(f"{_MOVES.format(pairs=pairs)}\n\\gexec")
