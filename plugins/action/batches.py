@@ -84,5 +84,6 @@ def _canary(facts: dict[str, Any], options: dict[str, Any]) -> list[str] | None:
             f"There is no group {group!r} in the inventory",
             "migrate_rollout_canary names it",
             "Name a group, or leave it empty for a canary of one host",
+            code="group-unknown",
         )
     return list(facts["groups"][group])

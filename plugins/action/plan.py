@@ -37,7 +37,7 @@ class ActionModule(FollowingAction):
         for entry in answer.get("databases", []):
             obstacle = (entry.get("restore") or {}).get("obstacle")
             if obstacle and not entry["obstacles"]:  # before anything is changed, while somebody can still decide
-                display.warning(f"{facts['inventory_hostname']}: {Refused(**obstacle)}")
+                display.warning(f"{facts['inventory_hostname']}: {Refused.of(obstacle)}")
         return answer
 
     def _planned(self, facts: dict[str, Any]) -> dict[str, Any]:

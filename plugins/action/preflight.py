@@ -96,5 +96,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "Nothing says what the migrations need",
                 f"there is no {options['requirements']} in {options['source']}",
                 "Add one, or set migrate_packages, for example [alembic, psycopg2-binary], or migrate_virtualenv",
+                code="requirements-missing",
             )
         return packed

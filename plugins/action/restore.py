@@ -28,6 +28,7 @@ class ActionModule(FollowingAction):
                 "No host of this play has such a backup",
                 "no backup is of the run, lies at the path and belongs to the databases that were named",
                 f"This shows the last ones: {playbook_command('status')}",
+                code="backup-not-found",
             )
             told = this_invocation().completed(str(nowhere))
             return {"failed": True, "msg": told, "databases": [], "ok": False}

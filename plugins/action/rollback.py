@@ -26,7 +26,7 @@ class ActionModule(FollowingAction):
         named = self._task.args.get("of_run")
         if named and not self._is_known(named, facts):
             shown = f"This shows the last runs: {playbook_command('status')}"
-            unknown = Refused(f"Run {named} is known on no host of this play", "", shown)
+            unknown = Refused(f"Run {named} is known on no host of this play", "", shown, code="run-unknown")
             told = this_invocation().completed(str(unknown))
             return {"failed": True, "msg": told, "of_run": named, "databases": [], "ok": False}
         of_run = named or self._last_change(facts)

@@ -63,14 +63,16 @@ def answering(module: AnsibleModule) -> Iterator[None]:
         refuse_if_root_is_not_ours(Path(module.params["root"]))
         yield
     except Refused as error:
-        fail(module, str(error), **_without_databases(error, error.code))
+        fail(module, str(error), **_without_databases(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, the play has to see a failed result
-        crash = Failed(f"The module {module._name} stopped with an error of its own", cause_of(error), _REPORT_IT)
-        fail(module, str(crash), **_without_databases(crash, CRASHED))
+        crash = Failed(
+            f"The module {module._name} stopped with an error of its own", cause_of(error), _REPORT_IT, code=CRASHED
+        )
+        fail(module, str(crash), **_without_databases(crash))
 
 
-def _without_databases(error: Refused, code: str) -> Result:
-    return {"error": error.facts(), "code": code, "changed": False, "databases": [], "finished": True}
+def _without_databases(error: Refused) -> Result:
+    return {"error": error.facts(), "code": error.code, "changed": False, "databases": [], "finished": True}
 
 
 def leave(module: AnsibleModule, **facts: Any) -> NoReturn:
@@ -87,7 +89,7 @@ def fail(module: AnsibleModule, msg: str, **facts: Any) -> NoReturn:
 
 def said(results: list[Result]) -> str:
     """Return what went wrong, one line a database."""
-    errors = [Refused(**(result.get("error") or {"what": result["outcome"]})) for result in results]
+    errors = [Refused.of(result.get("error") or {"what": result["outcome"]}) for result in results]
     return "\n".join(f"{result['name']}: {' '.join(str(error).split())}" for result, error in zip(results, errors))
 
 

@@ -47,9 +47,11 @@ def asked(room: str, python: Path, verb: str, options: dict[str, Any]) -> dict[s
     except ValueError:
         words = done.stderr.decode(errors="replace").strip().splitlines()
         why = words[-1] if words else f"it ended with exit code {done.returncode} and said nothing"
-        raise Refused(what, why, "Ship the release again, or check migrate_virtualenv", CRASHED) from None
+        raise Refused(what, why, "Ship the release again, or check migrate_virtualenv", code=CRASHED) from None
     if "crashed" in answer:
-        raise Refused(what, answer["crashed"], "Run again; if it happens again, report it with its output", CRASHED)
+        raise Refused(
+            what, answer["crashed"], "Run again; if it happens again, report it with its output", code=CRASHED
+        )
     if "refused" in answer:
-        raise Refused(**answer["refused"], code=answer.get("code", ""))
+        raise Refused.of(answer["refused"])
     return dict(answer)

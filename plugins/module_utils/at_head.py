@@ -145,7 +145,7 @@ def _plan(database: Database, job: Job) -> Plan | None:
             instance=found.instance,
             can_be_shared=record.can_be_shared,
             streams=[Stream(record.table, heads, (), heads)],
-            changed_history=[Refused(**finding) for finding in record.changed_history],
+            changed_history=[Refused.of(finding) for finding in record.changed_history],
         )
     except Exception:  # noqa: BLE001 - each driver has errors of its own
         return None  # the full plan says what is the matter

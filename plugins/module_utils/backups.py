@@ -138,6 +138,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
             f"The backup of {engine.database.name!r} could not be written",
             str(error),
             f"Make room at {place.parent}; nothing of the database was changed",
+            code="backup-failed",
         ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -231,7 +232,11 @@ def check_sealed(manifest: Manifest) -> None:
     path = Path(manifest.path) / manifest.sealed["file"]
     whole = path.is_file() and path.stat().st_size == manifest.sealed["size"]
     if not whole or sha256_of(path) != manifest.sealed["sha256"]:
-        raise Failed(f"The backup {manifest.path} is damaged", f"{path.name} is not what its manifest says")
+        raise Failed(
+            f"The backup {manifest.path} is damaged",
+            f"{path.name} is not what its manifest says",
+            code="backup-damaged",
+        )
 
 
 def taken_at(manifest: Manifest) -> float:
@@ -257,12 +262,13 @@ def check(manifest: Manifest, *, content: bool = True) -> None:
             f"The backup {manifest.path} is encrypted",
             "this host has no key that opens it",
             f"With the private key: {command} . Then ask again; the next run removes the plain files again",
+            code="backup-encrypted",
         )
     for name, expected in manifest.files.items():
         path = Path(manifest.path) / name
         if not path.is_file() or (content and sha256_of(path) != expected):
             why = f"{name} is not what its manifest says"
-            raise Failed(f"The backup {manifest.path} is damaged", why, "", REPLACED_NOTHING)
+            raise Failed(f"The backup {manifest.path} is damaged", why, code=REPLACED_NOTHING)
 
 
 def prune(folder: Path, keep: int, keep_days: int, needed: frozenset[str] = frozenset()) -> list[str]:

@@ -49,6 +49,7 @@ def obstacles(job: Job) -> list[Refused]:
                 f"{_BACKUP} is set and {_CHECK} is not",
                 "an exit code alone does not prove a backup",
                 f"Set {_CHECK} to a command that fails unless the backup can be restored",
+                code="backup-command-without-check",
             )
         )
     return found
@@ -100,6 +101,7 @@ def method_for(engine: Engine, made_by_command: object) -> RestoreMethod:
         f"Backups of {engine.database.name!r} are made by a command, and nothing says how to restore one",
         f"{', '.join(missing) or _BACKUP} is empty; the backup command is needed to keep what a restore replaces",
         f"Set {_BACKUP}, {_CHECK} and {_RESTORE}",
+        code="backup-command-without-restore",
     )
     return RestoreMethod(TOOL, [], obstacle)
 
@@ -148,7 +150,7 @@ def restore(engine: Engine, manifest: backups.Manifest, run: str, tell: Tell, gu
         _run(engine.job.restore_command, engine, folder, manifest.run, what)
     except Failed as failure:
         # What the database holds now, only that command knows.
-        raise Failed(failure.what, failure.why, failure.remedy, HALF_WAY) from failure
+        raise Failed(failure.what, failure.why, failure.remedy, code=HALF_WAY) from failure
     return Restored(replaced.path, TOOL)
 
 

@@ -32,6 +32,7 @@ _REMEDY = "or let one run go ahead with migrate_on_changed_history=warn"
 
 #: The code of the finding that a database is not the one that the journals are about.
 MADE_ANEW = "database-made-anew"
+UNKNOWN_REVISIONS = "revisions-of-unknown-origin"
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def made_anew(database: str, history: History, made: str | None) -> list[Refused
     else:
         what = "was made anew"
         why = on + "another one lay there, and the journals are about that one; a copy put in its place counts as new"
-    return [Refused(f"Database {database!r} {what} since run {run}", why, _restore_of(database), MADE_ANEW)]
+    return [Refused(f"Database {database!r} {what} since run {run}", why, _restore_of(database), code=MADE_ANEW)]
 
 
 def _kind(made: str) -> str:
@@ -186,19 +187,17 @@ def _twice(name: str, now: str, before: str, heads: Iterable[str], again: list[s
         f"Revisions would be applied to database {name!r} a second time: {_listed(again)}",
         f"version table {before} stands at {', '.join(heads)}, and env.py keeps {now} instead",
         f"Let env.py keep {before}, or move its rows to {now} by hand",
+        code="revision-applied-twice",
     )
 
 
 def is_unknown(finding: Refused) -> bool:
     """Tell whether a finding is about a revision that no journal knows; a run that goes ahead knows it."""
-    return finding.what.startswith(_UNKNOWN)
+    return finding.code == UNKNOWN_REVISIONS
 
 
 def _differs(environment: Environment, revision: str, applied: Applied) -> bool:
     return bool(applied.sha256) and environment.sha256_of(revision) != applied.sha256
-
-
-_UNKNOWN = "No journal of this host knows who applied"
 
 
 def _said(name: str, changed: list[str], gone: list[str], unknown: list[str]) -> list[Refused]:
@@ -209,6 +208,7 @@ def _said(name: str, changed: list[str], gone: list[str], unknown: list[str]) ->
                 f"Files of revisions have changed since they were applied to database {name!r}",
                 _listed(changed),
                 f"Put them back as they were and write a new revision for what shall change, {_REMEDY}",
+                code="revision-files-changed",
             )
         )
     if gone:
@@ -217,14 +217,16 @@ def _said(name: str, changed: list[str], gone: list[str], unknown: list[str]) ->
                 f"Files of revisions are gone that were applied to database {name!r}",
                 _listed(gone),
                 f"Put them back, {_REMEDY}",
+                code="revision-files-missing",
             )
         )
     if unknown:
         found.append(
             Refused(
-                f"{_UNKNOWN} revisions of database {name!r}",
+                f"No journal of this host knows who applied revisions of database {name!r}",
                 _listed(unknown),
                 f"Find out who did: another host, or alembic by hand, {_REMEDY}",
+                code=UNKNOWN_REVISIONS,
             )
         )
     return found

@@ -67,7 +67,7 @@ def run_command(
                 start_new_session=True,
             )
         except OSError as error:
-            raise Failed(what, f"{words[0]}: {error.strerror}", remedy) from error
+            raise Failed(what, f"{words[0]}: {error.strerror}", remedy, code="command-failed") from error
         try:
             code = process.wait(patience or None)
         except BaseException as error:
@@ -75,9 +75,16 @@ def run_command(
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
             why = f"{words[0]} had not ended after {patience:g} s, and was ended with all that it had started"
-            raise Failed(what, f"{why}: {_said(output, variables)}", f"{remedy}; or raise {_PATIENCE}") from None
+            raise Failed(
+                what, f"{why}: {_said(output, variables)}", f"{remedy}; or raise {_PATIENCE}", code="command-timeout"
+            ) from None
         if code:
-            raise Failed(what, f"{words[0]} ended with exit code {code}: {_said(output, variables)}", remedy)
+            raise Failed(
+                what,
+                f"{words[0]} ended with exit code {code}: {_said(output, variables)}",
+                remedy,
+                code="command-failed",
+            )
 
 
 _PATIENCE = "migrate_command_timeout"
@@ -111,6 +118,7 @@ def missing_program(command: Sequence[str], option: str) -> list[Refused]:
             f"There is no program {command[0]!r} on this host",
             f"{option} names it",
             "Install it, or give its whole path",
+            code="program-missing",
         )
     ]
 

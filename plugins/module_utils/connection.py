@@ -59,6 +59,7 @@ def migration_url(database: Database) -> URL:
             f"The URL of database {database.name!r} cannot be parsed",
             "",
             "Write it as SQLAlchemy does, for example postgresql://user@server/name or sqlite:////srv/app.db",
+            code="url-invalid",
         ) from error
     if "password" in url.query:  # libpq takes it there too; in its own place it is kept out of whatever is shown
         url = url.set(password=str(url.query["password"])).difference_update_query(["password"])
@@ -71,6 +72,7 @@ def migration_url(database: Database) -> URL:
         raise Refused(
             f"The URL of database {database.name!r} names {backend!r}, which cannot be migrated safely here",
             "it can be backed up only on " + " and ".join(sorted(_DRIVERS)),
+            code="database-type-unsupported",
         )
     url = url.set(drivername=f"{backend}+{driver or _installed(backend)[0]}")
     given = {name: value for name, value in database.environment.items() if "{url" not in value}
@@ -109,6 +111,7 @@ def _installed(backend: str) -> list[str]:
             f"No driver for {backend} is installed in the virtualenv of the release",
             "it needs one of " + ", ".join(_DRIVERS[backend]),
             "Add one to the requirements or to migrate_packages, for example psycopg2-binary",
+            code="driver-missing",
         )
     return found
 
@@ -206,6 +209,7 @@ class OwnConnection:
                 f"Database {self._name!r} could not be read",
                 f"another session holds a lock on what is read: {first_line(error)}",
                 "End that session (pg_locks and pg_stat_activity show it), or raise migrate_lock_wait",
+                code="database-unreadable",
             ) from error
 
     def rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:

@@ -41,6 +41,7 @@ def files_of(folder: Path, exclude: Sequence[str] = ()) -> Iterator[Path]:
                 f"{path} cannot be shipped",
                 f"it is {_KINDS.get(stat.S_IFMT(mode), 'a special file')}",
                 f"Remove it, or leave it out: migrate_exclude: [{path.name}]",
+                code="source-not-shippable",
             )
         yield path
 
@@ -121,6 +122,7 @@ def _check_link(path: Path, folder: Path) -> None:
             f"The link {path} leads out of {folder}",
             f"it points to {target}, which would not be there on the hosts",
             _remedy(path, folder),
+            code="source-leads-out",
         )
 
 

@@ -58,6 +58,7 @@ def obstacles(job: Job) -> list[Refused]:
                 f"Backups cannot be copied to {to}",
                 "it is no directory on this host that this user may write to",
                 f"Mount it, or write {CONTROLLER}/some/directory for one on the controller",
+                code="backup-copy-not-possible",
             )
         )
     return found
@@ -189,6 +190,7 @@ def _copy_to_directory(manifest: Manifest, to: Path) -> None:
             f"The backup of {manifest.database!r} could not be copied to {to}",
             str(error),
             "Look at that directory, then run again; nothing of the database was changed",
+            code="backup-copy-failed",
         ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -207,7 +209,12 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
         out.flush()
         os.fsync(out.fileno())
     if sha256_of(target) != sha256:
-        raise Failed(f"The copy {target} is not what its manifest says", "", "Look at both disks and run again")
+        raise Failed(
+            f"The copy {target} is not what its manifest says",
+            "",
+            "Look at both disks and run again",
+            code="backup-copy-damaged",
+        )
 
 
 def _copy_by_command(manifest: Manifest, job: Job) -> None:

@@ -47,19 +47,28 @@ def obstacle(database: Database, job: Job) -> Refused | None:
         f"Database {database.name!r} was not begun",
         f"{max(seconds, 0):.0f} s are left until the window closes at {job.deadline}, and {source} {needed:.0f} s",
         _REMEDY,
+        code="window-too-short",
     )
 
 
 def too_late(database: Database, job: Job) -> Refused:
     """Return why a database that was waiting, or had changed nothing yet, was left as it was."""
     return Refused(
-        f"Database {database.name!r} was not migrated", f"the window closed at {job.deadline} before", _REMEDY
+        f"Database {database.name!r} was not migrated",
+        f"the window closed at {job.deadline} before",
+        _REMEDY,
+        code="window-ended",
     )
 
 
 def cancelled(what: str, job: Job) -> Failed:
     """Return the failure of what was still running."""
-    return Failed(f"{what} was cancelled", f"the window closed at {job.deadline}", "Choose a longer window for it")
+    return Failed(
+        f"{what} was cancelled",
+        f"the window closed at {job.deadline}",
+        "Choose a longer window for it",
+        code="window-ended",
+    )
 
 
 def _needed(database: Database, job: Job) -> tuple[float, str]:

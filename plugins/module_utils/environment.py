@@ -109,6 +109,7 @@ class Environment(Revisions):
                 f"env.py never ran migrations for {self.database.name!r}",
                 "it returned without calling context.run_migrations()",
                 "Check the conditions in env.py, its -x arguments and its environment",
+                code="env-py-no-migrations",
             )
         return list(found)
 
@@ -343,6 +344,7 @@ class Environment(Revisions):
                 f"The release holds no revision for {self.database.name!r}",
                 f"there is none in {self.locations}",
                 "Correct migrate_source, or add a revision with `alembic revision`",
+                code="release-empty",
             )
         return self._planned(self._table(context), heads)
 

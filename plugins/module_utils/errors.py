@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 #: The code of an error that no verb expects. What was begun before it may go on.
 CRASHED = "module-crashed"
@@ -27,7 +29,7 @@ class Refused(Exception):
         what: what cannot be done, one sentence without a full stop.
         why: the reason, often the words of Alembic or of the server.
         remedy: what the reader can type or set next.
-        code: what programs compare; texts are for people.
+        code: what programs compare and docs/troubleshooting.md explains, in kebab-case; texts are for people.
     """
 
     def __init__(self, what: str, why: str = "", remedy: str = "", code: str = "") -> None:
@@ -38,7 +40,8 @@ class Refused(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        said = ": ".join(part.strip().rstrip(".") for part in (self.what, self.why) if part.strip())
+        what = self.what.strip().rstrip(".") + (f" [{self.code}]" if self.code and self.what.strip() else "")
+        said = ": ".join(part for part in (what, self.why.strip().rstrip(".")) if part)
         remedy = self.remedy.rstrip().rstrip(".")
         remedy = remedy if remedy.startswith("\n") else remedy.lstrip()
         # What is pasted with a full stop behind it is another command.
@@ -46,13 +49,18 @@ class Refused(Exception):
         return f"{said}:{remedy}" if remedy.startswith("\n") else ". ".join(filter(None, (said, remedy))) + stop
 
     def facts(self) -> dict[str, str]:
-        """Return the three parts as data, for results and journals."""
-        return {"what": self.what, "why": self.why, "remedy": self.remedy}
+        """Return the parts as data, for results and journals."""
+        return {"code": self.code, "what": self.what, "why": self.why, "remedy": self.remedy}
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Refused:
+        """Return the error that a result or a journal tells of; one of before there were codes has none."""
+        return cls(**{part: str(facts.get(part) or "") for part in ("what", "why", "remedy", "code")})
 
     def because(self, reason: str) -> Refused:
         """Return an error of the same kind, refused or failed, with a reason in front of its own."""
         kind = Failed if isinstance(self, Failed) else Refused
-        return kind(self.what, "; ".join(part for part in (reason, self.why) if part), self.remedy, self.code)
+        return kind(self.what, "; ".join(part for part in (reason, self.why) if part), self.remedy, code=self.code)
 
 
 class Failed(Refused):

@@ -132,6 +132,7 @@ def _regex(pattern: str) -> re.Pattern[str]:
             f"The pattern {pattern!r} of migrate_exclude is not one of a .gitignore",
             str(error),
             "Correct it; a backslash before a bracket takes it as it is",
+            code="exclude-invalid",
         ) from error
 
 

@@ -33,7 +33,11 @@ def handed_over(options: Options) -> str:
     """
     manifest = _named(options, options["database"], options["run"])
     if options["backup_encrypt_to"] and manifest.files and not manifest.sealed:
-        raise Refused(f"The backup {manifest.path} is not encrypted", "it leaves this host encrypted only")
+        raise Refused(
+            f"The backup {manifest.path} is not encrypted",
+            "it leaves this host encrypted only",
+            code="backup-not-encrypted",
+        )
     return chunk(manifest, options["offset"], options["length"])
 
 
@@ -51,7 +55,7 @@ def _named(options: Options, database: str, run: str) -> Manifest:
     for manifest in proven(_job(options).layout.backups_of(database)):
         if manifest.run == run:
             return manifest
-    raise Refused(f"There is no backup of run {run} of database {database!r} on this host")
+    raise Refused(f"There is no backup of run {run} of database {database!r} on this host", code="backup-not-found")
 
 
 def _job(options: Options) -> Job:

@@ -49,25 +49,30 @@ class Check:
             Refused: it is none.
         """
         if not isinstance(entry, dict) or bool(entry.get("url")) == bool(entry.get("sql")):
-            raise Refused(f"{_shown(entry)} is no health check", "it needs either a url or an sql", _EXAMPLE)
+            raise Refused(
+                f"{_shown(entry)} is no health check",
+                "it needs either a url or an sql",
+                _EXAMPLE,
+                code="health-check-invalid",
+            )
         what = f"The health check {_shown(entry)} cannot be used"
         foreign = set(_OF_SQL if entry.get("url") else _OF_URL)
         unknown = sorted(entry.keys() - ({each.name for each in fields(cls)} - foreign))
         if unknown:
-            raise Refused(what, f"unknown keys: {', '.join(map(str, unknown))}", _EXAMPLE)
+            raise Refused(what, f"unknown keys: {', '.join(map(str, unknown))}", _EXAMPLE, code="health-check-invalid")
         if entry.get("sql") and "expect" not in entry:
-            raise Refused(what, "nothing says what to expect", _EXAMPLE)
+            raise Refused(what, "nothing says what to expect", _EXAMPLE, code="health-check-invalid")
         if entry.get("url") and urlsplit(str(entry["url"])).scheme not in ("http", "https"):
-            raise Refused(what, "its url is neither http nor https", _EXAMPLE)
+            raise Refused(what, "its url is neither http nor https", _EXAMPLE, code="health-check-invalid")
         if not isinstance(entry.get("public", False), bool):
-            raise Refused(what, "public is neither true nor false", _EXAMPLE)
+            raise Refused(what, "public is neither true nor false", _EXAMPLE, code="health-check-invalid")
         facts = dict(entry)
         status = facts.get("status", 200)
         try:
             facts["status"] = tuple(int(each) for each in (status if isinstance(status, (list, tuple)) else [status]))
             facts["timeout"] = float(facts.get("timeout", cls.timeout))
         except (TypeError, ValueError) as error:
-            raise Refused(what, str(error), _EXAMPLE) from error
+            raise Refused(what, str(error), _EXAMPLE, code="health-check-invalid") from error
         facts["expect"] = _rows(facts.get("expect", []))
         return cls(**facts)
 

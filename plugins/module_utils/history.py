@@ -35,7 +35,9 @@ def last_change(root: str) -> str:
         if moved(events) == "upgraded"
     ]
     if not begun:
-        raise Refused("There is no run to roll back on this host", "its journals know of no upgrade")
+        raise Refused(
+            "There is no run to roll back on this host", "its journals know of no upgrade", code="run-unknown"
+        )
     return max(begun)[1]
 
 
@@ -85,13 +87,18 @@ def moved_since(layout: Layout, database: str, by_run: str, of_run: str) -> Refu
     for run, events in newest_first(layout.journals_of(database)):
         if run == of_run:
             by = rolled_back.get(run)
-            return Refused(what, f"run {by} has rolled it back already") if by else None
+            return Refused(what, f"run {by} has rolled it back already", code="rollback-not-possible") if by else None
         undone = ending(events, "rollback")
         if undone and moved(events):
             rolled_back[undone["result"]["of_run"]] = run
         elif run != by_run and moved(events) and run not in rolled_back:
             first = playbook_command("rollback", migrate_rollback_run=run)
-            return Refused(what, f"run {run} has {moved(events)} it since", f"Roll that one back first: {first}")
+            return Refused(
+                what,
+                f"run {run} has {moved(events)} it since",
+                f"Roll that one back first: {first}",
+                code="rollback-not-possible",
+            )
     return None
 
 
@@ -129,6 +136,7 @@ def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, o
                 f"There is no such backup of database {name!r} on this host",
                 f"none of run {run}" if run else f"none at {path}" if path else "there is none at all",
                 f"This shows the last one: {playbook_command('status')}",
+                code="backup-not-found",
             )
     wanted = {name: manifest for name, manifest in found.items() if not only or name in only}
     _refuse_one_twice(wanted)
@@ -137,7 +145,11 @@ def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, o
 
 def _refuse_unknown(name: str, names: list[str]) -> None:
     if name not in names:
-        raise Refused(f"Database {name!r} is not in the inventory of this host", f"it has {', '.join(names)}")
+        raise Refused(
+            f"Database {name!r} is not in the inventory of this host",
+            f"it has {', '.join(names)}",
+            code="database-not-listed",
+        )
 
 
 def _refuse_one_twice(wanted: dict[str, Manifest]) -> None:
@@ -155,12 +167,15 @@ def _refuse_one_twice(wanted: dict[str, Manifest]) -> None:
                 f"{' and '.join(map(repr, names))} are one database: {identity}",
                 "a restore replaces all that is in it, so the second would take back what the first brought",
                 f"Restore one of them; the oldest of the backups is restored by: {command}",
+                code="database-listed-twice",
             )
 
 
 def unshipped_status(name: str) -> dict[str, Any]:
     """Return the status of a database on a host that holds no release."""
-    problem = Refused("Nothing was shipped to this host yet", "", f"Ship it: {playbook_command('ship')}")
+    problem = Refused(
+        "Nothing was shipped to this host yet", "", f"Ship it: {playbook_command('ship')}", code="release-missing"
+    )
     return {
         "name": name,
         "server": "",

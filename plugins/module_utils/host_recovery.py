@@ -150,7 +150,9 @@ class _Recovery:
         again = f"Ship the release it came from again: {ship}; then recover: {recover}"
         python = virtualenv_python(self.options["root"], release)
         if python is None:
-            raise Refused(f"Release {release[:12]} of run {runs} is not on this host any more", "", again)
+            raise Refused(
+                f"Release {release[:12]} of run {runs} is not on this host any more", "", again, code="release-missing"
+            )
         folder = self.layout.release(release)
         record = json.loads((folder / "release.json").read_text(encoding="utf-8"))
         expected = record.get("content")
@@ -159,6 +161,7 @@ class _Recovery:
                 f"Release {release[:12]} of run {runs} was changed on this host",
                 f"the files in {folder} are not those that were shipped",
                 f"Remove {folder}. {again}",
+                code="release-changed",
             )
         return python
 

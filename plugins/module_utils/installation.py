@@ -153,6 +153,7 @@ class Installer:
                     f"Release {self.installation.release[:12]} did not arrive whole",
                     f"its content is {found[:12]} and should be {self.installation.content[:12]}",
                     "Run again; if it happens again, look at the host's disk",
+                    code="release-damaged",
                 )
             write_durably(beside / INI, PLAIN_INI)
             record = {**asdict(self.installation), "shipped": now(), "files": files}
@@ -165,6 +166,7 @@ class Installer:
                 f"Release {self.installation.release[:12]} could not be unpacked",
                 str(error),
                 "Make room on the host and run again",
+                code="release-damaged",
             ) from error
         finally:
             shutil.rmtree(beside, ignore_errors=True)
@@ -184,7 +186,10 @@ class Installer:
             given = Path(self.installation.virtualenv)
             if not (given / "bin" / "python").exists():
                 raise Refused(
-                    f"There is no virtualenv at {given}", "bin/python is missing", "Correct migrate_virtualenv"
+                    f"There is no virtualenv at {given}",
+                    "bin/python is missing",
+                    "Correct migrate_virtualenv",
+                    code="virtualenv-missing",
                 )
             refuse_if_not_ours_virtualenv(given)
             return given
@@ -212,7 +217,10 @@ class Installer:
             return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
         except (OSError, subprocess.CalledProcessError) as error:
             raise Refused(
-                f"There is no Python called {self.installation.python!r} on the host", str(error), "Set migrate_python"
+                f"There is no Python called {self.installation.python!r} on the host",
+                str(error),
+                "Set migrate_python",
+                code="python-missing",
             ) from error
 
     def _virtualenv_is_complete(self) -> bool:
@@ -308,7 +316,9 @@ def _extract(archive: str, target: Path) -> None:
         else:
             for member in tar.getmembers():
                 if os.path.isabs(member.name) or ".." in Path(member.name).parts:
-                    raise Failed(f"The archive holds {member.name!r}, which leads out of the release")
+                    raise Failed(
+                        f"The archive holds {member.name!r}, which leads out of the release", code="release-damaged"
+                    )
             tar.extractall(target)  # noqa: S202 - checked above
 
 
@@ -328,6 +338,7 @@ def _run(command: list[str], what: str, folder: Path | None = None, variables: d
             what,
             " / ".join(words[-3:]) or f"exit code {done.returncode}",
             "For a host without a package index set migrate_wheelhouse; for venv install python3-venv",
+            code="installation-failed",
         )
 
 

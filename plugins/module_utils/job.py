@@ -61,6 +61,7 @@ def _as_text(variable: str, value: Any, database: str) -> str:
         f"The environment of database {database!r} cannot be set",
         f"the value of {variable} is not text but a {type(value).__name__}",
         "Write it in quotes, as the program will read it",
+        code="environment-invalid",
     )
 
 

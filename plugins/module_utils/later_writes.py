@@ -106,6 +106,7 @@ class LaterWrites:
                 f"A downgrade of {self._engine.database.name!r} would lose what others wrote",
                 f"it went into what run {self._account.run} has made or the downgrade changes; {Writes(later.tables)}",
                 "Go one of the ways out; the way back keeps what it takes away in a backup",
+                code="others-wrote",
             )
 
     def _taken_again(self, now: Position) -> backups.Manifest:

@@ -43,6 +43,7 @@ def checked_run(run: str) -> str:
             f"The run id {run!r} cannot be used",
             "it becomes a file name",
             "Use letters, digits, dots, dashes and underscores, 64 at most",
+            code="run-id-invalid",
         )
     return run
 
@@ -64,15 +65,22 @@ def private_directory(path: Path) -> Path:
             f"{path} cannot be made",
             "a file stands where a folder above it would be",
             f"Type `ls -ld {path.parent}`, and remove the file or choose another place",
+            code="directory-not-usable",
         ) from error
     except OSError as error:  # root is not told by access() what a mounted or a full file system refuses
         raise Refused(
             f"{path} cannot be made",
             f"{error.strerror}",
             f"Type `df {path.parent}`, and make room there or set migrate_root to another folder",
+            code="directory-not-usable",
         ) from error
     if not stat.S_ISDIR(os.lstat(path).st_mode):
-        raise Refused(f"{path} is not a directory", "a link or a file stands in its place", "Remove it and run again")
+        raise Refused(
+            f"{path} is not a directory",
+            "a link or a file stands in its place",
+            "Remove it and run again",
+            code="directory-not-usable",
+        )
     return path
 
 

@@ -76,7 +76,9 @@ class LeadBack(OneDatabase):
             return self._held(engine, refusal)
         except Exception as error:  # noqa: BLE001 - a server that went away, for one; what it left is for a person
             why = f"{type(error).__name__}: {first_line(error)}"
-            return self._held(engine, Failed(f"The way back of {self.database.name!r} came to no end", why))
+            return self._held(
+                engine, Failed(f"The way back of {self.database.name!r} came to no end", why, code="revert-failed")
+            )
 
     def _locked(self, environment: Environment, on_purpose: bool) -> Result:
         self.progress.phase("leads back")
@@ -89,12 +91,17 @@ class LeadBack(OneDatabase):
                 f"Database {self.database.name!r} has been moved since run {self.account.run}",
                 f"that run left it at {self.account.after}, and now it stands at {now}",
                 "Go back by hand with alembic downgrade, or restore a backup",
+                code="database-moved",
             )
         self._expect_others(environment.engine, now)
         if on_purpose:
             return self._rolled_back(environment, now)
         if self.job.on_failure == "hold" and not self._is_old(now):
-            raise Failed(f"Database {self.database.name!r} is held: nothing was undone", "migrate_on_failure is hold")
+            raise Failed(
+                f"Database {self.database.name!r} is held: nothing was undone",
+                "migrate_on_failure is hold",
+                code="database-held",
+            )
         if self.job.on_failure == "restore" and not self._is_old(now):
             return self._restore(environment, "migrate_on_failure is restore")
         self._tidy(environment.engine)
@@ -103,7 +110,7 @@ class LeadBack(OneDatabase):
             if restored:
                 return restored
         elif self.account.left:
-            raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", _LEFT)
+            raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", _LEFT, code="database-held")
         self.later = self._later_writes(environment.engine)
         self._note(self.later.keep(now))
         try:
@@ -137,6 +144,7 @@ class LeadBack(OneDatabase):
             f"The rollback of {self.database.name!r} failed, and the database is as before it",
             why,
             f"Correct the downgrade, then: {self._command('rollback', migrate_rollback_run=self.account.run)}",
+            code="rollback-failed",
         ).facts()
         facts = {"aside": restored.aside, "method": restored.method} if restored else {}
         return self._result("failed", now, error=error, as_before=True, **facts)
@@ -218,11 +226,13 @@ class LeadBack(OneDatabase):
         except Interrupted as interruption:
             if self.later and self.later.refused and isinstance(interruption.cause, Refused):
                 raise interruption.cause from interruption  # a restore would lose the same
-            raise Failed(f"The downgrade of {self.database.name!r} failed", str(interruption)) from interruption
+            raise Failed(
+                f"The downgrade of {self.database.name!r} failed", str(interruption), code="downgrade-failed"
+            ) from interruption
         changed = self._rows_changed(environment.engine, manifest, watcher.wrote) - known
         if changed:
             why = f"the upgrade had not written to {', '.join(sorted(changed))}"
-            raise Failed("the downgrades changed rows that they had no reason to", why)
+            raise Failed("the downgrades changed rows that they had no reason to", why, code="downgrade-changed-rows")
         return self._verified(environment, manifest)
 
     @staticmethod
@@ -270,10 +280,14 @@ class LeadBack(OneDatabase):
         before = {**{table: [] for table in self.account.committed}, **self.account.before.heads}
         now = read_position(environment.engine, list(before))
         if now.heads != before:
-            raise Failed("the downgrades did not lead to the old revision", f"it stands at {now}")
+            raise Failed(
+                "the downgrades did not lead to the old revision", f"it stands at {now}", code="downgrade-not-exact"
+            )
         changed = differences(self.account.before.fingerprint, now.fingerprint)
         if changed:
-            raise Failed("the downgrades did not bring the old schema back", "; ".join(changed[:5]))
+            raise Failed(
+                "the downgrades did not bring the old schema back", "; ".join(changed[:5]), code="downgrade-not-exact"
+            )
         found = verification.compare_with(
             manifest, environment.engine, self._account_of_now(), self.progress, self.job.compare_limit
         )
@@ -298,7 +312,7 @@ class LeadBack(OneDatabase):
     def _restore(self, environment: Environment, reason: str) -> Result:
         manifest = self._manifest()
         if self.job.on_failure == "downgrade" or manifest is None:
-            raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason)
+            raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason, code="database-held")
         # The downgrades that were tried before have written rows too.
         account = Account.of(self.account.run, self.journal.events())
         try:

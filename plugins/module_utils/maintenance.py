@@ -170,7 +170,7 @@ def _undo(found: Maintenance, options: Result, layout: Layout) -> None:
         write_durably(_place(layout), json.dumps(asdict(found)))
         what = f"The maintenance of run {found.runs[-1]} has not ended"
         why = "; ".join(str(problem).rstrip(".") for problem in problems)
-        raise Failed(what, why, f"Correct that, then: {playbook_command('recover')}")
+        raise Failed(what, why, f"Correct that, then: {playbook_command('recover')}", code="maintenance-not-ended")
     if options["state"] == "started":
         write_durably(_place(layout), json.dumps(asdict(found)))
         return
@@ -214,10 +214,17 @@ def _flag_to_raise(name: str) -> str:
     folder = Path(name).parent
     if not folder.is_dir():
         raise Refused(
-            f"The maintenance file {name} cannot be made", f"there is no folder {folder}", f"mkdir -p {folder}"
+            f"The maintenance file {name} cannot be made",
+            f"there is no folder {folder}",
+            f"mkdir -p {folder}",
+            code="maintenance-file-not-made",
         )
     if not os.access(folder, os.W_OK):
-        raise Refused(f"The maintenance file {name} cannot be made", f"{folder} may not be written")
+        raise Refused(
+            f"The maintenance file {name} cannot be made",
+            f"{folder} may not be written",
+            code="maintenance-file-not-made",
+        )
     return name
 
 
@@ -250,7 +257,10 @@ def _read(layout: Layout) -> Maintenance | None:
     except (ValueError, TypeError) as error:
         place = _place(layout)
         raise Refused(
-            f"{place} cannot be read", str(error), f"Start the application by hand and remove {place}"
+            f"{place} cannot be read",
+            str(error),
+            f"Start the application by hand and remove {place}",
+            code="maintenance-record-unreadable",
         ) from error
 
 

@@ -97,4 +97,5 @@ def _waits_for_itself(engine: Engine, interruption: Interrupted, blockers: list[
         f"{revision} in database {engine.database.name!r} waits for a lock that it holds itself",
         f"a second connection waited for {'; '.join(blockers)}",
         "Let it use the connection of op.get_bind() for all that it does",
+        code="waits-for-itself",
     )

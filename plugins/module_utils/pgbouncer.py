@@ -57,7 +57,9 @@ class PgBouncer:
             if self.databases().get(name):
                 self.resume(name)
             why = f"something is under way in it for longer than {self.timeout:.0f} s"
-            raise Failed(f"PgBouncer could not pause {name}", why, "Stop what uses it: migrate_services") from None
+            raise Failed(
+                f"PgBouncer could not pause {name}", why, "Stop what uses it: migrate_services", code="pgbouncer-failed"
+            ) from None
 
     def resume(self, name: str) -> None:
         """Let a pool go on.
@@ -81,12 +83,15 @@ class PgBouncer:
             )
         except OSError as error:
             raise Failed(
-                f"{program} cannot be run", str(error.strerror), "Install it, or set migrate_pg_bin"
+                f"{program} cannot be run",
+                str(error.strerror),
+                "Install it, or set migrate_pg_bin",
+                code="pgbouncer-failed",
             ) from error
         if done.returncode:
             words_said = done.stderr.decode(errors="replace").strip()
             remedy = "migrate_pgbouncer_url has to lead to its console, as one of its admin_users"
-            raise Failed(f"PgBouncer refused {command}", words_said, remedy)
+            raise Failed(f"PgBouncer refused {command}", words_said, remedy, code="pgbouncer-failed")
         return done.stdout.decode(errors="replace")
 
     def _environment(self) -> dict[str, str]:
@@ -127,6 +132,7 @@ def place_of(url: str, port: int = _PORT) -> tuple[str, int]:
             "A URL cannot be read",
             "the port behind its host is not a number, or a bracket is not closed",
             "Correct migrate_pgbouncer_url, or the URL of the database; write / in a password as %2F",
+            code="url-invalid",
         ) from None
     return ("localhost" if host in _HERE else host), number or port
 
@@ -148,6 +154,7 @@ def pools_for(entries: list[dict[str, Any]], console: PgBouncer, wanted: list[st
                 f"Database {entry['name']!r} would be migrated through PgBouncer, which is to be paused",
                 f"its URL leads to {console.place[0]}:{console.place[1]}",
                 "Give it a direct_url that leads to the server itself",
+                code="migrates-through-pgbouncer",
             )
     known = console.databases()
     named = wanted or [unquote(urlsplit(entry["url"]).path.lstrip("/")) for entry in entries]
@@ -158,6 +165,7 @@ def pools_for(entries: list[dict[str, Any]], console: PgBouncer, wanted: list[st
             f"PgBouncer does not know {', '.join(missing or named)}",
             f"it has {', '.join(sorted(known)) or 'no databases'}",
             "Name its databases in migrate_pgbouncer_databases",
+            code="pgbouncer-database-unknown",
         )
     return pools
 

@@ -83,6 +83,7 @@ def _unanswered(database: Database, job: Job, death: Died, in_env_py: bool) -> A
             "Type `journalctl --since -10min` on the host, or raise migrate_plan_timeout"
             if death.is_late
             else ended_process(str(death)),
+            code="plan-timeout" if death.is_late else "plan-failed",
         )
     )
     return Plan(database.name, database.target or job.target, obstacles=[refusal]).facts()
@@ -99,6 +100,7 @@ def check(job: Job) -> None:
             "The virtualenv of the release cannot run migrations",
             MISSING,
             "Name alembic in the requirements or in migrate_packages",
+            code="virtualenv-unusable",
         )
     private_directory(job.layout.root)
     for folder in (job.layout.backups, job.layout.journals, job.layout.workers):

@@ -61,10 +61,16 @@ def plan_database(database: Database, job: Job, in_place: Callable[[bool], None]
     except Refused as refusal:
         plan.obstacles.append(_with_release(refusal, job.layout))
     except sa.exc.SQLAlchemyError as error:
-        plan.obstacles.append(Refused(f"Database {database.name!r} could not be read", first_line(error)))
+        plan.obstacles.append(
+            Refused(f"Database {database.name!r} could not be read", first_line(error), code="database-unreadable")
+        )
     except Exception as error:  # noqa: BLE001 - whatever it is, the plan says so and no process dies of it
         plan.obstacles.append(
-            Refused(f"Database {database.name!r} could not be planned", f"{type(error).__name__}: {error}")
+            Refused(
+                f"Database {database.name!r} could not be planned",
+                f"{type(error).__name__}: {error}",
+                code="plan-failed",
+            )
         )
     return plan
 
@@ -152,6 +158,7 @@ def _unexpanded(plan: Plan) -> list[Refused]:
             f"Database {plan.name!r} cannot be contracted before it was expanded",
             f"not applied of {EXPAND}@head: {', '.join(missing)}",
             f"Expand and deploy the application first: {playbook_command('migrate', migrate_target=f'{EXPAND}@head')}",
+            code="contract-before-expand",
         )
     ]
 
@@ -164,6 +171,7 @@ def _cannot_be_made(database: Database, folder: Path) -> list[Refused]:
             f"Database {database.name!r} is not there and cannot be made",
             f"{folder} does not exist or is read-only for this user",
             "Make the folder, or correct the url",
+            code="database-missing",
         )
     ]
 
@@ -179,7 +187,7 @@ def _with_release(refusal: Refused, layout: Layout) -> Refused:
         if knowing
         else "No release on this host knows it: set migrate_source to the directory it came from"
     )
-    return Refused(refusal.what, refusal.why, remedy)
+    return Refused(refusal.what, refusal.why, remedy, code=refusal.code)
 
 
 def _releases_with(layout: Layout, revision: str) -> list[str]:

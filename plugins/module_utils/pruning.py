@@ -73,13 +73,17 @@ def prune_database(database: Database, job: Job) -> Facts:
                 try:
                     _judge(leftover, engine, job, obstacle)
                 except (Refused, OSError) as problem:  # the others may go all the same
-                    error = problem if isinstance(problem, Refused) else Failed(_what(database), str(problem))
+                    error = (
+                        problem
+                        if isinstance(problem, Refused)
+                        else Failed(_what(database), str(problem), code="prune-failed")
+                    )
                     leftover.reason = str(error)
         return _result(database, found, error)
     except Refused as refusal:
         return _result(database, found, refusal)
     except OSError as problem:
-        return _result(database, found, Failed(_what(database), str(problem)))
+        return _result(database, found, Failed(_what(database), str(problem), code="prune-failed"))
 
 
 def _what(database: Database) -> str:

@@ -209,6 +209,7 @@ def _restored_half(database: Database, job: Job, left: Left, journal: Journal, p
     failure = Failed(
         f"The restore of {database.name!r} was interrupted in run {left.run}",
         "it is not proven that the database is what it was before, or what the backup holds",
+        code="restore-interrupted",
     )
     ways = ways_out_of(database, job, path, left.run)
     journal.write("held", error=failure.facts(), ways_out=ways)
@@ -228,6 +229,7 @@ def _cleared(database: Database, job: Job, left: Left, progress: Progress) -> Re
             f"Database {database.name!r} is held since the restore of run {left.run}",
             "that restore stopped half-way, and only another one brings the database back",
             one_command_a_line(left.ways_out),
+            code="database-held",
         )
     engine = engine_for(database, job)
     journal = Journal(job.layout.journal(database.name, left.run), "recover")
@@ -245,6 +247,7 @@ def _cleared(database: Database, job: Job, left: Left, progress: Progress) -> Re
                 f"Database {database.name!r} is still held since run {left.run}",
                 f"it stands at {now}, and that is neither as before that run nor where it would have led",
                 one_command_a_line(left.ways_out),
+                code="database-held",
             )
         journal.write("cleared", **now.facts())
     return {"name": database.name, "outcome": "cleared", "changed": False, "after": now.revisions}

@@ -21,8 +21,8 @@ from .living import works
 #: Verbs of which nothing can be half done in the database before this event.
 TOUCHES = {"upgrade": "begun", "downgrade": "", "rollback": "downgrade_begun", "restore": "restore_begun"}
 
-#: What is said of a database that waits for a person.
-NOT_TRIED_AGAIN = "is not tried again by itself"
+#: The code of a database whose last upgrade failed, until somebody names it in migrate_retry_failed.
+FAILED_BEFORE = "database-failed-before"
 
 _YES = ("true", "yes", "on", "1")
 _NO = ("false", "no", "off", "0", "none", "")
@@ -60,18 +60,26 @@ class Left:
             retry: ``migrate_retry_failed``.
             release: the one to upgrade with; another one than that which failed may be tried.
         """
-        because = str(Refused(**self.error)) if self.error else ""
+        because = str(Refused.of(self.error)) if self.error else ""
         if self.state == "cut_short":
             what = f"Run {self.run} was cut short in database {self.name!r} and is not settled"
-            return Refused(what, f"its {self.verb} came to no end", f"Recover it: {playbook_command('recover')}")
+            return Refused(
+                what,
+                f"its {self.verb} came to no end",
+                f"Recover it: {playbook_command('recover')}",
+                code="run-interrupted",
+            )
         if self.state == "held":
             return Refused(
-                f"Database {self.name!r} is held since run {self.run}", because, one_command_a_line(self.ways_out)
+                f"Database {self.name!r} is held since run {self.run}",
+                because,
+                one_command_a_line(self.ways_out),
+                code="database-held",
             )
         is_another = bool(self.release and release and self.release != release)
         if self.state == "failed" and pending and not is_another and not retries(retry, self.name):
-            what = f"Database {self.name!r} failed in run {self.run} and {NOT_TRIED_AGAIN}"
-            return Refused(what, because, f"Correct what failed, then: {retry_command(self.name)}")
+            what = f"Database {self.name!r} failed in run {self.run} and is not tried again by itself"
+            return Refused(what, because, f"Correct what failed, then: {retry_command(self.name)}", code=FAILED_BEFORE)
         return None
 
 

@@ -94,7 +94,7 @@ class Rehearsal(OneDatabase):
 
         each_apart([self.database], 1, task, self.job.plan_timeout, lambda _database, answer: answers.append(answer))
         if isinstance(answers[0], Died):
-            raise Refused(f"Database {self.database.name!r} could not be planned", str(answers[0]))
+            raise Refused(f"Database {self.database.name!r} could not be planned", str(answers[0]), code="plan-failed")
         plan: Plan = answers[0]
         self.journal.write("planned", release=self.job.release, target=plan.target, heads=plan.heads)
         return plan
@@ -137,7 +137,12 @@ class Rehearsal(OneDatabase):
         self.progress.phase("waits for the lock on the database")
         with self.engine.lock(self.job.database_wait, self.progress.tell):
             if read_position(self.engine, list(self.plan.heads)).heads != self.plan.heads:
-                raise Refused(f"Database {self.database.name!r} was moved while it was rehearsed", "", "Try again")
+                raise Refused(
+                    f"Database {self.database.name!r} was moved while it was rehearsed",
+                    "",
+                    "Try again",
+                    code="database-moved",
+                )
             self.progress.phase("backs up")
             # A backup that a command made can be restored by a command only, and not into a copy.
             job = replace(self.job, backup_command=())
@@ -178,6 +183,7 @@ class Rehearsal(OneDatabase):
                 f"The rehearsed upgrade of {self.database.name!r} did not reach its target",
                 f"not applied: {', '.join(left) or 'less than was planned'}; {why}",
                 remedy,
+                code="target-not-reached",
             )
         self._compare_models(environment)
         Undoing(scratch, environment, observer, self.journal, self.progress, self.notes).run()
@@ -193,7 +199,11 @@ class Rehearsal(OneDatabase):
             streams = environment.streams()
         found = {stream.table: list(stream.heads) for stream in streams}
         if self.engine.exists() and found != self.plan.heads:
-            raise Failed(f"The copy of {self.database.name!r} is not at the database's revision", f"it has {found}")
+            raise Failed(
+                f"The copy of {self.database.name!r} is not at the database's revision",
+                f"it has {found}",
+                code="rehearsal-copy-failed",
+            )
         return frozenset(found)
 
     def _in_full(self) -> bool:
@@ -221,6 +231,7 @@ class Rehearsal(OneDatabase):
             f"{what} failed in the rehearsal of database {self.database.name!r}",
             f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption),
             f"The database itself was only read. {advice or _CORRECT}, and rehearse again",
+            code="revision-failed",
         )
 
     def _compare_models(self, environment: Environment) -> None:
@@ -253,6 +264,7 @@ class Rehearsal(OneDatabase):
                 f"The rehearsal of {self.database.name!r} found what migrate_rehearsal_fails_on names",
                 "; ".join(asked[:5]) + ("; …" if len(asked) > 5 else ""),
                 "Correct the release, or take the word out of migrate_rehearsal_fails_on",
+                code="rehearsal-not-clean",
             )
 
     def _result(self, outcome: str, error: Refused | None = None) -> Result:

@@ -59,7 +59,14 @@ def missing_rehearsal(plan: Plan, database: Database, job: Job) -> list[Refused]
     why = _why_not(record, plan, database, job) if record else "none has succeeded on this host"
     if not why:
         return []
-    return [Refused(f"Database {database.name!r} has no rehearsal that stands for this upgrade", why, _REMEDY)]
+    return [
+        Refused(
+            f"Database {database.name!r} has no rehearsal that stands for this upgrade",
+            why,
+            _REMEDY,
+            code="rehearsal-missing",
+        )
+    ]
 
 
 def _why_not(record: Rehearsed, plan: Plan, database: Database, job: Job) -> str:

@@ -55,10 +55,10 @@ def bring_back(
     restored = by_command.restore(engine, manifest, journal.path.stem, progress.tell, guard)
     now = read_position(engine, list(manifest.heads))
     if now.heads != manifest.heads:
-        raise Failed("the restore did not lead to the revision of the backup", f"it stands at {now}", "", HALF_WAY)
+        raise Failed("the restore did not lead to the revision of the backup", f"it stands at {now}", code=HALF_WAY)
     changed = differences(engine.dumped(manifest.fingerprint), engine.dumped(now.fingerprint))
     if changed:
-        raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]), "", HALF_WAY)
+        raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]), code=HALF_WAY)
     if guard.is_empty:
         restored = _without_empty(engine, restored, journal.path.stem)
     journal.write("restored", path=manifest.path, aside=restored.aside, method=restored.method, **now.facts())
@@ -160,6 +160,7 @@ def chosen(database: Database, job: Job) -> backups.Manifest:
         f"There is no backup {wanted} of database {database.name!r} on this host",
         f"its folder holds these: {known}",
         f"This shows the last one: {playbook_command('status')}",
+        code="backup-not-found",
     )
 
 

@@ -69,6 +69,7 @@ def script_directory(config: Config, source: Source) -> ScriptDirectory:
             "The revisions of the release do not load",
             f"{type(error).__name__}: {error}",
             "Try `alembic heads` in the migrations directory",
+            code="revisions-not-loadable",
         ) from error
     return script
 
@@ -91,6 +92,7 @@ def _require_toml_support() -> None:
             "pyproject.toml configures Alembic, but the virtualenv's Alembic cannot read it",
             f"it is {alembic.__version__}, and [tool.alembic] came with 1.16",
             "Require alembic>=1.16, or add an alembic.ini",
+            code="alembic-too-old",
         )
 
 

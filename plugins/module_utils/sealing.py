@@ -71,12 +71,18 @@ def recipient_of(to: str) -> Recipient:
             f"Backups cannot be encrypted, because this host has no {recipient.tool}",
             f"{_OPTION} asks for it",
             f"Install it: apt-get install {_PACKAGES[recipient.tool]}",
+            code="encryption-not-possible",
         )
     with _command(recipient) as command:
         tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if tried.returncode or not tried.stdout:
         said = tried.stderr.decode(errors="replace").strip()
-        raise Refused(f"Backups cannot be encrypted to {_OPTION}", said, "Name a public key that can encrypt")
+        raise Refused(
+            f"Backups cannot be encrypted to {_OPTION}",
+            said,
+            "Name a public key that can encrypt",
+            code="encryption-not-possible",
+        )
     return recipient
 
 
@@ -88,12 +94,14 @@ def _of_file(path: Path) -> Recipient:
             "The public key that backups are encrypted to cannot be read",
             f"{_OPTION}: {error}",
             "Put it on the host, or name an age recipient (age1…)",
+            code="encryption-not-possible",
         ) from error
     if any(secret in content for secret in _SECRETS):
         raise Refused(
             f"{path} holds a private key",
             "with it, whoever takes over the host opens every backup",
             "Keep it elsewhere and leave only the public key on the host",
+            code="private-key-given",
         )
     if content.startswith(_ARMOURED) or content[:1] >= b"\x80":
         return Recipient("gpg", ("--recipient-file", str(path)))
@@ -114,7 +122,11 @@ def seal(folder: Path, names: Sequence[str], to: str) -> Sealed:
         plain, written, size = _encrypt(folder, names, recipient, beside)
         found = sha256_of(beside)
         if found != written or size <= plain or beside.stat().st_size != size:
-            raise Failed(f"The encrypted backup {target} is damaged", "it reads back differently than it was written")
+            raise Failed(
+                f"The encrypted backup {target} is damaged",
+                "it reads back differently than it was written",
+                code="encryption-failed",
+            )
         os.rename(beside, target)
     finally:
         beside.unlink(missing_ok=True)
@@ -141,10 +153,20 @@ def _encrypt(folder: Path, names: Sequence[str], recipient: Recipient, target: P
         errors.seek(0)
         if code or plain < 0 or not answers:
             said = errors.read().decode(errors="replace").strip() or "what it wrote could not be kept"
-            raise Failed(f"{recipient.tool} could not encrypt the backup in {folder}", said, f"Look at {_OPTION}")
+            raise Failed(
+                f"{recipient.tool} could not encrypt the backup in {folder}",
+                said,
+                f"Look at {_OPTION}",
+                code="encryption-failed",
+            )
     digest, size = answers[0]
     if size < 0:
-        raise Failed(f"The encrypted backup in {folder} could not be written", "", f"Make room at {folder.parent}")
+        raise Failed(
+            f"The encrypted backup in {folder} could not be written",
+            "",
+            f"Make room at {folder.parent}",
+            code="encryption-failed",
+        )
     return plain, digest, size
 
 

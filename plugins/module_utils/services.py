@@ -44,21 +44,26 @@ class Service:
         """
         facts = {"name": entry} if isinstance(entry, str) else entry
         if not isinstance(facts, dict) or not isinstance(facts.get("name"), str) or not facts["name"].strip():
-            raise Refused(f"{entry!r} is no service", "it has no name", _EXAMPLE)
+            raise Refused(f"{entry!r} is no service", "it has no name", _EXAMPLE, code="service-invalid")
         what = f"The service {facts['name']!r} cannot be used"
         unknown = sorted(facts.keys() - {each.name for each in fields(cls)})
         if unknown:
-            raise Refused(what, f"unknown keys: {', '.join(unknown)}", _EXAMPLE)
+            raise Refused(what, f"unknown keys: {', '.join(unknown)}", _EXAMPLE, code="service-invalid")
         for key in (*_COMMANDS, "ready"):
             words = facts.get(key, [])
             if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
-                raise Refused(what, f"{key} is no list of words", _EXAMPLE)
+                raise Refused(what, f"{key} is no list of words", _EXAMPLE, code="service-invalid")
         given = [key for key in _COMMANDS if facts.get(key)]
         if given and len(given) < len(_COMMANDS):
-            raise Refused(what, f"{', '.join(given)} without {', '.join(set(_COMMANDS) - set(given))}", _EXAMPLE)
+            raise Refused(
+                what,
+                f"{', '.join(given)} without {', '.join(set(_COMMANDS) - set(given))}",
+                _EXAMPLE,
+                code="service-invalid",
+            )
         timeout = facts.get("timeout", cls.timeout)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
-            raise Refused(what, f"its timeout {timeout!r} is no number of seconds", _EXAMPLE)
+            raise Refused(what, f"its timeout {timeout!r} is no number of seconds", _EXAMPLE, code="service-invalid")
         commands = {key: tuple(facts.get(key, ())) for key in (*_COMMANDS, "ready")}
         return cls(facts["name"], timeout=float(timeout), **commands)
 
@@ -78,9 +83,13 @@ class Service:
         code, said = self._call(question)
         states = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
         if code or "ActiveState" not in states:
-            raise Refused(f"systemd does not say whether {self.name} runs", said, _EXAMPLE)
+            raise Refused(f"systemd does not say whether {self.name} runs", said, _EXAMPLE, code="service-unknown")
         if states.get("LoadState") != "loaded":
-            raise Refused(f"There is no unit {self.name} on this host", f"systemd calls it {states.get('LoadState')}")
+            raise Refused(
+                f"There is no unit {self.name} on this host",
+                f"systemd calls it {states.get('LoadState')}",
+                code="service-unknown",
+            )
         return states["ActiveState"] in _RUNNING
 
     def halt(self) -> None:
@@ -108,13 +117,22 @@ class Service:
         code, said = self._call(command)
         if code:
             why = f"{command[0]} ended with exit code {code}: {said or 'it said nothing'}"
-            raise Failed(f"The service {self.name} could not be {_DONE[doing]}", why, f"Look why, and {doing} it")
+            raise Failed(
+                f"The service {self.name} could not be {_DONE[doing]}",
+                why,
+                f"Look why, and {doing} it",
+                code="service-failed",
+            )
 
     def _wait(self, is_so: Any, otherwise: str) -> None:
         deadline = monotonic() + self.timeout
         while not is_so():
             if monotonic() > deadline:
-                raise Failed(f"The service {self.name} {otherwise}", f"{self.timeout:.0f} s were not enough")
+                raise Failed(
+                    f"The service {self.name} {otherwise}",
+                    f"{self.timeout:.0f} s were not enough",
+                    code="service-failed",
+                )
             sleep(_LOOK_EVERY)
 
     def _call(self, command: Sequence[str]) -> tuple[int, str]:
@@ -131,14 +149,14 @@ class Service:
                 )
             except OSError as error:
                 what = f"The service {self.name} cannot be asked for"
-                raise Failed(what, f"{command[0]}: {error.strerror}", _EXAMPLE) from error
+                raise Failed(what, f"{command[0]}: {error.strerror}", _EXAMPLE, code="service-failed") from error
             try:
                 code = process.wait(self.timeout)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
                 words = f"{' '.join(command)} took longer than {self.timeout:.0f} s"
-                raise Failed(f"The service {self.name} does not follow", words) from None
+                raise Failed(f"The service {self.name} does not follow", words, code="service-failed") from None
             output.seek(0)
             return code, output.read().decode(errors="replace").strip()[-_MOST_WORDS:]
 

@@ -68,7 +68,7 @@ def serve(do: Callable[[Job], dict[str, Any]]) -> None:
     try:
         answer = do(Job.from_options(options.pop("verb"), options))
     except Refused as refusal:
-        answer = {"refused": refusal.facts(), "code": refusal.code}
+        answer = {"refused": refusal.facts()}
     except Exception as error:  # noqa: BLE001 - a traceback may hold secrets, and only its last line would be read
         answer = {"crashed": cause_of(error)}
     with os.fdopen(answer_to, "w") as handle:

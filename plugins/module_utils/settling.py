@@ -74,7 +74,9 @@ def _put_in_order(manifest: backups.Manifest, job: Job, tell: Tell) -> None:
 
 
 def _explained(manifest: backups.Manifest, error: OSError) -> dict[str, str]:
-    return Refused(f"The backup {Path(manifest.path)} could not be sealed or copied", str(error)).facts()
+    return Refused(
+        f"The backup {Path(manifest.path)} could not be sealed or copied", str(error), code="backup-not-finished"
+    ).facts()
 
 
 def _unsettled(database: Database, job: Job, journal: Journal, result: Result) -> set[str]:

@@ -55,4 +55,5 @@ class Source:
                 f"{self.folder} is no migrations directory",
                 "it holds neither env.py nor alembic.ini nor a pyproject.toml with [tool.alembic]",
                 "Set migrate_source to the script directory or to the project folder",
+                code="source-missing",
             )

@@ -66,6 +66,7 @@ def _not_copied(newest: list[backups.Manifest], job: Job) -> list[Facts]:
             f"The newest backup of {manifest.database!r} was not copied to {to}",
             "",
             f"Try again: {playbook_command('backup')}",
+            code="backup-not-copied",
         ).facts()
         for manifest in newest
         for to in waits_for_copies(manifest, job)

@@ -129,6 +129,7 @@ def connection_of(context: MigrationContext) -> Connection:
             "env.py runs migrations without a connection",
             "it is configured for offline mode",
             "Let it take the online way unless context.is_offline_mode() says otherwise",
+            code="env-py-no-connection",
         )
     return context.connection
 

@@ -86,6 +86,7 @@ class Upgrade(OneDatabase):
                 f"it is at {self.before}, and {len(self.plan.pending)} revisions of this host's release are pending:"
                 " that host failed, or has another release or another target",
                 f"Give both hosts one release and one target, then: {playbook_command('migrate')}",
+                code="shared-database-behind",
             )
         late = deadline.obstacle(self.database, self.job)
         if late:
@@ -199,7 +200,9 @@ class Upgrade(OneDatabase):
         else:
             why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
             remedy = advice_for(cause, not self.before.revisions)
-            error = Failed(f"{what} failed in database {self.database.name!r}", why, remedy).facts()
+            error = Failed(
+                f"{what} failed in database {self.database.name!r}", why, remedy, code="revision-failed"
+            ).facts()
         left = self._left(environment, chronicle, interruption.steps)
         after = read_position(environment.engine, list(self.before.heads))
         self.journal.write(
@@ -233,6 +236,7 @@ class Upgrade(OneDatabase):
                 f"Database {self.database.name!r} is not where it should be after its upgrade",
                 f"it stands at {after}; not applied: {', '.join(missing)}; {why}",
                 remedy,
+                code="target-not-reached",
             ).facts()
             content = self.engine.content() if self.engine.exists() else None
             self.journal.write("failed", error=error, left=[], content=content, **after.facts())

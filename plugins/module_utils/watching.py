@@ -48,7 +48,7 @@ def result_of_dead(name: str, events: list[Event], verb: str, why: str, remedy: 
         ]
         places = {"before": _heads(before), "after": _heads(own[-1]["heads"])}
         return {"name": name, "outcome": "upgraded", "changed": True, "applied": applied, **places}
-    failure = Failed(f"The process that worked on {name!r} died", why, remedy)
+    failure = Failed(f"The process that worked on {name!r} died", why, remedy, code="worker-died")
     return {"name": name, "outcome": "failed", "changed": False, "error": failure.facts()}
 
 

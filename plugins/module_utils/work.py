@@ -73,7 +73,7 @@ def downgrade(job: Job) -> Answer:
             return {"finished": False, "results": [], "lines": ["the upgrade still runs"], "cursor": job.cursor}
         time.sleep(0.1)
     if job.rejected:
-        error = Failed("The upgrade was verified and then rejected", job.rejected).facts()
+        error = Failed("The upgrade was verified and then rejected", job.rejected, code="upgrade-rejected").facts()
         for database in job.databases:
             reject(Journal(job.layout.journal(database.name, job.run), "upgrade"), error)
     failed = [database for database in job.databases if needs_leading_back(_journal(job, database).events())]
@@ -109,7 +109,7 @@ def _foreseen(database: Database, answer: Any) -> Answer:
     if not isinstance(answer, Exception):
         return dict(answer)
     what = f"What a restore of {database.name!r} would do could not be found out"
-    failure = Failed(what, f"{type(answer).__name__}: {answer}")
+    failure = Failed(what, f"{type(answer).__name__}: {answer}", code="restore-not-predicted")
     return {"name": database.name, "outcome": "failed", "changed": False, "error": failure.facts()}
 
 
@@ -190,7 +190,9 @@ def _listed(aside: Any) -> list[Answer]:
 def _pruned(database: Database, answer: Any) -> Answer:
     if not isinstance(answer, Exception):
         return dict(answer)
-    failure = Failed(f"Database {database.name!r} could not be pruned", f"{type(answer).__name__}: {answer}")
+    failure = Failed(
+        f"Database {database.name!r} could not be pruned", f"{type(answer).__name__}: {answer}", code="prune-failed"
+    )
     facts = {"name": database.name, "outcome": "failed", "changed": False, "leftovers": []}
     return {**facts, "error": failure.facts()}
 
@@ -210,7 +212,10 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
         with engine.watch_connections():
             tables = [stream.table for stream in environment.streams()] if engine.exists() else []
         if not tables:
-            raise Refused(f"Database {database.name!r} does not exist yet, so there is nothing to back up")
+            raise Refused(
+                f"Database {database.name!r} does not exist yet, so there is nothing to back up",
+                code="database-missing",
+            )
         progress.phase("backs up")
         position = read_position(environment.engine, tables)
         manifest = backups.take(engine, position.heads, job, progress.tell)

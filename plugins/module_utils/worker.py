@@ -88,6 +88,7 @@ def _is_started(job: Job, databases: list[Database], task: Task) -> bool:
                 f"Run {job.run} has ended on this host already",
                 "a run id names one run",
                 "Leave migrate_run empty, or choose another id",
+                code="run-ended",
             )
         if new and not nobody_works:
             return False
@@ -147,7 +148,7 @@ def _bad(job: Job, database: Database) -> Refused | None:
     result = done["result"] if done else {}
     if result.get("outcome") in ("upgraded", "unchanged"):
         return None
-    return Refused(**(result.get("error") or {"what": str(result.get("outcome", "its process died"))}))
+    return Refused.of(result.get("error") or {"what": str(result.get("outcome", "its process died"))})
 
 
 def _refuse(job: Job, databases: list[Database], why: Refused) -> None:
@@ -156,6 +157,7 @@ def _refuse(job: Job, databases: list[Database], why: Refused) -> None:
             f"Database {database.name!r} was not begun, because the canary {job.canary!r} is not at its target",
             _in_one_line(why),
             "Look at the canary first; migrate_rollout_canary_database names it",
+            code="canary-failed",
         )
         Journal(job.journal(database.name), job.verb).write(
             "done", result=_without_result(database, "refused", refusal)
@@ -178,7 +180,9 @@ def _work_on(database: Database, job: Job, task: Task) -> None:
             outcome = "failed" if isinstance(refusal, Failed) else "refused"
             result = _without_result(database, outcome, refusal)
         except Exception as error:  # noqa: BLE001 - whatever it is, the journal must say so before the process ends
-            failure = Failed(f"{job.verb} of {database.name!r} failed", f"{type(error).__name__}: {error}")
+            failure = Failed(
+                f"{job.verb} of {database.name!r} failed", f"{type(error).__name__}: {error}", code="verb-failed"
+            )
             result = _without_result(database, "failed", failure)
         _put_backups_in_order(database, job, journal, result, progress)
         journal.write("done", result=result)
@@ -192,7 +196,11 @@ def _put_backups_in_order(
     try:
         settle(database, job, journal, result, progress.tell)
     except Exception as error:  # noqa: BLE001 - whatever becomes of copies, the database's own outcome stands
-        problem = Failed(f"The backups of {database.name!r} are not in order", f"{type(error).__name__}: {error}")
+        problem = Failed(
+            f"The backups of {database.name!r} are not in order",
+            f"{type(error).__name__}: {error}",
+            code="backup-not-finished",
+        )
         result["backup_problems"] = [problem.facts()]
 
 

@@ -140,6 +140,7 @@ def main() -> None:
                 "What shall be restored was not said",
                 "every database of the host would be replaced by its newest backup",
                 "Set migrate_restore_run, migrate_restore_backup or migrate_restore_databases",
+                code="backup-not-named",
             )
         names = backed_up(options["root"], options["databases"], options["of_run"], options["backup"], options["only"])
         if options["names_only"] or not names:

@@ -50,6 +50,7 @@ def _entries(rollout: Any) -> list[Any]:
             "migrate_rollout cannot be read",
             f"{wrong[0] if wrong else entries!r} is no number of hosts and no share of them",
             'Write it as serial is written, for example [1, "25%", "100%"]',
+            code="rollout-invalid",
         )
     return entries
 
@@ -100,6 +101,7 @@ def limits(option: Any) -> Limits:
             "migrate_max_failures cannot be read",
             wrong[0],
             'Write a number or a share for both, or {hosts: 1, databases: "5%"}',
+            code="rollout-invalid",
         )
     return Limits(**wanted)
 

@@ -39,7 +39,9 @@ def now() -> datetime:
     try:
         moment = datetime.fromisoformat(pinned)
     except ValueError as error:
-        raise Refused(f"{VARIABLE} is no time", str(error), "Unset it; only tests have a use for it") from error
+        raise Refused(
+            f"{VARIABLE} is no time", str(error), "Unset it; only tests have a use for it", code="time-invalid"
+        ) from error
     return moment.astimezone(timezone.utc)
 
 
@@ -59,6 +61,7 @@ def permit(options: Any, required: bool, override: Any) -> Permit:
             "migrate_window_override must be the reason, in words",
             f"it is {override!r}",
             "Write who lets this run start now, and why; the journals record it",
+            code="window-override-invalid",
         )
     windows = read_windows(options)
     if not windows and not required:
@@ -70,6 +73,7 @@ def permit(options: Any, required: bool, override: Any) -> Permit:
             "No window is defined, and migrate_window_required is true",
             "migrate_windows is empty",
             _OVERRIDE.format(otherwise="Define one"),
+            code="window-missing",
         )
     moment = now()
     opening = open_at(windows, moment)
@@ -86,6 +90,7 @@ def permit(options: Any, required: bool, override: Any) -> Permit:
             else "at no time within the next year"
         ),
         _OVERRIDE.format(otherwise="Run it then"),
+        code="window-closed",
     )
 
 

@@ -51,6 +51,7 @@ def fetch(host: str, options: Result, ask: Ask) -> Result:
                     "It is larger than what may be fetched from one host",
                     f"it has {_announced(backup):,} bytes",
                     "Raise migrate_backup_fetch_limit if that is right",
+                    code="fetch-refused",
                 )
             _fetch_one(host, backup, options, ask)
             done["fetched"].append({"database": backup["database"], "run": backup["run"]})
@@ -64,7 +65,7 @@ def fetch(host: str, options: Result, ask: Ask) -> Result:
 def _announced(backup: Result) -> int:
     sizes = [file["size"] for file in backup["files"]]
     if any(size < 0 for size in sizes) or not sizes:
-        raise Refused("The host announces files without a size", "")
+        raise Refused("The host announces files without a size", "", code="fetch-refused")
     return int(sum(sizes))
 
 
@@ -76,13 +77,14 @@ def _refuse_if_full(folder: Path, size: int) -> None:
             f"The disk of {folder} is too small",
             f"the backup has {size:,} bytes, and {max(free, 0):,} may be used",
             "Make room there",
+            code="disk-too-small",
         )
 
 
 def _fetch_one(host: str, backup: Result, options: Result, ask: Ask) -> None:
     to = Path(options["backup_copy_to"].removeprefix(CONTROLLER)).expanduser()
     if not to.is_absolute():
-        raise Refused(f"{to} is no absolute path", "", f"Write {CONTROLLER}/a/directory")
+        raise Refused(f"{to} is no absolute path", "", f"Write {CONTROLLER}/a/directory", code="path-not-absolute")
     parent = private_directory(to / key_of(host) / key_of(backup["database"]))
     place = parent / checked_run(backup["run"])
     if place.exists():
@@ -105,7 +107,7 @@ def _inside(name: str) -> PurePosixPath:
     """Return a name that leads nowhere else, whatever a host says."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise Refused("The host names a file that would lie outside of the backup's folder")
+        raise Refused("The host names a file that would lie outside of the backup's folder", code="fetch-refused")
     return path
 
 
@@ -123,10 +125,10 @@ class _Parts:
         if not self._there:
             answer = self._ask({**self._asked, "offset": self._offset})
             if answer.get("failed") or not answer.get("data"):
-                raise Failed("The host handed nothing over", str(answer.get("msg", "")))
+                raise Failed("The host handed nothing over", str(answer.get("msg", "")), code="fetch-refused")
             self._there = base64.b64decode(answer["data"], validate=True)
             if len(self._there) > PART:
-                raise Failed("The host hands over more than was requested")
+                raise Failed("The host hands over more than was requested", code="fetch-refused")
             self._offset += len(self._there)
         taken, self._there = self._there[:length], self._there[length:]
         return taken
@@ -145,4 +147,4 @@ def _receive(path: Path, file: Result, parts: _Parts) -> None:
         out.flush()
         os.fsync(out.fileno())
     if digest.hexdigest() != file["sha256"]:
-        raise Failed(f"{file['name']} arrived damaged", "its sha256 is not what the host says")
+        raise Failed(f"{file['name']} arrived damaged", "its sha256 is not what the host says", code="fetch-damaged")

@@ -64,8 +64,8 @@ def judged(action: str, answer: Result) -> Result:
 
 def _without_answer(action: str, why: str) -> Result:
     remedy = "Run again; -vvv prints what the host said"
-    failure = Failed(f"The module {action.rpartition('.')[2]} gave no answer", why, remedy)
-    return {"msg": str(failure), "code": CRASHED, "error": failure.facts()}
+    failure = Failed(f"The module {action.rpartition('.')[2]} gave no answer", why, remedy, code=CRASHED)
+    return {"msg": str(failure), "code": failure.code, "error": failure.facts()}
 
 
 def has_failed(answer: Result) -> bool:

@@ -42,6 +42,8 @@ class Database:
     #: What its last rehearsal or upgrade took, None where nobody knows.
     expected_seconds: float | None = None
     why: str = ""
+    #: The code of the error that ``why`` tells of.
+    code: str = ""
 
 
 @dataclass
@@ -182,6 +184,7 @@ def keep(manifest: Manifest, folder: str) -> None:
             f"The manifest of run {manifest.run} cannot be written",
             str(error),
             "Set migrate_manifests to a folder of your own on the controller, or to nothing to do without",
+            code="run-record-not-written",
         ) from error
 
 

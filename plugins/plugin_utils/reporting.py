@@ -50,7 +50,7 @@ def _backup_problems(results: Result) -> list[str]:
         found += [f"WARNING: {problem}" for problem in (result.get("copies") or {}).get("problems", [])]
         for entry in result.get("databases", []):
             problems = entry.get("backup_problems") or []
-            found += [f"WARNING: {entry['name']}: {Refused(**problem)}" for problem in problems]
+            found += [f"WARNING: {entry['name']}: {Refused.of(problem)}" for problem in problems]
     return found
 
 
@@ -90,7 +90,7 @@ def _migration(results: Result, check_mode: bool) -> Report:
     lines += _revisions(entries) + [line for entry in entries for line in _losses(entry)]
     lines += _changed_history(plan.get("databases", []))
     lines += _restores([entry for entry in plan.get("databases", []) if (entry.get("restore") or {}).get("obstacle")])
-    deferred = [f"{entry['name']}: {Refused(**entry['error'])}" for entry in entries if entry["outcome"] == "deferred"]
+    deferred = [f"{entry['name']}: {Refused.of(entry['error'])}" for entry in entries if entry["outcome"] == "deferred"]
     return Report(lines, deferred) if results.get("on_deferred") == "fail" else Report(lines + deferred)
 
 
@@ -123,7 +123,7 @@ def _revisions(entries: list[Result]) -> list[str]:
 
 def _changed_history(entries: list[Result]) -> list[str]:
     return [
-        f"WARNING: {entry['name']}: {Refused(**finding)}"
+        f"WARNING: {entry['name']}: {Refused.of(finding)}"
         for entry in entries
         for finding in entry.get("changed_history", [])
     ]
@@ -159,7 +159,7 @@ def _failure(results: Result, _check_mode: bool) -> Report:
 
 
 def _explained(entry: Result, back: Result | None) -> list[str]:
-    lines = [f"{entry['name']}: {Refused(**entry['error'])}"]
+    lines = [f"{entry['name']}: {Refused.of(entry['error'])}"]
     if back is None:
         return [*lines, "  Nothing was tried in it."]
     if back["outcome"] == "untouched":
@@ -172,7 +172,7 @@ def _explained(entry: Result, back: Result | None) -> list[str]:
         lines.append(f"  Restored from its backup, because {back['reason']}; what it replaced is {back['aside']}.")
         lines.append(f"  It stands at {_heads(back['after'])}, as before.")
     else:
-        lines.append(f"  HELD {_where(back)}: {Refused(**(back.get('error') or {'what': 'unknown'}))}")
+        lines.append(f"  HELD {_where(back)}: {Refused.of(back.get('error') or {'what': 'unknown'})}")
         return lines + [f"  Way {way}: {command}" for way, command in (back.get("ways_out") or {}).items()]
     lines.append(f"  Next: correct the release, then: {retry_command(entry['name'])}")
     return lines
@@ -199,9 +199,9 @@ def _plan(results: Result, _check_mode: bool) -> Report:
         )
         lines += [f"    {step['revision']}  {step['message']}" for step in pending]
         lines += _way_back_of(entry.get("restore") or {})
-        lines += [f"    REFUSED: {Refused(**obstacle)}" for obstacle in entry["obstacles"]]
+        lines += [f"    REFUSED: {Refused.of(obstacle)}" for obstacle in entry["obstacles"]]
         found = [finding for finding in entry.get("changed_history", []) if finding not in entry["obstacles"]]
-        lines += [f"    WARNING: {Refused(**finding)}" for finding in found]
+        lines += [f"    WARNING: {Refused.of(finding)}" for finding in found]
     refused = [entry["name"] for entry in plan["databases"] if entry["obstacles"]]
     return Report(lines, [f"An upgrade is refused for {', '.join(refused)}"] if refused else [])
 
@@ -209,7 +209,7 @@ def _plan(results: Result, _check_mode: bool) -> Report:
 def _way_back_of(restore: Result) -> list[str]:
     """Say what a restore would be if it came to one."""
     if restore.get("obstacle"):
-        return [f"    Could not be restored: {Refused(**restore['obstacle'])}"]
+        return [f"    Could not be restored: {Refused.of(restore['obstacle'])}"]
     by = f"    A restore ({restore.get('method')})"
     return [
         *(f"{by} would not bring back {words}" for words in restore.get("not_restored", [])),
@@ -221,7 +221,7 @@ def _status(results: Result, _check_mode: bool) -> Report:
     entries = results["status"]["databases"]
     rows = [_state(entry) for entry in entries]
     lines = table(("DATABASE", "STANDS AT", "PENDING", "LAST RUN", "OUTCOME", "LAST BACKUP", "SERVER"), rows)
-    problems = [f"{entry['name']}: {Refused(**problem)}" for entry in entries for problem in entry["problems"]]
+    problems = [f"{entry['name']}: {Refused.of(problem)}" for entry in entries for problem in entry["problems"]]
     return Report(lines + problems + _changed_history(entries) + _old(entries))
 
 
@@ -317,7 +317,7 @@ def _rollback(results: Result, check_mode: bool) -> Report:
     if not rows and not rollback.get("msg"):
         lines = [f"Run {rollback.get('of_run') or 'none'} changed no database of this host."]
     refused = [entry for entry in rollback.get("databases", []) if check_mode and entry["outcome"] == "refused"]
-    return Report(lines, _wrong(rollback) + [f"{entry['name']}: {Refused(**entry['error'])}" for entry in refused])
+    return Report(lines, _wrong(rollback) + [f"{entry['name']}: {Refused.of(entry['error'])}" for entry in refused])
 
 
 def _restore(results: Result, check_mode: bool) -> Report:

@@ -33,23 +33,32 @@ def _text(source: Path, name: str, exclude: Sequence[str], within: tuple[Path, .
     place = path.resolve()
     if place in within:
         way = " -> ".join(str(each.relative_to(source.resolve())) for each in (*within, place))
-        raise Refused(f"The requirements file {name} leads into itself", way, "Remove one of these references")
+        raise Refused(
+            f"The requirements file {name} leads into itself",
+            way,
+            "Remove one of these references",
+            code="requirements-invalid",
+        )
     if not path.is_file():
         raise Refused(
             f"The requirements file {name} is not below migrate_source",
             f"{_named_by(source, within)} names it, and {path} is not a file",
             "Correct the reference, or add the file",
+            code="requirements-invalid",
         )
     if Exclusions(exclude).hold(path, source, is_folder=False):
         raise Refused(
             f"The requirements file {name} is not shipped",
             "migrate_exclude leaves it out",
             f"Add '!{name}' at the end of migrate_exclude",
+            code="requirements-invalid",
         )
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise Refused(f"The requirements file {name} is not UTF-8", str(error), "Save it as UTF-8") from error
+        raise Refused(
+            f"The requirements file {name} is not UTF-8", str(error), "Save it as UTF-8", code="requirements-invalid"
+        ) from error
     others = [match[1] for match in _REFERS_TO.finditer(text) if "://" not in match[1]]
     parent = path.parent.relative_to(source)
     return text + "".join(_text(source, _joined(parent, other), exclude, (*within, place)) for other in others)
@@ -68,6 +77,7 @@ def _inside(source: Path, name: str, within: tuple[Path, ...]) -> Path:
             f"The requirements file {name} leads out of migrate_source",
             f"{named} what is below {source} is shipped",
             "Move it there, or name a folder above both as migrate_source",
+            code="requirements-invalid",
         )
     return Path(_without_dots(source, name))
 
@@ -126,5 +136,6 @@ def _is_local(source: Path, word: str) -> bool:
             f"The requirement {word} leads out of migrate_source",
             f"only what is below {source} is shipped",
             "Move it there, or name a folder above both as migrate_source",
+            code="requirements-invalid",
         )
     return (source / place).exists()

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..module_utils._core.playbook_command import playbook_command
 from ..module_utils.errors import Refused
-from ..module_utils.recovery import NOT_TRIED_AGAIN
+from ..module_utils.recovery import FAILED_BEFORE
 from .batches import Limits
 from .manifest import GOOD, Database, Host, Manifest
 
@@ -40,7 +40,7 @@ def looked_at(results: Result) -> Host:
 
 
 def _planned(entry: Result) -> Database:
-    obstacles = [" ".join(str(Refused(**obstacle)).split()) for obstacle in entry["obstacles"]]
+    obstacles = [" ".join(str(Refused.of(obstacle)).split()) for obstacle in entry["obstacles"]]
     pending = bool(entry["pending"] or obstacles)
     return Database(
         target=entry["target"],
@@ -52,6 +52,7 @@ def _planned(entry: Result) -> Database:
         unexpanded=entry.get("unexpanded", []),
         expected_seconds=entry.get("expected_seconds"),
         why=obstacles[0] if obstacles else "",
+        code=entry["obstacles"][0].get("code", "") if obstacles else "",
     )
 
 
@@ -84,7 +85,8 @@ def _stands(database: Database, entry: Result) -> None:
     if "after" in entry:
         database.now = entry["after"]
     if entry.get("error"):
-        database.why = in_one_line(str(Refused(**entry["error"])))
+        error = Refused.of(entry["error"])
+        database.why, database.code = in_one_line(str(error)), error.code
 
 
 def was_asked_again(host: Host, results: Result | None) -> None:
@@ -237,7 +239,7 @@ def _going_on(manifest: Manifest) -> str:
         name
         for host in manifest.hosts.values()
         for name, entry in host.databases.items()
-        if host.is_bad and (entry.outcome in _FAILED or NOT_TRIED_AGAIN in entry.why)
+        if host.is_bad and (entry.outcome in _FAILED or entry.code == FAILED_BEFORE)
     }
     if len(failed) > _MOST_TYPED:
         return playbook_command("migrate", **words, migrate_retry_failed="true")

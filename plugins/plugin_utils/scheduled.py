@@ -103,7 +103,12 @@ class Machine:
         """
         schedule.check()
         if not shutil.which("flock"):
-            raise Refused("There is no flock on this machine", "it keeps runs from overlapping", "Install util-linux")
+            raise Refused(
+                "There is no flock on this machine",
+                "it keeps runs from overlapping",
+                "Install util-linux",
+                code="schedule-not-possible",
+            )
         if not self.folder:
             self._check_kind()
         places = self.places(schedule.name, log)
@@ -123,6 +128,7 @@ class Machine:
                 f"This machine cannot run a schedule of the kind {self.kind}",
                 f"{program} is not there, or not for this user",
                 "Install it, or choose another migrate_schedule_kind",
+                code="schedule-not-possible",
             )
 
     def take_off(self, name: str, *, pretend: bool) -> list[File]:
@@ -200,4 +206,6 @@ def _run(*words: str, text: str = "") -> None:
         subprocess.run(words, input=text, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         why = getattr(error, "stderr", "") or str(error)
-        raise Failed(f"{' '.join(words)} failed", why.strip(), "Correct it and run the playbook again") from error
+        raise Failed(
+            f"{' '.join(words)} failed", why.strip(), "Correct it and run the playbook again", code="schedule-failed"
+        ) from error

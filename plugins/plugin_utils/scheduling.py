@@ -69,7 +69,7 @@ class Schedule:
         """
         wrong = list(self._problems())
         if wrong:
-            raise Refused("The run cannot be put on the schedule", " ".join(wrong))
+            raise Refused("The run cannot be put on the schedule", " ".join(wrong), code="schedule-not-possible")
 
     def _problems(self) -> Iterator[str]:
         if not _NAME.fullmatch(self.name):

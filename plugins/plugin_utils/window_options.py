@@ -30,7 +30,7 @@ def read_windows(options: Any) -> list[Window]:
     """
     wrong = window_problems(options)
     if wrong:
-        raise Refused(" ".join(wrong))
+        raise Refused(" ".join(wrong), code="window-invalid")
     return [_window(entry) for entry in options]
 
 

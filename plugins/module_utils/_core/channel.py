@@ -102,7 +102,7 @@ class Channel:
         self._sent.append(error)
         facts: dict[str, Any] = {"number": len(self._sent) - 1}
         if isinstance(error, Refused):
-            return {**facts, "refused": error.facts(), "code": error.code, "failed": isinstance(error, Failed)}
+            return {**facts, "refused": error.facts(), "failed": isinstance(error, Failed)}
         text, sqlstate = self._words_of(error)
         return {**facts, "type": type(error).__name__, "text": text, "sqlstate": sqlstate}
 
@@ -115,8 +115,7 @@ class Channel:
             return self._sent[returns]
         error: BaseException
         if isinstance(facts.get("refused"), dict):
-            said = {name: str(facts["refused"].get(name) or "") for name in ("what", "why", "remedy")}
-            error = (Failed if facts.get("failed") else Refused)(**said, code=str(facts.get("code") or ""))
+            error = (Failed if facts.get("failed") else Refused).of(facts["refused"])
         else:
             name = str(facts.get("type"))
             kind = type(name, (Remote,), {}) if _NAME.fullmatch(name) else Remote

@@ -65,6 +65,7 @@ def user_named(name: str) -> User:
             f"The user {name!r} of migrate_run_as is not on this host",
             "the migrations would run as that user",
             "Name one that is there, or leave migrate_run_as empty for the owner of a SQLite file",
+            code="run-as-unknown-user",
         ) from None
 
 
@@ -99,6 +100,7 @@ def user_for(name: str, run_as: str, owner: Callable[[], int | None]) -> User | 
             f"The migrations of database {name!r} cannot run as {run_as!r}",
             "only root becomes another user",
             "Set ansible_become, or leave migrate_run_as empty",
+            code="run-as-not-possible",
         )
     return user
 
@@ -121,7 +123,9 @@ def acting_as(user: User | None) -> Iterator[None]:
     gid, uid = library.setfsgid(user.gid), library.setfsuid(user.uid)
     try:
         if (library.setfsuid(_PRESENT), library.setfsgid(_PRESENT)) != (user.uid, user.gid):
-            raise Refused(f"The files of the user {user.name!r} cannot be opened with its rights")
+            raise Refused(
+                f"The files of the user {user.name!r} cannot be opened with its rights", code="run-as-not-possible"
+            )
         yield
     finally:
         library.setfsuid(uid)
@@ -151,7 +155,7 @@ def become(user: User) -> None:
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
     if os.getresuid() != (user.uid,) * 3 or os.getresgid() != (user.gid,) * 3:
-        raise Refused(f"The process could not become the user {user.name!r}")
+        raise Refused(f"The process could not become the user {user.name!r}", code="run-as-not-possible")
     os.environ.update(HOME=user.home, USER=user.name, LOGNAME=user.name)
     for name in [name for name in os.environ if name.startswith("SUDO_")]:
         del os.environ[name]
@@ -214,6 +218,7 @@ def _add_to_list(path: Path, uid: int) -> None:
             f"User {uid} cannot be let into {path}",
             f"its file system takes no access control lists ({error.strerror})",
             f"Type `chmod o+rx {path}` if everybody on the host may read the release, or set migrate_run_as to root",
+            code="run-as-not-possible",
         ) from error
     finally:
         os.close(descriptor)

@@ -26,4 +26,5 @@ def refuse_if_root_cannot_be_written(root: Path) -> None:
         f"migrate_root {root} cannot be {'written' if place == root else 'made'}",
         f"{place} {why}",
         "Set become: true for the host, or set migrate_root to a folder of this user",
+        code="root-not-writable",
     )

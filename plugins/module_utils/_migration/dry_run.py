@@ -94,6 +94,7 @@ def run_dry(engine: Engine, name: str, seconds: float, read: Read, elsewhere: El
             f"env.py changes database {name!r} before it runs migrations, so it cannot be planned without changing it",
             f"{answer.writes[0]}: {answer.refusal.why}",
             "Let env.py do so in a transaction, or put it into a revision",
+            code="env-py-writes",
         )
     raise answer.refusal
 
@@ -134,9 +135,11 @@ def no_end(name: str, seconds: float, death: Died) -> Refused:
             f"env.py did not finish within {seconds:g} s for {name!r}",
             "nothing was changed",
             "See what it waits for on the host, or raise migrate_plan_timeout",
+            code="env-py-timeout",
         )
     return Refused(
         f"env.py ended its process for {name!r}",
         str(death),
         ended_process(str(death)),
+        code="env-py-ended",
     )

@@ -39,6 +39,7 @@ def process_ended(name: str, how: str) -> Failed:
         f"The process that ran env.py for {name!r} ended",
         how,
         ended_process(how),
+        code="env-py-ended",
     )
 
 

@@ -93,7 +93,7 @@ class _EnvProcess:
 
     def _there(self) -> Connection:
         if self.connection is None:
-            raise Refused("env.py has no connection yet")
+            raise Refused("env.py has no connection yet", code="env-py-no-connection")
         return self.connection
 
     def _start(
@@ -264,4 +264,5 @@ def _check_readable(job: Job, user: str) -> None:
                 f"The user {user!r} cannot read what it is to run",
                 f"{path}: {error.strerror}",
                 "Let it read that folder and pass those above it (chmod o+rx), or set migrate_run_as to another user",
+                code="run-as-not-possible",
             ) from error

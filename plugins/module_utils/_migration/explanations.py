@@ -35,6 +35,7 @@ def env_py_failed(name: str, source: Path, error: BaseException) -> Refused:
         f"env.py failed for {name!r}",
         f"{type(error).__name__}: {error}{place}",
         "Correct it, or give it what it reads: url_variables, environment, x_arguments, migrate_setup",
+        code="env-py-failed",
     )
 
 
@@ -46,11 +47,16 @@ def unreachable(name: str, target: str, heads: list[str], error: Exception) -> R
             f"The release has several heads, and {target!r} names only one",
             f"they are {', '.join(heads)}",
             "Set migrate_target to heads, to branch@head, or merge them",
+            code="several-heads",
         )
     unknown = re.search(r"Can't locate revision identified by '([^']+)'", words)
     if unknown and unknown[1] not in target:
-        return Refused(f"Database {name!r} is at a revision that this release does not know", words)
-    return Refused(f"{target!r} cannot be reached in {name!r}", words, "Check migrate_target")
+        return Refused(
+            f"Database {name!r} is at a revision that this release does not know", words, code="revision-unknown"
+        )
+    return Refused(
+        f"{target!r} cannot be reached in {name!r}", words, "Check migrate_target", code="target-unreachable"
+    )
 
 
 def elsewhere(database: Database, source: Path, url: str, found: object, expected: object) -> Refused:
@@ -63,7 +69,12 @@ def elsewhere(database: Database, source: Path, url: str, found: object, expecte
         remedy = (
             f"Let what env.py has in {replaced[0]} already go before what it reads from a file (load_dotenv() does)"
         )
-    return Refused(f"env.py does not connect to the database that {database.name!r} names", why, remedy)
+    return Refused(
+        f"env.py does not connect to the database that {database.name!r} names",
+        why,
+        remedy,
+        code="env-py-other-database",
+    )
 
 
 def _by(source: Path, variable: str) -> str:

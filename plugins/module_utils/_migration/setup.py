@@ -32,4 +32,5 @@ def enter_setup(setup: str, inside: ExitStack) -> None:
             f"migrate_setup {setup!r} failed",
             f"{type(error).__name__}: {error}",
             "It is called without arguments before env.py runs; it is looked up in the release and the virtualenv",
+            code="setup-failed",
         ) from error

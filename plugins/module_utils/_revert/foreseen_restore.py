@@ -90,5 +90,6 @@ def _refuse_if_locked(engine: Engine) -> None:
             f"Database {engine.database.name!r} is being migrated by somebody else",
             f"{engine.lock_holder()} holds its lock now; a restore waits for {engine.job.database_wait:g} s",
             "Wait for that run to end",
+            code="database-locked",
         )
     lock.release()

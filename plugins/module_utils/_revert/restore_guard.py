@@ -73,6 +73,7 @@ class RestoreGuard:
                 f"A restore of {self._engine.database.name!r} would lose what others wrote",
                 f"{writes}{doubt}",
                 "Set migrate_restore_loses_writes=true to restore all the same; what is replaced is kept aside",
+                code="others-wrote",
             )
 
     def _foreseen_in_made(self, deeds: Deeds) -> Writes:

@@ -65,8 +65,13 @@ def refuse_differences(found: Comparison, manifest: backups.Manifest) -> None:
             f"Database {manifest.database!r} was downgraded, and not compared with its backup of run {manifest.run}",
             f"its revision and its schema are as before; not compared: {found}",
             "Look at its rows by hand, and restore the backup where they are not as before",
+            code="rollback-not-compared",
         )
-    raise Failed(f"Database {manifest.database!r} differs from its backup of run {manifest.run}", str(found))
+    raise Failed(
+        f"Database {manifest.database!r} differs from its backup of run {manifest.run}",
+        str(found),
+        code="rollback-not-exact",
+    )
 
 
 def compare_rolled_back(
@@ -97,7 +102,7 @@ def compare_rolled_back(
         return []
     named = "; ".join(words[:_MOST_NAMED])
     if not others:
-        raise Failed("the downgrades did not bring the old schema back", named)
+        raise Failed("the downgrades did not bring the old schema back", named, code="downgrade-not-exact")
     return [f"the schema is not that of the backup of run {manifest.run}, and others have changed it since: {named}"]
 
 
@@ -187,5 +192,5 @@ def undo_rollback(
         restored, now = bring_back(engine, backup, account, journal, progress, reason)
     except Refused as refusal:
         # Not a refusal of the rollback, which has begun: a person decides what becomes of the database.
-        raise Failed(refusal.what, f"{reason}; {refusal.why}", refusal.remedy) from refusal
+        raise Failed(refusal.what, f"{reason}; {refusal.why}", refusal.remedy, code=refusal.code) from refusal
     return now, restored

@@ -608,6 +608,7 @@ class Engine(Apart, ABC):
                     f"Database {self.database.name!r} is being migrated by somebody else",
                     f"{holder} has held its lock for more than {patience:g} s",
                     "Wait for that run to end, or raise migrate_database_wait",
+                    code="database-locked",
                 )
             tell(f"waits for {holder}")
             time.sleep(random.uniform(0.2, 0.6))  # noqa: S311 - jitter, not a secret

@@ -158,6 +158,7 @@ class PostgreSQL(WithScratch):
                 f"Database {self.database.name!r} cannot be reached",
                 first_line(error),
                 "Check its URL and its password, and that the server lets this host in",
+                code="database-unreachable",
             ) from error
         try:
             # First of all: what is set through a pooler leaks to its other clients.
@@ -216,6 +217,7 @@ class PostgreSQL(WithScratch):
                 f"Database {self.database.name!r} is behind a connection pooler",
                 "locks and settings would leak between its clients",
                 "Name the server itself in direct_url",
+                code="connection-pooler",
             )
 
     def size(self, connection: Connection) -> int:
@@ -278,6 +280,7 @@ class PostgreSQL(WithScratch):
                     f"A backend of an earlier run still works in database {self.database.name!r}",
                     "it holds the lock on the migrating connection",
                     "Wait until it has ended; pg_stat_activity shows it",
+                    code="backend-still-works",
                 )
             time.sleep(random.uniform(0.1, 0.4))  # noqa: S311 - jitter, not a secret
 
@@ -332,7 +335,7 @@ class PostgreSQL(WithScratch):
         """Run pg_dump at an exported snapshot, count rows at the same one, and read the archive back."""
         found = tools.find_tools(self.job.pg_bin, self.own().run(major_version))
         if found is None:
-            raise Failed(f"There is no pg_dump for database {self.database.name!r}")
+            raise Failed(f"There is no pg_dump for database {self.database.name!r}", code="client-program-missing")
         target = folder / "dump"
         with self.connect() as own:
             own.rows(f"set lock_timeout = {int(self.job.backup_lock_wait * 1000)}")

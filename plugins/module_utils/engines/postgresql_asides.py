@@ -59,7 +59,9 @@ def drop(engine: PostgreSQL, aside: Aside) -> None:
         Refused: it is not one, is in use, or something else depends on it.
     """
     if aside.name not in {each.name for each in of(engine)}:
-        raise Refused(f"{aside.name!r} is not what a restore of {engine.database.name!r} left aside")
+        raise Refused(
+            f"{aside.name!r} is not what a restore of {engine.database.name!r} left aside", code="retained-copy-unknown"
+        )
     try:
         if aside.name.startswith("schema "):
             engine.own().run(_drop_schemas, engine, aside.name[len("schema ") :])
@@ -69,7 +71,11 @@ def drop(engine: PostgreSQL, aside: Aside) -> None:
     except Refused:
         raise
     except Exception as error:
-        raise Refused(f"{aside.name!r} cannot be dropped", str(getattr(error, "orig", error)).strip()) from error
+        raise Refused(
+            f"{aside.name!r} cannot be dropped",
+            str(getattr(error, "orig", error)).strip(),
+            code="retained-copy-not-droppable",
+        ) from error
 
 
 def _drop_schemas(connection: Connection, engine: PostgreSQL, group: str) -> None:
@@ -85,7 +91,10 @@ def _drop_schemas(connection: Connection, engine: PostgreSQL, group: str) -> Non
         lost = sorted(set(before) - set(engine.fingerprint(connection, frozenset())))
         if lost:
             raise Refused(
-                f"What lies aside in {group!r} is in use", "; ".join(lost[:5]), "Drop what depends on it first"
+                f"What lies aside in {group!r} is in use",
+                "; ".join(lost[:5]),
+                "Drop what depends on it first",
+                code="retained-copy-in-use",
             )
         connection.exec_driver_sql("commit")
     except BaseException:

@@ -76,7 +76,12 @@ def usable(folder: str, database: str, server: int, archive: Path) -> Tools:
     if found is not None and not _reads(found, archive):
         found = find_tools(folder)
     if found is None or not (found.folder / "psql").exists():
-        raise Failed(f"There is no pg_restore and psql for database {database!r}", "", "Install postgresql-client")
+        raise Failed(
+            f"There is no pg_restore and psql for database {database!r}",
+            "",
+            "Install postgresql-client",
+            code="client-program-missing",
+        )
     return found
 
 
@@ -150,7 +155,7 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: 
         errors.seek(0)
         if code:
             words = errors.read().decode(errors="replace").strip()
-            raise Failed(f"{Path(command[0]).name} failed with exit code {code}", words)
+            raise Failed(f"{Path(command[0]).name} failed with exit code {code}", words, code="client-program-failed")
         return output.read().decode(errors="surrogateescape")
 
 
@@ -192,11 +197,23 @@ def check_archive(listing: str, folder: Path, database: str, tables: int) -> Non
     """
     on_one_line = database.translate({10: " ", 13: " "})  # as pg_restore prints names
     if f"dbname: {on_one_line}\n" not in listing:
-        raise Failed(f"The dump {folder} is not one of {database!r}", "its table of contents names another database")
+        raise Failed(
+            f"The dump {folder} is not one of {database!r}",
+            "its table of contents names another database",
+            code="dump-invalid",
+        )
     entries = listing.encode(errors="surrogateescape")
     dumped = len(_TABLE.findall(entries))
     if dumped != tables:
-        raise Failed(f"The dump {folder} is not complete", f"it holds {dumped} tables and the database {tables}")
+        raise Failed(
+            f"The dump {folder} is not complete",
+            f"it holds {dumped} tables and the database {tables}",
+            code="dump-invalid",
+        )
     for number in _TABLE_DATA.findall(entries):
         if not any(folder.glob(f"{number.decode()}.dat*")):
-            raise Failed(f"The dump {folder} is not complete", f"the data of its entry {number.decode()} is missing")
+            raise Failed(
+                f"The dump {folder} is not complete",
+                f"the data of its entry {number.decode()} is missing",
+                code="dump-invalid",
+            )

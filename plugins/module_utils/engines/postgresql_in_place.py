@@ -220,6 +220,7 @@ class InPlace:
                     f"Database {self._engine.database.name!r} is in use, so it cannot be restored in place",
                     f"others hold locks on its tables: {', '.join(others[:5]) or 'unknown'}",
                     "End them, or raise migrate_lock_wait",
+                    code="database-in-use",
                 ) from None
             self._tell(f"waits for {', '.join(others[:3]) or 'locks'}")
             return False
@@ -315,7 +316,11 @@ class InPlace:
         psql.ask("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")
         for state, words in psql.refusals():
             if state != "42501":
-                raise Failed("What the backup says of the database itself cannot be set", words)
+                raise Failed(
+                    "What the backup says of the database itself cannot be set",
+                    words,
+                    code="database-settings-not-restored",
+                )
             self._not_restored.append(f"a property of the database: {words}")
 
     def _chosen(self, psql: Psql, contents: Contents, kept: set[str]) -> list[str]:

@@ -66,6 +66,7 @@ class AdvisoryLock(Lock):
                 f"The lock on database {self._name!r} was lost",
                 "somebody else has taken it while the database was being replaced",
                 f"This shows its last run: {playbook_command('status')}",
+                code="lock-lost",
             )
 
     def check(self) -> None:
@@ -75,6 +76,7 @@ class AdvisoryLock(Lock):
                 f"The lock on database {self._name!r} was lost",
                 "the server closed the connection that held it",
                 "No further revision was begun; look into the server's log",
+                code="lock-lost",
             )
 
     def release(self) -> None:

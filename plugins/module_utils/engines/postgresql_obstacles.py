@@ -43,6 +43,7 @@ def _standby(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
             f"Database {engine.database.name!r} is on a standby, which cannot be written",
             f"{options_of(engine.url).get('host', 'the server')} is in recovery",
             "Name the primary in its url",
+            code="server-is-standby",
         )
 
 
@@ -53,13 +54,17 @@ def _client_programs(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused
     remedy = f"Install postgresql-client-{major} or newer on the host, or set migrate_pg_bin"
     if found is None:
         yield Refused(
-            f"There is no pg_dump for database {engine.database.name!r}", f"none was found in {where}", remedy
+            f"There is no pg_dump for database {engine.database.name!r}",
+            f"none was found in {where}",
+            remedy,
+            code="client-program-missing",
         )
     elif found.major < major:
         yield Refused(
             f"pg_dump is too old for database {engine.database.name!r}",
             f"it is {found.version} in {found.folder} and the server {major}",
             remedy,
+            code="client-program-too-old",
         )
 
 
@@ -70,6 +75,7 @@ def _readable(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
             f"Database {engine.database.name!r} cannot be backed up by its user",
             f"{engine.url.username} may not read {', '.join(closed[:5])}{' …' if closed[5:] else ''}",
             "Grant SELECT on them, or name their owner in the url",
+            code="privileges-missing",
         )
 
 
@@ -83,6 +89,7 @@ def _hidden_rows(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
             f"row-level security hides rows of {', '.join(hiding[:5])}{' …' if hiding[5:] else ''} from {user}",
             f"Let it see them all (ALTER ROLE {user} BYPASSRLS, as a superuser), or ALTER TABLE {hiding[0]}"
             " NO FORCE ROW LEVEL SECURITY, or name a role in the url that may see them all",
+            code="privileges-missing",
         )
 
 
@@ -93,6 +100,7 @@ def _creatable(engine: PostgreSQL, own: OwnConnection, tables: Sequence[str]) ->
             f"Database {engine.database.name!r} cannot be migrated by its user",
             f"{engine.url.username} may not create tables in " + (f"schema {closed[0]}" if closed else "any schema"),
             "Grant CREATE on the schema, or name its owner in the url",
+            code="privileges-missing",
         )
 
 

@@ -59,4 +59,5 @@ def _works_on(name: str, who: str, why: str) -> Refused:
         f"A backend of a dead run still works in database {name!r}: {who}",
         why,
         f"Have it ended by pg_terminate_backend, then recover: {playbook_command('recover')}",
+        code="backend-still-works",
     )

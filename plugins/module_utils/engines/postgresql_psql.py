@@ -183,7 +183,11 @@ class Psql:
                 if self._has_ended():
                     raise PsqlError(self.errors())
                 errors.seek(0)
-                raise Failed("The dump cannot be read", errors.read().decode(errors="replace").strip()[-500:])
+                raise Failed(
+                    "The dump cannot be read",
+                    errors.read().decode(errors="replace").strip()[-500:],
+                    code="dump-unreadable",
+                )
 
     def _pass_on(self, source: IO[bytes], header: dict[bytes, bytes]) -> None:
         """Pass a script on; from the first entry on nothing is looked at, which may be a customer's own text."""

@@ -140,7 +140,7 @@ def admin_url(engine: PostgreSQL) -> URL | None:
     entry = Database(engine.database.name, engine.database.admin_url, password=engine.database.admin_password)
     url = migration_url(entry)
     if url.get_backend_name() != "postgresql":
-        raise Refused(f"The admin_url of database {entry.name!r} is not one of PostgreSQL")
+        raise Refused(f"The admin_url of database {entry.name!r} is not one of PostgreSQL", code="admin-url-invalid")
     return url
 
 
@@ -167,6 +167,7 @@ def beside(engine: PostgreSQL) -> Iterator[tuple[OwnConnection, URL]]:
         f"No other database on the server of {engine.database.name!r} lets its user in",
         refusal.why if refusal else "",
         "Grant CONNECT on database postgres, or give it an admin_url",
+        code="admin-database-missing",
     )
 
 
@@ -178,7 +179,9 @@ def powers(own: OwnConnection, database: str) -> Powers:
     """
     rows = own.rows(_POWERS, database=database)
     if not rows:
-        raise Refused(f"There is no database {database!r} on the server", "", "Check its admin_url")
+        raise Refused(
+            f"There is no database {database!r} on the server", "", "Check its admin_url", code="database-missing"
+        )
     superuser, createdb, owner, oid, _name = rows[0]
     return Powers(bool(superuser), bool(createdb), bool(owner), int(oid))
 
@@ -218,24 +221,34 @@ def _obstacle_to_swap(engine: PostgreSQL, mine: Powers) -> Refused | None:
     what = f"Database {engine.database.name!r} cannot be restored by a swap"
     if not mine.may_swap and not engine.database.admin_url:
         lacking = "create databases" if not mine.createdb else "rename this one"
-        return Refused(what, f"{engine.url.username} may not {lacking}", "Give it an admin_url")
+        return Refused(
+            what, f"{engine.url.username} may not {lacking}", "Give it an admin_url", code="restore-not-possible"
+        )
     with beside(engine) as (other, _url):
         theirs = powers(other, engine.name_on_server)
     if not theirs.may_swap:
-        return Refused(what, "the role of its admin_url may not create databases, or not rename this one")
+        return Refused(
+            what,
+            "the role of its admin_url may not create databases, or not rename this one",
+            code="restore-not-possible",
+        )
     if mine.superuser:
         return None
     own = engine.own()
     strangers = [f"owned by {name}" for (name,) in _strangers(engine, mine)]
     if strangers:
-        return Refused(what, f"some of it is {', '.join(strangers)}", _membership(engine, mine))
+        return Refused(
+            what, f"some of it is {', '.join(strangers)}", _membership(engine, mine), code="restore-not-possible"
+        )
     # All that is the owner's is restored by the owner, whoever makes the database.
     queries = [ownership.NEVER] if theirs.superuser else [ownership.NEVER, ownership.PRIVILEGED]
     missing = [row[0] for query in queries for row in own.rows(query)]
     if missing:
-        return Refused(what, f"only a superuser can make anew: {', '.join(missing)}")
+        return Refused(what, f"only a superuser can make anew: {', '.join(missing)}", code="restore-not-possible")
     public = own.rows(ownership.PUBLIC)
-    return Refused(what, f"its schema public belongs to {public[0][0]}") if public else None
+    return (
+        Refused(what, f"its schema public belongs to {public[0][0]}", code="restore-not-possible") if public else None
+    )
 
 
 def _membership(engine: PostgreSQL, mine: Powers) -> str:
@@ -271,7 +284,9 @@ def _obstacle_in_place(engine: PostgreSQL, mine: Powers) -> Refused | None:
         remedy = "Give it an admin_url that may create databases"
     else:
         return None
-    return Refused(f"Database {engine.database.name!r} cannot be restored by its user", why, remedy)
+    return Refused(
+        f"Database {engine.database.name!r} cannot be restored by its user", why, remedy, code="privileges-missing"
+    )
 
 
 def _strangers(engine: PostgreSQL, mine: Powers) -> list[tuple[Any, ...]]:
@@ -347,4 +362,5 @@ def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] 
             f"What was restored of {name!r} is not what was backed up",
             "; ".join(differing[:5]),
             "The database is as it was before the restore",
+            code="restore-not-exact",
         )

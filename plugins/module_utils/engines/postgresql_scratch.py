@@ -183,6 +183,7 @@ class WithScratch(Engine):
                 f"There is no place to rehearse database {entry.name!r}",
                 f"{rows[0][1]} may not create databases on its server",
                 "Grant it CREATEDB, or name admin_url or rehearse_url in the database's entry",
+                code="rehearsal-not-possible",
             )
         return place
 
@@ -196,7 +197,7 @@ class WithScratch(Engine):
         server = place.own.run(major_version)
         found = tools.usable(self.job.pg_bin, self.database.name, server, archive.path)
         reasons: list[str] = []
-        last = Failed(f"The copy of database {self.database.name!r} was not filled")
+        last = Failed(f"The copy of database {self.database.name!r} was not filled", code="rehearsal-copy-failed")
         path = str(archive.activity.get("search_path", ""))
         plain = ["--no-owner", "--no-acl"]
         for options, search_path in ((), ""), (plain, ""), ((), path), (plain, path):

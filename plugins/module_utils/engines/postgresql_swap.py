@@ -107,7 +107,9 @@ def _mend(engine: PostgreSQL, other: OwnConnection) -> list[str]:
         return []
     comment, is_open, oid = rows[0][1], rows[0][5], int(rows[0][6])
     if being_swapped(other, oid):
-        raise Refused(f"Database {engine.database.name!r} is being restored by somebody else")
+        raise Refused(
+            f"Database {engine.database.name!r} is being restored by somebody else", code="database-being-restored"
+        )
     if not is_open and "closed_by" in marked(comment):
         _open(other, engine.name_on_server, marked(comment))
         done.append("opened the database for connections, which an interrupted restore had closed")
@@ -203,7 +205,7 @@ class Swap:
                         f"Database {self._engine.database.name!r} was replaced, and its restore did not end",
                         first_line(error),
                         f"The replaced database is kept as {aside}",
-                        HALF_WAY,
+                        code=HALF_WAY,
                     ) from error
                 if isinstance(error, (Refused, KeyboardInterrupt, SystemExit)) or not isinstance(error, Exception):
                     raise
@@ -211,6 +213,7 @@ class Swap:
                     f"The restore of {self._engine.database.name!r} failed",
                     first_line(error),
                     "The database is as it was before the restore",
+                    code="restore-failed",
                 ) from error
         return Restored(aside, "swap", self.not_restored)
 
@@ -222,7 +225,10 @@ class Swap:
         if prepared:
             raise prepared
         if not self._mark_swapping(other, self._oid):
-            raise Refused(f"Database {self._engine.database.name!r} is being restored by somebody else")
+            raise Refused(
+                f"Database {self._engine.database.name!r} is being restored by somebody else",
+                code="database-being-restored",
+            )
 
     def _mark_swapping(self, other: OwnConnection, oid: int) -> bool:
         signed = oid - (1 << 32) if oid >= 1 << 31 else oid
@@ -363,7 +369,11 @@ class Swap:
             psql.ask("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")
             for state, words in psql.refusals():
                 if state != "42501":
-                    raise Failed("What the backup says of the database itself cannot be set", words)
+                    raise Failed(
+                        "What the backup says of the database itself cannot be set",
+                        words,
+                        code="database-settings-not-restored",
+                    )
                 self.not_restored.append(f"a property of the database: {words}")
             psql.ask(f"alter database {quoted(aside)} allow_connections true;\ncommit;")
         self._swapped = True
@@ -388,6 +398,7 @@ class Swap:
                 f"{first_line(error)}; {first_line(failure)}",
                 "Nothing was replaced unless the recovery says so. When the server is back, recover: "
                 f"{playbook_command('recover')}",
+                code="database-closed",
             ) from error
 
 

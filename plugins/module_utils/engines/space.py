@@ -48,6 +48,7 @@ def lacking(database: str, needs: list[Need]) -> list[Refused]:
                     f"There is too little disk for {' and '.join(need.what for need in together)} of {database!r}",
                     f"{needed:,} bytes are needed and {free:,} are free at {together[0].place}",
                     "Make room, or set migrate_root on a larger disk",
+                    code="disk-too-small",
                 )
             )
     return found

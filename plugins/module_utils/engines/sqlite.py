@@ -116,6 +116,7 @@ class SQLite(WithRestore):
                 f"The URL of database {self.database.name!r} leads to another file than before",
                 f"it led to {self.path}",
                 "Find out who exchanges links on its way, or name the file itself in the URL",
+                code="sqlite-file-exchanged",
             )
         check_is_file(str(self.path), self.database.name)
         url = own_url(self.url).set(database=f"file:{quote(str(self.path))}", query={"mode": "rw", "uri": "true"})
@@ -127,6 +128,7 @@ class SQLite(WithRestore):
                 f"Database {self.database.name!r} cannot be opened",
                 f"{self.path}: {first_line(error)}",
                 "Check its URL, and that the user of this connection may read and write the file",
+                code="database-unreachable",
             ) from error
         return own
 
@@ -164,6 +166,7 @@ class SQLite(WithRestore):
                     f"Database {self.database.name!r} cannot be written",
                     f"{self.path} or its folder is read-only for this user",
                     "Give its user write permission, or set ansible_become_user",
+                    code="database-not-writable",
                 )
             )
         size = self.path.stat().st_size

@@ -50,10 +50,16 @@ def proven(path: Path, count_rows: bool) -> dict[str, int] | None:
                 f"The backup {path} cannot be proven",
                 f"{error}; the application brings that to SQLite itself, and it is not here",
                 "Nothing was changed; let migrate_backup_command and migrate_backup_check_command do it",
+                code="backup-not-proven",
             ) from error
         verdict, counts = str(error), {}
     if verdict != "ok":
-        raise Failed(f"The backup {path} is damaged", str(verdict), "Nothing was changed; check the disk and run again")
+        raise Failed(
+            f"The backup {path} is damaged",
+            str(verdict),
+            "Nothing was changed; check the disk and run again",
+            code="backup-damaged",
+        )
     return counts if count_rows else None
 
 

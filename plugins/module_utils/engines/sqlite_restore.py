@@ -114,7 +114,7 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
                 current.execute("rollback")
         except sqlite3.OperationalError as error:
             what = f"Database {self.database.name!r} is in use, so its file cannot be replaced"
-            return [Failed(what, str(error), "Stop what uses it")]
+            return [Failed(what, str(error), "Stop what uses it", code="database-in-use")]
         return []
 
     @abstractmethod
@@ -160,7 +160,7 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
                 else f"The file of database {self.database.name!r} cannot be replaced",
                 str(error),
                 f"Stop what uses it, then: {self.command_by_hand(archive.path)}",
-                HALF_WAY if self._has_replaced else REPLACED_NOTHING,
+                code=HALF_WAY if self._has_replaced else REPLACED_NOTHING,
             ) from error
         self.close()  # our own connection would go on looking at the replaced file
         return restored

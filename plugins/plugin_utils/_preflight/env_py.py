@@ -43,9 +43,15 @@ def refuse_without_env_py(source: Path, options: Mapping[str, object], exclude: 
             f"There is no env.py in {folders[0]}",
             "script_location names this folder as Alembic's script directory",
             "Correct script_location, migrate_alembic_options or migrate_source",
+            code="env-py-missing",
         )
     if any(_is_left_out(path, source, exclude) for path in found):
-        raise Refused(f"{found[0]} is not shipped", "migrate_exclude leaves it out", "Correct migrate_exclude")
+        raise Refused(
+            f"{found[0]} is not shipped",
+            "migrate_exclude leaves it out",
+            "Correct migrate_exclude",
+            code="env-py-missing",
+        )
     _refuse_without_revisions(source, options, exclude, found)
 
 
@@ -70,6 +76,7 @@ def _refuse_without_revisions(
         f"There is no revision in {', '.join(map(str, folders))}",
         "a release without a revision would leave every database as it is",
         "Correct migrate_source, or add a revision with `alembic revision`",
+        code="release-empty",
     )
 
 

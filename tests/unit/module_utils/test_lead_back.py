@@ -729,7 +729,7 @@ def test_a_restore_that_replaced_the_database_is_not_followed_by_downgrades(host
 
 
 def test_a_reason_in_front_of_an_error_keeps_its_code() -> None:
-    assert Failed("what", "why", "", HALF_WAY).because("reason").code == HALF_WAY
+    assert Failed("what", "why", code=HALF_WAY).because("reason").code == HALF_WAY
 
 
 BY_ITSELF = "__import__('sqlite3').connect({path!r}, isolation_level=None).execute('update mine set a = a + 10')"

@@ -313,7 +313,7 @@ def missing(host: Host, file: Path, **options: Any) -> str:
     """Return what the plan says is missing, or nothing."""
     options = {"require_rehearsal": True, **options}
     obstacles = host.plan(database(file, **options.pop("entry", {})), **options)["obstacles"]
-    return " ".join(str(Refused(**obstacle)) for obstacle in obstacles)
+    return " ".join(str(Refused.of(obstacle)) for obstacle in obstacles)
 
 
 def test_a_required_rehearsal_must_be_of_this_release_this_database_and_this_revision(

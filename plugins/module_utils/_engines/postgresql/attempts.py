@@ -35,7 +35,7 @@ def restore_by(
         Refused, Failed: as ``Engine.restore``.
     """
     path = str(archive.activity.get("search_path") or engine.own().rows("show search_path")[0][0])
-    reason, last = "", Failed(f"Database {engine.database.name!r} was not restored")
+    reason, last = "", Failed(f"Database {engine.database.name!r} was not restored", code="restore-failed")
     for number, (name, search_path) in enumerate(_ways(engine, method, path)):
         way = (Swap if name == "swap" else InPlace)(engine, archive, run, tell, search_path)
         if number and search_path and _NOT_FOUND not in reason:
@@ -50,7 +50,7 @@ def restore_by(
             continue
         left_out = method if name == method.name else restores.method_in_place(engine)
         return replace(restored, not_restored=left_out.not_restored + restored.not_restored)
-    raise Failed(last.what, reason, last.remedy)
+    raise Failed(last.what, reason, last.remedy, code=last.code)
 
 
 def _ways(engine: PostgreSQL, method: RestoreMethod, search_path: str) -> list[tuple[str, str]]:

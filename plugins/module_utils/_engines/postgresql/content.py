@@ -133,4 +133,8 @@ def printed(command: list[str], variables: dict[str, str]) -> Iterator[IO[bytes]
         if code:
             errors.seek(0)
             words = errors.read().decode(errors="replace").strip()
-            raise Failed(f"{command[0].rpartition('/')[2]} failed with exit code {code}", words[-500:])
+            raise Failed(
+                f"{command[0].rpartition('/')[2]} failed with exit code {code}",
+                words[-500:],
+                code="client-program-failed",
+            )

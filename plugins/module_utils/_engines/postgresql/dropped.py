@@ -106,6 +106,7 @@ def refusal_to_make(engine: PostgreSQL, archive: Archive, user: str) -> Refused:
         f"{user} may not create databases",
         "Create it empty, then restore again, or give it an admin_url."
         f" As a superuser: {shlex.join(_createdb(engine, archive))}",
+        code="database-missing",
     )
 
 

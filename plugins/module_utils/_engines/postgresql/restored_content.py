@@ -77,6 +77,7 @@ class RestoredContent:
                 f"What was restored of {name!r} is not what was backed up",
                 "; ".join(differing[:5]),
                 "The database is as it was before the restore",
+                code="restore-not-exact",
             )
 
     def _read(self, stream: IO[bytes]) -> Contents:
@@ -127,7 +128,7 @@ def rows_digest(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
         digest.update(text[:-keep])
         piece = stream.read(_PIECE)
         if not piece:
-            raise Failed("A dump cannot be read", "its rows have no end")
+            raise Failed("A dump cannot be read", "its rows have no end", code="dump-unreadable")
         text = text[-keep:] + piece
 
 

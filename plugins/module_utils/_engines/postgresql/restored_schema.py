@@ -116,6 +116,7 @@ class RestoredSchema:
                 f"What was restored of {name!r} is not what was backed up",
                 "; ".join(words[:_MOST_NAMED]),
                 "The database is as it was before the restore",
+                code="restore-not-exact",
             )
 
     def _run(self, command: list[str], variables: dict[str, str]) -> str:
@@ -193,5 +194,5 @@ def refuse_in_place(engine: PostgreSQL, found: tools.Tools, archive: Path, conte
             f"What was restored of {engine.database.name!r} is not what was backed up",
             "; ".join(words[:_MOST_NAMED]),
             "What was replaced is kept in its schemas alembic_aside_*",
-            HALF_WAY,
+            code=HALF_WAY,
         )

@@ -66,6 +66,7 @@ def refusal_of_prepared(own: OwnConnection, database: str, name: str) -> Refused
         f"Database {name!r} holds prepared transactions",
         ", ".join(gid for (gid,) in prepared),
         "Commit them or roll them back",
+        code="prepared-transactions",
     )
 
 
@@ -75,6 +76,7 @@ def in_use(name: str, sessions: list[str]) -> Refused:
         f"Database {name!r} is in use, so it cannot be replaced",
         f"these sessions cannot be ended: {', '.join(sessions[:_MOST_NAMED])}",
         "End them, or grant pg_signal_backend to who restores",
+        code="database-in-use",
     )
 
 

@@ -91,6 +91,7 @@ class SQLiteApart(Apart):
                 f"The file of database {self.database.name!r} has other names, and another owner than its folder",
                 f"{self.path} belongs to user id {file.st_uid}, and {folder} to user id {found.st_uid}",
                 "Remove the other name, or name the user in migrate_run_as",
+                code="sqlite-file-linked",
             )
         return file.st_uid
 

@@ -118,7 +118,7 @@ def _pages(connection: sqlite3.Connection) -> int:
 
 
 def _nothing(what: str) -> Failed:
-    return Failed(what, "the file is as it was", "Stop what uses it", REPLACED_NOTHING)
+    return Failed(what, "the file is as it was", "Stop what uses it", code=REPLACED_NOTHING)
 
 
 @contextmanager

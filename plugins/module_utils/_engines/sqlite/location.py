@@ -32,6 +32,7 @@ def real_path_of(database: str | None, name: str) -> Path:
             f"The URL of database {name!r} names no absolute file",
             "a relative path would lie inside a release, and memory ends with the process",
             "Write four slashes: sqlite:////srv/app/app.db",
+            code="url-invalid",
         )
     return Path(os.path.realpath(plain))
 
@@ -59,6 +60,7 @@ def check_links(path: str, name: str) -> None:
                 f"{link} belongs to user id {link_owner}, and {target} to "
                 + (f"user id {owner}" if owner >= 0 else "nobody: it is not there"),
                 "Name the file itself in the URL, or let root make the link",
+                code="sqlite-link-foreign",
             )
 
 
@@ -97,7 +99,12 @@ def _links_on(path: str) -> list[tuple[str, int]]:
             continue
         found.append((following, status.st_uid))
         if len(found) > _MOST_LINKS:
-            raise Refused(f"{path} leads through more than {_MOST_LINKS} links", "", "Name the file itself in the URL")
+            raise Refused(
+                f"{path} leads through more than {_MOST_LINKS} links",
+                "",
+                "Name the file itself in the URL",
+                code="sqlite-link-foreign",
+            )
         target = os.readlink(following)
         here = "/" if target.startswith("/") else here
         rest = target.split("/") + rest

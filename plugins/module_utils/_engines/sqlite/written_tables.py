@@ -109,6 +109,7 @@ class WrittenTables:
             f"The migrations write to the attached database {schema!r}",
             "an attached file is neither backed up nor compared, so a failure could not be undone in it",
             "Give that file an entry of its own in migrate_databases, with its own env.py, and do not attach it",
+            code="attached-database-written",
         )
         return _DENY
 
