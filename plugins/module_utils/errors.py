@@ -32,7 +32,7 @@ class Refused(Exception):
         code: what programs compare and docs/troubleshooting.md explains, in kebab-case; texts are for people.
     """
 
-    def __init__(self, what: str, why: str = "", remedy: str = "", code: str = "") -> None:
+    def __init__(self, what: str, why: str = "", remedy: str = "", *, code: str) -> None:
         super().__init__(what)
         self.code = code
         self.what = what
@@ -57,10 +57,16 @@ class Refused(Exception):
         """Return the error that a result or a journal tells of; one of before there were codes has none."""
         return cls(**{part: str(facts.get(part) or "") for part in ("what", "why", "remedy", "code")})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._kind.of, (self.facts(),)
+
     def because(self, reason: str) -> Refused:
         """Return an error of the same kind, refused or failed, with a reason in front of its own."""
-        kind = Failed if isinstance(self, Failed) else Refused
-        return kind(self.what, "; ".join(part for part in (reason, self.why) if part), self.remedy, code=self.code)
+        return self._kind.of({**self.facts(), "why": "; ".join(part for part in (reason, self.why) if part)})
+
+    @property
+    def _kind(self) -> type[Refused]:
+        return Failed if isinstance(self, Failed) else Refused
 
 
 class Failed(Refused):

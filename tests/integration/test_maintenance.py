@@ -194,7 +194,7 @@ def test_a_service_that_does_not_stop_is_the_end_of_the_run_and_the_others_start
     settings["migrate_services"] = [shop.entry, stubborn]
     before = sqlite.dump()
     output = site.run("migrate", code=2, **settings).output
-    assert_says(output, "The service stubborn could not be stopped: false ended with exit code 1")
+    assert_says(output, "The service stubborn could not be stopped [service-failed]: false ended with exit code 1")
     assert sqlite.dump() == before
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
 
@@ -262,7 +262,9 @@ def test_a_way_back_on_purpose_is_not_gone_where_the_application_does_not_stop(
     stubborn = {"name": "stubborn", "start": ["true"], "stop": ["false"], "status": ["true"]}
     settings.update({"migrate_services": [shop.entry, stubborn], f"migrate_{verb}_run": "forth"})
     failing = site.run(verb, code=2, **settings)
-    assert_says(failing.output, "The service stubborn could not be stopped: false ended with exit code 1")
+    assert_says(
+        failing.output, "The service stubborn could not be stopped [service-failed]: false ended with exit code 1"
+    )
     assert sqlite.dump() == before
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
 

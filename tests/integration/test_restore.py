@@ -77,7 +77,7 @@ def test_a_backup_is_brought_back_and_what_it_replaces_is_kept(
         ({"migrate_restore_databases": ["typo"]}, "Database 'typo' is not in the inventory of this host"),
         (
             {"migrate_restore_databases": ["app"], "migrate_restore_run": "third"},
-            "There is no such backup of database 'app' on this host: none of run third",
+            "There is no such backup of database 'app' on this host [backup-not-found]: none of run third",
         ),
         ({"migrate_restore_run": "third"}, "No host of this play has such a backup"),
     ],

@@ -293,7 +293,7 @@ def test_the_guard_has_the_last_word_when_nobody_else_can_write(make: Callable[.
         with pytest.raises(psycopg2.Error) as refusal, closing(customer.connect()) as late, late.cursor() as cursor:
             cursor.execute("SET lock_timeout = 200; INSERT INTO half VALUES (1)")
         seen.append(str(refusal.value))
-        raise Abort("no")
+        raise Abort("no", code="others-wrote")
 
     with closing(customer.connect()) as open_session, open_session.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM half")
@@ -547,7 +547,7 @@ def test_a_restore_that_fails_after_the_swap_names_what_it_replaced(
     customer = make("CREATEDB", content="CREATE TABLE t AS SELECT 1 AS a")
     archive, before = customer.back_up(), customer.dump()
     customer.as_owner("UPDATE t SET a = 2")
-    take, failures = PostgreSQL.take_lock_again, [Failed("The lock was lost")]
+    take, failures = PostgreSQL.take_lock_again, [Failed("The lock was lost", code="lock-lost")]
 
     def fails_once(self: PostgreSQL) -> None:
         if failures:

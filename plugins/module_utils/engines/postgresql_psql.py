@@ -49,7 +49,8 @@ class PsqlError(Failed):
     def __init__(self, words: str) -> None:
         found = _STATE.findall(words)
         self.sqlstate = found[0][0] if found else ""
-        super().__init__("The server refused a step of the restore", found[0][1] if found else words.strip()[-500:])
+        why = found[0][1] if found else words.strip()[-500:]
+        super().__init__("The server refused a step of the restore", why, code="restore-failed")
 
 
 class Psql:

@@ -24,7 +24,7 @@ def test_a_value_is_a_word_and_never_read_by_a_shell(tmp_path: Path) -> None:
 
 
 def test_a_failure_says_what_the_command_said_but_for_its_secrets() -> None:
-    with pytest.raises(Failed, match=r"It failed: sh ended with exit code 3: said \*{8}\. Look"):
+    with pytest.raises(Failed, match=r"It failed \[command-failed\]: sh ended with exit code 3: said \*{8}\. Look"):
         run_command(
             ["sh", "-c", "echo said $PGPASSWORD >&2; exit 3"], {}, {"PGPASSWORD": "m4rked"}, "It failed", "Look"
         )
@@ -56,7 +56,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
                     "It failed", "Look", 0.5)  # fmt: skip
 
     assert str(caught.value) == (
-        "It failed: env had not ended after 0.5 s, and was ended with all that it had started:"
+        "It failed [command-timeout]: env had not ended after 0.5 s, and was ended with all that it had started:"
         " waits for ********. Look; or raise migrate_command_timeout."
     )
     deadline = time.monotonic() + 5

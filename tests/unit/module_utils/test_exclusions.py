@@ -92,7 +92,9 @@ def test_what_is_no_file_is_refused_by_name_and_can_be_left_out(source: Path, ki
         with socket.socket(socket.AF_UNIX) as made:
             made.bind("odd")
         os.chdir(here)
-    with pytest.raises(Refused, match=rf"odd cannot be shipped: it is a {kind}.*migrate_exclude: \[odd\]"):
+    with pytest.raises(
+        Refused, match=rf"odd cannot be shipped .source-not-shippable.: it is a {kind}.*migrate_exclude: \[odd\]"
+    ):
         digest_of(source)
     assert "odd" not in names(source, "odd")
 

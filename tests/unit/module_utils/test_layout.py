@@ -93,5 +93,7 @@ def test_everything_of_a_database_lies_below_the_root() -> None:
 
 
 def test_a_folder_that_the_file_system_refuses_is_named() -> None:
-    with pytest.raises(Refused, match=r"/proc/root-of-ours cannot be made: No such file or directory.*df /proc"):
+    with pytest.raises(
+        Refused, match=r"/proc/root-of-ours cannot be made .directory-not-usable.: No such file or directory.*df /proc"
+    ):
         private_directory(Path("/proc/root-of-ours/releases"))

@@ -176,7 +176,11 @@ def test_while_the_process_of_one_database_lives_its_worker_is_not_buried(host: 
 
 @pytest.mark.parametrize(
     ("error", "outcome"),
-    [(Refused("no", "because"), "refused"), (Failed("no", "because"), "failed"), (KeyError("because"), "failed")],
+    [
+        (Refused("no", "because", code="lock-lost"), "refused"),
+        (Failed("no", "because", code="lock-lost"), "failed"),
+        (KeyError("because"), "failed"),
+    ],
 )
 def test_whatever_goes_wrong_is_a_result(host: Host, error: Exception, outcome: str) -> None:
     def work(*_: object) -> None:
@@ -255,7 +259,7 @@ def test_where_the_canary_fails_the_others_are_not_begun(host: Host, tmp_path: P
         (tmp_path / one.name).touch()
         if how == "dies":
             os._exit(3)
-        raise Failed("It did not sing", "no air")
+        raise Failed("It did not sing", "no air", code="revision-failed")
 
     answer = call(host, entries("a", "b", "c"), work, canary="b")
 

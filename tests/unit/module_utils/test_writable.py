@@ -19,7 +19,9 @@ def asked(folder: Path, root: Path) -> None:
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, below: str) -> None:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o755)
-    with pytest.raises(Refused, match=r"cannot be (written|made): .*closed is not writable for this user.*become"):
+    with pytest.raises(
+        Refused, match=r"cannot be (written|made) .root-not-writable.: .*closed is not writable for this user.*become"
+    ):
         asked(folder, folder / below)
 
 

@@ -185,7 +185,10 @@ def test_what_is_no_command_of_ours_stays_as_it_is(text: str) -> None:
 
 def test_a_command_is_completed_once_and_has_no_full_stop() -> None:
     refusal = Refused(
-        "Database 'a' is held", "", f"forward: by hand, then: {playbook_command('migrate')}; back: {RESTORE}"
+        "Database 'a' is held",
+        "",
+        f"forward: by hand, then: {playbook_command('migrate')}; back: {RESTORE}",
+        code="database-held",
     )
     run = started(inventory=("/hosts",))
 
@@ -194,7 +197,9 @@ def test_a_command_is_completed_once_and_has_no_full_stop() -> None:
     assert run.completed(once, "web1") == once
     assert once.count("--limit web1") == 2
     assert words(once.partition("back: ")[2])[-1] == '{"migrate_restore_databases": ["it\'s"]}'
-    assert str(Refused("It failed", "", f"{playbook_command('recover')}; then wait")).endswith("then wait.")
+    assert str(Refused("It failed", "", f"{playbook_command('recover')}; then wait", code="revision-failed")).endswith(
+        "then wait."
+    )
 
 
 def test_data_is_completed_at_every_depth() -> None:

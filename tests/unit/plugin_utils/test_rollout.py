@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils.recovery import FAILED_BEFORE
 from ansible_collections.hosting.alembic.plugins.plugin_utils import rollout
 from ansible_collections.hosting.alembic.plugins.plugin_utils.batches import limits
 from ansible_collections.hosting.alembic.plugins.plugin_utils.manifest import Host, Manifest
@@ -218,14 +219,13 @@ def test_the_last_lines_name_every_host() -> None:
 
 def test_the_last_lines_name_what_lets_a_failed_database_be_tried_again() -> None:
     refused = failed()
-    why = "Database 'app' failed in run r0 and is not tried again by itself: no"
-    refused.databases["app"].outcome, refused.databases["app"].why = "refused", why
+    refused.databases["app"].outcome, refused.databases["app"].code = "refused", FAILED_BEFORE
     made = run_of(refused, batches=[1], gone=1)
     made.why = "web1 failed in the first batch"
     title, *_lines, command = rollout.summary(made, "")
     assert title == "Run r1: its only batch had its turn; web1 failed in the first batch"
     assert command.endswith("""-e migrate_run=r1 -e '{"migrate_retry_failed": ["app"]}'""")
-    refused.databases["app"].why = "it cannot be reached"
+    refused.databases["app"].code = "database-unreachable"
     assert rollout.summary(made, "")[-1].endswith("-e migrate_run=r1")
     refused.databases = {f"app{number}": failed().databases["app"] for number in range(4)}
     assert rollout.summary(made, "")[-1].endswith("-e migrate_run=r1 -e migrate_retry_failed=true")

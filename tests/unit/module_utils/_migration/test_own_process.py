@@ -150,7 +150,7 @@ class LostLock(Lock):
     """A lock whose connection was closed by the server."""
 
     def check(self) -> None:
-        raise Failed("The lock was lost", "on purpose")
+        raise Failed("The lock was lost", "on purpose", code="lock-lost")
 
     def release(self) -> None:
         pass

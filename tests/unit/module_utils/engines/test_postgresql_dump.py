@@ -116,7 +116,7 @@ def test_an_archive_that_holds_something_else_is_not(
 
 
 def test_a_program_that_fails_is_told_in_its_own_words(archive: Path) -> None:
-    with pytest.raises(Failed, match="sh failed with exit code 3: it says why"):
+    with pytest.raises(Failed, match=r"sh failed with exit code 3 .client-program-failed.: it says why"):
         tools.run_tool(["/bin/sh", "-c", "echo it says why >&2; exit 3"], dict(os.environ), archive, lambda _: None)
 
 

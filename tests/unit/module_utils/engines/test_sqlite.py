@@ -430,7 +430,7 @@ def test_a_refused_guard_leaves_the_journal_mode_as_it_was(file: Path) -> None:
     dump = dumped(file)
 
     def guard() -> None:
-        raise Refused("somebody wrote")
+        raise Refused("somebody wrote", code="others-wrote")
 
     with pytest.raises(Refused, match="somebody wrote"):
         engine_of(file).restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, guard)
@@ -473,7 +473,7 @@ def test_a_guard_that_refuses_leaves_everything_as_it_was(file: Path) -> None:
     sql(file, "insert into t values (2)")
 
     def guard() -> None:
-        raise Refused("somebody wrote")
+        raise Refused("somebody wrote", code="others-wrote")
 
     with pytest.raises(Refused, match="somebody wrote"):
         engine_of(file).restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, guard)
