@@ -209,7 +209,7 @@ class OwnConnection:
                 f"Database {self._name!r} could not be read",
                 f"another session holds a lock on what is read: {first_line(error)}",
                 "End that session (pg_locks and pg_stat_activity show it), or raise migrate_lock_wait",
-                code="database-unreadable",
+                code="read-lock-timeout",
             ) from error
 
     def rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:

@@ -67,7 +67,7 @@ def cancelled(what: str, job: Job) -> Failed:
         f"{what} was cancelled",
         f"the window closed at {job.deadline}",
         "Choose a longer window for it",
-        code="window-ended",
+        code="window-cancelled",
     )
 
 

@@ -166,7 +166,7 @@ class Installer:
                 f"Release {self.installation.release[:12]} could not be unpacked",
                 str(error),
                 "Make room on the host and run again",
-                code="release-damaged",
+                code="release-not-unpacked",
             ) from error
         finally:
             shutil.rmtree(beside, ignore_errors=True)

@@ -58,7 +58,10 @@ class PgBouncer:
                 self.resume(name)
             why = f"something is under way in it for longer than {self.timeout:.0f} s"
             raise Failed(
-                f"PgBouncer could not pause {name}", why, "Stop what uses it: migrate_services", code="pgbouncer-failed"
+                f"PgBouncer could not pause {name}",
+                why,
+                "Stop what uses it: migrate_services",
+                code="pgbouncer-pause-timeout",
             ) from None
 
     def resume(self, name: str) -> None:
@@ -86,7 +89,7 @@ class PgBouncer:
                 f"{program} cannot be run",
                 str(error.strerror),
                 "Install it, or set migrate_pg_bin",
-                code="pgbouncer-failed",
+                code="client-program-missing",
             ) from error
         if done.returncode:
             words_said = done.stderr.decode(errors="replace").strip()

@@ -100,7 +100,7 @@ def check(job: Job) -> None:
             "The virtualenv of the release cannot run migrations",
             MISSING,
             "Name alembic in the requirements or in migrate_packages",
-            code="virtualenv-unusable",
+            code="alembic-missing",
         )
     private_directory(job.layout.root)
     for folder in (job.layout.backups, job.layout.journals, job.layout.workers):

@@ -171,7 +171,7 @@ def _cannot_be_made(database: Database, folder: Path) -> list[Refused]:
             f"Database {database.name!r} is not there and cannot be made",
             f"{folder} does not exist or is read-only for this user",
             "Make the folder, or correct the url",
-            code="database-missing",
+            code="database-not-creatable",
         )
     ]
 

@@ -141,7 +141,7 @@ class Rehearsal(OneDatabase):
                     f"Database {self.database.name!r} was moved while it was rehearsed",
                     "",
                     "Try again",
-                    code="database-moved",
+                    code="rehearsal-outdated",
                 )
             self.progress.phase("backs up")
             # A backup that a command made can be restored by a command only, and not into a copy.
@@ -231,7 +231,7 @@ class Rehearsal(OneDatabase):
             f"{what} failed in the rehearsal of database {self.database.name!r}",
             f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption),
             f"The database itself was only read. {advice or _CORRECT}, and rehearse again",
-            code="revision-failed",
+            code="revision-failed" if failed else "env-py-failed",
         )
 
     def _compare_models(self, environment: Environment) -> None:

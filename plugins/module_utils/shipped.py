@@ -87,12 +87,16 @@ def missing_release(root: str, release: str, names: Iterable[str]) -> Refused:
     ship = f"Ship it: {playbook_command('ship')}"
     if release or not current_release(root):
         return Refused(
-            f"Release {release[:12] or 'current'} is not on this host", f"{root} does not hold it whole", ship
+            f"Release {release[:12] or 'current'} is not on this host",
+            f"{root} does not hold it whole",
+            ship,
+            code="release-missing",
         )
     return Refused(
         f"The release of {', '.join(map(repr, names))} is not known",
         f"releases of several applications were shipped to {root}, and none of them for this database",
         ship,
+        code="release-unknown",
     )
 
 

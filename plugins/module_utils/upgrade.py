@@ -201,7 +201,10 @@ class Upgrade(OneDatabase):
             why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
             remedy = advice_for(cause, not self.before.revisions)
             error = Failed(
-                f"{what} failed in database {self.database.name!r}", why, remedy, code="revision-failed"
+                f"{what} failed in database {self.database.name!r}",
+                why,
+                remedy,
+                code="revision-failed" if failed else "env-py-failed",
             ).facts()
         left = self._left(environment, chronicle, interruption.steps)
         after = read_position(environment.engine, list(self.before.heads))

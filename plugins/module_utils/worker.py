@@ -181,7 +181,7 @@ def _work_on(database: Database, job: Job, task: Task) -> None:
             result = _without_result(database, outcome, refusal)
         except Exception as error:  # noqa: BLE001 - whatever it is, the journal must say so before the process ends
             failure = Failed(
-                f"{job.verb} of {database.name!r} failed", f"{type(error).__name__}: {error}", code="verb-failed"
+                f"{job.verb} of {database.name!r} failed", f"{type(error).__name__}: {error}", code="run-failed"
             )
             result = _without_result(database, "failed", failure)
         _put_backups_in_order(database, job, journal, result, progress)

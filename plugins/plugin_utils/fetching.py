@@ -77,7 +77,7 @@ def _refuse_if_full(folder: Path, size: int) -> None:
             f"The disk of {folder} is too small",
             f"the backup has {size:,} bytes, and {max(free, 0):,} may be used",
             "Make room there",
-            code="disk-too-small",
+            code="controller-disk-too-small",
         )
 
 

@@ -41,7 +41,7 @@ def refuse_if_not_ours(path: Path, variable: str) -> None:
             f"{variable} {path} cannot be used",
             f"{error.filename or path}: {error.strerror}",
             f"Type `ls -ld {error.filename or path}`; remove what is not a folder, or set {variable} to another place",
-            code="root-not-private",
+            code="directory-not-usable",
         ) from error
     if problem:
         raise Refused(
@@ -49,7 +49,7 @@ def refuse_if_not_ours(path: Path, variable: str) -> None:
             problem,
             "What lies there would be executed and relied on: give it and the folders above it to"
             f" {_name_of(os.geteuid())} or root, close them to others (chmod go-w), or set {variable} to another place",
-            code="root-not-private",
+            code="path-not-private",
         )
 
 

@@ -25,7 +25,7 @@ from .._core.run_as import User, become
 from .._core.secrets import mask_for
 from ..engines.registry import engine_for
 from ..environment import Environment
-from ..errors import Refused
+from ..errors import CRASHED, Refused
 from ..job import Database, Job
 from ..journal import Journal
 from ..processes import prepare_each
@@ -93,7 +93,7 @@ class _EnvProcess:
 
     def _there(self) -> Connection:
         if self.connection is None:
-            raise Refused("env.py has no connection yet", code="env-py-no-connection")
+            raise Refused("env.py has no connection yet", code=CRASHED)
         return self.connection
 
     def _start(
@@ -264,5 +264,5 @@ def _check_readable(job: Job, user: str) -> None:
                 f"The user {user!r} cannot read what it is to run",
                 f"{path}: {error.strerror}",
                 "Let it read that folder and pass those above it (chmod o+rx), or set migrate_run_as to another user",
-                code="run-as-not-possible",
+                code="run-as-cannot-read",
             ) from error

@@ -62,7 +62,7 @@ def _refusal(name: str, where: str, instead: str) -> Refused:
         f"Database {name!r} cannot be rehearsed",
         f"{where} is the URL of the database itself, and env.py would change that in place of the copy",
         f"Write a placeholder, which is this URL in an upgrade and the copy's in a rehearsal: {instead}",
-        code="rehearsal-not-possible",
+        code="rehearsal-url-literal",
     )
 
 

@@ -62,6 +62,7 @@ def refuse_canary_of_several(groups: list[Options]) -> None:
             f"The canary {groups[0]['canary']!r} cannot go before the databases of other applications",
             f"the databases of this call have several releases: {releases}",
             "Call the module once for each application, with the release that it has",
+            code="canary-of-another-application",
         )
 
 

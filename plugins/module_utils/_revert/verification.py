@@ -65,12 +65,12 @@ def refuse_differences(found: Comparison, manifest: backups.Manifest) -> None:
             f"Database {manifest.database!r} was downgraded, and not compared with its backup of run {manifest.run}",
             f"its revision and its schema are as before; not compared: {found}",
             "Look at its rows by hand, and restore the backup where they are not as before",
-            code="rollback-not-compared",
+            code="downgrade-not-compared",
         )
     raise Failed(
         f"Database {manifest.database!r} differs from its backup of run {manifest.run}",
         str(found),
-        code="rollback-not-exact",
+        code="downgrade-not-exact",
     )
 
 

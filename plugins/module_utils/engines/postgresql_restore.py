@@ -180,7 +180,7 @@ def powers(own: OwnConnection, database: str) -> Powers:
     rows = own.rows(_POWERS, database=database)
     if not rows:
         raise Refused(
-            f"There is no database {database!r} on the server", "", "Check its admin_url", code="database-missing"
+            f"There is no database {database!r} on the server", "", "Check its admin_url", code="admin-url-other-server"
         )
     superuser, createdb, owner, oid, _name = rows[0]
     return Powers(bool(superuser), bool(createdb), bool(owner), int(oid))
@@ -285,7 +285,7 @@ def _obstacle_in_place(engine: PostgreSQL, mine: Powers) -> Refused | None:
     else:
         return None
     return Refused(
-        f"Database {engine.database.name!r} cannot be restored by its user", why, remedy, code="privileges-missing"
+        f"Database {engine.database.name!r} cannot be restored by its user", why, remedy, code="restore-not-possible"
     )
 
 

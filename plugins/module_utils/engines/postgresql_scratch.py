@@ -183,7 +183,7 @@ class WithScratch(Engine):
                 f"There is no place to rehearse database {entry.name!r}",
                 f"{rows[0][1]} may not create databases on its server",
                 "Grant it CREATEDB, or name admin_url or rehearse_url in the database's entry",
-                code="rehearsal-not-possible",
+                code="rehearsal-privileges-missing",
             )
         return place
 

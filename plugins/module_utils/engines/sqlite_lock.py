@@ -60,7 +60,7 @@ class FileLock(Lock):
                 "The database cannot be locked",
                 str(error),
                 "Its folder must exist, and its user must be allowed to write there",
-                code="database-locked",
+                code="lock-file-not-made",
             ) from error
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -376,7 +376,7 @@ def _prove(archive: Archive) -> None:
 def _refuse_damage(archive: Archive, digest: str) -> None:
     if archive.sha256 not in ("", digest):
         why = f"{archive.path.name} is not what its manifest says"
-        raise Failed(f"The backup {archive.path.parent} is damaged", why, "", REPLACED_NOTHING)
+        raise Failed(f"The backup {archive.path.parent} is damaged", why, code=REPLACED_NOTHING)
 
 
 def _changed(path: Path) -> str:

@@ -47,7 +47,7 @@ class WithScratch(Engine):
             lock = _locked(folder)
             _remove_leftovers(self._scratches)
         if lock is None:
-            raise Refused(f"The scratch folder {folder} is in use", code="rehearsal-not-possible")
+            raise Refused(f"The scratch folder {folder} is in use", code="rehearsal-folder-in-use")
         try:
             path = folder / self.path.name
             url = self.url.set(database=str(path))

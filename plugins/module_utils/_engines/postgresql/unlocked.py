@@ -65,5 +65,5 @@ class Unlocked:
                 f"A restore of {name!r} would lose what others wrote",
                 "; ".join(found),
                 "Stop what changes it, then restore again",
-                code="others-wrote",
+                code="changed-during-restore",
             )
