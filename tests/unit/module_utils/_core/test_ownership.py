@@ -129,7 +129,7 @@ def test_a_file_above_the_root_is_a_refusal_that_says_what_to_type(tmp_path: Pat
     file.write_text("")
 
     with pytest.raises(
-        Refused, match=r"migrate_root .*file/.* cannot be used .root-not-private.: .*Not a directory.*ls -ld"
+        Refused, match=r"migrate_root .*file/.* cannot be used .directory-not-usable.: .*Not a directory.*ls -ld"
     ):
         refuse_if_not_ours(file / below, "migrate_root")
     with pytest.raises(Refused, match="a file stands where a folder above it would be"):
