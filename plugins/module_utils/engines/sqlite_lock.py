@@ -65,7 +65,12 @@ class FileLock(Lock):
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.close(descriptor)
-                raise Refused("The database cannot be locked", f"{path} is not a regular file", "Remove it")
+                raise Refused(
+                    "The database cannot be locked",
+                    f"{path} is not a regular file",
+                    "Remove it",
+                    code="sqlite-file-not-regular",
+                )
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Its last holder may have removed the file between our open and our lock.
             if os.fstat(descriptor).st_ino != os.stat(path).st_ino:

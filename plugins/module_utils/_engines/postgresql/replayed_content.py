@@ -73,6 +73,7 @@ class ReplayedContent:
                 f"What was restored of {name!r} is not what was backed up",
                 "; ".join(differing[:_MOST_NAMED]),
                 "The database is as it was before the restore",
+                code="restore-not-exact",
             )
 
     def _command(self, lines: list[str]) -> list[str]:

@@ -174,6 +174,7 @@ def refuse_what_stays(engine: PostgreSQL, found: tools.Tools, archive: Path, con
             f"Database {engine.database.name!r} cannot be restored in place",
             f"what stays as it is there would not be as before: {'; '.join(words[:_MOST_NAMED])}",
             "Give it an admin_url that may create databases, so that it is restored by a swap",
+            code="restore-not-possible",
         )
 
 

@@ -80,6 +80,7 @@ def check_is_file(path: str, name: str) -> None:
                 f"Database {name!r} cannot be opened",
                 f"{path}{suffix} is not a regular file",
                 f"Type `ls -l {path}{suffix}`, and remove it if SQLite did not make it",
+                code="sqlite-file-not-regular",
             )
 
 
