@@ -50,6 +50,14 @@ class Store(ABC):
     name: str
     #: What brings a dump back the plain way.
     plain: str
+    #: How many times as long as that a restore may take, besides the seconds of ``allowance``.
+    most: float
+    #: What a downgrade may take more than a bare one, in seconds.
+    most_more: float | None = None
+
+    @abstractmethod
+    def allowance(self, size: int) -> float:
+        """Return the seconds that a restore may take however little there is in a database of so many bytes."""
 
     @abstractmethod
     def fill(self, host: Host, size: int) -> None:
@@ -73,11 +81,17 @@ class Folder(Store):
 
     name = "SQLite"
     plain = "cp and sync"
+    most = 3
+    most_more = 3
     _ROW_BYTES = 57
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._full = folder / "full.sqlite"
+
+    def allowance(self, size: int) -> float:
+        """Allow for the start of Python, which counts for nothing beside 1 GB."""
+        return 0 if size >= 1 << 30 else 1
 
     def fill(self, host: Host, size: int) -> None:
         """Fill the tables in one transaction."""
@@ -109,10 +123,15 @@ class Server(Store):
 
     name = "PostgreSQL"
     plain = "createdb and pg_restore"
+    most = 1.3
     _ROW_BYTES = 106
 
     def __init__(self, running: PostgresServer) -> None:
         self._running = running
+
+    def allowance(self, size: int) -> float:
+        """Allow for the start of Python, and for what is read of the catalogs."""
+        return 1
 
     def fill(self, host: Host, size: int) -> None:
         """Fill the tables, and leave nothing for autovacuum to do meanwhile."""

@@ -100,6 +100,18 @@ class Ratio(Comparison):
         return f"1/{1 / value:.3g}" if value < 1 else f"{value:.3g}"
 
 
+@dataclass
+class RatioBeyond(Ratio):
+    """Our time divided by another's, but for the seconds that it may take however little there is to do."""
+
+    allowance: float = 0
+
+    @property
+    def value(self) -> float:
+        """Return the ratio of the medians, ours without the allowance."""
+        return max(self.ours.median - self.allowance, 0.01) / self.theirs.median
+
+
 class Difference(Comparison):
     """Our time less another's."""
 

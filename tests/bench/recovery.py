@@ -8,10 +8,12 @@ from pathlib import Path
 
 from .filled import CHANGED, FULL, Store, failing_project, folder_of_files, server
 from .host import Host, Result
-from .measure import Comparison, Contender, Difference, Ratio, take_turns
+from .measure import Comparison, Contender, Difference, RatioBeyond, take_turns
 
 SIZES = {"10 MB": 10 << 20, "100 MB": 100 << 20}
 LARGE = {"1 GB": 1 << 30}
+#: Below this what is measured is the start of Python.
+_JUDGED = 100 << 20
 
 
 def recovery(folder: Path, turns: int, large: bool) -> list[Comparison]:
@@ -23,17 +25,18 @@ def recovery(folder: Path, turns: int, large: bool) -> list[Comparison]:
         with store_of(folder) as store:
             for label, size in {**SIZES, **(LARGE if large else {})}.items():
                 store.fill(host, size)
-                comparisons += Recovery(host, store, label).measure(turns)
+                comparisons += Recovery(host, store, label, size).measure(turns)
     return comparisons
 
 
 class Recovery:
     """One engine's database of one size, and all contenders for it."""
 
-    def __init__(self, host: Host, store: Store, label: str) -> None:
+    def __init__(self, host: Host, store: Store, label: str, size: int) -> None:
         self._host = host
         self._store = store
         self._label = label
+        self._size = size
         self._name = self._url = ""
         self._failed: Result = {}
 
@@ -94,7 +97,10 @@ class Recovery:
         finally:
             self._remove()
         way = f"from a failed migration to recovered, {what}"
+        most, more = (self._store.most, self._store.most_more) if self._size >= _JUDGED else (None, None)
+        allowance = self._store.allowance(self._size)
+        less = f", less {allowance:g} s" if allowance else ""
         return [
-            Difference(f"{way}, by downgrade, beside a bare one", downgrade, bare),
-            Ratio(f"{way}, by restore, beside {self._store.plain}", restore, plain),
+            Difference(f"{way}, by downgrade, beside a bare one", downgrade, bare, more),
+            RatioBeyond(f"{way}, by restore{less}, beside {self._store.plain}", restore, plain, most, allowance),
         ]
