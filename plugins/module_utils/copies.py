@@ -16,21 +16,18 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .backups import MANIFEST, Manifest, check_sealed, proven
+from ._backup.manifest import MANIFEST, Manifest, check_sealed, proven
 from .commands import missing_program, program_of, run_command
 from .errors import Failed, Refused
 from .job import Job
 from .journal import now
 from .layout import key_of, private_directory, sha256_of, sync, unused, write_durably
-
-if TYPE_CHECKING:
-    from .engines.base import Tell
 
 CONTROLLER = "controller:"
 
@@ -64,7 +61,7 @@ def obstacles(job: Job) -> list[Refused]:
     return found
 
 
-def copy_off(manifest: Manifest, job: Job, tell: Tell) -> list[str]:
+def copy_off(manifest: Manifest, job: Job, tell: Callable[[str], None]) -> list[str]:
     """Copy a backup to wherever it must be and is not yet, but for the controller, which comes for it.
 
     Args:

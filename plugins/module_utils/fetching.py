@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .backups import Manifest, proven
+from ._backup.manifest import Manifest, proven
 from .copies import chunk, listed, note_copy, waiting_for_controller
 from .errors import Refused
 from .job import Database, Job

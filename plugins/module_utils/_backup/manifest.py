@@ -1,0 +1,156 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Manifests of backups: what each says of itself, and whether its files still are what it says.
+
+Whoever only reads backups needs this file, and nothing of what makes them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import sealing
+from ..errors import REPLACED_NOTHING, Failed, Refused
+from ..layout import sha256_of, write_durably
+
+if TYPE_CHECKING:
+    from ..engines.data import Archive
+
+MANIFEST = "manifest.json"
+
+#: A line of a fingerprint about a table that has no rows of its own.
+_ROWLESS = re.compile(r"(?:partitioned|foreign) table (.+?) owner ", re.DOTALL)
+
+
+@dataclass
+class Manifest:
+    """What a backup says of itself. Sizes are bytes, times are seconds or ISO 8601 in UTC."""
+
+    database: str
+    run: str
+    taken: str
+    engine: str
+    server: str
+    identity: str
+    tool: str
+    dump: str
+    heads: dict[str, list[str]]
+    size: int
+    seconds: float
+    files: dict[str, str]
+    fingerprint: list[str]
+    row_counts: dict[str, int] | None
+    activity: dict[str, Any] = field(default_factory=dict)
+    #: The encrypted archive of the files, if there is one: tool, file, sha256, size.
+    sealed: dict[str, Any] = field(default_factory=dict)
+    path: str = ""
+
+    def archive(self) -> Archive:
+        """Return what a restore needs of it."""
+        # Engines import SQLAlchemy, which whoever only reads manifests can do without.
+        from ..engines.data import Archive  # noqa: PLC0415
+
+        tables = frozenset(self.heads)
+        digest = self.files.get(self.dump, "")
+        return Archive(Path(self.path) / self.dump, self.fingerprint, self.row_counts, tables, self.activity, digest)
+
+    def answers_to(self, run: str, path: str) -> bool:
+        """Tell whether it is of a run and lies at a path; an empty word asks for any."""
+        return run in ("", self.run) and path in ("", self.path)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a result shows: all but the long lists."""
+        shown = asdict(self)
+        for key in ("files", "fingerprint", "row_counts", "activity"):
+            shown.pop(key)
+        return shown
+
+
+def proven(folder: Path) -> list[Manifest]:
+    """Return the manifests of a database's backups, the newest first; what has no manifest does not count."""
+    manifests = []
+    for path in folder.glob(f"*/{MANIFEST}"):
+        try:
+            manifest = read_manifest(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            continue  # unreadable, or it lacks something: nothing here may count it, or remove it
+        manifest.path = str(path.parent)
+        manifests.append(manifest)
+    return sorted(manifests, key=lambda manifest: manifest.taken, reverse=True)
+
+
+def read_manifest(facts: Any) -> Manifest:
+    """Return a manifest from its facts; what another version has added to it is left out.
+
+    Raises:
+        TypeError: it lacks something, or is not a manifest.
+    """
+    if not isinstance(facts, dict):
+        raise TypeError("a manifest is a mapping")
+    known = {each.name for each in fields(Manifest)}
+    manifest = Manifest(**{key: value for key, value in facts.items() if key in known})
+    if manifest.row_counts:
+        # An early manifest counts them, and nothing does now: their rows are those of others.
+        rowless = {found[1].replace('"', "") for found in map(_ROWLESS.match, manifest.fingerprint) if found}
+        manifest.row_counts = {name: count for name, count in manifest.row_counts.items() if name not in rowless}
+    return manifest
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest of a backup into its folder."""
+    write_durably(folder / MANIFEST, json.dumps(asdict(manifest), indent=1))
+
+
+def check_sealed(manifest: Manifest) -> None:
+    """Compare a backup's encrypted archive with its manifest.
+
+    Raises:
+        Failed: it is missing or has changed.
+    """
+    path = Path(manifest.path) / manifest.sealed["file"]
+    whole = path.is_file() and path.stat().st_size == manifest.sealed["size"]
+    if not whole or sha256_of(path) != manifest.sealed["sha256"]:
+        raise Failed(
+            f"The backup {manifest.path} is damaged",
+            f"{path.name} is not what its manifest says",
+            code="backup-damaged",
+        )
+
+
+def taken_at(manifest: Manifest) -> float:
+    """Return when a backup was taken, in seconds since the epoch."""
+    return datetime.fromisoformat(manifest.taken).timestamp()
+
+
+def check(manifest: Manifest, *, content: bool = True) -> None:
+    """Compare a backup's files with its manifest.
+
+    Args:
+        manifest: of the backup.
+        content: whether to read them; else only that they are there.
+
+    Raises:
+        Refused: it is encrypted, and only a person with the private key can open it.
+        Failed: one is missing or has changed.
+    """
+    folder = Path(manifest.path)
+    if manifest.sealed and not any((folder / name).exists() for name in manifest.files):
+        command = sealing.opening_command(manifest.sealed["tool"], folder / manifest.sealed["file"])
+        raise Refused(
+            f"The backup {manifest.path} is encrypted",
+            "this host has no key that opens it",
+            f"With the private key: {command} . Then ask again; the next run removes the plain files again",
+            code="backup-encrypted",
+        )
+    for name, expected in manifest.files.items():
+        path = Path(manifest.path) / name
+        if not path.is_file() or (content and sha256_of(path) != expected):
+            why = f"{name} is not what its manifest says"
+            raise Failed(f"The backup {manifest.path} is damaged", why, code=REPLACED_NOTHING)

@@ -1,0 +1,47 @@
+"""What Ansible ships with a module: each file of module_utils that it, or one of those, imports anywhere."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PLUGINS = Path(__file__).parents[3] / "plugins"
+
+
+def imported(path: Path) -> Iterator[Path]:
+    """Yield the files that a file imports relative to itself, or that a module imports of module_utils."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        folder = path.parents[node.level - 1] if node.level else PLUGINS
+        words = (node.module or "").rpartition("hosting.alembic.plugins.")[2] if not node.level else node.module or ""
+        base = folder.joinpath(*words.split(".")) if words else folder
+        for candidate in (base, *(base / alias.name for alias in node.names)):
+            if PLUGINS in candidate.parents and candidate.with_suffix(".py").is_file():
+                yield candidate.with_suffix(".py")
+
+
+def shipped(module: str) -> set[str]:
+    """Return the files that are shipped with a module."""
+    waiting, found = [PLUGINS / "modules" / f"{module}.py"], set[Path]()
+    while waiting:
+        for path in imported(waiting.pop()):
+            if path not in found:
+                found.add(path)
+                waiting.append(path)
+    return {str(path.relative_to(PLUGINS / "module_utils")) for path in found}
+
+
+@pytest.mark.parametrize(("module", "most"), [("fetch_backups", 20), ("release", 20), ("maintenance", 20)])
+def test_a_module_that_needs_no_engine_ships_none(module: str, most: int) -> None:
+    found = shipped(module)
+    assert "errors.py" in found
+    assert [name for name in found if "engines/" in name and not name.endswith(("__init__.py", "/data.py"))] == []
+    assert len(found) <= most
+
+
+def test_the_files_of_an_engine_are_found_where_they_are_shipped() -> None:
+    assert {"engines/sqlite.py", "_engines/sqlite/rows.py", "engines/postgresql.py"} <= shipped("plan")
