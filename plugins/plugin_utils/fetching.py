@@ -69,8 +69,16 @@ def _announced(backup: Result) -> int:
     return int(sum(sizes))
 
 
-def _refuse_if_full(folder: Path, size: int) -> None:
+def _refuse_if_full(folder: Path, size: int, files: int) -> None:
     disk = os.statvfs(folder)
+    left = disk.f_favail - int((1 - _MOST_OF_A_DISK) * disk.f_files)
+    if disk.f_files and files > left:
+        raise Refused(
+            f"The file system of {folder} takes too few further files",
+            f"the backup has {files:,}, and {max(left, 0):,} may be made",
+            "Make room there",
+            code="controller-disk-too-small",
+        )
     free = disk.f_bavail * disk.f_frsize - int((1 - _MOST_OF_A_DISK) * disk.f_blocks * disk.f_frsize)
     if size > free:
         raise Refused(
@@ -89,7 +97,7 @@ def _fetch_one(host: str, backup: Result, options: Result, ask: Ask) -> None:
     place = parent / checked_run(backup["run"])
     if place.exists():
         return  # it came before, and only its host does not remember
-    _refuse_if_full(parent, _announced(backup))
+    _refuse_if_full(parent, _announced(backup), len(backup["files"]))
     beside = parent / f".{place.name}.partial"
     shutil.rmtree(beside, ignore_errors=True)
     os.mkdir(beside, 0o700)  # nothing may stand there, a link least of all
@@ -118,6 +126,7 @@ class _Parts:
         self._asked = {**options, "database": backup["database"], "run": backup["run"], "length": PART}
         self._ask = ask
         self._offset = 0
+        self._left = _announced(backup)
         self._there = b""
 
     def take(self, length: int) -> bytes:
@@ -127,9 +136,11 @@ class _Parts:
             if answer.get("failed") or not answer.get("data"):
                 raise Failed("The host handed nothing over", str(answer.get("msg", "")), code="fetch-refused")
             self._there = base64.b64decode(answer["data"], validate=True)
-            if len(self._there) > PART:
-                raise Failed("The host hands over more than was requested", code="fetch-refused")
+            # Else it could have the controller ask for ever, a byte at a time.
+            if len(self._there) != min(PART, self._left):
+                raise Failed("The host hands over more or less than was requested", code="fetch-refused")
             self._offset += len(self._there)
+            self._left -= len(self._there)
         taken, self._there = self._there[:length], self._there[length:]
         return taken
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .shapes import Base64, Choice, Flag, Items, Match, Number, Opaque, Record, Shape, Table, Text
+from .shapes import Base64, Choice, Flag, Items, Match, Named, Number, Opaque, Record, Shape, Table, Text, Whole
 
 #: The bytes of a backup that one call may return.
 PART = 8 << 20
@@ -26,8 +26,9 @@ _LINE = Text(2000, lines=False)
 _LINES = Items(_LINE)
 _TEXT = Text()
 _NUMBER = Number()
+_RUN_ID = Match(_RUN)
 _WHOLE = Number(whole=True)
-_REASON = Record({"code": _LINE, "what": _TEXT, "why": _TEXT, "remedy": _TEXT})
+_REASON = Whole({"code": _LINE, "what": _TEXT, "why": _TEXT, "remedy": _TEXT})
 _REASONS = Items(_REASON)
 _STEP = Record({"revision": _LINE, "message": _LINE, "seconds": _NUMBER, "table": _LINE, "branch": _LINE})
 _STEPS = Items(_STEP)
@@ -49,7 +50,7 @@ _BACKUP = Record(
         "copies": Table(_LINE),
     }
 )
-_LAST_RUN = Record({"run": _LINE, "at": _LINE, "outcome": _LINE, "moved": _LINE, "error": _REASON})
+_LAST_RUN = Record({"run": _RUN_ID, "at": _LINE, "outcome": _LINE, "moved": _LINE, "error": _REASON})
 _MAINTENANCE = Record(
     {
         **dict.fromkeys(("since", "run", "file"), _LINE),
@@ -169,8 +170,8 @@ _MODULES: dict[str, dict[str, Shape]] = {
         "pruned": _LINES,
     },
     "restore": _FOLLOWED,
-    "rollback": {**_FOLLOWED, "of_run": _LINE},
-    "status": {"release": _LINE, "runs": Items(_LINE, 100_000), "maintenance": _MAINTENANCE},
+    "rollback": {**_FOLLOWED, "of_run": _RUN_ID},
+    "status": {"release": _LINE, "runs": Items(_RUN_ID, 100_000), "maintenance": _MAINTENANCE},
     "upgrade": _FOLLOWED,
 }
 
@@ -186,7 +187,7 @@ def answer_of(module: str, names: tuple[str, ...]) -> Record:
     fields = {**_EVERY, **_MODULES[module]}
     if module in _DATABASES:
         # Health and the others that fail as a whole leave it empty.
-        fields["databases"] = Items(Record({"name": name, **_DATABASES[module]}))
+        fields["databases"] = Named(Record({"name": name, **_DATABASES[module]}))
     elif module == "fetch_backups":
         file = Record({"name": Match(_FILE), "size": _WHOLE, "sha256": Match(_SHA256)})
         backup = {"database": name, "run": Match(_RUN), "files": Items(file, 200_000)}

@@ -46,8 +46,8 @@ def reduced(module: str, answer: Mapping[str, Any], arguments: Mapping[str, Any]
         arguments: what the module was called with.
     """
     said = {**answer, "failed": bool(answer.get("failed"))}
-    if "warnings" in said:
-        said["warnings"] = [_words(warning) for warning in said["warnings"] or []][:100]
+    if isinstance(said.get("warnings"), (list, tuple)):
+        said["warnings"] = [_words(warning) for warning in said["warnings"]][:100]
     if said["failed"] and not isinstance(said.get("msg"), str):
         said["msg"] = _words(said.get("exception")) or "The module failed and did not say why."
     declared = answer_of(module.removeprefix(_PREFIX), names_in(arguments))

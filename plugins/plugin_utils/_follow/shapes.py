@@ -197,6 +197,29 @@ class Record(Shape):
 
 
 @dataclass(frozen=True)
+class Whole(Record):
+    """A dictionary with all that is declared: text that is missing or null is empty."""
+
+    def some(self, value: Any) -> dict[str, Any]:
+        """Return all declared fields."""
+        made = super().some(value)
+        return {key: "" if made.get(key) is None else made[key] for key in self.fields}
+
+
+@dataclass(frozen=True)
+class Named(Items):
+    """A list of dictionaries, each with a name that no other one has."""
+
+    def some(self, value: Any) -> list[Any]:
+        """Return each reduced."""
+        made = super().some(value)
+        names = [entry["name"] for entry in made if entry and entry.get("name") is not None]
+        if len(names) < len(made) or len({*names}) < len(names):
+            raise Unfit("is not a list in which each has a name of its own")
+        return made
+
+
+@dataclass(frozen=True)
 class Opaque(Shape):
     """Plain data that goes back to the host it came from, and nowhere else."""
 
@@ -205,7 +228,7 @@ class Opaque(Shape):
     def some(self, value: Any) -> Any:
         """Return a copy, as JSON holds it."""
         try:
-            text = json.dumps(value)
+            text = json.dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             raise Unfit("is not plain data") from None
         if len(text) > self.longest:

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +14,16 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils.copies import CONTROLLER
 from ansible_collections.hosting.alembic.plugins.module_utils.fetching import handed_over, remember, waiting
 from ansible_collections.hosting.alembic.plugins.module_utils.layout import key_of
+from ansible_collections.hosting.alembic.plugins.plugin_utils import fetching
 from ansible_collections.hosting.alembic.plugins.plugin_utils.fetching import fetch
 from tests.unit.keys import Person
 from tests.unit.stage import Host, database, names, script, sql, tables
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the controller fetch a small backup in several parts too."""
+    monkeypatch.setattr(fetching, "PART", 1000)
 
 
 @pytest.fixture
@@ -145,7 +153,7 @@ def asking(host: Host, to: Path, spoil: bool = False, **more: Any) -> Any:
     def ask(asked: dict[str, Any]) -> dict[str, Any]:
         options = given(host, to, **{**more, **asked})
         if options["run"]:
-            data = handed_over({**options, "length": 1000})
+            data = handed_over(options)
             return {"data": base64.b64encode(b"x" + base64.b64decode(data)[1:]).decode() if spoil else data}
         remember(options)
         return {"waiting": waiting(options)}
@@ -250,3 +258,39 @@ def test_the_end_of_the_window_in_the_copy_of_an_older_backup_leaves_a_verified_
 
     assert "verified" in [event["event"] for event in host.events()]
     assert (result["outcome"], result["after"]) == ("upgraded", ["0002"])
+
+
+@pytest.mark.parametrize("length", [1, 5, 30])
+def test_a_host_that_hands_over_more_or_less_than_it_announced_is_not_asked_again(tmp_path: Path, length: int) -> None:
+    """A byte at a time, it would have the controller ask for ever."""
+    calls = []
+    file = {"name": "dump", "size": 20, "sha256": hashlib.sha256(b"x" * 20).hexdigest()}
+
+    def ask(asked: dict[str, Any]) -> dict[str, Any]:
+        if "offset" not in asked:
+            return {"waiting": [{"database": "app", "run": "r1", "files": [file]}]}
+        calls.append(asked["offset"])
+        return {"data": base64.b64encode(b"x" * length).decode()}
+
+    done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, ask)
+
+    assert (done["fetched"], calls) == ([], [0])
+    assert "more or less than was requested" in done["problems"][0]
+    assert names(tmp_path / "there" / "web1" / "app") == []
+
+
+def test_a_host_cannot_use_up_the_files_of_the_controllers_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = os.statvfs(tmp_path)
+    facts = {name: getattr(there, name) for name in dir(there) if name.startswith("f_")}
+    files = [{"name": f"f{number}", "size": 0, "sha256": hashlib.sha256().hexdigest()} for number in range(60)]
+
+    def ask(_asked: dict[str, Any]) -> dict[str, Any]:
+        return {"waiting": [{"database": "app", "run": "r1", "files": files}]}
+
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(**{**facts, "f_files": 1000, "f_favail": 100}))
+    done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, ask)
+
+    assert done["fetched"] == []
+    assert "takes too few further files" in done["problems"][0]
