@@ -155,7 +155,9 @@ class Installer:
                     "Run again; if it happens again, look at the host's disk",
                     code="release-damaged",
                 )
+            _open_folders(beside / "source")
             write_durably(beside / INI, PLAIN_INI)
+            os.chmod(beside / INI, 0o644)
             record = {**asdict(self.installation), "shipped": now(), "files": files}
             del record["pip_arguments"], record["requirements"]  # an index's address may hold a secret
             write_durably(beside / _RECORD, json.dumps(record, indent=1))
@@ -322,6 +324,13 @@ def _extract(archive: str, target: Path) -> None:
             tar.extractall(target)  # noqa: S202 - checked above
 
 
+def _open_folders(source: Path) -> None:
+    """Let whoever is let into the source read all of it, whatever mask of modes this user has."""
+    for folder, _folders, _files in os.walk(source):
+        if folder != str(source):
+            os.chmod(folder, 0o755)  # noqa: S103 - the folder above all of them is closed to others
+
+
 def _run(command: list[str], what: str, folder: Path | None = None, variables: dict[str, str] | None = None) -> None:
     done = subprocess.run(
         command,
@@ -331,6 +340,7 @@ def _run(command: list[str], what: str, folder: Path | None = None, variables: d
         stdin=subprocess.DEVNULL,
         cwd=folder,
         env={**os.environ, **(variables or {})},
+        umask=0o022,  # for migrate_run_as; the folders above are closed to all but those who are let in
     )
     if done.returncode:
         words = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]

@@ -134,6 +134,7 @@ class Host:
         folder = self.layout.release(release or fixture)
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(FIXTURES / fixture, folder / "source", ignore=ignored)
+        (folder / "source").chmod(0o700)  # as it is unpacked
         (folder / INI).write_text(PLAIN_INI)
         (folder / "release.json").write_text(json.dumps({"shipped": folder.name, "wheelhouse": ""}))
         (folder / "virtualenv").symlink_to(sys.prefix)

@@ -239,7 +239,7 @@ class EnvironmentApart(Environment):
 def _admit(user: User, job: Job) -> None:
     """Let the user come to the release and to its virtualenv, and to nothing else of ours."""
     layout = job.layout
-    admit(user, layout.root, layout.releases, layout.release(job.release))
+    admit(user, layout.root, layout.releases, layout.release(job.release), layout.release(job.release) / "source")
     virtualenv = Path(sys.prefix)
     if layout.virtualenvs in virtualenv.parents:
         admit(user, layout.root, layout.virtualenvs, virtualenv)
