@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._engines.own_events import without_common_listeners
 from ._engines.postgresql.libpq_options import driver_query, with_defaults
 from .errors import Refused
 from .job import Database
@@ -124,7 +125,7 @@ def _engine_for(url: URL, options: dict[str, Any]) -> Any:
     """Return what opens connections; to make it, and its first connection, takes longer than a new connection."""
     key = url.render_as_string(hide_password=False), repr(options)
     if key not in _ENGINES:
-        _ENGINES[key] = sa.create_engine(url, **options)
+        _ENGINES[key] = without_common_listeners(sa.create_engine(url, **options))
     return _ENGINES[key]
 
 
@@ -164,7 +165,7 @@ class OwnConnection:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
             self._thread.start()
-            self._engine: Any = create_async_engine(url, **options)
+            self._engine: Any = without_common_listeners(create_async_engine(url, **options))
             try:
                 self._connection: Any = self._wait_for(self._connect())
             except BaseException:
@@ -297,12 +298,17 @@ def _is_closed(connection: Connection) -> bool:
     return bool(closed and closed())
 
 
+def _of_pg8000(error: Any) -> Any:
+    fields = getattr(error, "args", None)
+    return fields[0].get("C") if fields and isinstance(fields[0], dict) else None
+
+
 def sqlstate(error: BaseException) -> str:
     """Return the SQLSTATE of a driver's error inside any wrapping, or an empty string."""
     seen: BaseException | None = error
     while seen is not None:
         for candidate in (seen, getattr(seen, "orig", None)):
-            code = getattr(candidate, "sqlstate", None) or getattr(candidate, "pgcode", None)
+            code = getattr(candidate, "sqlstate", None) or getattr(candidate, "pgcode", None) or _of_pg8000(candidate)
             if code:
                 return str(code)
         seen = seen.__cause__ or seen.__context__

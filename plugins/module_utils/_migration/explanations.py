@@ -31,11 +31,14 @@ def env_py_failed(name: str, source: Path, error: BaseException) -> Refused:
         path = Path(frame.filename)
         if source in path.parents:
             place = f", in {path.relative_to(source)} line {frame.lineno}"
+    remedy = "Correct it, or give it what it reads: url_variables, environment, x_arguments, migrate_setup"
+    if "database is locked" in str(error):
+        remedy = (
+            "Run again when no other program has the file locked. Where env.py sets PRAGMA locking_mode = EXCLUSIVE for"
+            " a file in WAL mode, leave that out: it keeps out the connection that watches for others' writes"
+        )
     return Refused(
-        f"env.py failed for {name!r}",
-        f"{type(error).__name__}: {error}{place}",
-        "Correct it, or give it what it reads: url_variables, environment, x_arguments, migrate_setup",
-        code="env-py-failed",
+        f"env.py failed for {name!r}", f"{type(error).__name__}: {error}{place}", remedy, code="env-py-failed"
     )
 
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from ansible_collections.hosting.alembic.plugins.module_utils.connection import (
-    OPENING_OWN,
     OwnConnection,
     first_line,
     migration_url,
@@ -15,7 +15,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils.connection import 
 )
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
-from tests.unit.stage import script
+from tests.unit.stage import script, sql
 
 
 def url_of(url: str, **more: str) -> sa.URL:
@@ -70,21 +70,38 @@ def test_both_kinds_of_driver_are_driven_alike(tmp_path: Path, driver: str) -> N
         assert not own.is_broken()
 
 
-def test_listeners_can_tell_our_own_connections(tmp_path: Path) -> None:
+def test_what_an_application_has_all_connections_do_our_own_do_not(tmp_path: Path) -> None:
     path = script(tmp_path / "app.db", "create table t (a)")
     seen = []
 
-    def listen(*_: object) -> None:
-        seen.append(OPENING_OWN.get())
+    def opened(connection: Any, _record: object) -> None:
+        seen.append("opened")
+        connection.execute("pragma locking_mode = exclusive")
 
-    sa.event.listen(sa.pool.Pool, "connect", listen)
+    def begins(connection: sa.Connection) -> None:
+        seen.append("begins")
+        connection.exec_driver_sql("begin exclusive")
+
+    sa.event.listen(sa.Engine, "connect", opened)
+    sa.event.listen(sa.Engine, "begin", begins)
     try:
-        OwnConnection(sa.make_url(f"sqlite:///{path}")).close()
-        sa.create_engine(f"sqlite:///{path}").connect().close()
+        with OwnConnection(sa.make_url(f"sqlite:///{path}")) as own:
+            assert own.rows("pragma locking_mode") == [("normal",)]
+            own.rows("insert into t values (1)")
+            assert sql(path, "select a from t") == [(1,)]
+        assert seen == []
+        with sa.create_engine(f"sqlite:///{path}").connect() as connection:
+            connection.execute(sa.text("select 1"))
     finally:
-        sa.event.remove(sa.pool.Pool, "connect", listen)
+        sa.event.remove(sa.Engine, "connect", opened)
+        sa.event.remove(sa.Engine, "begin", begins)
 
-    assert seen == [True, False]
+    assert seen == ["opened", "begins"]
+
+
+def test_an_error_of_pg8000_has_its_sqlstate_too() -> None:
+    assert sqlstate(sa.exc.DBAPIError("select 1", None, Exception({"S": "ERROR", "C": "25006"}))) == "25006"
+    assert sqlstate(Exception("words")) == ""
 
 
 def test_closing_twice_is_no_error(tmp_path: Path) -> None:

@@ -2,44 +2,167 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Connections that env.py opens by a driver itself, past SQLAlchemy: they are read-only from the start."""
+"""Connections that env.py opens by a driver itself, past SQLAlchemy: they are read-only from the start.
+
+A driver that nobody has imported yet is guarded when it is: importing it here takes time, and env.py may have to patch
+threads and sockets before.
+"""
 
 from __future__ import annotations
 
 import functools
-import importlib
-from collections.abc import Iterator
+import importlib.abc
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 from ...connection import OPENING_OWN
 from .session import make_read_only
 
+_SETTING = "default_transaction_read_only"
+_STATEMENT = f"set {_SETTING} = on"
+_UNCOMMITTED: ContextVar[bool] = ContextVar("uncommitted", default=False)
+#: What was replaced: where, its name, and what it was.
+Replaced = list[tuple[Any, str, Any]]
+
 
 @contextmanager
-def guarded_drivers() -> Iterator[None]:
-    """Guard what synchronous drivers connect inside the block."""
-    replaced: list[tuple[Any, Any]] = []
-    for name in ("psycopg2", "psycopg"):
-        try:
-            module: Any = importlib.import_module(name)
-        except ImportError:
-            continue
-        replaced.append((module, module.connect))
-        module.connect = _read_only_from_the_start(module.connect)
+def guarded_drivers(*, uncommitted: bool = False) -> Iterator[None]:
+    """Guard what drivers connect inside the block.
+
+    Args:
+        uncommitted: let what writes run where it can be kept from being committed, as asyncpg's can.
+    """
+    token = _UNCOMMITTED.set(uncommitted)
+    replaced: Replaced = []
+    importing = _Importing(lambda module: _guard(module, replaced))
+    for name in _GUARDS:
+        if name in sys.modules:
+            _guard(sys.modules[name], replaced)
+    sys.meta_path.insert(0, importing)
     try:
         yield
     finally:
-        for module, connect in replaced:
-            module.connect = connect
+        _UNCOMMITTED.reset(token)
+        sys.meta_path.remove(importing)
+        for place, name, original in reversed(replaced):
+            setattr(place, name, original)
 
 
-def _read_only_from_the_start(original: Any) -> Any:
+class _Importing(importlib.abc.MetaPathFinder):
+    """Guards a driver at the end of its import, by whichever finder it is found."""
+
+    def __init__(self, guard: Callable[[Any], None]) -> None:
+        self._guard = guard
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:
+        if fullname not in _GUARDS:
+            return None
+        finders = [finder for finder in sys.meta_path if finder is not self]
+        spec = next((found for found in (each.find_spec(fullname, path, target) for each in finders) if found), None)
+        loader: Any = spec.loader if spec else None
+        if loader is not None:
+            execute = loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                execute(module)
+                self._guard(module)
+
+            loader.exec_module = exec_module
+        return spec
+
+
+def _guard(module: Any, replaced: Replaced) -> None:
+    for place, name, guarded in _GUARDS[module.__name__](module):
+        original = vars(place)[name]
+        replaced.append((place, name, original))
+        setattr(place, name, guarded(original))
+
+
+def _of_psycopg(module: Any) -> list[tuple[Any, str, Any]]:
+    classes = [(module.Connection, "connect", _read_only_class), (module.AsyncConnection, "connect", _read_only_async)]
+    return [(module, "connect", _read_only), *classes]
+
+
+def _of_asyncpg(module: Any) -> list[tuple[Any, str, Any]]:
+    return [(place, "connect", _read_only_asyncpg) for place in (module, module.connection)]
+
+
+#: What is replaced in each driver, and by what.
+_GUARDS: dict[str, Callable[[Any], list[tuple[Any, str, Any]]]] = {
+    "psycopg2": lambda module: [(module, "connect", _read_only)],
+    "psycopg": _of_psycopg,
+    "asyncpg": _of_asyncpg,
+    "pg8000": lambda module: [(module, "connect", _read_only)],
+    "pg8000.dbapi": lambda module: [(module, "connect", _read_only)],
+    "pg8000.native": lambda module: [(module.Connection, "__init__", _read_only_native)],
+}
+
+
+def _read_only(original: Any) -> Any:
     @functools.wraps(original)
     def connect(*args: Any, **keywords: Any) -> Any:
         connection = original(*args, **keywords)
         if not OPENING_OWN.get() and not (keywords.get("async_") or keywords.get("async")):
             make_read_only(connection)
         return connection
+
+    return connect
+
+
+def _read_only_class(original: Any) -> Any:
+    @functools.wraps(original.__func__)
+    def connect(kind: Any, *args: Any, **keywords: Any) -> Any:
+        connection = original.__func__(kind, *args, **keywords)
+        if not OPENING_OWN.get():
+            make_read_only(connection)
+        return connection
+
+    return classmethod(connect)
+
+
+def _read_only_async(original: Any) -> Any:
+    @functools.wraps(original.__func__)
+    async def connect(kind: Any, *args: Any, **keywords: Any) -> Any:
+        connection = await original.__func__(kind, *args, **keywords)
+        await connection.execute(_STATEMENT)
+        await connection.commit()
+        return connection
+
+    return classmethod(connect)
+
+
+def _read_only_asyncpg(original: Any) -> Any:
+    @functools.wraps(original)
+    def connect(*args: Any, **keywords: Any) -> Any:
+        by_sqlalchemy = sys._getframe(1).f_globals.get("__name__", "").startswith("sqlalchemy.")
+        return _connected(original, args, keywords, _UNCOMMITTED.get() and not by_sqlalchemy)
+
+    return connect
+
+
+async def _connected(original: Any, args: Any, keywords: Any, uncommitted: bool) -> Any:
+    # A pool resets what its connections have set, and not what they began with.
+    settings = {**(keywords.get("server_settings") or {}), _SETTING: "on"}
+    try:
+        connection = await original(*args, **{**keywords, "server_settings": settings})
+    except Exception as error:
+        if _SETTING not in str(error):  # a pooler takes few settings
+            raise
+        connection = await original(*args, **keywords)
+        await connection.execute(_STATEMENT)
+    if uncommitted:  # env.py's own transactions are savepoints in it
+        await connection.execute("begin read write")
+    return connection
+
+
+def _read_only_native(original: Any) -> Any:
+    @functools.wraps(original)
+    def connect(connection: Any, *args: Any, **keywords: Any) -> None:
+        original(connection, *args, **keywords)
+        connection.run(_STATEMENT)
 
     return connect

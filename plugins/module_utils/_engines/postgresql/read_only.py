@@ -58,7 +58,7 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None
     if uncommitted:
         listeners.append((sa.engine.Engine, "begin", begins))
         _commit_nothing()
-    with listening(*listeners), guarded_drivers():
+    with listening(*listeners), guarded_drivers(uncommitted=uncommitted):
         yield None
 
 
