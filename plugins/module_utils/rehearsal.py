@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import backups
+from ._engines.comparison import Comparison
 from ._migration.env_proxy import environment_of
 from ._migration.explanations import kept_open, stamping_advice
 from ._migration.interrupted import Interrupted
@@ -172,7 +173,10 @@ class Rehearsal(OneDatabase):
         self.journal.write("scratch_filled", path=self.backup.path if self.backup else "", seconds=seconds)
         environment = environment_of(scratch.engine.database, self.job, scratch.engine)
         tables = self._checked(environment)
-        observer = Observer(scratch.engine, tables, self._in_full(), self.journal, self.progress)
+        in_full, tell = self._in_full(), self.progress.tell
+        known = (self.backup.archive(), tables, in_full, tell) if self.backup else None
+        filled = scratch.engine.read_copy(*known) if known else None
+        observer = Observer(scratch.engine, tables, in_full, self.journal, self.progress)
         steps = self._upgraded(environment, observer)
         self.verdicts = observer.verdicts
         with scratch.engine.watch_connections():
@@ -186,7 +190,8 @@ class Rehearsal(OneDatabase):
                 code="target-not-reached",
             )
         self._compare_models(environment)
-        Undoing(scratch, environment, observer, self.journal, self.progress, self.notes).run()
+        undoing = Undoing(scratch, environment, observer, self.journal, self.progress, self.notes)
+        undoing.run(lambda: scratch.engine.compare_copy(filled, *known) if known else Comparison())
 
     def _checked(self, environment: Environment) -> frozenset[str]:
         """Make sure that env.py leads to the copy, and that this stands where the database does.

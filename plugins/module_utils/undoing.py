@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ._engines.comparison import Comparison
 from ._migration.interrupted import Interrupted
 from ._rehearsal.watched_run import run_watched
 from .connection import first_line
@@ -50,9 +51,15 @@ class Undoing:
         self.progress = progress
         self.notes = notes
         self.refills = 0
+        #: Those that were undone since the copy was filled.
+        self._undone: list[Verdict] = []
 
-    def run(self) -> None:
-        """Judge every revision, the last one first."""
+    def run(self, compare: Callable[[], Comparison]) -> None:
+        """Judge every revision, the last one first.
+
+        Args:
+            compare: compares the copy, once all are undone, with what it was.
+        """
         top = self.observer.latest
         todo = list(self.observer.verdicts)
         clean = True
@@ -68,12 +75,25 @@ class Undoing:
             while todo and not clean and not self.environment.can_be_undone(todo[-1].step.revision):
                 _condemn(todo.pop(), _NO_DOWNGRADE)
         if clean:
+            self._judge_copy(compare())
             traces = self._again(self.observer.verdicts)
             if traces and top and traces.latest and differences(top.fingerprint, traces.latest.fingerprint):
                 self.notes.append("the second upgrade led to another schema than the first")
         for verdict in self.observer.verdicts:
             facts = {"revision": verdict.step.revision, "table": verdict.step.table, "verdict": verdict.verdict}
             self.journal.write("judged", **facts, why=verdict.why)
+
+    def _judge_copy(self, found: Comparison) -> None:
+        """Judge by what the copy holds, which is more than what was read after each revision."""
+        self.notes += found.notes
+        if found.is_equal:
+            return
+        for verdict in self._undone:
+            if len(self._undone) == 1:
+                verdict.verdict, verdict.schema = LOSSY, [*verdict.schema, *found.differences]
+            else:
+                verdict.verdict = UNKNOWN
+                verdict.why = f"this one or another has not brought back what was: {found}"
 
     def _undo(self, verdict: Verdict) -> None:
         step = verdict.step
@@ -91,6 +111,7 @@ class Undoing:
             _condemn(verdict, "its downgrade was not committed")
             return
         before = self.observer.before.get(key_of(step))
+        self._undone.append(verdict)
         if before and traces.latest:
             verdict.judge(before, traces.latest)
 
@@ -125,6 +146,7 @@ class Undoing:
         self.refills += 1
         self.progress.phase("restores into the scratch database again")
         self.scratch.fill()
+        self._undone = []
         # A revision below it may write other values than the first time: random ones, or the time.
         again = StateBefore(self.scratch.engine, self.observer.leave_out, self.observer.in_full, todo[-1].step)
         try:

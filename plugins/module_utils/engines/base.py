@@ -455,6 +455,34 @@ class Engine(Apart, ABC):
         """
         return [], []
 
+    def read_copy(self, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell) -> Any:
+        """Return what a rehearsal's copy holds that was just filled from an archive, for ``compare_copy``.
+
+        Args:
+            archive: the backup.
+            leave_out: version tables, as schema.table.
+            in_full: also read the rows.
+            tell: is called with what is being read.
+
+        Raises:
+            Failed: the copy does not hold what the archive holds.
+        """
+        return None
+
+    def compare_copy(
+        self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell
+    ) -> Comparison:
+        """Compare a copy whose revisions were all undone with what it was; sequences that moved are in the notes.
+
+        Args:
+            before: what ``read_copy`` returned.
+            archive: the backup.
+            leave_out: as for ``read_copy``.
+            in_full: as for ``read_copy``.
+            tell: is called with what is being compared.
+        """
+        return Comparison()
+
     @abstractmethod
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Remove what a failed revision leaves half-made and nobody can use, and return its lines of the fingerprint.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._engines.comparison import Comparison
 from .._engines.lock import Lock
-from .._engines.postgresql import by_hand, dropped
+from .._engines.postgresql import by_hand, copy_state, dropped
 from .._engines.postgresql.attempts import restore_by
 from .._engines.postgresql.catalog_rows import read_catalog_rows, read_if_quiet, read_replaced, without_rows
 from .._engines.postgresql.compare import ArchiveComparison, archived_positions
@@ -462,6 +462,19 @@ class PostgreSQL(WithScratch):
         """Compare with what pg_restore prints of the archive, and read who has written the catalogs."""
         found = ArchiveComparison(self, archive, deeds, 0, tell).compare_schema()
         return found, self.own().run(schema_changes_of_others, archive, deeds) if found else []
+
+    def read_copy(self, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell) -> Any:
+        """Compare the rows with the archive's, and read what pg_dump prints."""
+        if in_full:
+            copy_state.check_copy(self, archive, tell)
+        return copy_state.read_copy(self, archive, leave_out, in_full, tell)
+
+    def compare_copy(
+        self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell
+    ) -> Comparison:
+        """Compare what pg_dump prints."""
+        now = copy_state.read_copy(self, archive, leave_out, in_full, tell)
+        return copy_state.compare_copy(before, now, leave_out)
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
         """Drop INVALID indexes that were not there before, valid or not: what a concurrent build leaves that failed."""

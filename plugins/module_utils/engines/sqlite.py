@@ -18,7 +18,7 @@ from urllib.parse import quote
 from .._engines.comparison import Comparison
 from .._engines.lock import Lock
 from .._engines.sqlite.birth import birth_of
-from .._engines.sqlite.compare import compare
+from .._engines.sqlite.compare import compare, is_setting, of_copy
 from .._engines.sqlite.kept_rows import unchanged_tables
 from .._engines.sqlite.known_rows import KnownRows, await_clock, has_log
 from .._engines.sqlite.location import check_is_file, check_links, path_of, real_path_of
@@ -27,7 +27,7 @@ from .._engines.sqlite.rows import beside, changed_tables
 from .._engines.sqlite.write_witness import Version, WriteWitness, data_version
 from .._engines.sqlite.written_tables import ANY, WrittenTables, attached_to, is_refusal
 from ..connection import OPENING_OWN, OwnConnection, driver_connection, first_line, own_url
-from ..errors import Refused
+from ..errors import Failed, Refused
 from ..layout import sync
 from ..libraries import sa
 from . import space
@@ -387,6 +387,26 @@ class SQLite(WithRestore):
         deeds = replace(deeds, wrote={**deeds.wrote, **self._written.counts})
         known = self._known(archive)
         return compare(self.path, archive, deeds, limit, self._written_only(deeds.wrote), known, self.acting)
+
+    def compare_schema(self, archive: Archive, deeds: Deeds, tell: Tell) -> tuple[list[str], list[str]]:
+        """Compare the definitions with the backup's; who has changed a setting of the file, nothing tells."""
+        if not self.exists():
+            return [], []
+        tell("compares the definitions with the backup")
+        found = compare(self.path, archive, deeds, 0, frozenset())
+        if found.not_compared:
+            raise Failed("The schema cannot be compared with its backup", "; ".join(found.not_compared))
+        return found.schema, [words for words in found.schema if is_setting(words)]
+
+    def compare_copy(
+        self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell
+    ) -> Comparison:
+        """Compare with the backup that it is a copy of."""
+        if not self.exists():
+            return Comparison()
+        tell("compares the copy with its backup")
+        deeds = Deeds([], version_tables=leave_out, is_open=True)
+        return of_copy(compare(self.path, archive, deeds, self.path.stat().st_size, None if in_full else frozenset()))
 
     def explained(self, error: BaseException) -> BaseException:
         """Return why a statement was refused, if it was the authorizer."""

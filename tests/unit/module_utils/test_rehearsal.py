@@ -131,6 +131,19 @@ def test_what_did_not_come_back_is_named(
     assert tuple(result["revisions"][1]["losses"][0].values()) == loss
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_only_the_file_itself_shows_did_not_come_back(host: Host, file: Path, at_first: str, alone: bool) -> None:
+    if alone:
+        assert host.result("upgrade", database(file, target="0002"), run="r0b")["outcome"] == "upgraded"
+    host.revise(at_first, "0003", "0002", "op.execute('pragma user_version = 7')")
+
+    result = rehearsed(host, file)
+
+    found = result["revisions"][-1]
+    assert verdicts(result)[-1] == ("0003", "lossy" if alone else "unknown")
+    assert "user_version was 0 and is 7" in (found["schema"] if alone else found["why"])
+
+
 def test_a_revision_that_fails_a_second_time_is_told(host: Host, file: Path, at_first: str) -> None:
     host.revise(at_first, "0003", "0002", "op.create_table('left', sa.Column('id', sa.Integer))")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from .rows import Acting, beside, changed_tables
 from .written_tables import ANY, SEQUENCES
 
 _SETTINGS = ("user_version", "application_id", "page_size", "auto_vacuum", "encoding")
+_SEQUENCE_OF = "the sequence of table "
 _OBJECTS = """select type, name, tbl_name, coalesce(sql, '') from {}.sqlite_master
     where name not like 'sqlite\\_%' escape '\\'"""
 _STATISTICS = "sqlite_stat1"
@@ -118,7 +119,7 @@ class FileComparison:
         before, now = (self._sequences(schema) for schema in ("backup", "main"))
         for table in sorted(before):
             if before[table] != now.get(table) and f"main.{table}" not in self._version_tables:
-                self._note_rows(table, f"the sequence of table {table}", SEQUENCES)
+                self._note_rows(table, f"{_SEQUENCE_OF}{table}", SEQUENCES)
         if self._statistics("backup") != self._statistics("main"):
             self.found.notes.append("the statistics that ANALYZE made differ; they change no result")
 
@@ -186,3 +187,16 @@ def compare(
             return FileComparison(path, connection, archive, deeds, written, known, acting).run()
     except sqlite3.Error as error:
         return Comparison(not_compared=[f"the file cannot be read beside its backup ({error})"])
+
+
+def is_setting(words: str) -> bool:
+    """Return whether a difference is one of the settings that are kept in the file."""
+    return words.startswith(tuple(f"{name} was " for name in (*_SETTINGS, "journal_mode")))
+
+
+def of_copy(found: Comparison) -> Comparison:
+    """Return a comparison of a copy: it has a journal mode of its own, and sequences that moved on are only noted."""
+    schema = [words for words in found.schema if not words.startswith("journal_mode was ")]
+    moved = [words for words in found.rows if words.startswith(_SEQUENCE_OF)]
+    rows = [words for words in found.rows if words not in moved]
+    return replace(found, schema=schema, rows=rows, notes=found.notes + moved)

@@ -1,0 +1,98 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The copy of a rehearsal as pg_dump prints it: right after it was filled, and once every revision was undone."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...engines import postgresql_dump as tools
+from ...engines.base import Tell
+from ...engines.postgresql_obstacles import major_version
+from ...engines.postgresql_psql import Contents as Listing
+from ..comparison import Comparison
+from .content import Contents, printed
+from .restored_content import RestoredContent
+from .schema_entries import Entry, differences, parse
+
+if TYPE_CHECKING:
+    from ...engines.data import Archive
+    from ...engines.postgresql import PostgreSQL
+
+#: Milliseconds: nobody but env.py works in a copy, and its processes have ended.
+_LOCK_WAIT = 10_000
+
+
+@dataclass(frozen=True)
+class CopyState:
+    """What a copy holds: its schema, and the content of its tables where that was read."""
+
+    entries: list[Entry]
+    contents: Contents | None
+
+
+def check_copy(engine: PostgreSQL, archive: Archive, tell: Tell) -> None:
+    """Compare the rows of a copy that was just filled with the archive.
+
+    Raises:
+        Failed: something did not arrive.
+    """
+    found = _tools(engine, archive)
+    listing = Listing.of(found, archive.path, tell)
+    with tempfile.TemporaryDirectory() as folder:
+        content = RestoredContent(found, archive.path, engine.url, engine.application, tell)
+        content.refuse_differences(listing, Path(folder), engine.database.name)
+
+
+def read_copy(engine: PostgreSQL, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell) -> CopyState:
+    """Return what a copy holds now.
+
+    Args:
+        engine: of the copy.
+        archive: what it was filled from.
+        leave_out: version tables, as schema.table.
+        in_full: also read the rows.
+        tell: is called with what is being read.
+    """
+    program = str(_tools(engine, archive).folder / "pg_dump")
+    words = ["--no-password", f"--lock-wait-timeout={_LOCK_WAIT}", f"--dbname={tools.conninfo(engine.url)}"]
+    variables = tools.environment(engine.url, engine.application)
+    tell("reads the copy's schema")
+    script = tools.run_tool([program, "--schema-only", *words], variables, archive.path, tell, "reads the schema")
+    entries = [entry for entry in parse(script) if not entry.belongs_to(leave_out)]
+    if not in_full:
+        return CopyState(entries, None)
+    contents = Contents()
+    with printed([program, "--data-only", "--blobs", *words], variables) as stream:
+        contents.read(stream, tell)
+    return CopyState(entries, contents)
+
+
+def compare_copy(before: CopyState, now: CopyState, leave_out: frozenset[str]) -> Comparison:
+    """Return how a copy differs from what it was; a sequence that has moved on is only worth a note."""
+    schema, notes = differences(before.entries, now.entries)
+    if before.contents is None or now.contents is None:
+        return Comparison(schema, notes=notes)
+    old, new = before.contents, now.contents
+    rows = [
+        f"rows of table {table} differ"
+        for table in sorted({*old.tables, *new.tables})
+        if table.replace('"', "") not in leave_out and old.tables.get(table) != new.tables.get(table)
+    ]
+    changed = {number for number, _digest in set(old.large_objects.items()) ^ set(new.large_objects.items())}
+    rows += [f"large object {number} differs" for number in sorted(changed, key=int)]
+    notes += [
+        f"sequence {name} stands at {new.sequences[name][0]} after the downgrades, and stood at {value}"
+        for name, (value, given) in sorted(old.sequences.items())
+        if name in new.sequences and new.sequences[name] != (value, given)
+    ]
+    return Comparison(schema, rows, notes=notes)
+
+
+def _tools(engine: PostgreSQL, archive: Archive) -> tools.Tools:
+    return tools.usable(engine.job.pg_bin, engine.database.name, engine.own().run(major_version), archive.path)
