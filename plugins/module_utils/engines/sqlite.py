@@ -24,6 +24,7 @@ from .._engines.sqlite.known_rows import KnownRows, await_clock, has_log
 from .._engines.sqlite.location import check_is_file, check_links, path_of, real_path_of
 from .._engines.sqlite.read_only import only_reading
 from .._engines.sqlite.rows import beside, changed_tables
+from .._engines.sqlite.sequences import read_sequences, set_forward
 from .._engines.sqlite.write_witness import Version, WriteWitness, data_version
 from .._engines.sqlite.written_tables import ANY, WrittenTables, attached_to, is_refusal
 from ..connection import OPENING_OWN, OwnConnection, driver_connection, first_line, own_url
@@ -407,6 +408,18 @@ class SQLite(WithRestore):
         tell("compares the copy with its backup")
         deeds = Deeds([], version_tables=leave_out, is_open=True)
         return of_copy(compare(self.path, archive, deeds, self.path.stat().st_size, None if in_full else frozenset()))
+
+    def positions(self) -> dict[str, Any]:
+        """Read where AUTOINCREMENT goes on."""
+        if not self.exists():
+            return {}
+        return self.own().run(lambda connection: read_sequences(driver_connection(connection)))
+
+    def keep_positions(self, before: dict[str, Any], archive: Archive | None, deeds: Deeds) -> dict[str, str]:
+        """Set AUTOINCREMENT forward, unless nobody else has written."""
+        if not self.exists() or (self._resumed and self._witness.vouches(self._version())):
+            return {}
+        return self.own().run(lambda connection: set_forward(driver_connection(connection), before))
 
     def explained(self, error: BaseException) -> BaseException:
         """Return why a statement was refused, if it was the authorizer."""

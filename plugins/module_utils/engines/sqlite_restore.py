@@ -21,6 +21,7 @@ from .._engines.sqlite.held_folder import Appearance, HeldFolder, copied
 from .._engines.sqlite.in_place import copy_of_locked, fold_log, overwrite, without_log
 from .._engines.sqlite.open_files import may_be_open_elsewhere
 from .._engines.sqlite.rows import attach, changed_tables, columns_of, is_attached
+from .._engines.sqlite.sequences import moved_on
 from .._engines.sqlite.write_witness import ChangeCounter
 from ..connection import driver_connection
 from ..errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
@@ -78,10 +79,13 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
                     for name in changed_tables(self._replacing, archive.version_tables)
                     if columns_of(self._replacing, "main", name) or not self._is_dropped_by_us(name)
                 ]
+            moved = moved_on(self._replacing)
         except sqlite3.Error as error:
             return Writes(unknown=f"the rows cannot be compared with those of the backup ({error})")
         if changed:
             return Writes(unknown=f"rows differ from those of the backup in {', '.join(changed)}")
+        if moved:
+            return Writes(unknown=f"{'; '.join(moved)}, and it cannot be told who has done that")
         return Writes()
 
     def _is_dropped_by_us(self, table: str) -> bool:

@@ -94,6 +94,41 @@ def test_where_a_downgrade_is_not_enough_the_backup_is_restored(host: Host, mine
     assert {"half", "item", "mine"} <= tables(Path(result["aside"]))
 
 
+NUMBERED = "create table numbered (id integer primary key autoincrement); insert into numbered values (1)"
+GIVEN = "insert into numbered values (5); delete from numbered where id = 5"
+
+
+@pytest.mark.parametrize(
+    ("write", "named"),
+    [(GIVEN, "table numbered were given out up to 5"), ("pragma user_version = 3", "user_version was 0")],
+)
+def test_what_others_did_that_no_row_shows_holds(host: Host, file: Path, write: str, named: str) -> None:
+    failed_upgrade(host, script(file, NUMBERED))
+    script(file, write)
+
+    held = host.result("downgrade", database(file))
+
+    assert held["outcome"] == "held", held
+    assert named in held["error"]["why"]
+
+
+@pytest.mark.parametrize("given", [GIVEN, "select 1"])
+def test_a_downgrade_gives_no_number_a_second_time_that_others_had(host: Host, file: Path, given: str) -> None:
+    host.ship("generic")
+    back = "op.execute(\"update sqlite_sequence set seq = 1 where name = 'numbered'\")"
+    host.revise("generic", "0003", "0002", "pass", back)
+    host.revise("generic", "0004", "0003", "raise RuntimeError('no')")
+    script(file, NUMBERED)
+    failed_upgrade(host, file, "")
+    script(file, given)
+
+    result = host.result("downgrade", database(file), on_failure="downgrade")
+
+    assert result["outcome"] == "downgraded", (result.get("error"), result["notes"])
+    sql(file, "insert into numbered default values")
+    assert sql(file, "select max(id) from numbered") == [(6 if given == GIVEN else 2,)]
+
+
 @pytest.mark.parametrize(
     "write", ["insert into mine values (3)", "update mine set a = 7 where a = 1", "delete from mine where a = 2"]
 )

@@ -118,7 +118,9 @@ class FileComparison:
         """Compare where AUTOINCREMENT goes on; a table that the run has made and dropped leaves only the empty list."""
         before, now = (self._sequences(schema) for schema in ("backup", "main"))
         for table in sorted(before):
-            if before[table] != now.get(table) and f"main.{table}" not in self._version_tables:
+            if table in self._deeds.set_forward:
+                self.found.others.append(f"{_SEQUENCE_OF}{table} differs")
+            elif before[table] != now.get(table) and f"main.{table}" not in self._version_tables:
                 self._note_rows(table, f"{_SEQUENCE_OF}{table}", SEQUENCES)
         if self._statistics("backup") != self._statistics("main"):
             self.found.notes.append("the statistics that ANALYZE made differ; they change no result")

@@ -1,0 +1,52 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where the AUTOINCREMENT of tables goes on, and settings of a file, neither of which any row of a table shows."""
+
+from __future__ import annotations
+
+import sqlite3
+
+_HAS = "select 1 from {}.sqlite_master where name = 'sqlite_sequence'"
+_AUTOINCREMENT = "select name from main.sqlite_master where type = 'table' and lower(sql) like '%autoincrement%'"
+_SETTINGS = ("user_version", "application_id")
+
+
+def read_sequences(connection: sqlite3.Connection, schema: str = "main") -> dict[str, int]:
+    """Return the last number that was given out, by table."""
+    if not connection.execute(_HAS.format(schema)).fetchone():
+        return {}
+    rows = connection.execute(f"select name, seq from {schema}.sqlite_sequence where typeof(seq) = 'integer'")
+    return {str(name): int(number) for name, number in rows}
+
+
+def moved_on(connection: sqlite3.Connection) -> list[str]:
+    """Return in words what was given out or set since a backup that is attached, though no row may show it."""
+    before, now = read_sequences(connection, "backup"), read_sequences(connection)
+    tables = {name for (name,) in connection.execute("select name from backup.sqlite_master where type = 'table'")}
+    found = [
+        f"numbers of table {table} were given out up to {number}"
+        for table, number in sorted(now.items())
+        if table in tables and number > before.get(table, 0)
+    ]
+    for name in _SETTINGS:
+        was, here = (connection.execute(f"pragma {schema}.{name}").fetchone()[0] for schema in ("backup", "main"))
+        if was != here:
+            found.append(f"{name} was {was} and is {here}")
+    return found
+
+
+def set_forward(connection: sqlite3.Connection, before: dict[str, int]) -> dict[str, str]:
+    """Set AUTOINCREMENT forward where it is behind what it was, and return the tables, each with a note."""
+    now = read_sequences(connection)
+    found = {}
+    for (table,) in connection.execute(_AUTOINCREMENT).fetchall():
+        was, here = before.get(table, 0), now.get(table, 0)
+        if was <= here:
+            continue
+        statement = "update sqlite_sequence set seq = ? where name = ?"
+        if not connection.execute(statement, (was, table)).rowcount:
+            connection.execute("insert into sqlite_sequence (seq, name) values (?, ?)", (was, table))
+        found[table] = f"the numbers of table {table} go on behind {was}, not {here}: others may have had them"
+    return found
