@@ -687,3 +687,25 @@ def test_a_range_type_in_public_comes_back_in_place(stage: Stage, before: str) -
     assert (result["outcome"], result["method"]) == ("restored", "in_place"), result
     assert dump(stage.database) == there
     stage.run_as_owner("insert into spans values (span(3, 4)); create table later (id integer)")
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "downgrade", "verdict"),
+    [
+        ("alter table other set unlogged", "select 1", "lossy"),
+        ("alter table other set unlogged; insert into item (name) values ('run')", "", "reversible"),
+    ],
+)
+def test_a_rehearsal_is_judged_by_what_pg_dump_prints_of_the_copy(
+    stage: Stage, upgrade: str, downgrade: str, verdict: str
+) -> None:
+    stage.database.execute(f'alter role "{stage.database.user}" createdb')
+    back = downgrade or "delete from item where name = 'run'; alter table other set logged"
+    stage.host.revise("generic", "0002", "0001", executed(upgrade), executed(back))
+    before = dump(stage.database)
+
+    result = stage.host.result("rehearse", stage.entry, run="r1")
+
+    assert [each["verdict"] for each in result["revisions"]] == [verdict], result
+    assert any("sequence public.item_id_seq" in note for note in result["notes"]) == (not downgrade)
+    assert dump(stage.database) == before

@@ -75,7 +75,8 @@ def sqlite_entries(path: Path) -> Entries:
         statement += line if not statement else f"\n{line}"
         if sqlite3.complete_statement(statement):
             if statement.startswith(("CREATE ", "INSERT INTO sqlite_schema")):
-                statement = _unquoted(statement)
+                # The program writes that where the table's name is in quotes.
+                statement = _unquoted(statement).replace("CREATE TABLE IF NOT EXISTS ", "CREATE TABLE ", 1)
             entries[f"{statement.partition(chr(10))[0][:100]} #{hash(statement) & 0xFFFFFF:x}"] = statement
             statement = ""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
