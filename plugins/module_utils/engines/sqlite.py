@@ -396,7 +396,8 @@ class SQLite(WithRestore):
         tell("compares the definitions with the backup")
         found = compare(self.path, archive, deeds, 0, frozenset())
         if found.not_compared:
-            raise Failed("The schema cannot be compared with its backup", "; ".join(found.not_compared))
+            why = "; ".join(found.not_compared)
+            raise Failed("The schema cannot be compared with its backup", why, code="downgrade-not-compared")
         return found.schema, [words for words in found.schema if is_setting(words)]
 
     def compare_copy(
