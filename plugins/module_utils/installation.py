@@ -25,7 +25,7 @@ from .content import digest_of_all
 from .errors import Failed, Refused
 from .journal import moved, newest_first, now
 from .layout import INI, Layout, private_directory, write_durably
-from .pip_arguments import split_arguments
+from .pip_arguments import for_netrc, split_arguments, split_packages
 from .shipped import refuse_if_not_ours_virtualenv
 
 _RECORD = "release.json"
@@ -235,6 +235,11 @@ class Installer:
             pip += ["--no-index", f"--find-links={self._wheels()}"]
         plain, variables = split_arguments(self.installation.pip_arguments)
         pip += plain
+        packages, secret_packages = split_packages(self.installation.packages)
+        with _secrets_for_pip(place, variables, secret_packages) as (variables, files):
+            self._fill(place, pip, [*packages, *files], variables)
+
+    def _fill(self, place: Path, pip: list[str], packages: list[str], variables: dict[str, str]) -> None:
         try:
             _run([self.installation.python, "-m", "venv", str(place)], "The virtualenv could not be made")
             if self.installation.requirements:
@@ -245,8 +250,8 @@ class Installer:
                     self.place / "source",
                     variables,
                 )
-            if self.installation.packages:
-                command = [*pip, *self.installation.packages]
+            if packages:
+                command = [*pip, *packages]
                 _run(command, "The packages could not be installed", self.place / "source", variables)
             write_durably(place / _COMPLETE, json.dumps({"built": now(), "python": self._python_version()}))
         except BaseException:
@@ -350,6 +355,26 @@ def _run(command: list[str], what: str, folder: Path | None = None, variables: d
             "For a host without a package index set migrate_wheelhouse; for venv install python3-venv",
             code="installation-failed",
         )
+
+
+@contextmanager
+def _secrets_for_pip(
+    virtualenv: Path, variables: dict[str, str], packages: list[str]
+) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """Yield variables for pip, and arguments for the packages whose addresses hold a secret; their files go again."""
+    variables, logins = for_netrc(variables)
+    known = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    netrc, listed = (virtualenv.with_name(f".{virtualenv.name}.{kind}") for kind in ("netrc", "packages"))
+    try:
+        if logins:
+            write_durably(netrc, logins + (known.read_text() if known.is_file() else ""))
+            variables["NETRC"] = str(netrc)
+        if packages:
+            write_durably(listed, "".join(f"{package}\n" for package in packages))
+        yield variables, ["--requirement", str(listed)] if packages else []
+    finally:
+        netrc.unlink(missing_ok=True)
+        listed.unlink(missing_ok=True)
 
 
 @contextmanager

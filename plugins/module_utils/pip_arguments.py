@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 from ._core.secrets import credentials_in
 
@@ -20,8 +22,15 @@ _VARIABLES = {
     "--find-links": "PIP_FIND_LINKS",
     "-f": "PIP_FIND_LINKS",
     "--proxy": "PIP_PROXY",
+    "--requirement": "PIP_REQUIREMENT",
+    "-r": "PIP_REQUIREMENT",
+    "--constraint": "PIP_CONSTRAINT",
+    "-c": "PIP_CONSTRAINT",
 }
-_LISTS = ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
+_LISTS = ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_REQUIREMENT", "PIP_CONSTRAINT")
+_WITH_NETRC = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
+#: What every Python reads from a netrc as it stands there.
+_LOGIN = re.compile(r"(https?://)([^\s:@/\"'\\#]+):([^\s:@/\"'\\#]+)@([\w.-]+)((?::\d+)?(?:[/?]\S*)?)")
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -48,9 +57,44 @@ def _option(word: str, following: Sequence[str]) -> tuple[str, str, list[str]]:
     """Return an option, its value, and the further words that it takes."""
     name, equals, value = word.partition("=")
     if name.startswith("--") and equals:
-        return name, value, []
-    if word[:2] in ("-i", "-f") and len(word) > 2:
+        return _in_full(name), value, []
+    if word[:2] in ("-i", "-f", "-r", "-c") and len(word) > 2:
         return word[:2], word[2:].lstrip("="), []
-    if word in _VARIABLES and following:
-        return word, following[0], [following[0]]
+    if _in_full(word) in _VARIABLES and following:
+        return _in_full(word), following[0], [following[0]]
     return word, "", []
+
+
+def _in_full(option: str) -> str:
+    """Return an option by its whole name: pip takes the beginning of one, as long as it has one such option."""
+    found = [name for name in _VARIABLES if option.startswith("--") and name.startswith(option)]
+    return found[0] if len({_VARIABLES[name] for name in found}) == 1 else option
+
+
+def for_netrc(variables: dict[str, str]) -> tuple[dict[str, str], str]:
+    """Return the variables without passwords, and a netrc with them, as far as both mean the same.
+
+    Where a package is built from its source, pip repeats the addresses of indexes on the command line of another pip.
+    """
+    logins: dict[str, tuple[str, str]] = {}
+    kept = dict(variables)
+    for variable in _WITH_NETRC:
+        words = []
+        for word in variables.get(variable, "").split():
+            found = _LOGIN.fullmatch(word)
+            if found:
+                scheme, user, password, host, rest = found.groups()
+                login = (unquote(user), unquote(password))
+                # A host has one entry, and what is encoded for a reason is none of a netrc's words.
+                if login == (user, password) and logins.setdefault(host, login) == login:
+                    word = f"{scheme}{host}{rest}"  # noqa: PLW2901
+            words.append(word)
+        if variable in kept:
+            kept[variable] = " ".join(words)
+    return kept, "".join(f"machine {host} login {user} password {word}\n" for host, (user, word) in logins.items())
+
+
+def split_packages(packages: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the packages for a command line, and those whose address holds a secret, for a file."""
+    secret = [package for package in packages if any(credentials_in(package))]
+    return [package for package in packages if package not in secret], secret
