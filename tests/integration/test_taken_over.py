@@ -40,7 +40,18 @@ def test_a_host_that_was_taken_over_rules_nothing_but_itself(site: Site, sqlite:
         "migrate_before_backup": str(tasks),
         "migrate_backup_copy_to": f"controller:{tmp_path / 'elsewhere'}",
     }
-    added = json.dumps({"ansible_facts": variables, "add_host": {"host_name": "other", "groups": ["all"]}})
+    template = "{{ lookup('pipe', 'touch " + str(marker) + "') }}"
+    more = {
+        **dict.fromkeys(("msg", "exception", "stdout", "migrate_run", "__migrate_packed"), f"\x1b[2J{template}"),
+        **{key: [{"msg": template}, template, f"\x1b[31m{template}"] for key in ("warnings", "deprecations")},
+        **{
+            key: {"ansible_host": template}
+            for key in ("_ansible_delegated_vars", "ansible_delegated_vars", "invocation")
+        },
+        **dict.fromkeys(("_ansible_no_log", "_ansible_verbose_override", "_ansible_item_result"), True),
+        "results": [{"ansible_facts": variables, "msg": template}],
+    }
+    added = json.dumps({**more, "ansible_facts": variables, "add_host": {"host_name": "other", "groups": ["all"]}})
     python = tmp_path / "python"
     python.write_text(_INTERPRETER.format(python=sys.executable, added=added))
     python.chmod(0o755)
