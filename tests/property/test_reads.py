@@ -40,7 +40,7 @@ def _example(restores: bool) -> Example:
 
 
 @contextmanager
-def _stopped_after(event: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
+def stopped_after(event: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
     """Let the worker, which is forked from here, wait behind one event of its journal until a gate is opened."""
     reached, gate = folder / "reached", folder / "gate"
     write = Journal.write
@@ -87,7 +87,7 @@ def test_everything_is_locked_by_somebody_else(
         old = world.entries()
         results: list[dict[str, Any]] = [] if verb == "upgrade" else [world.do("upgrade")]
         with (
-            _stopped_after(event, tmp_path, monkeypatch) as (reached, gate),
+            stopped_after(event, tmp_path, monkeypatch) as (reached, gate),
             closing(psycopg2.connect(postgres_server.url(world.name))) as other,
         ):
             working = threading.Thread(target=lambda: results.append(world.do(verb)), daemon=True)
