@@ -709,3 +709,25 @@ def test_a_rehearsal_is_judged_by_what_pg_dump_prints_of_the_copy(
     assert [each["verdict"] for each in result["revisions"]] == [verdict], result
     assert any("sequence public.item_id_seq" in note for note in result["notes"]) == (not downgrade)
     assert dump(stage.database) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "truncate other",
+        "drop table other",
+        pytest.param("alter table other alter id type bigint", marks=pytest.mark.exhaustive),
+    ],
+)
+@pytest.mark.parametrize("theirs", ["", pytest.param("truncate other", marks=pytest.mark.exhaustive)])
+def test_what_a_statement_of_the_run_did_to_a_table_in_an_autocommit_block_is_its_own(
+    stage: Stage, statement: str, theirs: str
+) -> None:
+    before = dump(stage.database)
+    block = f"with op.get_context().autocommit_block():\n        {executed(statement)}"
+
+    result = stage.fail_after(block, theirs=theirs if "drop" not in statement else "")
+
+    expected = "held" if theirs and "drop" not in statement else "restored"
+    assert result["outcome"] == expected, result.get("error")
+    assert expected == "held" or dump(stage.database) == before

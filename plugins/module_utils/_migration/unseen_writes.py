@@ -211,6 +211,9 @@ class UnseenWrites:
         # Nobody else had a transaction since the catalogs were read before.
         if len(own) == after - self._next and all(int(first) % NUMBERS == self._next for first in rows):
             step.catalog_rows.update(rows)
+            if self._catalog is not None and int(self._catalog[0]) % NUMBERS == self._next:
+                for kind, numbers in zip(("files", "dropped"), self._engine.files_since(self._catalog)):
+                    step.held[kind] = sorted({*step.held.get(kind, ()), *numbers})
 
     def _ends(self, *_: Any) -> None:
         self._open, self._began = False, ""

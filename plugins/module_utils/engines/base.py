@@ -320,6 +320,10 @@ class Engine(Apart, ABC):
         """
         return {}
 
+    def files_since(self, before: Any) -> tuple[list[str], list[str]]:
+        """Return the files that tables have got since ``catalog_before``, and the numbers of tables that are gone."""
+        return [], []
+
     def transactions_of(self, statement: str, span: list[int]) -> list[int]:
         """Return, of the numbers given while a statement ran that committed by itself, those that show to be its own.
 

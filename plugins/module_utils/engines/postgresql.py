@@ -19,7 +19,13 @@ from .._engines.comparison import Comparison
 from .._engines.lock import Lock
 from .._engines.postgresql import by_hand, copy_state, dropped
 from .._engines.postgresql.attempts import restore_by
-from .._engines.postgresql.catalog_rows import read_catalog_rows, read_if_quiet, read_replaced, without_rows
+from .._engines.postgresql.catalog_rows import (
+    files_since,
+    read_catalog_rows,
+    read_if_quiet,
+    read_replaced,
+    without_rows,
+)
 from .._engines.postgresql.compare import ArchiveComparison, archived_positions
 from .._engines.postgresql.foreseen import foreseen_obstacles
 from .._engines.postgresql.grown_tables import without_writes_of_others
@@ -394,6 +400,10 @@ class PostgreSQL(WithScratch):
             return {}
         gone = without_rows(before[1], self.own().run(read_catalog_rows))
         return {str(before[0]): gone} if gone else {}
+
+    def files_since(self, before: Any) -> tuple[list[str], list[str]]:
+        """Read the tables again."""
+        return self.own().run(files_since, before[2]) if before else ([], [])
 
     def transactions_of(self, statement: str, span: list[int]) -> list[int]:
         """Read the catalogs."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ...connection import execute
 from ...engines.data import Counted, Deeds
+from ...engines.postgresql_writes import Relation, relations_of
 from .catalogs import catalogs_of, not_of
 from .transaction_numbers import NUMBERS, XMIN, is_one_of, is_since, is_within
 
@@ -86,15 +87,22 @@ def read_replaced(own: OwnConnection, connection: Connection, counted: Counted, 
     return found
 
 
-def read_if_quiet(connection: Connection) -> tuple[int, CatalogRows] | None:
-    """Return the number that the next transaction will get, and the rows; nothing while any transaction is open.
+def read_if_quiet(connection: Connection) -> tuple[int, CatalogRows, dict[str, Relation]] | None:
+    """Return the next transaction's number, the rows, and the tables; nothing while any transaction is open.
 
     A transaction that has no number yet has changed nothing.
     """
     ((first, still_open, following),) = execute(connection, _NEXT)
     if still_open or int(first) % NUMBERS != int(following) % NUMBERS:
         return None
-    return int(first), read_catalog_rows(connection)
+    return int(first), read_catalog_rows(connection), relations_of(connection)
+
+
+def files_since(connection: Connection, before: dict[str, Relation]) -> tuple[list[str], list[str]]:
+    """Return the files that tables have got since, as a TRUNCATE gives one, and the numbers of those that are gone."""
+    now = relations_of(connection)
+    files = [here.file for oid, here in now.items() if oid not in before or before[oid].file != here.file]
+    return files, sorted(before.keys() - now.keys())
 
 
 def without_rows(before: CatalogRows, now: CatalogRows) -> CatalogRows:

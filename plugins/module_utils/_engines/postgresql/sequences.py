@@ -56,7 +56,7 @@ def used_by_others(connection: Connection, archive: Archive, deeds: Deeds, own_r
             total = now[oid][1] if oid in now else deeds.reads[oid]
             if total > base + known + deeds.used.get(oid, 0) + own_reads[oid]:
                 found[name] = "others have used it"
-        elif oid in deeds.dropped:
+        else:
             found[name] = "nothing tells who had used it before it was dropped"
     names = {name for name, _base in before.values()}
     for oid, (name, total) in now.items():
