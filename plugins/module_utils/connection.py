@@ -64,6 +64,8 @@ def migration_url(database: Database) -> URL:
         ) from error
     if "password" in url.query:  # libpq takes it there too; in its own place it is kept out of whatever is shown
         url = url.set(password=str(url.query["password"])).difference_update_query(["password"])
+    if "user" in url.query:  # which drivers take instead of the other
+        url = url.set(username=str(url.query["user"])).difference_update_query(["user"])
     if database.password is not None:
         url = url.set(password=database.password)
     backend, _plus, driver = url.drivername.partition("+")

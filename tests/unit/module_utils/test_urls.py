@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.connection import migration_url
+from ansible_collections.hosting.alembic.plugins.module_utils.connection import migration_url, own_url
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils.urls import password_of, passwords_in
 
@@ -37,3 +37,10 @@ def test_the_password_beside_the_url_and_the_direct_url_come_first() -> None:
 
 def test_it_is_told_as_it_stands_and_as_it_is_meant() -> None:
     assert passwords_in("postgresql://u:p%40@server/shop?password=a+b") == [("p%40", "p@"), ("a+b", "a b")]
+
+
+def test_a_user_in_the_query_is_the_user_of_whatever_connects() -> None:
+    url = migration_url(Database("shop", "postgresql:///shop?host=server&user=owner"))
+
+    assert (url.username, url.query.get("user")) == ("owner", None)
+    assert own_url(url).username == "owner"
