@@ -268,8 +268,9 @@ class Upgrade(OneDatabase):
             "changed": bool(committed),
             "identity": self.plan.identity,
             "target": self.plan.target,
-            "before": self.before.revisions,
-            "after": (after or self.before).revisions,
+            # Of what was never read, nothing is known.
+            "before": self.before.revisions if self.plan.streams else None,
+            "after": (after or self.before).revisions if after or self.plan.streams else None,
             "applied": [shown(step) for step in committed],
             "backup": self.backup.facts() if self.backup else None,
             "lost_rows": lost_rows(self.before.row_counts, after.row_counts if after else None),

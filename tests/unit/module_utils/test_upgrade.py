@@ -182,6 +182,7 @@ def test_what_another_run_holds_is_refused_with_who_holds_it(host: Host, file: P
 
     assert result["outcome"] == "refused"
     assert "run other has held its lock" in result["error"]["why"]
+    assert (result["before"], result["after"]) == (None, None), "nobody has read where it stands"
     assert tables(file) == {"mine"}
 
 
