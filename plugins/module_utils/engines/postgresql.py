@@ -255,11 +255,15 @@ class PostgreSQL(WithScratch):
         """Try the advisory lock on a connection of its own."""
         try:
             own = self.connect()
-        except Refused:
+        except Refused as refusal:
             # A swap closes the database, and one that died has left it closed.
             if is_being_swapped(self):
                 return None
-            if not self.mend():
+            try:
+                mended = self.mend()
+            except Refused:  # nobody lets us in there either
+                raise refusal from None
+            if not mended:
                 raise
             own = self.connect()
         lock = AdvisoryLock(own, self.database.name)
