@@ -18,6 +18,8 @@ CRASHED = "module-crashed"
 HALF_WAY = "restore-half-way"
 #: The code of a restore that failed before it replaced anything.
 REPLACED_NOTHING = "restore-replaced-nothing"
+#: The code of a restore that the server does not permit to the role that restores; nothing was replaced.
+NOT_PERMITTED = "restore-not-permitted"
 
 _ENDS_IN_COMMAND = re.compile(r"ansible-playbook (?:(?!; ).)*\Z", re.DOTALL)
 

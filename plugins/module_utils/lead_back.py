@@ -23,7 +23,7 @@ from .connection import first_line
 from .engines.base import Engine
 from .engines.registry import engine_for
 from .environment import Environment
-from .errors import REPLACED_NOTHING, Failed, Refused
+from .errors import NOT_PERMITTED, REPLACED_NOTHING, Failed, Refused
 from .job import Database, Job
 from .journal import Journal, ending
 from .later_writes import LaterWrites
@@ -342,11 +342,11 @@ class LeadBack(OneDatabase):
             # It backs up all that is there before it downgrades, so it keeps more than a restore.
             ways["back"] = self._command("rollback", migrate_rollback_run=self.account.run)
         elif manifest:
-            ways["back"] = self._way_back(engine, manifest)
+            ways["back"] = self._way_back(engine, manifest, failure.code)
         self.journal.write("held", error=failure.facts(), ways_out=ways)
         return self._result("held", self._where(engine), error=failure.facts(), ways_out=ways)
 
-    def _way_back(self, engine: Engine, manifest: backups.Manifest) -> str:
+    def _way_back(self, engine: Engine, manifest: backups.Manifest, code: str) -> str:
         """Return the command that restores the backup: our own, or by hand where that cannot be.
 
         A damaged backup is never put into a command; if there is an older one that is whole, that one is.
@@ -358,7 +358,8 @@ class LeadBack(OneDatabase):
         except Refused as sealed:
             return sealed.remedy
         try:
-            rights = by_command.rights_for_restore(engine, manifest)
+            # What the server did not permit, it would not permit to our own command either.
+            rights = None if code == NOT_PERMITTED else by_command.rights_for_restore(engine, manifest)
         except Refused:
             rights = "", {}  # the server may be what failed, and is back when the command is typed
         if rights is not None:

@@ -28,7 +28,13 @@ Result = dict[str, Any]
 
 
 def bring_back(
-    engine: Engine, manifest: backups.Manifest, account: Account, journal: Journal, progress: Progress, reason: str
+    engine: Engine,
+    manifest: backups.Manifest,
+    account: Account,
+    journal: Journal,
+    progress: Progress,
+    reason: str,
+    may_lose: bool = False,
 ) -> tuple[Restored, Position]:
     """Restore a proven backup and return what became of it, and where the database stands now.
 
@@ -39,6 +45,7 @@ def bring_back(
         journal: is told before anything is replaced, and after.
         progress: says how far it is.
         reason: why, for the journal.
+        may_lose: a person wants it, who was told what would not come back.
 
     Raises:
         Refused: it cannot be done, or others have written since; the database is as it was.
@@ -47,6 +54,13 @@ def bring_back(
     method = by_command.method_of(engine, manifest)
     if method.obstacle:
         raise method.obstacle
+    if method.loses and not may_lose:
+        raise Refused(
+            f"A restore of {engine.database.name!r} would not bring everything back",
+            "; ".join(method.loses),
+            "Make them again after it",
+            code="restore-loses",
+        )
     # A copy that is compared with the manifest while it is made need not be read before as well.
     backups.check(manifest, content=manifest.tool == by_command.TOOL or not engine.restores_checked_copies)
     guard = RestoreGuard(engine, manifest, account, journal, progress)
@@ -81,7 +95,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
             before = read_position(engine, list(manifest.heads)) if engine.is_readable() and not made else unread
             since = deeds_since(database, job, manifest)
             try:
-                restored, now = bring_back(engine, manifest, since, journal, progress, "asked for")
+                restored, now = bring_back(engine, manifest, since, journal, progress, "asked for", may_lose=True)
             except Failed as failure:
                 if failure.code != HALF_WAY:
                     raise

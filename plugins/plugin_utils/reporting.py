@@ -171,6 +171,7 @@ def _explained(entry: Result, back: Result | None) -> list[str]:
     elif back["outcome"] == "restored":
         lines.append(f"  Restored from its backup, because {back['reason']}; what it replaced is {back['aside']}.")
         lines.append(f"  It stands at {_heads(back['after'])}, as before.")
+        lines += [f"  But for {words}." for words in back.get("not_restored") or []]
     else:
         lines.append(f"  HELD {_where(back)}: {Refused.of(back.get('error') or {'what': 'unknown'})}")
         return lines + [f"  Way {way}: {command}" for way, command in (back.get("ways_out") or {}).items()]

@@ -75,6 +75,8 @@ class RestoreMethod:
     obstacle: Refused | None = None
     #: Why it would be done so, where one would expect another way.
     notes: list[str] = field(default_factory=list)
+    #: What others would miss afterwards, so that it is done only for a person who wants it.
+    loses: list[str] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
         """Return what a plan shows of it."""

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from .._engines.postgresql import ownership
+from .._engines.postgresql.bound_to_tables import bound_to_tables
 from ..connection import OwnConnection, migration_url
 from ..errors import Failed, Refused
 from ..job import Database
@@ -196,7 +197,12 @@ def method(engine: PostgreSQL) -> RestoreMethod:
     except Refused as refusal:
         swap = refusal
     if wanted != "in_place" and swap is None:
-        return RestoreMethod("swap", _not_swapped(own, mine.superuser or _has_superuser(engine)))
+        gone = _not_swapped(own, mine.superuser or _has_superuser(engine))
+        if wanted == "auto" and gone:
+            kept = method_in_place(engine)
+            if kept.obstacle is None and not kept.loses:
+                return replace(kept, notes=[f"it is done in place, because a swap would lose {'; '.join(gone)}"])
+        return RestoreMethod("swap", gone, loses=gone)
     if wanted == "swap":
         return RestoreMethod("swap", [], swap)
     found = method_in_place(engine)
@@ -207,7 +213,8 @@ def method(engine: PostgreSQL) -> RestoreMethod:
 def method_in_place(engine: PostgreSQL) -> RestoreMethod:
     """Return how a database would be restored in place."""
     own = engine.own()
-    return RestoreMethod("in_place", _not_in_place(own), _obstacle_in_place(engine, powers(own, engine.name_on_server)))
+    obstacle = _obstacle_in_place(engine, powers(own, engine.name_on_server))
+    return RestoreMethod("in_place", _not_in_place(own), obstacle, loses=bound_to_tables(own))
 
 
 def _has_superuser(engine: PostgreSQL) -> bool:
@@ -308,7 +315,7 @@ def _not_swapped(own: OwnConnection, superuser: bool) -> list[str]:
     if "subscription" in found:
         said.append(f"subscriptions, which stay with the replaced database: {found['subscription']}")
     if "publication" in found and not superuser:
-        said.append(f"publications: {found['publication']}")
+        said.append(f"publications of others: {found['publication']}")
     if "role" in found and not superuser:
         said.append(f"settings in this database of other roles: {found['role']}")
     return said

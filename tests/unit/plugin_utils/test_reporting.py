@@ -94,6 +94,10 @@ def test_hundreds_of_revisions_do_not_fill_the_screen() -> None:
             ["Restored from its backup, because it had to be", "/srv/shop.db.aside-r1", "stands at 0001, as before"],
         ),
         (
+            {"outcome": "restored", "reason": "so", "aside": "s", "not_restored": ["servers, which stay as they are"]},
+            ["stands at 0001, as before.\n  But for servers, which stay as they are."],
+        ),
+        (
             {"outcome": "held", "error": {"what": "No way"}, "ways_out": {"back": "type this", "forward": "or that"}},
             ["HELD at 0001: No way.", "Way back: type this", "Way forward: or that"],
         ),

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,15 @@ from ...engines.base import Guard, Tell
 from ...engines.data import Archive, Restored, RestoreMethod
 from ...engines.postgresql_in_place import InPlace
 from ...engines.postgresql_swap import Swap
-from ...errors import HALF_WAY, Failed
+from ...errors import HALF_WAY, NOT_PERMITTED, Failed
 
 if TYPE_CHECKING:
     from ...engines.postgresql import PostgreSQL
 
 #: What the server says of a name that it does not find, whether of a function, a table, a type or an operator.
 _NOT_FOUND = "does not exist"
+#: And of what needs the rights of another role.
+_NOT_PERMITTED = re.compile(r"permission denied|must be (?:owner|member|superuser|able to)")
 
 
 def restore_by(
@@ -50,12 +53,15 @@ def restore_by(
             continue
         left_out = method if name == method.name else restores.method_in_place(engine)
         return replace(restored, not_restored=left_out.not_restored + restored.not_restored)
-    raise Failed(last.what, reason, last.remedy, code=last.code)
+    if not _NOT_PERMITTED.search(reason):
+        raise Failed(last.what, reason, last.remedy, code=last.code)
+    raise Failed(last.what, reason, last.remedy or "Restore it by hand, as a superuser", code=NOT_PERMITTED)
 
 
 def _ways(engine: PostgreSQL, method: RestoreMethod, search_path: str) -> list[tuple[str, str]]:
     ways = [(method.name, ""), (method.name, search_path)]
     may_choose = method.name == "swap" and engine.job.restore_method == "auto"
-    if may_choose and restores.method_in_place(engine).obstacle is None:
+    in_place = restores.method_in_place(engine) if may_choose else None
+    if in_place and in_place.obstacle is None and not in_place.loses:
         ways += [("in_place", ""), ("in_place", search_path)]
     return ways

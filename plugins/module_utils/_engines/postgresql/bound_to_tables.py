@@ -1,0 +1,47 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What others have bound to the tables of a database, and what a restore in place leaves with the old ones."""
+
+from __future__ import annotations
+
+from ...connection import OwnConnection
+from ...engines import postgresql_catalog as catalog
+
+_RELATIONS = f"""
+select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where {catalog.ours("pg_class", "c.oid")}
+"""
+#: Publications of others that name a table. What names a schema follows one that is renamed; public is not.
+_PUBLICATIONS = f"""
+select p.pubname from pg_publication p where not pg_has_role(p.pubowner, 'member') and (
+  exists (select from pg_publication_rel r where r.prpubid = p.oid and r.prrelid in ({_RELATIONS})){{schemas}})
+"""
+_SCHEMAS = """
+  or exists (select from pg_publication_namespace s join pg_namespace n on n.oid = s.pnnspid
+              where s.pnpubid = p.oid and n.nspname <> 'public' and n.nspname not like 'alembic\\_aside\\_%')"""
+_SUBSCRIPTIONS = f"""
+select s.subname from pg_subscription s where exists (
+  select from pg_subscription_rel r where r.srsubid = s.oid and r.srrelid in ({_RELATIONS}))
+"""
+_EVENT_TRIGGERS = f"""
+select t.evtname from pg_event_trigger t join pg_proc f on f.oid = t.evtfoid
+  join pg_namespace n on n.oid = f.pronamespace where {catalog.ours("pg_proc", "f.oid")}
+"""
+_NAMESPACES_SINCE = 150000
+
+
+def bound_to_tables(own: OwnConnection) -> list[str]:
+    """Return what would go on with the replaced tables and functions, in words; nothing where nobody has bound any."""
+    version = int(own.rows("select current_setting('server_version_num')")[0][0])
+    schemas = _SCHEMAS if version >= _NAMESPACES_SINCE else ""
+    found = (
+        ("publications of others", _PUBLICATIONS.format(schemas=schemas)),
+        ("subscriptions", _SUBSCRIPTIONS),
+        ("event triggers", _EVENT_TRIGGERS),
+    )
+    return [
+        f"{kind}, which would go on with what is replaced: {', '.join(names)}"
+        for kind, query in found
+        if (names := sorted(str(row[0]) for row in own.rows(query)))
+    ]
