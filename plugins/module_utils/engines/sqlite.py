@@ -19,6 +19,7 @@ from .._engines.comparison import Comparison
 from .._engines.lock import Lock
 from .._engines.sqlite.birth import birth_of
 from .._engines.sqlite.compare import compare, is_setting, of_copy
+from .._engines.sqlite.held_folder import HeldFolder
 from .._engines.sqlite.kept_rows import unchanged_tables
 from .._engines.sqlite.known_rows import KnownRows, await_clock, has_log
 from .._engines.sqlite.location import check_is_file, check_links, path_of, real_path_of
@@ -367,6 +368,9 @@ class SQLite(WithRestore):
             copy.execute("pragma journal_mode = off")
             mode = str(source.execute("pragma journal_mode").fetchone()[0])
             source.backup(copy, pages=4096, progress=progress)
+            kept: dict[str, Any] = {}
+            with suppress(OSError), HeldFolder(self.path.parent) as held:  # a folder that cannot be listed, for one
+                kept = held.appearance(self.path.name).facts()
         with closing(sqlite3.connect(target)) as copy:
             # The copy of a WAL database is one as well; a backup is a single file.
             copy.execute("pragma journal_mode = delete")
@@ -374,7 +378,7 @@ class SQLite(WithRestore):
         counts = proven(target, count_rows)
         sync(target)
         self._dumped = _file_of(target)
-        return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts, {"journal_mode": mode})
+        return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts, {"journal_mode": mode, "file": kept})
 
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
         """Return the statements by table that env.py's connections have compiled until now."""

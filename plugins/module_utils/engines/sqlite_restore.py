@@ -347,11 +347,9 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
             _refuse_damage(archive, digest)
             if mode == "wal":
                 os.pwrite(target, b"\x02\x02", 18)  # how the header of a file says so
-            if self.exists():
-                lost = self._give(target, folder.appearance(self.path.name))
-            else:
-                above = os.fstat(folder.descriptor)
-                lost = self._give(target, Appearance(above.st_uid, above.st_gid, 0o600, {}))
+            name = self.path.name
+            known = folder.appearance(name) if self.exists() else Appearance.recorded(folder.descriptor, archive)
+            lost = self._give(target, known)
             os.fsync(target)
         except BaseException:
             folder.remove(self._beside)

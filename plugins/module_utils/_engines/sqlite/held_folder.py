@@ -17,9 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..._core.access_list import remove_lists
+from ..._core.access_list import OF_FILE, remove_lists
 from ..._core.run_as import ourselves
+
+if TYPE_CHECKING:
+    from ...engines.data import Archive
 
 _BESIDE = ("-wal", "-shm")
 _CAPABILITIES = "security.capability"
@@ -150,6 +154,22 @@ class Appearance:
         """Return that of an open file, which may be open for nothing but this."""
         found = os.fstat(descriptor)
         return cls(found.st_uid, found.st_gid, found.st_mode & 0o777, _attributes_of(descriptor))
+
+    @classmethod
+    def recorded(cls, folder: int, archive: Archive) -> Appearance:
+        """Return what a file that is gone had when it was backed up, if it belonged to the owner of its folder.
+
+        Otherwise, and in a backup of before this was kept, nobody else may read it.
+        """
+        above, kept = os.fstat(folder), archive.activity.get("file") or {}
+        if kept.get("uid") != above.st_uid:
+            return cls(above.st_uid, above.st_gid, 0o600, {})
+        lists = {OF_FILE: bytes.fromhex(kept["list"])} if kept["list"] else {}
+        return cls(above.st_uid, kept["gid"], kept["mode"] & 0o777, lists)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a manifest keeps."""
+        return {"uid": self.uid, "gid": self.gid, "mode": self.mode, "list": self.attributes.get(OF_FILE, b"").hex()}
 
     def give_to(self, descriptor: int) -> list[str]:
         """Give it to a new file, and return what could not be given.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -351,6 +352,27 @@ def test_a_list_of_the_file_itself_survives_a_default_one(file: Path, dump: Path
 
     assert os.getxattr(file, "system.posix_acl_access") == own
     assert os.getxattr(aside, "system.posix_acl_access") == own
+
+
+def test_a_file_that_was_deleted_is_read_by_whoever_read_it_before(file: Path) -> None:
+    script(file, "create table t (a); insert into t values (1); pragma user_version = 5")
+    own = access_list((0x02, 4, 65533), mask=4)
+    os.setxattr(file, "system.posix_acl_access", own)
+    folder = file.parent.parent / "dump"
+    folder.mkdir()
+    engine = engine_of(file)
+    made = engine.dump(folder, False, lambda _: None)
+    engine.close()
+    activity = json.loads(json.dumps(made.activity))
+    os.setxattr(file.parent, "system.posix_acl_default", access_list((0x02, 6, 65534), mask=6))
+    file.unlink()
+
+    archive = Archive(made.path, [], None, frozenset(), activity, sha256=sha256_of(made.path))
+    engine_of(file).restore(archive, "r1", lambda _words: None, lambda: None)
+
+    assert os.getxattr(file, "system.posix_acl_access") == own
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    is_restored(file)
 
 
 def test_a_file_that_was_deleted_is_nobody_elses_by_default(file: Path, dump: Path) -> None:
