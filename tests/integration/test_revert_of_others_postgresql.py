@@ -57,14 +57,15 @@ def test_what_others_have_bound_to_a_table_is_never_left_with_the_replaced_one(
 def test_what_a_swap_would_lose_and_a_restore_in_place_would_not_is_restored_in_place(stage: Stage) -> None:
     stage.database.execute(f'alter role "{stage.database.user}" createdb')
     stage.database.execute(f"alter role postgres in database \"{stage.database.name}\" set work_mem = '7MB'")
+    stage.database.execute(f'alter database "{stage.database.name}" set log_min_duration_statement = 250')
     before = dump(stage.database)
 
     result = stage.fail_after(executed("create table half (id integer)"))
 
     assert (result["outcome"], result["method"]) == ("restored", "in_place"), result
     assert dump(stage.database) == before
-    settings = "select setconfig[1] from pg_db_role_setting where setrole = 'postgres'::regrole"
-    assert stage.database.execute(settings) == [["work_mem=7MB"]]
+    settings = "select setconfig[1] from pg_db_role_setting order by 1"
+    assert stage.database.execute(settings) == [["log_min_duration_statement=250"], ["work_mem=7MB"]]
 
 
 @pytest.mark.exhaustive

@@ -53,6 +53,10 @@ union all select 'foreign server', srvname from pg_foreign_server
 union all select 'role', pg_get_userbyid(setrole) from pg_db_role_setting
   where setrole <> 0 and not pg_has_role(setrole, 'member')
     and setdatabase = (select oid from pg_database where datname = current_database())
+union all select 'setting', s.name from pg_db_role_setting r cross join unnest(r.setconfig) each(word)
+  join pg_settings s on lower(s.name) = lower(split_part(each.word, '=', 1))
+  where s.context = 'superuser' and (r.setrole = 0 or pg_has_role(r.setrole, 'member'))
+    and r.setdatabase = (select oid from pg_database where datname = current_database())
 """
 
 
@@ -318,6 +322,8 @@ def _not_swapped(own: OwnConnection, superuser: bool) -> list[str]:
         said.append(f"publications of others: {found['publication']}")
     if "role" in found and not superuser:
         said.append(f"settings in this database of other roles: {found['role']}")
+    if "setting" in found and not superuser:
+        said.append(f"settings of this database that only a superuser can make: {found['setting']}")
     return said
 
 
