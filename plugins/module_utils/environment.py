@@ -23,6 +23,7 @@ from ._migration.attributes import Attributes
 from ._migration.command_line import command_options, context_options, named_config
 from ._migration.contexts import end_reading
 from ._migration.dry_run import Answer, Elsewhere, answered, run_dry, run_here
+from ._migration.env_exit import Runs
 from ._migration.explanations import elsewhere, env_py_failed, unreachable
 from ._migration.fork_guard import ending_copies, guarded_forks
 from ._migration.interrupted import Interrupted
@@ -284,20 +285,21 @@ class Environment(Revisions):
     ) -> None:
         """Run env.py as a command of Alembic does."""
         opened: list[Connection] = []
+        runs = Runs()
 
         def located(heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
             self.locations.follow()
-            return function(heads, context)
+            return runs.followed(function(heads, context))
 
         self.config.attributes = Attributes(lambda: self._offer_connection(opened))
         arguments = tuple(filled(argument, self._url) for argument in self.database.x_arguments)
-        self.config.cmd_opts = command_options(
-            command, revision, named_config(self.config, self.source.folder), arguments
-        )
-        options = context_options(revision)
+        named = named_config(self.config, self.source.folder)
+        self.config.cmd_opts = command_options(command, revision, named, arguments)
         self._set_up()
         try:
-            with guarded_forks(), EnvironmentContext(self.config, self.script, fn=located, dont_mutate=True, **options):
+            options = context_options(revision)
+            context = EnvironmentContext(self.config, self.script, fn=located, dont_mutate=True, **options)
+            with guarded_forks(), context, runs.may_exit():
                 self.script.run_env()
         finally:
             self.locations.follow()

@@ -175,6 +175,23 @@ VARIANTS = {
         upgrade="import os, time\n"
         "    if os.fork() == 0:\n        os.setsid()\n        time.sleep(20)\n        os._exit(0)\n",
     ),
+    "ends by an exit": Variant(START + RUN + CONNECT + "import sys\nsys.exit(0)\n"),
+    "migrates in a thread": Variant(
+        START
+        + RUN
+        + "from concurrent.futures import ThreadPoolExecutor\n"
+        + "def go():\n    with create_engine(url, poolclass=pool.NullPool).connect() as connection:\n"
+        + "        run(connection)\n"
+        + "with ThreadPoolExecutor() as pools: pools.submit(go).result()\n"
+    ),
+    "has every engine begin exclusively": Variant(
+        START
+        + "from sqlalchemy.engine import Engine\n"
+        + "@event.listens_for(Engine, 'connect')\ndef opened(one, _record): one.isolation_level = None\n"
+        + "@event.listens_for(Engine, 'begin')\ndef begins(one): one.exec_driver_sql('BEGIN EXCLUSIVE')\n"
+        + RUN
+        + CONNECT
+    ),
     "starts a thread": Variant(
         START
         + "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"

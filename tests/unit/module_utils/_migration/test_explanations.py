@@ -156,3 +156,16 @@ def test_a_number_in_the_environment_is_text_there(host: Host, file: Path) -> No
     subprocess.run(["sqlite3", str(file), "create table mine (a)"], check=True)
 
     assert host.plan(database(file, environment={"PORT": 5432}))["obstacles"] == []
+
+
+@pytest.mark.parametrize("where", ["in a revision", "before"])
+def test_an_exit_before_the_end_of_the_migrations_is_no_success(host: Host, file: Path, where: str) -> None:
+    leaves = "import sys; sys.exit(0)"
+    variant = Variant(START + (f"{leaves}\n" if where == "before" else "") + RUN + CONNECT, upgrade=leaves)
+    source_of(host.layout.release(host.ship("generic")) / "source", variant)
+    subprocess.run(["sqlite3", str(file), "create table mine (a)"], check=True)
+
+    result = host.result("upgrade", database(file))
+
+    assert result["outcome"] == ("refused" if where == "before" else "failed")
+    assert "SystemExit: 0" in result["error"]["why"]
