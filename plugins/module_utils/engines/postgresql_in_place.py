@@ -321,7 +321,7 @@ class InPlace:
                     words,
                     code="database-settings-not-restored",
                 )
-            self._not_restored.append(f"a property of the database: {words}")
+            self._not_restored.append(f"a property of the database, which stays as it is: {words}")
 
     def _chosen(self, psql: Psql, contents: Contents, kept: set[str]) -> list[str]:
         """Return the entries to replay: without what stays, and without what belongs to extensions."""
