@@ -731,3 +731,16 @@ def test_what_a_statement_of_the_run_did_to_a_table_in_an_autocommit_block_is_it
     expected = "held" if theirs and "drop" not in statement else "restored"
     assert result["outcome"] == expected, result.get("error")
     assert expected == "held" or dump(stage.database) == before
+
+
+def test_a_version_table_that_a_failed_step_altered_is_as_before(stage: Stage) -> None:
+    width = (
+        "select atttypmod from pg_attribute where attrelid = 'alembic_version'::regclass and attname = 'version_num'"
+    )
+    before = stage.database.execute(width)
+    alters = executed("alter table alembic_version alter version_num type varchar(64)")
+
+    result = stage.fail(f"with op.get_context().autocommit_block():\n        {alters}\n    raise RuntimeError('no')")
+
+    assert result["outcome"] in ("held", "restored"), result
+    assert result["outcome"] == "held" or stage.database.execute(width) == before

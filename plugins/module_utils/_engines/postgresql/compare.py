@@ -112,17 +112,21 @@ class ArchiveComparison:
         excluded = [f"--exclude-schema={pattern}" for pattern in _EXCLUDED]
         dump = ["pg_dump", "--schema-only", "--create", "--no-password", *self._lock_wait(), *excluded]
         now = self._printed([*dump, f"--dbname={tools.conninfo(self._engine.url)}"], own=False)
-        if dumped_by(before) != dumped_by(now):
-            return one_sided(self._entries(before), self._entries(now)), []
-        return differences(self._entries(before), self._entries(now))
+        made = self._version_tables_made(before)
+        old, new = self._entries(before, made), self._entries(now, made)
+        return (one_sided(old, new), []) if dumped_by(before) != dumped_by(now) else differences(old, new)
+
+    def _version_tables_made(self, archived: str) -> set[str]:
+        """Return the version tables that were not there: Alembic makes them, and no downgrade drops them."""
+        there = {f"{entry.schema}.{entry.name}".replace('"', "") for entry in parse(archived) if entry.kind == "TABLE"}
+        return set(self._deeds.version_tables | self._archive.version_tables) - there
 
     def _printed(self, command: list[str], *, own: bool) -> str:
         variables = tools.plain_environment() if own else tools.environment(self._engine.url, self._engine.application)
         words = [str(self._tools.folder / command[0]), *command[1:]]
         return tools.run_tool(words, variables, self._archive.path, self._tell, "compares the schema")
 
-    def _entries(self, script: str) -> list[Entry]:
-        leave_out = self._deeds.version_tables | self._archive.version_tables
+    def _entries(self, script: str, leave_out: set[str]) -> list[Entry]:
         changed = changed_names(set(self._archive.fingerprint) ^ set(self._deeds.before))
         return [
             entry
