@@ -99,6 +99,7 @@ class World(ABC):
                 options["restore_loses_writes"] = str(value).lower() == "true"
             elif plain == "databases":
                 assert value == ["app"]
+                options.update({"only": value} if verb == "rollback" else {})
         self._runs += 1
         return {**self.do(verb, f"typed{self._runs}", **options), "command": command}
 
