@@ -59,8 +59,9 @@ class Account:
     catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     #: The steps that have begun and not ended, each as the event that ends it and its revision.
     open: set[tuple[str, str]] = field(default_factory=set)
-    #: Why it may have written where nothing counted it.
+    #: Why it may have written where nothing counted it, and the revisions that did.
     unseen: list[str] = field(default_factory=list)
+    unseen_in: set[str] = field(default_factory=set)
     #: What the engine keeps of the rows in what the run has made, from the end of the run.
     imprint: dict[str, Any] = field(default_factory=dict)
     #: Digests of all rows at the time of the failure, if nobody else had written until then.
@@ -122,6 +123,12 @@ class Account:
             elif "fingerprint" in event:
                 self.after, self.cut_short = Position(event["heads"], event["fingerprint"]), False
 
+    @property
+    def may_have_left(self) -> bool:
+        """Tell whether a revision that is not committed may have left what no downgrade undoes."""
+        committed = {revision for revisions in self.committed.values() for revision in revisions}
+        return bool(self.left or self.unseen_in - committed)
+
     def add_transactions(self, events: Iterable[Event]) -> None:
         """Add the transactions that steps have written in."""
         for event in events:
@@ -149,6 +156,7 @@ class Account:
                 self.stayed.update(event["rows"])
             elif name == "wrote_unseen":
                 self.unseen.append(f"revision {event['revision']}: {event['reason']}")
+                self.unseen_in.add(event["revision"])
                 self.replaced.update(() if event["reason"] == INSERTED else (ANY_TABLE,))
 
     def _add_sequences(self, event: Event) -> None:

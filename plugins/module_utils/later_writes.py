@@ -105,7 +105,7 @@ class LaterWrites:
             raise Refused(
                 f"A downgrade of {self._engine.database.name!r} would lose what others wrote",
                 f"it went into what run {self._account.run} has made or the downgrade changes; {Writes(later.tables)}",
-                "Go one of the ways out; the way back keeps what it takes away in a backup",
+                "Choose one of the commands below; the way back keeps a copy of what it takes away",
                 code="others-wrote",
             )
 

@@ -338,7 +338,7 @@ class LeadBack(OneDatabase):
         ways = {"forward": f"bring it to its new revision by hand, then: {retry_command(self.database.name)}"}
         # Of a rollback on purpose, the backup that it took itself.
         manifest = self.backup or self._manifest()
-        if self.later and self.later.refused and not self.undone:
+        if self.later and self.later.refused and not self.undone and not self.account.may_have_left:
             # It backs up all that is there before it downgrades, so it keeps more than a restore.
             ways["back"] = self._command("rollback", migrate_rollback_run=self.account.run)
         elif manifest:

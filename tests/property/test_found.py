@@ -1,0 +1,52 @@
+"""Examples that were found once, and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.lab.postgres import PostgresServer
+from tests.property.examples import Example, Revision, Step
+from tests.property.promise import kept
+from tests.property.world import PostgresWorld
+
+#: The rows hold it, and a rollback would leave what the failed revision has committed by itself.
+HALF_COMMITTED = Example(
+    "postgresql",
+    ("CREATE TABLE k1 (a integer)",),
+    (
+        Revision(
+            (Step("column is added", ("ALTER TABLE k1 ADD e integer",), "with a COMMIT behind a comment"),),
+            (Step("", ("ALTER TABLE k1 DROP e",)),),
+        ),
+        Revision(
+            (
+                Step(
+                    "table is made",
+                    ("CREATE TABLE k2 (a integer)", "INSERT INTO k2 VALUES (1), (2)"),
+                    "with a COMMIT behind it in one string",
+                ),
+                Step("column is added", ("ALTER TABLE k1 ADD f integer",), "with a COMMIT behind it in one string"),
+            ),
+            (Step("", ("ALTER TABLE k1 DROP f",)), Step("", ("DROP TABLE k2",))),
+            fails_before=2,
+        ),
+    ),
+    options={"on_failure": "auto"},
+)
+
+
+@pytest.mark.daily
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize("per_migration", [False, True])
+def test_the_printed_command_undoes_what_a_failed_revision_has_committed(
+    tmp_path: Path, postgres_server: PostgresServer, owner: tuple[str, str], *, per_migration: bool
+) -> None:
+    world = PostgresWorld(
+        postgres_server, owner, tmp_path, Example(**{**vars(HALF_COMMITTED), "per_migration": per_migration})
+    )
+    try:
+        assert kept(world) == "held"
+    finally:
+        world.close()
