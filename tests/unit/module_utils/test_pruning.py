@@ -196,8 +196,10 @@ def test_an_age_is_in_days() -> None:
 
 
 def test_what_cannot_be_dropped_keeps_nothing_else(host: Host, file: Path, restored: Path) -> None:
-    stuck = file.with_name("app.db.aside-a-folder")
-    stuck.mkdir()
+    stuck = file.with_name("app.db.aside-stuck")
+    stuck.touch()
+    log = file.with_name("app.db.aside-stuck-wal")
+    log.mkdir()
 
     answer = prune(host, file, prune=True, prune_days=0)
 
@@ -205,4 +207,4 @@ def test_what_cannot_be_dropped_keeps_nothing_else(host: Host, file: Path, resto
     assert "could be dropped" in answer["error"]["what"]
     assert leftovers(answer)[stuck.name][0] == "kept"
     assert leftovers(answer)[restored.name] == ("dropped", "")
-    assert names(file.parent) == ["app.db", stuck.name]
+    assert names(file.parent) == ["app.db", log.name]

@@ -114,12 +114,12 @@ def test_what_a_restore_in_place_made_in_another_way_is_seen(tmp_path: Path, pos
     with psycopg2.connect(postgres_database.url) as connection, connection.cursor() as cursor:
         cursor.execute("create table item (id integer)")
     connection.close()
+    postgres_database.execute(f'{ADDS}; alter function adds() owner to "{postgres_database.user}"')
     engine = engine_for(Database("app", postgres_database.url), Job("restore", str(tmp_path), run="r1"))
     assert isinstance(engine, PostgreSQL)
     (tmp_path / "dump").mkdir()
     dump = engine.dump(tmp_path / "dump", False, _silent)
     fingerprint = engine.own().run(engine.fingerprint, frozenset())
-    postgres_database.execute(f'{ADDS}; alter function adds() owner to "{postgres_database.user}"')
 
     with pytest.raises(Failed) as failure:
         engine.restore(Archive(dump.path, fingerprint, None, frozenset(), dump.activity), "r1", _silent, lambda: None)
