@@ -11,9 +11,9 @@ compared, however large: a restore costs more than reading what it has written.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from ...engines.postgresql_psql import Contents as Listing
 from ...engines.postgresql_psql import use_list
 from ...errors import Failed
 from .content import Contents, TableContent, printed
-from .restored_content import COPY, next_line, rows_digest
+from .restored_content import COPY, new_digest, next_line, rows_digest
 
 if TYPE_CHECKING:
     from ...engines.postgresql_psql import Psql
@@ -112,8 +112,7 @@ class ReplayedContent:
         found = []
         for line in differing:
             now = Contents()
-            rows = (row for row in [line, *_lines(self._copied(line)), b"\\.\n"])
-            now.read(rows, self._tell)
+            now.read(chain([line], _lines(self._copied(line)), [b"\\.\n"]), self._tell)
             ((table, here),) = now.tables.items()
             was = archived.tables.get(table, TableContent([]))
             if (was.rows, was.total) != (here.rows, here.total):
@@ -140,7 +139,7 @@ class ReplayedContent:
 
 def _digest_of(pieces: Iterable[bytes]) -> bytes:
     """Return the digest of rows as ``rows_digest`` makes it: each with the end of a line before it, not after it."""
-    digest = hashlib.blake2b()
+    digest = new_digest()
     held = b"\n"
     for piece in pieces:
         digest.update(held)
