@@ -21,7 +21,7 @@ from ...engines import postgresql_dump as tools
 from ...engines.base import Tell
 from ...engines.postgresql_psql import Contents as Listing
 from ...engines.postgresql_psql import use_list
-from ...errors import HALF_WAY, Failed, Refused
+from ...errors import HALF_WAY, NOT_PERMITTED, Failed, Refused
 from .publications import ROLES
 from .rendering import normalised
 from .schema_entries import Entry, differences, dumped_by, one_sided, parse
@@ -42,7 +42,7 @@ _STAYS = (
 _LEFT = tuple(kind for kind in _STAYS if kind != "EXTENSION")
 _HAS_LEFT = """
 select 1 from pg_foreign_data_wrapper union all select 1 from pg_foreign_server union all select 1 from pg_event_trigger
-union all select 1 from pg_user_mappings limit 1
+union all select 1 from pg_user_mappings union all select 1 from pg_language where lanacl is not null limit 1
 """
 _STRANGE_SCHEMAS = "select nspname, 1 from pg_namespace where not pg_has_role(nspowner, 'usage')"
 _MOST_NAMED = 5
@@ -71,7 +71,7 @@ class RestoredSchema:
     publishers: tuple[str, ...] = ()
     #: Schemas that belong to others, whose privileges and comments a restore leaves as they are.
     strange_schemas: tuple[str, ...] = ()
-    #: The only kinds of entries to compare; of all kinds if there are none here.
+    #: The only kinds of entries to compare, with their comments and privileges; of all kinds if there are none here.
     only: tuple[str, ...] = ()
 
     def differences(self, lines: list[str], url: URL) -> list[str]:
@@ -128,6 +128,8 @@ class RestoredSchema:
 
     def _is_left_out(self, entry: Entry) -> bool:
         if self.only:
+            if entry.kind in _HANGING:
+                return not entry.name.startswith(tuple(f"{kind} " for kind in self.only))
             return entry.kind not in self.only
         if entry.kind.startswith("PUBLICATION") and self.publishers:
             return entry.text.rpartition("\n-- ")[2] not in self.publishers
@@ -174,7 +176,7 @@ def refuse_what_stays(engine: PostgreSQL, found: tools.Tools, archive: Path, con
             f"Database {engine.database.name!r} cannot be restored in place",
             f"what stays as it is there would not be as before: {'; '.join(words[:_MOST_NAMED])}",
             "Give it an admin_url that may create databases, so that it is restored by a swap",
-            code="restore-not-possible",
+            code=NOT_PERMITTED,
         )
 
 
