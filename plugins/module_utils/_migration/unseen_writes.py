@@ -202,6 +202,8 @@ class UnseenWrites:
             return
         # First: who commits after it has a number that is seen below.
         rows = self._engine.catalog_rows_since(self._catalog)
+        before = self._catalog if self._catalog and int(self._catalog[0]) % NUMBERS == self._next else None
+        held = self._engine.files_since(before)
         after = self._engine.next_transaction()
         own: list[int] = []
         if after != self._next:
@@ -211,9 +213,8 @@ class UnseenWrites:
         # Nobody else had a transaction since the catalogs were read before.
         if len(own) == after - self._next and all(int(first) % NUMBERS == self._next for first in rows):
             step.catalog_rows.update(rows)
-            if self._catalog is not None and int(self._catalog[0]) % NUMBERS == self._next:
-                for kind, numbers in zip(("files", "dropped"), self._engine.files_since(self._catalog)):
-                    step.held[kind] = sorted({*step.held.get(kind, ()), *numbers})
+            for kind, numbers in zip(("files", "dropped"), held):
+                step.held[kind] = sorted({*step.held.get(kind, ()), *numbers})
 
     def _ends(self, *_: Any) -> None:
         self._open, self._began = False, ""
