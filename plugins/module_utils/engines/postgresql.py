@@ -261,8 +261,10 @@ class PostgreSQL(WithScratch):
                 return None
             try:
                 mended = self.mend()
-            except Refused:  # nobody lets us in there either
-                raise refusal from None
+            except Refused as other:
+                if other.code == "database-being-restored":  # by a swap that has begun since
+                    return None
+                raise refusal from None  # nobody lets us in there either
             if not mended:
                 raise
             own = self.connect()

@@ -15,6 +15,7 @@ from ...engines import postgresql_dump as tools
 from ...engines.base import Tell
 from ...engines.postgresql_obstacles import major_version
 from ...engines.postgresql_psql import Contents as Listing
+from ...errors import Failed
 from ..comparison import Comparison
 from .content import Contents, printed
 from .restored_content import RestoredContent
@@ -46,7 +47,13 @@ def check_copy(engine: PostgreSQL, archive: Archive, tell: Tell) -> None:
     listing = Listing.of(found, archive.path, tell)
     with tempfile.TemporaryDirectory() as folder:
         content = RestoredContent(found, archive.path, engine.url, engine.application, tell)
-        content.refuse_differences(listing, Path(folder), engine.database.name)
+        try:
+            content.refuse_differences(listing, Path(folder), engine.database.name)
+        except Failed as failure:
+            if failure.code != "restore-not-exact":
+                raise
+            what = f"The copy of database {engine.database.name!r} does not hold what its backup holds"
+            raise Failed(what, failure.why, code="rehearsal-copy-failed") from failure
 
 
 def read_copy(engine: PostgreSQL, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell) -> CopyState:
