@@ -391,18 +391,22 @@ class SQLite(WithRestore):
         tell("compares the file with its backup")
         deeds = replace(deeds, wrote={**deeds.wrote, **self._written.counts})
         known = self._known(archive)
-        return compare(self.path, archive, deeds, limit, self._written_only(deeds.wrote), known, self.acting)
+        return compare(self.path, archive, deeds, limit, self.acting, self._written_only(deeds.wrote), known)
 
     def compare_schema(self, archive: Archive, deeds: Deeds, tell: Tell) -> tuple[list[str], list[str]]:
-        """Compare the definitions with the backup's; who has changed a setting of the file, nothing tells."""
+        """Compare the definitions with the backup's; who has changed a setting of the file, nothing tells.
+
+        That excuses no definition that differs beside it.
+        """
         if not self.exists():
             return [], []
         tell("compares the definitions with the backup")
-        found = compare(self.path, archive, deeds, 0, frozenset())
+        found = compare(self.path, archive, deeds, 0, self.acting, frozenset())
         if found.not_compared:
             why = "; ".join(found.not_compared)
             raise Failed("The schema cannot be compared with its backup", why, code="downgrade-not-compared")
-        return found.schema, [words for words in found.schema if is_setting(words)]
+        settings = [words for words in found.schema if is_setting(words)]
+        return found.schema, settings if len(settings) == len(found.schema) else []
 
     def compare_copy(
         self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell
@@ -412,7 +416,8 @@ class SQLite(WithRestore):
             return Comparison()
         tell("compares the copy with its backup")
         deeds = Deeds([], version_tables=leave_out, is_open=True)
-        return of_copy(compare(self.path, archive, deeds, self.path.stat().st_size, None if in_full else frozenset()))
+        written: frozenset[str] | None = None if in_full else frozenset()
+        return of_copy(compare(self.path, archive, deeds, self.path.stat().st_size, self.acting, written))
 
     def positions(self) -> dict[str, Any]:
         """Read where AUTOINCREMENT goes on."""

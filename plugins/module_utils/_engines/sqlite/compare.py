@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -118,9 +117,11 @@ class FileComparison:
         """Compare where AUTOINCREMENT goes on; a table that the run has made and dropped leaves only the empty list."""
         before, now = (self._sequences(schema) for schema in ("backup", "main"))
         for table in sorted(before):
+            if before[table] == now.get(table):
+                continue
             if table in self._deeds.set_forward:
                 self.found.others.append(f"{_SEQUENCE_OF}{table} differs")
-            elif before[table] != now.get(table) and f"main.{table}" not in self._version_tables:
+            elif f"main.{table}" not in self._version_tables:
                 self._note_rows(table, f"{_SEQUENCE_OF}{table}", SEQUENCES)
         if self._statistics("backup") != self._statistics("main"):
             self.found.notes.append("the statistics that ANALYZE made differ; they change no result")
@@ -165,9 +166,9 @@ def compare(
     archive: Archive,
     deeds: Deeds,
     limit: int,
+    acting: Acting,
     written: frozenset[str] | None = None,
     known: dict[str, bool] | None = None,
-    acting: Acting = nullcontext,
 ) -> Comparison:
     """Compare a file with its backup.
 
@@ -176,9 +177,9 @@ def compare(
         archive: the backup.
         deeds: what the run has done.
         limit: bytes; a larger file is not compared.
+        acting: gives the rights with which the file is read.
         written: the only tables whose rows can have changed, None where all can.
         known: whether tables have the rows of the backup, as far as that was read since anybody wrote.
-        acting: gives the rights with which the file is read.
     """
     if archive.path.is_dir():
         return Comparison()  # the fingerprint tells of everything in a file that was not there before

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..._core.access_list import OF_FILE, remove_lists
 from ..._core.run_as import ourselves
@@ -68,18 +68,31 @@ class HeldFolder:
             os.close(descriptor)
 
     def has_same_content(self, name: str, other: str) -> bool:
-        """Return whether two names are regular files with the same bytes; neither a link nor a pipe is read."""
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        """Return whether two names are regular files with the same bytes; neither a link nor a pipe is read.
+
+        What is not there, or cannot be opened, is not the same.
+        """
         with ExitStack() as stack:
-            files = [os.open(each, flags, dir_fd=self.descriptor) for each in (name, other)]
-            handles = [stack.enter_context(os.fdopen(file, "rb")) for file in files]
-            found = [os.fstat(file) for file in files]
+            try:
+                handles = [stack.enter_context(self._opened(each)) for each in (name, other)]
+            except OSError:
+                return False
+            found = [os.fstat(handle.fileno()) for handle in handles]
             if not all(stat.S_ISREG(each.st_mode) for each in found) or found[0].st_size != found[1].st_size:
                 return False
             while chunk := handles[0].read(1 << 20):
                 if chunk != handles[1].read(1 << 20):
                     return False
             return True
+
+    def _opened(self, name: str) -> BinaryIO:
+        """Open a name to read, without following a link or waiting for the other end of a pipe.
+
+        Raises:
+            OSError: there is nothing, a folder or a link, or it may not be read.
+        """
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        return open(name, "rb", opener=lambda path, _flags: os.open(path, flags, dir_fd=self.descriptor))
 
     def remove(self, name: str) -> None:
         """Remove a name if it is there."""

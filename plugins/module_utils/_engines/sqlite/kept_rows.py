@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from .written_tables import ANY
 
 
 def unchanged_tables(
-    backup: Path, path: Path, wrote: Iterable[str], rows: Collection[str], acting: Acting = nullcontext
+    backup: Path, path: Path, wrote: Iterable[str], rows: Collection[str], acting: Acting
 ) -> list[str]:
     """Return the tables that were written and have the rows of a backup, each with all columns that it has there.
 

@@ -4,7 +4,7 @@
 
 """Which tables of a file have the rows of a backup, kept until somebody writes to the file.
 
-A way back compares them twice in a row: whether the downgrades changed what they had no reason to, and whether the file
+A revert compares them twice in a row: whether the downgrades changed what they had no reason to, and whether the file
 is what the backup holds.
 """
 

@@ -10,6 +10,11 @@ import sqlite3
 
 _HAS = "select 1 from {}.sqlite_master where name = 'sqlite_sequence'"
 _AUTOINCREMENT = "select name from main.sqlite_master where type = 'table' and lower(sql) like '%autoincrement%'"
+#: Others may be given numbers after they were read, so that neither may set one back.
+_BEGIN = """insert into main.sqlite_sequence (name, seq) select :name, :was
+    where not exists (select 1 from main.sqlite_sequence where name = :name)"""
+_FORWARD = """update main.sqlite_sequence
+    set seq = case when typeof(seq) = 'integer' then max(seq, :was) else :was end where name = :name"""
 _SETTINGS = ("user_version", "application_id")
 
 
@@ -45,8 +50,9 @@ def set_forward(connection: sqlite3.Connection, before: dict[str, int]) -> dict[
         was, here = before.get(table, 0), now.get(table, 0)
         if was <= here:
             continue
-        statement = "update sqlite_sequence set seq = ? where name = ?"
-        if not connection.execute(statement, (was, table)).rowcount:
-            connection.execute("insert into sqlite_sequence (seq, name) values (?, ?)", (was, table))
-        found[table] = f"the numbers of table {table} go on behind {was}, not {here}: others may have had them"
+        connection.execute(_BEGIN, {"was": was, "name": table})
+        connection.execute(_FORWARD, {"was": was, "name": table})
+        found[table] = (
+            f"the next number of table {table} is {was + 1}, not {here + 1}: others may have had those between"
+        )
     return found

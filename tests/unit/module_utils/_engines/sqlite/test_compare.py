@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.compare import compare
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Deeds
-from tests.unit.stage import script
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
+from tests.unit.stage import database, script
 
 ALL = {"*": 1}
 SCHEMA = """
@@ -129,7 +132,7 @@ def compared(file: Path, change: str, wrote: dict[str, int]) -> tuple[Comparison
     before = dump(file)
     script(file, change)
     archive = Archive(backup, [], None, frozenset({"main.alembic_version"}))
-    return compare(file, archive, Deeds([], wrote=wrote), 1 << 30), dump(file) != before
+    return compare(file, archive, Deeds([], wrote=wrote), 1 << 30, nullcontext), dump(file) != before
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
@@ -158,7 +161,7 @@ def test_rows_are_others_where_the_run_has_not_written(file: Path) -> None:
 def test_a_file_that_is_too_large_is_not_compared(file: Path) -> None:
     script(file, SCHEMA)
 
-    found = compare(file, Archive(file, [], None, frozenset()), Deeds([]), 10)
+    found = compare(file, Archive(file, [], None, frozenset()), Deeds([]), 10, nullcontext)
 
     assert found.not_compared
     assert not found.is_equal
@@ -178,4 +181,33 @@ def test_a_sequence_differs_where_the_run_may_have_set_it(tmp_path: Path, deeds:
     now = Path(shutil.copy(before, tmp_path / "now.db"))
     script(now, "update sqlite_sequence set seq = 0 where name = 'parent'")
 
-    assert compare(now, Archive(before, [], None, frozenset()), deeds, 1 << 30).is_equal is is_equal
+    assert compare(now, Archive(before, [], None, frozenset()), deeds, 1 << 30, nullcontext).is_equal is is_equal
+
+
+@pytest.mark.parametrize(("number", "others"), [(4, ["the sequence of table parent differs"]), (0, [])])
+def test_a_sequence_that_was_set_forward_differs_only_where_it_does(
+    tmp_path: Path, number: int, others: list[str]
+) -> None:
+    before = script(tmp_path / "before.db", SCHEMA)
+    now = Path(shutil.copy(before, tmp_path / "now.db"))
+    script(now, f"update sqlite_sequence set seq = seq + {number} where name = 'parent'")
+
+    deeds = Deeds([], set_forward=frozenset({"parent"}))
+
+    assert compare(now, Archive(before, [], None, frozenset()), deeds, 1 << 30, nullcontext).others == others
+
+
+def test_a_setting_that_others_may_have_changed_excuses_no_definition_that_differs(tmp_path: Path) -> None:
+    before = script(tmp_path / "before.db", SCHEMA)
+    now = Path(shutil.copy(before, tmp_path / "now.db"))
+    engine = engine_for(database(now), Job("rollback", str(tmp_path), run="r1"))
+    archive = Archive(before, [], None, frozenset())
+    script(now, "pragma user_version = 8")
+    assert engine.compare_schema(archive, Deeds([]), lambda _: None) == (2 * (["user_version was 7 and is 8"],))
+
+    script(now, "create table stays (a)")
+    words, others = engine.compare_schema(archive, Deeds([]), lambda _: None)
+    engine.close()
+
+    assert words == ["user_version was 7 and is 8", "table stays was not there before"]
+    assert others == []

@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Deeds
 from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils.layout import sha256_of
 from tests.unit.stage import database, script, sql
@@ -202,6 +202,21 @@ def test_a_file_of_root_in_the_place_of_the_database_is_not_what_a_restore_is_gi
     place.file.chmod(0o600)
     made = [path for path in place.folder.iterdir() if path.stat().st_ino != place.file.stat().st_ino]
     assert [path for path in made if path.stat().st_uid == 0 or path.stat().st_mode & 0o7000] == []
+
+
+def test_a_file_of_root_that_a_link_leads_to_is_not_compared(place: Place) -> None:
+    engine = place.engine()
+    engine.own()  # the user is known from here on
+    place.file.unlink()
+    place.file.symlink_to(script(place.ours / "secret.db", "create table secret (a)"))
+
+    with pytest.raises(Failed, match="cannot be compared") as refused:
+        engine.compare_schema(place.archive, Deeds([]), lambda _: None)
+    found = engine.compare_copy(None, place.archive, frozenset(), in_full=True, tell=lambda _: None)
+    engine.close()
+
+    assert "secret" not in f"{refused.value} {found}"
+    assert found.not_compared
 
 
 @contextmanager
