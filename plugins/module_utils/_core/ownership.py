@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import Refused
-from .access_list import MASK, NAMED_GROUP, OF_FILE, OF_FOLDER, OTHERS, USER, entries_of
+from .access_list import GROUP, MASK, NAMED_GROUP, OF_FILE, OF_FOLDER, OTHERS, USER, entries_of
 
 _MOST_LINKS = 40
 _WRITE = 2
@@ -119,14 +119,23 @@ def _writers_by_list(path: Path, which: str = OF_FILE) -> Iterator[str]:
     entries = entries_of(path, which)
     mask = next((rights for tag, rights, _number in entries if tag == MASK), _WRITE)
     for tag, rights, number in entries:
-        if not rights & mask & _WRITE:
+        # The mask limits all but the owner and everybody else.
+        if not (rights if tag == OTHERS else rights & mask) & _WRITE:
             continue
         if tag == USER and number not in (0, os.geteuid()):
             yield _name_of(number)
         elif tag == NAMED_GROUP and not _is_own_group(number):
             yield f"the group {_group_of(number)}"
+        elif tag == GROUP and which == OF_FOLDER and not _is_own_group(_group_of_what_is_made_in(path)):
+            yield f"the group {_group_of(_group_of_what_is_made_in(path))}"
         elif tag == OTHERS:
             yield "everybody"
+
+
+def _group_of_what_is_made_in(path: Path) -> int:
+    """Return the group that a file of ours gets in a folder."""
+    found = os.stat(path, follow_symlinks=False)
+    return found.st_gid if found.st_mode & stat.S_ISGID else os.getegid()
 
 
 def _is_own_group(gid: int) -> bool:

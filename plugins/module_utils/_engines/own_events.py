@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_OF_POOLS = ("connect", "checkout", "checkin", "reset", "close")
+_OF_POOLS = ("first_connect", "connect", "checkout", "checkin", "reset", "close")
 
 
 def without_common_listeners(engine: Any) -> Any:

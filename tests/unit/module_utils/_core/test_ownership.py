@@ -154,6 +154,33 @@ def test_a_folder_that_a_list_opens_to_somebody_else_is_refused(
     assert bool(found) is is_refused
 
 
+@pytest.mark.parametrize("others", [5, 7])
+def test_the_mask_of_a_list_limits_nothing_for_everybody(tmp_path: Path, others: int) -> None:
+    give_default_list(tmp_path, group=5, mask=5, others=others)
+
+    assert problem_of(tmp_path).startswith("everybody may write to all that is made in") is (others == 7)
+
+
+@pytest.mark.parametrize("has_group_of_folder", [True, False])
+@pytest.mark.parametrize("mask", [5, 7])
+def test_the_group_that_is_made_owner_in_a_folder_is_judged(
+    tmp_path: Path, as_root: tuple[str, ...], mask: int, has_group_of_folder: bool
+) -> None:
+    subprocess.run([*as_root, "chgrp", str(NOBODY), str(tmp_path)], check=True)
+    subprocess.run([*as_root, "chmod", "2750" if has_group_of_folder else "0750", str(tmp_path)], check=True)
+    give_default_list(tmp_path, group=7, mask=mask, others=0)
+
+    found = problem_of(tmp_path)
+
+    assert found.endswith("(getfacl -d)") is (mask == 7 and has_group_of_folder), found
+
+
+def give_default_list(folder: Path, group: int, mask: int, others: int) -> None:
+    entries = [(0x01, 7, -1), (0x04, group, -1), (0x10, mask, -1), (0x20, others, -1)]
+    packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    os.setxattr(folder, "system.posix_acl_default", packed)
+
+
 def test_what_is_made_in_a_folder_of_ours_is_not_opened_by_a_default_list(tmp_path: Path) -> None:
     entries = [(0x01, 7, -1), (0x02, 7, 65533), (0x04, 0, -1), (0x10, 7, -1), (0x20, 0, -1)]
     packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
