@@ -48,7 +48,7 @@ class Account:
     stayed: set[str] = field(default_factory=set)
     #: What the run's transactions kept to themselves: files, and what they dropped.
     held: dict[str, set[str]] = field(default_factory=dict)
-    #: By number, how often the run has read sequences, and how often all others had read those that it dropped.
+    #: By number, how often the run has read sequences, and how often all sessions had read those that it dropped.
     used: dict[str, int] = field(default_factory=dict)
     reads: dict[str, int] = field(default_factory=dict)
     #: The folders of the dumps that were taken.

@@ -46,7 +46,7 @@ class Step:
     span: list[int] = field(default_factory=list)
     #: What its transactions kept to themselves: files of tables, and what they dropped.
     held: dict[str, list[str]] = field(default_factory=dict)
-    #: How often it has read sequences, by number, and how often all others had read those that it dropped.
+    #: How often it has read sequences, by number, and how often all sessions had read those that it dropped.
     used: dict[str, int] = field(default_factory=dict)
     reads: dict[str, int] = field(default_factory=dict)
     has_savepoints: bool = False

@@ -131,7 +131,7 @@ class Counted:
     dropped: list[str] = field(default_factory=list)
     #: Catalogs in which it has replaced or removed rows.
     catalogs: list[str] = field(default_factory=list)
-    #: How often it has read sequences, by number, and how often all others had read those that it dropped.
+    #: How often it has read sequences, by number, and how often all sessions had read those that it dropped.
     used: dict[str, int] = field(default_factory=dict)
     reads: dict[str, int] = field(default_factory=dict)
 
@@ -159,7 +159,7 @@ class Deeds:
     #: Files of tables that the run has made, and tables and sequences that it dropped, by number.
     files: frozenset[str] = frozenset()
     dropped: frozenset[str] = frozenset()
-    #: By number, how often the run has read sequences, and how often all others had read those that it dropped.
+    #: By number, how often the run has read sequences, and how often all sessions had read those that it dropped.
     used: dict[str, int] = field(default_factory=dict)
     reads: dict[str, int] = field(default_factory=dict)
     #: How many dumps the run has taken since its backup: each has read each sequence once.
