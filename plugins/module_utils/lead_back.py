@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -254,17 +255,35 @@ class LeadBack(OneDatabase):
         return taken
 
     def _downgrade(self, environment: Environment, watcher: DowngradeJournal) -> None:
-        engine = environment.engine
-        positions = engine.positions()
+        positions = environment.engine.positions()
+        work: list[Callable[[], None]] = [
+            lambda: self._keep_positions(environment.engine, watcher, positions),
+            lambda: self._read_undone(environment, watcher),
+        ]
         try:
             self._attempts.run(self._lock, watcher, self.later)
-        finally:
-            if watcher.ran_steps:
-                done, manifest = self._account_of_now(), self._manifest()
-                self.notes += verification.keep_positions(engine, self.journal, positions, manifest, done)
-            applied = still_applied(environment, self.account).values()
-            left = {revision for revisions in applied for revision in revisions}
-            self.undone = [step for step in watcher.ran_steps.values() if step.revision not in left]
+        except Exception:
+            # What failed first decides what follows, and must not be hidden by what fails because of it.
+            for each in work:
+                try:
+                    each()
+                except Exception as error:  # noqa: BLE001 - the server may be what failed
+                    self.notes.append(f"after the downgrade had failed: {type(error).__name__}: {first_line(error)}")
+            raise
+        for each in work:
+            each()
+
+    def _keep_positions(self, engine: Engine, watcher: DowngradeJournal, before: dict[str, Any]) -> None:
+        if watcher.ran_steps:
+            done, manifest = self._account_of_now(), self._manifest()
+            self.notes += verification.keep_positions(engine, self.journal, before, manifest, done)
+
+    def _read_undone(self, environment: Environment, watcher: DowngradeJournal) -> None:
+        """Read which of the downgrades that ran are committed; all may be where that cannot be read."""
+        self.undone = list(watcher.ran_steps.values())
+        applied = still_applied(environment, self.account).values()
+        left = {revision for revisions in applied for revision in revisions}
+        self.undone = [step for step in self.undone if step.revision not in left]
 
     def _verified(self, environment: Environment, manifest: backups.Manifest | None) -> Result:
         """Compare with what was true before the run.
@@ -338,11 +357,13 @@ class LeadBack(OneDatabase):
         ways = {"forward": f"bring it to its new revision by hand, then: {retry_command(self.database.name)}"}
         # Of a rollback on purpose, the backup that it took itself.
         manifest = self.backup or self._manifest()
-        if self.later and self.later.refused and not self.undone and not self.account.may_have_left:
-            # It backs up all that is there before it downgrades, so it keeps more than a restore.
-            ways["back"] = self._command("rollback", migrate_rollback_run=self.account.run)
-        elif manifest:
+        refused = self.later is not None and self.later.refused
+        # It backs up all that is there before it downgrades, so it keeps more than a restore.
+        keeps_more = refused and not self.undone and not self.account.may_have_left
+        if manifest and not keeps_more:
             ways["back"] = self._way_back(engine, manifest, failure.code)
+        elif refused:
+            ways["back"] = self._command("rollback", migrate_rollback_run=self.account.run)
         self.journal.write("held", error=failure.facts(), ways_out=ways)
         return self._result("held", self._where(engine), error=failure.facts(), ways_out=ways)
 

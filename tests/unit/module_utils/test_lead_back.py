@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils import backups
+from ansible_collections.hosting.alembic.plugins.module_utils import backups, lead_back
+from ansible_collections.hosting.alembic.plugins.module_utils._revert import verification
 from ansible_collections.hosting.alembic.plugins.module_utils.account import Account
 from ansible_collections.hosting.alembic.plugins.module_utils.errors import HALF_WAY, Failed
 from ansible_collections.hosting.alembic.plugins.module_utils.journal import (
@@ -307,6 +308,29 @@ def test_a_downgrade_that_fails_is_restored(host: Host, mine: Path) -> None:
 
     assert result["outcome"] == "restored"
     assert "no way back" in result["reason"]
+    assert tables(mine) == {"mine"}
+
+
+@pytest.mark.parametrize("function", ["keep_positions", "still_applied"])
+def test_what_fails_after_a_downgrade_failed_does_not_hide_why(
+    host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    host.ship("broken")
+    break_third(host)
+    versions = host.layout.release("broken") / "source" / "migrations" / "versions"
+    path = versions / "0001_items.py"
+    path.write_text(path.read_text().replace('op.drop_table("item")', "raise RuntimeError('no way back')"))
+    failed_upgrade(host, mine, "")
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("and this as well")
+
+    monkeypatch.setattr(verification if function == "keep_positions" else lead_back, function, fails)
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "restored", result
+    assert "no way back" in result["reason"]
+    assert "after the downgrade had failed: RuntimeError: and this as well" in result["notes"]
     assert tables(mine) == {"mine"}
 
 
