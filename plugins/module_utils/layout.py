@@ -48,6 +48,11 @@ def checked_run(run: str) -> str:
     return run
 
 
+def is_run(name: str) -> bool:
+    """Return whether a name has the form of a run id."""
+    return bool(_RUN.fullmatch(name))
+
+
 def private_directory(path: Path) -> Path:
     """Make a directory (and its parents) that only its owner can read, and return it.
 

@@ -24,7 +24,7 @@ from .engines.registry import engine_for
 from .errors import Failed, Refused
 from .job import Database, Job
 from .journal import Journal, read_events, unsettled
-from .layout import Layout
+from .layout import Layout, is_run
 from .recovery import left_by
 
 Facts = dict[str, Any]
@@ -185,7 +185,8 @@ def _unproven(layout: Layout, database: str) -> Iterator[Leftover]:
 
 
 def _leftover(kind: str, name: str, run: str, made: str, size: int | None) -> Leftover:
-    return Leftover(kind, name, run, made, size, days_since(made))
+    # What somebody has put there, or named so, is nobody's run.
+    return Leftover(kind, name, run if is_run(run) else "", made, size, days_since(made))
 
 
 def days_since(made: str) -> float | None:

@@ -109,7 +109,7 @@ def _rehearsal_of(plan: Result) -> Result:
     return {
         "name": plan["name"],
         "outcome": "refused" if blocked else "rehearsed",
-        "changed": not blocked,
+        "changed": bool(plan["pending"]) and not blocked,
         "before": plan["current"],
         "after": plan["current"],
         "goal": plan["heads"],

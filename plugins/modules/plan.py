@@ -131,7 +131,9 @@ refusals:
   type: list
   elements: str
 databases:
-  description: One plan for each database, empty where the release is not shipped.
+  description:
+    - One plan for each database, empty where no release is shipped.
+    - A database whose release is not shipped, beside others whose is, has that as its obstacle.
   returned: always
   type: list
   elements: dict
@@ -228,8 +230,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
 )
 from ansible_collections.hosting.alembic.plugins.module_utils.ask_plan import ask_plan
 from ansible_collections.hosting.alembic.plugins.module_utils.maintenance import standing
+from ansible_collections.hosting.alembic.plugins.module_utils.plans import Plan
 from ansible_collections.hosting.alembic.plugins.module_utils.recovery import unsettled
-from ansible_collections.hosting.alembic.plugins.module_utils.shipped import virtualenv_python
+from ansible_collections.hosting.alembic.plugins.module_utils.shipped import missing_release, virtualenv_python
 from ansible_collections.hosting.alembic.plugins.module_utils.staging import plan_with_unshipped
 
 
@@ -243,13 +246,12 @@ def main() -> None:
         maintenance = standing(options["root"])
         left = [left.name for left in unsettled(options)]
         databases: list[dict[str, Any]] = []
-        if left and options["recovers"]:
-            pass
-        elif any(pythons):
+        is_to_settle = bool(left) and options["recovers"]
+        if any(pythons) and not is_to_settle:
             remember = options["recovers"] and not module.check_mode
             for python, group in zip(pythons, groups):
-                databases += ask_plan(python, {**group, "remember": remember}) if python else []
-        elif module.check_mode and options["archive"]:
+                databases += ask_plan(python, {**group, "remember": remember}) if python else _without_release(group)
+        elif module.check_mode and options["archive"] and not is_to_settle:
             databases = plan_with_unshipped(options)
         places = [entry["name"] for entry in options["databases"]]
         databases.sort(key=lambda plan: places.index(plan["name"]))
@@ -267,6 +269,14 @@ def main() -> None:
             refusals=said(refused).splitlines(),
             databases=databases,
         )
+
+
+def _without_release(group: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return plans that say that the release is missing, beside those of the databases whose release is there."""
+    names = [entry["name"] for entry in group["databases"]]
+    missing = missing_release(group["root"], group["release"], names)
+    targets = {entry["name"]: entry.get("target") or group["target"] for entry in group["databases"]}
+    return [Plan(name, targets[name], obstacles=[missing]).facts() for name in names]
 
 
 if __name__ == "__main__":

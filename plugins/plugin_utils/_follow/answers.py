@@ -34,7 +34,8 @@ _STEP = Record({"revision": _LINE, "message": _LINE, "seconds": _NUMBER, "table"
 _STEPS = Items(_STEP)
 _LEFTOVER = Record(
     {
-        **dict.fromkeys(("kind", "name", "run", "made", "outcome", "reason"), _LINE),
+        **dict.fromkeys(("kind", "name", "made", "outcome", "reason"), _LINE),
+        "run": _RUN_ID,
         **dict.fromkeys(("size", "days"), _NUMBER),
         "old": Flag(),
     }
@@ -42,9 +43,10 @@ _LEFTOVER = Record(
 _BACKUP = Record(
     {
         **dict.fromkeys(
-            ("database", "run", "taken", "engine", "server", "identity", "tool", "dump", "path", "release"), _LINE
+            ("database", "taken", "engine", "server", "identity", "tool", "dump", "path", "release"), _LINE
         ),
         **dict.fromkeys(("size", "seconds"), _NUMBER),
+        "run": _RUN_ID,
         "heads": Table(_LINES),
         "sealed": Record({"tool": _LINE, "file": _LINE, "sha256": _LINE, "size": _NUMBER}),
         "copies": Table(_LINE),
@@ -53,10 +55,11 @@ _BACKUP = Record(
 _LAST_RUN = Record({"run": _RUN_ID, "at": _LINE, "outcome": _LINE, "moved": _LINE, "error": _REASON})
 _MAINTENANCE = Record(
     {
-        **dict.fromkeys(("since", "run", "file"), _LINE),
+        **dict.fromkeys(("since", "file"), _LINE),
+        "run": _RUN_ID,
         **dict.fromkeys(("databases", "services", "pools"), _LINES),
         "seconds": _NUMBER,
-        "kept_by": Items(Record({"name": _LINE, "state": Choice(("held", "cut_short", "running")), "run": _LINE})),
+        "kept_by": Items(Record({"name": _LINE, "state": Choice(("held", "cut_short", "running")), "run": _RUN_ID})),
         "ended": Flag(),
     }
 )
@@ -84,7 +87,8 @@ _PLANNED: dict[str, Shape] = {
     "restore": _FORECAST,
 }
 _WORKED_ON: dict[str, Shape] = {
-    **dict.fromkeys(("outcome", "identity", "target", "of_run", "aside", "method"), _LINE),
+    **dict.fromkeys(("outcome", "identity", "target", "aside", "method"), _LINE),
+    "of_run": _RUN_ID,
     **dict.fromkeys(("before", "after"), _LINES),
     **dict.fromkeys(("changed", "interrupted"), Flag()),
     **dict.fromkeys(("error", "upgrade_error"), _REASON),

@@ -72,6 +72,7 @@ def test_the_main_job(host: Host, file: Path, given: dict[str, Any]) -> None:
     done = call("upgrade", run="r1", follow=60, **given)
     assert heads(file) == ["0002"]
     again = call("upgrade", run="r2", follow=60, **given)
+    rehearsal = call("rehearse", run="r2", check=True, **given)
     status = call("status", **given)
     back = call("rollback", run="r3", follow=60, **given)
 
@@ -80,6 +81,7 @@ def test_the_main_job(host: Host, file: Path, given: dict[str, Any]) -> None:
     assert predicted["changed"]
     assert set(predicted["databases"][0]) == set(done["databases"][0])
     assert (again["changed"], again["databases"][0]["outcome"]) == (False, "unchanged")
+    assert (rehearsal["changed"], rehearsal["databases"]) == (False, [])
     assert status["databases"][0]["last_change"]["run"] == "r1"
     assert back["databases"][0]["outcome"] == "downgraded"
     assert heads(file) == []
@@ -402,8 +404,13 @@ def test_an_application_without_its_release_does_not_hide_the_other(host: Host, 
     host.ship("generic", "three")
     shutil.rmtree(host.layout.release("three"))
 
+    plan = call("plan", **two)
     answer = call("backup", run="r2", follow=60, **two)
 
+    assert [[obstacle["code"] for obstacle in each["obstacles"]] for each in plan["databases"]] == [
+        [],
+        ["release-unknown"],
+    ]
     assert answer["failed"]
     assert [(each["name"], each["outcome"]) for each in answer["databases"]] == [
         ("app", "backed_up"),

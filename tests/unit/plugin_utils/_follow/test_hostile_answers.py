@@ -137,6 +137,11 @@ def test_a_run_that_a_host_names_can_be_a_file_and_a_word_of_a_command(run: str)
     assert reduced("rollback", {"of_run": run}, SHOP)["failed"]
     assert reduced("status", {"runs": [run]}, SHOP)["failed"]
     assert reduced("status", {"databases": [{"name": "shop", "last_run": {"run": run}}]}, SHOP)["failed"]
+    assert reduced("status", {"databases": [{"name": "shop", "last_backup": {"run": run}}]}, SHOP)["failed"]
+    assert reduced("status", {"databases": [{"name": "shop", "aside": [{"run": run}]}]}, SHOP)["failed"]
+    assert reduced("status", {"maintenance": {"run": run}}, SHOP)["failed"]
+    assert reduced("plan", {"maintenance": {"kept_by": [{"name": "shop", "run": run}]}}, SHOP)["failed"]
+    assert reduced("recover", {"databases": [{"name": "shop", "of_run": run}]}, SHOP)["failed"]
 
 
 def test_a_reason_that_lacks_its_words_is_whole() -> None:
