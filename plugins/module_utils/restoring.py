@@ -18,7 +18,7 @@ from .account import Account
 from .engines.base import Engine
 from .engines.data import Restored
 from .engines.registry import engine_for
-from .errors import HALF_WAY, Failed, Refused
+from .errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
 from .job import Database, Job
 from .journal import Journal, newest_first
 from .position import Position, differences, read_position
@@ -62,7 +62,10 @@ def bring_back(
             code="restore-loses",
         )
     # A copy that is compared with the manifest while it is made need not be read before as well.
-    backups.check(manifest, content=manifest.tool == by_command.TOOL or not engine.restores_checked_copies)
+    try:
+        backups.check(manifest, content=manifest.tool == by_command.TOOL or not engine.restores_checked_copies)
+    except Failed as damage:
+        raise Failed(damage.what, damage.why, damage.remedy, code=REPLACED_NOTHING) from damage
     guard = RestoreGuard(engine, manifest, account, journal, progress)
     progress.phase("restores")
     journal.write("restore_begun", path=manifest.path, method=method.name, reason=reason)

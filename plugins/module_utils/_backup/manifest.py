@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import sealing
-from ..errors import REPLACED_NOTHING, Failed, Refused
+from ..errors import Failed, Refused
 from ..layout import sha256_of, write_durably
 
 if TYPE_CHECKING:
@@ -146,11 +146,12 @@ def check(manifest: Manifest, *, content: bool = True) -> None:
         raise Refused(
             f"The backup {manifest.path} is encrypted",
             "this host has no key that opens it",
-            f"With the private key: {command} . Then ask again; the next run removes the plain files again",
+            f"With the private key: {command} . Then run the same command again;"
+            " the next run removes the plain files again",
             code="backup-encrypted",
         )
     for name, expected in manifest.files.items():
         path = Path(manifest.path) / name
         if not path.is_file() or (content and sha256_of(path) != expected):
             why = f"{name} is not what its manifest says"
-            raise Failed(f"The backup {manifest.path} is damaged", why, code=REPLACED_NOTHING)
+            raise Failed(f"The backup {manifest.path} is damaged", why, code="backup-damaged")

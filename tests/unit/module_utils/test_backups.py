@@ -144,8 +144,9 @@ def test_a_damaged_backup_is_found_out(host: Host, filled: Path, how: str) -> No
 
     damage(found, how)
 
-    with pytest.raises(Failed, match=r"is damaged.*database\.sqlite3 is not what its manifest says"):
-        backups.check(found)
+    with pytest.raises(Failed, match=r"is damaged.*database\.sqlite3 is not what its manifest says") as failed:
+        backups.seal(found, "age1anybody")
+    assert failed.value.code == "backup-damaged"
 
 
 # Retention
