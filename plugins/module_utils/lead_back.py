@@ -262,7 +262,7 @@ class LeadBack(OneDatabase):
         ]
         try:
             self._attempts.run(self._lock, watcher, self.later)
-        except Exception:
+        except BaseException:
             # What failed first decides what follows, and must not be hidden by what fails because of it.
             for each in work:
                 try:

@@ -381,13 +381,15 @@ def test_a_failure_before_anything_was_committed_is_left_untouched(host: Host, m
     assert mine.read_bytes() == before
 
 
-@pytest.mark.parametrize("how", ["damaged", "deleted"])
+@pytest.mark.parametrize("how", ["damaged", "without its dump", "deleted"])
 def test_without_its_backup_it_is_held_with_both_ways_out(host: Host, mine: Path, how: str) -> None:
     failed_upgrade(host, mine)
     (manifest,) = backups.proven(host.layout.backups_of("app"))
     dump = Path(manifest.path) / manifest.dump
     if how == "damaged":
         dump.write_bytes(dump.read_bytes()[:-1])
+    elif how == "without its dump":
+        dump.unlink()
     else:
         shutil.rmtree(manifest.path)
     before = mine.read_bytes()
@@ -397,12 +399,36 @@ def test_without_its_backup_it_is_held_with_both_ways_out(host: Host, mine: Path
     assert (result["outcome"], result["changed"]) == ("held", False)
     assert result["after"] == ["0002"]
     assert "migrate_retry_failed" in result["ways_out"]["forward"]
-    if how == "damaged":
+    if how != "deleted":
         assert "is damaged" in result["error"]["what"]
+        assert result["error"]["code"] == "restore-replaced-nothing"
         # Who would type a command that restores it would lose the database.
         assert str(dump) not in result["ways_out"]["back"]
         assert "there is no older one" in result["ways_out"]["back"]
     assert mine.read_bytes() == before
+
+
+def test_without_its_backup_a_rollback_is_printed_though_it_may_leave_something(host: Host, mine: Path) -> None:
+    host.ship("broken")
+    break_third(host)
+    failed_upgrade(host, mine, "")
+    Journal(host.layout.journal("app", "r1"), "upgrade").write(
+        "wrote_unseen", revision="0003", table="alembic_version", reason="another program"
+    )
+    sql(mine, "insert into item (id, name) values (1, 'theirs')")
+    (manifest,) = backups.proven(host.layout.backups_of("app"))
+    shutil.rmtree(manifest.path)
+
+    held = host.result("downgrade", database(mine))
+
+    assert (held["outcome"], undone(held)) == ("held", []), held
+    assert "rollback.yml" in held["ways_out"]["back"]
+    assert "migrate_rollback_run=r1" in held["ways_out"]["back"]
+    # The way out that it printed, with what it takes in a backup of its own.
+    result = rolled_back(host, mine, only=["app"])
+    assert (result["outcome"], tables(mine)) == ("downgraded", {"mine", "alembic_version"}), result
+    kept = Path(result["backup"]["path"]) / result["backup"]["dump"]
+    assert sql(kept, "select name from item") == [("theirs",)]
 
 
 def test_where_its_backup_is_damaged_the_way_back_names_an_older_one(host: Host, mine: Path) -> None:
