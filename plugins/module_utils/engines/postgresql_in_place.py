@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -42,15 +43,16 @@ if TYPE_CHECKING:
 
     from .postgresql import PostgreSQL
 
-#: Whether the schema itself stays. A range type moves only with its schema, so then public is made anew as well.
+#: Whether the schema itself stays. A range type moves only with its schema, so then public is made anew as well; before
+#: PostgreSQL 15 it is the superuser's.
 _SCHEMAS = f"""
-select n.nspname, n.nspname = 'public' and not exists (
-         select from pg_type t where t.typnamespace = n.oid and t.typtype = 'r')
+select n.nspname, n.nspname = 'public' and (current_setting('server_version_num')::int < 150000 or not exists (
+         select from pg_type t where t.typnamespace = n.oid and t.typtype = 'r'))
        or not pg_has_role(n.nspowner, 'usage') or exists (select from pg_extension x where x.extnamespace = n.oid)
   from pg_namespace n where {catalog.ours("pg_namespace", "n.oid")}
 """
 
-#: As each database of PostgreSQL 15 and newer has it; an archive says only what differs from that.
+#: As each database of PostgreSQL 15 and newer has it; an archive says only what differs from that, and never makes it.
 _PUBLIC = """
 create schema public authorization pg_database_owner;
 grant usage on schema public to public;
@@ -149,6 +151,8 @@ class InPlace:
     def __init__(self, engine: PostgreSQL, archive: Archive, run: str, tell: Tell, search_path: str = "") -> None:
         self._search_path = search_path
         self._not_restored: list[str] = []
+        #: How often it has read each sequence that was there.
+        self._reads: Counter[str] = Counter()
         self._engine = engine
         self._archive = archive
         self._run = run
@@ -164,6 +168,18 @@ class InPlace:
         """
         contents = Contents.of(self._tools, self._archive.path, self._tell)
         refuse_what_stays(self._engine, self._tools, self._archive.path, contents, self._tell)
+        try:
+            aside = self._restore(contents, guard)
+        except Failed:
+            # What this session has read is counted when it ends, and is not others' in another attempt.
+            self._engine.sequence_reads.update(self._reads)
+            raise
+        refuse_in_place(self._engine, self._tools, self._archive.path, contents, self._tell)
+        self._analyze()
+        return Restored(f"schema {aside}", "in_place", self._not_restored)
+
+    def _restore(self, contents: Contents, guard: Guard) -> str:
+        """Restore in one transaction, and return the name of what lies aside."""
         deadline = time.monotonic() + self._engine.job.lock_wait
         with tempfile.TemporaryDirectory() as folder:
             while True:
@@ -178,10 +194,7 @@ class InPlace:
                     self._end_sessions()
                     seen.refuse_changes(self._unlocked(psql), self._engine.database.name)
                     psql.ask("commit;")
-                break
-        refuse_in_place(self._engine, self._tools, self._archive.path, contents, self._tell)
-        self._analyze()
-        return Restored(f"schema {aside}", "in_place", self._not_restored)
+                return aside
 
     @contextmanager
     def _reading(self, psql: Psql) -> Iterator[None]:
@@ -230,7 +243,9 @@ class InPlace:
         return True
 
     def _unlocked(self, psql: Psql) -> Unlocked:
-        return Unlocked.read(self._engine.own(), partial(self._rows, psql))
+        found = Unlocked.read(self._engine.own(), partial(self._rows, psql))
+        self._reads.update(list(found.sequences))
+        return found
 
     def _end_sessions(self) -> list[str]:
         own = self._engine.own()
@@ -257,7 +272,7 @@ class InPlace:
             names[""] = group  # the large objects and the name of the whole
         self._tell("moves what is there aside")
         psql.ask(self._make_room(group, names, schemas))
-        if not schemas.get("public", True) and not contents.has("SCHEMA - public"):
+        if not schemas.get("public", True):
             psql.ask(_PUBLIC)
         pairs = ", ".join(f"({literal(name)}, {literal(names[name])})" for name, kept in schemas.items() if kept)
         if pairs:

@@ -141,10 +141,25 @@ def set_forward(engine: PostgreSQL, before: Positions, archive: Archive | None, 
             continue
         if used is not None and name not in used and not _was_used(was[2], deeds, engine.sequence_reads):
             continue
-        own.rows("select setval(cast(:name as regclass), :value, :given)", name=name, value=was[0], given=was[1])
+        engine.sequence_reads[here[2]] += 1
+        if not own.run(_set_forward, name, was, here[3]):
+            continue
         engine.sequence_reads[here[2]] += 1
         notes[name] = f"sequence {name} was set forward from {here[0]} to {was[0]}: others may have used it"
     return notes
+
+
+def _set_forward(connection: Connection, name: str, to: tuple[int, bool, str, int], increment: int) -> bool:
+    """Set a sequence unless it is not behind any more: others may have used it since it was read."""
+    value, given = to[:2]
+    quoted_name, behind = name.replace(":", "\\:"), "<" if increment > 0 else ">"
+    statement = (
+        f"select setval(cast(:name as regclass), :value, :given) from {quoted_name} where"
+        f" last_value + case when is_called then cast(:step as numeric) else 0 end {behind} cast(:following as numeric)"
+    )
+    following = value + increment * given
+    parameters = {"name": name, "value": value, "given": given, "step": increment, "following": following}
+    return bool(execute(connection, statement, parameters))
 
 
 def _was_used(oid: str, deeds: Deeds, own_reads: Counter[str]) -> bool:

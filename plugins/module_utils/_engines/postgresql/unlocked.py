@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 #: By number, which a sequence keeps when it is moved aside. One that was never used has no position.
 _POSITIONS = """
-select s.seqrelid::text, case when c.relpersistence <> 't' and has_sequence_privilege(c.oid, 'select')
-                              then pg_sequence_last_value(c.oid) end
-  from pg_sequence s join pg_class c on c.oid = s.seqrelid
+select s.seqrelid::text, pg_sequence_last_value(c.oid) from pg_sequence s join pg_class c on c.oid = s.seqrelid
+ where case when c.relkind = 'S' and c.relpersistence <> 't' then has_sequence_privilege(c.oid, 'select') end
 """
 
 
