@@ -12,14 +12,17 @@ from ...engines import postgresql_catalog as catalog
 _RELATIONS = f"""
 select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where {catalog.ours("pg_class", "c.oid")}
 """
-#: Publications of others that name a table. What names a schema follows one that is renamed; public is not.
+#: Publications of others that name a table. What names a schema follows one that is renamed; public
+#: is only where it has a range type.
 _PUBLICATIONS = f"""
 select p.pubname from pg_publication p where not pg_has_role(p.pubowner, 'member') and (
   exists (select from pg_publication_rel r where r.prpubid = p.oid and r.prrelid in ({_RELATIONS})){{schemas}})
 """
 _SCHEMAS = """
   or exists (select from pg_publication_namespace s join pg_namespace n on n.oid = s.pnnspid
-              where s.pnpubid = p.oid and n.nspname <> 'public' and n.nspname not like 'alembic\\_aside\\_%')"""
+              where s.pnpubid = p.oid and n.nspname not like 'alembic\\_aside\\_%'
+                and (n.nspname <> 'public' or exists (
+                  select from pg_type t where t.typnamespace = n.oid and t.typtype = 'r')))"""
 _SUBSCRIPTIONS = f"""
 select s.subname from pg_subscription s where exists (
   select from pg_subscription_rel r where r.srsubid = s.oid and r.srrelid in ({_RELATIONS}))

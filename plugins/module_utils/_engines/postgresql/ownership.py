@@ -63,7 +63,8 @@ select format('ALTER %s %s OWNER TO %I', upper(case i.type when 'statistics obje
 RANGES = f"""
 select format('%I.%I', n.nspname, t.typname) from pg_type t join pg_namespace n on n.oid = t.typnamespace
  where t.typtype = 'r' and {catalog.ours("pg_type", "t.oid")}
-   and (not pg_has_role(n.nspowner, 'usage') or exists (select from pg_extension x where x.extnamespace = n.oid))
+   and (n.nspname = 'public' and current_setting('server_version_num')::int < 150000
+        or not pg_has_role(n.nspowner, 'usage') or exists (select from pg_extension x where x.extnamespace = n.oid))
 """
 
 #: What only a superuser can make anew, and does before or after the owner's own work.

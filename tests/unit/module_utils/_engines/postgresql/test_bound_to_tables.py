@@ -1,0 +1,26 @@
+"""What others have published by schema goes along with a schema that a restore in place renames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.bound_to_tables import bound_to_tables
+from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
+from tests.lab.fixtures import Database as Postgres
+
+
+@pytest.mark.parametrize(("made", "named"), [("select 1", []), ("create type span as range (subtype = float8)", ["p"])])
+def test_public_is_renamed_only_where_it_has_a_range_type(
+    tmp_path: Path, postgres_database: Postgres, made: str, named: list[str]
+) -> None:
+    postgres_database.execute("create publication p for tables in schema public")
+    postgres_database.execute(made)
+    engine = engine_for(Database("app", postgres_database.url), Job("restore", str(tmp_path), run="r1"))
+
+    found = bound_to_tables(engine.own())
+    engine.close()
+
+    assert [words.rpartition(": ")[2] for words in found] == named
