@@ -15,7 +15,7 @@ from ...engines.base import Guard, Tell
 from ...engines.data import Archive, Restored, RestoreMethod
 from ...engines.postgresql_in_place import InPlace
 from ...engines.postgresql_swap import Swap
-from ...errors import HALF_WAY, NOT_PERMITTED, Failed
+from ...errors import HALF_WAY, NOT_PERMITTED, Failed, Refused
 
 if TYPE_CHECKING:
     from ...engines.postgresql import PostgreSQL
@@ -50,6 +50,12 @@ def restore_by(
                 raise
             reason = "; ".join(part for part in (reason, failure.why or failure.what) if part)
             last = failure
+            continue
+        except Refused as refusal:
+            # That another way cannot be gone says less than why the first one failed.
+            if not reason or refusal.code not in ("restore-not-possible", NOT_PERMITTED):
+                raise
+            reason = f"{reason}; {refusal.why}"
             continue
         left_out = method if name == method.name else restores.method_in_place(engine)
         return replace(restored, not_restored=left_out.not_restored + restored.not_restored)
