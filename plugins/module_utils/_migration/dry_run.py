@@ -93,7 +93,7 @@ def run_dry(engine: Engine, name: str, seconds: float, read: Read, elsewhere: El
         raise Refused(
             f"env.py changes database {name!r} before it runs migrations, so it cannot be planned without changing it",
             f"{answer.writes[0]}: {answer.refusal.why}",
-            "Let env.py do so in a transaction, or put it into a revision",
+            "Let env.py do so in a transaction of SQLAlchemy, or put it into a revision",
             code="env-py-writes",
         )
     raise answer.refusal

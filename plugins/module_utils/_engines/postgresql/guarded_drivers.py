@@ -15,7 +15,6 @@ import importlib.abc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from importlib.machinery import ModuleSpec
 from typing import Any
 
@@ -24,19 +23,13 @@ from .session import make_read_only
 
 _SETTING = "default_transaction_read_only"
 _STATEMENT = f"set {_SETTING} = on"
-_UNCOMMITTED: ContextVar[bool] = ContextVar("uncommitted", default=False)
 #: What was replaced: where, its name, and what it was.
 Replaced = list[tuple[Any, str, Any]]
 
 
 @contextmanager
-def guarded_drivers(*, uncommitted: bool = False) -> Iterator[None]:
-    """Guard what drivers connect inside the block.
-
-    Args:
-        uncommitted: let what writes run where it can be kept from being committed, as asyncpg's can.
-    """
-    token = _UNCOMMITTED.set(uncommitted)
+def guarded_drivers() -> Iterator[None]:
+    """Guard what drivers connect inside the block."""
     replaced: Replaced = []
     importing = _Importing(lambda module: _guard(module, replaced))
     for name in _GUARDS:
@@ -46,7 +39,6 @@ def guarded_drivers(*, uncommitted: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        _UNCOMMITTED.reset(token)
         sys.meta_path.remove(importing)
         for place, name, original in reversed(replaced):
             setattr(place, name, original)
@@ -128,8 +120,9 @@ def _read_only_async(original: Any) -> Any:
     @functools.wraps(original.__func__)
     async def connect(kind: Any, *args: Any, **keywords: Any) -> Any:
         connection = await original.__func__(kind, *args, **keywords)
-        await connection.execute(_STATEMENT)
-        await connection.commit()
+        if not OPENING_OWN.get():
+            await connection.execute(_STATEMENT)
+            await connection.commit()
         return connection
 
     return classmethod(connect)
@@ -138,13 +131,12 @@ def _read_only_async(original: Any) -> Any:
 def _read_only_asyncpg(original: Any) -> Any:
     @functools.wraps(original)
     def connect(*args: Any, **keywords: Any) -> Any:
-        by_sqlalchemy = sys._getframe(1).f_globals.get("__name__", "").startswith("sqlalchemy.")
-        return _connected(original, args, keywords, _UNCOMMITTED.get() and not by_sqlalchemy)
+        return original(*args, **keywords) if OPENING_OWN.get() else _connected(original, args, keywords)
 
     return connect
 
 
-async def _connected(original: Any, args: Any, keywords: Any, uncommitted: bool) -> Any:
+async def _connected(original: Any, args: Any, keywords: Any) -> Any:
     # A pool resets what its connections have set, and not what they began with.
     settings = {**(keywords.get("server_settings") or {}), _SETTING: "on"}
     try:
@@ -154,8 +146,6 @@ async def _connected(original: Any, args: Any, keywords: Any, uncommitted: bool)
             raise
         connection = await original(*args, **keywords)
         await connection.execute(_STATEMENT)
-    if uncommitted:  # env.py's own transactions are savepoints in it
-        await connection.execute("begin read write")
     return connection
 
 

@@ -34,7 +34,7 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None
 
     Args:
         writes: receives the statements that the server refused.
-        uncommitted: let what writes run, in transactions that are never committed.
+        uncommitted: let what writes run by SQLAlchemy, in transactions that are never committed.
     """
 
     def opened(connection: Any, _record: object) -> None:
@@ -58,7 +58,7 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None
     if uncommitted:
         listeners.append((sa.engine.Engine, "begin", begins))
         _commit_nothing()
-    with listening(*listeners), guarded_drivers(uncommitted=uncommitted):
+    with listening(*listeners), guarded_drivers():
         yield None
 
 
