@@ -25,7 +25,7 @@ from .content import digest_of_all
 from .errors import Failed, Refused
 from .journal import moved, newest_first, now
 from .layout import INI, Layout, private_directory, write_durably
-from .pip_arguments import for_netrc, split_arguments, split_packages
+from .pip_arguments import for_netrc, remove_left_secrets, split_arguments, split_packages
 from .shipped import refuse_if_not_ours_virtualenv
 
 _RECORD = "release.json"
@@ -125,6 +125,7 @@ class Installer:
             private_directory(folder)
             refuse_if_not_ours(folder, "migrate_root")
         with _alone(self.layout.releases / ".lock"):
+            remove_left_secrets(self.layout.virtualenvs)
             if wheelhouse:
                 self._unpack_wheels(wheelhouse)
             if not self._is_whole():
@@ -275,6 +276,7 @@ def prune(layout: Layout, keep: int) -> list[str]:
         The names of the releases that were removed.
     """
     with _alone(layout.releases / ".lock"):  # another controller's virtualenv is linked only once it is complete
+        remove_left_secrets(layout.virtualenvs)
         return _prune(layout, keep)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import unquote
 
 from ._core.secrets import credentials_in
@@ -98,3 +99,9 @@ def split_packages(packages: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the packages for a command line, and those whose address holds a secret, for a file."""
     secret = [package for package in packages if any(credentials_in(package))]
     return [package for package in packages if package not in secret], secret
+
+
+def remove_left_secrets(virtualenvs: Path) -> None:
+    """Remove what an installation that was killed has left beside a virtualenv; whoever calls holds the lock."""
+    for path in (*virtualenvs.glob(".*.netrc"), *virtualenvs.glob(".*.packages")):
+        path.unlink()

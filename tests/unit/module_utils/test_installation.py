@@ -150,6 +150,34 @@ def test_a_virtualenv_that_could_not_be_filled_is_none(host: Host, archive: Path
     assert not installer.is_installed()
 
 
+def left_secrets(host: Host) -> list[Path]:
+    """Leave what an installation leaves that is killed while pip runs."""
+    host.layout.virtualenvs.mkdir(parents=True)
+    left = [host.layout.virtualenvs / name for name in (".abc.netrc", ".abc.packages")]
+    for path in left:
+        path.write_text("machine index.example login u password secret")
+    return left
+
+
+def test_the_secrets_of_an_installation_that_was_killed_are_removed_by_the_next(
+    host: Host, archive: Path, wanted: Installation
+) -> None:
+    left = left_secrets(host)
+
+    Installer(host.layout, wanted).install(str(archive), "")
+
+    assert not any(path.exists() for path in left)
+
+
+def test_the_secrets_of_an_installation_that_was_killed_do_not_stop_pruning(host: Host) -> None:
+    left = left_secrets(host)
+    host.ship("generic", "r1")
+
+    prune(host.layout, 1)
+
+    assert not any(path.exists() for path in left)
+
+
 # Pruning
 
 
