@@ -19,7 +19,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._core.playbook_command import playbook_command
 from .._engines.postgresql import publications
 from .._engines.postgresql.replay import LAST, OF_DATABASE, Replay, let_in
 from .._engines.postgresql.restored_content import RestoredContent
@@ -396,8 +395,8 @@ class Swap:
             raise Failed(
                 f"Database {self._engine.database.name!r} refuses connections since a restore was interrupted",
                 f"{first_line(error)}; {first_line(failure)}",
-                "Nothing was replaced unless the recovery says so. When the server is back, recover: "
-                f"{playbook_command('recover')}",
+                "When the server is back, type the same restore again, or what is printed if the database is held: "
+                "each opens it first",
                 code="database-closed",
             ) from error
 
