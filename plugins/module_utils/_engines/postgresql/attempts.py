@@ -53,8 +53,10 @@ def restore_by(
             continue
         except Refused as refusal:
             # That another way cannot be gone says less than why the first one failed.
-            if not reason or refusal.code not in ("restore-not-possible", NOT_PERMITTED):
+            if not reason:
                 raise
+            if refusal.code not in ("restore-not-possible", NOT_PERMITTED):
+                raise refusal.because(reason) from refusal
             reason = f"{reason}; {refusal.why}"
             continue
         left_out = method if name == method.name else restores.method_in_place(engine)
