@@ -27,4 +27,5 @@ def forecast_restore(engine: Engine, manifest: backups.Manifest | None = None) -
         notes = [] if of_command else engine.restore_notes(method, archive)
     except Refused as refusal:  # whatever it is, a good backup does not fail for it
         return {"method": "", "not_restored": [], "obstacle": refusal.facts(), "notes": []}
-    return {**method.facts(), "notes": [*method.notes, *notes]}
+    held = [f"after a failure it is held, not restored, because of {'; '.join(method.loses)}"] if method.loses else []
+    return {**method.facts(), "notes": [*method.notes, *held, *notes]}

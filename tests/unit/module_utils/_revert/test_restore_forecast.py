@@ -98,6 +98,16 @@ def test_an_extension_that_only_a_superuser_makes_is_named(
     assert note == "if a revision drops it, only a superuser can make it again: extension pg_buffercache"
 
 
+def test_what_would_have_a_failure_held_is_named(host: Host, postgres_database: Postgres, entry: Database) -> None:
+    made = f'set role "{postgres_database.user}"; create table item (id int); reset role'
+    postgres_database.execute(f"{made}; create publication theirs for table item")
+
+    notes = [note for note in forecast(host, entry)["notes"] if "held" in note]
+
+    bound = "publications of others, which would go on with what is replaced: theirs"
+    assert notes == [f"after a failure it is held, not restored, because of {bound}"]
+
+
 def test_a_function_that_needs_a_search_path_is_named_and_comes_back(
     host: Host, postgres_database: Postgres, entry: Database
 ) -> None:
