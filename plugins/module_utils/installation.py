@@ -234,11 +234,11 @@ class Installer:
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         if self.installation.wheelhouse:
             pip += ["--no-index", f"--find-links={self._wheels()}"]
-        plain, variables = split_arguments(self.installation.pip_arguments)
-        pip += plain
+        plain, variables, lines = split_arguments(self.installation.pip_arguments)
         packages, secret_packages = split_packages(self.installation.packages)
-        with _secrets_for_pip(place, variables, secret_packages) as (variables, files):
-            self._fill(place, pip, [*packages, *files], variables)
+        lists = {"arguments": lines, "packages": secret_packages}
+        with _secrets_for_pip(place, variables, lists) as (variables, files):
+            self._fill(place, [*pip, *plain, *files["arguments"]], [*packages, *files["packages"]], variables)
 
     def _fill(self, place: Path, pip: list[str], packages: list[str], variables: dict[str, str]) -> None:
         try:
@@ -361,22 +361,22 @@ def _run(command: list[str], what: str, folder: Path | None = None, variables: d
 
 @contextmanager
 def _secrets_for_pip(
-    virtualenv: Path, variables: dict[str, str], packages: list[str]
-) -> Iterator[tuple[dict[str, str], list[str]]]:
-    """Yield variables for pip, and arguments for the packages whose addresses hold a secret; their files go again."""
+    virtualenv: Path, variables: dict[str, str], lists: dict[str, list[str]]
+) -> Iterator[tuple[dict[str, str], dict[str, list[str]]]]:
+    """Yield variables for pip, and arguments for each list of lines that hold a secret; their files go again."""
     variables, logins = for_netrc(variables)
     known = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
-    netrc, listed = (virtualenv.with_name(f".{virtualenv.name}.{kind}") for kind in ("netrc", "packages"))
+    netrc, *listed = (virtualenv.with_name(f".{virtualenv.name}.{kind}") for kind in ("netrc", *lists))
     try:
         if logins:
             write_durably(netrc, logins + (known.read_text() if known.is_file() else ""))
             variables["NETRC"] = str(netrc)
-        if packages:
-            write_durably(listed, "".join(f"{package}\n" for package in packages))
-        yield variables, ["--requirement", str(listed)] if packages else []
+        for path, lines in zip(listed, lists.values()):
+            write_durably(path, "".join(f"{line}\n" for line in lines))
+        yield variables, {kind: ["-r", str(path)] * bool(lists[kind]) for kind, path in zip(lists, listed)}
     finally:
-        netrc.unlink(missing_ok=True)
-        listed.unlink(missing_ok=True)
+        for path in (netrc, *listed):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

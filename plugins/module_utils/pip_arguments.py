@@ -23,35 +23,36 @@ _VARIABLES = {
     "--find-links": "PIP_FIND_LINKS",
     "-f": "PIP_FIND_LINKS",
     "--proxy": "PIP_PROXY",
-    "--requirement": "PIP_REQUIREMENT",
-    "-r": "PIP_REQUIREMENT",
-    "--constraint": "PIP_CONSTRAINT",
-    "-c": "PIP_CONSTRAINT",
 }
-_LISTS = ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_REQUIREMENT", "PIP_CONSTRAINT")
+_LISTS = ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
+# Each pip that builds a package would take these from the environment too, and install the file again.
+_FILES = {"--requirement": "-r", "-r": "-r", "--constraint": "-c", "-c": "-c"}
 _WITH_NETRC = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
 #: What every Python reads from a netrc as it stands there.
 _LOGIN = re.compile(r"(https?://)([^\s:@/\"'\\#]+):([^\s:@/\"'\\#]+)@([\w.-]+)((?::\d+)?(?:[/?]\S*)?)")
 
 
-def split_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Return the arguments for a command line, and the variables for what may not stand there."""
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
+    """Return the arguments for a command line, and what may not stand there: variables, and lines of a file for it."""
     plain: list[str] = []
+    lines: list[str] = []
     variables: dict[str, str] = {}
     waiting = list(arguments)
     while waiting:
         word = waiting.pop(0)
         option, value, used = _option(word, waiting)
         variable = _VARIABLES.get(option, "")
-        if not variable or not any(credentials_in(value)):
+        if not (variable or option in _FILES) or not any(credentials_in(value)):
             plain += [word, *used]
+        elif option in _FILES:
+            lines.append(f"{_FILES[option]} {value}")
         elif variable in _LISTS:
             known = variables.get(variable, os.environ.get(variable, ""))
             variables[variable] = f"{known} {value}".strip()
         else:
             variables[variable] = value
         del waiting[: len(used)]
-    return plain, variables
+    return plain, variables, lines
 
 
 def _option(word: str, following: Sequence[str]) -> tuple[str, str, list[str]]:
@@ -61,15 +62,16 @@ def _option(word: str, following: Sequence[str]) -> tuple[str, str, list[str]]:
         return _in_full(name), value, []
     if word[:2] in ("-i", "-f", "-r", "-c") and len(word) > 2:
         return word[:2], word[2:].lstrip("="), []
-    if _in_full(word) in _VARIABLES and following:
+    if _in_full(word) in {*_VARIABLES, *_FILES} and following:
         return _in_full(word), following[0], [following[0]]
     return word, "", []
 
 
 def _in_full(option: str) -> str:
     """Return an option by its whole name: pip takes the beginning of one, as long as it has one such option."""
-    found = [name for name in _VARIABLES if option.startswith("--") and name.startswith(option)]
-    return found[0] if len({_VARIABLES[name] for name in found}) == 1 else option
+    known = {**_VARIABLES, **_FILES}
+    found = [name for name in known if option.startswith("--") and name.startswith(option)]
+    return found[0] if len({known[name] for name in found}) == 1 else option
 
 
 def for_netrc(variables: dict[str, str]) -> tuple[dict[str, str], str]:
@@ -103,5 +105,6 @@ def split_packages(packages: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def remove_left_secrets(virtualenvs: Path) -> None:
     """Remove what an installation that was killed has left beside a virtualenv; whoever calls holds the lock."""
-    for path in (*virtualenvs.glob(".*.netrc"), *virtualenvs.glob(".*.packages")):
-        path.unlink()
+    for kind in ("netrc", "arguments", "packages"):
+        for path in virtualenvs.glob(f".*.{kind}"):
+            path.unlink()

@@ -25,25 +25,28 @@ SECRET = "https://deploy:s3cret%40@index.example.net/simple"
     ],
 )
 def test_an_index_with_a_password_goes_through_the_environment(arguments: list[str]) -> None:
-    plain, variables = split_arguments(["--no-cache-dir", *arguments, "--pre"])
+    plain, variables, lines = split_arguments(["--no-cache-dir", *arguments, "--pre"])
     assert plain == ["--no-cache-dir", "--pre"]
-    assert variables == {"PIP_INDEX_URL": SECRET}
+    assert (variables, lines) == ({"PIP_INDEX_URL": SECRET}, [])
 
 
 def test_several_indexes_are_one_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://there.already")
-    plain, variables = split_arguments([f"--extra-index-url={SECRET}", "--extra-index-url", "https://token@other"])
+    plain, variables, _ = split_arguments([f"--extra-index-url={SECRET}", "--extra-index-url", "https://token@other"])
     assert (plain, variables) == ([], {"PIP_EXTRA_INDEX_URL": f"https://there.already {SECRET} https://token@other"})
 
 
 def test_what_holds_no_secret_stays_where_it_is() -> None:
     arguments = ["--index-url", "https://index.example.net/simple", "--only-binary=:all:", "-i", "https://a/b@c"]
-    assert split_arguments(arguments) == (arguments, {})
+    assert split_arguments(arguments) == (arguments, {}, [])
 
 
-@pytest.mark.parametrize("words", [["-r", SECRET], [f"-r{SECRET}"], [f"--requirement={SECRET}"]])
-def test_a_requirements_file_behind_a_password_goes_through_the_environment(words: list[str]) -> None:
-    assert split_arguments(words) == ([], {"PIP_REQUIREMENT": SECRET})
+@pytest.mark.parametrize(
+    "words", [["-r", SECRET], [f"-r{SECRET}"], [f"--requirement={SECRET}"], ["--req", SECRET], ["--constraint", SECRET]]
+)
+def test_a_file_behind_a_password_is_no_variable_that_the_pip_of_a_build_inherits(words: list[str]) -> None:
+    kind = "-c" if "--constraint" in words else "-r"
+    assert split_arguments(words) == ([], {}, [f"{kind} {SECRET}"])
 
 
 def test_a_login_leaves_the_address_of_an_index() -> None:

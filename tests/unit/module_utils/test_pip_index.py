@@ -60,7 +60,7 @@ def shop_source() -> bytes:
     return content.getvalue()
 
 
-FILES = {"tiny-1.0-py3-none-any.whl": tiny_wheel(), "shop-1.0.tar.gz": shop_source()}
+FILES = {"tiny-1.0-py3-none-any.whl": tiny_wheel(), "shop-1.0.tar.gz": shop_source(), "wanted.txt": b"shop\n"}
 
 
 class Index(BaseHTTPRequestHandler):
@@ -122,7 +122,7 @@ def command_lines() -> Iterator[set[bytes]]:
 def test_the_password_of_an_index_is_on_no_command_line_of_pip_or_of_what_it_starts(host: Host) -> None:
     host.layout.virtualenvs.mkdir(parents=True)
     with index() as url, command_lines() as lines:
-        options = ("--no-cache-dir", f"--index-url={url}")
+        options = ("--no-cache-dir", f"--index-url={url}", "-r", f"{url}wanted.txt")
         wanted = Installation("abc", "", "", ("shop",), options, "", "/usr/bin/python3", "")
         installer = Installer(host.layout, wanted)
         installer.place.joinpath("source").mkdir(parents=True)
