@@ -113,10 +113,10 @@ class ReplayedContent:
         for line in differing:
             now = Contents()
             now.read(chain([line], _lines(self._copied(line)), [b"\\.\n"]), self._tell)
-            ((table, here),) = now.tables.items()
-            was = archived.tables.get(table, TableContent([]))
-            if (was.rows, was.total) != (here.rows, here.total):
-                found.append(f"rows of table {table} differ ({was.rows} in the backup, {here.rows} restored)")
+            for table, here in now.tables.items():
+                was = archived.tables.get(table, TableContent([]))
+                if (was.rows, was.total) != (here.rows, here.total):
+                    found.append(f"rows of table {table} differ ({was.rows} in the backup, {here.rows} restored)")
         return found
 
     def _sequences(self, archived: Contents) -> list[str]:
