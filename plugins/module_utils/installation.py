@@ -25,7 +25,15 @@ from .content import digest_of_all
 from .errors import Failed, Refused
 from .journal import moved, newest_first, now
 from .layout import INI, Layout, private_directory, write_durably
-from .pip_arguments import for_netrc, remove_left_secrets, split_arguments, split_packages
+from .pip_arguments import (
+    ARGUMENTS,
+    NETRC,
+    PACKAGES,
+    for_netrc,
+    remove_left_secrets,
+    split_arguments,
+    split_packages,
+)
 from .shipped import refuse_if_not_ours_virtualenv
 
 _RECORD = "release.json"
@@ -236,9 +244,9 @@ class Installer:
             pip += ["--no-index", f"--find-links={self._wheels()}"]
         plain, variables, lines = split_arguments(self.installation.pip_arguments)
         packages, secret_packages = split_packages(self.installation.packages)
-        lists = {"arguments": lines, "packages": secret_packages}
+        lists = {ARGUMENTS: lines, PACKAGES: secret_packages}
         with _secrets_for_pip(place, variables, lists) as (variables, files):
-            self._fill(place, [*pip, *plain, *files["arguments"]], [*packages, *files["packages"]], variables)
+            self._fill(place, [*pip, *plain, *files[ARGUMENTS]], [*packages, *files[PACKAGES]], variables)
 
     def _fill(self, place: Path, pip: list[str], packages: list[str], variables: dict[str, str]) -> None:
         try:
@@ -366,7 +374,7 @@ def _secrets_for_pip(
     """Yield variables for pip, and arguments for each list of lines that hold a secret; their files go again."""
     variables, logins = for_netrc(variables)
     known = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
-    netrc, *listed = (virtualenv.with_name(f".{virtualenv.name}.{kind}") for kind in ("netrc", *lists))
+    netrc, *listed = (virtualenv.with_name(f".{virtualenv.name}.{kind}") for kind in (NETRC, *lists))
     try:
         if logins:
             write_durably(netrc, logins + (known.read_text() if known.is_file() else ""))

@@ -38,7 +38,7 @@ def checked_run(run: str) -> str:
     Raises:
         Refused: it could not.
     """
-    if not _RUN.fullmatch(run):
+    if not is_run(run):
         raise Refused(
             f"The run id {run!r} cannot be used",
             "it becomes a file name",

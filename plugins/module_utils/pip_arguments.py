@@ -27,6 +27,8 @@ _VARIABLES = {
 _LISTS = ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
 # Each pip that builds a package would take these from the environment too, and install the file again.
 _FILES = {"--requirement": "-r", "-r": "-r", "--constraint": "-c", "-c": "-c"}
+#: What a file beside a virtualenv that holds secrets while pip runs ends in.
+SECRET_FILES = NETRC, ARGUMENTS, PACKAGES = "netrc", "arguments", "packages"
 _WITH_NETRC = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
 #: What every Python reads from a netrc as it stands there.
 _LOGIN = re.compile(r"(https?://)([^\s:@/\"'\\#]+):([^\s:@/\"'\\#]+)@([\w.-]+)((?::\d+)?(?:[/?]\S*)?)")
@@ -105,6 +107,6 @@ def split_packages(packages: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def remove_left_secrets(virtualenvs: Path) -> None:
     """Remove what an installation that was killed has left beside a virtualenv; whoever calls holds the lock."""
-    for kind in ("netrc", "arguments", "packages"):
+    for kind in SECRET_FILES:
         for path in virtualenvs.glob(f".*.{kind}"):
             path.unlink()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +13,7 @@ import pytest
 from tests.integration.site import PLAYBOOKS, Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget
 from tests.lab import ansible
+from tests.lab.processes import command_lines
 
 #: Characters that URLs, shells and YAML each write in their own way.
 PASSWORD = "p@ss/w0rd%41 'x\"$HOME"
@@ -27,29 +25,6 @@ def forms(password: str) -> list[str]:
     return sorted(
         {password, quote(password, safe=""), quote(password), json.dumps(password)[1:-1], repr(password)[1:-1]}
     )
-
-
-@contextmanager
-def command_lines() -> Iterator[set[str]]:
-    """Collect the command lines of all processes of the machine, over and over."""
-    seen: set[str] = set()
-    ended = threading.Event()
-
-    def look() -> None:
-        while not ended.wait(0.01):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    seen.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-                except OSError:
-                    continue
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        ended.set()
-        thread.join()
 
 
 def assert_nowhere(words: list[str], outcome: ansible.Outcome, lines: set[str], root: Path) -> None:

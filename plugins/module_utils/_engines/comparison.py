@@ -28,11 +28,13 @@ class Comparison:
     others: list[str] = field(default_factory=list)
     #: Differences that do not count, such as the order of columns.
     notes: list[str] = field(default_factory=list)
+    #: Settings that a file keeps and that differ.
+    settings: list[str] = field(default_factory=list)
 
     @property
     def differences(self) -> list[str]:
         """Return all that counts as different from the backup."""
-        return [*self.schema, *self.rows, *self.not_compared]
+        return [*self.settings, *self.schema, *self.rows, *self.not_compared]
 
     @property
     def is_equal(self) -> bool:

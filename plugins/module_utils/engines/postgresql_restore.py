@@ -16,9 +16,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from .._engines.postgresql import ownership
+from .._engines.postgresql.arrival import refuse_what_did_not_arrive
 from .._engines.postgresql.bound_to_tables import bound_to_tables
 from ..connection import OwnConnection, migration_url
-from ..errors import Failed, Refused
+from ..errors import Refused
 from ..job import Database
 from .data import Archive, RestoreMethod
 from .sql import quoted
@@ -370,10 +371,4 @@ def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] 
             for table in tables
             if archive.row_counts.get(table) != row_counts.get(table)
         ]
-    if differing:
-        raise Failed(
-            f"What was restored of {name!r} is not what was backed up",
-            "; ".join(differing[:5]),
-            "The database is as it was before the restore",
-            code="restore-not-exact",
-        )
+    refuse_what_did_not_arrive(name, differing)

@@ -333,7 +333,7 @@ def _drop_if_dead(own: OwnConnection, name: str, *, only_look: bool = False) -> 
 
 
 def _drop(own: OwnConnection, name: str) -> None:
-    version = int(own.rows("show server_version_num")[0][0]) // 10000
+    version = own.run(major_version)
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:

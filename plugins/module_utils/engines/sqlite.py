@@ -18,7 +18,7 @@ from urllib.parse import quote
 from .._engines.comparison import Comparison
 from .._engines.lock import Lock
 from .._engines.sqlite.birth import birth_of
-from .._engines.sqlite.compare import compare, is_setting, of_copy
+from .._engines.sqlite.compare import compare
 from .._engines.sqlite.held_folder import HeldFolder
 from .._engines.sqlite.kept_rows import unchanged_tables
 from .._engines.sqlite.known_rows import KnownRows, await_clock, has_log
@@ -405,8 +405,7 @@ class SQLite(WithRestore):
         if found.not_compared:
             why = "; ".join(found.not_compared)
             raise Failed("The schema cannot be compared with its backup", why, code="downgrade-not-compared")
-        settings = [words for words in found.schema if is_setting(words)]
-        return found.schema, settings if len(settings) == len(found.schema) else []
+        return [*found.settings, *found.schema], [] if found.schema else found.settings
 
     def compare_copy(
         self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell
@@ -417,7 +416,7 @@ class SQLite(WithRestore):
         tell("compares the copy with its backup")
         deeds = Deeds([], version_tables=leave_out, is_open=True)
         written: frozenset[str] | None = None if in_full else frozenset()
-        return of_copy(compare(self.path, archive, deeds, self.path.stat().st_size, self.acting, written))
+        return compare(self.path, archive, deeds, self.path.stat().st_size, self.acting, written, is_copy=True)
 
     def positions(self) -> dict[str, Any]:
         """Read where AUTOINCREMENT goes on."""

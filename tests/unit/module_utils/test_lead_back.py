@@ -296,13 +296,18 @@ def test_a_database_that_was_not_there_is_not_there_again_or_at_base(host: Host,
     assert not file.exists() or tables(file) <= {"alembic_version"}
 
 
-def test_a_downgrade_that_fails_is_restored(host: Host, mine: Path) -> None:
+def fail_with_downgrade(host: Host, file: Path, downgrade: str) -> None:
+    """Fail in the third revision, with another downgrade of the first one's table."""
     host.ship("broken")
     break_third(host)
     versions = host.layout.release("broken") / "source" / "migrations" / "versions"
     path = versions / "0001_items.py"
-    path.write_text(path.read_text().replace('op.drop_table("item")', "raise RuntimeError('no way back')"))
-    failed_upgrade(host, mine, "")
+    path.write_text(path.read_text().replace('op.drop_table("item")', downgrade))
+    failed_upgrade(host, file, "")
+
+
+def test_a_downgrade_that_fails_is_restored(host: Host, mine: Path) -> None:
+    fail_with_downgrade(host, mine, "raise RuntimeError('no way back')")
 
     result = host.result("downgrade", database(mine))
 
@@ -315,12 +320,7 @@ def test_a_downgrade_that_fails_is_restored(host: Host, mine: Path) -> None:
 def test_what_fails_after_a_downgrade_failed_does_not_hide_why(
     host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
-    host.ship("broken")
-    break_third(host)
-    versions = host.layout.release("broken") / "source" / "migrations" / "versions"
-    path = versions / "0001_items.py"
-    path.write_text(path.read_text().replace('op.drop_table("item")', "raise RuntimeError('no way back')"))
-    failed_upgrade(host, mine, "")
+    fail_with_downgrade(host, mine, "raise RuntimeError('no way back')")
 
     def fails(*_: object) -> None:
         raise RuntimeError("and this as well")
@@ -335,12 +335,7 @@ def test_what_fails_after_a_downgrade_failed_does_not_hide_why(
 
 
 def test_a_downgrade_that_does_not_bring_the_schema_back_is_restored(host: Host, mine: Path) -> None:
-    host.ship("broken")
-    break_third(host)
-    versions = host.layout.release("broken") / "source" / "migrations" / "versions"
-    path = versions / "0001_items.py"
-    path.write_text(path.read_text().replace('op.drop_table("item")', "pass"))
-    failed_upgrade(host, mine, "")
+    fail_with_downgrade(host, mine, "pass")
 
     result = host.result("downgrade", database(mine))
 
@@ -350,13 +345,7 @@ def test_a_downgrade_that_does_not_bring_the_schema_back_is_restored(host: Host,
 
 
 def test_a_downgrade_that_takes_rows_with_it_does_not_pass_for_a_way_back(host: Host, mine: Path) -> None:
-    host.ship("broken")
-    break_third(host)
-    versions = host.layout.release("broken") / "source" / "migrations" / "versions"
-    path = versions / "0001_items.py"
-    lie = 'op.drop_table("item"); op.execute("delete from mine where a = 1")'
-    path.write_text(path.read_text().replace('op.drop_table("item")', lie))
-    failed_upgrade(host, mine, "")
+    fail_with_downgrade(host, mine, 'op.drop_table("item"); op.execute("delete from mine where a = 1")')
 
     result = host.result("downgrade", database(mine))
 

@@ -10,11 +10,11 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils.installation import Installation, Installer
+from tests.lab.processes import command_lines
 from tests.unit.stage import Host
 
 SECRET = "s3cret-w0rd-of-the-index"
@@ -96,28 +96,6 @@ def index() -> Iterator[str]:
             thread.join()
 
 
-@contextmanager
-def command_lines() -> Iterator[set[bytes]]:
-    seen: set[bytes] = set()
-    ended = threading.Event()
-
-    def collect() -> None:
-        while not ended.wait(0.005):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    seen.add(path.read_bytes())
-                except OSError:
-                    continue
-
-    thread = threading.Thread(target=collect)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        ended.set()
-        thread.join()
-
-
 @pytest.mark.exhaustive
 def test_the_password_of_an_index_is_on_no_command_line_of_pip_or_of_what_it_starts(host: Host) -> None:
     host.layout.virtualenvs.mkdir(parents=True)
@@ -130,7 +108,7 @@ def test_the_password_of_an_index_is_on_no_command_line_of_pip_or_of_what_it_sta
         virtualenv = installer._virtualenv()
 
     assert list(virtualenv.glob("lib/*/site-packages/shop.py"))
-    assert [line for line in lines if b"tiny" in line and b"/simple/" in line], "the build was not isolated"
-    assert [line for line in lines if SECRET.encode() in line] == []
+    assert [line for line in lines if "tiny" in line and "/simple/" in line], "the build was not isolated"
+    assert [line for line in lines if SECRET in line] == []
     kept = [path for path in host.root.rglob("*") if path.is_file() and path.stat().st_size < 1 << 20]
     assert [path for path in kept if SECRET.encode() in path.read_bytes()] == []

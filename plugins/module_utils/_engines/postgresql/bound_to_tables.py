@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ...connection import OwnConnection
 from ...engines import postgresql_catalog as catalog
+from ...engines.postgresql_obstacles import major_version
 
 _RELATIONS = f"""
 select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where {catalog.ours("pg_class", "c.oid")}
@@ -31,13 +32,12 @@ _EVENT_TRIGGERS = f"""
 select t.evtname from pg_event_trigger t join pg_proc f on f.oid = t.evtfoid
   join pg_namespace n on n.oid = f.pronamespace where {catalog.ours("pg_proc", "f.oid")}
 """
-_NAMESPACES_SINCE = 150000
+_NAMESPACES_SINCE = 15
 
 
 def bound_to_tables(own: OwnConnection) -> list[str]:
     """Return what would go on with the replaced tables and functions, in words; nothing where nobody has bound any."""
-    version = int(own.rows("select current_setting('server_version_num')")[0][0])
-    schemas = _SCHEMAS if version >= _NAMESPACES_SINCE else ""
+    schemas = _SCHEMAS if own.run(major_version) >= _NAMESPACES_SINCE else ""
     found = (
         ("publications of others", _PUBLICATIONS.format(schemas=schemas)),
         ("subscriptions", _SUBSCRIPTIONS),

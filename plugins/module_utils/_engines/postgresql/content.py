@@ -46,6 +46,12 @@ class TableContent:
         self.total += int.from_bytes(hashlib.blake2b(line, digest_size=16).digest(), "big")
 
 
+def differing_objects(one: dict[str, str], other: dict[str, str]) -> list[str]:
+    """Return in words the large objects that are not on both sides with one digest, by their numbers."""
+    numbers = {number for number, _digest in set(one.items()) ^ set(other.items())}
+    return [f"large object {number} differs" for number in sorted(numbers, key=int)]
+
+
 @dataclass
 class Contents:
     """What a script of data holds."""

@@ -17,7 +17,7 @@ from ...engines.postgresql_obstacles import major_version
 from ...engines.postgresql_psql import Contents as Listing
 from ...errors import Failed
 from ..comparison import Comparison
-from .content import Contents, printed
+from .content import Contents, differing_objects, printed
 from .restored_content import RestoredContent
 from .schema_entries import Entry, differences, parse
 
@@ -91,8 +91,7 @@ def compare_copy(before: CopyState, now: CopyState, leave_out: frozenset[str]) -
         for table in sorted({*old.tables, *new.tables})
         if table.replace('"', "") not in leave_out and old.tables.get(table) != new.tables.get(table)
     ]
-    changed = {number for number, _digest in set(old.large_objects.items()) ^ set(new.large_objects.items())}
-    rows += [f"large object {number} differs" for number in sorted(changed, key=int)]
+    rows += differing_objects(old.large_objects, new.large_objects)
     notes += [
         f"sequence {name} stands at {new.sequences[name][0]} after the downgrades, and stood at {value}"
         for name, (value, given) in sorted(old.sequences.items())

@@ -19,6 +19,7 @@ from ...connection import sqlstate
 from ...engines import postgresql_dump as tools
 from ...engines.data import Archive
 from ...engines.postgresql_catalog import ours
+from ...engines.postgresql_obstacles import major_version
 from ...engines.postgresql_psql import Contents
 from ...engines.postgresql_restore import beside, run_sql
 from ...engines.sql import quoted
@@ -129,7 +130,7 @@ def _createdb(engine: PostgreSQL, archive: Archive) -> list[str]:
 def _options_of(engine: PostgreSQL, dump: Path) -> list[tuple[str, str]]:
     """Return what the backup says that its database was made with; nothing where it does not say."""
     with beside(engine) as (other, _url):
-        server = int(other.rows("show server_version_num")[0][0]) // 10000
+        server = other.run(major_version)
     found = tools.usable(engine.job.pg_bin, engine.database.name, server, dump)
     if not Contents.of(found, dump, _silent).has("DATABASE -"):
         return []

@@ -21,8 +21,8 @@ from ...engines import postgresql_dump as tools
 from ...engines.base import Tell
 from ...engines.postgresql_psql import Contents as Listing
 from ...engines.postgresql_psql import use_list
-from ...errors import Failed
-from .content import Contents, TableContent, printed
+from .arrival import refuse_what_did_not_arrive
+from .content import Contents, TableContent, differing_objects, printed
 from .restored_content import COPY, new_digest, next_line, rows_digest
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ _FROM, _TO = b" FROM stdin;\n", b" TO stdout;\n"
 _LARGE_OBJECTS = """
 select oid::text || ' ' || encode(sha256(lo_get(oid)), 'hex') from pg_largeobject_metadata order by oid;
 """
-_MOST_NAMED = 5
 _AT_ONCE = 200
 
 
@@ -68,13 +67,7 @@ class ReplayedContent:
         differing = self._tables(rows) if rows else []
         differing += self._sequences(self._read(positions)) if positions else []
         differing += self._large_objects(self._read(blobs)) if blobs else []
-        if differing:
-            raise Failed(
-                f"What was restored of {name!r} is not what was backed up",
-                "; ".join(differing[:_MOST_NAMED]),
-                "The database is as it was before the restore",
-                code="restore-not-exact",
-            )
+        refuse_what_did_not_arrive(name, differing)
 
     def _command(self, lines: list[str]) -> list[str]:
         chosen = use_list(self._folder, "compared", lines)
@@ -133,8 +126,7 @@ class ReplayedContent:
 
     def _large_objects(self, archived: Contents) -> list[str]:
         here = dict(line.split(" ", 1) for line in self._psql.ask(_LARGE_OBJECTS))
-        differing = {number for number, _digest in set(here.items()) ^ set(archived.large_objects.items())}
-        return [f"large object {number} differs" for number in sorted(differing, key=int)]
+        return differing_objects(archived.large_objects, here)
 
 
 def _digest_of(pieces: Iterable[bytes]) -> bytes:

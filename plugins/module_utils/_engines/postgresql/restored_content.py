@@ -21,7 +21,8 @@ from ...engines.base import Tell
 from ...engines.postgresql_psql import Contents as Listing
 from ...engines.postgresql_psql import use_list
 from ...errors import Failed
-from .content import Contents, printed
+from .arrival import refuse_what_did_not_arrive
+from .content import Contents, differing_objects, printed
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -72,13 +73,7 @@ class RestoredContent:
             return
         with printed(before, of_archive) as old, printed(now, of_database) as new:
             differing = _differences(self._read(old), self._read(new))
-        if differing:
-            raise Failed(
-                f"What was restored of {name!r} is not what was backed up",
-                "; ".join(differing[:5]),
-                "The database is as it was before the restore",
-                code="restore-not-exact",
-            )
+        refuse_what_did_not_arrive(name, differing)
 
     def _read(self, stream: IO[bytes]) -> Contents:
         found = Contents()
@@ -144,7 +139,6 @@ def _differences(old: Contents, new: Contents) -> list[str]:
         if was != here and ((was and was.rows) or (here and here.rows)):
             counts = f"{was.rows if was else 'no'} rows in the backup, {here.rows if here else 'no'} restored"
             found.append(f"rows of table {table} differ ({counts})")
-    objects = {number for number, _digest in set(old.large_objects.items()) ^ set(new.large_objects.items())}
-    found += [f"large object {number} differs" for number in sorted(objects)]
+    found += differing_objects(old.large_objects, new.large_objects)
     positions = {name for name, _at in set(old.sequences.items()) ^ set(new.sequences.items())}
     return found + [f"sequence {name} differs" for name in sorted(positions)]

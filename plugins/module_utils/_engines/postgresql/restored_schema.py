@@ -22,6 +22,7 @@ from ...engines.base import Tell
 from ...engines.postgresql_psql import Contents as Listing
 from ...engines.postgresql_psql import use_list
 from ...errors import HALF_WAY, NOT_PERMITTED, Failed, Refused
+from .arrival import refuse_what_did_not_arrive
 from .publications import ROLES
 from .rendering import normalised
 from .schema_entries import Entry, differences, dumped_by, one_sided, parse
@@ -110,14 +111,7 @@ class RestoredSchema:
         Raises:
             Failed: what was restored is not what was backed up.
         """
-        words = self.differences(lines, url)
-        if words:
-            raise Failed(
-                f"What was restored of {name!r} is not what was backed up",
-                "; ".join(words[:_MOST_NAMED]),
-                "The database is as it was before the restore",
-                code="restore-not-exact",
-            )
+        refuse_what_did_not_arrive(name, self.differences(lines, url))
 
     def _run(self, command: list[str], variables: dict[str, str]) -> str:
         words = [str(self.found.folder / command[0]), *command[1:]]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ...connection import execute
 from ...engines.data import Archive, Deeds
+from ...engines.postgresql_obstacles import major_version
 from ...engines.postgresql_writes import sequence_positions, sequence_reads
 from .run_sessions import close_sessions_of_run
 
@@ -33,8 +34,8 @@ select distinct d.objid::text from pg_depend d
    and exists (select from pg_class c where c.oid = d.objid and c.relkind = 'S')
 """
 #: Servers whose pg_dump reads each sequence with each dump of data.
-_READS_ALL_SINCE = 180000
-_HANDS_IN_SINCE = 150000
+_READS_ALL_SINCE = 18
+_HANDS_IN_SINCE = 15
 
 
 def used_by_others(connection: Connection, archive: Archive, deeds: Deeds, own_reads: Counter[str]) -> dict[str, str]:
@@ -111,7 +112,7 @@ def read_positions(engine: PostgreSQL) -> Positions:
 
 def _hand_in(connection: Connection) -> None:
     """Have the session hand in what it has counted at once; older servers have it do so each half a second."""
-    if int(execute(connection, "show server_version_num")[0][0]) >= _HANDS_IN_SINCE:
+    if major_version(connection) >= _HANDS_IN_SINCE:
         execute(connection, "select pg_stat_force_next_flush()")
 
 
@@ -169,7 +170,7 @@ def _was_used(oid: str, deeds: Deeds, own_reads: Counter[str]) -> bool:
 
 def owned_by(connection: Connection, tables: list[str]) -> list[str]:
     """Return the numbers of the sequences that a dump of the data of some tables reads, by the tables' numbers."""
-    if int(execute(connection, "show server_version_num")[0][0]) >= _READS_ALL_SINCE:
+    if major_version(connection) >= _READS_ALL_SINCE:
         return list(sequence_reads(connection))
     numbers = ", ".join(str(int(number)) for number in tables) or "0"
     return [number for (number,) in execute(connection, _OWNED.format(tables=numbers))]

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from .rows import Acting, beside, changed_tables
 from .written_tables import ANY, SEQUENCES
 
 _SETTINGS = ("user_version", "application_id", "page_size", "auto_vacuum", "encoding")
-_SEQUENCE_OF = "the sequence of table "
 _OBJECTS = """select type, name, tbl_name, coalesce(sql, '') from {}.sqlite_master
     where name not like 'sqlite\\_%' escape '\\'"""
 _STATISTICS = "sqlite_stat1"
@@ -56,8 +55,10 @@ class FileComparison:
         written: frozenset[str] | None,
         known: dict[str, bool] | None,
         acting: Acting,
+        is_copy: bool,
     ) -> None:
         self._acting = acting
+        self._is_copy = is_copy
         self._connection = connection
         self._archive = archive
         self._path = path
@@ -84,12 +85,12 @@ class FileComparison:
         for name in _SETTINGS:
             before, now = (self._one(f"pragma {schema}.{name}") for schema in ("backup", "main"))
             if before != now:
-                self.found.schema.append(f"{name} was {before} and is {now}")
+                self.found.settings.append(f"{name} was {before} and is {now}")
         before = self._archive.activity.get("journal_mode")
         now = self._one("pragma main.journal_mode")
         # The others do not outlive a connection.
-        if before and (before == "wal") != (now == "wal"):
-            self.found.schema.append(f"journal_mode was {before} and is {now}")
+        if before and not self._is_copy and (before == "wal") != (now == "wal"):
+            self.found.settings.append(f"journal_mode was {before} and is {now}")
 
     def _compare_definitions(self) -> None:
         before, now = _Side.of(self._connection, "backup"), _Side.of(self._connection, "main")
@@ -120,9 +121,13 @@ class FileComparison:
             if before[table] == now.get(table):
                 continue
             if table in self._deeds.set_forward:
-                self.found.others.append(f"{_SEQUENCE_OF}{table} differs")
-            elif f"main.{table}" not in self._version_tables:
-                self._note_rows(table, f"{_SEQUENCE_OF}{table}", SEQUENCES)
+                self.found.others.append(f"the sequence of table {table} differs")
+            elif f"main.{table}" in self._version_tables:
+                continue
+            elif self._is_copy:
+                self.found.notes.append(f"the sequence of table {table} differ")
+            else:
+                self._note_rows(table, f"the sequence of table {table}", SEQUENCES)
         if self._statistics("backup") != self._statistics("main"):
             self.found.notes.append("the statistics that ANALYZE made differ; they change no result")
 
@@ -169,6 +174,7 @@ def compare(
     acting: Acting,
     written: frozenset[str] | None = None,
     known: dict[str, bool] | None = None,
+    is_copy: bool = False,
 ) -> Comparison:
     """Compare a file with its backup.
 
@@ -180,6 +186,7 @@ def compare(
         acting: gives the rights with which the file is read.
         written: the only tables whose rows can have changed, None where all can.
         known: whether tables have the rows of the backup, as far as that was read since anybody wrote.
+        is_copy: the file was made from the backup: its journal mode is its own, and a sequence that moved is a note.
     """
     if archive.path.is_dir():
         return Comparison()  # the fingerprint tells of everything in a file that was not there before
@@ -187,19 +194,6 @@ def compare(
         return Comparison(not_compared=[f"the file is larger than migrate_compare_limit ({limit:,} bytes)"])
     try:
         with beside(archive.path, path, acting) as connection:
-            return FileComparison(path, connection, archive, deeds, written, known, acting).run()
+            return FileComparison(path, connection, archive, deeds, written, known, acting, is_copy).run()
     except sqlite3.Error as error:
         return Comparison(not_compared=[f"the file cannot be read beside its backup ({error})"])
-
-
-def is_setting(words: str) -> bool:
-    """Return whether a difference is one of the settings that are kept in the file."""
-    return words.startswith(tuple(f"{name} was " for name in (*_SETTINGS, "journal_mode")))
-
-
-def of_copy(found: Comparison) -> Comparison:
-    """Return a comparison of a copy: it has a journal mode of its own, and sequences that moved on are only noted."""
-    schema = [words for words in found.schema if not words.startswith("journal_mode was ")]
-    moved = [words for words in found.rows if words.startswith(_SEQUENCE_OF)]
-    rows = [words for words in found.rows if words not in moved]
-    return replace(found, schema=schema, rows=rows, notes=found.notes + moved)
