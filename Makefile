@@ -9,7 +9,7 @@ NEWEST_PYTHON ?= $(firstword $(wildcard $(foreach v,14 13 12,\
 scenarios := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # Left to make faults: tests/integration shows the same of hosts that are not reached by SSH.
 export SLOW_SCENARIOS := canary_lost rollout_stops two_controllers window_closed window_deadline
-tests := lint sanity unit property integration faults molecule newest
+tests := lint docs sanity unit property integration faults molecule newest
 
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # What could not run goes here, with the reason, to be named at the end.
@@ -37,11 +37,18 @@ test: ## install what the tests need, then run all of them
 .PHONY: test-setup
 test-setup: setup
 	@tests/install tests
-	@tests/environment $(VENV) $(PYTHON) requirements requirements-test
+	@tests/environment $(VENV) $(PYTHON) requirements requirements-test requirements-docs
 
 .PHONY: test-lint
 test-lint: test-setup ## ruff, mypy, ansible-lint
 	@tests/each "ruff check ." "ruff format --check ." "mypy plugins tests" "ansible-lint --strict"
+
+.PHONY: docs test-docs
+docs: setup ## build the pages into .hosting-alembic/docs/html; a warning or a broken link fails
+	@tests/environment $(VENV) $(PYTHON) requirements requirements-docs
+	python docs/build.py
+
+test-docs: docs
 
 .PHONY: test-sanity
 test-sanity: test-setup ## ansible-test sanity
