@@ -679,6 +679,24 @@ def test_a_row_that_did_not_arrive_in_place_is_noticed_before_the_commit(stage: 
     assert dump(stage.database) == before
 
 
+#: A first attempt, with an empty search_path, does not find the function.
+NEEDS_A_PATH = """
+create table rates (name text, rate int); insert into rates values ('a', 1);
+create function rate_of(text) returns int language sql stable as 'select rate from rates where name = $1';
+create table priced (id serial, name text, check (rate_of(name) > 0)); insert into priced (name) values ('a');
+"""
+
+
+def test_what_a_failed_attempt_of_a_restore_did_is_not_others(stage: Stage) -> None:
+    stage.run_as_owner(NEEDS_A_PATH)
+    before = dump(stage.database)
+
+    result = stage.fail_after(executed("drop view names; update other set word = '1'; select lo_from_bytea(7, 'ours')"))
+
+    assert (result["outcome"], result.get("method")) == ("restored", "in_place"), str(result)
+    assert dump(stage.database) == before
+
+
 def gunzip(path: Path) -> bytes:
     return gzip.decompress(path.read_bytes())
 

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,11 @@ class Deeds:
     is_open: bool = False
     #: The schema that our own runs since a backup have left, for a restore on purpose; None where it is not known.
     left: list[str] | None = None
+
+    def with_rows(self, more: Mapping[str, int]) -> Deeds:
+        """Return these with more rows that were written, by table."""
+        tables = {*self.wrote, *more}
+        return replace(self, wrote={table: self.wrote.get(table, 0) + more.get(table, 0) for table in tables})
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,8 @@ class PostgreSQL(WithScratch):
         self._cleared: dict[str, dict[str, Any]] = {}
         #: How often our own programs have read sequences, by number.
         self.sequence_reads: Counter[str] = Counter()
+        #: Rows of catalogs that attempts of a restore wrote which failed, by catalog.
+        self.attempts_wrote: Counter[str] = Counter()
         #: Reads in the session that has locked all tables, while one of ours has.
         self.read_locked: later.Read | None = None
         #: Milliseconds that connections of our own wait for a lock.
@@ -531,7 +533,7 @@ class PostgreSQL(WithScratch):
         # First: a session that has ended has handed in what it counted, and is not counted here.
         now, own = read_positions(self), self.own()
         found = own.run(changes_of_sequences, archive, deeds, positions, now, self.sequence_reads)
-        return found + own.run(changes_of_others, archive, deeds)
+        return found + own.run(changes_of_others, archive, deeds.with_rows(self.attempts_wrote))
 
     def positions(self) -> dict[str, Any]:
         """Read each sequence."""

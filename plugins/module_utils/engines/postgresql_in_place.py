@@ -25,6 +25,7 @@ from .._engines.postgresql.rendering import fixed_statements, normalised
 from .._engines.postgresql.replay import header
 from .._engines.postgresql.replayed_content import ReplayedContent
 from .._engines.postgresql.restored_schema import refuse_in_place, refuse_what_stays
+from .._engines.postgresql.run_sessions import close_sessions_of_run
 from .._engines.postgresql.sessions import OTHERS
 from .._engines.postgresql.unlocked import Unlocked
 from ..connection import client_encoding, execute, sqlstate
@@ -36,6 +37,7 @@ from .data import Archive, Restored
 from .postgresql_obstacles import major_version
 from .postgresql_psql import TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts, use_list
 from .postgresql_restore import ASIDE_SCHEMA, fitted, literal, mark, now, verify
+from .postgresql_writes import WRITTEN_IN_CATALOGS
 from .sql import quoted
 
 if TYPE_CHECKING:
@@ -144,6 +146,9 @@ _LEFT_OUT = [
     "PROCEDURAL LANGUAGE", "ACCESS METHOD", "BLOBS", "COMMENT - EXTENSION",
 ]  # fmt: skip
 
+#: What makes large objects, without their data.
+_LARGE_OBJECTS = ["BLOB", "ACL - LARGE OBJECT", "COMMENT - LARGE OBJECT", "SECURITY LABEL - LARGE OBJECT"]
+
 
 class InPlace:
     """One restore."""
@@ -151,8 +156,10 @@ class InPlace:
     def __init__(self, engine: PostgreSQL, archive: Archive, run: str, tell: Tell, search_path: str = "") -> None:
         self._search_path = search_path
         self._not_restored: list[str] = []
-        #: How often it has read each sequence that was there.
+        #: How often it has read each sequence that was there, and what it has written that the server counts for all.
         self._reads: Counter[str] = Counter()
+        self._wrote: Counter[str] = Counter()
+        self._pid = 0
         self._engine = engine
         self._archive = archive
         self._run = run
@@ -171,8 +178,7 @@ class InPlace:
         try:
             aside = self._restore(contents, guard)
         except Failed:
-            # What this session has read is counted when it ends, and is not others' in another attempt.
-            self._engine.sequence_reads.update(self._reads)
+            self._hand_over_counts()
             raise
         refuse_in_place(self._engine, self._tools, self._archive.path, contents, self._tell)
         self._analyze()
@@ -196,11 +202,23 @@ class InPlace:
                     psql.ask("commit;")
                 return aside
 
+    def _hand_over_counts(self) -> None:
+        """Have the engine know what this session has read and written: in another attempt that is not others'."""
+        self._engine.sequence_reads.update(self._reads)
+        self._engine.attempts_wrote.update(self._wrote)
+        # It hands its counts in when it ends.
+        self._engine.own_pids.discard(self._pid)
+        close_sessions_of_run(self._engine)
+
+    def _count(self, psql: Psql) -> None:
+        """Note what the session has written until now; a statement that fails next is not known to have written."""
+        self._wrote = Counter({table: int(count) for table, count in self._rows(psql, WRITTEN_IN_CATALOGS)})
+
     @contextmanager
     def _reading(self, psql: Psql) -> Iterator[None]:
         """Have the engine read in the session that has locked the tables, inside of the block."""
-        ((pid,),) = self._json(psql, "select pg_backend_pid()")
-        self._engine.own_pids.add(pid)
+        ((self._pid,),) = self._json(psql, "select pg_backend_pid()")
+        self._engine.own_pids.add(self._pid)
         self._engine.read_locked = partial(self._rows, psql)
         try:
             yield
@@ -281,9 +299,13 @@ class InPlace:
         psql.ask(f"{publications.DROP}\n\\gexec")
         psql.ask(f"{_DEFAULT_PRIVILEGES}\n\\gexec")
         self._put_large_objects_aside(psql, group)
+        self._count(psql)
         kept = {name for name, stays in schemas.items() if stays}
         lines = self._chosen(psql, contents, kept)
-        self._replay(psql, folder, lines, contents.only(["BLOBS"]))
+        # Large objects apart, at the end: until then it is known how much was written of them.
+        self._replay(psql, folder, Contents(lines).without(_LARGE_OBJECTS), [])
+        self._replay(psql, folder, Contents(lines).only(_LARGE_OBJECTS), contents.only(["BLOBS"]))
+        self._count(psql)
         self._restore_kept_schemas(psql, folder, contents, kept)
         # The archive's prologue has made settings of its own, for the session.
         psql.ask(f"reset all;\nset row_security = off;\n{fixed_statements()}")
@@ -365,6 +387,8 @@ class InPlace:
             self._replay(psql, folder, lines, [])
 
     def _replay(self, psql: Psql, folder: Path, lines: list[str], blobs: list[str]) -> None:
+        if not lines and not blobs:
+            return
         restore = str(self._tools.folder / "pg_restore")
         chosen = use_list(folder, "contents", lines)
         path = str(self._archive.path)

@@ -74,6 +74,7 @@ select md5(coalesce(string_agg(concat_ws(' ', umid, srvid, umuser, umoptions::te
 
 #: Catalogs whose rows are counted only: nobody but a superuser reads the one, and a restore writes the other itself.
 COMMENTS, MAPPINGS = "pg_catalog.pg_shdescription", "pg_catalog.pg_user_mapping"
+LARGE_OBJECTS = "pg_catalog.pg_largeobject"
 _CATALOGS_WRITTEN = f"""
 select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_all_tables
  where relid in ('{COMMENTS}'::regclass, '{MAPPINGS}'::regclass)
@@ -110,14 +111,24 @@ select 'function ' || proname
 union all select 'the server' where current_setting('track_counts') <> 'on'
 """
 
+#: The catalogs of which no row can be read that tells who has written it.
+_IS_COUNTED_CATALOG = (
+    f"relid in ('{LARGE_OBJECTS}'::regclass, '{LARGE_OBJECTS}_metadata'::regclass, '{COMMENTS}'::regclass,"
+    f" '{MAPPINGS}'::regclass)"
+)
+#: What a session has written into them in its transaction.
+WRITTEN_IN_CATALOGS = f"""
+select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_xact_all_tables
+ where {_IS_COUNTED_CATALOG}
+"""
+
 #: One row a table that was written, one for the transaction itself, and one for each relation that it keeps to itself:
 #: a lock of that strength lasts until its end, so nobody else can have dropped or rewritten the relation meanwhile.
 _IN_TRANSACTION = f"""
 select 'rows', schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del, n_tup_upd + n_tup_del
   from pg_stat_xact_all_tables
  where n_tup_ins + n_tup_upd + n_tup_del > 0
-   and (schemaname not like 'pg\\_%' and schemaname <> 'information_schema'
-        or relid in ('pg_largeobject'::regclass, '{COMMENTS}'::regclass, '{MAPPINGS}'::regclass))
+   and (schemaname not like 'pg\\_%' and schemaname <> 'information_schema' or {_IS_COUNTED_CATALOG})
 union all
 select 'transaction', now()::text, coalesce(txid_current_if_assigned(), 0), txid_snapshot_xmax(txid_current_snapshot())
 """

@@ -24,6 +24,7 @@ from ...engines.postgresql_obstacles import major_version
 from ...engines.postgresql_psql import Contents as Listing
 from ...engines.postgresql_psql import use_list
 from ...engines.postgresql_writes import (
+    LARGE_OBJECTS,
     Relation,
     activity,
     counters_cannot_be_trusted,
@@ -48,7 +49,6 @@ Pair = tuple[Relation, Relation, "TableContent | None", "TableContent | None"]
 #: What is named as schema.object, each in quotes where it has to be.
 _QUALIFIED = re.compile(r'("(?:[^"]|"")+"|[\w$]+)\.("(?:[^"]|"")+"|[\w$]+)')
 _ON_TABLE = re.compile(r"(?:index|policy|trigger) .*? on ", re.IGNORECASE)
-_LARGE_OBJECTS = "pg_catalog.pg_largeobject"
 _EXCLUDED = ("alembic_aside_*", "alembic_retained_*")
 
 
@@ -166,7 +166,7 @@ class ArchiveComparison:
             self._found.not_compared.append("the rows: the backup does not say which tables there were")
         listing = Listing.of(self._tools, self._archive.path, self._tell)
         self._compare_tables(folder, listing, wanted)
-        self._compare_large_objects(folder, listing, bool(doubt) or self._is_written(_LARGE_OBJECTS))
+        self._compare_large_objects(folder, listing, bool(doubt) or self._is_written(LARGE_OBJECTS))
         self._compare_sequences(folder, listing)
 
     def _doubt(self, open_sessions: str) -> str:
@@ -264,7 +264,8 @@ class ArchiveComparison:
         changed = {number for number, _digest in set(old.large_objects.items()) ^ set(new.large_objects.items())}
         if changed or old.made != new.made:
             named = ", ".join(sorted(changed, key=int)[:5]) or "their owners, privileges or comments"
-            by_others = not self._deeds.unseen and _LARGE_OBJECTS not in self._deeds.stayed
+            by_run = self._deeds.stayed & {LARGE_OBJECTS, f"{LARGE_OBJECTS}_metadata"}
+            by_others = not self._deeds.unseen and not by_run
             self._found.add(f"large objects differ: {named}", by_others and before != now)
 
     def _compare_sequences(self, folder: Path, listing: Listing) -> None:

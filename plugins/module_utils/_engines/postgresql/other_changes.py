@@ -18,6 +18,7 @@ from ...connection import execute
 from ...engines.data import Archive, Deeds
 from ...engines.postgresql_writes import (
     COMMENTS,
+    LARGE_OBJECTS,
     MAPPINGS,
     Relation,
     activity,
@@ -58,7 +59,7 @@ def changes_of_others(connection: Connection, archive: Archive, deeds: Deeds) ->
         found.append("the owner or the privileges of the database were changed")
     found += _counted(before, now, deeds)
     written = now["large_objects"] - before["large_objects"]
-    if written > deeds.wrote.get("pg_catalog.pg_largeobject", 0):
+    if written > deeds.wrote.get(LARGE_OBJECTS, 0) + deeds.wrote.get(f"{LARGE_OBJECTS}_metadata", 0):
         found.append("large objects were written")
     return found + schema_changes_of_others(connection, archive, deeds)
 
