@@ -234,6 +234,9 @@ class LeadBack(OneDatabase):
         if changed:
             why = f"the upgrade had not written to {', '.join(sorted(changed))}"
             raise Failed("the downgrades changed rows that they had no reason to", why, code="downgrade-changed-rows")
+        if self.backup:  # a rollback on purpose may undo what the upgrade did to rows, so that is only reported
+            limit = self.job.compare_limit
+            self._note(verification.describe_changed_rows(environment.engine, self.backup, watcher.wrote, limit))
         return self._verified(environment, manifest)
 
     @staticmethod

@@ -596,6 +596,19 @@ def test_a_rollback_keeps_and_names_what_others_changed_since(stage: Stage) -> N
     assert "COMMENT ON TABLE public.other IS 'fast'" in dump(stage.database)
 
 
+def test_rows_that_a_rollback_changed_are_named(stage: Stage) -> None:
+    stage.host.revise("generic", "0002", "0001", executed(MAKES), executed(f"{DROPS}; delete from other where id = 1"))
+    assert stage.host.result("upgrade", stage.entry, run="r1")["outcome"] == "upgraded"
+
+    result = stage.host.result("rollback", stage.entry, run="r2", of_run="r1")
+
+    assert result["outcome"] == "downgraded", result
+    (note,) = [note for note in result["notes"] if "changed rows" in note]
+    assert note.startswith("the downgrade changed rows of public.other;")
+    assert note.endswith(result["backup"]["path"])
+    assert stage.database.execute("select id from other") == [["2"]]
+
+
 #: What a step does to the schema by itself, each statement committed at once.
 AT_ONCE = ["grant usage on schema public to pg_monitor", "comment on table other is 'ours'", "drop function twice(int)"]
 

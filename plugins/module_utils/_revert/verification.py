@@ -110,6 +110,25 @@ def _without_archive(manifest: backups.Manifest | None) -> str:
     return "the backup of the upgrade was made by a command" if manifest else "the backup of the upgrade is not there"
 
 
+def describe_changed_rows(engine: Engine, backup: backups.Manifest, wrote: dict[str, int], limit: int) -> str:
+    """Return a note about tables whose rows the downgrades of a rollback changed; nothing if there is none.
+
+    Args:
+        engine: the engine of the database.
+        backup: was taken just before the rollback.
+        wrote: rows or statements by table, as the downgrades wrote them.
+        limit: as for ``compare_with``.
+    """
+    if backup.tool == by_command.TOOL or not engine.exists():
+        return ""
+    changed = engine.rows_changed_by(backup.archive(), wrote, limit)
+    if not changed:
+        return ""
+    named = ", ".join(changed[:_MOST_NAMED])
+    more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
+    return f"the downgrade changed rows of {named}{more}; as they were before it, they are in the backup {backup.path}"
+
+
 def notes_of(found: Comparison) -> list[str]:
     """Return what a result says of a comparison that counts as equal."""
     return [*found.notes, *(f"{words}: as far as is known, others and not the run" for words in found.others)]

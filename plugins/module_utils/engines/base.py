@@ -433,6 +433,16 @@ class Engine(Apart, ABC):
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return the tables of a backup whose rows a run may have changed, given what it is known to have written."""
 
+    def rows_changed_by(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
+        """Return the tables, of a backup and of now, whose rows downgrades have changed.
+
+        Args:
+            archive: the backup, taken right before them.
+            wrote: rows or statements by table, as they wrote them.
+            limit: as for ``compare``; a table that is not compared counts as changed.
+        """
+        return []
+
     def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
         """Compare the database with a backup: the schema to the letter, and the content of what may have changed.
 

@@ -472,6 +472,11 @@ class PostgreSQL(WithScratch):
         """Return those that the backend counted rows for."""
         return sorted(set(ours) & set(archive.activity.get("tables", {})) - archive.version_tables)
 
+    def rows_changed_by(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
+        """Return those that the backend counted rows for, and that are still there."""
+        there = {table.name for table in self.own().run(writes.relations_of).values()}
+        return [table for table in self.rows_changed(archive, wrote) if table in there]
+
     def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
         """Compare with what pg_restore prints of the archive."""
         return ArchiveComparison(self, archive, deeds, limit, tell).compare()

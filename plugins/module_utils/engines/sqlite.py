@@ -24,7 +24,7 @@ from .._engines.sqlite.kept_rows import unchanged_tables
 from .._engines.sqlite.known_rows import KnownRows, await_clock, has_log
 from .._engines.sqlite.location import check_is_file, check_links, path_of, real_path_of
 from .._engines.sqlite.read_only import only_reading
-from .._engines.sqlite.rows import beside, changed_tables
+from .._engines.sqlite.rows import beside, changed_tables, columns_of
 from .._engines.sqlite.sequences import read_sequences, set_forward
 from .._engines.sqlite.write_witness import Version, WriteWitness, data_version
 from .._engines.sqlite.written_tables import ANY, WrittenTables, attached_to, is_refusal
@@ -479,6 +479,17 @@ class SQLite(WithRestore):
         known = self._known(archive)
         with beside(archive.path, self.path, self.acting) as connection:
             return changed_tables(connection, archive.version_tables, written, known)
+
+    def rows_changed_by(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
+        """Compare the tables that it may have written with the backup, by the columns that they have in both."""
+        if archive.path.is_dir():
+            return []
+        written = None if ANY in wrote else frozenset(wrote) & self._written.rows
+        with beside(archive.path, self.path, self.acting) as connection:
+            if written and self.path.stat().st_size > limit:
+                return sorted(written)
+            changed = changed_tables(connection, archive.version_tables, written)
+            return [table for table in changed if columns_of(connection, "main", table)]
 
     def _known(self, archive: Archive) -> dict[str, bool]:
         """Return which tables have the rows of a backup, as far as that was read since anybody wrote."""

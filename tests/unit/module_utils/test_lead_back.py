@@ -583,6 +583,36 @@ def test_a_rollback_that_fails_leaves_everything_as_it_was(host: Host, mine: Pat
     assert sql(mine, "select count(*) from mine") == [(3,)]
 
 
+#: Downgrades of a revision that adds a column to a table, and whether they change rows that are in the backup too.
+DOWNGRADES = {
+    "op.execute('delete from mine where a = 1')": True,
+    "op.execute('update mine set a = a + 1')": True,
+    "op.execute('update mine set a = a')": False,
+    "op.drop_column('mine', 'b')": False,
+    "\n    with op.batch_alter_table('mine', recreate='always') as batch: batch.drop_column('b')": False,
+}
+
+
+@pytest.mark.parametrize("downgrade", DOWNGRADES)
+def test_rows_that_a_rollback_changed_are_named(host: Host, file: Path, downgrade: str) -> None:
+    mine = script(file, "create table mine (a integer); insert into mine values (1), (2)")
+    add = "op.add_column('mine', sa.Column('b', sa.Text))"
+    host.revise(host.ship("generic"), "0003", "0002", add, f"{downgrade}\n    pass")
+    host.result("upgrade", database(mine))
+    sql(mine, "update mine set b = 'theirs'")
+    if "drop_column" not in downgrade:
+        path = host.layout.release("generic") / "source" / "migrations" / "versions" / "0003.py"
+        path.write_text(path.read_text().replace("    pass", "    op.drop_column('mine', 'b')"))
+
+    result = rolled_back(host, mine)
+
+    assert result["outcome"] == "downgraded", result
+    notes = [note for note in result["notes"] if note.startswith("the downgrade changed rows of mine;")]
+    assert bool(notes) == DOWNGRADES[downgrade], result["notes"]
+    if notes:
+        assert notes[0].endswith(result["backup"]["path"])
+
+
 # By the run itself: a rollout that failed elsewhere
 
 
