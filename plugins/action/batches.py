@@ -10,10 +10,11 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.plugin_utils import batches, contraction, manifest, rollout, run
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import this_invocation
-from ansible_collections.hosting.alembic.plugins.plugin_utils.manifest import Host, Manifest
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import batches, contract, decide, manifest
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Host, Manifest
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -31,8 +32,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             limits = batches.limits(options.get("max_failures", 0))
             made = self._made(facts, options)
             asked, folder = facts["ansible_play_hosts_all"], options.get("manifests") or ""
-            made.why = contraction.why_refused(made, asked, options.get("fleet") or [], folder)
-            made.why = made.why or rollout.why_not_begun(made, limits, options.get("on_failure", "stop"))
+            made.why = contract.why_refused(made, asked, options.get("fleet") or [], folder)
+            made.why = made.why or decide.why_not_begun(made, limits, options.get("on_failure", "stop"))
             made.why = this_invocation().completed(made.why, migrates=True)
             if made.why:
                 made.state = "stopped"
@@ -71,8 +72,8 @@ def _begin_next(made: Manifest) -> None:
 
 
 def _looked_at(name: str) -> Host:
-    results = run.taken("looked", name)
-    return Host(state="lost", why="it did not answer") if results is None else rollout.looked_at(results)
+    results = invocation.taken("looked", name)
+    return Host(state="lost", why="it did not answer") if results is None else decide.looked_at(results)
 
 
 def _canary(facts: dict[str, Any], options: dict[str, Any]) -> list[str] | None:

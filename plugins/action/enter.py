@@ -10,8 +10,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils import run
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import this_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
 
 _RESULTS = ("packed", "plan", "upgrade", "downgrade", "rollback", "failure")
 
@@ -27,6 +27,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         results = {name: self._task.args.get(name) or {} for name in _RESULTS}
         host = (task_vars or {})["inventory_hostname"]
-        run.share(self._task.args["part"], host, this_invocation().completed_in(results, host))
+        invocation.share(self._task.args["part"], host, this_invocation().completed_in(results, host))
         looked = not results["failure"]
         return {"changed": False, "looked": looked, "has_turn": looked or bool(results["plan"].get("lost"))}

@@ -14,10 +14,11 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.plugin_utils import batches, fitting, manifest, rollout, run
-from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import seconds_until
-from ansible_collections.hosting.alembic.plugins.plugin_utils.manifest import Manifest
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import batches, decide, manifest, window_fit
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Manifest
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import seconds_until
 
 display = Display()
 
@@ -43,7 +44,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         asked_again = boolean(options.get("soaked", False))
         try:
             (self._take_down_again if asked_again else self._take_down)(found)
-            found.why = rollout.why_stopped(found, batches.limits(options.get("max_failures", 0)))
+            found.why = decide.why_stopped(found, batches.limits(options.get("max_failures", 0)))
             if found.why:
                 found.leads_back = options.get("on_failure", "stop") == "rollback" and not self._task.check_mode
             manifest.keep(found, folder)  # a soak may be long, and the controller may not outlive it
@@ -57,7 +58,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             manifest.keep(found, folder)
         except Refused as refusal:
             return {"failed": True, "msg": str(refusal)}
-        return {"changed": False, "open": opens, "why": found.why, "again": again, "next": rollout.coming(found)}
+        return {"changed": False, "open": opens, "why": found.why, "again": again, "next": decide.coming(found)}
 
     def _goes_on(self, found: Manifest, options: Result, facts: Result, asked_again: bool) -> list[str]:
         """Wait and ask where another batch is to begin; return the hosts whose health counts before that, if any."""
@@ -72,13 +73,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _take_down(found: Manifest) -> None:
         """Enter into the manifest what each host of the batch has left; one that left nothing was lost."""
         for name in found.batches[found.ended]:
-            results = run.taken("ended", name)
+            results = invocation.taken("ended", name)
             if results is None and found.hosts[name].state == "failed":
                 continue  # it failed at the look, and had no turn
             if results is None:
                 found.hosts[name].state, found.hosts[name].why = "lost", "it was lost on the way, and nothing is known"
             else:
-                rollout.has_ended(found.hosts[name], results)
+                decide.has_ended(found.hosts[name], results)
         found.ended += 1
 
     @staticmethod
@@ -86,7 +87,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Enter into the manifest what the hosts that were soaked have answered; who does not answer is not well."""
         for name in found.batches[found.ended - 1]:
             if not found.hosts[name].is_bad:
-                rollout.was_asked_again(found.hosts[name], run.taken("soaked", name))
+                decide.was_asked_again(found.hosts[name], invocation.taken("soaked", name))
 
     @staticmethod
     def _soaked(found: Manifest, options: Result, facts: Result) -> list[str]:
@@ -109,7 +110,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     @staticmethod
     def _ask(found: Manifest) -> str:
-        question = "\n".join([*rollout.coming(found), "Type yes to go on, anything else to stop: "])
+        question = "\n".join([*decide.coming(found), "Type yes to go on, anything else to stop: "])
         try:
             answer = display.prompt_until(question)
         except AnsiblePromptInterrupt:
@@ -125,11 +126,11 @@ def _too_late(found: Manifest, options: Result, facts: Result, soak: float = 0) 
     deadline = options.get("deadline") or ""
     if not deadline:
         return ""
-    pace = fitting.Pace(
+    pace = window_fit.Pace(
         margin=float(options.get("window_margin") or 0),
         workers=int(options.get("workers") or 1),
         forks=int(facts.get("ansible_forks") or 1),
         leaves_some=options.get("on_deferred") == "accept",
     )
-    why = fitting.why_not(found, seconds_until(deadline) - soak, pace)
+    why = window_fit.why_not(found, seconds_until(deadline) - soak, pace)
     return f"the window closes at {deadline}: {why}" if why else ""

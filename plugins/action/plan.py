@@ -10,9 +10,9 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.plugin_utils import run
-from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction, display, lost
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction, display, lost
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
 
 
 class ActionModule(FollowingAction):
@@ -27,7 +27,7 @@ class ActionModule(FollowingAction):
         facts = task_vars or {}
         answer = self._planned(facts)
         shareable = [entry for entry in answer.get("databases", []) if entry["pending"] and entry["can_be_shared"]]
-        run.share(
+        invocation.share(
             "plans",
             facts["inventory_hostname"],
             {entry["name"]: entry.get("instance") or entry["identity"] for entry in shareable},

@@ -14,14 +14,14 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.plugin_utils import run
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.checks import problems
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.env_py import refuse_without_env_py
-from ansible_collections.hosting.alembic.plugins.plugin_utils.checks import problems
-from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import Permit, permit
-from ansible_collections.hosting.alembic.plugins.plugin_utils.manifest import earlier_parts
-from ansible_collections.hosting.alembic.plugins.plugin_utils.misspelt import misspelt
-from ansible_collections.hosting.alembic.plugins.plugin_utils.packing import pack_once
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.packing import pack_once
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.unknown_variables import misspelt
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import earlier_parts
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import Permit, permit
 
 display = Display()
 
@@ -62,7 +62,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             try:
                 allowed = self._allowed(options)
                 host = (task_vars or {}).get("inventory_hostname", "")
-                run_id = run.run_id(options["run"], host, earlier_parts(options["manifests"], options["run"], host))
+                run_id = invocation.run_id(
+                    options["run"], host, earlier_parts(options["manifests"], options["run"], host)
+                )
                 return {"changed": False, "run": run_id, "window": asdict(allowed), **self._packed(run_id, options)}
             except Refused as refusal:
                 wrong = [str(refusal)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
 
 
 class ActionModule(FollowingAction):

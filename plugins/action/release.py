@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils.following import ARCHIVES, FollowingAction, lost
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import ARCHIVES, FollowingAction, lost
 
 
 class ActionModule(FollowingAction):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report of a run. What it says is put together in plugin_utils/reporting.py."""
+"""The report of a run. What it says is put together in plugin_utils/_report/report.py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils import reporting
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import this_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report import report as reporting
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
 
 display = Display()
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.plugin_utils import run
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import this_invocation
-from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
 
 
 class ActionModule(FollowingAction):
@@ -22,7 +22,7 @@ class ActionModule(FollowingAction):
         """Return the module's last answer."""
         super().run(tmp, task_vars)
         facts = task_vars or {}
-        found = [run.shared("restorable", host) for host in facts["ansible_play_hosts_all"]]
+        found = [invocation.shared("restorable", host) for host in facts["ansible_play_hosts_all"]]
         if not any(count is None or count for count in found):
             nowhere = Refused(
                 "No host of this play has such a backup",
@@ -34,5 +34,5 @@ class ActionModule(FollowingAction):
             return {"failed": True, "msg": told, "databases": [], "ok": False}
         answer = self.follow(self._task.args, facts)
         if self._task.args.get("names_only") and not answer.get("failed"):
-            run.share("restorable", facts["inventory_hostname"], len(answer["databases"]))
+            invocation.share("restorable", facts["inventory_hostname"], len(answer["databases"]))
         return answer

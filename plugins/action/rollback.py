@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.plugin_utils import run
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import this_invocation
-from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
-from ansible_collections.hosting.alembic.plugins.plugin_utils.turns import Turns
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.shared_databases import Turns
 
 
 class ActionModule(FollowingAction):
@@ -47,11 +47,13 @@ class ActionModule(FollowingAction):
     @staticmethod
     def _is_known(named: str, facts: dict[str, Any]) -> bool:
         """Tell whether any host knows a run; a typing mistake must not look like a rollback with nothing to do."""
-        answers = [run.shared("runs_known", host) for host in facts["ansible_play_hosts_all"]]
+        answers = [invocation.shared("runs_known", host) for host in facts["ansible_play_hosts_all"]]
         asked = [answer for answer in answers if answer is not None]
         return not asked or any(named in answer for answer in asked)
 
     @staticmethod
     def _last_change(facts: dict[str, Any]) -> str:
-        changes = [change for host in facts["ansible_play_hosts_all"] for change in run.shared("changes", host) or []]
+        changes = [
+            change for host in facts["ansible_play_hosts_all"] for change in invocation.shared("changes", host) or []
+        ]
         return str(max(changes)[1]) if changes else ""

@@ -10,9 +10,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils.layout import checked_run
-from ansible_collections.hosting.alembic.plugins.plugin_utils.run import run_id
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.invocation import run_id
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

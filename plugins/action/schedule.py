@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Putting the run on the controller's schedule. What that consists of is in plugin_utils/scheduling.py."""
+"""Putting the run on the controller's schedule. What that consists of is in plugin_utils/_schedule/files.py."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from ansible import context
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.at_night import environment, missing_mailer
+from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.files import Schedule
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.given import read_given
-from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import now
-from ansible_collections.hosting.alembic.plugins.plugin_utils.scheduled import File, Machine
-from ansible_collections.hosting.alembic.plugins.plugin_utils.scheduling import Schedule
-from ansible_collections.hosting.alembic.plugins.plugin_utils.window_options import read_windows
-from ansible_collections.hosting.alembic.plugins.plugin_utils.windows import next_after, told
+from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.install import File, Machine
+from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.options import read_windows
+from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import now
+from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.window import next_after, told
 
 _OF_THE_SCHEDULE = (
     "name",

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils import run
-from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
 
 
 class ActionModule(FollowingAction):
@@ -21,6 +21,6 @@ class ActionModule(FollowingAction):
         facts = task_vars or {}
         answer = self.call(self._task.args, facts)
         changes = [entry["last_change"] for entry in answer.get("databases", []) if entry["last_change"]]
-        run.share("changes", facts["inventory_hostname"], [[change["at"], change["run"]] for change in changes])
-        run.share("runs_known", facts["inventory_hostname"], answer.get("runs", []))
+        invocation.share("changes", facts["inventory_hostname"], [[change["at"], change["run"]] for change in changes])
+        invocation.share("runs_known", facts["inventory_hostname"], answer.get("runs", []))
         return answer

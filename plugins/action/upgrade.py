@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils.clock import seconds_until
-from ansible_collections.hosting.alembic.plugins.plugin_utils.following import FollowingAction
-from ansible_collections.hosting.alembic.plugins.plugin_utils.turns import Turns
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.shared_databases import Turns
+from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import seconds_until
 
 
 class ActionModule(FollowingAction):

@@ -11,10 +11,11 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.plugin_utils import manifest, rollout, run
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import this_invocation
-from ansible_collections.hosting.alembic.plugins.plugin_utils.manifest import Manifest
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import decide, manifest
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Manifest
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation as run
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
 
 display = Display()
 
@@ -42,12 +43,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {"failed": True, "msg": str(refusal)}
         where = str(manifest.place(folder, found.run)) if folder and found.run else ""
         invocation = this_invocation()
-        lines = rollout.summary(found, where, check_mode=self._task.check_mode)
+        lines = decide.summary(found, where, check_mode=self._task.check_mode)
         lines = [invocation.completed(line, migrates=True) for line in lines] + invocation.note(lines)
         if is_first:
             for line in lines:
                 display.display(line)
-        charge = rollout.charge(found.hosts[name], found, check_mode=self._task.check_mode)
+        charge = decide.charge(found.hosts[name], found, check_mode=self._task.check_mode)
         return {"failed": True, "msg": f"{name}: {charge}"} if charge else {"lines": lines}
 
     @staticmethod
@@ -61,7 +62,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if results is None:
                 found.hosts[name].state, found.hosts[name].why = "not_led_back", "it was lost before it was led back"
             else:
-                rollout.was_led_back(found.hosts[name], results)
+                decide.was_led_back(found.hosts[name], results)
         found.state = "rolled_back"
         manifest.keep(found, folder)
         return found

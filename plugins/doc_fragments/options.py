@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The documentation of the options in ``module_utils/arguments.py``, each written once."""
+"""The documentation of the options in ``module_utils/_core/argument_specs.py``, each written once."""
 
 from __future__ import annotations
 

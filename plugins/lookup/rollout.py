@@ -45,7 +45,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils import manifest, rollout
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import decide, manifest
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
@@ -54,7 +54,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[Any]:
         """Return what each term asks for."""
         found = manifest.current()
-        unknown = [term for term in terms if term not in rollout.STEERING]
+        unknown = [term for term in terms if term not in decide.STEERING]
         if unknown:
-            raise AnsibleError(f"hosting.alembic.rollout knows {', '.join(rollout.STEERING)}, not {unknown[0]!r}")
-        return [each for term in terms for each in rollout.STEERING[term](found)] if found else []
+            raise AnsibleError(f"hosting.alembic.rollout knows {', '.join(decide.STEERING)}, not {unknown[0]!r}")
+        return [each for term in terms for each in decide.STEERING[term](found)] if found else []

@@ -16,7 +16,7 @@ description:
   - Old backups are removed by number and age, never the newest nor one that a way back needs.
 extends_documentation_fragment:
   - hosting.alembic.options.release
-  - hosting.alembic.options.run
+  - hosting.alembic.argument_specs.run
 options: {}
 """
 
@@ -89,14 +89,14 @@ cursor:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foresee
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee
 
 
 def main() -> None:
-    module = module_of(arguments.run())
+    module = module_of(argument_specs.run())
     with answering(module):
         if module.check_mode:
             foresee(module, "backed_up", [entry["name"] for entry in module.params["databases"]])

@@ -18,7 +18,7 @@ description:
   - Databases whose upgrade succeeded are left alone, unless O(rejected) says why they shall not stay.
 extends_documentation_fragment:
   - hosting.alembic.options.release
-  - hosting.alembic.options.run
+  - hosting.alembic.argument_specs.run
 options:
   rejected:
     description: Why upgrades that were verified are led back all the same, for example a health check that failed.
@@ -119,16 +119,16 @@ cursor:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foresee
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
     group_by_release_of_this_run,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee
 
 
 def main() -> None:
-    module = module_of(arguments.downgrade())
+    module = module_of(argument_specs.downgrade())
     with answering(module):
         if module.check_mode:  # a predicted upgrade has committed nothing
             foresee(module, "downgraded", [])

@@ -89,13 +89,13 @@ error:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave
-from ansible_collections.hosting.alembic.plugins.module_utils.fetching import handed_over, remember, waiting
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import handed_over, remember, waiting
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=arguments.fetch_backups(), supports_check_mode=True)
+    module = AnsibleModule(argument_spec=argument_specs.fetch_backups(), supports_check_mode=True)
     with answering(module):
         if module.params["run"]:
             leave(module, changed=False, data=handed_over(module.params))

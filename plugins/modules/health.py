@@ -115,15 +115,19 @@ cursor:
 
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._application.health_checks import (
+    Check,
+    attend,
+    failing_statements,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, fail, leave, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import have_done
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, fail, leave, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.health import Check, attend, failing_statements
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import have_done
 
 
 def main() -> None:
-    module = module_of(arguments.health())
+    module = module_of(argument_specs.health())
     with answering(module):
         options = dict(module.params)
         checks = [Check.of(entry) for entry in options["checks"]]

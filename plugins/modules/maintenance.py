@@ -159,13 +159,13 @@ error:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.maintenance import begin, difference, end
+from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import begin, difference, end
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave, module_of
 
 
 def main() -> None:
-    module = module_of(arguments.maintenance())
+    module = module_of(argument_specs.maintenance())
     with answering(module):
         change = begin if module.params["state"] == "begun" else end
         answer = change(module.params, check=module.check_mode)

@@ -219,25 +219,25 @@ error:
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import standing
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
-from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import unsettled
+from ansible_collections.hosting.alembic.plugins.module_utils._module.call_plan import ask_plan
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
     answering,
     leave,
     module_of,
     said,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils.ask_plan import ask_plan
-from ansible_collections.hosting.alembic.plugins.module_utils.maintenance import standing
-from ansible_collections.hosting.alembic.plugins.module_utils.plans import Plan
-from ansible_collections.hosting.alembic.plugins.module_utils.recovery import unsettled
-from ansible_collections.hosting.alembic.plugins.module_utils.shipped import missing_release, virtualenv_python
-from ansible_collections.hosting.alembic.plugins.module_utils.staging import plan_with_unshipped
+from ansible_collections.hosting.alembic.plugins.module_utils._module.staged_plan import plan_with_unshipped
+from ansible_collections.hosting.alembic.plugins.module_utils._plan.model import Plan
+from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
+from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import missing_release, virtualenv_python
 
 
 def main() -> None:
-    module = module_of(arguments.plan())
+    module = module_of(argument_specs.plan())
     with answering(module):
         refuse_if_root_cannot_be_written(Path(module.params["root"]))
         options: dict[str, Any] = module.params

@@ -79,12 +79,8 @@ error:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
-    answer_by_release,
-    group_by_release,
-)
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
     BAD,
     answering,
     fail,
@@ -92,11 +88,15 @@ from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
     module_of,
     said,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import have_done
+from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import have_done
+from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
+    answer_by_release,
+    group_by_release,
+)
 
 
 def main() -> None:
-    module = module_of(arguments.prune())
+    module = module_of(argument_specs.prune())
     with answering(module):
         groups = group_by_release({**module.params, "check": module.check_mode})
         results = answer_by_release(groups, lambda options: have_done("prune", options))["results"]

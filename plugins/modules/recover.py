@@ -20,7 +20,7 @@ description:
   - Does nothing where nothing is unsettled.
 extends_documentation_fragment:
   - hosting.alembic.options.release
-  - hosting.alembic.options.run
+  - hosting.alembic.argument_specs.run
 options: {}
 """
 
@@ -100,8 +100,14 @@ cursor:
 
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import unsettled
+from ansible_collections.hosting.alembic.plugins.module_utils._module.recover import (
+    littered,
+    recover,
+    strangers,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
     BAD,
     answering,
     difference,
@@ -110,16 +116,10 @@ from ansible_collections.hosting.alembic.plugins.module_utils.answers import (
     module_of,
     said,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils.host_recovery import (
-    littered,
-    recover,
-    strangers,
-)
-from ansible_collections.hosting.alembic.plugins.module_utils.recovery import unsettled
 
 
 def main() -> None:
-    module = module_of(arguments.run())
+    module = module_of(argument_specs.run())
     with answering(module):
         options = dict(module.params)
         if module.check_mode:

@@ -19,7 +19,7 @@ description:
   - What a rehearsal that was killed has left is dropped by the next one of the same database.
 extends_documentation_fragment:
   - hosting.alembic.options.release
-  - hosting.alembic.options.run
+  - hosting.alembic.argument_specs.run
 options:
   planned:
     description: The plans of the databases; those with nothing pending are left out.
@@ -178,14 +178,14 @@ cursor:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, rehearsal_foreseen
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, rehearsal_foreseen
 
 
 def main() -> None:
-    module = module_of(arguments.rehearse())
+    module = module_of(argument_specs.rehearse())
     with answering(module):
         planned = module.params["planned"]
         if module.check_mode:

@@ -86,21 +86,21 @@ error:
 
 from pathlib import Path
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout
 from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.installation import (
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils._release.install import (
     Installation,
     Installer,
     facts_of,
     prune,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils.layout import Layout
-from ansible_collections.hosting.alembic.plugins.module_utils.shipped import current_release, note_current
+from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import current_release, note_current
 
 
 def main() -> None:
-    module = module_of(arguments.shipping())
+    module = module_of(argument_specs.shipping())
     options = module.params
     with answering(module):
         layout = Layout(Path(options["root"]))

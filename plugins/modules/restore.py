@@ -19,7 +19,7 @@ description:
   - Refused where others have written since the backup, or where that cannot be told, unless O(restore_loses_writes).
 extends_documentation_fragment:
   - hosting.alembic.options.release
-  - hosting.alembic.options.run
+  - hosting.alembic.argument_specs.run
 options:
   of_run:
     description: The run whose backups are brought back. Databases without a backup of it are left alone.
@@ -120,19 +120,19 @@ cursor:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import backed_up
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foresee, foretell, have_done
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
     answer_by_release,
     group_by_release,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils.history import backed_up
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foresee, foretell, have_done
 
 
 def main() -> None:
-    module = module_of(arguments.restore())
+    module = module_of(argument_specs.restore())
     with answering(module):
         options = dict(module.params)
         if not (options["of_run"] or options["backup"] or options["only"]):

@@ -16,7 +16,7 @@ description:
   - Refused where a later run or other hands have moved a database since.
 extends_documentation_fragment:
   - hosting.alembic.options.release
-  - hosting.alembic.options.run
+  - hosting.alembic.argument_specs.run
 options:
   of_run:
     description:
@@ -115,19 +115,19 @@ cursor:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release_of_run
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.history import (
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import (
     last_change,
     predicted_rollback,
     rolled_back_by,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, foretell
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foretell
+from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release_of_run
 
 
 def main() -> None:
-    module = module_of(arguments.rollback())
+    module = module_of(argument_specs.rollback())
     with answering(module):
         options = dict(module.params)
         options["of_run"] = options["of_run"] or last_change(options["root"])

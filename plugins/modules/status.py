@@ -112,15 +112,20 @@ error:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, leave, module_of, options_of
-from ansible_collections.hosting.alembic.plugins.module_utils.history import runs_of
-from ansible_collections.hosting.alembic.plugins.module_utils.maintenance import standing
-from ansible_collections.hosting.alembic.plugins.module_utils.status_of_host import statuses
+from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import standing
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import runs_of
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
+    answering,
+    leave,
+    module_of,
+    options_of,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils._module.status import statuses
 
 
 def main() -> None:
-    module = module_of(arguments.status())
+    module = module_of(argument_specs.status())
     with answering(module):
         options = options_of(module)
         databases = statuses(options, named=bool(module.params["release"]))

@@ -19,7 +19,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.requirement
   - hosting.alembic.options.release
-  - hosting.alembic.options.run
+  - hosting.alembic.argument_specs.run
 options:
   verify_only:
     description: Names of databases that another host migrates; here they are only verified.
@@ -133,17 +133,17 @@ cursor:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, predict
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
     group_by_release,
     refuse_canary_of_several,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils.answers import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils.verbs import follow, predict
 
 
 def main() -> None:
-    module = module_of(arguments.upgrade())
+    module = module_of(argument_specs.upgrade())
     with answering(module):
         groups = group_by_release(module.params)
         refuse_canary_of_several(groups)

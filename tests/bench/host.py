@@ -16,7 +16,7 @@ from .measure import BIN, must, playbook
 
 Result = dict[str, Any]
 
-_ENTRY = "from ansible_collections.hosting.alembic.plugins.module_utils.engine_room import main; main()"
+_ENTRY = "from ansible_collections.hosting.alembic.plugins.module_utils._verbs.entry import main; main()"
 
 
 @dataclass(frozen=True)

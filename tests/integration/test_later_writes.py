@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
 from tests.unit.stage import Answer, Host
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.history import upgraded_by
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import upgraded_by
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
 from tests.unit.stage import Answer, Host
 

@@ -16,11 +16,11 @@ from typing import Any
 import psycopg2
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Restored
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql import PostgreSQL
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import HALF_WAY, Failed, Refused
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY, Failed, Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Restored
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.lab.postgres import PostgresServer
 
 #: What a customer's database holds, a little of everything; run as its owner.

@@ -19,14 +19,14 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.take import proven
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences import changes_of_sequences
-from ansible_collections.hosting.alembic.plugins.module_utils.backups import proven
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Deeds
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database as Entry
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.journal import Journal
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from tests.lab.postgres import PostgresServer
 from tests.lab.waiting import wait_until
 from tests.property.examples import Example, Revision, Step

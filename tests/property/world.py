@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
-from ansible_collections.hosting.alembic.plugins.module_utils.watching import is_alive
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils._worker.follow import is_alive
 from tests.lab.postgres import PostgresServer
 from tests.lab.shell import CommandFailed, run
 from tests.lab.waiting import wait_until

@@ -13,13 +13,13 @@ from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ansible_collections.hosting.alembic.plugins.module_utils import work
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils.installation import PLAIN_INI
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils.journal import Event, read_events
-from ansible_collections.hosting.alembic.plugins.module_utils.layout import INI, Layout, private_directory
-from ansible_collections.hosting.alembic.plugins.module_utils.processes import Died, each_apart
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import INI, Layout, private_directory
+from ansible_collections.hosting.alembic.plugins.module_utils._core.processes import Died, each_apart
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Event, read_events
+from ansible_collections.hosting.alembic.plugins.module_utils._release.install import PLAIN_INI
+from ansible_collections.hosting.alembic.plugins.module_utils._verbs import dispatch
 
 T = TypeVar("T")
 Answer = dict[str, Any]
@@ -161,7 +161,7 @@ class Host:
     def do(self, verb: str, *databases: Database, **options: Any) -> Answer:
         """Have a verb done as the engine room does it, with its worker and its processes."""
         with plain_streams():
-            done: Answer = getattr(work, verb)(self.job(verb, *databases, **options))
+            done: Answer = getattr(dispatch, verb)(self.job(verb, *databases, **options))
         return done
 
     def result(self, verb: str, one: Database, **options: Any) -> Answer:

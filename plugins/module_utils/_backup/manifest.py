@@ -16,12 +16,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import sealing
-from ..errors import Failed, Refused
-from ..layout import sha256_of, write_durably
+from .._core.errors import Failed, Refused
+from .._core.paths import sha256_of, write_durably
+from . import encryption
 
 if TYPE_CHECKING:
-    from ..engines.data import Archive
+    from .._engines.data import Archive
 
 MANIFEST = "manifest.json"
 
@@ -55,7 +55,7 @@ class Manifest:
     def archive(self) -> Archive:
         """Return what a restore needs of it."""
         # Engines import SQLAlchemy, which whoever only reads manifests can do without.
-        from ..engines.data import Archive  # noqa: PLC0415
+        from .._engines.data import Archive  # noqa: PLC0415
 
         tables = frozenset(self.heads)
         digest = self.files.get(self.dump, "")
@@ -142,7 +142,7 @@ def check(manifest: Manifest, *, content: bool = True) -> None:
     """
     folder = Path(manifest.path)
     if manifest.sealed and not any((folder / name).exists() for name in manifest.files):
-        command = sealing.opening_command(manifest.sealed["tool"], folder / manifest.sealed["file"])
+        command = encryption.opening_command(manifest.sealed["tool"], folder / manifest.sealed["file"])
         raise Refused(
             f"The backup {manifest.path} is encrypted",
             "this host has no key that opens it",

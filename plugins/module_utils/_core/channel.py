@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import Failed, Refused
+from .errors import Failed, Refused
 
 #: Bytes. More than any fingerprint; who sends more is not believed.
 _LONGEST = 256 << 20

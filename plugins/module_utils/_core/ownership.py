@@ -17,8 +17,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import Refused
 from .access_list import GROUP, MASK, NAMED_GROUP, OF_FILE, OF_FOLDER, OTHERS, USER, entries_of
+from .errors import Refused
 
 _MOST_LINKS = 40
 _WRITE = 2

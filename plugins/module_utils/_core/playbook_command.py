@@ -5,7 +5,7 @@
 """The commands that messages print: one form, which the controller completes with what a host does not know.
 
 A host knows the verb and its variables. The inventory, the vault, the limit and the place of the playbook are known
-to the controller, which replaces this form wherever it prints (plugin_utils/_report/invocation.py).
+to the controller, which replaces this form wherever it prints (plugin_utils/_run/command_line.py).
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Refused
 from .access_list import GROUP, MASK, NOBODY, OTHERS, OWNER, USER, entries_of, set_entries
+from .errors import Refused
 
 #: Asks the kernel for the present number, and changes nothing.
 _PRESENT = 0xFFFFFFFF

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import Refused
+from .errors import Refused
 
 
 def refuse_if_root_cannot_be_written(root: Path) -> None:

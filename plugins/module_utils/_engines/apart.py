@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .._core.run_as import User, user_for
 
 if TYPE_CHECKING:
-    from ..job import Database, Job
+    from .._core.job import Database, Job
 
 
 class Reports(Protocol):

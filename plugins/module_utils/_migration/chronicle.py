@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._core.progress import Progress
 from .._engines.lock import Lock
-from ..environment import Environment
-from ..journal import Journal
-from ..position import read_fingerprint
-from ..progress import Progress
-from ..steps import Step, Watcher
-from ..version_tables import read_heads
+from .._journal.events import Journal
+from .environment import Environment
+from .state import read_fingerprint
+from .steps import Step, Watcher
+from .version_table import read_heads
 
 _REMEMBERED = ("tables", "committed", "_locked_out", "before_step", "_read_after")
 

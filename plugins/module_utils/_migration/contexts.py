@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ..alembic_library import MigrationContext
+    from .alembic_import import MigrationContext
 
 
 def end_reading(context: MigrationContext, connection: Connection) -> None:

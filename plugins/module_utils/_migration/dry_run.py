@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..engines.base import Engine
-from ..errors import Refused
-from ..processes import Died, each_apart
+from .._core.errors import Refused
+from .._core.processes import Died, each_apart
+from .._engines.interface import Engine
 from .explanations import ended_process
 
 if TYPE_CHECKING:

@@ -11,18 +11,18 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._core.errors import Failed
+from .._core.job import Database, Job
 from .._core.option_names import COMMANDS, FOR_ADMIN
-from ..connection import first_line, sqlstate
-from ..engines.data import Content, Deeds, Writes
-from ..errors import Failed
-from ..job import Database, Job
-from ..plans import Revision, Stream
-from ..steps import Step
+from .._engines.connection import first_line, sqlstate
+from .._engines.data import Content, Deeds, Writes
+from .._plan.model import Revision, Stream
 from .explanations import ended_process
+from .steps import Step
 
 if TYPE_CHECKING:
     from .._core.channel import Channel
-    from ..engines.base import Engine
+    from .._engines.interface import Engine
 
 _LONGEST = 10_000
 

@@ -19,20 +19,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.channel import Answered, Channel
+from .._core.errors import CRASHED, Refused
+from .._core.job import Database, Job
 from .._core.kernel import end_with_parent, show_to_user
 from .._core.masking import learn
+from .._core.processes import prepare_each
 from .._core.run_as import User, become
 from .._core.secrets import mask_for
-from ..engines.registry import engine_for
-from ..environment import Environment
-from ..errors import CRASHED, Refused
-from ..job import Database, Job
-from ..journal import Journal
-from ..processes import prepare_each
-from ..steps import Step, Watcher
+from .._engines.registry import engine_for
+from .._journal.events import Journal
 from .env_messages import deeds_from, process_ended, step_facts, words_of
+from .environment import Environment
 from .interrupted import Interrupted
 from .own_commits import OwnCommits
+from .steps import Step, Watcher
 
 if TYPE_CHECKING:
     import socket

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from .._core.channel import Channel, Gone
+from .._core.errors import Failed, Refused
+from .._core.job import Database, Job
 from .._core.option_names import FOR_ADMIN
 from .._core.run_as import User, admit
-from ..engines.base import Engine
-from ..environment import Environment
-from ..errors import Failed, Refused
-from ..job import Database, Job
-from ..plans import Heads, Stream
-from ..source import Source
-from ..steps import Step, Watcher
+from .._engines.interface import Engine
+from .._plan.model import Heads, Stream
+from .._release.source import Source
 from . import env_process
 from .env_messages import (
     RemoteConnection,
@@ -36,9 +34,11 @@ from .env_messages import (
     texts,
     words_of,
 )
+from .environment import Environment
 from .interrupted import Interrupted
 from .own_commits import OwnCommits
 from .spawner import SPAWNER
+from .steps import Step, Watcher
 
 #: Loaded now, because its archive may be gone when the process is forked.
 _LOADED_EARLY = env_process

@@ -12,11 +12,11 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..connection import sqlstate
-from ..errors import Refused
+from .._core.errors import Refused
+from .._engines.connection import sqlstate
 
 if TYPE_CHECKING:
-    from ..job import Database
+    from .._core.job import Database
 
 #: duplicate_table, duplicate_object, duplicate_schema, duplicate_column, duplicate_function
 _THERE_ALREADY = ("42P07", "42710", "42P06", "42701", "42723")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..steps import Step
 from .reported_error import reported
+from .steps import Step
 
 
 class Interrupted(Exception):

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..connection import OWN
-from ..engines.data import Counted
-from ..libraries import listening, sa
+from .._engines.connection import OWN
+from .._engines.data import Counted
+from .._engines.sqlalchemy_import import listening, sa
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ..engines.base import Engine
-    from ..journal import Journal
+    from .._engines.interface import Engine
+    from .._journal.events import Journal
 
 T = TypeVar("T")
 

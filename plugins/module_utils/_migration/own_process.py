@@ -21,11 +21,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from .._core.errors import Failed, Refused
 from .._core.kernel import end_with_parent
+from .._core.processes import Died, Overdue, let_go
+from .._core.progress import Progress
 from .._engines.lock import Lock
-from ..errors import Failed, Refused
-from ..processes import Died, Overdue, let_go
-from ..progress import Progress
 
 _LOCK, _PHASE, _DETAIL, _ANSWER, _REFUSED = "lock", "phase", "detail", "answer", "refused"
 

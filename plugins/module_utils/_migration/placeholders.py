@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..errors import Refused
-from ..libraries import sa
+from .._core.errors import Refused
+from .._engines.sqlalchemy_import import sa
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-    from ..job import Database
+    from .._core.job import Database
 
 _PLACEHOLDER = re.compile(r"\{url(?:\.(drivername|username|password|host|port|database))?\}")
 _PORTS = {"postgresql": 5432}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..connection import sqlstate
-from ..errors import Refused
+from .._core.errors import Refused
+from .._engines.connection import sqlstate
 
 
 class Reported(Exception):

@@ -13,13 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..alembic_library import CommandError, ScriptDirectory
-from ..errors import Refused
-from ..plans import Heads, Stream
+from .._core.errors import Refused
+from .._plan.model import Heads, Stream
+from .alembic_import import CommandError, ScriptDirectory
 from .locations import Locations
 
 if TYPE_CHECKING:
-    from ..engines.base import Engine
+    from .._engines.interface import Engine
 
 
 class Revisions(ABC):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from contextlib import ExitStack
 
-from ..errors import Refused
+from .._core.errors import Refused
 
 
 def enter_setup(setup: str, inside: ExitStack) -> None:

@@ -17,7 +17,7 @@ import traceback
 
 from .._core.entries import ENTRIES
 from .._core.kernel import end_with_parent
-from ..processes import let_go
+from .._core.processes import let_go
 
 
 class Spawner:

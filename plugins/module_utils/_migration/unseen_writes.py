@@ -18,17 +18,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from .._engines.connection import OPENING_OWN, OWN, driver_connection
+from .._engines.data import INSERTED
 from .._engines.postgresql.transaction_numbers import NUMBERS
+from .._engines.sqlalchemy_import import listening, sa
 from .._engines.sqlite.written_tables import is_memory
-from ..connection import OPENING_OWN, OWN, driver_connection
-from ..engines.data import INSERTED
-from ..libraries import listening, sa
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ..engines.base import Engine
-    from ..steps import Step
+    from .._engines.interface import Engine
+    from .steps import Step
 
 _IDLE, _IN_FAILED_TRANSACTION = 0, 3
 _MAY_END = re.compile(r"\b(?:commit|end|rollback|abort)\b", re.IGNORECASE)

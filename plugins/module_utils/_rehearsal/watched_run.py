@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .._core.progress import Progress
 from .._engines.lock import Lock
+from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
 from .._migration.own_process import ProgressOfParent, Standby
 from .._migration.reported_error import reported
-from ..environment import Environment
-from ..observing import Traces
-from ..progress import Progress
-from ..steps import Step
+from .._migration.steps import Step
+from .observer import Traces
 
 
 class _NoLock(Lock):

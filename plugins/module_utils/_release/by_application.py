@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import Refused
-from ..journal import read_events
-from ..layout import Layout
-from ..shipped import current_release, release_of_database
+from .._core.errors import Refused
+from .._core.paths import Layout
+from .._journal.events import read_events
+from .lookup import current_release, release_of_database
 
 Options = dict[str, Any]
 Answer = dict[str, Any]

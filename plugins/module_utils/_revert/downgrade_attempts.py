@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._core.progress import Progress
 from .._engines.lock import Lock
+from .._journal.events import Journal
+from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
+from .._migration.lock_retry import patiently
 from .._migration.own_process import LockOfParent, ProgressOfParent, Standby
-from ..environment import Environment
-from ..journal import Journal
-from ..later_writes import LaterWrites
-from ..patience import patiently
-from ..position import read_applied
-from ..progress import Progress
+from .._migration.state import read_applied
 from .downgrade_journal import DowngradeJournal
+from .later_writes import LaterWrites
 
 if TYPE_CHECKING:
-    from ..account import Account
+    from .run_record import Account
 
 
 def still_applied(environment: Environment, account: Account) -> dict[str, list[str]]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..account import Account
-from ..journal import Journal
-from ..progress import Progress
-from ..steps import Step, Watcher
+from .._core.progress import Progress
+from .._journal.events import Journal
+from .._migration.steps import Step, Watcher
+from .run_record import Account
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ..later_writes import LaterWrites
+    from .later_writes import LaterWrites
 
 
 class DowngradeJournal(Watcher):

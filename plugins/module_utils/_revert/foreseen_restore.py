@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import backups, by_command
-from ..engines.base import Engine
-from ..engines.data import RestoreMethod
-from ..engines.registry import engine_for
-from ..errors import Failed, Refused
-from ..job import Database, Job
-from ..journal import Journal
-from ..position import read_position
-from ..progress import Progress
-from ..restoring import chosen, deeds_since
+from .._backup import command
+from .._backup.manifest import Manifest, check
+from .._core.errors import Failed, Refused
+from .._core.job import Database, Job
+from .._core.progress import Progress
+from .._engines.data import RestoreMethod
+from .._engines.interface import Engine
+from .._engines.registry import engine_for
+from .._journal.events import Journal
+from .._migration.state import read_position
+from .restore import chosen, deeds_since
 from .restore_guard import RestoreGuard
 
 Result = dict[str, Any]
@@ -52,26 +53,26 @@ def _foreseen(database: Database, job: Job) -> Result:
     }
 
 
-def _check(engine: Engine, manifest: backups.Manifest) -> tuple[list[str] | None, RestoreMethod]:
+def _check(engine: Engine, manifest: Manifest) -> tuple[list[str] | None, RestoreMethod]:
     """Check what a restore would check, in its order, and return the heads that are there now, and the method.
 
     Raises:
         Refused, Failed: the restore would raise it too.
     """
-    dropped = engine.dropped(manifest.archive()) if manifest.tool != by_command.TOOL else None
+    dropped = engine.dropped(manifest.archive()) if manifest.tool != command.TOOL else None
     if dropped is not None:
         for obstacle in dropped:
             raise obstacle
-        backups.check(manifest)
+        check(manifest)
         return None, RestoreMethod("")
     _refuse_if_locked(engine)
-    method = by_command.method_of(engine, manifest)
+    method = command.method_of(engine, manifest)
     if method.obstacle:
         raise method.obstacle
-    backups.check(manifest)
+    check(manifest)
     is_readable = engine.is_readable()
     before = read_position(engine, list(manifest.heads)).revisions if is_readable else None
-    if manifest.tool != by_command.TOOL:
+    if manifest.tool != command.TOOL:
         for obstacle in engine.foreseen_obstacles(manifest.archive()):
             raise obstacle
     account = deeds_since(engine.database, engine.job, manifest)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import backups, by_command
-from ..engines.base import Engine
-from ..errors import Refused
+from .._backup import command
+from .._backup.manifest import Manifest
+from .._core.errors import Refused
+from .._engines.interface import Engine
 
 
-def forecast_restore(engine: Engine, manifest: backups.Manifest | None = None) -> dict[str, Any]:
+def forecast_restore(engine: Engine, manifest: Manifest | None = None) -> dict[str, Any]:
     """Return how a restore would be done now, what it would not bring back, and what stands in the way.
 
     Args:
@@ -21,8 +22,8 @@ def forecast_restore(engine: Engine, manifest: backups.Manifest | None = None) -
         manifest: a backup that was just taken.
     """
     try:
-        method = by_command.method_for(engine, engine.job.backup_command)
-        of_command = method.name == by_command.TOOL
+        method = command.method_for(engine, engine.job.backup_command)
+        of_command = method.name == command.TOOL
         archive = manifest.archive() if manifest else None
         notes = [] if of_command else engine.restore_notes(method, archive)
     except Refused as refusal:  # whatever it is, a good backup does not fail for it

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .. import backups, by_command
-from ..account import Account
-from ..engines.base import Engine
-from ..engines.data import Deeds, Writes
-from ..errors import Refused
-from ..journal import Journal
-from ..neighbours import changed_by_others
-from ..position import read_position
-from ..progress import Progress
+from .._backup import command
+from .._backup.manifest import Manifest
+from .._core.errors import Refused
+from .._core.progress import Progress
+from .._engines.data import Deeds, Writes
+from .._engines.interface import Engine
+from .._journal.events import Journal
+from .._migration.state import read_position
+from .other_applications import changed_by_others
+from .run_record import Account
 
 _MOST_NAMED = 5
 
@@ -25,7 +26,7 @@ class RestoreGuard:
     """Reads what others wrote, once while they still may and once when they cannot any more."""
 
     def __init__(
-        self, engine: Engine, manifest: backups.Manifest, account: Account, journal: Journal, progress: Progress
+        self, engine: Engine, manifest: Manifest, account: Account, journal: Journal, progress: Progress
     ) -> None:
         self._engine = engine
         self._manifest = manifest
@@ -37,7 +38,7 @@ class RestoreGuard:
         #: Schema changes of others, and rows by table that they wrote into what the run has made.
         self._changes: list[str] = []
         self._later: dict[str, int] = {}
-        self._is_ours = manifest.tool != by_command.TOOL
+        self._is_ours = manifest.tool != command.TOOL
         if engine.is_readable():
             self._changes = changed_by_others(engine, account, read_position(engine, list(manifest.heads)))
             self._later = engine.later_writes(self._deeds).tables
@@ -50,7 +51,7 @@ class RestoreGuard:
         Raises:
             Refused: others have written, or may have, and ``migrate_restore_loses_writes`` is not set.
         """
-        writes = self._writes(by_command.writes_since, self._engine.writes_into_made)
+        writes = self._writes(command.writes_since, self._engine.writes_into_made)
         if writes:
             self._journal.write("writes", tables=writes.tables, unknown=writes.unknown)
         self._refuse(writes)
@@ -62,7 +63,7 @@ class RestoreGuard:
             Refused: as ``__call__``, as far as it can be read now.
         """
         if self._engine.is_readable():
-            self._refuse(self._writes(by_command.foreseen_writes, self._foreseen_in_made))
+            self._refuse(self._writes(command.foreseen_writes, self._foreseen_in_made))
 
     def _refuse(self, writes: Writes) -> None:
         if writes and not self._engine.job.restore_loses_writes:
@@ -80,7 +81,7 @@ class RestoreGuard:
         # What is unknown may be known once the others were sent away.
         return Writes(self._engine.later_writes(deeds).tables)
 
-    def _writes(self, read: by_command.ReadWrites, read_made: Callable[[Deeds], Writes]) -> Writes:
+    def _writes(self, read: command.ReadWrites, read_made: Callable[[Deeds], Writes]) -> Writes:
         engine, account = self._engine, self._account
         self.is_empty = self._is_ours and engine.is_empty()
         if self.is_empty:

@@ -10,23 +10,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import backups, by_command
+from .._backup import command
+from .._backup.manifest import Manifest, proven
+from .._core.errors import Failed, Refused
+from .._core.progress import Progress
 from .._engines.comparison import Comparison
-from ..account import Account
-from ..engines.base import Engine
-from ..engines.data import Restored
-from ..errors import Failed, Refused
-from ..journal import Journal
-from ..position import Position, differences, read_position
-from ..progress import Progress
-from ..restoring import bring_back
+from .._engines.data import Restored
+from .._engines.interface import Engine
+from .._journal.events import Journal
+from .._migration.state import Position, differences, read_position
+from .restore import bring_back
+from .run_record import Account
 
 _MOST_NAMED = 5
 _BY_COMMAND = "the rows: migrate_backup_command made the backup, and only its own restore can read it"
 
 
 def compare_with(
-    manifest: backups.Manifest | None, engine: Engine, account: Account, progress: Progress, limit: int
+    manifest: Manifest | None, engine: Engine, account: Account, progress: Progress, limit: int
 ) -> Comparison:
     """Compare a database with a backup, where there is one of our own to compare with.
 
@@ -39,7 +40,7 @@ def compare_with(
     """
     if manifest is None or not engine.exists():
         return Comparison()
-    if manifest.tool == by_command.TOOL:
+    if manifest.tool == command.TOOL:
         return Comparison(not_compared=[_BY_COMMAND] if _has_committed(account) else [])
     progress.phase("compares with the backup")
     return engine.compare(manifest.archive(), account.deeds(manifest.activity), limit, progress.tell)
@@ -51,7 +52,7 @@ def _has_committed(account: Account) -> bool:
     return bool(any(account.committed.values()) or deeds.stayed or deeds.unseen or deeds.is_open)
 
 
-def refuse_differences(found: Comparison, manifest: backups.Manifest) -> None:
+def refuse_differences(found: Comparison, manifest: Manifest) -> None:
     """Raise where a database that was downgraded is not what its backup holds.
 
     Raises:
@@ -60,7 +61,7 @@ def refuse_differences(found: Comparison, manifest: backups.Manifest) -> None:
     """
     if found.is_equal:
         return
-    if manifest.tool == by_command.TOOL:
+    if manifest.tool == command.TOOL:
         raise Refused(
             f"Database {manifest.database!r} was downgraded, and not compared with its backup of run {manifest.run}",
             f"its revision and its schema are as before; not compared: {found}",
@@ -75,7 +76,7 @@ def refuse_differences(found: Comparison, manifest: backups.Manifest) -> None:
 
 
 def compare_rolled_back(
-    manifest: backups.Manifest | None, engine: Engine, account: Account, downgrades: Account, progress: Progress
+    manifest: Manifest | None, engine: Engine, account: Account, downgrades: Account, progress: Progress
 ) -> list[str]:
     """Compare the schema after a rollback with the backup that the upgrade took, and return notes about it.
 
@@ -89,7 +90,7 @@ def compare_rolled_back(
     Raises:
         Failed: it is not the old schema, and nobody but the run has changed it.
     """
-    if manifest is None or manifest.tool == by_command.TOOL or not engine.exists():
+    if manifest is None or manifest.tool == command.TOOL or not engine.exists():
         return [f"the schema was compared with its fingerprint only: {_without_archive(manifest)}"]
     deeds = account.deeds(manifest.activity)
     deeds = replace(
@@ -106,11 +107,11 @@ def compare_rolled_back(
     return [f"the schema is not that of the backup of run {manifest.run}, and others have changed it since: {named}"]
 
 
-def _without_archive(manifest: backups.Manifest | None) -> str:
+def _without_archive(manifest: Manifest | None) -> str:
     return "the backup of the upgrade was made by a command" if manifest else "the backup of the upgrade is not there"
 
 
-def describe_changed_rows(engine: Engine, backup: backups.Manifest, wrote: dict[str, int], limit: int) -> str:
+def describe_changed_rows(engine: Engine, backup: Manifest, wrote: dict[str, int], limit: int) -> str:
     """Return a note about tables whose rows the downgrades of a rollback changed; nothing if there is none.
 
     Args:
@@ -119,7 +120,7 @@ def describe_changed_rows(engine: Engine, backup: backups.Manifest, wrote: dict[
         wrote: rows or statements by table, as the downgrades wrote them.
         limit: as for ``compare_with``.
     """
-    if backup.tool == by_command.TOOL or not engine.exists():
+    if backup.tool == command.TOOL or not engine.exists():
         return ""
     changed = engine.rows_changed_by(backup.archive(), wrote, limit)
     if not changed:
@@ -135,7 +136,7 @@ def notes_of(found: Comparison) -> list[str]:
 
 
 def keep_positions(
-    engine: Engine, journal: Journal, before: dict[str, Any], manifest: backups.Manifest | None, account: Account
+    engine: Engine, journal: Journal, before: dict[str, Any], manifest: Manifest | None, account: Account
 ) -> list[str]:
     """Take back no value of a sequence that others were given, and return notes about it.
 
@@ -146,7 +147,7 @@ def keep_positions(
         manifest: the backup that the upgrade took, if there still is one.
         account: what the run has done, its downgrades included.
     """
-    archive = manifest.archive() if manifest and manifest.tool != by_command.TOOL else None
+    archive = manifest.archive() if manifest and manifest.tool != command.TOOL else None
     notes = engine.keep_positions(before, archive, account.deeds(manifest.activity if manifest else {}))
     if notes:
         journal.write("set_forward", set_forward=sorted(notes))
@@ -161,21 +162,21 @@ def note_reads(engine: Engine, journal: Journal) -> None:
         journal.write("read_sequences", used=used)
 
 
-def backup_of_interrupted(journal: Journal) -> backups.Manifest | None:
+def backup_of_interrupted(journal: Journal) -> Manifest | None:
     """Return the backup that an interrupted rollback took, if it had begun to downgrade and the backup is there."""
     path = ""
     for event in journal.events():
         if event["event"] == "backed_up" and not path:
             path = event["path"]
         elif event["event"] == "downgrade_begun" and path:
-            taken = backups.proven(Path(path).parent)
+            taken = proven(Path(path).parent)
             return next((manifest for manifest in taken if manifest.path == path), None)
     return None
 
 
 def undo_rollback(
     engine: Engine,
-    backup: backups.Manifest,
+    backup: Manifest,
     journal: Journal,
     progress: Progress,
     reason: str,
@@ -204,7 +205,7 @@ def undo_rollback(
     now = read_position(engine, list(backup.heads))
     if now.heads == backup.heads and not differences(backup.fingerprint, now.fingerprint):
         found = compare_with(backup, engine, account, progress, limit)
-        if found.is_equal and backup.tool != by_command.TOOL:
+        if found.is_equal and backup.tool != command.TOOL:
             return now, None
         reason = f"{reason}; {found}"
     try:

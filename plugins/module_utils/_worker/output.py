@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .._core.entries import ENTRIES
-from ..processes import let_go
+from .._core.processes import let_go
 
 #: Bytes; a longer line is cleaned in pieces.
 _LONGEST_LINE = 1 << 20

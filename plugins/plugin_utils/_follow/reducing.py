@@ -12,8 +12,9 @@ from typing import Any
 
 from ansible.utils.display import Display
 
-from ...module_utils._core.playbook_command import playbook_command
-from ...module_utils._core.printable import printable
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
+
 from .answers import answer_of, names_in
 from .shapes import Unfit
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...module_utils._core.printable import printable
+from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 

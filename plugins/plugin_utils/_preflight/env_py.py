@@ -13,9 +13,9 @@ from pathlib import Path
 
 import tomllib
 
-from ...module_utils.errors import Refused
-from ...module_utils.exclusions import Exclusions
-from ...module_utils.source import Source
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._release.exclusions import Exclusions
+from ansible_collections.hosting.alembic.plugins.module_utils._release.source import Source
 
 _FALSE = ("", "0", "false", "no", "off")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..sizes import size
+from .sizes import size
 
 Result = dict[str, Any]
 

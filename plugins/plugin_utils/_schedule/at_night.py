@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ansible import constants
 
-from .._report.invocation import COLLECTION, holds_this_collection
+from .._run.command_line import COLLECTION, holds_this_collection
 
 _VAULT = b"$ANSIBLE_VAULT;"
 _MOST_FILES = 5_000

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...module_utils._core.playbook_command import extra_variables
-from .._report.extra_variables import MAY_BE_SECRET, OF_ONE_RUN, parsed_variables
-from .._report.invocation import host_options, secret_options
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import extra_variables
+
+from .._run.command_line import host_options, secret_options
+from .._run.extra_variables import MAY_BE_SECRET, OF_ONE_RUN, parsed_variables
 
 _SOUNDS_SECRET = re.compile(r"pass(word|wd|phrase)?$|pass_|secret|token|credential|authorization|api_?key|private_key$")
 _URL_WITH_PASSWORD = re.compile(r"://[^/\s\"]*:[^/\s\"]*@")

@@ -9,26 +9,26 @@ import pytest
 import yaml
 
 from ansible_collections.hosting.alembic.plugins.doc_fragments.options import ModuleDocFragment
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from tests.unit.stage import PROJECT
 
 MODULES = sorted(path.stem for path in (PROJECT / "plugins" / "modules").glob("*.py"))
 
 DEFINED = {
-    "backup": arguments.run(),
-    "downgrade": arguments.downgrade(),
-    "fetch_backups": arguments.fetch_backups(),
-    "health": arguments.health(),
-    "maintenance": arguments.maintenance(),
-    "plan": arguments.plan(),
-    "prune": arguments.prune(),
-    "rehearse": arguments.rehearse(),
-    "recover": arguments.run(),
-    "release": arguments.shipping(),
-    "restore": arguments.restore(),
-    "rollback": arguments.rollback(),
-    "status": arguments.status(),
-    "upgrade": arguments.upgrade(),
+    "backup": argument_specs.run(),
+    "downgrade": argument_specs.downgrade(),
+    "fetch_backups": argument_specs.fetch_backups(),
+    "health": argument_specs.health(),
+    "maintenance": argument_specs.maintenance(),
+    "plan": argument_specs.plan(),
+    "prune": argument_specs.prune(),
+    "rehearse": argument_specs.rehearse(),
+    "recover": argument_specs.run(),
+    "release": argument_specs.shipping(),
+    "restore": argument_specs.restore(),
+    "rollback": argument_specs.rollback(),
+    "status": argument_specs.status(),
+    "upgrade": argument_specs.upgrade(),
 }
 
 

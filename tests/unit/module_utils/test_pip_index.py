@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.installation import Installation, Installer
+from ansible_collections.hosting.alembic.plugins.module_utils._release.install import Installation, Installer
 from tests.lab.processes import command_lines
 from tests.unit.stage import Host
 

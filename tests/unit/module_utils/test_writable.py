@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
 from tests.unit.stage import apart, as_nobody
 
 

@@ -8,8 +8,8 @@ import sys
 from tests.lab import PROJECT
 
 NAMES = [f"{kind}.{path.stem}" for kind in ("modules", "action") for path in (PROJECT / "plugins" / kind).glob("*.py")]
-# The engine room itself does without them where nothing is to be done.
-NAMES.append("module_utils.planning_room")
+# Planning itself does without them where nothing is to be done.
+NAMES.append("module_utils._plan.entry")
 
 SCRIPT = """
 import sys

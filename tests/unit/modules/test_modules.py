@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.hosting.alembic.plugins.module_utils.content import digest_of
-from ansible_collections.hosting.alembic.plugins.module_utils.journal import read_events
-from ansible_collections.hosting.alembic.plugins.module_utils.shipped import note_current
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import read_events
+from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import digest_of
+from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import note_current
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Answer, Host, apart, heads, script, sql, tables
 

@@ -38,10 +38,10 @@ def shipped(module: str) -> set[str]:
 @pytest.mark.parametrize(("module", "most"), [("fetch_backups", 20), ("release", 20), ("maintenance", 20)])
 def test_a_module_that_needs_no_engine_ships_none(module: str, most: int) -> None:
     found = shipped(module)
-    assert "errors.py" in found
-    assert [name for name in found if "engines/" in name and not name.endswith(("__init__.py", "/data.py"))] == []
+    assert "_core/errors.py" in found
+    assert [name for name in found if "_engines/" in name and not name.endswith("/data.py")] == []
     assert len(found) <= most
 
 
 def test_the_files_of_an_engine_are_found_where_they_are_shipped() -> None:
-    assert {"engines/sqlite.py", "_engines/sqlite/rows.py", "engines/postgresql.py"} <= shipped("plan")
+    assert {"_engines/sqlite/engine.py", "_engines/sqlite/rows.py", "_engines/postgresql/engine.py"} <= shipped("plan")

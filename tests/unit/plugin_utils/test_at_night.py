@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule import at_night
-from ansible_collections.hosting.alembic.plugins.plugin_utils.scheduling import Places, Schedule, script
+from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.files import Places, Schedule, script
 from tests.lab import PROJECT
 
 WINDOW = {"days": ["sat"], "start": "22:00", "end": "04:00", "timezone": "Europe/Berlin"}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.checks import problems
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.env_py import refuse_without_env_py
-from ansible_collections.hosting.alembic.plugins.plugin_utils.checks import problems
 from tests.unit.stage import FIXTURES
 
 

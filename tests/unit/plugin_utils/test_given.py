@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.files import Schedule
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.given import read_given
-from ansible_collections.hosting.alembic.plugins.plugin_utils.scheduled import Machine
-from ansible_collections.hosting.alembic.plugins.plugin_utils.scheduling import Schedule
+from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.install import Machine
 from tests.lab import PROJECT
 
 NIGHT = {"start": "22:00", "end": "04:00", "timezone": "Europe/Berlin"}

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from ansible import constants
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.invocation import (
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import (
     _OURS,
     Invocation,
     read_invocation,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.hosting.alembic.plugins.module_utils import arguments
+from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from tests.unit.stage import PROJECT
 
 ROLE = PROJECT / "roles" / "migrate"
@@ -65,14 +65,14 @@ def test_every_entry_point_has_tasks_and_every_playbook_an_entry_point() -> None
 def test_a_database_has_the_keys_that_the_modules_take() -> None:
     described = MAIN["migrate_databases"]["options"]
 
-    assert set(described) == set(arguments.DATABASE)
-    for name, spec in arguments.DATABASE.items():
+    assert set(described) == set(argument_specs.DATABASE)
+    for name, spec in argument_specs.DATABASE.items():
         for key in ("type", "elements", "required", "no_log"):
             assert described[name].get(key) == spec.get(key), f"{name}: {key}"
 
 
 def test_a_variable_has_the_default_of_its_option() -> None:
-    for name, spec in {**arguments.run(), **arguments.shipping()}.items():
+    for name, spec in {**argument_specs.run(), **argument_specs.shipping()}.items():
         variable = f"migrate_{name}"
         # The text of the requirements is what the module gets; the variable names their file.
         if variable in DEFAULTS and "default" in spec and name != "requirements":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...errors import Failed
+from ..._core.errors import Failed
 
 _MOST_NAMED = 5
 

@@ -10,15 +10,15 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...engines import postgresql_restore as restores
-from ...engines.base import Guard, Tell
-from ...engines.data import Archive, Restored, RestoreMethod
-from ...engines.postgresql_in_place import InPlace
-from ...engines.postgresql_swap import Swap
-from ...errors import HALF_WAY, NOT_PERMITTED, Failed, Refused
+from ..._core.errors import HALF_WAY, NOT_PERMITTED, Failed, Refused
+from ..data import Archive, Restored, RestoreMethod
+from ..interface import Guard, Tell
+from . import restore_method
+from .restore_in_place import InPlace
+from .restore_swap import Swap
 
 if TYPE_CHECKING:
-    from ...engines.postgresql import PostgreSQL
+    from .engine import PostgreSQL
 
 #: What the server says of a name that it does not find, whether of a function, a table, a type or an operator.
 _NOT_FOUND = "does not exist"
@@ -59,7 +59,7 @@ def restore_by(
                 raise refusal.because(reason) from refusal
             reason = f"{reason}; {refusal.why}"
             continue
-        left_out = method if name == method.name else restores.method_in_place(engine)
+        left_out = method if name == method.name else restore_method.method_in_place(engine)
         return replace(restored, not_restored=left_out.not_restored + restored.not_restored)
     if not _NOT_PERMITTED.search(reason):
         raise Failed(last.what, reason, last.remedy, code=last.code)
@@ -69,7 +69,7 @@ def restore_by(
 def _ways(engine: PostgreSQL, method: RestoreMethod, search_path: str) -> list[tuple[str, str]]:
     ways = [(method.name, ""), (method.name, search_path)]
     may_choose = method.name == "swap" and engine.job.restore_method == "auto"
-    in_place = restores.method_in_place(engine) if may_choose else None
+    in_place = restore_method.method_in_place(engine) if may_choose else None
     if in_place and in_place.obstacle is None and not in_place.loses:
         ways += [("in_place", ""), ("in_place", search_path)]
     return ways

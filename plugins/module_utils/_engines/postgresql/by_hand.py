@@ -9,19 +9,17 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from ...engines import postgresql_dump as tools
-from ...engines import postgresql_restore as restores
-from ...engines.postgresql_catalog import ours
-from ...engines.postgresql_restore import fitted, literal
-from ...engines.sql import quoted
-from . import ownership
+from ..sql import quoted
+from . import client_tools, ownership, restore_method
+from .catalog import ours
+from .restore_method import fitted, literal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy.engine import URL
 
-    from ...engines.postgresql import PostgreSQL
+    from .engine import PostgreSQL
 
 _OWNER = "select pg_get_userbyid(datdba) from pg_database where datname = current_database()"
 #: Others to whom only a superuser can give what is in a schema, because they may not create anything there.
@@ -39,12 +37,12 @@ def rights_for_restore(engine: PostgreSQL) -> tuple[str, dict[str, Any]] | None:
     None if no right would do: there is something that only a superuser can make anew.
     """
     own = engine.own()
-    mine = restores.powers(own, engine.name_on_server)
+    mine = restore_method.powers(own, engine.name_on_server)
     if own.rows(ownership.SUPERUSERS):
         return None
     if own.rows(ownership.NEVER) or own.rows(_MAY_OWN_NOTHING.format(strangers=ownership.STRANGERS)):
         return None
-    if restores.method_in_place(engine).obstacle is None:
+    if restore_method.method_in_place(engine).obstacle is None:
         return "", {"migrate_restore_method": "in_place"}
     user = quoted(str(own.rows("select current_user")[0][0]))
     grants = [] if mine.owner else [f"grant {quoted(own.rows(_OWNER)[0][0])} to {user}"]
@@ -64,7 +62,7 @@ def command(engine: PostgreSQL, dump: Path) -> str:
     name = engine.name_on_server
     new, replaced = fitted(name, "_restored"), fitted(name, "_replaced")
     admin, owner = _superuser(engine), engine.own().rows(_OWNER)[0][0]
-    server, target = (tools.conninfo_by_hand(admin.set(database=each)) for each in ("postgres", new))
+    server, target = (client_tools.conninfo_by_hand(admin.set(database=each)) for each in ("postgres", new))
     create = [
         *_program(engine, "createdb"),
         f"--maintenance-db={server}",
@@ -86,10 +84,10 @@ def _superuser(engine: PostgreSQL) -> URL:
 
 
 def _psql(engine: PostgreSQL, url: URL, statements: list[str]) -> str:
-    words = [*_program(engine, "psql"), "--set=ON_ERROR_STOP=1", f"--dbname={tools.conninfo_by_hand(url)}"]
+    words = [*_program(engine, "psql"), "--set=ON_ERROR_STOP=1", f"--dbname={client_tools.conninfo_by_hand(url)}"]
     return shlex.join([*words, *(f"--command={statement}" for statement in statements)])
 
 
 def _program(engine: PostgreSQL, name: str) -> list[str]:
-    found = tools.find_tools(engine.job.pg_bin)
+    found = client_tools.find_tools(engine.job.pg_bin)
     return [f"{found.folder}/{name}" if found and engine.job.pg_bin else name]

@@ -15,16 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ...connection import execute
-from ...engines.data import Counted, Deeds
-from ...engines.postgresql_writes import Relation, relations_of
+from ..connection import execute
+from ..data import Counted, Deeds
 from .catalogs import catalogs_of, not_of
 from .transaction_numbers import NUMBERS, XMIN, is_one_of, is_since, is_within
+from .write_counters import Relation, relations_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ...connection import OwnConnection
+    from ..connection import OwnConnection
 
 #: The number of rows by catalog and by the transaction that wrote them.
 CatalogRows = dict[str, dict[str, int]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from ...connection import execute
+from ..connection import execute
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Dialect

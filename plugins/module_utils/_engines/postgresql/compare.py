@@ -17,13 +17,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...engines import postgresql_dump as tools
-from ...engines.base import Tell
-from ...engines.data import Archive, Deeds
-from ...engines.postgresql_obstacles import major_version
-from ...engines.postgresql_psql import Contents as Listing
-from ...engines.postgresql_psql import use_list
-from ...engines.postgresql_writes import (
+from ..._core.errors import Failed, Refused
+from ..comparison import Comparison
+from ..data import Archive, Deeds
+from ..interface import Tell
+from . import client_tools
+from .content import Contents, TableContent, printed
+from .preflight import major_version
+from .psql import Contents as Listing
+from .psql import use_list
+from .run_sessions import close_sessions_of_run
+from .schema_entries import Entry, differences, dumped_by, one_sided, parse
+from .sequences import is_behind, owned_by, read_positions, used_by_others
+from .write_counters import (
     LARGE_OBJECTS,
     Relation,
     activity,
@@ -32,15 +38,9 @@ from ...engines.postgresql_writes import (
     relations_of,
     size_of,
 )
-from ...errors import Failed, Refused
-from ..comparison import Comparison
-from .content import Contents, TableContent, printed
-from .run_sessions import close_sessions_of_run
-from .schema_entries import Entry, differences, dumped_by, one_sided, parse
-from .sequences import is_behind, owned_by, read_positions, used_by_others
 
 if TYPE_CHECKING:
-    from ...engines.postgresql import PostgreSQL
+    from .engine import PostgreSQL
 
 #: A command line has room for many patterns, but not for any number.
 _AT_ONCE = 200
@@ -74,7 +74,7 @@ class ArchiveComparison:
         self._deeds = deeds
         self._limit = limit
         self._tell = tell
-        self._tools = tools.usable(
+        self._tools = client_tools.usable(
             engine.job.pg_bin, engine.database.name, engine.own().run(major_version), archive.path
         )
         self._found = _Found()
@@ -111,7 +111,7 @@ class ArchiveComparison:
         )
         excluded = [f"--exclude-schema={pattern}" for pattern in _EXCLUDED]
         dump = ["pg_dump", "--schema-only", "--create", "--no-password", *self._lock_wait(), *excluded]
-        now = self._printed([*dump, f"--dbname={tools.conninfo(self._engine.url)}"], own=False)
+        now = self._printed([*dump, f"--dbname={client_tools.conninfo(self._engine.url)}"], own=False)
         made = self._version_tables_made(before)
         old, new = self._entries(before, made), self._entries(now, made)
         return (one_sided(old, new), []) if dumped_by(before) != dumped_by(now) else differences(old, new)
@@ -122,9 +122,13 @@ class ArchiveComparison:
         return set(self._deeds.version_tables | self._archive.version_tables) - there
 
     def _printed(self, command: list[str], *, own: bool) -> str:
-        variables = tools.plain_environment() if own else tools.environment(self._engine.url, self._engine.application)
+        variables = (
+            client_tools.plain_environment()
+            if own
+            else client_tools.environment(self._engine.url, self._engine.application)
+        )
         words = [str(self._tools.folder / command[0]), *command[1:]]
-        return tools.run_tool(words, variables, self._archive.path, self._tell, "compares the schema")
+        return client_tools.run_tool(words, variables, self._archive.path, self._tell, "compares the schema")
 
     def _entries(self, script: str, leave_out: set[str]) -> list[Entry]:
         changed = changed_names(set(self._archive.fingerprint) ^ set(self._deeds.before))
@@ -303,15 +307,15 @@ class ArchiveComparison:
             return found
         chosen = use_list(folder, "chosen", lines)
         command = [str(self._tools.folder / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive.path)]
-        with printed(command, tools.plain_environment()) as stream:
+        with printed(command, client_tools.plain_environment()) as stream:
             found.read(stream, self._tell)
         return found
 
     def _dumped(self, words: list[str], columns: dict[str, list[bytes]] | None = None) -> Contents:
         found = Contents(columns=columns or {})
         command = [str(self._tools.folder / "pg_dump"), "--no-password", *self._lock_wait(), *words]
-        command += [f"--dbname={tools.conninfo(self._engine.url)}"]
-        with printed(command, tools.environment(self._engine.url, self._engine.application)) as stream:
+        command += [f"--dbname={client_tools.conninfo(self._engine.url)}"]
+        with printed(command, client_tools.environment(self._engine.url, self._engine.application)) as stream:
             found.read(stream, self._tell)
         return found
 

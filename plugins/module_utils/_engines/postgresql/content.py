@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
-from ...engines.base import Tell
-from ...errors import Failed
+from ..._core.errors import Failed
+from ..interface import Tell
 from .service_file import handed_over
 
 _COPY = re.compile(rb"^COPY (?P<table>.+?) \((?P<columns>.*)\) FROM stdin;$")

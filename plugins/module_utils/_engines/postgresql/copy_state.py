@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...engines import postgresql_dump as tools
-from ...engines.base import Tell
-from ...engines.postgresql_obstacles import major_version
-from ...engines.postgresql_psql import Contents as Listing
-from ...errors import Failed
+from ..._core.errors import Failed
 from ..comparison import Comparison
+from ..interface import Tell
+from . import client_tools
 from .content import Contents, differing_objects, printed
+from .preflight import major_version
+from .psql import Contents as Listing
 from .restored_content import RestoredContent
 from .schema_entries import Entry, differences, parse
 
 if TYPE_CHECKING:
-    from ...engines.data import Archive
-    from ...engines.postgresql import PostgreSQL
+    from ..data import Archive
+    from .engine import PostgreSQL
 
 #: Milliseconds: nobody but env.py works in a copy, and its processes have ended.
 _LOCK_WAIT = 10_000
@@ -67,10 +67,12 @@ def read_copy(engine: PostgreSQL, archive: Archive, leave_out: frozenset[str], i
         tell: is called with what is being read.
     """
     program = str(_tools(engine, archive).folder / "pg_dump")
-    words = ["--no-password", f"--lock-wait-timeout={_LOCK_WAIT}", f"--dbname={tools.conninfo(engine.url)}"]
-    variables = tools.environment(engine.url, engine.application)
+    words = ["--no-password", f"--lock-wait-timeout={_LOCK_WAIT}", f"--dbname={client_tools.conninfo(engine.url)}"]
+    variables = client_tools.environment(engine.url, engine.application)
     tell("reads the copy's schema")
-    script = tools.run_tool([program, "--schema-only", *words], variables, archive.path, tell, "reads the schema")
+    script = client_tools.run_tool(
+        [program, "--schema-only", *words], variables, archive.path, tell, "reads the schema"
+    )
     entries = [entry for entry in parse(script) if not entry.belongs_to(leave_out)]
     if not in_full:
         return CopyState(entries, None)
@@ -100,5 +102,5 @@ def compare_copy(before: CopyState, now: CopyState, leave_out: frozenset[str]) -
     return Comparison(schema, rows, notes=notes)
 
 
-def _tools(engine: PostgreSQL, archive: Archive) -> tools.Tools:
-    return tools.usable(engine.job.pg_bin, engine.database.name, engine.own().run(major_version), archive.path)
+def _tools(engine: PostgreSQL, archive: Archive) -> client_tools.Tools:
+    return client_tools.usable(engine.job.pg_bin, engine.database.name, engine.own().run(major_version), archive.path)

@@ -15,18 +15,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...connection import sqlstate
-from ...engines import postgresql_dump as tools
-from ...engines.data import Archive
-from ...engines.postgresql_catalog import ours
-from ...engines.postgresql_obstacles import major_version
-from ...engines.postgresql_psql import Contents
-from ...engines.postgresql_restore import beside, run_sql
-from ...engines.sql import quoted
-from ...errors import Refused
+from ..._core.errors import Refused
+from ..connection import sqlstate
+from ..data import Archive
+from ..sql import quoted
+from . import client_tools
+from .catalog import ours
+from .preflight import major_version
+from .psql import Contents
+from .restore_method import beside, run_sql
 
 if TYPE_CHECKING:
-    from ...engines.postgresql import PostgreSQL
+    from .engine import PostgreSQL
 
 #: How pg_dump says what a database is made with; the name before it may hold anything.
 _MADE_WITH = re.compile(r"^CREATE DATABASE .* WITH TEMPLATE = template0(?P<options>[^;\n]*);$", re.MULTILINE)
@@ -121,7 +121,7 @@ def may_make(engine: PostgreSQL) -> str:
 def _createdb(engine: PostgreSQL, archive: Archive) -> list[str]:
     with beside(engine) as (other, _url):
         superuser = other.rows("select rolname from pg_roles where oid = 10")[0][0]
-    server = tools.conninfo(engine.url.set(username=superuser, password=None, database="postgres"))
+    server = client_tools.conninfo(engine.url.set(username=superuser, password=None, database="postgres"))
     words = [f"--{_WORDS[name]}={_plain(value)}" for name, value in _options_of(engine, archive.path) if name in _WORDS]
     command = ["createdb", f"--maintenance-db={server}", "--template=template0", f"--owner={engine.url.username}"]
     return [*command, *words, engine.name_on_server]
@@ -131,11 +131,11 @@ def _options_of(engine: PostgreSQL, dump: Path) -> list[tuple[str, str]]:
     """Return what the backup says that its database was made with; nothing where it does not say."""
     with beside(engine) as (other, _url):
         server = other.run(major_version)
-    found = tools.usable(engine.job.pg_bin, engine.database.name, server, dump)
+    found = client_tools.usable(engine.job.pg_bin, engine.database.name, server, dump)
     if not Contents.of(found, dump, _silent).has("DATABASE -"):
         return []
     command = [str(found.folder / "pg_restore"), "--create", "--schema-only", "--file=-", str(dump)]
-    script = tools.run_tool(command, tools.plain_environment(), dump, _silent)
+    script = client_tools.run_tool(command, client_tools.plain_environment(), dump, _silent)
     made = _MADE_WITH.search(script)
     return [(name, value) for name, value in _OPTION.findall(made["options"]) if name != "TABLESPACE"] if made else []
 

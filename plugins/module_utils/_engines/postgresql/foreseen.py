@@ -10,22 +10,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...engines import postgresql_dump as tools
-from ...engines import space
-from ...engines.data import Archive
-from ...engines.postgresql_obstacles import data_directory, major_version
-from ...engines.postgresql_restore import beside
-from ...errors import Refused
+from ..._core.errors import Refused
+from .. import disk_space
+from ..data import Archive
+from . import client_tools
+from .preflight import data_directory, major_version
+from .restore_method import beside
 from .sessions import in_use, not_to_be_ended, refusal_of_prepared
 
 if TYPE_CHECKING:
-    from ...engines.postgresql import PostgreSQL
+    from .engine import PostgreSQL
 
 
 def foreseen_obstacles(engine: PostgreSQL, archive: Archive) -> list[Refused]:
     """Return what would stop a restore by the method that would be chosen."""
     server = engine.own().run(major_version)
-    tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)
+    client_tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)
     prepared = refusal_of_prepared(engine.own(), engine.name_on_server, engine.database.name)
     return [*([prepared] if prepared else []), *_sessions(engine), *lacking_space(engine, archive.path)]
 
@@ -46,4 +46,4 @@ def lacking_space(engine: PostgreSQL, dump: Path) -> list[Refused]:
     if place is None:
         return []
     # What is not compressed and the indexes come on top; how much that is, an archive does not say.
-    return space.lacking(engine.database.name, [space.Need("a restore", place, tools.size_of(dump))])
+    return disk_space.lacking(engine.database.name, [disk_space.Need("a restore", place, client_tools.size_of(dump))])

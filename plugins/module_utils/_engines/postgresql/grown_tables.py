@@ -17,19 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...connection import execute
-from ...engines.base import Tell
-from ...engines.data import ANY_TABLE, Archive, Deeds
-from ...engines.postgresql_writes import Relation, counters_cannot_be_trusted, relations_of, size_of
-from ...errors import Failed
+from ..._core.errors import Failed
+from ..connection import execute
+from ..data import ANY_TABLE, Archive, Deeds
+from ..interface import Tell
 from .compare import ArchiveComparison
 from .content import TableContent
 from .transaction_numbers import XMIN, is_one_of, is_since
+from .write_counters import Relation, counters_cannot_be_trusted, relations_of, size_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ...engines.postgresql import PostgreSQL
+    from .engine import PostgreSQL
 
 
 @dataclass(frozen=True)

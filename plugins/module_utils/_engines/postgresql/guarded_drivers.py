@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from ...connection import OPENING_OWN
+from ..connection import OPENING_OWN
 from .session import make_read_only
 
 _SETTING = "default_transaction_read_only"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...engines.data import Deeds, Writes
-from ...engines.postgresql_later import Read, reading, written
-from ...engines.postgresql_writes import counters_cannot_be_trusted, relations_of
+from ..data import Deeds, Writes
+from .row_authors import Read, reading, written
 from .run_sessions import close_sessions_of_run
+from .write_counters import counters_cannot_be_trusted, relations_of
 
 if TYPE_CHECKING:
-    from ...engines.postgresql import PostgreSQL
+    from .engine import PostgreSQL
 
 
 def writes_into_made(engine: PostgreSQL, deeds: Deeds, read_locked: Read | None) -> Writes:

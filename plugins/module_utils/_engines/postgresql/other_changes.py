@@ -14,9 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ...connection import execute
-from ...engines.data import Archive, Deeds
-from ...engines.postgresql_writes import (
+from ..connection import execute
+from ..data import Archive, Deeds
+from .catalog_rows import changed_by_others
+from .catalogs import catalogs_of, not_of
+from .transaction_numbers import XMIN, is_one_of, is_since
+from .write_counters import (
     COMMENTS,
     LARGE_OBJECTS,
     MAPPINGS,
@@ -25,9 +28,6 @@ from ...engines.postgresql_writes import (
     counters_cannot_be_trusted,
     relations_of,
 )
-from .catalog_rows import changed_by_others
-from .catalogs import catalogs_of, not_of
-from .transaction_numbers import XMIN, is_one_of, is_since
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from ...connection import execute
+from ..connection import execute
 from .catalogs import CATALOGS
 from .transaction_numbers import NUMBERS, XMIN, is_within
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ...engines import postgresql_catalog as catalog
+from . import catalog
 
 
 def _owners(objects: str, owner: str, schema: str, only: str = "true") -> str:

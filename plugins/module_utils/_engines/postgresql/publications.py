@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ...engines.postgresql_psql import Contents
+    from .psql import Contents
 
 #: The entries of an archive that are about publications, their tables and schemas among them.
 ENTRIES = ("PUBLICATION", "COMMENT - PUBLICATION")

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ...connection import OPENING_OWN, sqlstate
-from ...libraries import listening, sa
+from ..connection import OPENING_OWN, sqlstate
+from ..sqlalchemy_import import listening, sa
 from .guarded_drivers import guarded_drivers
 from .session import is_postgresql, make_read_only
 

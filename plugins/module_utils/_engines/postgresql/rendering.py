@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ...connection import execute
+from ..connection import execute
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

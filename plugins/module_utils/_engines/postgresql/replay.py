@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...connection import OwnConnection
-from ...engines import postgresql_dump as tools
-from ...engines.base import Tell
-from ...engines.postgresql_psql import SEARCH_PATH, TRANSACTION_TIMEOUT, Contents, Psql, use_list
-from ...engines.postgresql_restore import literal
-from ...engines.sql import quoted
+from ..connection import OwnConnection
+from ..interface import Tell
+from ..sql import quoted
+from . import client_tools
+from .psql import SEARCH_PATH, TRANSACTION_TIMEOUT, Contents, Psql, use_list
+from .restore_method import literal
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -66,7 +66,7 @@ def header(search_path: str) -> dict[bytes, bytes]:
 class Replay:
     """How one archive is replayed: by which programs, on a server of which major version."""
 
-    found: tools.Tools
+    found: client_tools.Tools
     server: int
     archive: Path
     application: str
@@ -82,9 +82,11 @@ class Replay:
         """
         program = [str(self.found.folder / "pg_restore"), "--exit-on-error", *options]
         if self.found.writes_for(self.server) and not search_path:
-            target = [f"--jobs={jobs}", "--no-password", f"--dbname={tools.conninfo(url)}", str(self.archive)]
-            variables = tools.environment(url, self.application)
-            tools.run_tool([*program, *target], variables, self.archive, self.tell, "restored into a new database")
+            target = [f"--jobs={jobs}", "--no-password", f"--dbname={client_tools.conninfo(url)}", str(self.archive)]
+            variables = client_tools.environment(url, self.application)
+            client_tools.run_tool(
+                [*program, *target], variables, self.archive, self.tell, "restored into a new database"
+            )
             return
         with Psql(self.found, url, self.application, self.encoding) as psql:
             psql.ask("\\o /dev/null")

@@ -17,16 +17,16 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...engines import postgresql_dump as tools
-from ...engines.base import Tell
-from ...engines.postgresql_psql import Contents as Listing
-from ...engines.postgresql_psql import use_list
+from ..interface import Tell
+from . import client_tools
 from .arrival import refuse_what_did_not_arrive
 from .content import Contents, TableContent, differing_objects, printed
+from .psql import Contents as Listing
+from .psql import use_list
 from .restored_content import COPY, new_digest, next_line, rows_digest
 
 if TYPE_CHECKING:
-    from ...engines.postgresql_psql import Psql
+    from .psql import Psql
 
 #: As pg_dump has them, so that the same value is printed in the same way.
 _SETTINGS = b"""set datestyle = iso; set intervalstyle = postgres; set extra_float_digits = 3;
@@ -43,7 +43,7 @@ _AT_ONCE = 200
 class ReplayedContent:
     """One comparison of an archive with what a session has replayed of it."""
 
-    def __init__(self, psql: Psql, found: tools.Tools, archive: Path, folder: Path, tell: Tell) -> None:
+    def __init__(self, psql: Psql, found: client_tools.Tools, archive: Path, folder: Path, tell: Tell) -> None:
         self._psql = psql
         self._restore = str(found.folder / "pg_restore")
         self._archive = archive
@@ -75,7 +75,7 @@ class ReplayedContent:
 
     def _read(self, lines: list[str]) -> Contents:
         found = Contents()
-        with printed(self._command(lines), tools.plain_environment()) as stream:
+        with printed(self._command(lines), client_tools.plain_environment()) as stream:
             found.read(stream, self._tell)
         return found
 
@@ -83,7 +83,7 @@ class ReplayedContent:
         """Return the tables whose rows differ, in words."""
         differing: list[bytes] = []
         rest = b""
-        with printed(self._command(lines), tools.plain_environment()) as stream:
+        with printed(self._command(lines), client_tools.plain_environment()) as stream:
             while True:
                 line, rest = next_line(stream, rest)
                 if not line:

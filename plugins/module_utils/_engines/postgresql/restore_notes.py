@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...engines import postgresql_catalog as catalog
-from ...engines.data import Archive, RestoreMethod
-from . import ownership
+from ..data import Archive, RestoreMethod
+from . import catalog, ownership
 from .foreseen import lacking_space
 
 if TYPE_CHECKING:
-    from ...engines.postgresql import PostgreSQL
+    from .engine import PostgreSQL
 
 #: Functions that a restore executes (for CHECK constraints, indexes, generated columns, materialized views) and that
 #: name something of the database without its schema: (function, what it names).

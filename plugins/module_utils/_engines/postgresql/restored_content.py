@@ -16,13 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from ...engines import postgresql_dump as tools
-from ...engines.base import Tell
-from ...engines.postgresql_psql import Contents as Listing
-from ...engines.postgresql_psql import use_list
-from ...errors import Failed
+from ..._core.errors import Failed
+from ..interface import Tell
+from . import client_tools
 from .arrival import refuse_what_did_not_arrive
 from .content import Contents, differing_objects, printed
+from .psql import Contents as Listing
+from .psql import use_list
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -37,7 +37,7 @@ _DATA = ["TABLE DATA", "SEQUENCE SET", "BLOBS", "BLOB DATA"]
 class RestoredContent:
     """One comparison of an archive with the database that it was restored into."""
 
-    def __init__(self, found: tools.Tools, archive: Path, url: URL, application: str, tell: Tell) -> None:
+    def __init__(self, found: client_tools.Tools, archive: Path, url: URL, application: str, tell: Tell) -> None:
         self._archive = archive
         self._programs = found.folder
         self._url = url
@@ -62,8 +62,11 @@ class RestoredContent:
         chosen = use_list(folder, "data", lines)
         before = [str(self._programs / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive)]
         now = [str(self._programs / "pg_dump"), "--data-only", "--blobs", "--no-password"]
-        now.append(f"--dbname={tools.conninfo(self._url)}")
-        of_archive, of_database = tools.plain_environment(), tools.environment(self._url, self._application)
+        now.append(f"--dbname={client_tools.conninfo(self._url)}")
+        of_archive, of_database = (
+            client_tools.plain_environment(),
+            client_tools.environment(self._url, self._application),
+        )
         # Both are read at the same time: the archive is unpacked by one core while the server prints with another.
         with printed(before, of_archive) as old, printed(now, of_database) as new, ThreadPoolExecutor(1) as other:
             archived = other.submit(texts_of, old)

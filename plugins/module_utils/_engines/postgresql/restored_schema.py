@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...engines import postgresql_dump as tools
-from ...engines.base import Tell
-from ...engines.postgresql_psql import Contents as Listing
-from ...engines.postgresql_psql import use_list
-from ...errors import HALF_WAY, NOT_PERMITTED, Failed, Refused
+from ..._core.errors import HALF_WAY, NOT_PERMITTED, Failed, Refused
+from ..interface import Tell
+from . import client_tools
 from .arrival import refuse_what_did_not_arrive
+from .psql import Contents as Listing
+from .psql import use_list
 from .publications import ROLES
 from .rendering import normalised
 from .schema_entries import Entry, differences, dumped_by, one_sided, parse
@@ -30,7 +30,7 @@ from .schema_entries import Entry, differences, dumped_by, one_sided, parse
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-    from ...engines.postgresql import PostgreSQL
+    from .engine import PostgreSQL
 
 #: Whether a materialized view is filled is printed for an archive only.
 _DATA = "MATERIALIZED VIEW DATA"
@@ -61,7 +61,7 @@ _ATOMIC = re.compile(r"^\s*(?:BEGIN ATOMIC|RETURN )", re.MULTILINE)
 class RestoredSchema:
     """How the schema of an archive is compared with a database's: what of both is not compared."""
 
-    found: tools.Tools
+    found: client_tools.Tools
     archive: Path
     application: str
     tell: Tell
@@ -89,10 +89,10 @@ class RestoredSchema:
         with tempfile.TemporaryDirectory() as folder:
             chosen = use_list(Path(folder), "schema", lines)
             restore = ["pg_restore", "--schema-only", f"--use-list={chosen}", "--file=-", str(self.archive)]
-            archived = self._run(restore, tools.plain_environment())
+            archived = self._run(restore, client_tools.plain_environment())
         dump = ["pg_dump", "--schema-only", "--no-password", f"--lock-wait-timeout={int(self.lock_wait * 1000)}"]
-        dump += ["--exclude-schema=alembic_aside_*", f"--dbname={tools.conninfo(url)}"]
-        dumped = self._run(dump, tools.environment(url, self.application))
+        dump += ["--exclude-schema=alembic_aside_*", f"--dbname={client_tools.conninfo(url)}"]
+        dumped = self._run(dump, client_tools.environment(url, self.application))
         before, now = self._entries(archived), self._entries(dumped)
         if dumped_by(archived) != dumped_by(dumped):
             return one_sided(before, now)
@@ -115,7 +115,7 @@ class RestoredSchema:
 
     def _run(self, command: list[str], variables: dict[str, str]) -> str:
         words = [str(self.found.folder / command[0]), *command[1:]]
-        return tools.run_tool(words, variables, self.archive, self.tell, "compares the schema")
+        return client_tools.run_tool(words, variables, self.archive, self.tell, "compares the schema")
 
     def _entries(self, script: str) -> list[Entry]:
         return [entry for entry in parse(script) if not entry.is_own and not self._is_left_out(entry)]
@@ -154,7 +154,9 @@ def _is_same(entry: Entry, other: Entry) -> bool:
     return rendered and normalised(entry.text) == normalised(other.text)
 
 
-def refuse_what_stays(engine: PostgreSQL, found: tools.Tools, archive: Path, contents: Listing, tell: Tell) -> None:
+def refuse_what_stays(
+    engine: PostgreSQL, found: client_tools.Tools, archive: Path, contents: Listing, tell: Tell
+) -> None:
     """Refuse a restore in place where what it leaves as it is differs from what the archive holds.
 
     Raises:
@@ -174,7 +176,9 @@ def refuse_what_stays(engine: PostgreSQL, found: tools.Tools, archive: Path, con
         )
 
 
-def refuse_in_place(engine: PostgreSQL, found: tools.Tools, archive: Path, contents: Listing, tell: Tell) -> None:
+def refuse_in_place(
+    engine: PostgreSQL, found: client_tools.Tools, archive: Path, contents: Listing, tell: Tell
+) -> None:
     """Compare what a restore in place has committed, but for what stays as it was.
 
     Raises:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ...engines.postgresql import PostgreSQL
+    from .engine import PostgreSQL
 
 _PATIENCE = 5.0
 _EVERY = 0.05

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ...engines.sql import quoted
+from ..sql import quoted
 
 _HEADER = re.compile(r"^-- Name: (?P<name>.*); Type: (?P<kind>.*?); Schema: (?P<schema>.*?); Owner: ?(?P<owner>.*)$")
 #: What is printed between entries or differs with each call, and is not of the schema.

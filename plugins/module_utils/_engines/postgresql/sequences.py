@@ -13,16 +13,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ...connection import execute
-from ...engines.data import Archive, Deeds
-from ...engines.postgresql_obstacles import major_version
-from ...engines.postgresql_writes import sequence_positions, sequence_reads
+from ..connection import execute
+from ..data import Archive, Deeds
+from .preflight import major_version
 from .run_sessions import close_sessions_of_run
+from .write_counters import sequence_positions, sequence_reads
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ...engines.postgresql import PostgreSQL
+    from .engine import PostgreSQL
 
 #: As ``sequence_positions`` returns them.
 Positions = dict[str, "tuple[int, bool, str, int] | None"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...connection import driver_connection, execute
-from ...engines.postgresql_obstacles import major_version
+from ..connection import driver_connection, execute
+from .preflight import major_version
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

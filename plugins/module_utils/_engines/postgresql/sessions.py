@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ...connection import execute
-from ...errors import Refused
+from ..._core.errors import Refused
+from ..connection import execute
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ...connection import OwnConnection
+    from ..connection import OwnConnection
 
 #: Of a session of another role nothing is shown to whoever may not monitor, its type included; processes of the server
 #: itself have no role.

@@ -12,16 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from ...connection import execute
-from ...engines.data import Deeds, Writes
-from ...engines.postgresql_writes import Relation, keeps_columns, relations_of
+from ..connection import execute
+from ..data import Deeds, Writes
 from .sessions import IS_CLIENT
 from .transaction_numbers import XMIN, is_one_of, is_since
+from .write_counters import Relation, keeps_columns, relations_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ...engines.postgresql import PostgreSQL
+    from .engine import PostgreSQL
 
 #: Sessions that have done anything since a time; what they wrote may not be counted yet.
 _AT_WORK = f"""

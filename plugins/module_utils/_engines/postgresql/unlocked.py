@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...engines.postgresql_later import Read
-from ...engines.postgresql_writes import large_objects_written
-from ...errors import Refused
+from ..._core.errors import Refused
 from .catalog_rows import CatalogRows, read_catalog_rows
+from .row_authors import Read
+from .write_counters import large_objects_written
 
 if TYPE_CHECKING:
-    from ...connection import OwnConnection
+    from ..connection import OwnConnection
 
 #: By number, which a sequence keeps when it is moved aside. One that was never used has no position.
 _POSITIONS = """

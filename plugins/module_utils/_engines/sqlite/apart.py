@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..._core.errors import Refused
 from ..._core.run_as import User, acting_as
-from ...errors import Refused
 from ..apart import Apart, Reports
 from .location import check_links, path_of
 from .write_witness import Version, WriteWitness, data_version

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...engines.data import Archive, Deeds
-from ...engines.sql import quoted
-from ...engines.sqlite_catalog import tells_of
 from ..comparison import Comparison
+from ..data import Archive, Deeds
+from ..sql import quoted
+from .catalog import tells_of
 from .definitions import same_meaning
 from .kept_rows import came_through
 from .rows import Acting, beside, changed_tables

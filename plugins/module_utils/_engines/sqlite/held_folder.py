@@ -23,7 +23,7 @@ from ..._core.access_list import OF_FILE, remove_lists
 from ..._core.run_as import ourselves
 
 if TYPE_CHECKING:
-    from ...engines.data import Archive
+    from ..data import Archive
 
 _BESIDE = ("-wal", "-shm")
 _CAPABILITIES = "security.capability"

@@ -17,10 +17,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from ..._core.errors import HALF_WAY, REPLACED_NOTHING, Failed
 from ..._core.run_as import ourselves
-from ...engines.sqlite_glance import reading
-from ...errors import HALF_WAY, REPLACED_NOTHING, Failed
 from .held_folder import write_all
+from .probe import reading
 from .write_witness import ChangeCounter, data_version
 
 #: So few that nothing is in the file yet when the first of them is checked.

@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from ...errors import Refused
+from ..._core.errors import Refused
 
 _MOST_LINKS = 40
 

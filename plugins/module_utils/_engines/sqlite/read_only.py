@@ -18,8 +18,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ...connection import OPENING_OWN
-from ...engines.sqlite_glance import reading
+from ..connection import OPENING_OWN
+from .probe import reading
 
 _OK, _DENY, _IGNORE = 0, 1, 2
 _PRAGMA, _ATTACH, _ALTER = 19, 24, 26

@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import quote
 
 from ..._core.run_as import ourselves
-from ...engines.sql import quoted
-from ...engines.sqlite_glance import raw_text
+from ..sql import quoted
+from .probe import raw_text
 
 Acting = Callable[[], AbstractContextManager[None]]
 

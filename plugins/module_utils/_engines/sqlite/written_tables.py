@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from ...errors import Refused
+from ..._core.errors import Refused
 
 #: Stands for all tables, where SQLite could not be heard.
 ANY = "*"

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.ownership import problem_of, refuse_if_not_ours
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils.layout import private_directory
-from ansible_collections.hosting.alembic.plugins.module_utils.shipped import virtualenv_python
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import private_directory
+from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import virtualenv_python
 from tests.unit.modules.test_modules import call
 from tests.unit.stage import Host
 

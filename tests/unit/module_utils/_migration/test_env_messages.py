@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Deeds
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.env_messages import deeds_facts, deeds_from
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Deeds
 
 
 @pytest.mark.parametrize("kept_in", [None, Path("/srv/backups/app/run")])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.explanations import advice_for
-from ansible_collections.hosting.alembic.plugins.module_utils.content import files_of
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import files_of
 from tests.unit.module_utils._migration.test_env_variants import (
     CONNECT,
     RUN,

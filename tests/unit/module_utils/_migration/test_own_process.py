@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
+from ansible_collections.hosting.alembic.plugins.module_utils._core.processes import Died
+from ansible_collections.hosting.alembic.plugins.module_utils._core.progress import Progress
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.lock import Lock
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.own_process import Standby
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.reported_error import reported
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed
-from ansible_collections.hosting.alembic.plugins.module_utils.processes import Died
-from ansible_collections.hosting.alembic.plugins.module_utils.progress import Progress
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Host, database, heads, script, sql, tables
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import migration_url
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.placeholders import filled, refuse_literal_url
-from ansible_collections.hosting.alembic.plugins.module_utils.connection import migration_url
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
 from tests.unit.module_utils._migration.test_env_variants import CONNECT, RUN, START
 from tests.unit.stage import Host, database, heads, tables
 

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from tests.lab.fixtures import Database as Postgres
 from tests.unit.stage import Host
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from tests.lab.fixtures import Database as Postgres
 from tests.unit.stage import Host, database, names, sql
 
@@ -123,7 +123,9 @@ def test_a_database_of_postgresql(
     prepare: str,
     owner: bool,
 ) -> None:
-    monkeypatch.setattr("ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql_swap._PATIENCE", 1)
+    monkeypatch.setattr(
+        "ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.restore_swap._PATIENCE", 1
+    )
     entry = Database("app", postgres_database.url)
     host.ship("generic")
     host.result("upgrade", entry, run="r0", target="0001")

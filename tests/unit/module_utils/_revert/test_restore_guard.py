@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.take import proven
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
+from ansible_collections.hosting.alembic.plugins.module_utils._core.progress import Progress
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils._revert.restore_guard import RestoreGuard
-from ansible_collections.hosting.alembic.plugins.module_utils.account import Account
-from ansible_collections.hosting.alembic.plugins.module_utils.backups import proven
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database as Entry
-from ansible_collections.hosting.alembic.plugins.module_utils.journal import Journal
-from ansible_collections.hosting.alembic.plugins.module_utils.progress import Progress
+from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import Account
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 

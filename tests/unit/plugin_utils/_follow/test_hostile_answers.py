@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.answers import answer_of
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.judge import judged
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import reduced
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.shapes import (
     Base64,
@@ -21,7 +22,6 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.shapes imp
     Shape,
     Table,
 )
-from ansible_collections.hosting.alembic.plugins.plugin_utils.judging import judged
 from tests.unit.plugin_utils._follow.test_reducing import ON_HOSTS, SHOP
 
 TEMPLATE = "{{ lookup('pipe', 'touch /tmp/ran') }}"

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.own_commits import OwnCommits
-from ansible_collections.hosting.alembic.plugins.module_utils.account import Account
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql import PostgreSQL
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database as Entry
-from ansible_collections.hosting.alembic.plugins.module_utils.journal import Journal
-from ansible_collections.hosting.alembic.plugins.module_utils.steps import Counter, Step
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.steps import Counter, Step
+from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import Account
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 

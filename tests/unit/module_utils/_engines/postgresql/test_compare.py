@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import run_sessions
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Deeds
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql import PostgreSQL
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database as Entry
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 

@@ -11,6 +11,13 @@ import pytest
 from psycopg2.extensions import parse_dsn
 from sqlalchemy import make_url
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import (
+    OwnConnection,
+    migration_url,
+    own_url,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import client_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.libpq_options import (
     KEYWORDS,
     SECRETS,
@@ -18,9 +25,6 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
     options_of,
     program_options,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils.connection import OwnConnection, migration_url, own_url
-from ansible_collections.hosting.alembic.plugins.module_utils.engines import postgresql_dump as tools
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database
 from tests.lab.fixtures import Database as Postgres
 from tests.lab.postgres import free_port
 
@@ -84,7 +88,7 @@ def test_an_option_in_a_url_reaches_the_client_programs_unless_it_is_secret(keyw
 )
 def test_hosts_are_read_as_sqlalchemy_reads_them(url: str, expected: dict[str, str]) -> None:
     assert options_of(make_url(url)) == {"user": "u", "dbname": "d", **expected}
-    assert parse_dsn(tools.conninfo(make_url(url))) == {"user": "u", "dbname": "d", **expected}
+    assert parse_dsn(client_tools.conninfo(make_url(url))) == {"user": "u", "dbname": "d", **expected}
 
 
 @pytest.mark.parametrize(
@@ -109,9 +113,9 @@ def test_a_service_is_read_and_what_the_url_says_goes_before_it(tmp_path: Path) 
 def both_ways(url: str, **more: Any) -> tuple[str, str]:
     """Return the database that a client program and a connection of our own come to."""
     meant = migration_url(Database("shop", url, **more))
-    command = ["psql", "--no-psqlrc", "-At", "-c", "select current_database()", tools.conninfo(meant)]
+    command = ["psql", "--no-psqlrc", "-At", "-c", "select current_database()", client_tools.conninfo(meant)]
     by_psql = subprocess.run(
-        command, env=tools.environment(meant, "test"), check=True, capture_output=True, text=True
+        command, env=client_tools.environment(meant, "test"), check=True, capture_output=True, text=True
     ).stdout.strip()
     with OwnConnection(own_url(meant)) as own:
         return by_psql, str(own.rows("select current_database()")[0][0])

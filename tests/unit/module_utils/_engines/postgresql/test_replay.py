@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.client_tools import Tools
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import SEARCH_PATH
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.replay import header
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql_dump import Tools
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql_psql import SEARCH_PATH
 
 
 @pytest.mark.parametrize(("client", "server", "understood"), [("15.4", 15, True), ("16.1", 14, True),

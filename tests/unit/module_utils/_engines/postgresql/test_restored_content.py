@@ -8,12 +8,12 @@ from typing import IO
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import restored_content
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql_dump import find_tools
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql_psql import Contents
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.client_tools import find_tools
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.lab.fixtures import Database as Postgres
 
 SCRIPT = rb"""SET row_security = off;

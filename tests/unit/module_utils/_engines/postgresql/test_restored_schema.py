@@ -9,14 +9,14 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY, Failed
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.client_tools import find_tools
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.restored_schema import RestoredSchema
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql import PostgreSQL
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql_dump import find_tools
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql_psql import Contents
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import HALF_WAY, Failed
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.lab.fixtures import Database as Postgres
 
 SCHEMA = """

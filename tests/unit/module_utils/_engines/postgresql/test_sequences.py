@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.restore_in_place import InPlace
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences import (
     Positions,
     set_forward,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Deeds
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql import PostgreSQL
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql_in_place import InPlace
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.postgresql_writes import sequence_reads
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import sequence_reads
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.lab.fixtures import Database as Postgres
 
 

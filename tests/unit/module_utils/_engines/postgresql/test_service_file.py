@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import client_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.content import printed
-from ansible_collections.hosting.alembic.plugins.module_utils.engines import postgresql_dump as tools
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed
 
 #: Port 1 is nobody's.
 URL = sa.engine.make_url("postgresql://shop:pw@127.0.0.1:1/shop?sslpassword=m4rk%20ed'word&sslmode=prefer")
@@ -18,10 +18,10 @@ SHOW = 'cat "$PGSERVICEFILE"; tr "\\0" "\\n" < /proc/$$/environ; tr "\\0" "\\n" 
 
 
 def test_a_program_reads_them_from_a_file_without_a_name(tmp_path: Path) -> None:
-    command = ["sh", "-c", SHOW, "sh", tools.conninfo(URL)]
-    said = tools.run_tool(command, tools.environment(URL, "us"), tmp_path, lambda _words: None)
+    command = ["sh", "-c", SHOW, "sh", client_tools.conninfo(URL)]
+    said = client_tools.run_tool(command, client_tools.environment(URL, "us"), tmp_path, lambda _words: None)
 
-    with printed(command, tools.environment(URL, "us")) as stream:
+    with printed(command, client_tools.environment(URL, "us")) as stream:
         assert "sslpassword=m4rk ed'word" in stream.read().decode()
     file, _mark, rest = said.partition("sslpassword=m4rk ed'word\n")
     assert file == "[hosting_alembic]\n"
@@ -34,17 +34,17 @@ def test_a_program_reads_them_from_a_file_without_a_name(tmp_path: Path) -> None
 
 @pytest.mark.skipif(not shutil.which("psql"), reason="libpq's own programs are not there")
 def test_libpq_takes_the_file(tmp_path: Path) -> None:
-    psql = ["psql", "--no-password", f"--dbname={tools.conninfo(URL)}"]
-    variables = tools.environment(URL, "us")
+    psql = ["psql", "--no-password", f"--dbname={client_tools.conninfo(URL)}"]
+    variables = client_tools.environment(URL, "us")
 
     with pytest.raises(Failed, match="Connection refused"):
-        tools.run_tool(psql, variables, tmp_path, lambda _words: None)
+        client_tools.run_tool(psql, variables, tmp_path, lambda _words: None)
     without = {name: value for name, value in variables.items() if name != "HOSTING_ALEMBIC_SERVICE_TEXT"}
     with pytest.raises(Failed, match='definition of service "hosting_alembic" not found'):
-        tools.run_tool(psql, {**without, "PGSERVICEFILE": "/dev/null"}, tmp_path, lambda _words: None)
+        client_tools.run_tool(psql, {**without, "PGSERVICEFILE": "/dev/null"}, tmp_path, lambda _words: None)
 
 
 def test_a_url_without_such_an_option_has_no_file() -> None:
     plain = sa.engine.make_url("postgresql://shop:pw@127.0.0.1:1/shop")
-    assert "service" not in tools.conninfo(plain)
-    assert not {"PGSERVICEFILE", "HOSTING_ALEMBIC_SERVICE_TEXT"} & set(tools.environment(plain, "us"))
+    assert "service" not in client_tools.conninfo(plain)
+    assert not {"PGSERVICEFILE", "HOSTING_ALEMBIC_SERVICE_TEXT"} & set(client_tools.environment(plain, "us"))

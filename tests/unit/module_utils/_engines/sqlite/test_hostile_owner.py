@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Engine
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Deeds
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import Failed, Refused
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
-from ansible_collections.hosting.alembic.plugins.module_utils.layout import sha256_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.unit.stage import database, script, sql
 
 NOBODY = 65534

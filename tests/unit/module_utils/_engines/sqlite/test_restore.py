@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY, Failed
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Restored
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import held_folder, in_place
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import restore as sqlite_restore
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.held_folder import HeldFolder
-from ansible_collections.hosting.alembic.plugins.module_utils.engines import sqlite_restore
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.base import Engine
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.data import Archive, Restored
-from ansible_collections.hosting.alembic.plugins.module_utils.engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils.errors import HALF_WAY, Failed
-from ansible_collections.hosting.alembic.plugins.module_utils.job import Job
-from ansible_collections.hosting.alembic.plugins.module_utils.layout import sha256_of
 from tests.unit.stage import database, let_everybody_come, names, script, sql
 
 # Opens a file, writes a row for each line that it gets, and answers with how that went.

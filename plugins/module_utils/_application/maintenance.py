@@ -1,0 +1,268 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Maintenance of one host: its application is stopped while its databases change, and starts again whatever happens.
+
+What was stopped is written down before the first stop, so whoever comes next can end what a dead run has begun.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from .._core.errors import Failed, Refused
+from .._core.paths import Layout, private_directory, sync, write_durably
+from .._core.playbook_command import playbook_command
+from .._journal.events import now
+from .._journal.run_state import left_by
+from .pgbouncer import PgBouncer, place_of, pools_for, without_password
+from .services import Service
+
+Result = dict[str, Any]
+
+_KEEPS = ("running", "cut_short", "held")
+
+
+@dataclass
+class Maintenance:
+    """What is written down of a maintenance that goes on."""
+
+    since: str
+    #: The last one is the run that it goes on for.
+    runs: list[str] = field(default_factory=list)
+    #: The databases that it goes on for.
+    databases: list[str] = field(default_factory=list)
+    #: What ran and was stopped, in that order.
+    services: list[dict[str, Any]] = field(default_factory=list)
+    #: The flag file, if it was not there before.
+    file: str = ""
+    pgbouncer: str = ""
+    pools: list[str] = field(default_factory=list)
+    #: Of both, what runs again already: the end tells of all that was in maintenance.
+    started: list[str] = field(default_factory=list)
+    resumed: list[str] = field(default_factory=list)
+
+    def kept_by(self, layout: Layout) -> list[dict[str, str]]:
+        """Return the databases that one of its runs works on, or has left where no application shall meet them."""
+        found = [left_by(layout, name) for name in self.databases]
+        return [
+            {"name": left.name, "state": left.state, "run": left.run}
+            for left in found
+            if left.state in _KEEPS and left.run in self.runs
+        ]
+
+    def facts(self, layout: Layout, ended: bool = False) -> Result:
+        """Return what there is to say of it; at its end, of all that it was about."""
+        services = [service["name"] for service in self.services]
+        return {
+            "since": self.since,
+            "run": self.runs[-1] if self.runs else "",
+            "databases": list(self.databases),
+            "services": [*services, *self.started] if ended else services,
+            "file": self.file,
+            "pools": [*self.pools, *self.resumed] if ended else list(self.pools),
+            "seconds": round(
+                max((datetime.now(timezone.utc) - datetime.fromisoformat(self.since)).total_seconds(), 0), 1
+            ),
+            "kept_by": self.kept_by(layout),
+        }
+
+
+def standing(root: str) -> Result | None:
+    """Return what is known of a maintenance that goes on, or None."""
+    layout = Layout(Path(root))
+    found = _read(layout)
+    return found.facts(layout) if found else None
+
+
+def begin(options: Result, *, check: bool = False) -> Result:
+    """Put the flag file up, stop the services in their order, pause the pools.
+
+    Raises:
+        Refused: something could not be stopped for certain; nothing was.
+        Failed: something did not stop; what had been stopped until then is written down.
+    """
+    layout = Layout(Path(options["root"]))
+    services = [Service.of(entry) for entry in options["services"]]
+    with _alone(layout, check):
+        found = _read(layout) or Maintenance(now())
+        running = [service for service in services if service.runs()]
+        flag = _flag_to_raise(options["file"])
+        console, pools = _pools_to_pause(options)
+        found.runs = [*(run for run in found.runs if run != options["run"]), options["run"]]
+        found.databases = sorted({*found.databases, *options["names"]})
+        known = [service["name"] for service in found.services]
+        found.services += [service.facts() for service in running if service.name not in known]
+        found.started = [name for name in found.started if name not in [service.name for service in running]]
+        found.file = found.file or flag
+        found.pgbouncer = found.pgbouncer or (without_password(options["pgbouncer_url"]) if pools else "")
+        found.pools = sorted({*found.pools, *pools})
+        found.resumed = [pool for pool in found.resumed if pool not in pools]
+        done = [*([flag] if flag else []), *(service.name for service in running), *pools]
+        if not check:
+            write_durably(_place(layout), json.dumps(asdict(found)))
+            if flag:
+                _raise_flag(Path(flag))
+            for service in running:
+                service.halt()
+            for pool in pools:
+                _console(options, found).pause(pool) if console else None
+        return {"changed": bool(done), "done": done, "maintenance": found.facts(layout)}
+
+
+def end(options: Result, *, check: bool = False) -> Result:
+    """Undo what a maintenance has done, the last first, unless a database is where no application shall meet it.
+
+    Raises:
+        Failed: a part of it could not be undone; that stays written down, and the flag file stays up.
+    """
+    layout = Layout(Path(options["root"]))
+    if _read(layout) is None:
+        return {"changed": False, "done": [], "maintenance": None}
+    with _alone(layout, check):
+        found = _read(layout)
+        if found is None:
+            return {"changed": False, "done": [], "maintenance": None}
+        facts = found.facts(layout)
+        if facts["kept_by"] and not options["force"]:
+            return {"changed": False, "done": [], "maintenance": facts}
+        done = [*found.pools, *(service["name"] for service in reversed(found.services))]
+        ends = options["state"] == "ended"
+        done += [found.file] if found.file and ends else []
+        if not check:
+            _undo(found, options, layout)
+            facts = {**found.facts(layout, ended=True), "kept_by": []}
+        return {"changed": bool(done) or ends, "done": done, "maintenance": {**facts, "ended": ends}}
+
+
+def difference(state: str, done: list[str]) -> dict[str, str]:
+    """Return what runs before and after, as Ansible's diff."""
+    runs, stopped = ("".join(f"{name}: {word}\n" for name in done) for word in ("as ever", "in maintenance"))
+    return {"before": runs, "after": stopped} if state == "begun" else {"before": stopped, "after": runs}
+
+
+def _undo(found: Maintenance, options: Result, layout: Layout) -> None:
+    problems: list[Refused] = []
+    for pool in list(found.pools):
+        try:
+            _resume(_console(options, found), pool)
+            found.pools.remove(pool)
+            found.resumed.append(pool)
+        except Refused as problem:
+            problems.append(problem)
+    for facts in reversed(list(found.services)):
+        try:
+            Service.of(facts).launch()
+            found.services.remove(facts)
+            found.started.insert(0, facts["name"])
+        except Refused as problem:
+            problems.append(problem)
+    if problems:
+        write_durably(_place(layout), json.dumps(asdict(found)))
+        what = f"The maintenance of run {found.runs[-1]} has not ended"
+        why = "; ".join(str(problem).rstrip(".") for problem in problems)
+        raise Failed(what, why, f"Correct that, then: {playbook_command('recover')}", code="maintenance-not-ended")
+    if options["state"] == "started":
+        write_durably(_place(layout), json.dumps(asdict(found)))
+        return
+    if found.file:
+        Path(found.file).unlink(missing_ok=True)
+    _place(layout).unlink()
+    sync(layout.root)
+
+
+def _resume(console: PgBouncer, pool: str) -> None:
+    if console.databases().get(pool):
+        console.resume(pool)
+
+
+def _console(options: Result, found: Maintenance) -> PgBouncer:
+    """Return the console that was written down; its password is not, so it comes from the inventory."""
+    url = options["pgbouncer_url"]
+    if not url or place_of(url) != place_of(found.pgbouncer):
+        url = found.pgbouncer
+    return PgBouncer(url, options["pgbouncer_password"] or "", options["pg_bin"], options["pgbouncer_timeout"])
+
+
+def _pools_to_pause(options: Result) -> tuple[PgBouncer | None, list[str]]:
+    if not options["pgbouncer_url"]:
+        return None, []
+    console = PgBouncer(
+        options["pgbouncer_url"], options["pgbouncer_password"] or "", options["pg_bin"], options["pgbouncer_timeout"]
+    )
+    entries = [entry for entry in options["databases"] if entry["name"] in options["names"]]
+    entries = [entry for entry in entries if entry["url"].startswith("postgres")]
+    if not entries:
+        return None, []
+    known = console.databases()
+    return console, [pool for pool in pools_for(entries, console, options["pgbouncer_databases"]) if not known[pool]]
+
+
+def _flag_to_raise(name: str) -> str:
+    """Return the flag file unless it is up already: then somebody else has put it there, and takes it down."""
+    if not name or Path(name).exists():
+        return ""
+    folder = Path(name).parent
+    if not folder.is_dir():
+        raise Refused(
+            f"The maintenance file {name} cannot be made",
+            f"there is no folder {folder}",
+            f"mkdir -p {folder}",
+            code="maintenance-file-not-made",
+        )
+    if not os.access(folder, os.W_OK):
+        raise Refused(
+            f"The maintenance file {name} cannot be made",
+            f"{folder} may not be written",
+            code="maintenance-file-not-made",
+        )
+    return name
+
+
+def _raise_flag(path: Path) -> None:
+    """Make the flag file, which the web server's user has to see."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    os.close(descriptor)
+
+
+@contextmanager
+def _alone(layout: Layout, check: bool) -> Iterator[None]:
+    """Let one at a time begin or end."""
+    if check:
+        yield
+        return
+    private_directory(layout.root)
+    descriptor = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _read(layout: Layout) -> Maintenance | None:
+    try:
+        return Maintenance(**json.loads(_place(layout).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        place = _place(layout)
+        raise Refused(
+            f"{place} cannot be read",
+            str(error),
+            f"Start the application by hand and remove {place}",
+            code="maintenance-record-unreadable",
+        ) from error
+
+
+def _place(layout: Layout) -> Path:
+    return layout.root / "maintenance.json"

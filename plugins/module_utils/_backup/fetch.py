@@ -1,0 +1,64 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Handing backups over to the controller, part by part: the host's half. Needs no virtualenv."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._core.errors import Refused
+from .._core.job import Database, Job
+from .manifest import Manifest, proven
+from .offsite import chunk, listed, note_copy, waiting_for_controller
+
+Options = dict[str, Any]
+
+
+def waiting(options: Options) -> list[dict[str, Any]]:
+    """Return the backups that the controller has not fetched yet.
+
+    Raises:
+        Failed: one is damaged.
+    """
+    return [listed(database, manifest) for database, manifest in waiting_for_controller(_job(options))]
+
+
+def handed_over(options: Options) -> str:
+    """Return a part of a backup in base64.
+
+    Raises:
+        Refused: there is no such backup, or it may not leave in plain.
+    """
+    manifest = _named(options, options["database"], options["run"])
+    if options["backup_encrypt_to"] and manifest.files and not manifest.sealed:
+        raise Refused(
+            f"The backup {manifest.path} is not encrypted",
+            "it leaves this host encrypted only",
+            code="backup-not-encrypted",
+        )
+    return chunk(manifest, options["offset"], options["length"])
+
+
+def remember(options: Options) -> None:
+    """Remember which backups have arrived whole.
+
+    Raises:
+        Refused: there is no such backup.
+    """
+    for each in options["fetched"]:
+        note_copy(_named(options, each["database"], each["run"]), options["backup_copy_to"])
+
+
+def _named(options: Options, database: str, run: str) -> Manifest:
+    for manifest in proven(_job(options).layout.backups_of(database)):
+        if manifest.run == run:
+            return manifest
+    raise Refused(f"There is no backup of run {run} of database {database!r} on this host", code="backup-not-found")
+
+
+def _job(options: Options) -> Job:
+    databases = tuple(Database(name, "") for name in options["databases"])
+    known = {key: options[key] for key in ("root", "backup_copy_to", "backup_encrypt_to")}
+    return Job("fetch_backups", databases=databases, **known)

@@ -1,0 +1,112 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""After a database was worked on: its backups are sealed and copied, as far as no way back needs them as they are.
+
+Runs at the end of every verb, for all backups of the database, so what a crash left plain is sealed by the next run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._core.errors import Refused
+from .._core.job import Database, Job
+from .._journal.events import Event, Journal, moved, newest_first, now
+from .manifest import Manifest, proven
+from .offsite import copy_off
+from .take import remove_plain, seal
+
+if TYPE_CHECKING:
+    from .._engines.interface import Tell
+
+Result = dict[str, Any]
+
+
+def settle(database: Database, job: Job, journal: Journal, result: Result, tell: Tell) -> None:
+    """Seal and copy what can be, and say in the result what could not; the database's own outcome stays as it is."""
+    folder = job.layout.backups_of(database.name)
+    if not folder.is_dir():
+        return
+    problems = []
+    answers = True
+    with _alone(folder):
+        unsettled = _unsettled(database, job, journal, result)
+        for manifest in proven(folder):
+            try:
+                if manifest.run in unsettled:
+                    continue
+                _put_in_order(manifest, job, tell)
+                # What did not take one copy takes no other, and may take as long again to say so.
+                if answers:
+                    answers = False
+                    copy_off(manifest, job, tell)
+                    answers = True
+            except (Refused, OSError) as error:
+                problems.append(error.facts() if isinstance(error, Refused) else _explained(manifest, error))
+    if problems:
+        result["backup_problems"] = problems
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one run at a time do this: the lock on the database was given back already."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _put_in_order(manifest: Manifest, job: Job, tell: Tell) -> None:
+    if job.backup_encrypt_to:
+        if not manifest.sealed and manifest.files:
+            tell(f"encrypts the backup of run {manifest.run}")
+            seal(manifest, job.backup_encrypt_to)
+        if manifest.sealed:
+            remove_plain(manifest)
+
+
+def _explained(manifest: Manifest, error: OSError) -> dict[str, str]:
+    return Refused(
+        f"The backup {Path(manifest.path)} could not be sealed or copied", str(error), code="backup-not-finished"
+    ).facts()
+
+
+def _unsettled(database: Database, job: Job, journal: Journal, result: Result) -> set[str]:
+    """Return the runs whose way back may still need their plain backups, this one judged by its result."""
+    needed = set()
+    for run, events in newest_first(job.layout.journals_of(database.name)):
+        ended: list[Event] = []
+        if run != journal.path.stem and _is_at_work(job, run):
+            needed.add(run)  # it has a backup already, and may begin its first revision any moment
+            continue
+        if run == journal.path.stem:
+            ended = [{"event": "done", "verb": job.verb, "at": now(), "result": result}]
+        how = moved([*events, *ended])
+        began = any(event["event"] == "begun" for event in events)
+        if how == "held" or (began and how in ("failed", "unfinished")):
+            needed.add(run)
+        elif (how and began) or how in ("restored", "downgraded"):
+            break
+    return needed
+
+
+def _is_at_work(job: Job, run: str) -> bool:
+    """Tell whether a worker of a run holds its lock, whatever its verb."""
+    for path in job.layout.workers.glob(f"{run}.*"):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+    return False

@@ -1,0 +1,256 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies of backups off the host: to a directory that is mounted here, by a command, or fetched by the controller.
+
+The first two are made before the upgrade, which waits for them. The controller fetches after the run. Where backups
+are encrypted, only what is sealed leaves the host.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._core.commands import missing_program, program_of, run_command
+from .._core.errors import Failed, Refused
+from .._core.job import Job
+from .._core.paths import key_of, private_directory, sha256_of, sync, unused, write_durably
+from .._journal.events import now
+from .manifest import MANIFEST, Manifest, check_sealed, proven
+
+CONTROLLER = "controller:"
+
+_RECORD = "copies.json"
+_CHUNK = 1 << 20
+_COMMAND = "migrate_backup_copy_command"
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """One file of a backup that leaves the host."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+def obstacles(job: Job) -> list[Refused]:
+    """Return what would keep a backup from being copied off this host."""
+    found = missing_program(job.backup_copy_command, _COMMAND)
+    to = job.backup_copy_to
+    if to and not to.startswith(CONTROLLER) and not (os.path.isabs(to) and os.access(to, os.W_OK | os.X_OK)):
+        found.append(
+            Refused(
+                f"Backups cannot be copied to {to}",
+                "it is no directory on this host that this user may write to",
+                f"Mount it, or write {CONTROLLER}/some/directory for one on the controller",
+                code="backup-copy-not-possible",
+            )
+        )
+    return found
+
+
+def copy_off(manifest: Manifest, job: Job, tell: Callable[[str], None]) -> list[str]:
+    """Copy a backup to wherever it must be and is not yet, but for the controller, which comes for it.
+
+    Args:
+        manifest: the backup.
+        job: says where to.
+        tell: is called with where it is copied to now.
+
+    Returns:
+        Where it was copied to.
+
+    Raises:
+        Refused: it cannot be copied.
+        Failed: a copy failed, or is not what it should be.
+    """
+    made = []
+    for to in _wanted(job):
+        if to in copies_of(manifest):
+            continue
+        for obstacle in obstacles(job):
+            raise obstacle
+        tell(f"copies the backup of run {manifest.run} to {to}")
+        if to == job.backup_copy_to:
+            _copy_to_directory(manifest, Path(to))
+        else:
+            _copy_by_command(manifest, job)
+        note_copy(manifest, to)
+        made.append(to)
+    return made
+
+
+def waits_for_copies(manifest: Manifest, job: Job) -> list[str]:
+    """Return where a backup should be and is not."""
+    controller = [job.backup_copy_to] if job.backup_copy_to.startswith(CONTROLLER) else []
+    return [to for to in [*_wanted(job), *controller] if to not in copies_of(manifest)]
+
+
+def copies_of(manifest: Manifest) -> dict[str, str]:
+    """Return where copies of a backup are, each with the time that it was made."""
+    try:
+        return dict(json.loads((Path(manifest.path) / _RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def note_copy(manifest: Manifest, to: str) -> None:
+    """Remember that there is a copy."""
+    record = {**copies_of(manifest), to: now()}
+    write_durably(Path(manifest.path) / _RECORD, json.dumps(record))
+
+
+def leaving(manifest: Manifest) -> list[Leaving]:
+    """Return the files that make a copy: the sealed archive if there is one, else the plain ones; the manifest last.
+
+    Raises:
+        Failed: what is sealed was damaged.
+    """
+    folder = Path(manifest.path)
+    if manifest.sealed:
+        check_sealed(manifest)
+        files = [(manifest.sealed["file"], manifest.sealed["sha256"])]
+    else:
+        files = sorted(manifest.files.items())
+    found = [Leaving(name, (folder / name).stat().st_size, sha256) for name, sha256 in files]
+    content = (folder / MANIFEST).read_bytes()
+    return [*found, Leaving(MANIFEST, len(content), hashlib.sha256(content).hexdigest())]
+
+
+def chunk(manifest: Manifest, offset: int, length: int) -> str:
+    """Return a part of the files that leave, as if they were one after another, in base64."""
+    parts = []
+    for file in leaving(manifest) if offset == 0 else _unchecked(manifest):
+        if length and offset < file.size:
+            with (Path(manifest.path) / file.name).open("rb") as handle:
+                handle.seek(offset)
+                parts.append(handle.read(min(length, file.size - offset)))
+            length -= len(parts[-1])
+            offset = file.size
+        offset -= file.size
+    return base64.b64encode(b"".join(parts)).decode()
+
+
+def _unchecked(manifest: Manifest) -> list[Leaving]:
+    """Return the same files without reading all of them again for each part; the receiver compares digests."""
+    names = [manifest.sealed["file"]] if manifest.sealed else sorted(manifest.files)
+    return [Leaving(name, (Path(manifest.path) / name).stat().st_size, "") for name in [*names, MANIFEST]]
+
+
+def waiting_for_controller(job: Job) -> Iterator[tuple[str, Manifest]]:
+    """Yield (database, backup) of each that the controller has not fetched; the plain ones are not for it to see."""
+    for database in job.databases:
+        for manifest in reversed(proven(job.layout.backups_of(database.name))):
+            plain = job.backup_encrypt_to and manifest.files and not manifest.sealed
+            if job.backup_copy_to not in copies_of(manifest) and not plain:
+                yield database.name, manifest
+
+
+def _wanted(job: Job) -> list[str]:
+    here = [job.backup_copy_to] if job.backup_copy_to and not job.backup_copy_to.startswith(CONTROLLER) else []
+    return here + ([_place_of_command(job)] if job.backup_copy_command else [])
+
+
+def _place_of_command(job: Job) -> str:
+    """Name where a command copies to: another command is another place. Its words may hold a secret."""
+    digest = hashlib.sha256(json.dumps(list(job.backup_copy_command)).encode()).hexdigest()[:12]
+    return f"{program_of(job.backup_copy_command)} {digest}"
+
+
+def _copy_to_directory(manifest: Manifest, to: Path) -> None:
+    parent = private_directory(to / key_of(socket.gethostname()) / key_of(manifest.database))
+    place = parent / manifest.run
+    beside = parent / f".{manifest.run}.partial"
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        private_directory(beside)
+        for file in leaving(manifest):
+            _copy(Path(manifest.path) / file.name, beside / file.name, file.sha256)
+        if place.exists():
+            os.rename(place, unused(place.with_name(f"{place.name}.replaced")))
+        os.rename(beside, place)
+        sync(parent)
+    except OSError as error:
+        raise Failed(
+            f"The backup of {manifest.database!r} could not be copied to {to}",
+            str(error),
+            "Look at that directory, then run again; nothing of the database was changed",
+            code="backup-copy-failed",
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _copy(source: Path, target: Path, sha256: str) -> None:
+    """Copy a file, flush it, and read it back.
+
+    Raises:
+        Failed: what arrived is not what was proven.
+    """
+    private_directory(target.parent)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with source.open("rb") as handle, os.fdopen(descriptor, "wb") as out:
+        shutil.copyfileobj(handle, out, _CHUNK)
+        out.flush()
+        os.fsync(out.fileno())
+    if sha256_of(target) != sha256:
+        raise Failed(
+            f"The copy {target} is not what its manifest says",
+            "",
+            "Look at both disks and run again",
+            code="backup-copy-damaged",
+        )
+
+
+def _copy_by_command(manifest: Manifest, job: Job) -> None:
+    key = key_of(manifest.database)
+    with _staged(manifest) as folder:
+        placeholders = {
+            "path": str(folder),
+            "name": f"{key}-{manifest.run}",
+            "host": key_of(socket.gethostname()),
+            "database": key,
+            "run": manifest.run,
+        }
+        run_command(
+            job.backup_copy_command,
+            placeholders,
+            {},
+            f"The backup of {manifest.database!r} could not be copied off this host",
+            f"Correct {_COMMAND}, then run again",
+            job.command_timeout,
+        )
+
+
+@contextmanager
+def _staged(manifest: Manifest) -> Iterator[Path]:
+    """Yield a folder with exactly what may leave: links to the same files, so it costs no disk."""
+    place = Path(manifest.path)
+    folder = place.with_name(f".{manifest.run}.leaving")
+    shutil.rmtree(folder, ignore_errors=True)
+    private_directory(folder)
+    try:
+        for file in leaving(manifest):
+            private_directory((folder / file.name).parent)
+            os.link(place / file.name, folder / file.name)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def listed(database: str, manifest: Manifest) -> dict[str, Any]:
+    """Return what the controller has to know to fetch a backup."""
+    files = [{"name": file.name, "size": file.size, "sha256": file.sha256} for file in leaving(manifest)]
+    return {"database": database, "run": manifest.run, "files": files}

@@ -1,0 +1,23 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What would keep a backup from being what was asked for: known before anything is done."""
+
+from __future__ import annotations
+
+from .._core.errors import Refused
+from .._core.job import Job
+from . import command, offsite
+from .encryption import recipient_of
+
+
+def obstacles(job: Job) -> list[Refused]:
+    """Return whatever is missing for the commands, the encryption and the copies of backups."""
+    found = command.obstacles(job) + offsite.obstacles(job)
+    if job.backup_encrypt_to:
+        try:
+            recipient_of(job.backup_encrypt_to)
+        except Refused as refusal:
+            found.append(refusal)
+    return found

@@ -1,0 +1,176 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Backups: a dump plus a manifest, written beside and renamed into place once proven."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .._core.errors import Failed
+from .._core.job import Job
+from .._core.paths import private_directory, sha256_of, sync
+from .._journal.events import not_before
+from . import encryption
+from .manifest import (
+    MANIFEST,
+    Manifest,
+    check,
+    check_sealed,
+    proven,
+    read_manifest,
+    taken_at,
+    write_manifest,
+)
+
+if TYPE_CHECKING:
+    from .._engines.interface import Engine, Tell
+
+__all__ = [
+    "MANIFEST",
+    "Manifest",
+    "check",
+    "check_sealed",
+    "proven",
+    "prune",
+    "read_manifest",
+    "remove_plain",
+    "seal",
+    "take",
+    "taken_at",
+]
+
+
+def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> Manifest:
+    """Back a database up and return the manifest of the proven backup.
+
+    Args:
+        engine: the database's engine.
+        heads: where it stands.
+        job: names the run, the folders and the tools' options.
+        tell: is called with how far the dump is.
+
+    Raises:
+        Failed: the dump failed or could not be proven; nothing of it is left. Or it could not be copied off the host,
+            where it has to be: then it lies here and does not count.
+        Refused: the server cannot be reached, or what was asked of the backup cannot be done here.
+    """
+    # They build on what stands here.
+    from . import command  # noqa: PLC0415
+    from .offsite import copy_off  # noqa: PLC0415
+    from .preflight import obstacles  # noqa: PLC0415
+
+    for obstacle in obstacles(job):
+        raise obstacle
+    place = private_directory(job.layout.backups_of(engine.database.name)) / job.run
+    beside = job.layout.partial_backup(engine.database.name, job.run)
+    _clear(place.parent, beside, everything=bool(job.backup_encrypt_to))
+    private_directory(beside)
+    begun = time.monotonic()
+    try:
+        own = engine.own() if engine.exists() else None
+        small = own is not None and own.run(engine.size) <= job.row_counts_limit
+        by_hand = job.backup_command and own is not None
+        dump = command.dump(engine, beside, tell, job.run) if by_hand else engine.dump(beside, small, tell)
+        manifest = Manifest(
+            database=engine.database.name,
+            run=job.run,
+            # The newest is the one that is never removed, and the one that is restored.
+            taken=not_before(max((each.taken for each in proven(place.parent)), default="")),
+            engine=engine.name,
+            server=own.run(engine.describe) if own else "not there yet",
+            identity=str(engine.own_identity()),
+            tool=dump.tool,
+            dump=str(dump.path.relative_to(beside)),
+            heads=heads,
+            size=sum(path.stat().st_size for path in _files(beside)),
+            files={str(path.relative_to(beside)): sha256_of(path) for path in _files(beside)},
+            fingerprint=own.run(engine.fingerprint, frozenset(heads)) if own else [],
+            row_counts=dump.row_counts,
+            activity=dump.activity,
+            # The last, so that the proof counts.
+            seconds=round(time.monotonic() - begun, 3),
+        )
+        if job.backup_encrypt_to and manifest.files:
+            tell("encrypts")
+            manifest.sealed = encryption.seal(beside, sorted(manifest.files), job.backup_encrypt_to).facts()
+        write_manifest(manifest, beside)
+        shutil.rmtree(place, ignore_errors=True)
+        os.rename(beside, place)
+    except OSError as error:
+        raise Failed(
+            f"The backup of {engine.database.name!r} could not be written",
+            str(error),
+            f"Make room at {place.parent}; nothing of the database was changed",
+            code="backup-failed",
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    sync(place.parent)
+    manifest.path = str(place)
+    copy_off(manifest, job, tell)
+    return manifest
+
+
+def _clear(folder: Path, beside: Path, *, everything: bool) -> None:
+    """Remove what this run left before; where backups are encrypted, also what others left in plain and unproven.
+
+    The lock on the database is held, so nobody writes a backup of it now.
+    """
+    for path in folder.glob(".*.partial") if everything else [beside]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def seal(manifest: Manifest, to: str) -> None:
+    """Encrypt the files of a proven backup beside them.
+
+    Raises:
+        Refused: it cannot be encrypted to this recipient.
+        Failed: the backup is damaged, or could not be encrypted.
+    """
+    check(manifest)
+    folder = Path(manifest.path)
+    manifest.sealed = encryption.seal(folder, sorted(manifest.files), to).facts()
+    write_manifest(manifest, folder)
+
+
+def remove_plain(manifest: Manifest) -> None:
+    """Remove the plain files of a backup whose encrypted archive is whole.
+
+    Raises:
+        Failed: the archive is damaged; the plain files stay.
+    """
+    folder = Path(manifest.path)
+    there = [folder / name for name in manifest.files if (folder / name).exists()]
+    if not there:
+        return
+    check_sealed(manifest)
+    for path in there:
+        path.unlink()
+    for path in sorted({path.parent for path in there} - {folder}, reverse=True):
+        with suppress(OSError):  # somebody has put something else there
+            path.rmdir()
+    sync(folder)
+
+
+def prune(folder: Path, keep: int, keep_days: int, needed: frozenset[str] = frozenset()) -> list[str]:
+    """Remove backups beyond a number or an age, never the newest nor one that a way back needs; return their paths."""
+    oldest = (datetime.now(timezone.utc) - timedelta(days=keep_days)).isoformat()
+    removed = []
+    for index, manifest in enumerate(proven(folder)):
+        surplus = index >= keep or manifest.taken < oldest
+        if index and surplus and manifest.run not in needed:
+            shutil.rmtree(manifest.path)
+            removed.append(manifest.path)
+    return removed
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

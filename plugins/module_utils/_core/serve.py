@@ -1,0 +1,75 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+"""One job in a process under the virtualenv's Python, which answers with data.
+
+The job comes on standard input and the answer goes to what was standard output, so that neither secrets nor what
+env.py prints can get between.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .._migration.spawner import SPAWNER
+from .entries import ENTRIES
+from .errors import Refused, cause_of
+from .job import Database, Job
+from .masking import Mask, learn, masked, masked_text
+from .processes import prepare_each
+from .secrets import mask_for
+
+#: The users' commands, which may have passwords among their words.
+_COMMANDS: dict[str, Any] = {}
+
+
+def with_secrets(item: Any) -> Any:
+    """Return databases with their secrets, in the process that works on them; it gets at no others from now on."""
+    databases = item if isinstance(item, list) else [item]
+    if ENTRIES.descriptor < 0 or not all(isinstance(database, Database) for database in databases):
+        ENTRIES.close()
+        return item
+    if isinstance(item, Database) and ENTRIES.runs_apart(item.name):
+        SPAWNER.start()
+    entries = [ENTRIES.entry_of(database.name) for database in databases]
+    ENTRIES.close()
+    learn(functools.partial(_mask_of, entries))
+    whole = [Database.from_options(entry) if entry else database for entry, database in zip(entries, databases)]
+    return whole if isinstance(item, list) else whole[0]
+
+
+def _mask_of(entries: list[dict[str, Any] | None]) -> Mask:
+    return mask_for({**_COMMANDS, "databases": entries})
+
+
+def clean_for(name: str) -> Callable[[str], str]:
+    """Return what keeps a database's secrets out of words, in a process that runs nothing of a customer's."""
+    entry = ENTRIES.entry_of(name)
+    return masked_text if entry is None else _mask_of([entry]).text
+
+
+def serve(do: Callable[[Job], dict[str, Any]]) -> None:
+    """Read a job, do it, answer."""
+    options = json.load(sys.stdin)
+    answer_to = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.chdir("/")
+    learn(functools.partial(mask_for, dict(options)))
+    _COMMANDS.update({name: value for name, value in options.items() if name.endswith("_command")})
+    ENTRIES.receive(options.pop("entries", None))
+    prepare_each(with_secrets)
+    try:
+        answer = do(Job.from_options(options.pop("verb"), options))
+    except Refused as refusal:
+        answer = {"refused": refusal.facts()}
+    except Exception as error:  # noqa: BLE001 - a traceback may hold secrets, and only its last line would be read
+        answer = {"crashed": cause_of(error)}
+    with os.fdopen(answer_to, "w") as handle:
+        json.dump(masked(answer), handle, default=str)

@@ -1,0 +1,323 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Connections of our own: never the application's, never env.py's, always in autocommit."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import select
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .._core.errors import Refused
+from .._core.job import Database
+from .own_events import without_common_listeners
+from .postgresql.libpq_options import driver_query, with_defaults
+from .sqlalchemy_import import sa
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection
+
+T = TypeVar("T")
+
+#: True while a connection of our own is being opened, so that listeners for env.py's leave it alone.
+OPENING_OWN: ContextVar[bool] = ContextVar("OPENING_OWN", default=False)
+
+#: What PostgreSQL says of a lock that was not got in time.
+LOCK_NOT_AVAILABLE = "55P03"
+
+#: An execution option of every connection of our own.
+OWN = "hosting_alembic_own"
+
+# The drivers of each backend that can be used here, the ones to prefer for our own connections first.
+_DRIVERS = {
+    "postgresql": {"psycopg2": "psycopg2", "psycopg": "psycopg", "asyncpg": "asyncpg"},
+    "sqlite": {"pysqlite": "sqlite3", "aiosqlite": "aiosqlite"},
+}
+ASYNC_DRIVERS = {"asyncpg", "aiosqlite", "psycopg_async"}
+
+
+def migration_url(database: Database) -> URL:
+    """Return the URL that migrations use: the direct one if there is one, with its password and its driver.
+
+    A URL that names no driver gets one that is installed, because SQLAlchemy's own choice differs between
+    releases (psycopg2 before 2.1, psycopg since) and need not be there.
+
+    Raises:
+        Refused: the URL cannot be parsed, or no driver for it is installed.
+    """
+    try:
+        url = sa.engine.make_url(database.direct_url or database.url)
+    except Exception as error:
+        raise Refused(
+            f"The URL of database {database.name!r} cannot be parsed",
+            "",
+            "Write it as SQLAlchemy does, for example postgresql://user@server/name or sqlite:////srv/app.db",
+            code="url-invalid",
+        ) from error
+    if "password" in url.query:  # libpq takes it there too; in its own place it is kept out of whatever is shown
+        url = url.set(password=str(url.query["password"])).difference_update_query(["password"])
+    if "user" in url.query:  # which drivers take instead of the other
+        url = url.set(username=str(url.query["user"])).difference_update_query(["user"])
+    if database.password is not None:
+        url = url.set(password=database.password)
+    backend, _plus, driver = url.drivername.partition("+")
+    if backend == "postgres":
+        backend = "postgresql"
+    if backend not in _DRIVERS:
+        raise Refused(
+            f"The URL of database {database.name!r} names {backend!r}, which cannot be migrated safely here",
+            "it can be backed up only on " + " and ".join(sorted(_DRIVERS)),
+            code="database-type-unsupported",
+        )
+    url = url.set(drivername=f"{backend}+{driver or _installed(backend)[0]}")
+    given = {name: value for name, value in database.environment.items() if "{url" not in value}
+    return with_defaults(url, {**os.environ, **given}) if backend == "postgresql" else url
+
+
+def url_for_env(database: Database, url: URL) -> URL:
+    """Return the URL as env.py gets it: without a driver where none was named and SQLAlchemy's own choice is there.
+
+    Many replace the beginning of such a URL, to name the driver themselves.
+    """
+    scheme = (database.direct_url or database.url).partition(":")[0]
+    plain = url.set(drivername=url.get_backend_name())
+    return plain if "+" not in scheme and plain.get_driver_name() == url.get_driver_name() else url
+
+
+def own_url(url: URL) -> URL:
+    """Return the same URL with the driver that suits our own connections, a synchronous one if any is there.
+
+    Raises:
+        Refused: no driver for it is installed.
+    """
+    backend = url.get_backend_name()
+    drivers = _installed(backend)
+    driver = url.get_driver_name()
+    if driver in ASYNC_DRIVERS or driver not in drivers:
+        driver = drivers[0]
+    query = driver_query(url, driver) if backend == "postgresql" else url.query
+    return url.set(drivername=f"{backend}+{driver}", query=query)
+
+
+def _installed(backend: str) -> list[str]:
+    found = [driver for driver, package in _DRIVERS[backend].items() if importlib.util.find_spec(package)]
+    if not found:
+        raise Refused(
+            f"No driver for {backend} is installed in the virtualenv of the release",
+            "it needs one of " + ", ".join(_DRIVERS[backend]),
+            "Add one to the requirements or to migrate_packages, for example psycopg2-binary",
+            code="driver-missing",
+        )
+    return found
+
+
+#: By URL and options; they hold no connection, only what SQLAlchemy has found out of the server.
+_ENGINES: dict[tuple[str, str], Any] = {}
+
+
+def _engine_for(url: URL, options: dict[str, Any]) -> Any:
+    """Return what opens connections; to make it, and its first connection, takes longer than a new connection."""
+    key = url.render_as_string(hide_password=False), repr(options)
+    if key not in _ENGINES:
+        _ENGINES[key] = without_common_listeners(sa.create_engine(url, **options))
+    return _ENGINES[key]
+
+
+class OwnConnection:
+    """A connection in autocommit, driven the same way whether its driver is synchronous or not.
+
+    An asynchronous driver gets an event loop in a thread of its own, because we are called from inside the loop that
+    an asynchronous env.py runs. ``acting`` is entered around whatever may open a file.
+    """
+
+    def __init__(
+        self,
+        url: URL,
+        connect_args: dict[str, Any] | None = None,
+        name: str = "",
+        acting: Callable[[], Any] = nullcontext,
+    ) -> None:
+        self._name = name
+        self._acting = acting
+        #: Whether there is a server that may close it.
+        self._has_server = url.get_backend_name() != "sqlite"
+        token = OPENING_OWN.set(True)
+        try:
+            with acting():
+                self._open(url, connect_args or {})
+        finally:
+            OPENING_OWN.reset(token)
+
+    def _open(self, url: URL, connect_args: dict[str, Any]) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        options = {"poolclass": sa.pool.NullPool, "isolation_level": "AUTOCOMMIT", "connect_args": connect_args}
+        options["execution_options"] = {OWN: True}
+        if url.get_driver_name() in ASYNC_DRIVERS:
+            # Imported only where it is needed: it wants greenlet, which a synchronous virtualenv need not have.
+            from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+            self._thread.start()
+            self._engine: Any = without_common_listeners(create_async_engine(url, **options))
+            try:
+                self._connection: Any = self._wait_for(self._connect())
+            except BaseException:
+                self._stop()
+                raise
+        else:
+            self._engine = _engine_for(url, options)
+            self._connection = self._engine.connect()
+
+    async def _connect(self) -> Any:
+        return await self._engine.connect()
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            raise TypeError("a synchronous driver has no loop to wait in")
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def _stop(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Call ``function(connection, *args)`` with the synchronous face of the connection.
+
+        Raises:
+            Refused: others held a lock for longer than the connection waits.
+        """
+        try:
+            if self._loop is None:
+                with self._acting():
+                    return function(self._connection, *args)
+            answer: T = self._wait_for(self._connection.run_sync(function, *args))
+            return answer
+        except Refused:
+            raise
+        except Exception as error:
+            if sqlstate(error) != LOCK_NOT_AVAILABLE:
+                raise
+            raise Refused(
+                f"Database {self._name!r} could not be read",
+                f"another session holds a lock on what is read: {first_line(error)}",
+                "End that session (pg_locks and pg_stat_activity show it), or raise migrate_lock_wait",
+                code="read-lock-timeout",
+            ) from error
+
+    def rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Execute one statement and return its rows, none if it returns none."""
+        return self.run(execute, statement, parameters)
+
+    def is_broken(self) -> bool:
+        """Tell whether the server has closed the connection: then its socket can be read while nothing was asked."""
+        if not self._has_server:
+            return False
+        try:
+            if self._loop is not None:  # its loop has read the socket already
+                return bool(self.run(_is_closed))
+            descriptor = self.run(_descriptor)
+        except Exception:  # noqa: BLE001 - each driver says in its own way that its connection is closed
+            return True
+        if descriptor is None:
+            return False
+        return bool(select.select([descriptor], [], [], 0)[0])
+
+    def close(self) -> None:
+        """Close the connection; one that is broken already is no error."""
+        try:
+            if self._loop is None:
+                with self._acting():
+                    self._connection.close()
+            else:
+                self._wait_for(self._connection.close())
+        except Exception:  # noqa: BLE001 - as above
+            self._connection = None
+        finally:
+            self._stop()
+
+    def __enter__(self) -> OwnConnection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def execute(connection: Connection, statement: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    """Execute one statement on any SQLAlchemy connection and return its rows as tuples."""
+    result = connection.execute(sa.text(statement), parameters or {})
+    return [tuple(row) for row in result] if result.returns_rows else []
+
+
+def driver_connection(connection: Connection) -> Any:
+    """Return the driver's own connection below SQLAlchemy's."""
+    fairy = connection.connection
+    return getattr(fairy, "driver_connection", None) or fairy.dbapi_connection
+
+
+def client_encoding(connection: Connection) -> str:
+    """Return what to speak with a PostgreSQL server, by a name that Python knows too.
+
+    A database in SQL_ASCII holds bytes of which nobody says what they mean. LATIN1 has a character for each byte, and
+    the server converts none.
+    """
+    driver = driver_connection(connection)
+    if hasattr(driver, "get_settings"):  # asyncpg
+        encoding = driver.get_settings().server_encoding
+    else:
+        encoding = driver.info.parameter_status("server_encoding")
+    return "LATIN1" if encoding == "SQL_ASCII" else "UTF8"
+
+
+def speak(connection: Connection) -> None:
+    """Speak so with a server that does not say what its bytes mean; drivers understand all others by themselves."""
+    driver, encoding = driver_connection(connection), client_encoding(connection)
+    if encoding == "UTF8":
+        return
+    if hasattr(driver, "set_client_encoding"):  # psycopg2 does not hear of it otherwise
+        driver.set_client_encoding(encoding)
+    else:
+        execute(connection, f"set client_encoding = '{encoding}'")
+
+
+def _descriptor(connection: Connection) -> int | None:
+    driver = driver_connection(connection)
+    return int(driver.fileno()) if hasattr(driver, "fileno") else None
+
+
+def _is_closed(connection: Connection) -> bool:
+    closed = getattr(driver_connection(connection), "is_closed", None)  # asyncpg
+    return bool(closed and closed())
+
+
+def _of_pg8000(error: Any) -> Any:
+    fields = getattr(error, "args", None)
+    return fields[0].get("C") if fields and isinstance(fields[0], dict) else None
+
+
+def sqlstate(error: BaseException) -> str:
+    """Return the SQLSTATE of a driver's error inside any wrapping, or an empty string."""
+    seen: BaseException | None = error
+    while seen is not None:
+        for candidate in (seen, getattr(seen, "orig", None)):
+            code = getattr(candidate, "sqlstate", None) or getattr(candidate, "pgcode", None) or _of_pg8000(candidate)
+            if code:
+                return str(code)
+        seen = seen.__cause__ or seen.__context__
+    return ""
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says, without SQLAlchemy's appended statement and link."""
+    text = str(getattr(error, "orig", None) or error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,209 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The data that engines and those who ask them speak in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .._core.errors import Refused
+
+#: Stands for each table in ``Deeds.replaced``.
+ANY_TABLE = "*"
+#: Why a step has written rows that were not counted, though their transactions are known, and none was there before.
+INSERTED = "it committed each insert by itself"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which database this is, whatever URL led to it."""
+
+    server: str
+    database: str
+
+    def __str__(self) -> str:
+        return f"{self.database} on {self.server}"
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What one look at a database tells: which it is, on what server, and the heads in its version table."""
+
+    identity: Identity
+    server: str
+    heads: list[str]
+    #: Which of several clusters of one image it is; nothing where there can be no other.
+    instance: str = ""
+    #: As ``Engine.made``.
+    made: str = ""
+
+
+@dataclass
+class Dump:
+    """What a dump brought: its file (or directory), and what was true at its snapshot."""
+
+    path: Path
+    tool: str
+    row_counts: dict[str, int] | None = None
+    #: What the engine had counted just before, to tell later what others wrote.
+    activity: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A proven dump, and what was true at its snapshot."""
+
+    path: Path
+    fingerprint: list[str]
+    row_counts: dict[str, int] | None
+    version_tables: frozenset[str]
+    activity: dict[str, Any] = field(default_factory=dict)
+    #: Of the dump, where it is one file; it was proven when it had this digest.
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class RestoreMethod:
+    """How a database would be restored: what would not come back, and what stands in the way."""
+
+    name: str
+    not_restored: list[str] = field(default_factory=list)
+    obstacle: Refused | None = None
+    #: Why it would be done so, where one would expect another way.
+    notes: list[str] = field(default_factory=list)
+    #: What others would miss afterwards, so that it is done only for a person who wants it.
+    loses: list[str] = field(default_factory=list)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a plan shows of it."""
+        obstacle = self.obstacle.facts() if self.obstacle else None
+        return {"method": self.name, "not_restored": self.not_restored, "obstacle": obstacle}
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did: ``aside`` is where the replaced database lies now, a file, a database or a schema."""
+
+    aside: str
+    method: str
+    not_restored: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Writes:
+    """What others wrote since a backup: rows by table, or why it cannot be told, which counts as writes."""
+
+    tables: dict[str, int] = field(default_factory=dict)
+    unknown: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.tables or self.unknown)
+
+    def __str__(self) -> str:
+        rows = ", ".join(f"{count} in {table}" for table, count in sorted(self.tables.items()))
+        return self.unknown or (f"rows written since the backup: {rows}" if rows else "nothing was written since")
+
+
+def in_doubt(count: int, made: str) -> str:
+    """Say that rows in what a run has made may be others'."""
+    return f"{count} row{'' if count == 1 else 's'} in {made} may be somebody else's"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What an engine tells of the transaction that is open; nothing where it counts neither rows nor transactions."""
+
+    #: Rows by table that it has written, and the tables in which some of them were there before.
+    rows: dict[str, int] = field(default_factory=dict)
+    replaced: list[str] = field(default_factory=list)
+    #: Its number, 0 while it has none.
+    number: int = 0
+    #: No transaction that begins from now on has a smaller number.
+    newest: int = 0
+    #: When it began, as the server says; two that are not the same began at other times.
+    began: str = ""
+    #: What it holds for itself: files of tables that it has made or locked, and what it dropped.
+    files: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    #: Catalogs in which it has replaced or removed rows.
+    catalogs: list[str] = field(default_factory=list)
+    #: How often it has read sequences, by number, and how often all sessions had read those that it dropped.
+    used: dict[str, int] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Deeds:
+    """What a run is known to have done, by which its rows can be told from those of others."""
+
+    #: The schema before it, with what others have made in it since.
+    before: list[str]
+    #: As schema.table; Alembic writes into them.
+    version_tables: frozenset[str] = frozenset()
+    #: What the engine had counted when the run backed up.
+    activity: dict[str, Any] = field(default_factory=dict)
+    #: Rows by table, and the tables in which it updated or deleted some; ``ANY_TABLE`` where that is not known.
+    wrote: dict[str, int] = field(default_factory=dict)
+    replaced: frozenset[str] = frozenset()
+    #: The numbers of its transactions, and from where to where others were given while a revision ran.
+    transactions: frozenset[int] = frozenset()
+    spans: list[list[int]] = field(default_factory=list)
+    #: What ``Engine.imprint`` told at the run's end.
+    imprint: dict[str, Any] = field(default_factory=dict)
+    #: Tables that revisions wrote whose rows were not rolled back.
+    stayed: frozenset[str] = frozenset()
+    #: Files of tables that the run has made, and tables and sequences that it dropped, by number.
+    files: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
+    #: By number, how often the run has read sequences, and how often all sessions had read those that it dropped.
+    used: dict[str, int] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=dict)
+    #: How many dumps the run has taken since its backup: each has read each sequence once.
+    dumps: int = 0
+    #: Sequences, by quoted name, that downgrades had set behind what others were given.
+    set_forward: frozenset[str] = frozenset()
+    #: Rows of catalogs that its transactions have replaced, by the number of the transaction.
+    catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    #: What the engine had counted when all was last backed up; nothing where there is no backup.
+    secured: dict[str, Any] = field(default_factory=dict)
+    #: By number, tables that nobody else had written when what the engine had counted was this.
+    cleared: dict[str, Any] = field(default_factory=dict)
+    #: Tables that the run wrote and whose rows were those of the backup when it failed.
+    unchanged: frozenset[str] = frozenset()
+    #: The dump that was taken right before the downgrades, if one was.
+    kept_in: Path | None = None
+    #: Why the run may have written where nothing noticed it.
+    unseen: list[str] = field(default_factory=list)
+    #: A revision has begun and not come to its end: its process died, and has said nothing of what it wrote.
+    is_open: bool = False
+    #: The schema that our own runs since a backup have left, for a restore on purpose; None where it is not known.
+    left: list[str] | None = None
+
+    def with_rows(self, more: Mapping[str, int]) -> Deeds:
+        """Return these with more rows that were written, by table."""
+        tables = {*self.wrote, *more}
+        return replace(self, wrote={table: self.wrote.get(table, 0) + more.get(table, 0) for table in tables})
+
+
+@dataclass(frozen=True)
+class Aside:
+    """What an earlier restore left. ``made`` is ISO 8601 in UTC, ``size`` is bytes; both may be unknown."""
+
+    name: str
+    run: str
+    made: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a table holds: its rows and, where all was read, a digest of the rows and one of each column."""
+
+    rows: int
+    digest: str = ""
+    columns: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,85 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lock on a whole PostgreSQL database."""
+
+from __future__ import annotations
+
+import time
+
+from ..._core.errors import Failed
+from ..._core.playbook_command import playbook_command
+from ..connection import OwnConnection
+from ..lock import Lock
+
+# Advisory locks belong to a database, so this number serves for all of them. It is part of the protocol between
+# versions of this collection: a changed number would let two runs meet.
+LOCK_DATABASE = 0x68616C_656D6201
+
+_PATIENCE = 5
+
+
+class AdvisoryLock(Lock):
+    """The lock on a database, held by a connection that does nothing else."""
+
+    def __init__(self, own: OwnConnection, name: str) -> None:
+        self._own = own
+        self._name = name
+        self._released = False
+        self.is_let_go = False
+
+    def attempt(self) -> bool:
+        """Try to get it."""
+        return bool(self._own.rows("select pg_try_advisory_lock(:key)", key=LOCK_DATABASE)[0][0])
+
+    @property
+    def oid(self) -> int:
+        """Return the oid of the database that it is on."""
+        return int(self._own.rows("select oid::bigint from pg_database where datname = current_database()")[0][0])
+
+    def pid(self) -> int:
+        """Return the backend that holds it, 0 once it was given back."""
+        return 0 if self._released or self.is_let_go else int(self._own.rows("select pg_backend_pid()")[0][0])
+
+    def let_go(self) -> None:
+        """Close its connection for a while."""
+        if not self._released:
+            self._own.close()
+            self.is_let_go = True
+
+    def take(self, own: OwnConnection) -> None:
+        """Take it on another connection.
+
+        Raises:
+            Failed: somebody else has it.
+        """
+        self._own = own
+        self.is_let_go = False
+        deadline = time.monotonic() + _PATIENCE
+        # Another run may have got it for the moment that it takes to see that a swap is not over.
+        while not self.attempt():
+            if time.monotonic() < deadline:
+                time.sleep(0.02)
+                continue
+            raise Failed(
+                f"The lock on database {self._name!r} was lost",
+                "somebody else has taken it while the database was being replaced",
+                f"This shows its last run: {playbook_command('status')}",
+                code="lock-lost",
+            )
+
+    def check(self) -> None:
+        """Raise Failed if the server has ended the connection and with it the lock."""
+        if self._own.is_broken():
+            raise Failed(
+                f"The lock on database {self._name!r} was lost",
+                "the server closed the connection that held it",
+                "No further revision was begun; look into the server's log",
+                code="lock-lost",
+            )
+
+    def release(self) -> None:
+        """Close the connection, which gives the lock back."""
+        self._released = True
+        self._own.close()

@@ -1,0 +1,99 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One look at a PostgreSQL database, at the price of a connection and one question.
+
+SQLAlchemy asks a server five questions of its own on every new connection of a new engine, and makes that engine anew
+for every URL. Where a hundred databases have nothing to do, that is most of the time it takes to find out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import socket
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from ..data import Glance, Identity
+from ..sql import qualified
+from . import catalog
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+Options = dict[str, Any]
+
+_CONNECT_TIMEOUT = 10
+_LOCK_TIMEOUT = 2000  # milliseconds; the plan in full has more time
+#: What else than the password may be a secret (libpq's own names): a record is readable by nobody else, yet lasts.
+_SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
+_QUESTION = """
+select pg_backend_pid(), current_setting('server_version'), identity.*, ({instance}), ({made}),
+       (select array_agg(version_num::text) from {table})
+  from ({identity}) identity
+"""
+
+
+def door_of(url: URL) -> Options | None:
+    """Return how a driver is told of a URL, without its password, or None if there are other secrets in it."""
+    dialect = url.get_dialect()
+    _words, options = dialect().create_connect_args(url)
+    if _SECRETS & set(options) - {"password"}:
+        return None
+    return {"driver": dialect.driver, "options": {key: options[key] for key in options if key != "password"}}
+
+
+def look(door: Options, password: str | None, table: str) -> Glance | None:
+    """Return where a version table stands, or None behind a pooler.
+
+    Raises:
+        Exception: the driver's own, if the server cannot be reached or the table is not there.
+    """
+    options = {**door["options"], **({} if password is None else {"password": password})}
+    question = _QUESTION.format(
+        table=qualified(table), identity=catalog.IDENTITY, instance=catalog.INSTANCE, made=catalog.MADE
+    )
+    asked = _ask_asyncpg if door["driver"] == "asyncpg" else _ask
+    given, (pid, version, server, database, instance, made, heads) = asked(door["driver"], options, question)
+    if pid != given:
+        return None  # the plan in full says so
+    said = described(version, options.get("host"), options.get("port"))
+    return Glance(Identity(server, database), said, sorted(heads or []), instance, made)
+
+
+def described(version: str, host: Any, port: Any) -> str:
+    """Return a server's version with where it is."""
+    return f"PostgreSQL {version} at {host or 'a local socket'}:{port or 5432}"
+
+
+def _ask(driver: str, options: Options, question: str) -> tuple[int, Any]:
+    """Return the process id that was given at the door, and the answer; for psycopg2 and psycopg."""
+    connect = importlib.import_module(driver).connect
+    with closing(connect(**options, connect_timeout=_CONNECT_TIMEOUT, application_name=_name())) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"set lock_timeout = {_LOCK_TIMEOUT}; {question}")
+        if driver == "psycopg":  # it keeps the answer of each statement, and begins with the first
+            cursor.nextset()
+        return connection.info.backend_pid, cursor.fetchone()
+
+
+def _ask_asyncpg(driver: str, options: Options, question: str) -> tuple[int, Any]:
+    import asyncio  # noqa: PLC0415 - the others do without, and it costs as much as a look
+
+    connect = importlib.import_module(driver).connect
+
+    async def ask() -> tuple[int, Any]:
+        settings = {"application_name": _name()}
+        connection = await connect(**options, timeout=_CONNECT_TIMEOUT, server_settings=settings)
+        try:
+            await connection.execute(f"set lock_timeout = {_LOCK_TIMEOUT}")
+            return connection.get_server_pid(), tuple(await connection.fetchrow(question))
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def _name() -> str:
+    return f"hosting.alembic plan {socket.gethostname()}"[:63]

@@ -1,0 +1,450 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A restore inside the database, for an owner who may not create databases: one transaction, so all of it or nothing.
+
+What is there is moved into schemas beside, and the archive is replayed. Extensions stay, because who may not make them
+could not bring them back, and so do the schemas they live in: from there each object is moved by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._core.errors import Failed, Refused
+from ..connection import client_encoding, execute, sqlstate
+from ..data import Archive, Restored
+from ..interface import Guard, Tell
+from ..sql import quoted
+from . import catalog, client_tools, defaults, publications
+from .preflight import major_version
+from .psql import TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts, use_list
+from .rendering import fixed_statements, normalised
+from .replay import header
+from .replayed_content import ReplayedContent
+from .restore_method import ASIDE_SCHEMA, fitted, literal, mark, now, verify
+from .restored_schema import refuse_in_place, refuse_what_stays
+from .run_sessions import close_sessions_of_run
+from .sessions import OTHERS
+from .unlocked import Unlocked
+from .write_counters import WRITTEN_IN_CATALOGS
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from .engine import PostgreSQL
+
+#: Whether the schema itself stays. A range type moves only with its schema, so then public is made anew as well; before
+#: PostgreSQL 15 it is the superuser's.
+_SCHEMAS = f"""
+select n.nspname, n.nspname = 'public' and (current_setting('server_version_num')::int < 150000 or not exists (
+         select from pg_type t where t.typnamespace = n.oid and t.typtype = 'r'))
+       or not pg_has_role(n.nspowner, 'usage') or exists (select from pg_extension x where x.extnamespace = n.oid)
+  from pg_namespace n where {catalog.ours("pg_namespace", "n.oid")}
+"""
+
+#: As each database of PostgreSQL 15 and newer has it; an archive says only what differs from that, and never makes it.
+_PUBLIC = """
+create schema public authorization pg_database_owner;
+grant usage on schema public to public;
+comment on schema public is 'standard public schema';
+"""
+
+_OWNED = "select nspname, 1 from pg_namespace where pg_has_role(nspowner, 'usage')"
+
+#: Whatever lies in a schema by itself: (catalog, oid, schema's oid, order). Routines go first: the text that names
+#: them names the schemas of their arguments' types too.
+_OBJECTS = """
+select 'pg_proc'::regclass classid, oid, pronamespace ns, 1 turn from pg_proc
+union all select 'pg_operator'::regclass, oid, oprnamespace, 1 from pg_operator
+union all select 'pg_opclass'::regclass, oid, opcnamespace, 1 from pg_opclass
+union all select 'pg_opfamily'::regclass, oid, opfnamespace, 1 from pg_opfamily
+union all select 'pg_collation'::regclass, oid, collnamespace, 2 from pg_collation
+union all select 'pg_conversion'::regclass, oid, connamespace, 2 from pg_conversion
+union all select 'pg_statistic_ext'::regclass, oid, stxnamespace, 2 from pg_statistic_ext
+union all select 'pg_ts_config'::regclass, oid, cfgnamespace, 2 from pg_ts_config
+union all select 'pg_ts_dict'::regclass, oid, dictnamespace, 2 from pg_ts_dict
+union all select 'pg_ts_parser'::regclass, oid, prsnamespace, 2 from pg_ts_parser
+union all select 'pg_ts_template'::regclass, oid, tmplnamespace, 2 from pg_ts_template
+union all select 'pg_class'::regclass, c.oid, relnamespace, 3 from pg_class c
+  where relkind in ('r', 'p', 'f', 'v', 'm') or relkind = 'S' and not exists (
+    select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
+       and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i'))
+union all select 'pg_type'::regclass, t.oid, typnamespace, 4 from pg_type t
+  where typtype in ('e', 'd', 'r', 'm') or typtype = 'b' and not exists (select from pg_type e where e.typarray = t.oid)
+     or typtype = 'c' and exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c')
+"""
+
+_MOVES = f"""
+select format('alter %s %s set schema %I', case i.type when 'statistics object' then 'statistics' else i.type end,
+              i.identity, moved.target)
+  from ({_OBJECTS}) o
+  join (values {{pairs}}) moved(name, target) on o.ns = (select n.oid from pg_namespace n where n.nspname = moved.name)
+  cross join lateral pg_identify_object(o.classid, o.oid, 0) i
+ where not exists (select from pg_depend e where e.classid = o.classid and e.objid = o.oid and e.deptype = 'e')
+ order by o.turn
+"""
+
+#: A cast has no schema that it could be moved to, and would be in the next dump without its types.
+_CASTS = """
+select format('drop cast (%s as %s)', format_type(k.castsource, null), format_type(k.casttarget, null))
+  from pg_cast k join pg_type s on s.oid = k.castsource join pg_type t on t.oid = k.casttarget
+  join pg_namespace n on n.oid in (s.typnamespace, t.typnamespace)
+ where n.nspname like 'alembic\\_aside\\_%' and not exists (
+   select from pg_depend e where e.classid = 'pg_cast'::regclass and e.objid = k.oid and e.deptype in ('e', 'i'))
+"""
+
+_LOCKS = f"""
+select format('lock table only %I.%I in access exclusive mode', n.nspname, c.relname)
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'p') and {catalog.ours("pg_class", "c.oid")} order by c.oid
+"""
+
+#: Privileges that would be added to what is made anew, and that the archive has itself.
+_DEFAULT_PRIVILEGES = """
+select format('alter default privileges for role %I %s revoke all on %s from %s', pg_get_userbyid(defaclrole),
+              case when defaclnamespace <> 0 then format('in schema %I', n.nspname) end, kind,
+              case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
+  from pg_default_acl d left join pg_namespace n on n.oid = d.defaclnamespace
+  cross join lateral (select case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then
+                             'routines' when 'T' then 'types' when 'n' then 'schemas' end kind) k
+  cross join lateral (select distinct grantee from aclexplode(defaclacl)) a
+ where a.grantee <> d.defaclrole or d.defaclnamespace <> 0
+union all
+select format('alter default privileges for role %I grant all on %s to %1$I', pg_get_userbyid(defaclrole),
+              case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'routines'
+                                 when 'T' then 'types' when 'n' then 'schemas' end)
+  from pg_default_acl where defaclnamespace = 0
+union all
+select format('alter default privileges for role %I grant %s to public', pg_get_userbyid(defaclrole),
+              case defaclobjtype when 'f' then 'execute on routines' else 'usage on types' end)
+  from pg_default_acl where defaclnamespace = 0 and defaclobjtype in ('f', 'T')
+"""
+
+_EXTENSION_TABLES = """
+select n.nspname, c.relname from pg_depend e
+  join pg_class c on e.classid = 'pg_class'::regclass and e.objid = c.oid
+  join pg_namespace n on n.oid = c.relnamespace
+ where e.deptype = 'e' and c.relkind in ('r', 'p', 'S')
+"""
+
+#: What stays as it is, because it cannot be moved aside.
+_LEFT_OUT = [
+    "DATABASE -", "DATABASE PROPERTIES -", "ACL - DATABASE", "COMMENT - DATABASE", "SECURITY LABEL - DATABASE",
+    *publications.ENTRIES, "SUBSCRIPTION", "EVENT TRIGGER", "FOREIGN DATA WRAPPER", "SERVER", "USER MAPPING",
+    "PROCEDURAL LANGUAGE", "ACCESS METHOD", "BLOBS", "COMMENT - EXTENSION",
+]  # fmt: skip
+
+#: What makes large objects, without their data.
+_LARGE_OBJECTS = ["BLOB", "ACL - LARGE OBJECT", "COMMENT - LARGE OBJECT", "SECURITY LABEL - LARGE OBJECT"]
+
+
+class InPlace:
+    """One restore."""
+
+    def __init__(self, engine: PostgreSQL, archive: Archive, run: str, tell: Tell, search_path: str = "") -> None:
+        self._search_path = search_path
+        self._not_restored: list[str] = []
+        #: How often it has read each sequence that was there, and what it has written that the server counts for all.
+        self._reads: Counter[str] = Counter()
+        self._wrote: Counter[str] = Counter()
+        self._pid = 0
+        self._engine = engine
+        self._archive = archive
+        self._run = run
+        self._tell = tell
+        server = engine.own().run(major_version)
+        self._tools = client_tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)
+
+    def restore(self, guard: Guard) -> Restored:
+        """Restore the archive and return where the replaced objects lie.
+
+        Raises:
+            Refused, Failed: as ``Engine.restore``.
+        """
+        contents = Contents.of(self._tools, self._archive.path, self._tell)
+        refuse_what_stays(self._engine, self._tools, self._archive.path, contents, self._tell)
+        try:
+            aside = self._restore(contents, guard)
+        except Failed:
+            self._hand_over_counts()
+            raise
+        refuse_in_place(self._engine, self._tools, self._archive.path, contents, self._tell)
+        self._analyze()
+        return Restored(f"schema {aside}", "in_place", self._not_restored)
+
+    def _restore(self, contents: Contents, guard: Guard) -> str:
+        """Restore in one transaction, and return the name of what lies aside."""
+        deadline = time.monotonic() + self._engine.job.lock_wait
+        with tempfile.TemporaryDirectory() as folder:
+            while True:
+                with self._psql() as psql:
+                    if not self._locked(psql, deadline):
+                        continue
+                    seen = self._unlocked(psql)
+                    with self._reading(psql):
+                        guard()
+                    aside = self._replace(psql, contents, Path(folder))
+                    self._restore_database_facts(psql, contents, Path(folder))
+                    self._end_sessions()
+                    seen.refuse_changes(self._unlocked(psql), self._engine.database.name)
+                    psql.ask("commit;")
+                return aside
+
+    def _hand_over_counts(self) -> None:
+        """Have the engine know what this session has read and written: in another attempt that is not others'."""
+        self._engine.sequence_reads.update(self._reads)
+        self._engine.attempts_wrote.update(self._wrote)
+        # It hands its counts in when it ends.
+        self._engine.own_pids.discard(self._pid)
+        close_sessions_of_run(self._engine)
+
+    def _count(self, psql: Psql) -> None:
+        """Note what the session has written until now; a statement that fails next is not known to have written."""
+        self._wrote = Counter({table: int(count) for table, count in self._rows(psql, WRITTEN_IN_CATALOGS)})
+
+    @contextmanager
+    def _reading(self, psql: Psql) -> Iterator[None]:
+        """Have the engine read in the session that has locked the tables, inside of the block."""
+        ((self._pid,),) = self._json(psql, "select pg_backend_pid()")
+        self._engine.own_pids.add(self._pid)
+        self._engine.read_locked = partial(self._rows, psql)
+        try:
+            yield
+        finally:
+            self._engine.read_locked = None
+
+    def _psql(self) -> Psql:
+        encoding = self._engine.own().run(client_encoding)
+        return Psql(self._tools, self._engine.url, self._engine.application, encoding)
+
+    def _locked(self, psql: Psql, deadline: float) -> bool:
+        """Lock every table, ending whoever is in the way and may be ended; tell whether that succeeded.
+
+        Raises:
+            Refused: others have held locks all the time.
+        """
+        others = self._end_sessions()
+        timeout = int(max(self._engine.job.lock_timeout, 0.5) * 1000)
+        try:
+            psql.ask(
+                "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;"
+                " set client_min_messages = warning; begin isolation level read committed read write;"
+                f" set local lock_timeout = {timeout};\n{_LOCKS}\n\\gexec"
+            )
+        except PsqlError as error:
+            if error.sqlstate not in ("55P03", "40P01"):
+                raise
+            if time.monotonic() >= deadline:
+                raise Refused(
+                    f"Database {self._engine.database.name!r} is in use, so it cannot be restored in place",
+                    f"others hold locks on its tables: {', '.join(others[:5]) or 'unknown'}",
+                    "End them, or raise migrate_lock_wait",
+                    code="database-in-use",
+                ) from None
+            self._tell(f"waits for {', '.join(others[:3]) or 'locks'}")
+            return False
+        # What came in meanwhile waits for our locks, and may have written before.
+        self._end_sessions()
+        psql.ask("set local lock_timeout = 0;")
+        return True
+
+    def _unlocked(self, psql: Psql) -> Unlocked:
+        found = Unlocked.read(self._engine.own(), partial(self._rows, psql))
+        self._reads.update(list(found.sequences))
+        return found
+
+    def _end_sessions(self) -> list[str]:
+        own = self._engine.own()
+        found = []
+        for pid, user, application in own.rows(OTHERS, application=self._engine.application):
+            found.append(f"pid {pid} ({user}, {application or 'unnamed'})")
+            try:
+                own.rows("select pg_terminate_backend(:pid)", pid=pid)
+            except Exception as error:
+                if sqlstate(error) != "42501":
+                    raise
+        for _try in range(20):
+            if not own.rows(OTHERS, application=self._engine.application):
+                break
+            time.sleep(0.05)
+        return found
+
+    def _replace(self, psql: Psql, contents: Contents, folder: Path) -> str:
+        """Move what is there aside, replay the archive and verify it, and return the name of what lies aside."""
+        schemas = {str(name): bool(kept) for name, kept in self._json(psql, _SCHEMAS)}
+        group = self._free_name(psql)
+        names = {name: group if name == "public" else fitted(group, f"_{name}") for name in schemas}
+        if "public" not in names:
+            names[""] = group  # the large objects and the name of the whole
+        self._tell("moves what is there aside")
+        psql.ask(self._make_room(group, names, schemas))
+        if not schemas.get("public", True):
+            psql.ask(_PUBLIC)
+        pairs = ", ".join(f"({literal(name)}, {literal(names[name])})" for name, kept in schemas.items() if kept)
+        if pairs:
+            psql.ask(f"{_MOVES.format(pairs=pairs)}\n\\gexec")
+        psql.ask(f"{_CASTS}\n\\gexec")
+        psql.ask(f"{publications.DROP}\n\\gexec")
+        psql.ask(f"{_DEFAULT_PRIVILEGES}\n\\gexec")
+        self._put_large_objects_aside(psql, group)
+        self._count(psql)
+        kept = {name for name, stays in schemas.items() if stays}
+        lines = self._chosen(psql, contents, kept)
+        # Large objects apart, at the end: until then it is known how much was written of them.
+        self._replay(psql, folder, Contents(lines).without(_LARGE_OBJECTS), [])
+        self._replay(psql, folder, Contents(lines).only(_LARGE_OBJECTS), contents.only(["BLOBS"]))
+        self._count(psql)
+        self._restore_kept_schemas(psql, folder, contents, kept)
+        # The archive's prologue has made settings of its own, for the session.
+        psql.ask(f"reset all;\nset row_security = off;\n{fixed_statements()}")
+        self._verify(psql)
+        content = ReplayedContent(psql, self._tools, self._archive.path, folder, self._tell)
+        content.refuse_differences(lines, contents.only(["BLOBS"]), self._engine.database.name)
+        psql.ask("reset all;")
+        return group
+
+    def _free_name(self, psql: Psql) -> str:
+        number, name = 1, fitted(ASIDE_SCHEMA, self._run)
+        while psql.ask(f"select 1 from pg_namespace where nspname = {literal(name)};"):
+            number += 1
+            name = fitted(ASIDE_SCHEMA, f"{self._run}_{number}")
+        return name
+
+    def _make_room(self, group: str, names: dict[str, str], schemas: dict[str, bool]) -> str:
+        statements = []
+        for name, target in names.items():
+            if schemas.get(name, True):
+                statements.append(f"create schema {quoted(target)};")
+            else:
+                statements.append(f"alter schema {quoted(name)} rename to {quoted(target)};")
+            comment = mark(group=group, aside_of=name, run=self._run, made=now())
+            statements.append(f"comment on schema {quoted(target)} is {literal(comment)};")
+        return "\n".join(statements)
+
+    def _put_large_objects_aside(self, psql: Psql, group: str) -> None:
+        """Copy them into a table: a large object has no schema that it could be moved to."""
+        if psql.ask("select 1 from pg_largeobject_metadata limit 1;"):
+            table = f"{quoted(group)}.large_objects"
+            psql.ask(
+                f"create table {table} as select oid as id, lo_get(oid) as data from pg_largeobject_metadata;\n"
+                f"\\o /dev/null\nselect lo_unlink(id) from {table};\n\\o"
+            )
+
+    def _restore_database_facts(self, psql: Psql, contents: Contents, folder: Path) -> None:
+        """Give the database itself the settings, the privileges and the comment that it had."""
+        if not contents.has(f"DATABASE - {self._engine.name_on_server}"):
+            return  # the archive is of a database of another name
+        facts = database_facts(self._tools, self._archive.path, contents, folder, self._tell)
+        psql.ask(f"reset all;\n\\o /dev/null\n{defaults.DATABASE}\n\\gexec")
+        psql.ask("\\set ON_ERROR_STOP 0\n\\set ON_ERROR_ROLLBACK on")
+        psql.ask(f"{facts}\n\\o")
+        psql.ask("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")
+        for state, words in psql.refusals():
+            if state != "42501":
+                raise Failed(
+                    "What the backup says of the database itself cannot be set",
+                    words,
+                    code="database-settings-not-restored",
+                )
+            self._not_restored.append(f"a property of the database, which stays as it is: {words}")
+
+    def _chosen(self, psql: Psql, contents: Contents, kept: set[str]) -> list[str]:
+        """Return the entries to replay: without what stays, and without what belongs to extensions."""
+        left_out = list(_LEFT_OUT)
+        left_out += [f"SCHEMA - {name}" for name in kept] + _facts_of(kept)
+        for schema, table in self._json(psql, _EXTENSION_TABLES):
+            left_out += [f"{kind} {schema} {table}" for kind in ("TABLE DATA", "SEQUENCE SET")]
+        there = [row[0] for row in self._json(psql, "select extname, 1 from pg_extension")]
+        left_out += [f"EXTENSION - {name}" for name in there]
+        for name in there:
+            if name != "plpgsql" and not contents.has(f"EXTENSION - {name}"):
+                psql.ask(f"drop extension {quoted(name)};")
+        roles = [row[0] for row in self._json(psql, publications.ROLES)]
+        return contents.without(left_out) + publications.own_entries(contents, roles)
+
+    def _restore_kept_schemas(self, psql: Psql, folder: Path, contents: Contents, kept: set[str]) -> None:
+        """Give schemas that stay the privileges and comments that they had, where they are ours.
+
+        At the end: others own what was replayed only if they may create it there, and a dump does not say so before.
+        """
+        names = f"array[{', '.join(map(literal, sorted(kept)))}]::text[]"
+        psql.ask(f"reset all;\n{defaults.SCHEMAS.format(kept=names)}\n\\gexec")
+        mine = {row[0] for row in self._json(psql, _OWNED)}
+        lines = contents.only(_facts_of(kept & mine))
+        if lines:
+            self._replay(psql, folder, lines, [])
+
+    def _replay(self, psql: Psql, folder: Path, lines: list[str], blobs: list[str]) -> None:
+        if not lines and not blobs:
+            return
+        restore = str(self._tools.folder / "pg_restore")
+        chosen = use_list(folder, "contents", lines)
+        path = str(self._archive.path)
+        psql.ask("\\o /dev/null")
+        psql.replay([restore, f"--use-list={chosen}", "--file=-", path], self._tell, header(self._search_path))
+        if blobs:
+            # They come with a BEGIN and a COMMIT of their own; every other line of theirs is one call.
+            chosen = use_list(folder, "blobs", blobs)
+            script = folder / "blobs.sql"
+            command = [restore, f"--use-list={chosen}", f"--file={script}", path]
+            client_tools.run_tool(command, client_tools.plain_environment(), folder, self._tell, "read large objects")
+            with script.open("rb") as source:
+                for line in source:
+                    if line.strip() not in (b"BEGIN;", b"COMMIT;", TRANSACTION_TIMEOUT.strip()):
+                        psql.write(line)
+        psql.ask("\\o", self._tell, "replays the dump")
+
+    def _verify(self, psql: Psql) -> None:
+        self._tell("verifies")
+        rows = self._json(psql, catalog.FINGERPRINT)
+        leave_out = self._archive.version_tables
+        fingerprint = sorted(normalised(line) for table, line in rows if table not in leave_out)
+        counts = None
+        if self._archive.row_counts is not None:
+            counts = {}
+            for schema, table in self._json(psql, catalog.TABLES_WITH_ROWS):
+                rows_there = psql.ask(f"select count(*) from {quoted(schema)}.{quoted(table)};")
+                counts[f"{schema}.{table}"] = int(rows_there[0])
+        verify(self._archive, fingerprint, counts, self._engine.database.name)
+
+    def _rows(self, psql: Psql, query: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self._json(psql, query)]
+
+    def _json(self, psql: Psql, query: str) -> list[list[Any]]:
+        """Return the rows of a query, which may hold anything."""
+        lines = psql.ask(f"select coalesce(json_agg(to_json(t)), '[]')::text from ({query}) t;")
+        # A record becomes an object whose order is that of its columns, whatever they are called.
+        return [list(row) for row in json.loads("\n".join(lines), object_pairs_hook=_values)]
+
+    def _analyze(self) -> None:
+        self._tell("analyzes what was restored")
+        self._engine.own().run(_analyze)
+
+
+def _facts_of(schemas: set[str]) -> list[str]:
+    """Return how the entries of schemas begin that are not the schemas themselves."""
+    return [
+        f"{kind} - SCHEMA {name}"
+        for kind in ("ACL", "COMMENT")
+        for each in sorted(schemas)
+        for name in (each, quoted(each))
+    ]
+
+
+def _values(pairs: list[tuple[str, Any]]) -> list[Any]:
+    return [value for _name, value in pairs]
+
+
+def _analyze(connection: Connection) -> None:
+    for schema, table in execute(connection, catalog.TABLES_WITH_ROWS):
+        connection.exec_driver_sql(f"analyze {quoted(schema)}.{quoted(table)}".replace("%", "%%"))

@@ -1,0 +1,374 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a PostgreSQL database can be restored, and the words that its restores share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from ..._core.errors import Refused
+from ..._core.job import Database
+from ..connection import OwnConnection, migration_url
+from ..data import Archive, RestoreMethod
+from ..sql import quoted
+from . import ownership
+from .arrival import refuse_what_did_not_arrive
+from .bound_to_tables import bound_to_tables
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection
+
+    from .engine import PostgreSQL
+
+MARK = "hosting.alembic "
+_NAME_BYTES = 63
+_MOST_NAMED = 10
+_NO_DEFAULT = re.compile(r"^(column .* null [tf]) default NULL identity ", re.DOTALL)
+_INVALID = re.compile(r"^index .* valid (?:f ready .|t ready f)$", re.DOTALL)
+ASIDE_SCHEMA = "alembic_aside_"
+
+#: What identifies a swap, held by its session as an advisory lock with the database's oid. pg_locks shows it to all.
+SWAPPING = 0x68616C65
+
+_POWERS = """
+select r.rolsuper, r.rolcreatedb, pg_has_role(d.datdba, 'member'), d.oid::bigint, d.datname
+  from pg_roles r, pg_database d where r.rolname = current_user and d.datname = :database
+"""
+
+_LEFT_OUT = """
+select 'slot', slot_name from pg_replication_slots where database = current_database()
+union all select 'publication', pubname from pg_publication where not pg_has_role(pubowner, 'member')
+union all select 'subscription', s.subname from pg_subscription s
+  where s.subdbid = (select oid from pg_database where datname = current_database())
+union all select 'event trigger', evtname from pg_event_trigger
+union all select 'foreign server', srvname from pg_foreign_server
+union all select 'role', pg_get_userbyid(setrole) from pg_db_role_setting
+  where setrole <> 0 and not pg_has_role(setrole, 'member')
+    and setdatabase = (select oid from pg_database where datname = current_database())
+union all select 'setting', s.name from pg_db_role_setting r cross join unnest(r.setconfig) each(word)
+  join pg_settings s on lower(s.name) = lower(split_part(each.word, '=', 1))
+  where s.context = 'superuser' and (r.setrole = 0 or pg_has_role(r.setrole, 'member'))
+    and r.setdatabase = (select oid from pg_database where datname = current_database())
+"""
+
+
+@dataclass(frozen=True)
+class Powers:
+    """What a role may do with the database."""
+
+    superuser: bool
+    createdb: bool
+    owner: bool
+    oid: int
+
+    @property
+    def may_swap(self) -> bool:
+        """Tell whether it may make databases and rename this one."""
+        return self.superuser or (self.createdb and self.owner)
+
+
+def now() -> str:
+    """Return the time as asides carry it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def fitted(name: str, suffix: str) -> str:
+    """Return a name with a suffix, in the bytes that PostgreSQL gives a name; what is cut is told apart by a digest."""
+    if len((name + suffix).encode()) <= _NAME_BYTES:
+        return name + suffix
+    tail = "_" + hashlib.sha256((name + suffix).encode()).hexdigest()[:8]
+    kept = suffix.encode()[: _NAME_BYTES - len(tail) - len(ASIDE_SCHEMA)].decode(errors="ignore")
+    room = _NAME_BYTES - len(kept.encode()) - len(tail)
+    return name.encode()[:room].decode(errors="ignore") + kept + tail
+
+
+def literal(text: str) -> str:
+    """Return a string constant."""
+    escaped = text.replace("'", "''")
+    return "'" + escaped + "'" if "\\" not in text else "E'" + escaped.replace("\\", "\\\\") + "'"
+
+
+def mark(**facts: Any) -> str:
+    """Return a comment that says what something is to us."""
+    return MARK + json.dumps(facts, ensure_ascii=False)
+
+
+def marked(comment: str | None) -> dict[str, Any]:
+    """Return what such a comment says; nothing for anybody else's."""
+    if not comment or not comment.startswith(MARK):
+        return {}
+    try:
+        found = json.loads(comment[len(MARK) :])
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def run_sql(own: OwnConnection, statement: str) -> None:
+    """Execute a statement as it stands: a colon or a percent sign in a name is no parameter."""
+
+    def execute(connection: Connection) -> None:
+        connection.exec_driver_sql(statement.replace("%", "%%"))
+
+    own.run(execute)
+
+
+def in_transaction(own: OwnConnection, *statements: str) -> None:
+    """Execute statements, all or none."""
+    run_sql(own, "begin")
+    try:
+        for statement in statements:
+            run_sql(own, statement)
+        run_sql(own, "commit")
+    except BaseException:
+        with suppress(Exception):  # the server may be gone, and has rolled back then
+            run_sql(own, "rollback")
+        raise
+
+
+def admin_url(engine: PostgreSQL) -> URL | None:
+    """Return the URL of who may create databases, if there is one.
+
+    Raises:
+        Refused: it cannot be used.
+    """
+    if not engine.database.admin_url:
+        return None
+    entry = Database(engine.database.name, engine.database.admin_url, password=engine.database.admin_password)
+    url = migration_url(entry)
+    if url.get_backend_name() != "postgresql":
+        raise Refused(f"The admin_url of database {entry.name!r} is not one of PostgreSQL", code="admin-url-invalid")
+    return url
+
+
+@contextmanager
+def beside(engine: PostgreSQL) -> Iterator[tuple[OwnConnection, URL]]:
+    """Yield a connection to another database of the same server, from where this one can be renamed, and its URL.
+
+    Raises:
+        Refused: there is no other database that lets us in, or it is on another server.
+    """
+    url = admin_url(engine) or engine.url
+    names = [name for name in (url.database, "postgres", "template1") if name and name != engine.url.database]
+    refusal: Refused | None = None
+    for name in names:
+        try:
+            own = engine.connect(url.set(database=name))
+        except Refused as error:
+            refusal = error
+            continue
+        with own:
+            yield own, url.set(database=name)
+        return
+    raise Refused(
+        f"No other database on the server of {engine.database.name!r} lets its user in",
+        refusal.why if refusal else "",
+        "Grant CONNECT on database postgres, or give it an admin_url",
+        code="admin-database-missing",
+    )
+
+
+def powers(own: OwnConnection, database: str) -> Powers:
+    """Return what the role of a connection may do with a database.
+
+    Raises:
+        Refused: there is no such database on that server.
+    """
+    rows = own.rows(_POWERS, database=database)
+    if not rows:
+        raise Refused(
+            f"There is no database {database!r} on the server", "", "Check its admin_url", code="admin-url-other-server"
+        )
+    superuser, createdb, owner, oid, _name = rows[0]
+    return Powers(bool(superuser), bool(createdb), bool(owner), int(oid))
+
+
+def method(engine: PostgreSQL) -> RestoreMethod:
+    """Return how a database can be restored with the privileges there are."""
+    wanted = engine.job.restore_method
+    own = engine.own()
+    mine = powers(own, engine.name_on_server)
+    try:
+        swap = None if wanted == "in_place" else _obstacle_to_swap(engine, mine)
+    except Refused as refusal:
+        swap = refusal
+    if wanted != "in_place" and swap is None:
+        gone = _not_swapped(own, mine.superuser or _has_superuser(engine))
+        if wanted == "auto" and gone:
+            kept = method_in_place(engine)
+            if kept.obstacle is None and not kept.loses:
+                return replace(kept, notes=[f"it is done in place, because a swap would lose {'; '.join(gone)}"])
+        return RestoreMethod("swap", gone, loses=gone)
+    if wanted == "swap":
+        return RestoreMethod("swap", [], swap)
+    found = method_in_place(engine)
+    notes = [f"it is done in place, because {swap.why}"] if swap and swap.why and not found.obstacle else []
+    return replace(found, notes=notes)
+
+
+def method_in_place(engine: PostgreSQL) -> RestoreMethod:
+    """Return how a database would be restored in place."""
+    own = engine.own()
+    obstacle = _obstacle_in_place(engine, powers(own, engine.name_on_server))
+    return RestoreMethod("in_place", _not_in_place(own), obstacle, loses=bound_to_tables(own))
+
+
+def _has_superuser(engine: PostgreSQL) -> bool:
+    if not engine.database.admin_url:
+        return False
+    with beside(engine) as (other, _url):
+        return powers(other, engine.name_on_server).superuser
+
+
+def _obstacle_to_swap(engine: PostgreSQL, mine: Powers) -> Refused | None:
+    what = f"Database {engine.database.name!r} cannot be restored by a swap"
+    if not mine.may_swap and not engine.database.admin_url:
+        lacking = "create databases" if not mine.createdb else "rename this one"
+        return Refused(
+            what, f"{engine.url.username} may not {lacking}", "Give it an admin_url", code="restore-not-possible"
+        )
+    with beside(engine) as (other, _url):
+        theirs = powers(other, engine.name_on_server)
+    if not theirs.may_swap:
+        return Refused(
+            what,
+            "the role of its admin_url may not create databases, or not rename this one",
+            code="restore-not-possible",
+        )
+    if mine.superuser:
+        return None
+    own = engine.own()
+    strangers = [f"owned by {name}" for (name,) in _strangers(engine, mine)]
+    if strangers:
+        return Refused(
+            what, f"some of it is {', '.join(strangers)}", _membership(engine, mine), code="restore-not-possible"
+        )
+    # All that is the owner's is restored by the owner, whoever makes the database.
+    queries = [ownership.NEVER] if theirs.superuser else [ownership.NEVER, ownership.PRIVILEGED]
+    missing = [row[0] for query in queries for row in own.rows(query)]
+    if missing:
+        return Refused(what, f"only a superuser can make anew: {', '.join(missing)}", code="restore-not-possible")
+    public = own.rows(ownership.PUBLIC)
+    return (
+        Refused(what, f"its schema public belongs to {public[0][0]}", code="restore-not-possible") if public else None
+    )
+
+
+def _membership(engine: PostgreSQL, mine: Powers) -> str:
+    """Return the statements that let the owner of a database restore what others own in it.
+
+    Who is a member of a superuser is one himself, so nobody is made that.
+    """
+    own = engine.own()
+    if own.rows(ownership.SUPERUSERS):
+        given = [row[0] for row in own.rows(ownership.TO_GIVE_AWAY)]
+        more = f" and {len(given) - _MOST_NAMED} more" if len(given) > _MOST_NAMED else ""
+        return (
+            "This backup is restored by hand, as a superuser. The next one can be restored by its user after, as a"
+            f" superuser: {'; '.join(given[:_MOST_NAMED])}{more}"
+        )
+    grants = [f"GRANT {quoted(name)} TO {quoted(engine.url.username or '')};" for (name,) in _strangers(engine, mine)]
+    return f"As a superuser: {' '.join(grants)}"
+
+
+def _obstacle_in_place(engine: PostgreSQL, mine: Powers) -> Refused | None:
+    strangers = _strangers(engine, mine)
+    ranges = [] if mine.superuser else engine.own().rows(ownership.RANGES)
+    never = [] if mine.superuser else engine.own().rows(ownership.NEVER)
+    remedy = "Restore it by hand, as a superuser"
+    if not (mine.superuser or mine.owner):
+        why, remedy = "it belongs to another role", "Name its owner in the url"
+    elif strangers:
+        why, remedy = f"some of it belongs to {', '.join(row[0] for row in strangers)}", _membership(engine, mine)
+    elif never:
+        why = f"only a superuser can make anew: {', '.join(row[0] for row in never)}"
+    elif ranges:
+        why = f"its owner cannot move range types: {', '.join(row[0] for row in ranges)}"
+        remedy = "Give it an admin_url that may create databases"
+    else:
+        return None
+    return Refused(
+        f"Database {engine.database.name!r} cannot be restored by its user", why, remedy, code="restore-not-possible"
+    )
+
+
+def _strangers(engine: PostgreSQL, mine: Powers) -> list[tuple[Any, ...]]:
+    return [] if mine.superuser else engine.own().rows(ownership.STRANGERS)
+
+
+def _left_out(own: OwnConnection) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for kind, name in own.rows(_LEFT_OUT):
+        found.setdefault(kind, []).append(name)
+    return {kind: ", ".join(sorted(set(names))) for kind, names in found.items()}
+
+
+def _not_swapped(own: OwnConnection, superuser: bool) -> list[str]:
+    found = _left_out(own)
+    said = []
+    if "slot" in found:
+        said.append(f"logical replication slots, which stay with the replaced database: {found['slot']}")
+    if "subscription" in found:
+        said.append(f"subscriptions, which stay with the replaced database: {found['subscription']}")
+    if "publication" in found and not superuser:
+        said.append(f"publications of others: {found['publication']}")
+    if "role" in found and not superuser:
+        said.append(f"settings in this database of other roles: {found['role']}")
+    if "setting" in found and not superuser:
+        said.append(f"settings of this database that only a superuser can make: {found['setting']}")
+    return said
+
+
+def _not_in_place(own: OwnConnection) -> list[str]:
+    found = _left_out(own)
+    said = []
+    if "slot" in found:
+        said.append(f"logical replication slots, which see the restore as changes: {found['slot']}")
+    for kind, why in (
+        ("publication", "publications, which go on with the replaced tables"),
+        ("subscription", "subscriptions, which go on with the replaced tables"),
+        ("event trigger", "event triggers, which stay as they are"),
+        ("foreign server", "foreign servers, which stay as they are"),
+        ("role", "settings in this database of other roles, which stay as they are"),
+    ):
+        if kind in found:
+            said.append(f"{why}: {found[kind]}")
+    return said
+
+
+def dumped(fingerprint: list[str]) -> list[str]:
+    """Return the lines of a fingerprint as a restore gives them.
+
+    An INVALID index is in no dump, and a partition that has not its parent's default gets NULL for one.
+    """
+    lines = (_NO_DEFAULT.sub(r"\1 default identity ", line) for line in fingerprint)
+    return [line for line in lines if not _INVALID.search(line)]
+
+
+def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] | None, name: str) -> None:
+    """Compare what was restored with what was true when the dump was taken.
+
+    Both fingerprints are taken with the same settings, an empty search_path among them, and say nothing that a restore
+    renders anew (see ``_engines/postgresql/rendering.py``). An index that was INVALID is in no dump.
+
+    Raises:
+        Failed: it is not the same.
+    """
+    differing = sorted(set(dumped(archive.fingerprint)) ^ set(dumped(fingerprint)))
+    if archive.row_counts is not None and row_counts is not None:
+        tables = sorted(set(archive.row_counts) | set(row_counts))
+        differing += [
+            f"{table}: {archive.row_counts.get(table)} rows, and {row_counts.get(table)} were restored"
+            for table in tables
+            if archive.row_counts.get(table) != row_counts.get(table)
+        ]
+    refuse_what_did_not_arrive(name, differing)

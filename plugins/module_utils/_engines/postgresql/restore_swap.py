@@ -1,0 +1,404 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A restore into a new database that then takes the other's name; until then everybody works on.
+
+At any moment that a crash may choose there is the database, open or refusing connections, beside a scratch database
+whose name and mark say what it is. The mark on a database that refuses connections says that it was us, so that
+``mend`` opens no database that somebody else has closed. Who swaps holds an advisory lock with the database's oid in
+another database; pg_locks shows it to all, so a swap that is alive is told from one that died.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._core.errors import HALF_WAY, Failed, Refused
+from ..connection import OwnConnection, client_encoding, first_line, sqlstate
+from ..data import Archive, Restored
+from ..interface import Guard, Tell
+from ..sql import quoted
+from . import client_tools, publications
+from .preflight import major_version
+from .psql import Contents, Psql, database_facts, use_list
+from .replay import LAST, OF_DATABASE, Replay, let_in
+from .restore_method import (
+    SWAPPING,
+    beside,
+    fitted,
+    in_transaction,
+    literal,
+    mark,
+    marked,
+    now,
+    powers,
+    run_sql,
+    verify,
+)
+from .restored_content import RestoredContent
+from .restored_schema import RestoredSchema
+from .sessions import IS_CLIENT, in_use, refusal_of_prepared
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+    from .engine import PostgreSQL
+
+#: Seconds that a database refuses connections at the most while others are waited for.
+_PATIENCE = 20
+_SCRATCH = "_alembic_restoring"
+_OF_PUBLIC = re.compile(r"schema public owner ")
+
+_DATABASE = """
+select to_jsonb(d)::text, shobj_description(d.oid, 'pg_database'), pg_get_userbyid(datdba),
+       (select spcname from pg_tablespace t where t.oid = d.dattablespace), pg_encoding_to_char(encoding),
+       datallowconn, d.oid::bigint
+  from pg_database d where datname = :name
+"""
+
+_SESSIONS = f"""
+select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed') from pg_stat_activity
+ where datid = :oid and ({IS_CLIENT} or backend_type in ('walsender', 'background worker'))
+"""
+
+_SWAPS = """
+select count(*) from pg_locks where locktype = 'advisory' and objsubid = 2 and classid::bigint = :swapping
+   and objid::bigint = :oid and granted and pid <> pg_backend_pid()
+"""
+
+
+def being_swapped(own: OwnConnection, oid: int) -> bool:
+    """Tell whether another session is about to swap a database."""
+    return bool(own.rows(_SWAPS, swapping=SWAPPING, oid=oid)[0][0])
+
+
+def is_being_swapped(engine: PostgreSQL) -> bool:
+    """Tell the same of a database that cannot be asked itself; False if nobody can be asked."""
+    try:
+        with beside(engine) as (other, _url):
+            rows = other.rows(_DATABASE, name=engine.name_on_server)
+            return bool(rows) and being_swapped(other, int(rows[0][6]))
+    except Refused:
+        return False
+
+
+def mend(engine: PostgreSQL) -> list[str]:
+    """Undo what a swap left that died: open the database again and drop the scratch database. Return what was done.
+
+    Raises:
+        Refused: nobody lets us in, or another restore is at work.
+    """
+    with beside(engine) as (other, _url):
+        return _mend(engine, other)
+
+
+def _mend(engine: PostgreSQL, other: OwnConnection) -> list[str]:
+    done = []
+    rows = other.rows(_DATABASE, name=engine.name_on_server)
+    if not rows:
+        return []
+    comment, is_open, oid = rows[0][1], rows[0][5], int(rows[0][6])
+    if being_swapped(other, oid):
+        raise Refused(
+            f"Database {engine.database.name!r} is being restored by somebody else", code="database-being-restored"
+        )
+    if not is_open and "closed_by" in marked(comment):
+        _open(other, engine.name_on_server, marked(comment))
+        done.append("opened the database for connections, which an interrupted restore had closed")
+    if _drop_scratch(other, _scratch_name(engine)):
+        done.append("dropped the scratch database of an interrupted restore")
+    return done
+
+
+def _scratch_name(engine: PostgreSQL) -> str:
+    return fitted(engine.name_on_server, _SCRATCH)
+
+
+def _drop_scratch(other: OwnConnection, scratch: str) -> bool:
+    rows = other.rows(_DATABASE, name=scratch)
+    if not rows:
+        return False
+    # A pg_restore outlives its killed parent.
+    for _try in range(50):
+        sessions = _end_sessions(other, int(rows[0][6]), ())
+        if not sessions:
+            break
+        time.sleep(0.1)
+    run_sql(other, f"drop database {quoted(scratch)}")
+    return True
+
+
+def _open(other: OwnConnection, name: str, facts: dict[str, Any]) -> None:
+    comment = facts.get("comment")
+    in_transaction(
+        other,
+        f"alter database {quoted(name)} allow_connections true",
+        f"comment on database {quoted(name)} is {literal(comment) if comment else 'null'}",
+    )
+
+
+def _end_sessions(other: OwnConnection, oid: int, keep: tuple[int, ...]) -> list[str]:
+    """Ask the sessions in a database to end and return those that were there."""
+    found = []
+    for pid, user, application in other.rows(_SESSIONS, oid=oid):
+        if pid in keep:
+            continue
+        found.append(f"pid {pid} ({user}, {application})")
+        try:
+            other.rows("select pg_terminate_backend(:pid)", pid=pid)
+        except Exception as error:
+            if sqlstate(error) != "42501":  # it is not ours to end, so it can only be waited for
+                raise
+    return found
+
+
+class Swap:
+    """One restore."""
+
+    def __init__(self, engine: PostgreSQL, archive: Archive, run: str, tell: Tell, search_path: str = "") -> None:
+        self._search_path = search_path
+        #: Whether it came as far as to have all of the archive restored beside the database.
+        self.filled = False
+        self._engine = engine
+        self._archive = archive
+        self._run = run
+        self._tell = tell
+        self._name = engine.name_on_server
+        self._scratch = _scratch_name(engine)
+        self._server = engine.own().run(major_version)
+        self._tools = client_tools.usable(engine.job.pg_bin, engine.database.name, self._server, archive.path)
+        self._closed = False
+        self._swapped = False
+        self._oid = 0
+        self._restorer = engine.own().rows("select current_user")[0][0]
+        self.not_restored: list[str] = []
+
+    def restore(self, guard: Guard) -> Restored:
+        """Restore the archive and return where the replaced database lies.
+
+        Raises:
+            Refused, Failed: as ``Engine.restore``.
+        """
+        with beside(self._engine) as (other, url):
+            self._begin(other)
+            aside = self._aside_name(other)
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    self._fill(other, url, Path(folder))
+                    self.filled = True
+                    facts = database_facts(self._tools, self._archive.path, self._contents, Path(folder), self._tell)
+                self._close_database(other)
+                guard()
+                self._swap(other, url, aside, facts)
+            except BaseException as error:
+                self._leave_as_it_was(error)
+                if self._swapped and isinstance(error, Exception):
+                    raise Failed(
+                        f"Database {self._engine.database.name!r} was replaced, and its restore did not end",
+                        first_line(error),
+                        f"The replaced database is kept as {aside}",
+                        code=HALF_WAY,
+                    ) from error
+                if isinstance(error, (Refused, KeyboardInterrupt, SystemExit)) or not isinstance(error, Exception):
+                    raise
+                raise Failed(
+                    f"The restore of {self._engine.database.name!r} failed",
+                    first_line(error),
+                    "The database is as it was before the restore",
+                    code="restore-failed",
+                ) from error
+        return Restored(aside, "swap", self.not_restored)
+
+    def _begin(self, other: OwnConnection) -> None:
+        _mend(self._engine, other)
+        row = other.rows(_DATABASE, name=self._name)[0]
+        self._comment, self._owner, self._oid = row[1], row[2], int(row[6])
+        prepared = refusal_of_prepared(other, self._name, self._engine.database.name)
+        if prepared:
+            raise prepared
+        if not self._mark_swapping(other, self._oid):
+            raise Refused(
+                f"Database {self._engine.database.name!r} is being restored by somebody else",
+                code="database-being-restored",
+            )
+
+    def _mark_swapping(self, other: OwnConnection, oid: int) -> bool:
+        signed = oid - (1 << 32) if oid >= 1 << 31 else oid
+        statement = "select pg_try_advisory_lock(cast(:swapping as int), cast(:oid as int))"
+        return bool(other.rows(statement, swapping=SWAPPING, oid=signed)[0][0])
+
+    def _aside_name(self, other: OwnConnection) -> str:
+        number, name = 1, fitted(self._name, f"_aside_{self._run}")
+        while other.rows("select 1 from pg_database where datname = :name", name=name):
+            number += 1
+            name = fitted(self._name, f"_aside_{self._run}_{number}")
+        return name
+
+    def _fill(self, other: OwnConnection, url: URL, folder: Path) -> None:
+        """Make the scratch database, restore into it, verify and analyze it."""
+        self._contents = Contents.of(self._tools, self._archive.path, self._tell)
+        self._tell("makes a new database")
+        mine = powers(self._engine.own(), self._name)
+        self._by_superuser = powers(other, self._name).superuser and not mine.superuser
+        run_sql(other, self._create_statement(other))
+        # Whoever may make databases makes them, and no more: what is in an archive is code of the database's owner.
+        scratch_url = self._engine.url.set(database=self._scratch)
+        left_out = ["SUBSCRIPTION"]
+        if not mine.superuser:
+            left_out += publications.ENTRIES
+        # What is of the database itself follows when it has its name.
+        left_out += OF_DATABASE
+        with self._engine.connect(url.set(database=self._scratch)) as made:
+            application, encoding = self._engine.application, made.run(client_encoding)
+            replay = Replay(self._tools, self._server, self._archive.path, application, encoding, self._tell)
+            admin_url = url.set(database=self._scratch)
+            if self._by_superuser:
+                left_out += replay.make_extensions(made, admin_url, self._contents, folder)
+                let_in(other, self._scratch)
+                left_out += LAST
+            if self._archive.fingerprint and not any(map(_OF_PUBLIC.match, self._archive.fingerprint)):
+                run_sql(made, "drop schema public")
+        lines = self._contents.without(left_out)
+        if not mine.superuser and not self._by_superuser:
+            roles = [row[0] for row in self._engine.own().rows(publications.ROLES)]
+            lines += publications.own_entries(self._contents, roles)
+        chosen = use_list(folder, "contents", lines)
+        replay.run(scratch_url, [f"--use-list={chosen}"], max(self._engine.job.backup_jobs, 1), self._search_path)
+        if self._by_superuser:
+            replay.make_last(admin_url, self._contents, folder)
+        with self._engine.connect(scratch_url) as restored:
+            counts = restored.run(self._engine.row_counts) if self._archive.row_counts is not None else None
+            fingerprint = restored.run(self._engine.fingerprint, self._archive.version_tables)
+            verify(self._archive, fingerprint, counts, self._engine.database.name)
+            content = RestoredContent(
+                self._tools, self._archive.path, scratch_url, self._engine.application, self._tell
+            )
+            content.refuse_differences(self._contents, folder, self._engine.database.name)
+            self._compare_schema(scratch_url, mine.superuser or self._by_superuser)
+            self._tell("analyzes the new database")
+            restored.rows("analyze")
+
+    def _compare_schema(self, url: URL, everything: bool) -> None:
+        """Compare what was restored with the archive, but for what no restore by this role brings."""
+        engine, name = self._engine, self._engine.database.name
+        left_out, lines = ("SUBSCRIPTION",), self._contents.without([*OF_DATABASE, "SUBSCRIPTION"])
+        if not everything:
+            roles = [row[0] for row in engine.own().rows(publications.ROLES)]
+            lines = self._contents.without([*OF_DATABASE, "SUBSCRIPTION", *publications.ENTRIES])
+            lines += publications.own_entries(self._contents, roles)
+        schema = RestoredSchema(
+            self._tools, self._archive.path, engine.application, self._tell, engine.job.backup_lock_wait, left_out
+        )
+        schema.refuse_differences(lines, url, name)
+
+    def _create_statement(self, other: OwnConnection) -> str:
+        row = other.rows(_DATABASE, name=self._name)[0]
+        facts = json.loads(row[0])
+        provider = facts.get("datlocprovider", "c")
+        options = [
+            f"create database {quoted(self._scratch)} template template0 owner {quoted(self._restorer)}",
+            f"connection limit {0 if self._by_superuser else -1}",
+            f"encoding {literal(row[4])}",
+        ]
+        if row[3] != other.rows(_DATABASE, name="template0")[0][3]:  # to name the template's own takes a right to it
+            options.append(f"tablespace {quoted(row[3])}")
+        if facts.get("datcollate") is not None:
+            options.append(f"lc_collate {literal(facts['datcollate'])} lc_ctype {literal(facts['datctype'])}")
+        icu = facts.get("daticulocale") or facts.get("datlocale")
+        if provider == "i":
+            options.append(f"locale_provider icu icu_locale {literal(icu)}")
+            if facts.get("daticurules"):
+                options.append(f"icu_rules {literal(facts['daticurules'])}")
+        elif provider == "b":
+            options.append(f"locale_provider builtin builtin_locale {literal(icu)}")
+        return " ".join(options)
+
+    def _close_database(self, other: OwnConnection) -> None:
+        """Let nobody in any more and send away who is there, but for our own two connections."""
+        own = self._engine.own()
+        keep = tuple(pid for pid in (_pid(own), self._engine.lock_pid()) if pid)
+        facts = mark(closed_by=self._run, at=now(), comment=self._comment)
+        self._tell("refuses connections to the database")
+        self._closed = True
+        in_transaction(
+            other,
+            f"alter database {quoted(self._name)} allow_connections false",
+            f"comment on database {quoted(self._name)} is {literal(facts)}",
+        )
+        self._send_away(other, keep)
+
+    def _send_away(self, other: OwnConnection, keep: tuple[int, ...]) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            left = _end_sessions(other, self._oid, keep)
+            if not left:
+                return
+            if time.monotonic() >= deadline:
+                raise in_use(self._engine.database.name, left)
+            self._tell(f"waits for {left[0]}")
+            time.sleep(0.1)
+
+    def _swap(self, other: OwnConnection, url: URL, aside: str, facts: str) -> None:
+        """Rename both in one transaction, in which the new one gets what its archive says of the database itself."""
+        scratch_oid = int(other.rows(_DATABASE, name=self._scratch)[0][6])
+        # Whoever gets the run's lock on the new database sees by this that it is not his yet.
+        self._mark_swapping(other, scratch_oid)
+        self._engine.close()
+        self._engine.let_go_of_lock()
+        self._send_away(other, ())
+        note = mark(aside_of=self._name, run=self._run, made=now(), comment=self._comment)
+        owner = self._contents.owner(self._name) or self._owner
+        with Psql(self._tools, url, self._engine.application) as psql:
+            psql.ask(
+                f"begin;\nalter database {quoted(self._scratch)} owner to {quoted(owner)};\n"
+                f"alter database {quoted(self._name)} rename to {quoted(aside)};\n"
+                f"alter database {quoted(self._scratch)} rename to {quoted(self._name)};\n"
+                f"comment on database {quoted(aside)} is {literal(note)};"
+            )
+            # Each that may not be set is told, and undone by itself.
+            psql.ask("\\set ON_ERROR_STOP 0\n\\set ON_ERROR_ROLLBACK on")
+            psql.ask(f"\\o /dev/null\n{facts}\n\\o")
+            psql.ask("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")
+            for state, words in psql.refusals():
+                if state != "42501":
+                    raise Failed(
+                        "What the backup says of the database itself cannot be set",
+                        words,
+                        code="database-settings-not-restored",
+                    )
+                self.not_restored.append(f"a property of the database: {words}")
+            psql.ask(f"alter database {quoted(aside)} allow_connections true;\ncommit;")
+        self._swapped = True
+        self._engine.take_lock_again()
+
+    def _leave_as_it_was(self, error: BaseException) -> None:
+        """Open the database again and drop the scratch database, whatever has happened."""
+        try:
+            with beside(self._engine) as (other, _url):
+                names = other.rows("select datname from pg_database where oid = cast(:oid as oid)", oid=self._oid)
+                self._swapped = bool(names) and names[0][0] != self._name
+                if not self._swapped:
+                    if self._closed:
+                        _open(other, self._name, {"comment": self._comment})
+                    _drop_scratch(other, self._scratch)
+            self._engine.take_lock_again()
+        except Exception as failure:  # noqa: BLE001 - the server may be gone, in whatever words
+            if not self._closed:
+                return  # the scratch database is the next restore's to drop
+            raise Failed(
+                f"Database {self._engine.database.name!r} refuses connections since a restore was interrupted",
+                f"{first_line(error)}; {first_line(failure)}",
+                "When the server is back, type the same restore again, or what is printed if the database is held: "
+                "each opens it first",
+                code="database-closed",
+            ) from error
+
+
+def _pid(own: OwnConnection) -> int:
+    return int(own.rows("select pg_backend_pid()")[0][0])

@@ -1,0 +1,102 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What restores have left of a PostgreSQL database: replaced databases beside it, and schemas in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..._core.errors import Refused
+from ..data import Aside
+from ..sql import quoted
+from .restore_method import ASIDE_SCHEMA, MARK, beside, marked, run_sql
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from .engine import PostgreSQL
+
+_ASIDES = """
+select d.datname, shobj_description(d.oid, 'pg_database'),
+       case when has_database_privilege(d.oid, 'connect') then pg_database_size(d.oid) end
+  from pg_database d where shobj_description(d.oid, 'pg_database') like :mark
+"""
+
+_ASIDE_SCHEMAS = """
+select n.nspname, obj_description(n.oid, 'pg_namespace'),
+       (select coalesce(sum(pg_total_relation_size(c.oid)), 0) from pg_class c
+         where c.relnamespace = n.oid and c.relkind in ('r', 'm'))
+  from pg_namespace n where obj_description(n.oid, 'pg_namespace') like :mark
+"""
+
+
+def of(engine: PostgreSQL) -> list[Aside]:
+    """Return the databases and the schemas that earlier restores of this database have left."""
+    own = engine.own()
+    found = []
+    for name, comment, size in own.rows(_ASIDES, mark=f"{MARK}%"):
+        facts = marked(comment)
+        if facts.get("aside_of") == engine.name_on_server:
+            found.append(Aside(name, str(facts.get("run", "")), str(facts.get("made", "")), size and int(size)))
+    schemas: dict[str, Aside] = {}
+    for name, comment, size in sorted(own.rows(_ASIDE_SCHEMAS, mark=f"{MARK}%")):
+        facts = marked(comment)
+        group = str(facts.get("group", ""))
+        if not group or not name.startswith(ASIDE_SCHEMA):
+            continue
+        known = schemas.get(group)
+        total = int(size) + (known.size or 0 if known else 0)
+        schemas[group] = Aside(f"schema {group}", str(facts.get("run", "")), str(facts.get("made", "")), total)
+    return [*found, *schemas.values()]
+
+
+def drop(engine: PostgreSQL, aside: Aside) -> None:
+    """Drop a replaced database, or the schemas that a restore in place has moved away.
+
+    Raises:
+        Refused: it is not one, is in use, or something else depends on it.
+    """
+    if aside.name not in {each.name for each in of(engine)}:
+        raise Refused(
+            f"{aside.name!r} is not what a restore of {engine.database.name!r} left aside", code="retained-copy-unknown"
+        )
+    try:
+        if aside.name.startswith("schema "):
+            engine.own().run(_drop_schemas, engine, aside.name[len("schema ") :])
+        else:
+            with beside(engine) as (other, _url):
+                run_sql(other, f"drop database {quoted(aside.name)}")
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(
+            f"{aside.name!r} cannot be dropped",
+            str(getattr(error, "orig", error)).strip(),
+            code="retained-copy-not-droppable",
+        ) from error
+
+
+def _drop_schemas(connection: Connection, engine: PostgreSQL, group: str) -> None:
+    rows = connection.exec_driver_sql(
+        "select nspname, obj_description(oid, 'pg_namespace') from pg_namespace where nspname like 'alembic%%'"
+    ).all()
+    names = [name for name, comment in rows if marked(comment).get("group") == group]
+    before = engine.fingerprint(connection, frozenset())
+    connection.exec_driver_sql("begin")
+    try:
+        listed = ", ".join(map(quoted, names)).replace("%", "%%")
+        connection.exec_driver_sql(f"drop schema {listed} cascade")
+        lost = sorted(set(before) - set(engine.fingerprint(connection, frozenset())))
+        if lost:
+            raise Refused(
+                f"What lies aside in {group!r} is in use",
+                "; ".join(lost[:5]),
+                "Drop what depends on it first",
+                code="retained-copy-in-use",
+            )
+        connection.exec_driver_sql("commit")
+    except BaseException:
+        connection.exec_driver_sql("rollback")
+        raise

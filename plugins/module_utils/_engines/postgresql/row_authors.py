@@ -1,0 +1,171 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What others wrote into tables and columns that a run has made in PostgreSQL.
+
+Each row tells the transaction that wrote it (``xmin``), and a run knows its own. What was there at the backup was not
+made, whatever it is called now: a table keeps its number, and a column that is added gets one beyond all there were.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..connection import execute
+from ..data import Deeds, Writes, in_doubt
+from ..sql import filled, is_constant, quoted
+from .catalog import ours
+from .rendering import normalised
+from .transaction_numbers import XMIN, is_one_of, is_since, is_within
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+_COLUMNS = f"""
+select c.oid::text, n.nspname, c.relname, a.attname, a.attnum, pg_get_expr(d.adbin, d.adrelid), a.attidentity <> '',
+       format('column %I.%I.', n.nspname, c.relname), format('column %I.%I.%I', n.nspname, c.relname, a.attname),
+       has_table_privilege(c.oid, 'select') and not (c.relrowsecurity and c.relforcerowsecurity)
+  from pg_attribute a
+  join pg_class c on c.oid = a.attrelid
+  join pg_namespace n on n.oid = c.relnamespace
+  left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+ where c.relkind = 'r' and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and {ours("pg_class", "c.oid")}
+ order by n.nspname, c.relname, a.attnum
+"""
+
+
+#: Executes one statement in whatever session sees the tables, and returns its rows.
+Read = Callable[[str], list[tuple[Any, ...]]]
+
+
+@dataclass
+class _Made:
+    """A table that holds something which the run has made: all of it, or some columns."""
+
+    schema: str
+    table: str
+    #: The table's number.
+    oid: str
+    #: Whether all its rows can be seen.
+    readable: bool
+    whole: bool = False
+    columns: list[str] = field(default_factory=list)
+    #: Conditions for a row that has something in a column, other than what nobody wrote there.
+    filled: list[str] = field(default_factory=list)
+    #: Something fills a column by itself, so what is in it need not have been written.
+    fills_itself: bool = False
+
+    @property
+    def name(self) -> str:
+        """As the server's counters name it."""
+        return f"{self.schema}.{self.table}"
+
+    @property
+    def quoted(self) -> str:
+        return f"{quoted(self.schema)}.{quoted(self.table)}"
+
+    def __str__(self) -> str:
+        return self.name if self.whole else f"{', '.join(self.columns)} of {self.name}"
+
+
+def reading(connection: Connection) -> Read:
+    """Return how to read over a connection of SQLAlchemy, for which a colon begins a parameter."""
+    return lambda statement: execute(connection, statement.replace(":", "\\:"))
+
+
+def written(read: Read, deeds: Deeds, counts: Mapping[str, int] | None = None) -> Writes:
+    """Return what others wrote, and what may be the run's own as well: of a subtransaction only its span is known.
+
+    Args:
+        read: reads in a session that sees all that is committed.
+        deeds: what the run has done.
+        counts: all rows that the server has counted for each table, by number, once all sessions have ended; what it
+            has not counted, nobody else has written.
+    """
+    if "relations" not in deeds.activity:
+        return Writes(unknown="the backup does not say which tables there were")
+    certain: dict[str, int] = {}
+    unknown: list[str] = []
+    for made in _made(read, deeds):
+        if counts and made.oid in counts and counts[made.oid] <= _counted_for_run(made, deeds):
+            continue
+        if not made.readable:
+            unknown.append(f"{made} cannot be read")
+            continue
+        strange, perhaps = _count(read, made, deeds)
+        if strange:
+            certain[str(made)] = strange
+        elif perhaps:
+            unknown.append(in_doubt(perhaps, str(made)))
+    return Writes(certain, "; ".join(unknown))
+
+
+def written_until_locked(connection: Connection, deeds: Deeds) -> Writes:
+    """Lock the tables that the run has made until the transaction ends, then return what others wrote into them."""
+    if "relations" not in deeds.activity:
+        return Writes()
+    read = reading(connection)
+    tables = [made for made in _made(read, deeds) if made.whole]
+    if not tables:
+        return Writes()
+    names = ", ".join(made.quoted for made in tables)
+    read(f"lock table {names} in share row exclusive mode")
+    counted = {made.name: _count(read, made, deeds)[0] for made in tables if made.readable}
+    return Writes({name: count for name, count in counted.items() if count})
+
+
+def _counted_for_run(made: _Made, deeds: Deeds) -> int:
+    """Return what the server has counted for a table by now if nobody but the run has written since the backup."""
+    _name, _file, _row_type, before, *_more = deeds.activity["files"].get(made.oid, ("", "", "", 0))
+    return int(before) + deeds.wrote.get(made.name, 0)
+
+
+def _made(read: Read, deeds: Deeds) -> list[_Made]:
+    before = sorted(deeds.before)
+    relations = deeds.activity["relations"]
+    found: dict[str, _Made] = {}
+    for oid, schema, table, column, number, default, identity, of_table, of_column, readable in read(_COLUMNS):
+        if f"{schema}.{table}" in deeds.version_tables:
+            continue
+        if (oid in relations and number <= relations[oid]) or _begins(before, f"{normalised(of_column)} "):
+            continue
+        made = found.setdefault(oid, _Made(schema, table, oid, readable))
+        made.whole = oid not in relations and not _begins(before, normalised(of_table))
+        made.columns.append(column)
+        # As text: not every type can be compared.
+        made.filled.append(filled(column, default, "{}::text is distinct from {}::text"))
+        made.fills_itself = made.fills_itself or identity or not is_constant(default)
+    return list(found.values())
+
+
+def _begins(lines: list[str], prefix: str) -> bool:
+    """Tell whether one of some sorted lines begins so."""
+    place = bisect_left(lines, prefix)
+    return place < len(lines) and lines[place].startswith(prefix)
+
+
+def _count(read: Read, made: _Made, deeds: Deeds) -> tuple[int, int]:
+    """Return the rows that others wrote, and those of which it cannot be told."""
+    conditions = [is_since(XMIN, deeds.activity), f"not {is_one_of(XMIN, deeds.transactions)}"]
+    if not made.whole:
+        conditions.append(f"({' or '.join(made.filled)})")
+    perhaps = " or ".join(_perhaps(made, deeds)) or "false"
+    statement = (
+        f"select count(*) filter (where not ({perhaps})), count(*) filter (where {perhaps})"
+        f" from {made.quoted} where {' and '.join(conditions)}"
+    )
+    strange, unknown = read(statement)[0]
+    return int(strange), int(unknown)
+
+
+def _perhaps(made: _Made, deeds: Deeds) -> Iterator[str]:
+    """Yield conditions under which a row need not have been written by somebody else."""
+    for first, end in deeds.spans:
+        yield is_within(XMIN, first, end)
+    if not made.whole and (made.fills_itself or deeds.wrote.get(made.name)):
+        # A row that others changed elsewhere keeps what the run, or the column's default, has put into the column.
+        yield "true"

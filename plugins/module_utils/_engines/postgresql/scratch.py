@@ -1,0 +1,358 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A scratch database on a PostgreSQL server, and what a rehearsal wants to know of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._core.errors import Failed, Refused
+from ..connection import OwnConnection, client_encoding, execute, migration_url, sqlstate
+from ..data import Archive, Aside, Content
+from ..interface import Engine, Scratch, Tell
+from . import catalog, client_tools
+from .preflight import major_version
+from .psql import Contents, use_list
+from .replay import LAST, OF_DATABASE, Replay, let_in
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection
+
+_PREFIX = "rehearsal_"
+_COMMENT = "hosting.alembic: scratch database of a rehearsal; the next one drops it"
+#: Advisory locks with this first half say that the rehearsal of a scratch database is alive.
+_LOCK_SCRATCH = 0x68616C73
+_FORCE_SINCE = 13
+#: Seconds that others in a scratch database are waited for.
+_PATIENCE = 10
+
+#: Settings that hold a list, stored as it has to be written.
+_LISTS = frozenset({"local_preload_libraries", "search_path", "session_preload_libraries", "temp_tablespaces"})
+
+#: Each stands in the way of more than the one before. The weakest stops nobody but those who drop or alter the table.
+_MODES = (
+    "RowShareLock",
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+)
+
+_LOCKS = """
+select n.nspname || '.' || c.relname, l.mode
+  from pg_locks l
+  join pg_class c on c.oid = l.relation
+  join pg_namespace n on n.oid = c.relnamespace
+  join pg_stat_activity a on a.pid = l.pid
+ where l.granted and l.mode <> 'AccessShareLock' and c.relkind in ('r', 'p', 'm') and l.pid <> pg_backend_pid()
+   and l.database = (select oid from pg_database where datname = current_database())
+   and a.backend_type = 'client backend' and n.nspname not like 'pg\\_%'
+"""
+
+_COLUMNS = """
+select n.nspname, c.relname, a.attname
+  from pg_attribute a
+  join pg_class c on c.oid = a.attrelid
+  join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped and n.nspname not like 'pg\\_%'
+ order by 1, 2, 3
+"""
+
+_DATABASE = """
+select cast(to_jsonb(d) as text), pg_encoding_to_char(encoding) from pg_database d where datname = current_database()
+"""
+
+# One without any comment was killed between making it and saying what it is.
+_LEFTOVERS = """
+select datname, pg_database_size(oid) from pg_database
+ where starts_with(datname, :prefix) and coalesce(shobj_description(oid, 'pg_database'), :comment) = :comment
+ order by 1
+"""
+
+_SETTINGS = """
+select setrole = 0, unnest(setconfig)
+  from pg_db_role_setting
+ where setdatabase = (select oid from pg_database where datname = current_database())
+   and setrole in (0, (select oid from pg_roles where rolname = current_user))
+"""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where scratch databases are made: over which connection, and how to reach what was made."""
+
+    own: OwnConnection
+    #: Who works in it, and fills it: an archive is code of its owner, which runs while it is loaded.
+    url: URL
+    #: Who makes it, and in it what only a superuser may make.
+    maker: URL
+    by_superuser: bool = False
+
+
+class WithScratch(Engine):
+    """The part of the engine that rehearses."""
+
+    application: str
+
+    @contextmanager
+    def scratch(self, archive: Archive, tell: Tell) -> Iterator[Scratch]:
+        """Make a database for a copy, and drop it at the end."""
+        place = self._place()
+        name = f"{self._prefix}{secrets.token_hex(4)}"
+        try:
+            _drop_leftovers(place.own, self._prefix)
+            # Whoever looks for what dead rehearsals left asks for this lock first.
+            place.own.rows("select pg_advisory_lock(:first, hashtext(:name))", first=_LOCK_SCRATCH, name=name)
+            engine = self._aimed_at(place.url.set(database=name))
+
+            def fill() -> list[str]:
+                return self._fill(place, engine, name, archive, tell)
+
+            try:
+                yield Scratch(engine, fill)
+            finally:
+                engine.close()
+                _drop(place.own, name)
+        finally:
+            place.own.close()
+
+    def scratches(self) -> list[Aside]:
+        """Look on the server where copies are made; who may make none has left none."""
+        try:
+            place = self._place()
+        except Refused:
+            if self.database.rehearse_url or self.database.admin_url:
+                raise
+            return []
+        with place.own as own:
+            rows = own.rows(_LEFTOVERS, prefix=self._prefix, comment=_COMMENT)
+            return [Aside(name, "", "", size) for name, size in rows if _drop_if_dead(own, name, only_look=True)]
+
+    def drop_scratch(self, scratch: Aside) -> None:
+        """Drop a database, if no rehearsal holds its lock."""
+        with self._place().own as own:
+            _drop_if_dead(own, scratch.name)
+
+    @property
+    def _prefix(self) -> str:
+        names = [str(self.url.host), str(self.url.port), str(self.url.database)]
+        return f"{_PREFIX}{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]}_"
+
+    def _aimed_at(self, url: URL) -> WithScratch:
+        """Return an engine of our kind for another URL; its entry names no other."""
+        text = url.render_as_string(hide_password=False)
+        entry = replace(self.database, url=text, password=None, direct_url=None)
+        return type(self)(entry, url, self.job)
+
+    def _place(self) -> _Place:
+        """Return where scratch databases are made.
+
+        Raises:
+            Refused: nobody we know may make one.
+        """
+        entry = self.database
+        if entry.rehearse_url:
+            url = self._url_of(entry.rehearse_url, entry.rehearse_password)
+            place = _Place(self._aimed_at(url).connect(), url, url)
+        elif entry.admin_url:
+            admin = self._url_of(entry.admin_url, entry.admin_password)
+            own = self._aimed_at(admin).connect()
+            superuser = own.rows("select rolsuper from pg_roles where rolname = current_user")[0][0]
+            mine = self.own().rows("select rolsuper from pg_roles where rolname = current_user")[0][0]
+            place = _Place(own, self.url, admin, bool(superuser and not mine))
+        else:
+            place = _Place(self.connect(), self.url, self.url)
+        rows = place.own.rows("select rolcreatedb or rolsuper, rolname from pg_roles where rolname = current_user")
+        if not rows[0][0]:
+            place.own.close()
+            raise Refused(
+                f"There is no place to rehearse database {entry.name!r}",
+                f"{rows[0][1]} may not create databases on its server",
+                "Grant it CREATEDB, or name admin_url or rehearse_url in the database's entry",
+                code="rehearsal-privileges-missing",
+            )
+        return place
+
+    def _url_of(self, text: str, password: str | None) -> URL:
+        entry = replace(self.database, url=text, password=password, direct_url=None)
+        url = migration_url(entry).set(drivername=self.url.drivername)
+        return url if url.database else url.set(database="postgres")
+
+    def _fill(self, place: _Place, engine: WithScratch, name: str, archive: Archive, tell: Tell) -> list[str]:
+        """Create the scratch anew and restore into it, as it is if that can be, else without owners and grants."""
+        server = place.own.run(major_version)
+        found = client_tools.usable(self.job.pg_bin, self.database.name, server, archive.path)
+        reasons: list[str] = []
+        last = Failed(f"The copy of database {self.database.name!r} was not filled", code="rehearsal-copy-failed")
+        path = str(archive.activity.get("search_path", ""))
+        plain = ["--no-owner", "--no-acl"]
+        for options, search_path in ((), ""), (plain, ""), ((), path), (plain, path):
+            if search_path and not any("does not exist" in reason for reason in reasons):
+                continue
+            engine.close()
+            notes = self._create(place, name)
+            try:
+                self._replay(place, found, server, name, archive, [*options], search_path, tell)
+                break
+            except Failed as failure:
+                reasons += failure.why.splitlines()[:1] or [failure.what]
+                last = failure
+        else:
+            raise last.because("; ".join(reasons[:-1]))
+        if options:
+            notes.append(f"restored without owners and grants, because of: {reasons[0]}")
+        # What the planner does not know makes a migration look slower than it is.
+        engine.own().rows("analyze")
+        return notes
+
+    def _replay(
+        self,
+        place: _Place,
+        found: client_tools.Tools,
+        server: int,
+        name: str,
+        archive: Archive,
+        options: list[str],
+        search_path: str,
+        tell: Tell,
+    ) -> None:
+        maker = place.maker.set(database=name)
+        contents = Contents.of(found, archive.path, tell)
+        left_out = ["SUBSCRIPTION", *OF_DATABASE, *LAST]
+        with tempfile.TemporaryDirectory() as folder, self._aimed_at(maker).connect() as made:
+            replay = Replay(found, server, archive.path, self.application, made.run(client_encoding), tell)
+            if place.by_superuser:
+                left_out += replay.make_extensions(made, maker, contents, Path(folder))
+                let_in(place.own, name)
+            chosen = use_list(Path(folder), "contents", contents.without(left_out))
+            target = place.url.set(database=name)
+            replay.run(target, [*options, f"--use-list={chosen}"], self.job.backup_jobs, search_path)
+
+    def _create(self, place: _Place, name: str) -> list[str]:
+        """Create an empty database of the same kind, with the same settings; return those that could not be set."""
+        _drop(place.own, name)
+        text, encoding = self.own().rows(_DATABASE)[0]
+        facts = json.loads(text)
+        options = [
+            f"encoding {_string(encoding)}",
+            f"lc_collate {_string(facts['datcollate'])}",
+            f"lc_ctype {_string(facts['datctype'])}",
+        ]
+        if facts.get("datlocprovider") == "i":
+            locale = facts.get("datlocale") or facts.get("daticulocale")
+            options.append(f"locale_provider icu icu_locale {_string(locale)}")
+        if place.url.username:
+            options.append(f"owner {_name(str(place.url.username))}")
+        if place.by_superuser:
+            options.append("connection limit 0")
+        place.own.rows(f"create database {name} template template0 {' '.join(options)}")
+        place.own.rows(f"comment on database {name} is {_string(_COMMENT)}")
+        notes = [self._set(place, name, everybodys, setting) for everybodys, setting in self.own().rows(_SETTINGS)]
+        return [note for note in notes if note]
+
+    def _set(self, place: _Place, name: str, everybodys: bool, setting: str) -> str:
+        key, _equals, value = setting.partition("=")
+        whose = "" if everybodys else f"role {_name(str(place.url.username))} in "
+        words = value if key in _LISTS else _string(value)
+        try:
+            place.own.rows(f"alter {whose}database {name} set {_name(key)} to {words}")
+        except Exception as error:  # noqa: BLE001 - some only a superuser may set; the rehearsal goes on without
+            return f"without its setting {key}: {type(error).__name__}"
+        return ""
+
+    def contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
+        """Have the server hash every value; sums do not depend on the order of rows."""
+        columns: dict[tuple[str, str], list[str]] = {}
+        for schema, table, column in execute(connection, _COLUMNS):
+            columns.setdefault((schema, table), []).append(column)
+        found = {}
+        for schema, table, readable in execute(connection, catalog.TABLES):
+            if readable and f"{schema}.{table}" not in leave_out:
+                names = columns.get((schema, table), []) if in_full else []
+                found[f"{schema}.{table}"] = _content(connection, schema, table, names)
+        return found
+
+    def footprint(self) -> int:
+        """Ask the server, which counts files, and so what is not committed too."""
+        return self.own().run(self.size)
+
+    def locks(self) -> set[tuple[str, str]]:
+        """Ask pg_locks. A table that is not committed yet has no name for us, and nobody can wait for it."""
+        return {(str(table), str(mode)) for table, mode in self.own().rows(_LOCKS)}
+
+    @staticmethod
+    def strongest(modes: set[str]) -> str:
+        """Return the mode that conflicts with most others."""
+        return max(modes, key=lambda mode: _MODES.index(mode) if mode in _MODES else -1)
+
+
+def _content(connection: Connection, schema: str, table: str, columns: list[str]) -> Content:
+    names = [_name(column) for column in columns]
+    wanted = ["count(*)"]
+    if names:
+        wanted += [_sum(f"row({', '.join(names)})"), *map(_sum, names)]
+    rows = execute(connection, f"select {', '.join(wanted)} from {_name(schema)}.{_name(table)}")[0]
+    digests = [str(value) for value in rows[2:]]
+    return Content(int(rows[0]), str(rows[1]) if names else "", dict(zip(columns, digests)))
+
+
+def _sum(value: str) -> str:
+    return f'sum(cast(coalesce(hashtextextended(cast({value} as text) collate "C", 0), 7) as numeric))'
+
+
+def _drop_leftovers(own: OwnConnection, prefix: str) -> None:
+    for name, _size in own.rows(_LEFTOVERS, prefix=prefix, comment=_COMMENT):
+        _drop_if_dead(own, name)
+
+
+def _drop_if_dead(own: OwnConnection, name: str, *, only_look: bool = False) -> bool:
+    """Drop a scratch database whose rehearsal is dead, and tell whether it is."""
+    lock = {"first": _LOCK_SCRATCH, "name": name}
+    if not own.rows("select pg_try_advisory_lock(:first, hashtext(:name))", **lock)[0][0]:
+        return False
+    try:
+        if not only_look:
+            _drop(own, name)
+    finally:
+        own.rows("select pg_advisory_unlock(:first, hashtext(:name))", **lock)
+    return True
+
+
+def _drop(own: OwnConnection, name: str) -> None:
+    version = own.run(major_version)
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            if version >= _FORCE_SINCE:
+                own.rows(f"drop database if exists {_name(name)} with (force)")
+            else:
+                own.rows("select pg_terminate_backend(pid) from pg_stat_activity where datname = :name", name=name)
+                own.rows(f"drop database if exists {_name(name)}")
+            return
+        except Exception as error:
+            # A session that is not ours to end, autovacuum's for one, ends by itself.
+            if sqlstate(error) not in ("42501", "55006") or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _name(name: str) -> str:
+    """Return a name as SQL wants it, safe from SQLAlchemy's own reading of colons."""
+    return '"' + name.replace('"', '""').replace(":", "\\:") + '"'
+
+
+def _string(value: Any) -> str:
+    return "'" + str(value).replace("'", "''").replace(":", "\\:") + "'"

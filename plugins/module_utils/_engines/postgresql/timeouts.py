@@ -1,0 +1,101 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Timeouts through SQLAlchemy, the one way that every driver and pooler understands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..._core.job import Job
+from ..._worker.deadline import left
+from ..connection import OPENING_OWN
+from ..sqlalchemy_import import listening, sa
+from .run_sessions import remember_pooled
+from .session import is_postgresql
+
+_EVERY = 1.0  # seconds after which what is left of a window is set anew
+
+#: Has a backend look now and then whether its client is still there, where the server can and nobody has set it.
+_NOTICE = (
+    "select set_config(name, '10000', false) from pg_settings"
+    " where name = 'client_connection_check_interval' and setting = '0'"
+)
+
+
+@contextmanager
+def watch(job: Job, application: str) -> Iterator[None]:
+    """Set timeouts on every connection that is opened inside the block.
+
+    CONCURRENTLY is let wait for others: giving way would leave an INVALID index. Where the window has an end, no
+    statement lasts longer than what is left of it.
+    """
+    timeouts = _Timeouts(job, application)
+    with listening(
+        (sa.pool.Pool, "connect", timeouts.opened),
+        (sa.engine.Engine, "before_cursor_execute", timeouts.before),
+        (sa.engine.Engine, "after_cursor_execute", timeouts.after),
+    ):
+        yield
+
+
+class _Timeouts:
+    """What SQLAlchemy calls."""
+
+    def __init__(self, job: Job, application: str) -> None:
+        self._job = job
+        self._application = application
+        self._set = time.monotonic()
+
+    def opened(self, connection: Any, record: object) -> None:
+        """Set the timeouts of a new connection."""
+        if OPENING_OWN.get() or not is_postgresql(connection):
+            return
+        remember_pooled(record)
+        cursor = connection.cursor()
+        cursor.execute(self._usual())
+        cursor.execute(_NOTICE)
+        cursor.close()
+        connection.commit()
+
+    def before(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        """Lift them for a statement that has to wait, and set them anew where they have become too long."""
+        if connection.dialect.name != "postgresql":
+            return
+        words = statement.upper()
+        if "CONCURRENTLY" in words:
+            cursor.execute(self._settings(0, 0))
+        # In a transaction that has failed nothing can be set.
+        elif self._are_old() and not words.lstrip().startswith(("ROLLBACK", "RELEASE")):
+            cursor.execute(self._usual())
+
+    def after(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        """Set them again after a statement that had to wait."""
+        if connection.dialect.name == "postgresql" and "CONCURRENTLY" in statement.upper():
+            cursor.execute(self._usual())
+
+    def _are_old(self) -> bool:
+        return self._job.ends_at is not None and time.monotonic() - self._set > _EVERY
+
+    def _usual(self) -> str:
+        self._set = time.monotonic()
+        return self._settings(self._job.lock_timeout, self._job.statement_timeout)
+
+    def _settings(self, lock_timeout: float, statement_timeout: float) -> str:
+        seconds = left(self._job)
+        if seconds is not None:
+            seconds = max(seconds, 0.001)  # zero would be for ever
+            statement_timeout = min(statement_timeout, seconds) if statement_timeout else seconds
+        return (
+            f"select set_config('lock_timeout', '{int(lock_timeout * 1000)}', false),"
+            f" set_config('statement_timeout', '{int(statement_timeout * 1000)}', false),"
+            f" set_config('application_name', {_string(self._application)}, false)"
+        )
+
+
+def _string(value: str) -> str:
+    return "'" + value.replace("'", "''").replace("\\", "") + "'"

@@ -1,0 +1,405 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether others wrote to a PostgreSQL database since its backup, by what the server counts.
+
+The counters of a session reach the others' eyes late, ten seconds and more while it idles, but always when it ends:
+so they are read after the other sessions were ended. A crash sets them back to nothing; then nothing can be told.
+Rows of transactions that were rolled back count as well. Where more was counted than the run wrote, the rows are read
+(see ``_engines/postgresql/grown_tables.py``). See "The Cumulative Statistics System" in PostgreSQL's manual.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..connection import driver_connection, execute
+from ..data import Counted, Writes
+from .restore_method import marked
+from .sessions import AT_WORK, other_sessions
+from .transaction_numbers import NUMBERS
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+#: The first numbers of transactions have a meaning of their own.
+_FIRST_NUMBER = 3
+
+#: The newest transaction of the whole cluster, those before it that are open, and what changes when the counters were
+#: set back.
+_EPOCH = """
+select txid_snapshot_xmax(s)::text, array(select txid_snapshot_xip(s)::text), pg_postmaster_start_time()::text,
+       (select stats_reset::text from pg_stat_bgwriter),
+       (select stats_reset::text from pg_stat_database where datname = current_database()),
+       (select oid::text from pg_database where datname = current_database()), clock_timestamp()::text
+  from txid_current_snapshot() s
+"""
+
+#: Where the number of the database stands in it.
+_NUMBER_OF_DATABASE = 3
+
+_COUNTED = """
+select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_user_tables
+"""
+
+_ROW_TYPE = "md5(string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attisdropped), ',' order by attnum))"
+
+#: Each table by its number, which a new name does not change: how many columns it has had, the file its rows lie in,
+#: its row type, and what was counted. A file of 0 is that of a partitioned table, which has no rows of its own.
+_RELATIONS = f"""
+select c.oid::text, c.relnatts, n.nspname || '.' || c.relname, c.relfilenode::text, a.row_type,
+       pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid),
+       c.relkind = 'r', format('%I.%I', n.nspname, c.relname)
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  cross join lateral (
+    select {_ROW_TYPE}
+      from pg_attribute where attrelid = c.oid and attnum > 0) a(row_type)
+ where c.relkind in ('r', 'p') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
+"""
+
+_DATABASE = """
+select pg_get_userbyid(datdba), coalesce(datacl::text, ''), shobj_description(oid, 'pg_database')
+  from pg_database where datname = current_database()
+"""
+
+#: Who may not see the options of one sees that there is one.
+_USER_MAPPINGS = """
+select md5(coalesce(string_agg(concat_ws(' ', umid, srvid, umuser, umoptions::text), ',' order by umid), ''))
+  from pg_user_mappings
+"""
+
+#: Catalogs whose rows are counted only: nobody but a superuser reads the one, and a restore writes the other itself.
+COMMENTS, MAPPINGS = "pg_catalog.pg_shdescription", "pg_catalog.pg_user_mapping"
+LARGE_OBJECTS = "pg_catalog.pg_largeobject"
+_CATALOGS_WRITTEN = f"""
+select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_all_tables
+ where relid in ('{COMMENTS}'::regclass, '{MAPPINGS}'::regclass)
+"""
+
+_LARGE_OBJECTS = """
+select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_all_tables
+ where relid in ('pg_largeobject'::regclass, 'pg_largeobject_metadata'::regclass)
+"""
+
+#: What the session has counted and not handed in yet counts as well.
+_SEQUENCES = """
+select c.oid::text, format('%I.%I', n.nspname, c.relname), has_sequence_privilege(c.oid, 'select'),
+       pg_stat_get_blocks_fetched(c.oid) + pg_stat_get_xact_blocks_fetched(c.oid), s.seqincrement
+  from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
+ where c.relpersistence <> 't' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
+"""
+
+#: Each value that a session takes from a sequence reads its only block.
+_USED = "select c.oid, pg_stat_get_xact_blocks_fetched(c.oid) as used from pg_class c where c.relkind = 'S'"
+
+#: A setting by which rows are not counted.
+_IS_OFF = "setting ~* '^track_counts=' and lower(split_part(setting, '=', 2)) not in ('on', 'true', 'yes', '1')"
+
+#: Where rows are not counted: for the whole server, for a role or a database of it, or in a function. A setting is
+#: kept as it was typed.
+_NOT_COUNTED = f"""
+select case when setrole = 0 then 'a database' else 'role ' || pg_get_userbyid(setrole) end
+  from pg_db_role_setting where exists (select from unnest(setconfig) s(setting) where {_IS_OFF})
+union all
+select 'function ' || proname
+  from pg_proc where exists (select from unnest(proconfig) s(setting) where {_IS_OFF})
+union all select 'the server' where current_setting('track_counts') <> 'on'
+"""
+
+#: The catalogs of which no row can be read that tells who has written it.
+_IS_COUNTED_CATALOG = (
+    f"relid in ('{LARGE_OBJECTS}'::regclass, '{LARGE_OBJECTS}_metadata'::regclass, '{COMMENTS}'::regclass,"
+    f" '{MAPPINGS}'::regclass)"
+)
+#: What a session has written into them in its transaction.
+WRITTEN_IN_CATALOGS = f"""
+select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_xact_all_tables
+ where {_IS_COUNTED_CATALOG}
+"""
+
+#: One row a table that was written, one for the transaction itself, and one for each relation that it keeps to itself:
+#: a lock of that strength lasts until its end, so nobody else can have dropped or rewritten the relation meanwhile.
+_IN_TRANSACTION = f"""
+select 'rows', schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del, n_tup_upd + n_tup_del
+  from pg_stat_xact_all_tables
+ where n_tup_ins + n_tup_upd + n_tup_del > 0
+   and (schemaname not like 'pg\\_%' and schemaname <> 'information_schema' or {_IS_COUNTED_CATALOG})
+union all
+select 'transaction', now()::text, coalesce(txid_current_if_assigned(), 0), txid_snapshot_xmax(txid_current_snapshot())
+"""
+_IN_TRANSACTION += f"union all select 'used', oid::text, used, 0 from ({_USED}) s where used > 0"
+#: More than can be counted.
+UNKNOWN = 1 << 60
+#: What was counted of a relation that is dropped is forgotten with it. A session that is at work may have read it and
+#: not have handed that in yet.
+_HELD = f"""
+union all
+select case when c.oid is null then 'dropped' else 'file' end, l.relation::text, coalesce(c.relfilenode, 0)::bigint, 0
+  from pg_locks l left join pg_class c on c.oid = l.relation
+ where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted
+   and l.database = (select oid from pg_database where datname = current_database())
+   and l.mode = 'AccessExclusiveLock'
+union all
+select kind, l.relation::text, number, 0
+  from pg_locks l cross join lateral (values
+    ('used', pg_stat_get_xact_blocks_fetched(l.relation)),
+    ('reads', pg_stat_get_blocks_fetched(l.relation) + pg_stat_get_xact_blocks_fetched(l.relation)
+              + case when exists ({AT_WORK}) then {UNKNOWN} else 0 end)) counted (kind, number)
+ where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted and l.mode = 'AccessExclusiveLock'
+   and l.database = (select oid from pg_database where datname = current_database())
+   and not exists (select from pg_class c where c.oid = l.relation)
+union all
+select 'catalog', relname, 0, 0 from pg_stat_xact_all_tables
+ where schemaname = 'pg_catalog' and n_tup_upd + n_tup_del > 0
+"""
+
+#: A transaction that an error has ended, as libpq tells.
+_FAILED = 3
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One table: its name as counters have it, its file, its row type, and what was counted for it."""
+
+    name: str
+    file: str
+    row_type: str
+    count: int
+    oid: str = field(default="", compare=False)
+    quoted: str = field(default="", compare=False)
+
+    def facts(self) -> list[Any]:
+        """Return what a backup keeps of it."""
+        return [self.name, self.file, self.row_type, self.count, self.oid, self.quoted]
+
+    def rows_of_run(self, earlier: str, wrote: dict[str, int]) -> int:
+        """Return how many rows the run has written to it, under the name that it has and the one that it had."""
+        return sum(wrote.get(name, 0) for name in sorted({earlier, self.name}))
+
+
+def relations_of(connection: Connection) -> dict[str, Relation]:
+    """Return the tables that have rows of their own by number; no lock on any of them is waited for."""
+    return {
+        oid: Relation(name, file, row_type, int(count), oid, quoted)
+        for oid, _columns, name, file, row_type, count, has_rows, quoted in execute(connection, _RELATIONS)
+        if has_rows
+    }
+
+
+def keeps_columns(connection: Connection, oid: str, was: Relation, columns: int) -> bool:
+    """Return whether the first columns of a table are still those that it had: more may have come and gone since.
+
+    Args:
+        connection: our own.
+        oid: the table's number.
+        was: the table at the backup.
+        columns: how many it had had until then.
+    """
+    statement = f"select {_ROW_TYPE} from pg_attribute where attrelid = {int(oid)} and attnum between 1 and {columns}"
+    return bool(execute(connection, statement)[0][0] == was.row_type)
+
+
+def size_of(connection: Connection, oid: str) -> int:
+    """Return the bytes of a table; waits for whoever has locked it for themselves."""
+    return int(execute(connection, f"select coalesce(pg_table_size({int(oid)}), 0)")[0][0])
+
+
+def sequence_reads(connection: Connection) -> dict[str, tuple[str, int]]:
+    """Return the quoted name of each sequence by its number, and how often the server has counted that it was read."""
+    return {oid: (name, int(reads)) for oid, name, _readable, reads, _step in execute(connection, _SEQUENCES)}
+
+
+def sequence_positions(connection: Connection) -> dict[str, tuple[int, bool, str, int] | None]:
+    """Return each sequence by its quoted name: its value, whether that was given out, its number, and its increment.
+
+    None stands for one that cannot be read.
+    """
+    found: dict[str, tuple[int, bool, str, int] | None] = {}
+    for oid, name, readable, _reads, increment in execute(connection, _SEQUENCES):
+        if not readable:
+            found[name] = None
+            continue
+        value, given = execute(connection, f"select last_value, is_called from {name}".replace(":", "\\:"))[0]
+        found[name] = int(value), bool(given), oid, int(increment)
+    return found
+
+
+def counters_cannot_be_trusted(connection: Connection, before: dict[str, Any]) -> str:
+    """Return why the server's counters do not tell whether rows were written since a backup; nothing if they do."""
+    if "files" not in before:
+        return "the backup does not say what was counted"
+    if activity(connection)["epoch"] != before["epoch"]:
+        return "the server has lost its counters since the backup"
+    for (whose,) in execute(connection, _NOT_COUNTED):
+        return f"track_counts is off for {whose}"
+    return ""
+
+
+def activity(connection: Connection) -> dict[str, Any]:
+    """Return what the server has counted until now, as plain data."""
+    newest, open_transactions, *epoch, at = execute(connection, _EPOCH)[0]
+    relations = execute(connection, _RELATIONS)
+    owner, acl, comment = execute(connection, _DATABASE)[0]
+    catalogs = {catalog: int(count) for catalog, count in execute(connection, _CATALOGS_WRITTEN)}
+    if marked(comment):
+        catalogs[COMMENTS] -= 1  # a restore has closed the database and has written its own
+    return {
+        "newest_transaction": newest,
+        # What they write is in no dump, and is committed later.
+        "open_transactions": [int(each) for each in open_transactions],
+        "epoch": epoch,
+        "at": at,
+        "tables": {table: int(count) for table, count in execute(connection, _COUNTED)},
+        "relations": {row[0]: int(row[1]) for row in relations},
+        "files": {
+            oid: Relation(name, file, row_type, int(count), oid, quoted).facts()
+            for oid, _columns, name, file, row_type, count, has_rows, quoted in relations
+            if has_rows
+        },
+        "database": [owner, acl],
+        # A restore that has closed the database has put its own in the place of the comment.
+        "comment": marked(comment).get("comment", comment),
+        "user_mappings": execute(connection, _USER_MAPPINGS)[0][0],
+        "large_objects": large_objects_written(connection),
+        "catalogs_written": catalogs,
+        "sequences": {oid: list(facts) for oid, facts in sequence_reads(connection).items()},
+    }
+
+
+def large_objects_written(connection: Connection) -> int:
+    """Return how many rows of large objects were counted until now."""
+    return int(execute(connection, _LARGE_OBJECTS)[0][0])
+
+
+def count_transaction(connection: Connection, held: bool) -> Counted:
+    """Return what a connection has written to each table and the server has not counted yet, and its number.
+
+    Args:
+        connection: env.py's.
+        held: also return what the transaction keeps to itself.
+    """
+    found: dict[str, list[tuple[str, int, int]]] = {}
+    for kind, name, number, newest in execute(connection, _IN_TRANSACTION + (_HELD if held else "")):
+        found.setdefault(kind, []).append((name, int(number), int(newest)))
+    ((began, number, newest),) = found["transaction"]
+    return Counted(
+        {name: count for name, count, _replaced in found.get("rows", ())},
+        [name for name, _count, replaced in found.get("rows", ()) if replaced],
+        number,
+        newest,
+        began,
+        [str(file) for _oid, file, _newest in found.get("file", ()) if file],
+        [oid for oid, _file, _newest in found.get("dropped", ())],
+        [name for name, _file, _newest in found.get("catalog", ())],
+        {oid: count for oid, count, _newest in found.get("used", ())},
+        {oid: count for oid, count, _newest in found.get("reads", ())},
+    )
+
+
+def count_failed_transaction(connection: Connection) -> Counted:
+    """Return what a connection has written in its transaction, which an error has ended and which is left so.
+
+    The rows are counted when it is rolled back, and handed in to the server when the session is idle. So it is asked
+    by the message that rolls back. A driver that cannot send several statements in one raises an error.
+    """
+    driver = driver_connection(connection)
+    if connection.in_nested_transaction() or driver.info.transaction_status != _FAILED:
+        return Counted()  # a savepoint may be rolled back to
+    cursor = driver.cursor()
+    try:
+        cursor.execute(f"rollback; begin; {_IN_TRANSACTION}")
+        while cursor.description is None and cursor.nextset():
+            continue
+        counted = cursor.fetchall()
+    finally:
+        with suppress(Exception):  # it is to fail, so that nothing else can be done in this transaction either
+            cursor.execute("select 1/0")
+        cursor.close()
+    rows = [row for row in counted if row[0] == "rows"]
+    return Counted(
+        {name: int(count) for _kind, name, count, _replaced in rows},
+        [name for _kind, name, _count, replaced in rows if replaced],
+        used={oid: int(count) for kind, oid, count, _newest in counted if kind == "used"},
+    )
+
+
+def next_transaction(connection: Connection) -> int:
+    """Return the number that the server will give next, of 32 bits; the connection's transaction may have none."""
+    return (_FIRST_NUMBER + int(execute(connection, f"select age('{_FIRST_NUMBER}'::xid)")[0][0])) % NUMBERS
+
+
+def written(
+    connection: Connection,
+    before: dict[str, Any],
+    ours: dict[str, int],
+    leave_out: frozenset[str],
+    application: str,
+    known: dict[str, int],
+    others: list[str] | None = None,
+) -> Writes:
+    """Return what others wrote.
+
+    Args:
+        connection: our own; the other sessions were ended.
+        before: the activity at the time of the backup.
+        ours: the rows that the run itself has written.
+        leave_out: version tables, as schema.table.
+        application: the name of our own sessions.
+        known: until which count of each table, by number, none of it is others'.
+        others: the sessions that will stay, where the others were not ended yet.
+    """
+    if not before:
+        return Writes(unknown="the backup does not say what the server had counted")
+    # First: a session that ends hands its counts in before it is seen to be gone.
+    if others is None:
+        others = other_sessions(connection, application)
+    now = activity(connection)
+    if now["newest_transaction"] == before["newest_transaction"] and not before.get("open_transactions"):
+        return Writes()
+    if now["epoch"][_NUMBER_OF_DATABASE:] != before["epoch"][_NUMBER_OF_DATABASE:]:
+        return Writes(unknown="the database of this name was made anew since the backup")
+    if now["epoch"] != before["epoch"]:
+        return Writes(unknown="the server has lost its counters since the backup: it was restarted, or they were reset")
+    if others:
+        named = ", ".join(others[:5])
+        return Writes(unknown=f"other sessions could not be ended and may be writing: {named}")
+    return _grown(before, connection, now, ours, leave_out, known)
+
+
+def _grown(
+    before: dict[str, Any],
+    connection: Connection,
+    now: dict[str, Any],
+    ours: dict[str, int],
+    leave_out: frozenset[str],
+    known: dict[str, int],
+) -> Writes:
+    """Return by how much more than by ours the counters have grown; a new table was made by the run.
+
+    A table that is gone is counted by nobody any more; whether the run dropped it is not said here.
+    """
+    if "files" in before:
+        # By number: two tables may have swapped their names.
+        here = relations_of(connection)
+        pairs = [
+            (
+                facts[0],
+                here[oid].count - max(known.get(oid, 0), facts[3] + here[oid].rows_of_run(facts[0], ours)),
+            )
+            for oid, facts in before["files"].items()
+            if oid in here
+        ]
+    else:
+        gone = sorted(set(before["tables"]) - set(now["tables"]) - leave_out)
+        if gone:
+            return Writes(unknown=f"nothing counts any more what was written to {', '.join(gone)}")
+        pairs = [(name, now["tables"][name] - count - ours.get(name, 0)) for name, count in before["tables"].items()]
+    grown = {name: count for name, count in pairs if name not in leave_out}
+    if any(count < 0 for count in grown.values()):
+        return Writes(unknown="the server's counters went down since the backup")
+    return Writes({table: count for table, count in grown.items() if count})

@@ -1,0 +1,27 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One look at a database, without SQLAlchemy, whose import is most of what such a look would cost.
+
+An engine leaves its ``door`` with the record of what it verified; a glance comes in by it and needs no engine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .data import Glance
+from .postgresql.probe import look as look_at_postgresql
+from .sqlite.probe import look as look_at_sqlite
+
+_LOOKS = {"postgresql": look_at_postgresql, "sqlite": look_at_sqlite}
+
+
+def glance(engine: str, door: dict[str, Any], password: str | None, table: str) -> Glance | None:
+    """Return where a version table (schema.table) stands. None means that only a look in full can tell.
+
+    Raises:
+        Exception: the driver's own, or any other, which means the same.
+    """
+    return _LOOKS[engine](door, password, table)

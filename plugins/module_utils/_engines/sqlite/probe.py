@@ -1,0 +1,62 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One look at a SQLite file; one that is not there is not made."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ..._core.run_as import acting_as, user_of
+from ..data import Glance, Identity
+from ..sql import qualified
+from .birth import birth_of
+from .location import check_is_file, check_links
+
+
+def look(door: dict[str, Any], _password: str | None, table: str) -> Glance:
+    """Return where a version table stands.
+
+    Raises:
+        sqlite3.Error: the file or the table cannot be read.
+        Refused: it is behind a link of another user.
+    """
+    check_links(door["path"], "")
+    path = os.path.realpath(door["path"])
+    check_is_file(path, "")
+    with acting_as(user_of(os.stat(path).st_uid)), reading(Path(path)) as reader:
+        rows = reader.execute(f"select version_num from {qualified(table)}")
+        heads = sorted(row[0] for row in rows)
+        return Glance(file_identity(path), described(), heads, made=birth_of(Path(path)))
+
+
+def reading(path: Path) -> closing[sqlite3.Connection]:
+    """Return a connection that can only read, and makes no file that is not there."""
+    return closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True))
+
+
+@contextmanager
+def raw_text(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read text as it lies there, as bytearrays: it may be no UTF-8, and it is no blob."""
+    before, connection.text_factory = connection.text_factory, bytearray
+    try:
+        yield
+    finally:
+        connection.text_factory = before
+
+
+def file_identity(path: str) -> Identity:
+    """Return which database a file is."""
+    return Identity("this host", path)
+
+
+def described() -> str:
+    """Return the version of the library."""
+    return f"SQLite {sqlite3.sqlite_version}"

@@ -1,0 +1,399 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Restores of SQLite: a file beside, proven, renamed into the place of the database; what it replaces lies aside."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._core.errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
+from ..._core.paths import sha256_of, unused
+from ..._core.run_as import ourselves
+from .. import disk_space
+from ..connection import driver_connection
+from ..data import Archive, Aside, Deeds, Restored, RestoreMethod, Writes
+from ..interface import Guard, Tell
+from .apart import SQLiteApart
+from .catalog import proven
+from .held_folder import Appearance, HeldFolder, copied
+from .in_place import copy_of_locked, fold_log, overwrite, without_log
+from .open_files import may_be_open_elsewhere
+from .rows import attach, changed_tables, columns_of, is_attached
+from .scratch import WithScratch
+from .sequences import moved_on
+from .write_witness import ChangeCounter
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+    from ..._core.job import Database, Job
+
+
+#: The names of the two methods.
+FILE, IN_PLACE = "file", "in_place"
+#: A mount on the file itself, or a file system without links.
+_NO_RENAME = (errno.EXDEV, errno.EBUSY, errno.EPERM, errno.ENOTSUP)
+
+
+class WithRestore(WithScratch, SQLiteApart, ABC):
+    """The part of the engine that brings backups back."""
+
+    #: A file that is written in place is copied before.
+    retained_means_replaced = False
+
+    def __init__(self, database: Database, url: URL, job: Job) -> None:
+        super().__init__(database, url, job)
+        #: Holds the file for itself while it is replaced.
+        self._replacing: sqlite3.Connection | None = None
+        #: What env.py has opened, and may have kept open.
+        self._opened: list[Any] = []
+        #: From here on a failure says nothing of what lies in the file's place.
+        self._has_replaced = False
+        self._left: list[str] | None = None
+
+    def compare_written(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+        """Keep what our own runs have left: where they dropped a table, a restore takes nothing of others from it."""
+        self._left = deeds.left
+
+    def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Compare the rows with those of the backup, unless it is known that nobody else has written."""
+        if archive.path.is_dir() or self._replacing is None:
+            return Writes()  # there was no database before, so all that is in it now was made by the run
+        if self._nobody_wrote(archive, content):
+            return Writes()
+        try:
+            with self.acting():
+                if not is_attached(self._replacing):  # until this connection is closed: its transaction keeps it
+                    attach(self._replacing, archive.path)
+                changed = [
+                    name
+                    for name in changed_tables(self._replacing, archive.version_tables)
+                    if columns_of(self._replacing, "main", name) or not self._is_dropped_by_us(name)
+                ]
+            moved = moved_on(self._replacing)
+        except sqlite3.Error as error:
+            return Writes(unknown=f"the rows cannot be compared with those of the backup ({error})")
+        if changed:
+            return Writes(unknown=f"rows differ from those of the backup in {', '.join(changed)}")
+        if moved:
+            return Writes(unknown=f"{'; '.join(moved)}, and it cannot be told who has done that")
+        return Writes()
+
+    def _is_dropped_by_us(self, table: str) -> bool:
+        words = f"table {table}"
+        return self._left is not None and not any(line == words or line.startswith(f"{words} ") for line in self._left)
+
+    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Compare the rows as they are now, over a connection that ends with this."""
+        self._replacing = self.own().run(driver_connection)
+        try:
+            return self.writes_since(archive, ours, content)
+        finally:
+            self._replacing = None
+            self.close()
+
+    def foreseen_obstacles(self, archive: Archive) -> list[Refused]:
+        """Find out whether there is room for the copy, and whether somebody writes now."""
+        copies = 2 if self.restore_method().name == IN_PLACE else 1
+        size = archive.path.stat().st_size * copies if archive.path.is_file() else 0
+        return (
+            disk_space.lacking(self.database.name, [disk_space.Need("a restore", self.path.parent, size)])
+            + self._in_use()
+        )
+
+    def _in_use(self) -> list[Refused]:
+        if not self.is_readable():
+            return []
+        current: sqlite3.Connection = self.own().run(driver_connection)
+        try:
+            with self.acting():
+                current.execute(f"pragma busy_timeout = {int(self.job.lock_timeout * 1000)}")
+                current.execute("begin immediate")
+                current.execute("rollback")
+        except sqlite3.OperationalError as error:
+            what = f"Database {self.database.name!r} is in use, so its file cannot be replaced"
+            return [Failed(what, str(error), "Stop what uses it", code="database-in-use")]
+        return []
+
+    @abstractmethod
+    def _nobody_wrote(self, archive: Archive, content: dict[str, str] | None) -> bool:
+        """Return whether it is known that only our runs have written since a backup."""
+
+    def restore_method(self) -> RestoreMethod:
+        """Return the way that keeps the file's other names and a mount on it, or else a file renamed into its place."""
+        return RestoreMethod(IN_PLACE if self.path.is_file() and self._stays() else FILE)
+
+    def _stays(self) -> bool:
+        """Return whether the file has to stay the same one."""
+        found = self.path.stat()
+        return found.st_nlink > 1 or os.path.ismount(self.path) or found.st_dev != self.path.parent.stat().st_dev
+
+    def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
+        """Put a proven copy in the file's place, or write it there; what it replaces is kept beside it.
+
+        A dump that is a folder stands for a file that was not there: then there is none again. All names in the folder
+        are a customer's to exchange, so they are taken with his rights; only what is open already is changed with ours.
+        """
+        aside = unused(self.path.with_name(f"{self.path.name}.aside-{run}"))
+        tell(f"the replaced file becomes {aside}")
+        name = self.path.name
+        self._has_replaced, was_missing = False, archive.path.is_dir()
+        try:
+            with self.acting(), HeldFolder(self.path.parent) as folder:
+                if was_missing:
+                    self._checked(guard)
+                    self._has_replaced = True
+                    folder.move_with_log(name, aside.name)
+                    folder.sync()
+                    restored = Restored(str(aside), FILE)
+                elif self.is_readable():
+                    self._let_go()
+                    restored = self._replaced(folder, archive, aside, guard)
+                else:
+                    restored = self._put_back(folder, archive, aside)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise Failed(
+                f"Database {self.database.name!r} is in use, so its file cannot be replaced"
+                if "locked" in str(error)
+                else f"The file of database {self.database.name!r} cannot be replaced",
+                str(error),
+                f"Stop what uses it, then: {self.command_by_hand(archive.path)}",
+                code=HALF_WAY if self._has_replaced else REPLACED_NOTHING,
+            ) from error
+        self.close()  # our own connection would go on looking at the replaced file
+        return restored
+
+    def is_readable(self) -> bool:
+        """Return whether there is a file that SQLite can open."""
+        if not self.exists():
+            return False
+        try:
+            self.own()
+        except Refused as refusal:
+            if "not a database" in refusal.why or "malformed" in refusal.why:
+                return False
+            raise
+        return True
+
+    def _put_back(self, folder: HeldFolder, archive: Archive, aside: Path) -> Restored:
+        """Restore a file that is gone or damaged; nothing in it can be compared, and what is left of it is kept."""
+        was_there = self.exists()
+        lost = self._copy(folder, archive, None)
+        self._has_replaced = True
+        if was_there:
+            try:
+                # There is a file at each moment, so that a restore that dies leaves the old one or the new one.
+                folder.link(self.path.name, aside.name)
+                folder.move_log(self.path.name, aside.name)
+            except OSError as error:
+                if error.errno not in _NO_RENAME:
+                    raise
+                folder.move_with_log(self.path.name, aside.name)
+        else:
+            folder.move_log(self.path.name, aside.name)
+        folder.replace(self._beside, self.path.name)
+        folder.sync()
+        return Restored(str(aside) if was_there else "", FILE, lost)
+
+    def drop_unused_aside(self, run: str) -> None:
+        """Remove the copy that a restore made before it died, if nothing in the file was replaced."""
+        with self.acting(), HeldFolder(self.path.parent) as folder:
+            for aside in self.asides():
+                if aside.run == run and folder.has_same_content(Path(aside.name).name, self.path.name):
+                    self.drop_aside(aside)
+
+    def asides(self) -> list[Aside]:
+        """Return the files that earlier restores have replaced."""
+        prefix = f"{self.path.name}.aside-"
+        with self.acting():
+            found = [path for path in self.path.parent.glob("*.aside-*") if path.name.startswith(prefix)]
+            return [
+                Aside(str(path), path.name[len(prefix) :], _changed(path), path.stat().st_size)
+                for path in sorted(found)
+                # A restore that died between its two steps has replaced nothing: it left another name of the same file.
+                if path.is_file() and not path.name.endswith(("-wal", "-shm")) and not self._is_that(path)
+            ]
+
+    def _is_that(self, path: Path) -> bool:
+        return self.exists() and path.samefile(self.path)
+
+    def drop_aside(self, aside: Aside) -> None:
+        """Remove a replaced file and what belongs to it."""
+        with self.acting():
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{aside.name}{suffix}").unlink(missing_ok=True)
+
+    def _let_go(self) -> None:
+        """Close what env.py has open in this process: it is done, and nobody may have the file open meanwhile."""
+        for connection in self._opened:
+            with suppress(Exception):  # closed already, or by a thread of its own
+                connection.close()
+        self._opened.clear()
+
+    def _replaced(self, folder: HeldFolder, archive: Archive, aside: Path, guard: Guard) -> Restored:
+        """Replace the file while nobody else can use it."""
+        # The connection that has heard of all writes until now, so that none falls between.
+        current: sqlite3.Connection = self.own().run(driver_connection)
+        current.execute(f"pragma busy_timeout = {int(self.job.lock_timeout * 1000)}")
+        if self._stays() or self._may_be_open_elsewhere():
+            return self._overwritten(folder, archive, aside, guard, current)
+        mode = str(current.execute("pragma main.journal_mode").fetchone()[0])
+        if self._copy(folder, archive, mode):
+            # What a new file cannot be given, the file that is there keeps.
+            folder.remove(self._beside)
+            return self._overwritten(folder, archive, aside, guard, current)
+        try:
+            with without_log(current, mode):
+                self._guarded(current, "begin exclusive", guard)
+                if self._may_be_open_elsewhere():  # since the backup was copied, which may have taken long
+                    raise OSError(errno.EBUSY, "others have opened the file")
+                folder.link(self.path.name, aside.name)
+                folder.replace(self._beside, self.path.name)
+                self._has_replaced = True
+                folder.remove_log(self.path.name)
+                folder.sync()
+        except OSError as error:
+            if error.errno not in _NO_RENAME:
+                raise
+            return self._overwritten(folder, archive, aside, guard, current)
+        finally:
+            folder.remove(self._beside)
+        return Restored(str(aside), FILE)
+
+    def _may_be_open_elsewhere(self) -> bool:
+        with ourselves():  # the descriptors of other users' processes are shown to root only
+            return may_be_open_elsewhere(self.path)
+
+    def _overwritten(
+        self, folder: HeldFolder, archive: Archive, aside: Path, guard: Guard, current: sqlite3.Connection
+    ) -> Restored:
+        """Write the backup into the file, with a copy of the file as it was beside it."""
+        _prove(archive)
+        is_wal = current.execute("pragma main.journal_mode").fetchone() == ("wal",)
+        if is_wal:
+            fold_log(current)
+        kept = folder.create(self._kept)
+        try:
+            self._guarded(current, "begin immediate" if is_wal else "begin exclusive", guard)
+            if is_wal and os.path.getsize(f"{self.path}-wal"):
+                raise sqlite3.OperationalError("the write-ahead log is locked by others, who have just written")
+            copy_of_locked(ChangeCounter(self.path), kept)
+            self._give(kept, folder.appearance(self.path.name))
+            # What has the name of a retained file is whole.
+            folder.replace(self._kept, aside.name)
+            folder.sync()
+            overwrite(self.path, archive.path, self.job.lock_timeout, is_wal, current.rollback)
+            self._has_replaced = True
+        except BaseException as error:
+            folder.remove(self._kept)
+            if getattr(error, "code", "") != HALF_WAY:
+                folder.remove(aside.name)
+            if current.in_transaction:
+                current.execute("rollback")
+            raise
+        finally:
+            os.close(kept)
+        folder.sync()
+        return Restored(str(aside), IN_PLACE)
+
+    def _guarded(self, current: sqlite3.Connection, lock: str, guard: Guard) -> None:
+        current.execute(lock)
+        self._replacing = current
+        try:
+            self._checked(guard)
+        finally:
+            self._replacing = None
+
+    def _checked(self, guard: Guard) -> None:
+        with ourselves():  # what it reads and writes of the run is ours
+            guard()
+
+    def _give(self, descriptor: int, appearance: Appearance) -> list[str]:
+        """Give a file that was just made in the folder an owner, who is the one that it was opened for."""
+        expected = self.owner_of_run()
+        if expected not in (None, appearance.uid):
+            raise OSError(f"the file belongs to user id {appearance.uid}, and belonged to {expected} before")
+        with ourselves():
+            return appearance.give_to(descriptor)
+
+    @property
+    def _beside(self) -> str:
+        return f".{self.path.name}.restored"
+
+    @property
+    def _kept(self) -> str:
+        return f".{self.path.name}.kept"
+
+    def _copy(self, folder: HeldFolder, archive: Archive, mode: str | None) -> list[str]:
+        """Copy a backup beside the database, with its owner, mode and attributes; return what it could not be given.
+
+        Args:
+            folder: the database's.
+            archive: the backup.
+            mode: the journal mode of the database, None where there is none.
+        """
+        mode = archive.activity.get("journal_mode", mode)
+        if not archive.sha256:
+            _prove(archive)
+        target = folder.create(self._beside)
+        try:
+            digest = copied(archive.path, target)
+            _refuse_damage(archive, digest)
+            if mode == "wal":
+                os.pwrite(target, b"\x02\x02", 18)  # how the header of a file says so
+            name = self.path.name
+            known = folder.appearance(name) if self.exists() else Appearance.recorded(folder.descriptor, archive)
+            lost = self._give(target, known)
+            os.fsync(target)
+        except BaseException:
+            folder.remove(self._beside)
+            raise
+        finally:
+            os.close(target)
+        return lost
+
+    def command_by_hand(self, dump: Path) -> str:
+        """Return what SQLite's own shell does: keep a copy aside, then restore; or a move of a file that was new."""
+        aside = self.path.with_name(self.path.name + ".aside")
+        if dump.is_dir():
+            return f"mv {_shell(self.path)} {_shell(aside)}"
+        steps = (_dot_command("backup", aside), _dot_command("restore", dump))
+        return " && ".join(f"sqlite3 {_shell(self.path)} {_shell(step)}" for step in steps)
+
+
+def _prove(archive: Archive) -> None:
+    with ourselves():
+        if archive.sha256:
+            _refuse_damage(archive, sha256_of(archive.path))
+        else:
+            proven(archive.path, count_rows=False)
+
+
+def _refuse_damage(archive: Archive, digest: str) -> None:
+    if archive.sha256 not in ("", digest):
+        why = f"{archive.path.name} is not what its manifest says"
+        raise Failed(f"The backup {archive.path.parent} is damaged", why, code=REPLACED_NOTHING)
+
+
+def _changed(path: Path) -> str:
+    """Return when a file's inode last changed, which is when it was moved aside."""
+    return datetime.fromtimestamp(path.stat().st_ctime, timezone.utc).isoformat(timespec="seconds")
+
+
+def _dot_command(name: str, path: Path) -> str:
+    """Return a command of SQLite's shell, which reads a name in double quotes as a C string."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'.{name} "{escaped}"'
+
+
+def _shell(word: object) -> str:
+    return "'" + str(word).replace("'", "'\\''") + "'"

@@ -1,0 +1,78 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What others wrote into tables and columns that a run has made in a SQLite file.
+
+No row tells who wrote it. So at its end a run remembers what lies in what it has made, and whether nobody else had
+written until then.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..data import Deeds, Writes, in_doubt
+from ..sql import filled, is_constant, quoted
+from .write_digests import counted_digest, tables_of
+
+
+@dataclass
+class Imprint:
+    """The number of rows and a digest of them: of each table, and of each column's that have something in it.
+
+    Of a column also whether only who writes into it fills it.
+    """
+
+    tables: dict[str, list[Any]] = field(default_factory=dict)
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection, deeds: Deeds) -> Imprint:
+        """Read what a run has made."""
+        found = cls()
+        for table in tables_of(connection):
+            if f"main.{table}" in deeds.version_tables:
+                continue
+            columns = connection.execute(f"pragma table_info({quoted(table)})").fetchall()
+            known = [line for line in deeds.before if line.startswith(f"column {table}.")]
+            if not known:
+                read = counted_digest(connection, table, [column[1] for column in columns])
+                found.tables[table] = list(read)
+                continue
+            for _number, column, _kind, _notnull, default, _key in columns:
+                if not any(line.startswith(f"column {table}.{column} ") for line in known):
+                    read = counted_digest(connection, table, [column], filled(column, default, "{} is not {}"))
+                    found.columns[f"{column} of {table}"] = [*read, is_constant(default)]
+        return found
+
+    def facts(self, alone: bool) -> dict[str, Any]:
+        """Return what a journal keeps.
+
+        Args:
+            alone: nobody else has written until now.
+        """
+        return {"tables": self.tables, "columns": self.columns, "alone": alone}
+
+    def later_than(self, earlier: dict[str, Any]) -> Writes:
+        """Return what others wrote since an earlier imprint; without one, that cannot be told."""
+        certain: dict[str, int] = {}
+        unknown = []
+        for kind, made in (("tables", self.tables), ("columns", self.columns)):
+            for name, read in made.items():
+                was = earlier.get(kind, {}).get(name)
+                count = read[0]
+                if was is not None and _is_others(kind, was, read):
+                    certain[name] = abs(count - was[0]) or count
+                elif count and not (was == read and earlier["alone"]):
+                    unknown.append(in_doubt(count, name))
+        return Writes(certain, "; ".join(unknown))
+
+
+def _is_others(kind: str, was: list[Any], now: list[Any]) -> bool:
+    """Tell whether a difference is for certain what others wrote; rows that are fewer may only have been deleted."""
+    if kind == "columns":
+        return bool(now[0] > was[0] and now[2])
+    return bool(now[0] and now != was)

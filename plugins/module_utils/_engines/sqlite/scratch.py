@@ -1,0 +1,187 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A copy of a file in a private folder, and what a rehearsal wants to know of it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._core.errors import Refused
+from ..._core.paths import private_directory
+from ..._core.run_as import admit
+from ..connection import driver_connection
+from ..data import Archive, Aside, Content
+from ..interface import Engine, Scratch, Tell
+from ..sql import quoted
+from .catalog import rows_of
+from .probe import raw_text, reading
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+_MASK = (1 << 64) - 1
+
+
+class WithScratch(Engine):
+    """The part of the engine that rehearses."""
+
+    path: Path
+
+    @contextmanager
+    def scratch(self, archive: Archive, tell: Tell) -> Iterator[Scratch]:
+        """Make a folder for a copy, and remove it at the end."""
+        with self._alone():
+            folder = private_directory(self._scratches / secrets.token_hex(4))
+            lock = _locked(folder)
+            _remove_leftovers(self._scratches)
+        if lock is None:
+            raise Refused(f"The scratch folder {folder} is in use", code="rehearsal-folder-in-use")
+        try:
+            path = folder / self.path.name
+            url = self.url.set(database=str(path))
+            text = url.render_as_string(hide_password=False)
+            engine: Any = type(self)(replace(self.database, url=text, direct_url=None), url, self.job)
+
+            self._give_to_owner(folder, engine)
+
+            def fill() -> list[str]:
+                engine.close()
+                _fill(archive.path, path, engine.acting)
+                return []
+
+            try:
+                yield Scratch(engine, fill)
+            finally:
+                engine.close()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+    def _give_to_owner(self, folder: Path, engine: Any) -> None:
+        """Let the user whose file is copied work with the copy, where that is not us."""
+        if os.geteuid() != 0:
+            return
+        engine.real_owner = self.owner()
+        user = self.user()
+        if user:
+            os.chown(folder, user.uid, user.gid)
+            admit(user, self.job.layout.root, self._scratches.parent, self._scratches, folder)
+
+    def scratches(self) -> list[Aside]:
+        """Look at the folders that nobody has locked."""
+        if not self._scratches.is_dir():
+            return []
+        with self._alone():
+            return [_aside(path) for path in sorted(self._scratches.iterdir()) if _is_free(path)]
+
+    def drop_scratch(self, scratch: Aside) -> None:
+        """Remove a folder, if nobody has locked it."""
+        path = Path(scratch.name)
+        with self._alone():
+            if _is_free(path):
+                shutil.rmtree(path)
+
+    @property
+    def _scratches(self) -> Path:
+        return self.job.layout.scratches_of(self.database.name)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let nobody make or remove folders meanwhile."""
+        descriptor = os.open(private_directory(self._scratches), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
+        """Read every value; sums do not depend on the order of rows."""
+        statement = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
+        found = {}
+        for (name,) in rows_of(connection, statement):
+            if f"main.{name}" not in leave_out:
+                found[name] = _content(connection, name) if in_full else _count(connection, name)
+        return found
+
+    def footprint(self) -> int:
+        """Count the file and what SQLite has beside it now."""
+        paths = [Path(f"{self.path}{suffix}") for suffix in ("", "-wal", "-journal")]
+        return sum(path.stat().st_size for path in paths if path.exists())
+
+
+def _count(connection: Connection, table: str) -> Content:
+    return Content(rows_of(connection, f"select count(*) from {quoted(table)}")[0][0])
+
+
+def _content(connection: Connection, table: str) -> Content:
+    """Digest a table; digests of one process cannot be compared with those of another."""
+    columns = sorted(row[1] for row in rows_of(connection, f"pragma table_xinfo({quoted(table)})"))
+    sums = dict.fromkeys(columns, 0)
+    count = whole = 0
+    with raw_text(driver_connection(connection)):
+        for row in connection.exec_driver_sql(f"select {', '.join(map(quoted, columns))} from {quoted(table)}"):
+            count += 1
+            values = [repr(value) for value in row]
+            # Of one text: hashes of tuples add up to the same too often.
+            whole = (whole + hash(repr(values))) & _MASK
+            for column, value in zip(columns, values):
+                sums[column] = (sums[column] + hash(value)) & _MASK
+    return Content(count, str(whole), {column: str(total) for column, total in sums.items()})
+
+
+def _fill(dump: Path, path: Path, acting: Callable[[], AbstractContextManager[None]]) -> None:
+    """Copy a backup over whatever is there; a folder stands for a file that was not there."""
+    if dump.is_dir():
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            with acting():
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
+        return
+    # Page by page and under its locks: a connection that env.py has kept open sees the new content.
+    with reading(dump) as source, acting(), closing(sqlite3.connect(path)) as copy:
+        copy.execute("pragma synchronous = off")
+        source.backup(copy)
+        os.chmod(path, 0o600)
+
+
+def _locked(folder: Path) -> int | None:
+    """Lock a folder for as long as this process has it open, or return None if another has."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _is_free(folder: Path) -> bool:
+    lock = _locked(folder)
+    if lock is not None:
+        os.close(lock)
+    return lock is not None
+
+
+def _aside(folder: Path) -> Aside:
+    made = datetime.fromtimestamp(folder.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
+    return Aside(str(folder), "", made, sum(path.lstat().st_size for path in folder.iterdir()))
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        lock = _locked(path)
+        if lock is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(lock)

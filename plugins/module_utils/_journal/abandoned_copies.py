@@ -1,0 +1,24 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies that killed rehearsals have left, told from journals and the locks of workers alone."""
+
+from __future__ import annotations
+
+from .._core.paths import Layout
+from .events import newest_first
+from .worker_lock import works
+
+#: Events of a rehearsal's journal around the life of its copy.
+MADE, DROPPED = "scratch_made", "scratch_dropped"
+
+
+def abandoned(layout: Layout, name: str) -> list[str]:
+    """Return the rehearsals of a database that are dead and have not said that their copy is gone, newest first."""
+    found = []
+    for run, events in newest_first(layout.journals_of(name) / "rehearsals"):
+        said = [event["event"] for event in events]
+        if MADE in said and DROPPED not in said and not works(layout, run, "rehearse"):
+            found.append(run)
+    return found

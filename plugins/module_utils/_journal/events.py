@@ -1,0 +1,180 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a run did to one database, event by event, flushed to disk before the step each announces."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from .._core.masking import masked
+from .._core.paths import private_directory, sync
+
+Event = dict[str, Any]
+
+
+_MILLISECOND = 1_000_000  # nanoseconds
+
+
+def now() -> str:
+    """Return this moment in UTC, as ISO 8601 with milliseconds."""
+    return _said(time.time_ns())
+
+
+def _said(moment: int) -> str:
+    at = datetime.fromtimestamp(moment // _MILLISECOND / 1000, timezone.utc)
+    return at.isoformat(timespec="milliseconds")
+
+
+def not_before(latest: str) -> str:
+    """Return this moment, or one right after the latest that is known where the clock was put back since."""
+    at = now()
+    if at > latest:
+        return at
+    return (datetime.fromisoformat(latest) + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
+
+
+#: What announces no step, and what the database tells again after a crash: it reaches the disk with the event that
+#: follows, which is there before the next step begins.
+_FLUSHED_WITH_THE_NEXT = frozenset({"committed"})
+
+
+class Journal:
+    """One journal: a line of JSON an event, appended and never rewritten.
+
+    Which run was the last is told by these times and by those of the files. So neither goes back, though a clock may.
+    """
+
+    def __init__(self, path: Path, verb: str) -> None:
+        self.path = path
+        self.verb = verb
+        self._latest = 0
+
+    def write(self, event: str, **facts: Any) -> None:
+        """Append one event; when this returns, it is on the disk, but for one that announces no step."""
+        moment, clock_went_back = self._moment()
+        line = json.dumps({"at": _said(moment), "verb": self.verb, "event": event, **masked(facts)}, default=str)
+        new = not self.path.exists()
+        if new:
+            private_directory(self.path.parent)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "ab") as handle:
+            handle.write(_mended(descriptor) + line.encode() + b"\n")
+            handle.flush()
+            if clock_went_back:
+                os.utime(handle.fileno(), ns=(moment, moment))
+            if event not in _FLUSHED_WITH_THE_NEXT:
+                os.fsync(handle.fileno())
+        if new:
+            sync(self.path.parent)
+
+    def _moment(self) -> tuple[int, bool]:
+        """Return a moment after everything in the journals of this database, and whether the clock tells another."""
+        if not self._latest and self.path.parent.is_dir():
+            with os.scandir(self.path.parent) as entries:
+                written = [
+                    entry.stat(follow_symlinks=False).st_mtime_ns for entry in entries if entry.name.endswith(".jsonl")
+                ]
+            self._latest = max(written, default=0)
+        wall = time.time_ns()
+        behind = wall <= self._latest
+        self._latest = self._latest + _MILLISECOND if behind else wall
+        return self._latest, behind
+
+    def events(self) -> list[Event]:
+        """Return every event of the file, of all verbs of its run."""
+        return read_events(self.path)
+
+
+def _mended(descriptor: int) -> bytes:
+    """Return the end of a line that a crash or a full disk cut short, so that the next event is not lost with it."""
+    size = os.fstat(descriptor).st_size
+    return b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
+
+
+def read_events(path: Path, skip: int = 0) -> list[Event]:
+    """Return the events of a journal after the first ``skip`` ones; a line cut short by a crash is left out."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    return [event for event in map(_event, lines) if event][skip:]
+
+
+def _event(line: bytes) -> Event:
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return {}
+
+
+def ending(events: list[Event], verb: str) -> Event | None:
+    """Return the event that ended a verb, or None while it goes on."""
+    for event in reversed(events):
+        if event["verb"] == verb and event["event"] == "done":
+            return event
+    return None
+
+
+def newest_first(folder: Path) -> Iterator[tuple[str, list[Event]]]:
+    """Yield (run id, events) of each journal of a database, the run that began last first."""
+    journals = [(path.stem, read_events(path)) for path in folder.glob("*.jsonl")]
+    begun = [(events[0]["at"], run, events) for run, events in journals if events]
+    for _at, run, events in sorted(begun, key=lambda row: row[:2], reverse=True):
+        yield run, events
+
+
+def moved(events: list[Event]) -> str:
+    """Return how a run moved its database (upgraded, downgraded, restored), or nothing if it left it where it was.
+
+    An upgrade that was led back by its own run has moved nothing in the end.
+    """
+    events = [event for event in events if not event["verb"].startswith("recover")]  # it moves what others had left
+    done = [event["result"] for event in events if event["event"] == "done"]
+    if done and done[-1].get("as_before"):
+        return ""  # a rollback that failed, and was undone
+    outcomes = [result["outcome"] for result in done]
+    if not outcomes:
+        return "unfinished" if any(event["event"] == "begun" for event in events) else ""
+    if outcomes[0] in ("failed", "upgraded") and outcomes[-1] in ("untouched", "downgraded", "restored"):
+        return ""
+    return outcomes[-1] if outcomes[-1] in ("upgraded", "downgraded", "restored", "failed", "held") else ""
+
+
+def needs_leading_back(events: list[Event]) -> bool:
+    """Tell whether the upgrade of a journal began a revision and ended badly, never ended, or was rejected."""
+    done = ending(events, "upgrade")
+    began = any(event["event"] == "begun" for event in events)
+    return began and (done is None or done["result"]["outcome"] == "failed" or rejection(events) is not None)
+
+
+def rejection(events: list[Event]) -> Event | None:
+    """Return the event that tells why a verified upgrade is led back all the same, or None."""
+    return next((event for event in reversed(events) if event["event"] == "rejected"), None)
+
+
+def reject(journal: Journal, error: dict[str, str]) -> None:
+    """Take an upgrade that was verified for a failed one, once."""
+    events = journal.events()
+    done = ending(events, "upgrade")
+    if done and done["result"]["outcome"] == "upgraded" and rejection(events) is None:
+        journal.write("rejected", error=error)
+
+
+def unsettled(folder: Path) -> str:
+    """Return the run that left a database where a person or a way back has yet to decide, or nothing."""
+    for run, events in newest_first(folder):
+        how = moved(events)
+        began = any(event["event"] == "begun" for event in events)
+        if how == "held" or (began and how in ("failed", "unfinished")):
+            return run
+        if (how and began) or how in ("restored", "downgraded"):
+            return ""
+    return ""

@@ -1,0 +1,192 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the journals of a host say of its earlier runs. Needs no virtualenv."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .._backup.take import Manifest, proven
+from .._core.errors import Refused
+from .._core.paths import Layout
+from .._core.playbook_command import playbook_command
+from .events import ending, moved, newest_first, read_events
+
+
+def runs_of(root: str) -> list[str]:
+    """Return the id of every run that a journal of this host knows."""
+    return sorted({path.stem for path in Layout(Path(root)).journals.glob("*/*.jsonl")})
+
+
+def last_change(root: str) -> str:
+    """Return the run that last upgraded any database of this host.
+
+    Raises:
+        Refused: there was none.
+    """
+    begun = [
+        (events[0]["at"], run)
+        for folder in Layout(Path(root)).journals.glob("*")
+        for run, events in newest_first(folder)
+        if moved(events) == "upgraded"
+    ]
+    if not begun:
+        raise Refused(
+            "There is no run to roll back on this host", "its journals know of no upgrade", code="run-unknown"
+        )
+    return max(begun)[1]
+
+
+def upgraded_by(root: str, run: str, names: list[str], only: Sequence[str] = ()) -> list[str]:
+    """Return which of some databases a run has upgraded, of ``only`` if any are named, also those that it left held.
+
+    Raises:
+        Refused: the run id cannot be one, or one that is named is not in the inventory.
+    """
+    layout = Layout(Path(root))
+    for name in only:
+        _refuse_unknown(name, names)
+    left = ("upgraded", "held") if only else ("upgraded",)
+    return [name for name in only or names if moved(read_events(layout.journal(name, run))) in left]
+
+
+def rolled_back_by(
+    root: str, run: str, of_run: str, names: list[str], only: Sequence[str] = (), *, attach: bool = False
+) -> list[str]:
+    """Return which databases a run rolls back: those that an earlier run upgraded.
+
+    Args:
+        root: the folder of the host.
+        run: the run that rolls back.
+        of_run: the run that is rolled back.
+        names: the databases of the inventory.
+        only: those that are named.
+        attach: whether the rollback may have been begun; then those that have ended already count too.
+
+    Raises:
+        Refused: as ``upgraded_by``.
+    """
+    found = upgraded_by(root, of_run, names, only)
+    layout = Layout(Path(root))
+    begun = [name for name in names if attach and _has_begun(layout.journal(name, run), "rollback")]
+    return [name for name in names if name in found or name in begun]
+
+
+def _has_begun(journal: Path, verb: str) -> bool:
+    return any(event["verb"] == verb for event in read_events(journal))
+
+
+def moved_since(layout: Layout, database: str, by_run: str, of_run: str) -> Refused | None:
+    """Return why a run cannot be rolled back any more; a later run that was itself rolled back is no reason."""
+    rolled_back: dict[str, str] = {}
+    what = f"Run {of_run} cannot be rolled back in database {database!r}"
+    for run, events in newest_first(layout.journals_of(database)):
+        if run == of_run:
+            by = rolled_back.get(run)
+            return Refused(what, f"run {by} has rolled it back already", code="rollback-not-possible") if by else None
+        undone = ending(events, "rollback")
+        if undone and moved(events):
+            rolled_back[undone["result"]["of_run"]] = run
+        elif run != by_run and moved(events) and run not in rolled_back:
+            first = playbook_command("rollback", migrate_rollback_run=run)
+            return Refused(
+                what,
+                f"run {run} has {moved(events)} it since",
+                f"Roll that one back first: {first}",
+                code="rollback-not-possible",
+            )
+    return None
+
+
+def predicted_rollback(root: str, run: str, of_run: str, names: list[str]) -> list[dict[str, Any]]:
+    """Return the results that rolling a run back would have, as far as the journals tell."""
+    layout = Layout(Path(root))
+    found = []
+    for name in names:
+        obstacle = moved_since(layout, name, run, of_run)
+        done = ending(read_events(layout.journal(name, of_run)), "upgrade")
+        upgraded = done["result"] if done else {}
+        facts = {"before": upgraded.get("after"), "after": upgraded.get("before")}
+        refused = {"outcome": "refused", "changed": False, "error": obstacle.facts()} if obstacle else {}
+        found.append({"name": name, "outcome": "downgraded", "changed": True, "of_run": of_run, **facts, **refused})
+    return found
+
+
+def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, only: list[str]) -> list[str]:
+    """Return the databases that have a backup of a run, at a path, or any; ``only`` those that are named.
+
+    Raises:
+        Refused: one that is named is not in the inventory, or has no such backup; or two of them are one database.
+    """
+    layout = Layout(Path(root))
+    names = [entry["name"] for entry in databases]
+    answering = {
+        name: [manifest for manifest in proven(layout.backups_of(name)) if manifest.answers_to(run, path)]
+        for name in names
+    }
+    found = {name: manifests[0] for name, manifests in answering.items() if manifests}
+    for name in only:
+        _refuse_unknown(name, names)
+        if name not in found:
+            raise Refused(
+                f"There is no such backup of database {name!r} on this host",
+                f"none of run {run}" if run else f"none at {path}" if path else "there is none at all",
+                f"This shows the last one: {playbook_command('status')}",
+                code="backup-not-found",
+            )
+    wanted = {name: manifest for name, manifest in found.items() if not only or name in only}
+    _refuse_one_twice(wanted)
+    return list(wanted)
+
+
+def _refuse_unknown(name: str, names: list[str]) -> None:
+    if name not in names:
+        raise Refused(
+            f"Database {name!r} is not in the inventory of this host",
+            f"it has {', '.join(names)}",
+            code="database-not-listed",
+        )
+
+
+def _refuse_one_twice(wanted: dict[str, Manifest]) -> None:
+    """Refuse to restore a database twice that has several entries: each restore replaces all of it."""
+    by_identity: dict[str, list[str]] = {}
+    for name, manifest in wanted.items():
+        by_identity.setdefault(manifest.identity, []).append(name)
+    for identity, names in by_identity.items():
+        if len(names) > 1:
+            oldest = min(names, key=lambda name: wanted[name].taken)
+            command = playbook_command(
+                "restore", migrate_restore_backup=wanted[oldest].path, migrate_restore_databases=[oldest]
+            )
+            raise Refused(
+                f"{' and '.join(map(repr, names))} are one database: {identity}",
+                "a restore replaces all that is in it, so the second would take back what the first brought",
+                f"Restore one of them; the oldest of the backups is restored by: {command}",
+                code="database-listed-twice",
+            )
+
+
+def unshipped_status(name: str) -> dict[str, Any]:
+    """Return the status of a database on a host that holds no release."""
+    problem = Refused(
+        "Nothing was shipped to this host yet", "", f"Ship it: {playbook_command('ship')}", code="release-missing"
+    )
+    return {
+        "name": name,
+        "server": "",
+        "current": None,
+        "pending": [],
+        "problems": [problem.facts()],
+        "changed_history": [],
+        "aside": [],
+        "backup_problems": [],
+        "last_run": None,
+        "last_change": None,
+        "last_backup": None,
+        "backups": 0,
+    }

@@ -1,0 +1,219 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What earlier runs left in a database, told from files alone: its journals, and the locks of their workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .._core.errors import Refused
+from .._core.paths import Layout, key_of
+from .._core.playbook_command import playbook_command
+from .events import Event, ending, needs_leading_back, read_events, rejection
+from .worker_lock import works
+
+#: Verbs of which nothing can be half done in the database before this event.
+TOUCHES = {"upgrade": "begun", "downgrade": "", "rollback": "downgrade_begun", "restore": "restore_begun"}
+
+#: The code of a database whose last upgrade failed, until somebody names it in migrate_retry_failed.
+FAILED_BEFORE = "database-failed-before"
+
+_YES = ("true", "yes", "on", "1")
+_NO = ("false", "no", "off", "0", "none", "")
+
+
+@dataclass(frozen=True)
+class Left:
+    """What the last run that matters left.
+
+    ``state`` is ``running``, ``cut_short`` (dead half-way, or its way back was never gone), ``failed``, ``held``, or
+    nothing where there is nothing to settle.
+    """
+
+    name: str
+    state: str = ""
+    run: str = ""
+    verb: str = ""
+    release: str = ""
+    #: The run that a rollback was leading back from.
+    of_run: str = ""
+    #: Whether it may have touched the database.
+    touched: bool = False
+    error: dict[str, str] = field(default_factory=dict)
+    ways_out: dict[str, str] = field(default_factory=dict)
+
+    def needs_recovery(self, retry: Any) -> bool:
+        """Tell whether there is something to do about it before anything else is."""
+        return self.state in ("running", "cut_short") or (self.state == "held" and retries(retry, self.name))
+
+    def obstacle(self, pending: bool, retry: Any, release: str = "") -> Refused | None:
+        """Return why the database is not to be upgraded now.
+
+        Args:
+            pending: whether anything is to be applied to it.
+            retry: ``migrate_retry_failed``.
+            release: the one to upgrade with; another one than that which failed may be tried.
+        """
+        because = str(Refused.of(self.error)) if self.error else ""
+        if self.state == "cut_short":
+            what = f"Run {self.run} was cut short in database {self.name!r} and is not settled"
+            return Refused(
+                what,
+                f"its {self.verb} came to no end",
+                f"Recover it: {playbook_command('recover')}",
+                code="run-interrupted",
+            )
+        if self.state == "held":
+            return Refused(
+                f"Database {self.name!r} is held since run {self.run}",
+                because,
+                one_command_a_line(self.ways_out),
+                code="database-held",
+            )
+        is_another = bool(self.release and release and self.release != release)
+        if self.state == "failed" and pending and not is_another and not retries(retry, self.name):
+            what = f"Database {self.name!r} failed in run {self.run} and is not tried again by itself"
+            return Refused(what, because, f"Correct what failed, then: {retry_command(self.name)}", code=FAILED_BEFORE)
+        return None
+
+
+def one_command_a_line(ways_out: dict[str, str]) -> str:
+    """Return the ways out of a held database; a line can be copied as a whole."""
+    return "".join(f"\n  {way}: {command}" for way, command in sorted(ways_out.items()))
+
+
+def retry_command(name: str) -> str:
+    """Return what to type to have a database tried again."""
+    return playbook_command("migrate", migrate_retry_failed=[name])
+
+
+def retries(retry: Any, name: str) -> bool:
+    """Tell whether a person has cleared a database: true, or a list that names it; a command line knows words only."""
+    if isinstance(retry, str):
+        word = retry.strip()
+        if word.lower() in _YES + _NO:
+            return word.lower() in _YES
+        retry = json.loads(word) if word.startswith("[") else [part.strip() for part in word.split(",")]
+    return name in retry if isinstance(retry, (list, tuple)) else bool(retry)
+
+
+def left_by(layout: Layout, name: str, besides: str = "") -> Left:
+    """Return what the last run that matters left in a database.
+
+    Args:
+        layout: where the journals are.
+        name: the database.
+        besides: a run that does not count, because it is the one that asks.
+    """
+    cut_short: Left | None = None
+    for run, events in _last_written_first(layout, name):
+        if run == besides:
+            continue
+        left = _left(layout, name, run, events)
+        if left is None:
+            continue
+        if cut_short is None and left.state == "interrupted":
+            cut_short = left
+        elif cut_short is None:
+            return left
+        elif left.state == "interrupted":
+            # It was killed and led back twice running: perhaps it is what kills.
+            return Left(name, "failed", cut_short.run, cut_short.verb, cut_short.release, error=cut_short.error)
+        else:
+            break
+    return Left(name)
+
+
+def unsettled(options: dict[str, Any]) -> list[Left]:
+    """Return what earlier runs left in the databases of the inventory and must be settled first."""
+    layout = Layout(Path(options["root"]))
+    found = [left_by(layout, entry["name"]) for entry in options["databases"]]
+    return [left for left in found if left.needs_recovery(options["retry_failed"])]
+
+
+def unknown_to(layout: Layout, names: list[str]) -> list[str]:
+    """Return the folders of journals with something unsettled whose database the inventory no longer names."""
+    known = {key_of(name) for name in names}
+    folders = sorted(path.name for path in layout.journals.glob("*") if path.is_dir() and path.name not in known)
+    return [folder for folder in folders if left_by(layout, folder).state in ("running", "cut_short", "held")]
+
+
+def _last_written_first(layout: Layout, name: str) -> Iterator[tuple[str, list[Event]]]:
+    """Yield (run, events) of journals with any event, each read only when it is asked for."""
+    found = [(path.stat().st_mtime_ns, path) for path in layout.journals_of(name).glob("*.jsonl")]
+    for _written, path in sorted(found, reverse=True):
+        events = read_events(path)
+        if events:
+            yield path.stem, events
+
+
+def _left(layout: Layout, name: str, run: str, events: list[Event]) -> Left | None:
+    """Return what a run left, or None if it settles nothing: whatever was before it still stands."""
+    if events[-1]["event"] == "cleared":
+        return Left(name)
+    # What was dropped later of what a run had left tells nothing of how it ended.
+    own = [event for event in events if not event["verb"].startswith(("recover", "prune"))]
+    if not own:
+        return None
+    verb = own[-1]["verb"]
+    planned = next((event for event in reversed(own) if event["event"] == "planned"), {})
+    facts: dict[str, Any] = {
+        "run": run,
+        "verb": verb,
+        "release": planned.get("release", ""),
+        "of_run": planned.get("of_run", ""),
+        "touched": verb == "downgrade" or any(event["event"] == TOUCHES.get(verb) for event in own),
+    }
+    done = ending(own, verb)
+    if done is None:
+        return Left(name, "running" if works(layout, run, verb) else "cut_short", **facts)
+    result = done["result"]
+    state = _STATES[verb](own, result) if verb in _STATES else None
+    upgraded = (ending(own, "upgrade") or {}).get("result", {})
+    rejected = rejection(own) or upgraded
+    facts.update(error=(rejected if state in ("failed", "interrupted") else result).get("error") or {})
+    facts.update(ways_out=result.get("ways_out") or {})
+    if state == "cut_short" and any(works(layout, run, each) for each in ("upgrade", verb)):
+        state = "running"  # its controller still waits for other databases, and then leads this one back
+    return None if state is None else Left(name, state, **facts)
+
+
+def _after_upgrade(events: list[Event], result: dict[str, Any]) -> str | None:
+    if result["outcome"] == "upgraded" and rejection(events) is None:
+        return ""
+    return "cut_short" if needs_leading_back(events) else None  # what began no revision is tried again by itself
+
+
+def _after_downgrade(events: list[Event], result: dict[str, Any]) -> str | None:
+    if result["outcome"] in ("failed", "refused"):
+        return "cut_short"
+    if result["outcome"] == "held":
+        return "held"
+    upgraded = ending(events, "upgrade")
+    facts = upgraded["result"] if upgraded else {}
+    return "interrupted" if facts.get("interrupted") else "failed"
+
+
+def _after_rollback(events: list[Event], result: dict[str, Any]) -> str | None:
+    began = any(event["event"] == "downgrade_begun" for event in events)
+    if result["outcome"] == "failed":
+        return "cut_short" if began and not result.get("as_before") else None
+    return {"held": "held", "downgraded": "", "restored": "", "untouched": ""}.get(result["outcome"])
+
+
+def _after_restore(_events: list[Event], result: dict[str, Any]) -> str | None:
+    return {"restored": "", "held": "held"}.get(result["outcome"])
+
+
+_STATES = {
+    "upgrade": _after_upgrade,
+    "downgrade": _after_downgrade,
+    "rollback": _after_rollback,
+    "restore": _after_restore,
+}

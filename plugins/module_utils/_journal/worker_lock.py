@@ -1,0 +1,33 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who is alive: whoever holds the lock on a worker's file. No number of a process is asked, they are used again."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from .._core.paths import Layout
+
+
+def works(layout: Layout, run: str, verb: str) -> bool:
+    """Tell whether the worker of any run's verb holds its lock."""
+    try:
+        descriptor = os.open(layout.worker(run, verb), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def locked(descriptor: int) -> bool:
+    """Take the lock on an open file if nobody else has it, and tell whether that was so."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

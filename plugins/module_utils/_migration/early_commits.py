@@ -1,0 +1,120 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a step makes permanent before it has come to its end: no rollback takes it away, whatever happens next.
+
+An autocommit block does so, a revision that commits the connection itself, and the old way around both, a plain COMMIT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from .._engines.connection import OWN
+from .._engines.sqlalchemy_import import sa
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from .alembic_import import MigrationContext
+    from .steps import Counter, Step, Watcher
+
+#: First words of statements that change rows; a routine called by SELECT is beyond what can be told.
+_WRITES_ROWS = {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "DO", "CALL"}
+_COMMITS = {"COMMIT", "END"}
+
+
+class EarlyCommits:
+    """Tells a watcher, before it happens, that a step commits before its end, and whether rows are among it."""
+
+    def __init__(self, begun: list[Step], watcher: Watcher, counter: Counter) -> None:
+        self._begun = begun
+        self._watcher = watcher
+        self._counter = counter
+        #: What is executed now is permanent at once: in an autocommit block, or after a plain COMMIT.
+        self._in_block = False
+        self._past_commit = False
+        self._told = False
+        #: The step that wrote rows in the transaction that is open; not every engine counts them.
+        self._writer: Step | None = None
+
+    @contextmanager
+    def noticed(self, context: MigrationContext, connection: Connection) -> Iterator[None]:
+        """Listen inside of the block."""
+        listeners: dict[str, Callable[..., Any]] = {
+            "commit": self._commits,
+            "rollback": self._rolls_back,
+            "before_cursor_execute": self._executes,
+        }
+        original = context.autocommit_block
+
+        @contextmanager
+        def told() -> Iterator[None]:
+            self._early()
+            self._told = True
+            try:
+                with original():
+                    self._told, self._in_block = False, True
+                    yield
+            finally:
+                self._told = self._in_block = False
+            self._counter.start()
+
+        context.autocommit_block = told  # type: ignore[method-assign]
+        for name, listener in listeners.items():
+            sa.event.listen(connection, name, listener)
+        try:
+            yield
+        finally:
+            for name, listener in listeners.items():
+                sa.event.remove(connection, name, listener)
+
+    def _step(self) -> Step | None:
+        """Return the step that has not come to its end."""
+        return self._begun[-1] if self._begun and not self._begun[-1].ran else None
+
+    def _early(self) -> None:
+        step = self._step()
+        if step is None:
+            return
+        # In a transaction that failed nothing can be asked, and nothing will be committed.
+        with suppress(Exception):
+            self._counter.add_to(step)
+        self._watcher.commits_early(step)
+        if step.wrote or self._writer is step:
+            self._rows_stay(step)
+
+    def _rows_stay(self, step: Step) -> None:
+        if not step.wrote_early:
+            step.wrote_early = True
+            self._watcher.writes_early(step)
+
+    def _commits(self, _connection: Connection) -> None:
+        if not self._told and not self._in_block:
+            self._early()
+        self._past_commit, self._writer = False, None
+        self._counter.end()
+
+    def _rolls_back(self, _connection: Connection) -> None:
+        self._past_commit, self._writer = False, None
+        self._counter.end()
+
+    def _executes(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        word = "".join(statement.split(None, 1)[:1]).rstrip(";").upper()
+        step = self._step()
+        if step is None:
+            return
+        if not self._in_block and not connection.get_execution_options().get(OWN):
+            with suppress(Exception):  # in a transaction that failed nothing can be asked
+                self._counter.resume()
+        if word in _WRITES_ROWS:
+            self._writer = step
+            if self._in_block or self._past_commit:
+                self._rows_stay(step)
+        elif word in _COMMITS:
+            self._early()
+            # The driver does not know of it, so it begins no transaction: the rest of the step is permanent at once.
+            self._past_commit = True

@@ -1,0 +1,404 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Driving Alembic: any env.py, unedited, with a step function of our own.
+
+Alembic calls the function once for each ``run_migrations()`` in env.py. Each such call is a *stream*: one version
+table with its heads. Most have one; an env.py that serves several schemas has more.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._core.errors import Refused
+from .._core.job import Database, Job
+from .._engines.connection import own_url, url_for_env
+from .._engines.data import Identity
+from .._engines.interface import Engine
+from .._engines.registry import engine_for
+from .._engines.sqlalchemy_import import sa
+from .._plan.model import CONTRACT, EXPAND, Heads, Revision, Stream
+from .._release.source import Source
+from .alembic_import import CommandError, EnvironmentContext, MigrationContext, MigrationStep, ScriptDirectory
+from .attributes import Attributes
+from .autogenerate import differences_of
+from .command_line import command_options, context_options, named_config
+from .contexts import end_reading
+from .dry_run import Answer, Elsewhere, answered, run_dry, run_here
+from .env_exit import Runs
+from .explanations import elsewhere, env_py_failed, unreachable
+from .fork_guard import ending_copies, guarded_forks
+from .interrupted import Interrupted
+from .locations import Locations
+from .placeholders import filled, variables_for
+from .revisions import Revisions
+from .scripts import configuration, script_directory
+from .setup import enter_setup
+from .steps import Step, Watcher, connection_of, heads_after, watched
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection
+
+    from .own_commits import OwnCommits
+
+
+class Environment(Revisions):
+    """One release's Alembic environment, aimed at one database. Needs a process of its own: env.py may do anything."""
+
+    #: Whether each run of env.py has a process of its own anyway.
+    runs_apart = False
+    #: Is called when env.py begins and ends, where this process is thrown away after it has read the database.
+    in_place: Callable[[bool], None] | None = None
+    #: Calls ``read_dry`` in another process, where there is one that was forked before.
+    elsewhere: Elsewhere | None = None
+    #: As ``Engine.instance`` says of our own connection, where that was asked right now.
+    _instance = ""
+
+    def __init__(self, database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> None:
+        self.database = database
+        self.outside = outside
+        self.job = job
+        self.engine = engine
+        self.source = Source(job.layout.release(job.release) / "source")
+        self._url = url_for_env(database, engine.url).render_as_string(hide_password=False)
+        self._inside = ExitStack()
+        self._is_set_up = False
+        self._prepare()
+        self.config = configuration(self.source, job.alembic_options, self._url)
+        self.script = self._load_script()
+        self.locations = Locations(self.script, self.source.folder)
+        #: Whether env.py had begun a transaction when it ran migrations, so that Alembic commits nothing.
+        self.in_transaction_of_env = False
+
+    @classmethod
+    def of(cls, database: Database, job: Job) -> Environment:
+        """Return the environment of a database."""
+        return cls(database, job, engine_for(database, job))
+
+    @property
+    def target(self) -> str:
+        """Return what Alembic shall upgrade to."""
+        return self.database.target or self.job.target
+
+    def streams(self, instance: str = "") -> list[Stream]:
+        """Run env.py without letting it change anything, and return where the database stands.
+
+        Args:
+            instance: what ``Engine.instance`` has just said of our own connection.
+
+        Raises:
+            Refused: env.py fails, leads to another database, or its target cannot be reached.
+        """
+        self._instance = instance
+        if self.in_place is None:
+            found, locations = self._dry(self._read_streams, self.elsewhere)
+        else:
+            found, locations = self._read_here(self.in_place)
+        self._instance = ""
+        self.locations.take(locations)
+        if not found:
+            raise Refused(
+                f"env.py never ran migrations for {self.database.name!r}",
+                "it returned without calling context.run_migrations()",
+                "Check the conditions in env.py, its -x arguments and its environment",
+                code="env-py-no-migrations",
+            )
+        return list(found)
+
+    def _read_streams(self) -> tuple[list[Stream], list[str]]:
+        found: list[Stream] = []
+
+        def read(heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
+            found.append(self._stream(heads, context))
+            return ()
+
+        with self._refusing():
+            self._run(read, "upgrade", self.target)
+        return found, self.locations.named
+
+    def unborn(self) -> list[Stream]:
+        """Return the one stream of a database that does not exist yet, without letting env.py make it.
+
+        Raises:
+            Refused: the target cannot be reached.
+        """
+        if self.locations.are_empty():  # env.py may name others
+            found, locations = self._dry(self._read_stand_in)
+            self.locations.take(locations)
+            return list(found)
+        with self._refusing():
+            return [self._planned("main.alembic_version", ())]
+
+    def _read_stand_in(self) -> tuple[list[Stream], list[str]]:
+        """Run env.py with an empty database that is thrown away, in a process that is thrown away too."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._aim(self.engine.url.set(database=str(Path(folder) / "empty.db")))
+            return self._read_streams()
+
+    def _read_here(self, tell: Callable[[bool], None]) -> tuple[list[Stream], list[str]]:
+        tell(True)
+        try:
+            found: tuple[list[Stream], list[str]] = run_here(self.engine, lambda _copy: self._read_streams())
+            return found
+        finally:
+            tell(False)
+
+    def _dry(self, read: Callable[[], Any], elsewhere: Elsewhere | None = None) -> Any:
+        """Run env.py by a function, without letting it change anything."""
+        return run_dry(
+            self.engine, self.database.name, self.job.plan_timeout, lambda copy: self._aimed(read, copy), elsewhere
+        )
+
+    def _aimed(self, read: Callable[[], Any], copy: URL | None) -> Any:
+        if copy is not None:
+            self._aim(copy)
+        return read()
+
+    def read_dry(self, identity: Identity, instance: str, uncommitted: bool) -> Answer:
+        """Do what ``streams`` does in a process that is thrown away, for the one that waits for it.
+
+        Args:
+            identity: of our own connection.
+            instance: as for ``streams``.
+            uncommitted: let what writes run, and let nothing of it last.
+        """
+        self.engine.know_identity(identity)
+        self._instance = instance
+        return answered(self.engine, lambda copy: self._aimed(self._read_streams, copy), uncommitted=uncommitted)
+
+    def _aim(self, url: URL) -> None:
+        """Let env.py find another database; for a process that is thrown away."""
+        self._url = url_for_env(self.database, url).render_as_string(hide_password=False)
+        self.engine = engine_for(replace(self.database, url=self._url, direct_url=None), self.job)
+        os.environ.update(variables_for(self.database, self._url))
+        self.config.set_main_option("sqlalchemy.url", self._url.replace("%", "%%"))
+
+    def upgrade(self, watcher: Watcher, only: dict[str, list[str]] | None = None) -> list[Step]:
+        """Upgrade to the target and return every step that was begun, also after an error (as its ``steps``).
+
+        Args:
+            watcher: is told what happens.
+            only: the revisions of each version table to apply, where it shall not be all.
+
+        Raises:
+            Interrupted: a revision failed, or env.py did.
+        """
+
+        def steps_of(heads: Heads, table: str) -> list[MigrationStep]:
+            ahead = self._steps_ahead(heads)
+            return ahead if only is None else [step for step in ahead if step.revision.revision in only.get(table, ())]
+
+        return self._migrate(steps_of, watcher, "upgrade", self.target)
+
+    def downgrade(self, committed: dict[str, list[str]], watcher: Watcher) -> list[Step]:
+        """Undo revisions, the last first, and return every step that was begun.
+
+        Args:
+            committed: for each version table the revisions to undo, in the order they were applied.
+            watcher: is told what happens.
+
+        Raises:
+            Interrupted: a downgrade failed, or env.py did.
+        """
+
+        def steps_of(_heads: Heads, table: str) -> list[MigrationStep]:
+            scripts = [self.script.get_revision(revision) for revision in reversed(committed.get(table, []))]
+            return [MigrationStep.downgrade_from_script(self.script.revision_map, script) for script in scripts]
+
+        return self._migrate(steps_of, watcher, "downgrade", self._below(committed))
+
+    def compare_models(self) -> list[str] | None:
+        """Return how the database differs from the models that env.py names, or None if it names none.
+
+        Raises:
+            Refused: env.py fails, or leads to another database.
+        """
+        lines, _locations = self._dry(self._compare_models)
+        return list(lines) if lines is not None else None
+
+    def _compare_models(self) -> tuple[list[str] | None, list[str]]:
+        found: list[list[str]] = []
+
+        def compare(_heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
+            self._check_same_database(connection_of(context))
+            if context.opts.get("target_metadata") is not None:
+                found.append(differences_of(context))
+            return ()
+
+        with self._refusing():
+            self._run(compare, "upgrade", self.target)
+        return ([line for lines in found for line in lines] if found else None), []
+
+    def hand_over(self) -> tuple[list[str], bool]:
+        """Return what env.py has made known, for another process."""
+        return self.locations.named, self.in_transaction_of_env
+
+    def take_over(self, known: tuple[list[str], bool]) -> None:
+        """Know what env.py has made known in another process."""
+        locations, self.in_transaction_of_env = known
+        self.locations.take(locations)
+
+    def _migrate(
+        self, steps_of: Callable[[Heads, str], list[MigrationStep]], watcher: Watcher, command: str, revision: str
+    ) -> list[Step]:
+        begun: list[Step] = []
+        streams: dict[str, bool] = {}  # version table -> whether its steps came to their end
+
+        def work(heads: Heads, context: MigrationContext) -> Iterator[MigrationStep]:
+            connection = connection_of(context)
+            self._check_same_database(connection)
+            table = self._table(context)
+            self.in_transaction_of_env = bool(getattr(context, "_in_external_transaction", False))
+            self.engine.lock_migrating(connection, self.job.lock_wait)
+            # Only now may the version table be made: dont_mutate kept Alembic from doing so before we could look.
+            if not heads:
+                context._ensure_version_table()
+            streams[table] = False
+            watcher.works_on(connection)
+            steps = steps_of(heads, table)
+            if not steps:
+                end_reading(context, connection)
+            for step in steps:
+                step.migration_fn = ending_copies(step.migration_fn)
+            ran = watched(context, steps, begun, watcher, table, streams, self.engine)
+            return self.outside.leave_out(connection, ran) if self.outside else ran
+
+        try:
+            self._run(work, command, revision)
+        except (Exception, SystemExit) as error:
+            raise Interrupted(error, begun) from error
+        if not streams or not all(streams.values()):
+            raise Interrupted(begun[-1].error if begun else None, begun)
+        return begun
+
+    def _run(
+        self, function: Callable[[Heads, MigrationContext], Iterable[MigrationStep]], command: str, revision: str
+    ) -> None:
+        """Run env.py as a command of Alembic does."""
+        opened: list[Connection] = []
+        runs = Runs()
+
+        def located(heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
+            self.locations.follow()
+            return runs.followed(function(heads, context))
+
+        self.config.attributes = Attributes(lambda: self._offer_connection(opened))
+        arguments = tuple(filled(argument, self._url) for argument in self.database.x_arguments)
+        named = named_config(self.config, self.source.folder)
+        self.config.cmd_opts = command_options(command, revision, named, arguments)
+        self._set_up()
+        try:
+            options = context_options(revision)
+            context = EnvironmentContext(self.config, self.script, fn=located, dont_mutate=True, **options)
+            with guarded_forks(), context, runs.may_exit():
+                self.script.run_env()
+        finally:
+            self.locations.follow()
+            for connection in opened:
+                connection.close()
+
+    def _offer_connection(self, opened: list[Connection]) -> Connection | None:
+        """Open what env.py may take from ``config.attributes``; only a synchronous connection can be handed over."""
+        url = own_url(self.engine.url)
+        if url.get_driver_name() == "asyncpg":
+            return None
+        connection = sa.create_engine(url, poolclass=sa.pool.NullPool).connect()
+        opened.append(connection)
+        return connection
+
+    def _prepare(self) -> None:
+        """Set the process up as the database's entry asks."""
+        os.environ.update(variables_for(self.database, self._url))
+        os.chdir(self.source.folder)
+        if str(self.source.folder) not in sys.path:
+            sys.path.insert(0, str(self.source.folder))
+        self._inside.enter_context(self.outside.noticed() if self.outside else nullcontext())
+
+    def _load_script(self) -> ScriptDirectory:
+        """Return the release's revisions; some load only where ``migrate_setup`` was called."""
+        try:
+            return script_directory(self.config, self.source)
+        except Refused:
+            if not self.job.setup:
+                raise
+        self._set_up()
+        return script_directory(self.config, self.source)
+
+    def _set_up(self) -> None:
+        """Call ``migrate_setup`` once, where env.py is about to run: it may write, and a plan changes nothing."""
+        if not self._is_set_up:
+            self._is_set_up = True
+            enter_setup(self.job.setup, self._inside)
+
+    def _stream(self, heads: Heads, context: MigrationContext) -> Stream:
+        self._check_same_database(connection_of(context))
+        if self.locations.are_empty():
+            raise Refused(
+                f"The release holds no revision for {self.database.name!r}",
+                f"there is none in {self.locations}",
+                "Correct migrate_source, or add a revision with `alembic revision`",
+                code="release-empty",
+            )
+        return self._planned(self._table(context), heads)
+
+    def _identity(self, connection: Connection) -> Identity:
+        """Return where a connection leads; one of another kind is not even asked in the engine's words."""
+        kind = connection.dialect.name
+        if kind != self.engine.name:
+            return Identity(f"a server of {kind}", str(connection.engine.url.database))
+        return self.engine.identity(connection)
+
+    def _planned(self, table: str, heads: Heads) -> Stream:
+        steps = self._steps_ahead(heads)
+        pending = tuple(Revision(step.revision.revision, step.revision.doc or "") for step in steps)
+        return Stream(table, tuple(sorted(heads)), pending, heads_after(heads, steps), self._unexpanded(heads))
+
+    def _unexpanded(self, heads: Heads) -> tuple[str, ...]:
+        """Return what is missing of the expanding branch, where the target is to contract."""
+        if self.target != f"{CONTRACT}@head":
+            return ()
+        missing = self.script._upgrade_revs(f"{EXPAND}@head", heads)  # type: ignore[arg-type]
+        return tuple(step.revision.revision for step in missing)
+
+    def _steps_ahead(self, heads: Heads) -> list[Any]:
+        return list(self.script._upgrade_revs(self.target, heads))  # type: ignore[arg-type]
+
+    def _table(self, context: MigrationContext) -> str:
+        schema = self.engine.schema_of(connection_of(context), context.version_table_schema)
+        return f"{schema}.{context.version_table}"
+
+    def _check_same_database(self, connection: Connection) -> None:
+        """Make sure that what is backed up is what is migrated.
+
+        Raises:
+            Refused: env.py leads elsewhere.
+        """
+        found, expected = self._identity(connection), self.engine.own_identity()
+        if found != expected:
+            raise elsewhere(self.database, self.source.folder, self._url, found, expected)
+        theirs = self.engine.instance(connection)
+        if theirs and theirs != (self._instance or self.engine.own().run(self.engine.instance)):
+            raise elsewhere(
+                self.database, self.source.folder, self._url, f"another server with the number of {found}", expected
+            )
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Turn whatever Alembic or env.py raises into a refusal that says what to do."""
+        try:
+            yield
+        except Refused:
+            raise
+        except CommandError as error:
+            raise unreachable(self.database.name, self.target, self.script.get_heads(), error) from error
+        except (Exception, SystemExit) as error:
+            raise env_py_failed(self.database.name, self.source.folder, error) from error

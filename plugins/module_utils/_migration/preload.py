@@ -1,0 +1,88 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Doing once, before the processes of the databases are forked, what each would do for itself."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._core.entries import ENTRIES
+from .._core.errors import Refused
+from .._core.job import Database, Job
+from .._core.processes import each_apart, silence
+from .._engines.connection import ASYNC_DRIVERS, execute, migration_url, own_url
+from .._engines.registry import prepare
+from .._engines.sqlalchemy_import import sa
+from .._release.source import Source
+from .alembic_import import MigrationContext
+from .command_line import prepare_command_line
+from .scripts import configuration, load_revisions
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+
+def warm(job: Job, databases: Sequence[Database]) -> None:
+    """Import what all need, and load the revisions if that is harmless; what fails here, each process says itself."""
+    found: set[URL] = set()
+    for database in databases:
+        try:
+            url = migration_url(database)
+            found |= {sa.engine.URL.create(each.drivername) for each in (url, own_url(url))}
+        except Refused:
+            continue
+    for module in ("logging.config", "alembic.op", "alembic.context"):
+        importlib.import_module(module)
+    prepare_command_line()
+    prepare({url.get_backend_name() for url in found}, job)
+    for url in found:
+        try:
+            _warm_dialect(url)
+        except Exception:  # noqa: BLE001, S112 - its own process says so
+            continue
+    # Not where this process can get at the databases' secrets: a revision is a customer's code.
+    if ENTRIES.descriptor < 0 and len(databases) > 1 and _see_the_same(job, databases) and _load_harmlessly(job):
+        _load(job)
+
+
+def _warm_dialect(url: URL) -> None:
+    if url.get_driver_name() in ASYNC_DRIVERS:
+        return  # it may start threads of its own, which a fork would lose
+    engine = sa.create_engine(url.set(query={}), poolclass=sa.pool.NullPool)
+    if url.get_backend_name() == "sqlite":
+        # In memory, and closed before anything is forked.
+        with engine.connect() as connection:
+            execute(connection, "select 1")
+            MigrationContext.configure(connection).get_current_heads()
+
+
+def _see_the_same(job: Job, databases: Sequence[Database]) -> bool:
+    """Tell whether the code of a revision would find the same process around it for every database."""
+    return not job.setup and not any(database.environment or database.url_variables for database in databases)
+
+
+def _load_harmlessly(job: Job) -> bool:
+    """Load the revisions in a process that is thrown away, and tell whether that started threads or failed.
+
+    They import what the application likes, and a fork would lose its threads.
+    """
+    answers: list[Any] = []
+
+    def task(_item: None) -> bool:
+        silence(os.devnull)
+        _load(job)
+        return threading.active_count() == 1
+
+    each_apart([None], 1, task, job.plan_timeout, lambda _item, answer: answers.append(answer))
+    return answers == [True]
+
+
+def _load(job: Job) -> None:
+    source = Source(job.layout.release(job.release) / "source")
+    load_revisions(configuration(source, job.alembic_options, ""), source)

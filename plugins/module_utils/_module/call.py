@@ -1,0 +1,58 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+"""From a module, under the host's own Python, to a process under the virtualenv's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from .._core.entries import handed_over
+from .._core.errors import CRASHED, Refused
+from .._core.job import Job
+
+# What is imported stays; looking for garbage among it meanwhile takes a tenth of the time.
+# The packed code comes as an argument: PYTHONPATH would be inherited by every command that is started from there.
+_UTILS = __name__.rpartition("._module.")[0]
+_ENTRY = "import gc, sys; gc.disable(); sys.path[:1] = [sys.argv.pop()]; from {room} import main; main()"
+
+
+def asked(room: str, python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Have a verb done in a room, the name of a module here whose ``main`` serves, and return its answer.
+
+    The job goes through a pipe: a command line can be read by everybody on the host. The databases' secrets go apart,
+    and only the process that works on a database reads its own.
+
+    Raises:
+        Refused: the engine room refused, could not start, or stopped with an error of its own.
+    """
+    packed = str(Path(__file__)).split("/ansible_collections/", maxsplit=1)[0]
+    known = {field.name for field in fields(Job)}  # whatever else the module was given is not for a customer's code
+    with handed_over({name: value for name, value in options.items() if name in known}) as (public, entries):
+        done = subprocess.run(
+            [str(python), "-c", _ENTRY.format(room=f"{_UTILS}.{room}"), packed],
+            input=json.dumps({**public, "verb": verb}).encode(),
+            capture_output=True,
+            check=False,
+            pass_fds=(entries,),
+        )
+    what = f"The {verb} crashed under {python}"
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        why = words[-1] if words else f"it ended with exit code {done.returncode} and said nothing"
+        raise Refused(what, why, "Ship the release again, or check migrate_virtualenv", code=CRASHED) from None
+    if "crashed" in answer:
+        raise Refused(
+            what, answer["crashed"], "Run again; if it happens again, report it with its output", code=CRASHED
+        )
+    if "refused" in answer:
+        raise Refused.of(answer["refused"])
+    return dict(answer)

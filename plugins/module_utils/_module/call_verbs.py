@@ -1,0 +1,25 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+"""From a module to the engine room, where every verb can be done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .call import asked
+
+if TYPE_CHECKING:  # it is imported by the other process, and packed with the module because it is named here
+    from .._verbs import entry  # noqa: F401
+
+
+def ask(python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Have a verb done and return its answer.
+
+    Raises:
+        Refused: the engine room refused, or could not start.
+    """
+    return asked("_verbs.entry", python, verb, options)

@@ -1,0 +1,207 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The recovery of a host's databases, as its module sees it: wait for the living, settle the dead."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from .._core.errors import Refused
+from .._core.paths import Layout, checked_run
+from .._core.playbook_command import playbook_command
+from .._core.progress import read_progress
+from .._journal.abandoned_copies import abandoned
+from .._journal.events import Journal, ending, read_events
+from .._journal.run_state import Left, left_by, retries, unknown_to, unsettled
+from .._release.digest import is_as_shipped
+from .._release.lookup import release_of_database, virtualenv_python
+from .._worker.follow import result_of_dead
+from .call_verbs import ask
+
+Options = dict[str, Any]
+
+_LOOK_EVERY = 0.1  # seconds
+
+
+def littered(options: Options) -> list[Left]:
+    """Return the databases with nothing else to settle of whose dead rehearsals a copy may be left."""
+    layout = Layout(Path(options["root"]))
+    names = [entry["name"] for entry in options["databases"]]
+    found = [(name, abandoned(layout, name)) for name in names if left_by(layout, name).state in ("", "failed")]
+    return [Left(name, "abandoned", runs[0], "rehearse") for name, runs in found if runs]
+
+
+def recover(options: Options) -> dict[str, Any]:
+    """Follow what still runs and settle what is dead, for as long as a call may take.
+
+    Raises:
+        Refused: the run id cannot be one.
+    """
+    return _Recovery(options).go()
+
+
+class _Recovery:
+    """One call. All that it must know of the calls before it is in the journals and in the cursor."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.layout = Layout(Path(options["root"]))
+        self.run = checked_run(options["run"])
+        cursor = options["cursor"]
+        self.followed: dict[str, str] = dict(cursor.get("followed") or {})
+        self.rooms: dict[str, dict[str, Any]] = dict(cursor.get("rooms") or {})
+
+    def go(self) -> dict[str, Any]:
+        if self._still_run():
+            return self._unfinished([line for left in self._alive() for line in self._doing(left)])
+        self._clear_failures()
+        releases: dict[str, list[Left]] = {}
+        for left in unsettled(self.options):
+            if self._ended(left.name):
+                continue  # it was tried, and could not be settled now
+            if left.state == "held" or not self._settled_by_files(left):
+                release = left.release or release_of_database(self.options["root"], left.name)
+                releases.setdefault(release, []).append(left)
+        for left in littered(self.options):
+            if not self._ended(left.name):
+                releases.setdefault(release_of_database(self.options["root"], left.name), []).append(left)
+        # A room that was entered before is followed to its end, though its databases are settled one by one.
+        for release in sorted({*releases, *(name for name, room in self.rooms.items() if not room["finished"])}):
+            answer = self._in_its_room(release, releases.get(release, []))
+            if answer and not answer["finished"]:
+                return self._unfinished(answer["lines"])
+        return {"finished": True, "lines": [], "cursor": self._cursor(), "results": self._results()}
+
+    def _clear_failures(self) -> None:
+        """Let what failed be tried again, where a person has named it; nothing is run for that."""
+        for entry in self.options["databases"]:
+            left = left_by(self.layout, entry["name"])
+            if left.state == "failed" and retries(self.options["retry_failed"], left.name):
+                Journal(self.layout.journal(left.name, left.run), "recover").write("cleared", by=self.run)
+                self._note(left.name, {"name": left.name, "outcome": "cleared", "changed": True, "of_run": left.run})
+
+    def _still_run(self) -> bool:
+        """Wait for living workers, and tell whether any is left when the time of this call is over."""
+        deadline = monotonic() + self.options["follow"]
+        while alive := self._alive():
+            self.followed.update({left.name: left.run for left in alive})
+            if monotonic() > deadline:
+                return True
+            sleep(_LOOK_EVERY)
+        return False
+
+    def _alive(self) -> list[Left]:
+        return [left for left in unsettled(self.options) if left.state == "running"]
+
+    def _doing(self, left: Left) -> list[str]:
+        doing = read_progress(self.layout.journal(left.name, left.run).with_suffix(".progress"))
+        return [f"{left.name}: run {left.run} still works: {doing}"] if doing else []
+
+    def _settled_by_files(self, left: Left) -> bool:
+        """End the journal of a run that was verified already, or had not touched the database yet."""
+        path = self.layout.journal(left.name, left.run)
+        events = read_events(path)
+        result = result_of_dead(left.name, events, left.verb, "its worker was ended")
+        verified = left.verb == "upgrade" and result["outcome"] == "upgraded"
+        if left.touched and not verified:
+            return False
+        if not verified:
+            shutil.rmtree(self.layout.partial_backup(left.name, left.run), ignore_errors=True)
+            result["interrupted"] = True
+        Journal(path, left.verb).write("done", result=result)
+        outcome = result["outcome"] if verified else "untouched"
+        self._note(left.name, {**result, "outcome": outcome, "of_run": left.run, "changed": False})
+        return True
+
+    def _in_its_room(self, release: str, lefts: list[Left]) -> dict[str, Any] | None:
+        """Have databases settled by the release that their run worked with."""
+        room = self.rooms.setdefault(
+            release, {"names": [left.name for left in lefts], "cursor": {}, "finished": False, "attach": False}
+        )
+        entries = [entry for entry in self.options["databases"] if entry["name"] in room["names"]]
+        try:
+            python = self._python_of(release, lefts)
+            options = {**self.options, "release": release, "databases": entries, "cursor": room["cursor"]}
+            options["attach"] = room["attach"] or self.options["attach"]
+            answer = ask(python, "recover", options)
+        except Refused as refusal:
+            for entry in entries:
+                refused = {"name": entry["name"], "outcome": "refused", "changed": False, "error": refusal.facts()}
+                self._note(entry["name"], refused)
+            room["finished"] = True
+            return None
+        room.update(cursor=answer["cursor"], finished=answer["finished"], attach=True)
+        return answer
+
+    def _python_of(self, release: str, lefts: list[Left]) -> Path:
+        """Return the virtualenv's Python of a release that is as it was when it was shipped.
+
+        Raises:
+            Refused: it is not there whole, or was changed.
+        """
+        runs = ", ".join(sorted({left.run for left in lefts}))
+        ship, recover = playbook_command("ship"), playbook_command("recover")
+        again = f"Ship the release it came from again: {ship}; then recover: {recover}"
+        python = virtualenv_python(self.options["root"], release)
+        if python is None:
+            raise Refused(
+                f"Release {release[:12]} of run {runs} is not on this host any more", "", again, code="release-missing"
+            )
+        folder = self.layout.release(release)
+        record = json.loads((folder / "release.json").read_text(encoding="utf-8"))
+        expected = record.get("content")
+        if expected and not is_as_shipped(folder / "source", expected, record.get("files")):
+            raise Refused(
+                f"Release {release[:12]} of run {runs} was changed on this host",
+                f"the files in {folder} are not those that were shipped",
+                f"Remove {folder}. {again}",
+                code="release-changed",
+            )
+        return python
+
+    def _note(self, name: str, result: dict[str, Any]) -> None:
+        Journal(self.layout.journal(name, self.run), "recover").write("done", result=result)
+
+    def _ended(self, name: str) -> dict[str, Any] | None:
+        """Return what this run's recovery has said of a database."""
+        events = read_events(self.layout.journal(name, self.run))
+        said = [event["result"] for event in events if event["event"] == "done" and _is_recovery(event["verb"])]
+        return dict(said[-1]) if said else None
+
+    def _results(self) -> list[dict[str, Any]]:
+        results = []
+        for entry in self.options["databases"]:
+            name = entry["name"]
+            result = self._ended(name) or self._followed(name)
+            if result:
+                results.append(result)
+        return results
+
+    def _followed(self, name: str) -> dict[str, Any] | None:
+        run = self.followed.get(name)
+        if not run:
+            return None
+        events = [event for event in read_events(self.layout.journal(name, run)) if not _is_recovery(event["verb"])]
+        done = ending(events, events[-1]["verb"]) if events else None
+        return {"of_run": run, **done["result"], "changed": False} if done else None
+
+    def _cursor(self) -> dict[str, Any]:
+        return {"followed": self.followed, "rooms": self.rooms}
+
+    def _unfinished(self, lines: list[str]) -> dict[str, Any]:
+        return {"finished": False, "lines": lines, "cursor": self._cursor(), "results": []}
+
+
+def _is_recovery(verb: str) -> bool:
+    return verb.startswith("recover")
+
+
+def strangers(options: Options) -> list[str]:
+    """Return journals with something unsettled whose databases are not in the inventory."""
+    return unknown_to(Layout(Path(options["root"])), [entry["name"] for entry in options["databases"]])

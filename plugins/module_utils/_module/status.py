@@ -1,0 +1,57 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The status of a host's databases, each asked for with the release that it was last shipped or migrated with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._core.errors import Refused
+from .._journal.history import unshipped_status
+from .._release.lookup import current_release, missing_release, release_of_database, virtualenv_python
+from .call_verbs import ask
+
+Options = dict[str, Any]
+
+
+def statuses(options: Options, *, named: bool) -> list[dict[str, Any]]:
+    """Return one status for each database, in the order of the inventory.
+
+    Args:
+        options: those of the module.
+        named: whether the caller has named a release, which then holds for all.
+
+    Raises:
+        Refused: the only release that there is cannot be asked.
+    """
+    by_release: dict[str, list[Options]] = {}
+    for entry in options["databases"]:
+        release = options["release"] if named else release_of_database(options["root"], entry["name"])
+        by_release.setdefault(release, []).append(entry)
+    found: dict[str, dict[str, Any]] = {}
+    for release, entries in by_release.items():
+        found.update({status["name"]: status for status in _with(release, entries, options, len(by_release) == 1)})
+    return [found[entry["name"]] for entry in options["databases"]]
+
+
+def _with(release: str, entries: list[Options], options: Options, only: bool) -> list[dict[str, Any]]:
+    python = virtualenv_python(options["root"], release)
+    if python is None and not release and current_release(options["root"]):
+        return [
+            _unknown(entry["name"], missing_release(options["root"], release, [entry["name"]])) for entry in entries
+        ]
+    if python is None:
+        return [unshipped_status(entry["name"]) for entry in entries]
+    try:
+        return list(ask(python, "status", {**options, "release": release, "databases": entries})["databases"])
+    except Refused as refusal:
+        if only:
+            raise
+        # One application that cannot be asked does not hide the others.
+        return [_unknown(entry["name"], refusal) for entry in entries]
+
+
+def _unknown(name: str, refusal: Refused) -> dict[str, Any]:
+    return {**unshipped_status(name), "problems": [refusal.facts()]}

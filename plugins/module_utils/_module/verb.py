@@ -1,0 +1,138 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Having a verb done, or foreseeing it: what the modules of the verbs have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._core.job import Job
+from .._release.by_application import answer_by_release, group_by_release
+from .._release.lookup import missing_release, virtualenv_python
+from .._worker.follow import still_at_work
+from .call_verbs import ask
+from .result import BAD, difference, fail, leave, said
+
+Result = dict[str, Any]
+
+
+def have_done(verb: str, options: Result) -> Result:
+    """Have a verb done under the virtualenv of its release.
+
+    Raises:
+        Refused: the release is not on the host, or the verb was refused.
+    """
+    python = virtualenv_python(options["root"], options["release"])
+    if python is None:
+        raise missing_release(options["root"], options["release"], [entry["name"] for entry in options["databases"]])
+    return ask(python, verb, options)
+
+
+def follow(module: AnsibleModule, verb: str, groups: list[Result]) -> NoReturn:
+    """Start or attach to a verb's worker, and exit with what it has done so far.
+
+    Args:
+        module: exits.
+        verb: what to do.
+        groups: the options, once for each release that its databases have.
+
+    Raises:
+        Refused: as ``have_done``.
+    """
+    answer = answer_by_release(groups, lambda options: _followed(verb, options))
+    results = answer["results"]
+    changed = any(result.get("changed") for result in results)
+    facts = {key: answer[key] for key in ("finished", "lines", "cursor")}
+    bad = [result for result in results if result["outcome"] in BAD]
+    if answer["finished"] and bad:
+        fail(module, said(bad), changed=changed, databases=results, **facts)
+    leave(module, changed=changed, databases=results, diff=difference(results), **facts)
+
+
+def _followed(verb: str, options: Result) -> Result:
+    # A downgrade and a rollback choose their databases themselves.
+    names = [entry["name"] for entry in options["databases"]]
+    attached = verb in ("backup", "rehearse", "upgrade") and any(name in options["cursor"] for name in names)
+    return (still_at_work(Job.from_options(verb, options)) if attached else None) or have_done(verb, options)
+
+
+def predict(module: AnsibleModule, groups: list[Result]) -> NoReturn:
+    """Exit with what an upgrade would change, for check mode.
+
+    Raises:
+        Refused: as ``have_done``.
+    """
+    planned = module.params.get("planned")
+    foretell(module, [predicted(entry) for entry in planned] if planned else _predicted(groups, predicted))
+
+
+def _predicted(groups: list[Result], predict_one: Callable[[Result], Result]) -> list[Result]:
+    def answer_of(group: Result) -> Result:
+        return {"results": [predict_one(entry) for entry in have_done("plan", group)["databases"]]}
+
+    return list(answer_by_release(groups, answer_of)["results"])
+
+
+def foresee(module: AnsibleModule, outcome: str, names: list[str]) -> NoReturn:
+    """Exit with what would be done to some databases, for the check mode of verbs that need no plan."""
+    foretell(module, [{"name": name, "outcome": outcome, "changed": True} for name in names])
+
+
+def rehearsal_foreseen(module: AnsibleModule, plans: list[Result] | None) -> NoReturn:
+    """Exit with what would be rehearsed, for check mode.
+
+    Raises:
+        Refused: as ``have_done``.
+    """
+    groups = group_by_release(module.params)
+    found = _predicted(groups, _rehearsal_of) if plans is None else [_rehearsal_of(plan) for plan in plans]
+    foretell(module, [result for result in found if result["changed"] or result["outcome"] in BAD])
+
+
+def foretell(module: AnsibleModule, results: list[Result], *, fails: bool = True) -> NoReturn:
+    """Exit with predicted results; where one would be refused, fail if that is asked for."""
+    facts = {"changed": any(result["changed"] for result in results), "databases": results}
+    facts.update(finished=True, lines=[], cursor={}, diff=difference(results))
+    bad = [result for result in results if result["outcome"] in BAD]
+    if bad and fails:
+        fail(module, said(bad), **facts)
+    leave(module, **facts)
+
+
+def _rehearsal_of(plan: Result) -> Result:
+    blocked = plan["obstacles"]
+    return {
+        "name": plan["name"],
+        "outcome": "refused" if blocked else "rehearsed",
+        "changed": bool(plan["pending"]) and not blocked,
+        "before": plan["current"],
+        "after": plan["current"],
+        "goal": plan["heads"],
+        "revisions": [],
+        "error": blocked[0] if blocked else None,
+    }
+
+
+def predicted(plan: Result) -> Result:
+    """Return the result that an upgrade by this plan would have."""
+    pending = plan["pending"]
+    blocked = plan["obstacles"]
+    return {
+        "name": plan["name"],
+        "outcome": "refused" if blocked else ("upgraded" if pending else "unchanged"),
+        "changed": bool(pending) and not blocked,
+        "identity": plan["identity"],
+        "target": plan["target"],
+        "before": plan["current"],
+        "after": plan["current"] if blocked or not pending else plan["heads"],
+        "applied": [{**revision, "seconds": None} for revision in ([] if blocked else pending)],
+        "backup": None,
+        "lost_rows": {},
+        "error": blocked[0] if blocked else None,
+        "seconds": 0.0,
+    }

@@ -1,0 +1,171 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Databases that stand where the same release has verified them: there is nothing to ask env.py again.
+
+An upgrade leaves a record of what it verified, and a run of what its plan found at head, under which release, options
+and URL. While all of that is the same, and the version table still holds the same heads in the same database, nothing
+is pending. Whatever is not exactly so, or has more than one version table, is planned in full.
+
+Neither Alembic nor SQLAlchemy is imported here: that would be most of what the answer costs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._core.errors import Refused
+from .._core.job import Database, Job
+from .._core.paths import private_directory, write_durably
+from .._core.processes import Died, each_apart, silence
+from .._core.urls import password_of
+from .._engines.probe import glance
+from .._journal.run_state import left_by
+from .model import Plan, Stream
+
+if TYPE_CHECKING:
+    from .._migration.environment import Environment
+
+_RELATIVE_TARGET = re.compile(r"[+-]\d+$")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was true of a database at head. The digest is salted: an entry may hold a secret."""
+
+    salt: str
+    entry: str
+    engine: str
+    #: By what a glance comes in.
+    door: dict[str, Any]
+    url: str
+    can_be_shared: bool
+    identity: str
+    table: str
+    heads: list[str]
+    #: The folders of revisions that are no part of the release, with a digest of each: a package can be upgraded.
+    outside: dict[str, str]
+    #: What was found of changed history: the same release has the same files.
+    changed_history: list[dict[str, str]] = field(default_factory=list)
+    #: As ``Engine.made``; an early record does not say it.
+    made: str = ""
+
+
+def remember(
+    environment: Environment, identity: str, heads: dict[str, list[str]], found: Iterable[Refused] = ()
+) -> None:
+    """Leave a record of a database at head, if it is one that can be looked up.
+
+    Args:
+        environment: of the database, in the job that verified it or found it there; env.py has run.
+        identity: which database that is.
+        heads: where it stands.
+        found: what its plan said of changed history.
+    """
+    engine = environment.engine
+    database, job = engine.database, engine.job
+    door = engine.door()
+    if len(heads) != 1 or door is None or _RELATIVE_TARGET.search(database.target or job.target):
+        return
+    ((table, standing),) = heads.items()
+    salt = secrets.token_hex(16)
+    record = Verified(
+        salt=salt,
+        entry=entry_digest(database, job, salt),
+        engine=engine.name,
+        door=door,
+        url=engine.facts()["url"],
+        can_be_shared=engine.can_be_shared,
+        identity=identity,
+        table=table,
+        heads=standing,
+        outside={folder: content_of(folder) for folder in environment.locations.outside()},
+        changed_history=[finding.facts() for finding in found],
+        made=engine.own().run(engine.made),
+    )
+    with suppress(OSError, Refused):  # without it the next plan is a full one, which is no reason to fail
+        place = _place(database, job)
+        private_directory(place.parent)
+        write_durably(place, json.dumps(asdict(record)))
+
+
+def known_plans(job: Job) -> dict[str, dict[str, Any]]:
+    """Return the plans of the databases that are at head beyond doubt; the others are left out."""
+    plans: dict[str, dict[str, Any]] = {}
+
+    def task(part: list[Database]) -> dict[str, dict[str, Any]]:
+        silence(os.devnull)
+        found = {database.name: _plan(database, job) for database in part}
+        return {name: plan.facts() for name, plan in found.items() if plan}
+
+    def answered(_part: list[Database], answer: Any) -> None:
+        if not isinstance(answer, Died):
+            plans.update(answer)
+
+    recorded = [database for database in job.databases if _place(database, job).is_file()]
+    parts = [part for part in (recorded[start :: job.workers] for start in range(job.workers)) if part]
+    each_apart(parts, job.workers, task, job.plan_timeout * max(map(len, parts), default=1), answered)
+    return plans
+
+
+def _plan(database: Database, job: Job) -> Plan | None:
+    if left_by(job.layout, database.name).state in ("cut_short", "held"):
+        return None
+    try:
+        record = Verified(**json.loads(_place(database, job).read_text(encoding="utf-8")))
+        if record.entry != entry_digest(database, job, record.salt):
+            return None
+        if any(content_of(folder) != digest for folder, digest in record.outside.items()):
+            return None
+        found = glance(record.engine, record.door, password_of(database), record.table)
+        if (
+            found is None
+            or (str(found.identity), found.made) != (record.identity, record.made)
+            or found.heads != sorted(record.heads)
+        ):
+            return None
+        heads = tuple(record.heads)
+        return Plan(
+            name=database.name,
+            target=database.target or job.target,
+            engine=record.engine,
+            url=record.url,
+            server=found.server,
+            identity=record.identity,
+            instance=found.instance,
+            can_be_shared=record.can_be_shared,
+            streams=[Stream(record.table, heads, (), heads)],
+            changed_history=[Refused.of(finding) for finding in record.changed_history],
+        )
+    except Exception:  # noqa: BLE001 - each driver has errors of its own
+        return None  # the full plan says what is the matter
+
+
+def _place(database: Database, job: Job) -> Path:
+    return job.layout.journals_of(database.name) / "verified.json"
+
+
+def content_of(folder: str) -> str:
+    """Return a digest of the Python files below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*.py")):
+        digest.update(json.dumps([str(path), hashlib.sha256(path.read_bytes()).hexdigest()]).encode())
+    return digest.hexdigest()
+
+
+def entry_digest(database: Database, job: Job, salt: str) -> str:
+    """Return a digest of all that decides what env.py does, but for passwords, which only open doors."""
+    doors = dict.fromkeys(("password", "admin_password", "rehearse_password"))
+    entry = {**asdict(database), **doors, "target": database.target or job.target}
+    facts = [salt, job.release, entry, sorted(job.alembic_options.items()), job.setup]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,201 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The plan of one database: where it is, where it would go, and what would stop it.
+
+The database is read, never written to.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from .._backup import preflight
+from .._core.errors import Refused
+from .._core.job import Database, Job
+from .._core.paths import Layout
+from .._core.playbook_command import playbook_command
+from .._engines.connection import first_line
+from .._engines.interface import Engine
+from .._engines.registry import engine_for
+from .._engines.sqlalchemy_import import sa
+from .._journal.run_state import left_by
+from .._migration.dry_run import WritesBefore
+from .._migration.env_proxy import environment_of
+from .._migration.environment import Environment
+from .._revert import other_applications
+from .._revert.restore_forecast import forecast_restore
+from .._worker.deadline import known_seconds
+from .at_head import remember
+from .changed_history import MADE_ANEW, History, applied_elsewhere, changed_history, made_anew
+from .model import EXPAND, Plan
+from .rehearsal_record import missing_rehearsal
+
+
+def plan_database(database: Database, job: Job, in_place: Callable[[bool], None] | None = None) -> Plan:
+    """Return the plan of a database; whatever would stop its upgrade is an obstacle in it, not an error.
+
+    Args:
+        database: its entry.
+        job: names the release.
+        in_place: run env.py in this process, which is thrown away, and call this when it begins and ends.
+
+    Raises:
+        WritesBefore: env.py was run in this process, and that does not do.
+    """
+    plan = Plan(database.name, database.target or job.target)
+    try:
+        engine = engine_for(database, job)
+        environment = environment_of(database, job, engine)
+        environment.in_place = in_place
+        fill_plan(plan, engine, environment)
+        # A database that was made anew is one of which nothing is known yet.
+        anew = any(finding.code == MADE_ANEW for finding in plan.changed_history)
+        if job.remember and engine.exists() and not (plan.pending or plan.obstacles or anew):
+            remember(environment, plan.identity, plan.heads, plan.changed_history)
+    except WritesBefore:
+        raise
+    except Refused as refusal:
+        plan.obstacles.append(_with_release(refusal, job.layout))
+    except sa.exc.SQLAlchemyError as error:
+        plan.obstacles.append(
+            Refused(f"Database {database.name!r} could not be read", first_line(error), code="database-unreadable")
+        )
+    except Exception as error:  # noqa: BLE001 - whatever it is, the plan says so and no process dies of it
+        plan.obstacles.append(
+            Refused(
+                f"Database {database.name!r} could not be planned",
+                f"{type(error).__name__}: {error}",
+                code="plan-failed",
+            )
+        )
+    return plan
+
+
+def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
+    """Find out where a database stands.
+
+    Raises:
+        Refused: that cannot be told.
+    """
+    _fill_plan(plan, engine, environment)
+    job = environment.job
+    left = left_by(_lasting(job), plan.name, besides=job.run)
+    past = left.obstacle(bool(plan.pending), job.retry_failed, job.release)
+    plan.obstacles[:0] = [past] if past else []
+
+
+def _lasting(job: Job) -> Layout:
+    """Return where the journals are: a plan that is made in a temporary folder is one for those of the real one."""
+    return Layout(Path(job.shipping_makes or job.root))
+
+
+def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
+    plan.engine = engine.name
+    plan.url = engine.facts()["url"]
+    plan.can_be_shared = engine.can_be_shared
+    if not engine.exists():
+        folder = Path(str(engine.url.database)).parent
+        if str(folder) != environment.job.shipping_makes:
+            plan.obstacles += _cannot_be_made(environment.database, folder)
+        plan.server, plan.identity = "not there yet", str(engine.own_identity())
+        plan.streams = environment.unborn()
+        history = History.of(_lasting(environment.job).journals_of(plan.name))
+        plan.changed_history = made_anew(plan.name, history, None)
+        if environment.job.on_changed_history == "refuse":
+            plan.obstacles += plan.changed_history
+        plan.obstacles += _unexpanded(plan)
+        plan.obstacles += preflight.obstacles(environment.job)
+        plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
+        return
+    own = engine.own()
+    plan.server = own.run(engine.describe)
+    plan.identity = str(engine.own_identity())
+    plan.instance = own.run(engine.instance)
+    plan.streams = environment.streams(plan.instance)
+    _compare_with_journals(plan, environment)
+    plan.obstacles += _unexpanded(plan)
+    if plan.pending:
+        known = known_seconds(_lasting(environment.job), plan.name)
+        plan.expected_seconds = known[0] if known else None
+        plan.obstacles += preflight.obstacles(environment.job)
+        tables = [stream.table for stream in plan.streams]
+        plan.obstacles += engine.obstacles(engine.own(), environment.job.layout.root, tables)
+        plan.restore = forecast_restore(engine)
+        plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
+
+
+def _compare_with_journals(plan: Plan, environment: Environment) -> None:
+    job = environment.job
+    history = History.of(_lasting(job).journals_of(plan.name))
+    # What was applied to another database says nothing of this one.
+    plan.changed_history = _made_anew(plan.name, history, environment.engine, _lasting(job))
+    plan.changed_history = plan.changed_history or changed_history(environment, plan.streams, history)
+    if plan.pending and job.on_changed_history == "refuse":
+        plan.obstacles += plan.changed_history
+    if plan.pending:
+        plan.obstacles += applied_elsewhere(environment, plan.streams, history)
+
+
+def _made_anew(name: str, history: History, engine: Engine, layout: Layout) -> list[Refused]:
+    made = engine.own().run(engine.made)
+    found = made_anew(name, history, made)
+    if found and history.made and other_applications.know(engine, layout, made, history.made[0]):
+        return []
+    return found
+
+
+def _unexpanded(plan: Plan) -> list[Refused]:
+    """Alembic itself would apply what a contracting revision depends on, and then take from it at once."""
+    missing = [revision for stream in plan.streams for revision in stream.unexpanded]
+    if not missing:
+        return []
+    return [
+        Refused(
+            f"Database {plan.name!r} cannot be contracted before it was expanded",
+            f"not applied of {EXPAND}@head: {', '.join(missing)}",
+            f"Expand and deploy the application first: {playbook_command('migrate', migrate_target=f'{EXPAND}@head')}",
+            code="contract-before-expand",
+        )
+    ]
+
+
+def _cannot_be_made(database: Database, folder: Path) -> list[Refused]:
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return []
+    return [
+        Refused(
+            f"Database {database.name!r} is not there and cannot be made",
+            f"{folder} does not exist or is read-only for this user",
+            "Make the folder, or correct the url",
+            code="database-not-creatable",
+        )
+    ]
+
+
+def _with_release(refusal: Refused, layout: Layout) -> Refused:
+    """Say which release on the host knows a revision that this one does not."""
+    match = re.search(r"Can't locate revision identified by '([^']+)'", refusal.why)
+    if not match:
+        return refusal
+    knowing = _releases_with(layout, match[1])
+    remedy = (
+        f"Release {', '.join(knowing)} on this host knows it: set migrate_source to a directory not older than that"
+        if knowing
+        else "No release on this host knows it: set migrate_source to the directory it came from"
+    )
+    return Refused(refusal.what, refusal.why, remedy, code=refusal.code)
+
+
+def _releases_with(layout: Layout, revision: str) -> list[str]:
+    assignment = re.compile(rf"^revision(?:\s*:[^=]+)?\s*=\s*['\"]{re.escape(revision)}['\"]", re.MULTILINE)
+    found = []
+    for release in sorted(path for path in layout.releases.glob("*") if not path.is_symlink()):
+        files = release.glob("source/**/*.py")
+        if any(assignment.search(file.read_text(encoding="utf-8", errors="replace")) for file in files):
+            found.append(release.name[:12])
+    return found

@@ -1,0 +1,109 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+"""The plans of all databases of a job, and what any job needs before it begins."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from functools import partial
+from typing import Any
+
+from .._core.errors import Refused
+from .._core.job import Database, Job
+from .._core.paths import private_directory
+from .._core.processes import Died, each_apart, end_at_once, silence
+from .._migration.alembic_import import MISSING
+from .._migration.dry_run import WritesBefore, no_end
+from .._migration.explanations import ended_process
+from .._migration.preload import warm
+from .at_head import known_plans
+from .database import plan_database
+from .model import Plan
+
+Answer = dict[str, Any]
+
+
+def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
+    """Plan every database, those that are not known to be at head in a process of its own each.
+
+    Args:
+        job: names the databases.
+        known: what ``known_plans`` has said already, if it was asked.
+
+    Raises:
+        Refused: as ``check``.
+    """
+    check(job)
+    plans = known_plans(job) if known is None else dict(known)
+
+    unknown = [database for database in job.databases if database.name not in plans]
+    warm(job, unknown)
+    # What ends a process in env.py cannot say so itself.
+    in_env_py = mmap.mmap(-1, len(unknown) + 1)
+    places = {database.name: place for place, database in enumerate(unknown)}
+    again: list[Database] = []
+
+    def task(database: Database) -> Answer | None:
+        silence(os.devnull)
+        end_at_once()  # whatever threads env.py has left
+        try:
+            return plan_database(database, job, partial(in_env_py.__setitem__, places[database.name])).facts()
+        except WritesBefore:
+            return None
+
+    def answered(database: Database, answer: Any) -> None:
+        if answer is None:
+            again.append(database)
+        elif isinstance(answer, Died):
+            plans[database.name] = _unanswered(database, job, answer, in_env_py[places[database.name]] == 1)
+        else:
+            plans[database.name] = answer
+
+    def task_again(database: Database) -> Answer:
+        silence(os.devnull)
+        in_env_py[places[database.name]] = 0
+        return plan_database(database, job).facts()
+
+    each_apart(unknown, job.workers, task, job.plan_timeout, answered)
+    each_apart(list(again), job.workers, task_again, job.plan_timeout, answered)
+    return {"databases": [plans[database.name] for database in job.databases]}
+
+
+def _unanswered(database: Database, job: Job, death: Died, in_env_py: bool) -> Answer:
+    refusal = (
+        no_end(database.name, job.plan_timeout, death)
+        if in_env_py
+        else Refused(
+            f"Planning database {database.name!r} {'timed out' if death.is_late else 'ended without an answer'}",
+            str(death),
+            "Type `journalctl --since -10min` on the host, or raise migrate_plan_timeout"
+            if death.is_late
+            else ended_process(str(death)),
+            code="plan-timeout" if death.is_late else "plan-failed",
+        )
+    )
+    return Plan(database.name, database.target or job.target, obstacles=[refusal]).facts()
+
+
+def check(job: Job) -> None:
+    """Make sure that the virtualenv has Alembic, and that the folders below the root are our own.
+
+    Raises:
+        Refused: it has not, or they are not.
+    """
+    if MISSING:
+        raise Refused(
+            "The virtualenv of the release cannot run migrations",
+            MISSING,
+            "Name alembic in the requirements or in migrate_packages",
+            code="alembic-missing",
+        )
+    private_directory(job.layout.root)
+    for folder in (job.layout.backups, job.layout.journals, job.layout.workers):
+        # The databases' own folders lie below these: a link planted here would lead all of them elsewhere.
+        if folder.is_symlink():
+            private_directory(folder)

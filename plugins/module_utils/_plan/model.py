@@ -1,0 +1,93 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plans as data, without what makes them: a database at head is answered for without Alembic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._core.errors import Refused
+
+Heads = tuple[str, ...]
+
+#: The branches of a release that is deployed in two steps, around the application's own deployment.
+EXPAND, CONTRACT = "expand", "contract"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One revision to apply, with the first line of its message."""
+
+    revision: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One version table of a database, where it stands and what lies before it."""
+
+    table: str
+    heads: Heads
+    pending: tuple[Revision, ...] = ()
+    #: Where the database stands once the pending revisions are applied.
+    goal: Heads = ()
+    #: Where the target contracts: the revisions of the expanding branch that are still missing.
+    unexpanded: tuple[str, ...] = ()
+
+
+@dataclass
+class Plan:
+    """What is known of a database before anything is done to it."""
+
+    name: str
+    target: str
+    engine: str = ""
+    url: str = ""
+    server: str = ""
+    identity: str = ""
+    #: Which of several servers with that identity it is, as long as the server runs.
+    instance: str = ""
+    can_be_shared: bool = False
+    streams: list[Stream] = field(default_factory=list)
+    obstacles: list[Refused] = field(default_factory=list)
+    #: What is not as the journals say: files of applied revisions, revisions that nobody here applied.
+    changed_history: list[Refused] = field(default_factory=list)
+    #: How a restore would be done, where one may be needed.
+    restore: dict[str, Any] | None = None
+    #: What its last rehearsal or upgrade took, None without either, or where nothing is pending.
+    expected_seconds: float | None = None
+
+    @property
+    def heads(self) -> dict[str, list[str]]:
+        """Return the heads of each version table."""
+        return {stream.table: list(stream.heads) for stream in self.streams}
+
+    @property
+    def pending(self) -> list[Revision]:
+        """Return the revisions to apply, in order."""
+        return [revision for stream in self.streams for revision in stream.pending]
+
+    def facts(self) -> dict[str, Any]:
+        """Return the plan as a result shows it."""
+        return {
+            "name": self.name,
+            "engine": self.engine,
+            "url": self.url,
+            "server": self.server,
+            "identity": self.identity,
+            "instance": self.instance,
+            "can_be_shared": self.can_be_shared,
+            "target": self.target,
+            # Without a version table that was read it is not known where the database is; "base" would be a guess.
+            "current": sorted({head for heads in self.heads.values() for head in heads}) if self.streams else None,
+            "heads": sorted({head for stream in self.streams for head in stream.goal}) if self.streams else None,
+            "pending": [{"revision": revision.revision, "message": revision.message} for revision in self.pending],
+            "obstacles": [obstacle.facts() for obstacle in self.obstacles],
+            "restore": self.restore,
+            "expected_seconds": self.expected_seconds,
+            "unexpanded": [revision for stream in self.streams for revision in stream.unexpanded],
+            "changed_history": [finding.facts() for finding in self.changed_history],
+        }

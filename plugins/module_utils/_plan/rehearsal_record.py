@@ -1,0 +1,104 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What was rehearsed with success last, and whether an upgrade may rely on it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from .._core.errors import Refused
+from .._core.job import Database, Job
+from .._core.paths import Layout, write_durably
+from .._core.playbook_command import playbook_command
+from .._journal.events import now
+from .at_head import entry_digest
+from .model import Plan
+
+_REMEDY = f"Set migrate_rehearse=true, or rehearse it: {playbook_command('rehearse')}"
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """One successful rehearsal. The digest is salted: an entry may hold a secret."""
+
+    salt: str
+    entry: str
+    release: str
+    identity: str
+    heads: dict[str, list[str]]
+    goal: list[str]
+    run: str
+    at: str
+
+
+def note_rehearsal(database: Database, job: Job, plan: Plan) -> None:
+    """Leave a record of a successful rehearsal."""
+    salt = secrets.token_hex(16)
+    entry = _entry(database, job, salt)
+    record = Rehearsed(salt, entry, job.release, plan.identity, plan.heads, _goal(plan), job.run, now())
+    write_durably(_place(database, job), json.dumps(asdict(record)))
+
+
+def forget_rehearsal(database: Database, job: Job) -> None:
+    """Let an earlier success not stand for what has failed since."""
+    _place(database, job).unlink(missing_ok=True)
+
+
+def missing_rehearsal(plan: Plan, database: Database, job: Job) -> list[Refused]:
+    """Return what keeps the last rehearsal from standing for a plan, if the job asks for one."""
+    if not job.require_rehearsal or not plan.pending:
+        return []
+    record = _read(database, job)
+    why = _why_not(record, plan, database, job) if record else "none has succeeded on this host"
+    if not why:
+        return []
+    return [
+        Refused(
+            f"Database {database.name!r} has no rehearsal that stands for this upgrade",
+            why,
+            _REMEDY,
+            code="rehearsal-missing",
+        )
+    ]
+
+
+def _why_not(record: Rehearsed, plan: Plan, database: Database, job: Job) -> str:
+    age = (datetime.now(timezone.utc) - datetime.fromisoformat(record.at)).total_seconds()
+    if record.release != job.release:
+        return f"run {record.run} rehearsed release {record.release[:12]}, and this is {job.release[:12]}"
+    if record.identity != plan.identity:
+        return f"run {record.run} rehearsed {record.identity}, and this is {plan.identity}"
+    if record.heads != plan.heads:
+        return f"it has moved since run {record.run} rehearsed it"
+    if record.goal != _goal(plan) or record.entry != _entry(database, job, record.salt):
+        return f"run {record.run} rehearsed it to another target or with other settings"
+    if not 0 <= age <= job.rehearsal_max_age:
+        return f"run {record.run} rehearsed it at {record.at}, longer ago than {job.rehearsal_max_age:g} s"
+    return ""
+
+
+def _goal(plan: Plan) -> list[str]:
+    return sorted({head for stream in plan.streams for head in stream.goal})
+
+
+def _entry(database: Database, job: Job, salt: str) -> str:
+    """Return a digest of what decides what env.py does; where the copy was made is no part of it."""
+    return entry_digest(replace(database, admin_url=None, rehearse_url=None), job, salt)
+
+
+def _read(database: Database, job: Job) -> Rehearsed | None:
+    with suppress(OSError, ValueError, TypeError):
+        return Rehearsed(**json.loads(_place(database, job).read_text(encoding="utf-8")))
+    return None
+
+
+def _place(database: Database, job: Job) -> Path:
+    # A plan that is made in a temporary folder is one for the records of the real one.
+    return Layout(Path(job.shipping_makes or job.root)).journals_of(database.name) / "rehearsed.json"

@@ -1,0 +1,309 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A rehearsal: the plan of a database, proven on a copy that was restored from a backup. The database is only read."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._backup.command import TOOL
+from .._backup.manifest import Manifest, check, proven, taken_at
+from .._backup.take import take
+from .._core.errors import Failed, Refused
+from .._core.job import Database, Job
+from .._core.processes import Died, each_apart, silence
+from .._core.progress import Progress
+from .._engines.comparison import Comparison
+from .._engines.connection import first_line
+from .._engines.interface import Engine, Scratch
+from .._engines.registry import engine_for
+from .._journal.abandoned_copies import DROPPED, MADE
+from .._journal.events import Journal, ending, newest_first
+from .._migration.env_proxy import environment_of
+from .._migration.environment import Environment
+from .._migration.explanations import kept_open, stamping_advice
+from .._migration.interrupted import Interrupted
+from .._migration.placeholders import refuse_literal_url
+from .._migration.state import Position, read_fingerprint, read_position
+from .._migration.steps import Step
+from .._plan.database import plan_database
+from .._plan.model import Plan
+from .._plan.rehearsal_record import forget_rehearsal, note_rehearsal
+from .._worker.task import OneDatabase
+from .observer import Observer
+from .undo import Undoing
+from .verdict import Verdict
+from .watched_run import run_watched
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Result = dict[str, Any]
+
+_CORRECT = "Correct the release, or the rows it fails on"
+
+
+class Rehearsal(OneDatabase):
+    """One database's rehearsal, from its plan to its verdict."""
+
+    def __init__(self, database: Database, job: Job, journal: Journal, progress: Progress, engine: Engine) -> None:
+        super().__init__(database, job, journal, progress)
+        self.engine = engine
+        self.plan = Plan(database.name, database.target or job.target)
+        self.backup: Manifest | None = None
+        self.backup_taken = False
+        self.verdicts: list[Verdict] = []
+        self.models: list[str] | None = None
+        self.notes: list[str] = []
+        self.upgrade_seconds: float | None = None
+
+    def run(self) -> Result:
+        """Rehearse, leave a record of a success, and return the result; a failure is a result too."""
+        try:
+            self.plan = self._planned()
+            if self.plan.obstacles:
+                return self._result("refused", self.plan.obstacles[0])
+            if not self.plan.pending:
+                return self._result("unchanged")
+            refuse_literal_url(self.database, self.engine.url)
+            self.backup = self._proven_backup() or self._take_backup()
+            self._rehearse_apart(self.backup)
+            self._complain()
+        except Refused as refusal:
+            if isinstance(refusal, Failed):
+                forget_rehearsal(self.database, self.job)
+                self.journal.write("failed", error=refusal.facts())
+            return self._result("failed" if isinstance(refusal, Failed) else "refused", refusal)
+        note_rehearsal(self.database, self.job, self.plan)
+        return self._result("rehearsed")
+
+    def _planned(self) -> Plan:
+        """Plan in a process that is thrown away: what the application has loaded there knows the real URL."""
+        self.progress.phase("plans")
+        answers: list[Any] = []
+        # What failed before is what a rehearsal is for.
+        job = replace(self.job, require_rehearsal=False, retry_failed=True)
+
+        def task(database: Database) -> Plan:
+            silence(os.devnull)
+            return plan_database(database, job)
+
+        each_apart([self.database], 1, task, self.job.plan_timeout, lambda _database, answer: answers.append(answer))
+        if isinstance(answers[0], Died):
+            raise Refused(f"Database {self.database.name!r} could not be planned", str(answers[0]), code="plan-failed")
+        plan: Plan = answers[0]
+        self.journal.write("planned", release=self.job.release, target=plan.target, heads=plan.heads)
+        return plan
+
+    def _proven_backup(self) -> Manifest | None:
+        """Return the newest backup, if it is of this database as it stands, fresh, and still whole."""
+        oldest = time.time() - self.job.rehearsal_max_age
+        for manifest in proven(self.job.layout.backups_of(self.database.name))[:1]:
+            if manifest.identity != self.plan.identity or manifest.heads != self.plan.heads:
+                break
+            if manifest.tool == TOOL or not all((Path(manifest.path) / name).exists() for name in manifest.files):
+                break  # a command made it, or only its encrypted archive is left: no copy can be made of it here
+            if manifest.path in self._failed_on():
+                break  # the rows that it failed on may have been corrected since
+            if taken_at(manifest) < oldest or manifest.fingerprint != self._fingerprint():
+                break
+            try:
+                check(manifest)
+            except Failed as failure:
+                self.notes.append(f"the newest backup was not used: {failure.why}")
+                break
+            return manifest
+        return None
+
+    def _failed_on(self) -> set[str]:
+        """Return the backups on which rehearsals have failed."""
+        folder = self.job.layout.rehearsal(self.database.name, self.job.run).parent
+        endings = [ending(events, "rehearse") for _run, events in newest_first(folder)]
+        results = [event["result"] for event in endings if event]
+        # One that died has no more than its name in its result.
+        taken = [result.get("backup") for result in results if result["outcome"] == "failed"]
+        return {backup["path"] for backup in taken if backup}
+
+    def _fingerprint(self) -> list[str]:
+        if not self.engine.exists():
+            return []
+        return read_fingerprint(self.engine, self.engine.own(), list(self.plan.heads))
+
+    def _take_backup(self) -> Manifest:
+        self.progress.phase("waits for the lock on the database")
+        with self.engine.lock(self.job.database_wait, self.progress.tell):
+            if read_position(self.engine, list(self.plan.heads)).heads != self.plan.heads:
+                raise Refused(
+                    f"Database {self.database.name!r} was moved while it was rehearsed",
+                    "",
+                    "Try again",
+                    code="rehearsal-outdated",
+                )
+            self.progress.phase("backs up")
+            # A backup that a command made can be restored by a command only, and not into a copy.
+            job = replace(self.job, backup_command=())
+            manifest = take(self.engine, self.plan.heads, job, self.progress.tell)
+        self.backup_taken = True
+        self.journal.write("backed_up", path=manifest.path, size=manifest.size)
+        return manifest
+
+    def _rehearse_apart(self, backup: Manifest) -> None:
+        """Rehearse on a copy that is gone afterwards, and let the journal say so: a recovery looks for the others."""
+        problem = None
+        with self.engine.scratch(backup.archive(), self.progress.tell) as scratch:
+            self.journal.write(MADE)
+            try:
+                self._rehearse(scratch)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised once the copy is gone
+                problem = error
+        self.journal.write(DROPPED)
+        if problem:
+            raise problem
+
+    def _rehearse(self, scratch: Scratch) -> None:
+        self.progress.phase("restores into a scratch database")
+        begun = time.monotonic()
+        self.notes += scratch.fill()
+        seconds = round(time.monotonic() - begun, 3)
+        self.journal.write("scratch_filled", path=self.backup.path if self.backup else "", seconds=seconds)
+        environment = environment_of(scratch.engine.database, self.job, scratch.engine)
+        tables = self._checked(environment)
+        in_full, tell = self._in_full(), self.progress.tell
+        known = (self.backup.archive(), tables, in_full, tell) if self.backup else None
+        filled = scratch.engine.read_copy(*known) if known else None
+        observer = Observer(scratch.engine, tables, in_full, self.journal, self.progress)
+        steps = self._upgraded(environment, observer)
+        self.verdicts = observer.verdicts
+        with scratch.engine.watch_connections():
+            left = [revision.revision for stream in environment.streams() for revision in stream.pending]
+        if left or len(steps) < len(self.plan.pending):
+            why, remedy = kept_open(environment)
+            raise Failed(
+                f"The rehearsed upgrade of {self.database.name!r} did not reach its target",
+                f"not applied: {', '.join(left) or 'less than was planned'}; {why}",
+                remedy,
+                code="target-not-reached",
+            )
+        self._compare_models(environment)
+        undoing = Undoing(scratch, environment, observer, self.journal, self.progress, self.notes)
+        undoing.run(lambda: scratch.engine.compare_copy(filled, *known) if known else Comparison())
+
+    def _checked(self, environment: Environment) -> frozenset[str]:
+        """Make sure that env.py leads to the copy, and that this stands where the database does.
+
+        Raises:
+            Refused: it leads elsewhere.
+            Failed: the backup is not what its manifest says.
+        """
+        with environment.engine.watch_connections():
+            streams = environment.streams()
+        found = {stream.table: list(stream.heads) for stream in streams}
+        if self.engine.exists() and found != self.plan.heads:
+            raise Failed(
+                f"The copy of {self.database.name!r} is not at the database's revision",
+                f"it has {found}",
+                code="rehearsal-copy-failed",
+            )
+        return frozenset(found)
+
+    def _in_full(self) -> bool:
+        """Tell whether the database is small enough to read every value of it again and again."""
+        return not self.engine.exists() or self.engine.own().run(self.engine.size) <= self.job.row_counts_limit
+
+    def _upgraded(self, environment: Environment, observer: Observer) -> Sequence[Step]:
+        begun = time.monotonic()
+        try:
+            steps = run_watched(environment, observer, self.progress, lambda: environment.upgrade(observer))
+        except Interrupted as interruption:
+            self.verdicts = observer.verdicts
+            raise self._explained(interruption) from interruption
+        self.upgrade_seconds = round(time.monotonic() - begun - observer.overhead, 3)
+        return steps
+
+    def _explained(self, interruption: Interrupted) -> Refused:
+        cause = interruption.cause
+        if isinstance(cause, Refused):
+            return cause
+        failed = interruption.steps[-1] if interruption.steps else None
+        what = f"Revision {failed.revision} ({failed.message})" if failed else "env.py"
+        advice = stamping_advice(cause) if not Position(self.plan.heads).revisions else ""
+        return Failed(
+            f"{what} failed in the rehearsal of database {self.database.name!r}",
+            f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption),
+            f"The database itself was only read. {advice or _CORRECT}, and rehearse again",
+            code="revision-failed" if failed else "env-py-failed",
+        )
+
+    def _compare_models(self, environment: Environment) -> None:
+        self.progress.phase("compares with the models")
+        try:
+            with environment.engine.watch_connections():
+                self.models = environment.compare_models()
+        except Refused as refusal:
+            self.notes.append(f"could not be compared with the models: {refusal.why}")
+
+    def _complain(self) -> None:
+        """Fail on what a person asked to fail on.
+
+        Raises:
+            Failed: there is such.
+        """
+        found = {
+            "lossy": [f"{entry.step.revision} is lossy" for entry in self.verdicts if entry.verdict == "lossy"],
+            "irreversible": [
+                f"{entry.step.revision} is {entry.verdict}"
+                for entry in self.verdicts
+                if entry.verdict in ("irreversible", "unknown")
+            ],
+            "again": [f"{entry.step.revision} fails a second time" for entry in self.verdicts if entry.again is False],
+            "models": self.models or [],
+        }
+        asked = [line for kind in self.job.rehearsal_fails_on for line in found[kind]]
+        if asked:
+            raise Failed(
+                f"The rehearsal of {self.database.name!r} found what migrate_rehearsal_fails_on names",
+                "; ".join(asked[:5]) + ("; …" if len(asked) > 5 else ""),
+                "Correct the release, or take the word out of migrate_rehearsal_fails_on",
+                code="rehearsal-not-clean",
+            )
+
+    def _result(self, outcome: str, error: Refused | None = None) -> Result:
+        standing = Position(self.plan.heads).revisions
+        expected = None
+        if self.upgrade_seconds is not None and self.backup:
+            expected = round(self.upgrade_seconds + self.backup.seconds, 3)
+        return {
+            "name": self.database.name,
+            "outcome": outcome,
+            # What is left behind is a record of the success, or a backup; the database is as it was.
+            "changed": outcome == "rehearsed" or self.backup_taken,
+            "identity": self.plan.identity,
+            "target": self.plan.target,
+            "before": standing,
+            "after": standing,
+            "goal": sorted({head for stream in self.plan.streams for head in stream.goal}),
+            "backup": self.backup.facts() if self.backup else None,
+            "backup_taken": self.backup_taken,
+            "revisions": [entry.facts() for entry in self.verdicts],
+            "models": self.models,
+            "notes": self.notes,
+            "upgrade_seconds": self.upgrade_seconds,
+            "expected_seconds": expected,
+            "error": error.facts() if error else None,
+            "seconds": self.seconds,
+        }
+
+
+def rehearse_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Rehearse one database and return its result.
+
+    Raises:
+        Refused: its URL cannot be used.
+    """
+    return Rehearsal(database, job, journal, progress, engine_for(database, job)).run()

@@ -1,0 +1,60 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a run took away that no downgrade brings back: a column that is made again is empty.
+
+A downgrade restores the schema. Whether it restores the rows as well, nobody can tell from outside; what a run may have
+lost can be told: columns and tables that are gone, rows that are fewer, and tables whose rows have changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .._backup.manifest import Manifest
+from .._engines.interface import Engine
+from .._migration.state import Position, lost_rows
+from .run_record import Account
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a downgrade would not bring back: for certain, and perhaps."""
+
+    certain: list[str] = field(default_factory=list)
+    #: Tables whose rows have changed since the backup.
+    changed: list[str] = field(default_factory=list)
+
+    @property
+    def possible(self) -> list[str]:
+        """Return what a downgrade may leave as it is, in words."""
+        return [f"rows in {table} have changed since the backup" for table in self.changed]
+
+    def __str__(self) -> str:
+        return "; ".join(self.certain + self.possible)
+
+
+def losses(engine: Engine, manifest: Manifest | None, account: Account, now: Position) -> Losses:
+    """Return what a run has taken from a database or may have changed in it.
+
+    Args:
+        engine: the engine of the database.
+        manifest: the backup that the run took.
+        account: what the run did.
+        now: where the database stands, with its rows counted if the backup counted them.
+    """
+    present = set(map(_object, now.fingerprint))
+    gone = sorted({_object(line) for line in account.before.fingerprint} - present)
+    certain = [f"{name} is gone" for name in gone if name]
+    fewer = lost_rows(manifest.row_counts if manifest else None, now.row_counts)
+    certain += [f"table {table} had {before} rows and has {after}" for table, (before, after) in sorted(fewer.items())]
+    if manifest is None or not engine.exists():
+        return Losses(certain)
+    return Losses(certain, engine.rows_changed(manifest.archive(), account.wrote))
+
+
+def _object(line: str) -> str:
+    """Return the kind and the name that a line of a fingerprint begins with, of what holds rows; else nothing."""
+    kind, _space, rest = line.partition(" ")
+    return f"{kind} {rest.split(' ')[0]}" if kind in ("table", "column") else ""

@@ -1,0 +1,118 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What others wrote into tables and columns that a run has made: a downgrade drops it, and no backup of the run has it.
+
+What is somebody else's for certain holds the database. What may be is backed up before it is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._backup.manifest import Manifest
+from .._backup.take import take
+from .._core.errors import Refused
+from .._core.paths import unused
+from .._core.progress import Progress
+from .._engines.data import Deeds, Writes
+from .._engines.interface import Engine
+from .._journal.events import Journal
+from .._migration.env_messages import still_writes_on
+from .._migration.state import Position
+from .run_record import Account
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+class LaterWrites:
+    """The look for them, before and within the downgrades of a run."""
+
+    def __init__(
+        self, engine: Engine, account: Account, manifest: Manifest | None, journal: Journal, progress: Progress
+    ) -> None:
+        self._engine = engine
+        self._account = account
+        self._activity = manifest.activity if manifest else {}
+        self._cleared: dict[str, Any] = {}
+        #: What the engine had counted when all was last backed up.
+        self._secured = self._activity
+        self._journal = journal
+        self._progress = progress
+        #: Whether a downgrade was refused for them.
+        self.refused = False
+
+    def keep(self, now: Position) -> str:
+        """Back up what may be others', and return a note about it; nothing if there is none.
+
+        Raises:
+            Refused: it is others' for certain, or cannot be backed up.
+        """
+        later = self._engine.later_writes(self._deeds())
+        self._refuse(later)
+        # Nothing is downgraded where nothing was committed.
+        touched = self._engine.touched_by_others(self._deeds()) if any(self._account.committed.values()) else []
+        self._cleared = self._engine.cleared()
+        reason = "; ".join([*([later.unknown] if later else []), *touched])
+        if not reason:
+            return ""
+        taken = self._taken_again(now)
+        self._secured = taken.activity
+        self._journal.write("secured", path=taken.path, dump=str(Path(taken.path) / taken.dump), reason=reason)
+        return f"{reason}; all is in the backup {taken.path}, taken before the downgrade"
+
+    def check(self, connection: Connection) -> None:
+        """Look in the transaction of a downgrade, where nobody else can write any more.
+
+        Raises:
+            Refused: others have written since ``keep`` looked.
+        """
+        deeds = replace(self._deeds(), secured=self._secured, cleared=self._cleared)
+        self._refuse(still_writes_on(self._engine, connection, deeds))
+
+    def check_written(self, connection: Connection, wrote: dict[str, int]) -> None:
+        """Check what a downgrade has written, before it is committed.
+
+        Raises:
+            Refused: others have written there, and nothing said before that the downgrade would.
+        """
+        deeds = replace(self._deeds(), secured=self._secured, cleared=self._cleared)
+        self._refuse(self._engine.overwritten(connection, deeds, wrote))
+
+    def told(self, backup: Manifest) -> str:
+        """Return a note about what a backup has kept of them already; nothing if there is none."""
+        later = self._engine.later_writes(self._deeds())
+        return f"{later}; all is in the backup {backup.path}" if later else ""
+
+    def hand_over(self) -> dict[str, Any]:
+        """Return what it remembers, for one in another process."""
+        return {name: getattr(self, name) for name in ("_activity", "_secured", "_cleared", "refused")}
+
+    def take_over(self, remembered: dict[str, Any]) -> None:
+        """Go on from what another one remembers."""
+        vars(self).update(remembered)
+
+    def _deeds(self) -> Deeds:
+        return self._account.deeds(self._activity)
+
+    def _refuse(self, later: Writes) -> None:
+        if later.tables:
+            self.refused = True
+            self._journal.write("writes", tables=later.tables, unknown=later.unknown)
+            raise Refused(
+                f"A downgrade of {self._engine.database.name!r} would lose what others wrote",
+                f"it went into what run {self._account.run} has made or the downgrade changes; {Writes(later.tables)}",
+                "Choose one of the commands below; the way back keeps a copy of what it takes away",
+                code="others-wrote",
+            )
+
+    def _taken_again(self, now: Position) -> Manifest:
+        """Back up under a name of its own: the run's backup is what the way back leads to."""
+        job = self._engine.job
+        folder = job.layout.backups_of(self._engine.database.name)
+        name = unused(folder / f"{self._account.run[:50]}-downgraded").name
+        return take(self._engine, now.heads, replace(job, run=name), self._progress.tell)

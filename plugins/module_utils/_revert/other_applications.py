@@ -1,0 +1,91 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Two applications may share a database: what has changed in its schema that is not a run's own.
+
+A run that came to its end has written down what it left, so all that differs since is others'. Of one that was cut
+short nobody knows what it left. Then the journals of the other entries of the same database tell what is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .._core.paths import Layout, key_of
+from .._engines.interface import Engine
+from .._journal.events import Event, ending, newest_first
+from .._migration.state import Position, differences, read_fingerprint
+from .run_record import Account
+
+
+def changed_by_others(engine: Engine, account: Account, now: Position) -> list[str]:
+    """Return what others have changed in the schema since a run, as differences of fingerprints.
+
+    Args:
+        engine: the engine of the database.
+        account: what the run did.
+        now: where the database stands, without the version tables of the run.
+    """
+    if not account.cut_short:
+        return differences(account.after.fingerprint, now.fingerprint)
+    fingerprint = account.before.fingerprint
+    tables = set(now.heads)
+    for events in _of_neighbours(engine, account.since):
+        seen = [event for event in events if "fingerprint" in event]
+        tables.update(*(event["heads"] for event in seen))
+        fingerprint = with_changes(fingerprint, differences(seen[0]["fingerprint"], seen[-1]["fingerprint"]))
+    if tables - set(now.heads) and engine.exists():
+        # No journal's fingerprint has the version tables of its own.
+        without = set(read_fingerprint(engine, engine.own(), sorted(tables)))
+        fingerprint = sorted({*fingerprint, *(line for line in now.fingerprint if line not in without)})
+    return differences(account.before.fingerprint, fingerprint)
+
+
+def know(engine: Engine, layout: Layout, made: str, since: str) -> bool:
+    """Return whether the journals of another entry say that its database was made so, by a restore of that entry.
+
+    Args:
+        engine: the engine of the database, which is the other entry's as well.
+        layout: where the journals are.
+        made: what ``Engine.made`` returns of it.
+        since: when this entry's own journals knew another one.
+    """
+    identity = str(engine.own_identity())
+    for journals in _journals_of_others(layout, engine.database.name):
+        done = [ending(events, "upgrade") for events in journals]
+        if any(each and each["result"].get("identity") == identity for each in done) and any(
+            event.get("made") == made and event["at"] >= since for events in journals for event in events
+        ):
+            return True
+    return False
+
+
+def with_changes(fingerprint: Iterable[str], changes: Iterable[str]) -> list[str]:
+    """Return a fingerprint as it is after changes."""
+    lines = set(fingerprint)
+    for change in changes:
+        if change.startswith("+"):
+            lines.add(change[1:])
+        else:
+            lines.discard(change[1:])
+    return sorted(lines)
+
+
+def _of_neighbours(engine: Engine, since: str) -> Iterator[list[Event]]:
+    """Yield the journals of runs in which other entries of this host upgraded the same database, the first first."""
+    identity, found = str(engine.own_identity()), []
+    for journals in _journals_of_others(engine.job.layout, engine.database.name):
+        for events in journals:
+            done = ending(events, "upgrade")
+            backed_up = next((event for event in events if event["event"] == "backed_up"), None)
+            if done and backed_up and backed_up["at"] >= since and done["result"].get("identity") == identity:
+                found.append(events)
+    yield from sorted(found, key=lambda events: str(events[0]["at"]))
+
+
+def _journals_of_others(layout: Layout, name: str) -> Iterator[list[list[Event]]]:
+    """Yield the journals of each other entry of this host."""
+    for folder in layout.journals.glob("*"):
+        if folder.name != key_of(name):
+            yield [events for _run, events in newest_first(folder)]

@@ -1,0 +1,194 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Bringing a backup back: never silently over what others have written since, and never over the replaced database."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .._backup import command
+from .._backup.manifest import Manifest, check, proven
+from .._core.errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
+from .._core.job import Database, Job
+from .._core.playbook_command import playbook_command
+from .._core.progress import Progress
+from .._engines.data import Restored
+from .._engines.interface import Engine
+from .._engines.registry import engine_for
+from .._journal.events import Journal, newest_first
+from .._migration.state import Position, differences, read_position
+from .restore_guard import RestoreGuard
+from .run_record import Account
+
+Result = dict[str, Any]
+
+
+def bring_back(
+    engine: Engine,
+    manifest: Manifest,
+    account: Account,
+    journal: Journal,
+    progress: Progress,
+    reason: str,
+    may_lose: bool = False,
+) -> tuple[Restored, Position]:
+    """Restore a proven backup and return what became of it, and where the database stands now.
+
+    Args:
+        engine: the engine of the database.
+        manifest: the backup.
+        account: what our own runs have done since the backup.
+        journal: is told before anything is replaced, and after.
+        progress: says how far it is.
+        reason: why, for the journal.
+        may_lose: a person wants it, who was told what would not come back.
+
+    Raises:
+        Refused: it cannot be done, or others have written since; the database is as it was.
+        Failed: the backup is damaged, or a step failed.
+    """
+    method = command.method_of(engine, manifest)
+    if method.obstacle:
+        raise method.obstacle
+    if method.loses and not may_lose:
+        raise Refused(
+            f"A restore of {engine.database.name!r} would not bring everything back",
+            "; ".join(method.loses),
+            "Make them again after it",
+            code="restore-loses",
+        )
+    # A copy that is compared with the manifest while it is made need not be read before as well.
+    try:
+        check(manifest, content=manifest.tool == command.TOOL or not engine.restores_checked_copies)
+    except Failed as damage:
+        raise Failed(damage.what, damage.why, damage.remedy, code=REPLACED_NOTHING) from damage
+    guard = RestoreGuard(engine, manifest, account, journal, progress)
+    progress.phase("restores")
+    journal.write("restore_begun", path=manifest.path, method=method.name, reason=reason)
+    restored = command.restore(engine, manifest, journal.path.stem, progress.tell, guard)
+    now = read_position(engine, list(manifest.heads))
+    if now.heads != manifest.heads:
+        raise Failed("the restore did not lead to the revision of the backup", f"it stands at {now}", code=HALF_WAY)
+    changed = differences(engine.dumped(manifest.fingerprint), engine.dumped(now.fingerprint))
+    if changed:
+        raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]), code=HALF_WAY)
+    if guard.is_empty:
+        restored = _without_empty(engine, restored, journal.path.stem)
+    journal.write("restored", path=manifest.path, aside=restored.aside, method=restored.method, **now.facts())
+    return restored, now
+
+
+def restore_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Restore a database on purpose and return the result; that it was refused is a result too.
+
+    Raises:
+        Refused: its URL cannot be used, or there is no such backup.
+    """
+    begun = time.monotonic()
+    engine = engine_for(database, job)
+    manifest = chosen(database, job)
+    made = manifest.tool != command.TOOL and engine.make_if_dropped(manifest.archive(), progress.tell)
+    try:
+        with engine.lock(job.database_wait, progress.tell):
+            unread = Position({table: [] for table in manifest.heads})
+            before = read_position(engine, list(manifest.heads)) if engine.is_readable() and not made else unread
+            since = deeds_since(database, job, manifest)
+            try:
+                restored, now = bring_back(engine, manifest, since, journal, progress, "asked for", may_lose=True)
+            except Failed as failure:
+                if failure.code != HALF_WAY:
+                    raise
+                return _held(database, job, manifest, journal, failure)
+    except BaseException:
+        if made:
+            engine.drop_empty()
+        raise
+    return {
+        "name": database.name,
+        "outcome": "restored",
+        "changed": True,
+        "of_run": manifest.run,
+        "before": before.revisions,
+        "after": now.revisions,
+        "backup": manifest.facts(),
+        "aside": restored.aside,
+        "method": restored.method,
+        "not_restored": restored.not_restored,
+        "seconds": round(time.monotonic() - begun, 3),
+    }
+
+
+def _without_empty(engine: Engine, restored: Restored, run: str) -> Restored:
+    """Drop what a restore has kept of a database in which there was nothing."""
+    for aside in engine.asides():
+        if aside.run == run:
+            engine.drop_aside(aside)
+    return replace(restored, aside="")
+
+
+def _held(database: Database, job: Job, manifest: Manifest, journal: Journal, failure: Failed) -> Result:
+    """Return the result of a restore that began to replace a database and did not prove that it has."""
+    ways = ways_out_of(database, job, manifest.path, journal.path.stem)
+    journal.write("held", error=failure.facts(), ways_out=ways)
+    return {
+        "name": database.name,
+        "outcome": "held",
+        "changed": True,
+        "of_run": manifest.run,
+        "backup": manifest.facts(),
+        "error": failure.facts(),
+        "ways_out": ways,
+    }
+
+
+def ways_out_of(database: Database, job: Job, path: str, run: str) -> dict[str, str]:
+    """Return the commands that lead out of a restore that stopped half-way.
+
+    Args:
+        database: the database.
+        job: names the folders.
+        path: the backup that was being restored.
+        run: the run that was restoring it.
+    """
+    replaced = command.run_of_replaced(run)
+    kept = [each.path for each in proven(job.layout.backups_of(database.name)) if each.run == replaced]
+    places = {"forward": path, **({"back": kept[0]} if kept else {})}
+    only = {"migrate_restore_databases": [database.name], "migrate_restore_loses_writes": True}
+    return {way: playbook_command("restore", migrate_restore_backup=place, **only) for way, place in places.items()}
+
+
+def chosen(database: Database, job: Job) -> Manifest:
+    """Return the backup that was asked for: of a run, of a path, or else the newest.
+
+    Raises:
+        Refused: there is none such.
+    """
+    taken = proven(job.layout.backups_of(database.name))
+    for manifest in taken:
+        if manifest.answers_to(job.of_run, job.backup):
+            return manifest
+    wanted = f"of run {job.of_run}" if job.of_run else f"at {job.backup}" if job.backup else "at all"
+    known = ", ".join(manifest.run for manifest in taken) or "none"
+    raise Refused(
+        f"There is no backup {wanted} of database {database.name!r} on this host",
+        f"its folder holds these: {known}",
+        f"This shows the last one: {playbook_command('status')}",
+        code="backup-not-found",
+    )
+
+
+def deeds_since(database: Database, job: Job, manifest: Manifest) -> Account:
+    """Return what our own runs have done since a backup was taken."""
+    left = Position(manifest.heads, manifest.fingerprint)
+    account = Account(manifest.run, before=left, after=left, cut_short=False, on_purpose=True, since=manifest.taken)
+    account.backup = Path(manifest.path)
+    for _run, events in reversed(list(newest_first(job.layout.journals_of(database.name)))):
+        since = [event for event in events if event["at"] >= manifest.taken]
+        account.add_deeds(since)
+        account.follow(since)
+    return account

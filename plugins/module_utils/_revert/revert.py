@@ -1,0 +1,446 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Leading a database back: what a run committed, in reverse; where that is not enough, restore or hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .._backup.command import rights_for_restore
+from .._backup.manifest import Manifest, check, proven
+from .._backup.take import take
+from .._core.errors import NOT_PERMITTED, REPLACED_NOTHING, Failed, Refused
+from .._core.job import Database, Job
+from .._core.playbook_command import playbook_command
+from .._core.progress import Progress
+from .._engines.connection import first_line
+from .._engines.interface import Engine
+from .._engines.registry import engine_for
+from .._journal.events import Journal, ending
+from .._journal.run_state import retry_command
+from .._migration.env_proxy import environment_of
+from .._migration.environment import Environment
+from .._migration.interrupted import Interrupted
+from .._migration.own_commits import OwnCommits
+from .._migration.state import Position, differences, read_position
+from .._migration.steps import Step, shown
+from .._worker.task import OneDatabase
+from . import verification
+from .data_loss import losses
+from .downgrade_attempts import DowngradeAttempts, still_applied
+from .downgrade_journal import DowngradeJournal, has_begun
+from .later_writes import LaterWrites
+from .other_applications import changed_by_others, with_changes
+from .restore import bring_back
+from .run_record import Account
+
+Result = dict[str, Any]
+
+
+_LEFT = "the failed revision left something behind that no downgrade undoes"
+_LOSES = {"migrate_restore_loses_writes": True}
+
+
+class LeadBack(OneDatabase):
+    """The way back of one database from one run."""
+
+    def __init__(self, database: Database, job: Job, journal: Journal, progress: Progress, account: Account) -> None:
+        super().__init__(database, job, journal, progress)
+        self.account = account
+        self.undone: list[Step] = []
+        self.notes: list[str] = []
+        self.backup: Manifest | None = None
+        #: Tables whose rows were other ones than the backup's already before the downgrades, once that was looked at.
+        self.other_rows: set[str] | None = None
+        #: Where it was looked for what others wrote into what the run had made.
+        self.later: LaterWrites | None = None
+
+    def run(self, on_purpose: bool) -> Result:
+        """Lead the database back and return its result; that it is held, or refused, is a result too.
+
+        Args:
+            on_purpose: a person asked for it later, so that what was written since is backed up first.
+        """
+        engine = engine_for(self.database, self.job)
+        try:
+            outside = OwnCommits(engine, self.journal, since_backup=not on_purpose)
+            environment = environment_of(self.database, self.job, engine, outside)
+            attempts = DowngradeAttempts(environment, self.journal, self.progress, self.account)
+            with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.tell) as self._lock:
+                return self._locked(environment, on_purpose)
+        except Refused as refusal:
+            if on_purpose and not isinstance(refusal, Failed) and not has_begun(self.journal):
+                return self._result("refused", error=refusal.facts())
+            return self._held(engine, refusal)
+        except Exception as error:  # noqa: BLE001 - a server that went away, for one; what it left is for a person
+            why = f"{type(error).__name__}: {first_line(error)}"
+            return self._held(
+                engine, Failed(f"The way back of {self.database.name!r} came to no end", why, code="revert-failed")
+            )
+
+    def _locked(self, environment: Environment, on_purpose: bool) -> Result:
+        self.progress.phase("leads back")
+        environment.engine.resume(self.account.content, self.account.unchanged)
+        now = read_position(environment.engine, list(self.account.after.heads))
+        if self.account.cut_short:
+            self._read_committed(environment, now)
+        if now.heads != self.account.after.heads:
+            raise Refused(
+                f"Database {self.database.name!r} has been moved since run {self.account.run}",
+                f"that run left it at {self.account.after}, and now it stands at {now}",
+                "Go back by hand with alembic downgrade, or restore a backup",
+                code="database-moved",
+            )
+        self._expect_others(environment.engine, now)
+        if on_purpose:
+            return self._rolled_back(environment, now)
+        if self.job.on_failure == "hold" and not self._is_old(now):
+            raise Failed(
+                f"Database {self.database.name!r} is held: nothing was undone",
+                "migrate_on_failure is hold",
+                code="database-held",
+            )
+        if self.job.on_failure == "restore" and not self._is_old(now):
+            return self._restore(environment, "migrate_on_failure is restore")
+        self._tidy(environment.engine)
+        if self.job.on_failure == "auto":
+            restored = self._restored_if_needed(environment)
+            if restored:
+                return restored
+        elif self.account.left:
+            raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", _LEFT, code="database-held")
+        self.later = self._later_writes(environment.engine)
+        self._note(self.later.keep(now))
+        try:
+            return self._downgraded(environment, self._manifest(), self.later)
+        except Failed as failure:
+            return self._restore(environment, f"{failure.what}: {failure.why}")
+
+    def _rolled_back(self, environment: Environment, now: Position) -> Result:
+        # What was there before an interrupted rollback, no backup taken now can hold.
+        before = verification.backup_of_interrupted(self.journal)
+        taken = self._back_up(environment.engine, now)
+        self.backup = before or taken
+        self._note(self._later_writes(environment.engine).told(taken))
+        try:
+            return self._downgraded(environment, None)
+        except Failed as failure:
+            return self._failed_rollback(environment.engine, self.backup, failure, own_backup=before is None)
+
+    def _failed_rollback(self, engine: Engine, backup: Manifest, failure: Failed, own_backup: bool) -> Result:
+        """Bring back what was there before a rollback that failed, if nobody has written since, and return the failure.
+
+        Raises:
+            Failed: it cannot be brought back; then a person decides.
+        """
+        why = f"{failure.what}: {failure.why}"
+        now, restored = verification.undo_rollback(
+            engine, backup, self.journal, self.progress, why, self.job.compare_limit, own_backup
+        )
+        self.undone = []
+        error = Failed(
+            f"The rollback of {self.database.name!r} failed, and the database is as before it",
+            why,
+            f"Correct the downgrade, then: {self._command('rollback', migrate_rollback_run=self.account.run)}",
+            code="rollback-failed",
+        ).facts()
+        facts = {"aside": restored.aside, "method": restored.method} if restored else {}
+        return self._result("failed", now, error=error, as_before=True, **facts)
+
+    def _restored_if_needed(self, environment: Environment) -> Result | None:
+        """Restore where a downgrade would not bring everything back, or return None where a downgrade shall do.
+
+        Raises:
+            Refused: it would be needed for certain, and cannot be.
+        """
+        if self.account.left:
+            return self._restore(environment, _LEFT)
+        manifest = self._manifest()
+        engine = environment.engine
+        count = manifest is not None and manifest.row_counts is not None
+        now = read_position(engine, list(self.account.after.heads), count_rows=count)
+        found = losses(engine, manifest, self.account, now)
+        self.other_rows = set(found.changed)
+        if found.certain or (found.possible and engine.restores_quickly):
+            try:
+                return self._restore(environment, f"a downgrade might not bring back what was: {found}")
+            except Refused as refusal:
+                begun = isinstance(refusal, Failed) and refusal.code != REPLACED_NOTHING
+                if found.certain or begun:
+                    raise
+        self.notes += [
+            f"{words}; a downgrade may leave them so, the backup has them as before" for words in found.possible
+        ]
+        return None
+
+    def _later_writes(self, engine: Engine) -> LaterWrites:
+        return LaterWrites(engine, self.account, self._manifest(), self.journal, self.progress)
+
+    def _note(self, words: str) -> None:
+        self.notes += [words] if words else []
+
+    def _expect_others(self, engine: Engine, now: Position) -> None:
+        """Let what others have changed in the schema since be a part of what the way back leads to."""
+        changes = changed_by_others(engine, self.account, now)
+        if changes:
+            expected = with_changes(self.account.before.fingerprint, changes)
+            self.account.before = Position(self.account.before.heads, expected)
+
+    def _is_old(self, now: Position) -> bool:
+        before = self.account.before
+        return now.heads == before.heads and not differences(before.fingerprint, now.fingerprint)
+
+    def _tidy(self, engine: Engine) -> None:
+        """Take away what the failed revision left half-made, if nobody can miss it."""
+        removed = engine.remove_unfinished(self.account.before.fingerprint)
+        if removed:
+            self.journal.write("tidied", removed=removed)
+            taken = {f"+{line}" for line in removed}
+            self.account.left = [line for line in self.account.left if line not in taken]
+
+    def _downgraded(
+        self,
+        environment: Environment,
+        manifest: Manifest | None,
+        later: LaterWrites | None = None,
+    ) -> Result:
+        """Downgrade and verify.
+
+        Args:
+            environment: of the database.
+            manifest: the backup whose rows must not be other ones through the downgrades, if there is one.
+            later: checks in the transaction of each step that it takes nothing of others.
+
+        Raises:
+            Refused: by ``later``.
+            Failed: a downgrade failed, or did not bring back what was.
+        """
+        known = self.other_rows
+        if known is None:
+            known = self._rows_changed(environment.engine, manifest, self.account.wrote)
+        watcher = DowngradeJournal(self.journal, self.progress, self.account, later)
+        try:
+            self._downgrade(environment, watcher)
+        except Interrupted as interruption:
+            if self.later and self.later.refused and isinstance(interruption.cause, Refused):
+                raise interruption.cause from interruption  # a restore would lose the same
+            raise Failed(
+                f"The downgrade of {self.database.name!r} failed", str(interruption), code="downgrade-failed"
+            ) from interruption
+        changed = self._rows_changed(environment.engine, manifest, watcher.wrote) - known
+        if changed:
+            why = f"the upgrade had not written to {', '.join(sorted(changed))}"
+            raise Failed("the downgrades changed rows that they had no reason to", why, code="downgrade-changed-rows")
+        if self.backup:  # a rollback on purpose may undo what the upgrade did to rows, so that is only reported
+            limit = self.job.compare_limit
+            self._note(verification.describe_changed_rows(environment.engine, self.backup, watcher.wrote, limit))
+        return self._verified(environment, manifest)
+
+    @staticmethod
+    def _rows_changed(engine: Engine, manifest: Manifest | None, wrote: dict[str, int]) -> set[str]:
+        if manifest is None or not engine.exists():
+            return set()
+        return set(engine.rows_changed(manifest.archive(), wrote))
+
+    def _read_committed(self, environment: Environment, now: Position) -> None:
+        """Take what a dead process committed from the database: of the revisions it began, those that are applied."""
+        self.account.committed = self.account.begun
+        self.account.committed = still_applied(environment, self.account)
+        self.account.left += self.account.left_by_unapplied()
+        self.account.after = now
+
+    def _back_up(self, engine: Engine, now: Position) -> Manifest:
+        taken = take(engine, now.heads, self.job, self.progress.tell)
+        self.journal.write("backed_up", path=taken.path, size=taken.size, **now.facts())
+        return taken
+
+    def _downgrade(self, environment: Environment, watcher: DowngradeJournal) -> None:
+        positions = environment.engine.positions()
+        work: list[Callable[[], None]] = [
+            lambda: self._keep_positions(environment.engine, watcher, positions),
+            lambda: self._read_undone(environment, watcher),
+        ]
+        try:
+            self._attempts.run(self._lock, watcher, self.later)
+        except BaseException:
+            # What failed first decides what follows, and must not be hidden by what fails because of it.
+            for each in work:
+                try:
+                    each()
+                except Exception as error:  # noqa: BLE001 - the server may be what failed
+                    self.notes.append(f"after the downgrade had failed: {type(error).__name__}: {first_line(error)}")
+            raise
+        for each in work:
+            each()
+
+    def _keep_positions(self, engine: Engine, watcher: DowngradeJournal, before: dict[str, Any]) -> None:
+        if watcher.ran_steps:
+            done, manifest = self._account_of_now(), self._manifest()
+            self.notes += verification.keep_positions(engine, self.journal, before, manifest, done)
+
+    def _read_undone(self, environment: Environment, watcher: DowngradeJournal) -> None:
+        """Read which of the downgrades that ran are committed; all may be where that cannot be read."""
+        self.undone = list(watcher.ran_steps.values())
+        applied = still_applied(environment, self.account).values()
+        left = {revision for revisions in applied for revision in revisions}
+        self.undone = [step for step in self.undone if step.revision not in left]
+
+    def _verified(self, environment: Environment, manifest: Manifest | None) -> Result:
+        """Compare with what was true before the run.
+
+        Args:
+            environment: of the database.
+            manifest: the backup to compare with, if there is one.
+
+        Raises:
+            Failed: the downgrades ran, but the database is not what it was.
+        """
+        # A database that was not there before had no version tables that could be known; empty ones may stay.
+        before = {**{table: [] for table in self.account.committed}, **self.account.before.heads}
+        now = read_position(environment.engine, list(before))
+        if now.heads != before:
+            raise Failed(
+                "the downgrades did not lead to the old revision", f"it stands at {now}", code="downgrade-not-exact"
+            )
+        changed = differences(self.account.before.fingerprint, now.fingerprint)
+        if changed:
+            raise Failed(
+                "the downgrades did not bring the old schema back", "; ".join(changed[:5]), code="downgrade-not-exact"
+            )
+        found = verification.compare_with(
+            manifest, environment.engine, self._account_of_now(), self.progress, self.job.compare_limit
+        )
+        self.notes += verification.notes_of(found)
+        verification.note_reads(environment.engine, self.journal)
+        if self.backup:  # of a rollback on purpose, which has no backup of its own run to compare with
+            done = self._account_of_now()
+            self.notes += verification.compare_rolled_back(
+                self._manifest(), environment.engine, self.account, done, self.progress
+            )
+        if manifest:
+            verification.refuse_differences(found, manifest)
+        self.journal.write("downgraded", **now.facts())
+        return self._result("downgraded" if self.undone else "untouched", now)
+
+    def _account_of_now(self) -> Account:
+        """Return what the run has done, its downgrades included."""
+        account = Account.of(self.account.run, self.journal.events())
+        account.before, account.committed = self.account.before, self.account.committed
+        return account
+
+    def _restore(self, environment: Environment, reason: str) -> Result:
+        manifest = self._manifest()
+        if self.job.on_failure == "downgrade" or manifest is None:
+            raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason, code="database-held")
+        # The downgrades that were tried before have written rows too.
+        account = Account.of(self.account.run, self.journal.events())
+        try:
+            restored, now = bring_back(environment.engine, manifest, account, self.journal, self.progress, reason)
+        except Refused as refusal:
+            raise refusal.because(reason) from refusal
+        return self._result(
+            "restored",
+            now,
+            aside=restored.aside,
+            method=restored.method,
+            not_restored=restored.not_restored,
+            reason=reason,
+        )
+
+    def _manifest(self) -> Manifest | None:
+        """Return the backup that the run took before it began, if it is still there."""
+        taken = proven(self.account.backup.parent) if self.account.backup else []
+        return next((manifest for manifest in taken if manifest.run == self.account.run), None)
+
+    def _held(self, engine: Engine, failure: Refused) -> Result:
+        """Leave the database as it is and say both ways out."""
+        ways = {"forward": f"bring it to its new revision by hand, then: {retry_command(self.database.name)}"}
+        # Of a rollback on purpose, the backup that it took itself.
+        manifest = self.backup or self._manifest()
+        refused = self.later is not None and self.later.refused
+        # It backs up all that is there before it downgrades, so it keeps more than a restore.
+        keeps_more = refused and not self.undone and not self.account.may_have_left
+        if manifest and not keeps_more:
+            ways["back"] = self._way_back(engine, manifest, failure.code)
+        elif refused:
+            ways["back"] = self._command("rollback", migrate_rollback_run=self.account.run)
+        self.journal.write("held", error=failure.facts(), ways_out=ways)
+        return self._result("held", self._where(engine), error=failure.facts(), ways_out=ways)
+
+    def _way_back(self, engine: Engine, manifest: Manifest, code: str) -> str:
+        """Return the command that restores the backup: our own, or by hand where that cannot be.
+
+        A damaged backup is never put into a command; if there is an older one that is whole, that one is.
+        """
+        try:
+            check(manifest)
+        except Failed as damage:
+            return f"not with the backup of this run ({damage.why}){self._older_way(manifest)}"
+        except Refused as sealed:
+            return sealed.remedy
+        try:
+            # What the server did not permit, it would not permit to our own command either.
+            rights = None if code == NOT_PERMITTED else rights_for_restore(engine, manifest)
+        except Refused:
+            rights = "", {}  # the server may be what failed, and is back when the command is typed
+        if rights is not None:
+            first, variables = rights
+            restore = self._command("restore", migrate_restore_run=manifest.run, **_LOSES, **variables)
+            return f"{first} && {restore}" if first else restore
+        return engine.command_by_hand(Path(manifest.path) / manifest.dump)
+
+    def _older_way(self, damaged: Manifest) -> str:
+        for manifest in proven(Path(damaged.path).parent):
+            if manifest.taken >= damaged.taken:
+                continue
+            with suppress(Refused):
+                check(manifest)
+                command = self._command("restore", migrate_restore_backup=manifest.path, **_LOSES)
+                return f"; an older one, of {manifest.taken[:19]} UTC: {command}"
+        return ", and there is no older one on this host"
+
+    def _command(self, verb: str, **what: Any) -> str:
+        """Return what has a playbook do its verb to this database alone."""
+        only = {f"migrate_{verb}_databases": [self.database.name]}
+        return playbook_command(verb, **what, **only)
+
+    def _where(self, engine: Engine) -> Position | None:
+        """Read once more where the database stands; None if it cannot be told."""
+        try:
+            return read_position(engine, list(self.account.before.heads))
+        except Exception:  # noqa: BLE001 - the server may be what failed
+            return None
+
+    def _result(self, outcome: str, now: Position | None = None, **facts: Any) -> Result:
+        return {
+            "name": self.database.name,
+            "outcome": outcome,
+            "changed": bool(self.undone) or outcome == "restored",
+            "of_run": self.account.run,
+            "before": self.account.after.revisions,
+            "after": now.revisions if now else None,
+            "undone": [shown(step) for step in self.undone],
+            "backup": self.backup.facts() if self.backup else None,
+            "upgrade_error": self.account.error,
+            "notes": self.notes,
+            "seconds": self.seconds,
+            **facts,
+        }
+
+
+def downgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Lead a database back from what this run did to it.
+
+    Raises:
+        Refused: its URL cannot be used.
+    """
+    events = journal.events()
+    done = ending(events, "downgrade")
+    if done and done["result"]["outcome"] != "failed":
+        return dict(done["result"])  # another controller has led it back meanwhile
+    return LeadBack(database, job, journal, progress, Account.of(job.run, events)).run(on_purpose=False)

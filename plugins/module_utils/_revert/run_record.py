@@ -1,0 +1,238 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a journal says that a run did to a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .._engines.data import ANY_TABLE, INSERTED, Deeds
+from .._journal.events import Event
+from .._migration.state import Position
+
+#: What a step ends with, by what it begins with.
+_ENDS = {"begun": "ran", "downgrade_begun": "downgrade_ran"}
+
+
+@dataclass
+class Account:
+    """What a journal says that a run did to a database."""
+
+    run: str
+    release: str = ""
+    before: Position = field(default_factory=lambda: Position({}))
+    after: Position = field(default_factory=lambda: Position({}))
+    begun: dict[str, list[str]] = field(default_factory=dict)
+    committed: dict[str, list[str]] = field(default_factory=dict)
+    #: Revisions that committed rows before their end: if they are not applied, these rows are left of them.
+    early: dict[str, list[str]] = field(default_factory=dict)
+    #: The process died: what it committed must be read from the database.
+    cut_short: bool = True
+    #: What the failed revision left, as lines of a fingerprint; those of an INVALID index can be taken away.
+    left: list[str] = field(default_factory=list)
+    #: Rows by table that the run wrote itself.
+    wrote: dict[str, int] = field(default_factory=dict)
+    #: The tables in which it updated or deleted rows, ``ANY_TABLE`` where that is not known.
+    replaced: set[str] = field(default_factory=set)
+    #: The numbers of its transactions, and from where to where others were given while a revision ran.
+    transactions: set[int] = field(default_factory=set)
+    spans: list[list[int]] = field(default_factory=list)
+    #: The events of steps that ran, by revision: what they wrote stays only if they were committed.
+    ran: dict[str, list[Event]] = field(default_factory=dict)
+    #: Tables written by steps whose rows stayed for certain.
+    stayed: set[str] = field(default_factory=set)
+    #: What the run's transactions kept to themselves: files, and what they dropped.
+    held: dict[str, set[str]] = field(default_factory=dict)
+    #: By number, how often the run has read sequences, and how often all sessions had read those that it dropped.
+    used: dict[str, int] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=dict)
+    #: The folders of the dumps that were taken.
+    dumps: set[str] = field(default_factory=set)
+    #: Sequences that downgrades had set behind what others were given.
+    set_forward: set[str] = field(default_factory=set)
+    #: Rows of catalogs that the run's transactions have replaced, by the number of the transaction.
+    catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    #: The steps that have begun and not ended, each as the event that ends it and its revision.
+    open: set[tuple[str, str]] = field(default_factory=set)
+    #: Why it may have written where nothing counted it, and the revisions that did.
+    unseen: list[str] = field(default_factory=list)
+    unseen_in: set[str] = field(default_factory=set)
+    #: What the engine keeps of the rows in what the run has made, from the end of the run.
+    imprint: dict[str, Any] = field(default_factory=dict)
+    #: Digests of all rows at the time of the failure, if nobody else had written until then.
+    content: dict[str, str] | None = None
+    #: Tables that it wrote and whose rows were those of the backup when it failed.
+    unchanged: list[str] = field(default_factory=list)
+    backup: Path | None = None
+    #: The dump that was taken right before the downgrades.
+    kept_in: Path | None = None
+    #: Whether this tells of all runs since a backup that is restored on purpose.
+    on_purpose: bool = False
+    #: When the run had made its backup: what others did later is theirs.
+    since: str = ""
+    error: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: str, events: list[Event]) -> Account:
+        """Read an account from the events of an upgrade; one that was cut short may have left anything behind."""
+        account = cls(run)
+        rows: dict[str, int] = {}  # of the step that runs, until it tells itself
+        for event in events:
+            if event["event"] == "planned":
+                account.release = event["release"]
+            elif event["event"] == "backed_up":
+                account.before = Position(event["heads"], event["fingerprint"])
+                account.after = account.before
+                account.backup, account.since = Path(event["path"]), event["at"]
+            elif event["event"] == "begun":
+                account.begun.setdefault(event["table"], []).append(event["revision"])
+            elif event["event"] == "wrote_early":
+                account.early.setdefault(event["table"], []).append(event["revision"])
+                rows = event["rows"]
+            elif event["event"] in ("ran", "step_failed"):
+                rows = {}
+            elif event["event"] == "committed":
+                account.committed.setdefault(event["table"], []).append(event["revision"])
+            elif event["event"] == "downgrade_begun":
+                account.cut_short = True  # a way back was begun before and has not come to its end
+            elif event["event"] in ("verified", "failed"):
+                account.after = Position(event["heads"], event["fingerprint"])
+                account.cut_short, account.early, rows = False, {}, {}
+                account.left = event.get("left", [])
+                account.content = event.get("content")
+                account.unchanged = event.get("unchanged", [])
+                account.imprint = event.get("imprint", {})
+                account.error = event.get("error", {})
+            account.after = _tidied(account.after, event)
+        kept = [event["dump"] for event in events if event["event"] == "secured" and "dump" in event]
+        account.kept_in = Path(kept[-1]) if kept else None
+        account.error = next((event["error"] for event in events if event["event"] == "rejected"), account.error)
+        account.add_deeds([*events, {"wrote": rows}])
+        return account
+
+    def follow(self, events: Iterable[Event]) -> None:
+        """Hear of a later run of the same entry: what it left at its end, or that it was cut short."""
+        for event in events:
+            if event["event"] in ("begun", "downgrade_begun"):
+                self.cut_short = True
+            elif "fingerprint" in event:
+                self.after, self.cut_short = Position(event["heads"], event["fingerprint"]), False
+
+    @property
+    def may_have_left(self) -> bool:
+        """Tell whether a revision that is not committed may have left what no downgrade undoes."""
+        committed = {revision for revisions in self.committed.values() for revision in revisions}
+        return bool(self.left or self.unseen_in - committed)
+
+    def add_transactions(self, events: Iterable[Event]) -> None:
+        """Add the transactions that steps have written in."""
+        for event in events:
+            self.transactions.update(event.get("transactions", ()))
+            self.spans += [event["span"]] if event.get("span") else []
+
+    def add_deeds(self, events: list[Event]) -> None:
+        """Add the rows that steps have written, and the transactions."""
+        self.add_transactions(events)
+        for event in events:
+            for table, count in event.get("wrote", {}).items():
+                self.wrote[table] = self.wrote.get(table, 0) + count
+            self.replaced.update(event.get("replaced", (ANY_TABLE,) if event.get("wrote") else ()))
+            for kind, numbers in event.get("held", {}).items():
+                self.held.setdefault(kind, set()).update(numbers)
+            self._add_sequences(event)
+            self._add_catalog_rows(event.get("catalog_rows", {}))
+            self._open_or_end(event)
+            name = event.get("event")
+            if name == "ran":
+                self.ran.setdefault(event.get("revision", ""), []).append(event)
+            elif name == "downgrade_ran":
+                self.stayed.update(event.get("wrote", ()))
+            elif name == "wrote_early":
+                self.stayed.update(event["rows"])
+            elif name == "wrote_unseen":
+                self.unseen.append(f"revision {event['revision']}: {event['reason']}")
+                self.unseen_in.add(event["revision"])
+                self.replaced.update(() if event["reason"] == INSERTED else (ANY_TABLE,))
+
+    def _add_sequences(self, event: Event) -> None:
+        """Add who has read sequences, as far as an event tells."""
+        for number, count in event.get("used", {}).items():
+            self.used[number] = self.used.get(number, 0) + count
+        self.reads.update(event.get("reads", {}))
+        if event.get("event") in ("backed_up", "secured"):
+            self.dumps.add(event["path"])
+        self.set_forward.update(event.get("set_forward", ()))
+
+    def _add_catalog_rows(self, found: dict[str, dict[str, dict[str, int]]]) -> None:
+        """Add what a step has counted; a later one counts its transaction's rows again, but for those of savepoints."""
+        for number, rows in found.items():
+            known = self.catalog_rows.setdefault(number, {})
+            for catalog, by_writer in rows.items():
+                counts = known.setdefault(catalog, {})
+                counts.update({writer: max(count, counts.get(writer, 0)) for writer, count in by_writer.items()})
+
+    def _open_or_end(self, event: Event) -> None:
+        name, revision = event.get("event"), event.get("revision", "")
+        if name in ("begun", "downgrade_begun"):
+            self.open.add((_ENDS[name], revision))
+        elif name in ("ran", "step_failed", "committed"):
+            self.open.discard(("ran", revision))
+        elif name in ("downgrade_ran", "downgrade_failed"):
+            self.open.discard(("downgrade_ran", revision))
+        elif name in ("failed", "verified"):
+            self.open.clear()
+
+    def deeds(self, activity: dict[str, Any]) -> Deeds:
+        """Return what an engine needs to tell the run's rows from others'.
+
+        Args:
+            activity: what the engine had counted when the run backed up.
+        """
+        committed = {revision for revisions in self.committed.values() for revision in revisions}
+        wrote = {
+            table for revision in committed for event in self.ran.get(revision, ()) for table in event.get("wrote", ())
+        }
+        return Deeds(
+            stayed=frozenset(self.stayed | wrote),
+            files=frozenset(self.held.get("files", ())),
+            dropped=frozenset(self.held.get("dropped", ())),
+            used=self.used,
+            reads=self.reads,
+            set_forward=frozenset(self.set_forward),
+            dumps=len(self.dumps - {str(self.backup)}),
+            catalog_rows=self.catalog_rows,
+            unseen=self.unseen,
+            is_open=bool(self.open),
+            left=self.after.fingerprint if self.on_purpose and not self.cut_short else None,
+            unchanged=frozenset(self.unchanged),
+            kept_in=self.kept_in,
+            before=self.before.fingerprint,
+            version_tables=frozenset({*self.before.heads, *self.committed}),
+            activity=activity,
+            wrote=self.wrote,
+            replaced=frozenset(self.replaced),
+            transactions=frozenset(self.transactions),
+            spans=self.spans,
+            imprint=self.imprint,
+        )
+
+    def left_by_unapplied(self) -> list[str]:
+        """Return what a process that died has left of revisions that are not applied, once those that are are known."""
+        return [
+            f"+rows that revision {revision} committed before its end"
+            for table, revisions in self.early.items()
+            for revision in revisions
+            if revision not in self.committed.get(table, ())
+        ]
+
+
+def _tidied(after: Position, event: Event) -> Position:
+    """Return what a run left without what its way back has taken away since."""
+    if event["event"] != "tidied":
+        return after
+    return Position(after.heads, [line for line in after.fingerprint if line not in event["removed"]])

@@ -1,0 +1,49 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The statements of health checks, asked of a database over a connection that changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._core.errors import Refused
+from .._core.job import Database, Job
+from .._engines.connection import first_line
+from .._engines.registry import engine_for
+from .._engines.sqlalchemy_import import sa
+
+Facts = dict[str, Any]
+
+
+def statements_for(job: Job, database: Database) -> list[Facts]:
+    """Return the statements that a database is asked; those without a name are asked of each."""
+    return [statement for statement in job.statements if statement["database"] in ("", database.name)]
+
+
+def returned(database: Database, job: Job) -> dict[int, Facts]:
+    """Return for each statement, by its number, the rows or the error."""
+    try:
+        engine = engine_for(database, job)
+        if not engine.exists():
+            return {statement["number"]: {"error": "it is not there"} for statement in statements_for(job, database)}
+        own = engine.own()
+        own.rows(engine.only_reads)
+    except (Refused, sa.exc.SQLAlchemyError) as error:
+        why = str(error) if isinstance(error, Refused) else first_line(error)
+        return {statement["number"]: {"error": why} for statement in statements_for(job, database)}
+    found: dict[int, Facts] = {}
+    for statement in statements_for(job, database):
+        try:
+            # A colon is a colon here: the statement has no parameters.
+            rows = own.rows(statement["sql"].replace(":", "\\:"))
+            found[statement["number"]] = {"rows": [[_plain(value) for value in row] for row in rows]}
+        except Exception as error:  # noqa: BLE001 - whatever the driver raises, the check has not passed
+            found[statement["number"]] = {"error": first_line(error)}
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it; a decimal or a date is text."""
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -1,0 +1,198 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What lies aside: what restores replaced, and what backups and rehearsals left that came to no end.
+
+It is listed, and dropped if that is asked. Nothing is dropped while the database is not there or stands where a run
+left it unsettled: then it may be the only copy, or what a way out needs. Nothing is dropped whose age is not known, but
+for the copies of dead rehearsals, which nobody misses.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from .._backup.take import MANIFEST, proven
+from .._core.errors import Failed, Refused
+from .._core.job import Database, Job
+from .._core.paths import Layout, is_run
+from .._engines.data import Aside
+from .._engines.interface import Engine
+from .._engines.registry import engine_for
+from .._journal.events import Journal, read_events, unsettled
+from .._journal.run_state import left_by
+
+Facts = dict[str, Any]
+
+#: What an earlier run may have left of which a person, or a recovery, may need what lies aside.
+_UNSETTLED = ("running", "cut_short", "held")
+
+
+@dataclass
+class Leftover:
+    """One thing that lies aside. ``made`` is ISO 8601 in UTC, ``size`` is bytes, ``days`` is its age."""
+
+    kind: str
+    name: str
+    run: str
+    made: str
+    size: int | None
+    days: float | None
+    outcome: str = "kept"
+    reason: str = ""
+
+
+def leftovers_of(database: Database, job: Job) -> list[Facts]:
+    """Return what earlier restores of a database left, oldest first; for the status, which drops nothing.
+
+    Raises:
+        Refused: the database cannot be asked.
+    """
+    engine = engine_for(database, job)
+    try:
+        return [asdict(leftover) for leftover in _asides(engine, job.layout)]
+    finally:
+        engine.close()
+
+
+def prune_database(database: Database, job: Job) -> Facts:
+    """List what lies aside of a database, drop what is old enough if that was asked, and return the result."""
+    found: list[Leftover] = []
+    error: Refused | None = None
+    try:
+        engine = engine_for(database, job)
+        with engine.lock(0, lambda _: None):
+            found = [*_asides(engine, job.layout), *_unproven(job.layout, database.name), *_scratches(engine)]
+            obstacle = _obstacle(engine, job)
+            for leftover in found:
+                try:
+                    _judge(leftover, engine, job, obstacle)
+                except (Refused, OSError) as problem:  # the others may go all the same
+                    error = (
+                        problem
+                        if isinstance(problem, Refused)
+                        else Failed(_what(database), str(problem), code="prune-failed")
+                    )
+                    leftover.reason = str(error)
+        return _result(database, found, error)
+    except Refused as refusal:
+        return _result(database, found, refusal)
+    except OSError as problem:
+        return _result(database, found, Failed(_what(database), str(problem), code="prune-failed"))
+
+
+def _what(database: Database) -> str:
+    return f"Not all that lies aside of {database.name!r} could be dropped"
+
+
+def _result(database: Database, found: list[Leftover], error: Refused | None) -> Facts:
+    moved = [leftover for leftover in found if leftover.outcome != "kept"]
+    return {
+        "name": database.name,
+        "outcome": ("failed" if moved else "refused") if error else ("pruned" if moved else "unchanged"),
+        "changed": bool(moved),
+        "leftovers": [asdict(leftover) for leftover in found],
+        "error": error.facts() if error else None,
+    }
+
+
+def _obstacle(engine: Engine, job: Job) -> str:
+    """Return why nothing at all may be dropped now."""
+    if not engine.exists():
+        return "the database is not there, so this may be the only copy"
+    left = left_by(job.layout, engine.database.name)
+    run = unsettled(job.layout.journals_of(engine.database.name)) or (left.run if left.state in _UNSETTLED else "")
+    if run:
+        return f"run {run} left the database unsettled, and a way out may need it"
+    return "" if job.prune else "migrate_prune is false"
+
+
+def _judge(leftover: Leftover, engine: Engine, job: Job, obstacle: str) -> None:
+    is_copy = leftover.kind == "scratch"
+    if leftover.days is None and not is_copy:
+        leftover.reason = "its age is not known"
+    elif leftover.kind == "unreadable":
+        leftover.reason = "its manifest cannot be read; another version may have written it"
+    elif leftover.days is not None and leftover.days < job.prune_days and not is_copy:
+        leftover.reason = f"it is younger than {job.prune_days:g} days"
+    elif obstacle:
+        leftover.reason = obstacle
+    elif job.check:
+        leftover.outcome = "would be dropped"
+    else:
+        _drop(leftover, engine)
+        leftover.outcome = "dropped"
+        _note(leftover, engine.database.name, job)
+
+
+def _drop(leftover: Leftover, engine: Engine) -> None:
+    lies = Aside(leftover.name, leftover.run, leftover.made, leftover.size)
+    if leftover.kind == "aside":
+        engine.drop_aside(lies)
+    elif leftover.kind == "scratch":
+        engine.drop_scratch(lies)
+    else:
+        shutil.rmtree(leftover.name)
+
+
+def _note(leftover: Leftover, database: str, job: Job) -> None:
+    """Write down what was dropped, in a file of its own.
+
+    A run's journal says by its last event and by its file's time how the run ended, and which run was the last one.
+    """
+    journal = Journal(job.layout.pruned(database), "prune")
+    journal.write("pruned", kind=leftover.kind, name=leftover.name, of_run=leftover.run)
+
+
+def _asides(engine: Engine, layout: Layout) -> list[Leftover]:
+    asides = [
+        _leftover("aside", aside.name, aside.run, _made(aside, layout, engine.database.name), aside.size)
+        for aside in engine.asides()
+    ]
+    return sorted(asides, key=lambda leftover: (leftover.made, leftover.name))
+
+
+def _scratches(engine: Engine) -> list[Leftover]:
+    return [_leftover("scratch", each.name, each.run, each.made, each.size) for each in engine.scratches()]
+
+
+def _made(aside: Aside, layout: Layout, database: str) -> str:
+    """Return when something was put aside; the journal knows where the engine does not."""
+    if aside.made:
+        return aside.made
+    events = [path for path in layout.journals_of(database).glob("*.jsonl") if path.stem == aside.run]
+    return str(read_events(events[0])[-1]["at"]) if events else ""
+
+
+def _unproven(layout: Layout, database: str) -> Iterator[Leftover]:
+    """Yield the folders among a database's backups that do not count as one."""
+    folder = layout.backups_of(database)
+    counting = {manifest.path for manifest in proven(folder)}
+    for path in sorted(folder.glob("*")):
+        if path.is_symlink() or not path.is_dir() or str(path) in counting:
+            continue
+        kind = "partial" if path.name.startswith(".") else "unreadable" if (path / MANIFEST).exists() else "unproven"
+        run = path.name.strip(".").removesuffix(".partial")
+        files = [each.lstat() for each in path.rglob("*") if not each.is_dir()]
+        newest = max([path.lstat().st_mtime, *(each.st_mtime for each in files)])
+        made = datetime.fromtimestamp(newest, timezone.utc).isoformat(timespec="seconds")
+        yield _leftover(kind, str(path), run, made, sum(each.st_size for each in files))
+
+
+def _leftover(kind: str, name: str, run: str, made: str, size: int | None) -> Leftover:
+    # What somebody has put there, or named so, is nobody's run.
+    return Leftover(kind, name, run if is_run(run) else "", made, size, days_since(made))
+
+
+def days_since(made: str) -> float | None:
+    """Return how many days ago a moment was, None if it cannot be told."""
+    try:
+        age = datetime.now(timezone.utc) - datetime.fromisoformat(made)
+    except (ValueError, TypeError):
+        return None
+    return round(age.total_seconds() / 86400, 2)

@@ -1,0 +1,275 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Settling what a dead run left in a database: compare it with the journal, then lead it back, or hold it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Any
+
+from .._backup.command import TOOL
+from .._backup.take import Manifest, proven
+from .._core.errors import Failed, Refused
+from .._core.job import Database, Job
+from .._core.progress import Progress
+from .._engines.interface import Engine
+from .._engines.registry import engine_for
+from .._journal.abandoned_copies import DROPPED, abandoned
+from .._journal.events import Journal, ending, read_events
+from .._journal.run_state import Left, left_by, one_command_a_line
+from .._migration.env_proxy import environment_of
+from .._migration.environment import Environment
+from .._migration.state import Position, differences, read_position
+from .._revert.downgrade_attempts import DowngradeAttempts
+from .._revert.other_applications import changed_by_others, with_changes
+from .._revert.restore import ways_out_of
+from .._revert.revert import LeadBack
+from .._revert.run_record import Account
+from .._revert.verification import compare_with
+from .._worker.follow import result_of_dead
+
+Result = dict[str, Any]
+
+
+class Recovery(LeadBack):
+    """The way back from a run that is dead. What it does stands in that run's journal, as if it had done it itself."""
+
+    def run(self, on_purpose: bool) -> Result:
+        """Lead the database back, unless somebody else has done so while its lock was waited for.
+
+        Raises:
+            Refused: another run holds the database, its server cannot be reached, or a backend still works in it.
+        """
+        engine = engine_for(self.database, self.job)
+        environment = environment_of(self.database, self.job, engine)
+        attempts = DowngradeAttempts(environment, self.journal, self.progress, self.account)
+        with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.tell) as self._lock:
+            engine.end_migrating(self.job.lock_wait, self.progress.tell)
+            done = ending(self.journal.events(), self.journal.verb)
+            if done and done["result"]["outcome"] != "failed":
+                return {**done["result"], "changed": False}
+            if not on_purpose:
+                self._settle_upgrade()
+            try:
+                result = self._led_back(environment, on_purpose)
+            except Refused as refusal:
+                result = self._held(engine, refusal)
+            self.journal.write("done", result=result)
+        return result
+
+    def _settle_upgrade(self) -> None:
+        """End the upgrade in the journal, which its worker could not do, and read what it did."""
+        events = self.journal.events()
+        if ending(events, "upgrade") is None:
+            result = {**result_of_dead(self.database.name, events, "upgrade", "its worker was ended"), **_INTERRUPTED}
+            Journal(self.journal.path, "upgrade").write("done", result=result)
+        # In place: the attempts of the downgrades have it.
+        vars(self.account).update(vars(Account.of(self.account.run, self.journal.events())))
+        done = ending(self.journal.events(), "upgrade")
+        self.account.error = self.account.error or (done["result"].get("error") if done else None) or {}
+
+    def _led_back(self, environment: Environment, on_purpose: bool) -> Result:
+        now = read_position(environment.engine, list(self.account.before.heads))
+        self._expect_others(environment.engine, now)
+        replaced = self._replaced(environment.engine, now)
+        if replaced:
+            return replaced
+        undecided = self.account.left or self.account.early or self._other_rows(environment.engine)
+        if not on_purpose and not undecided and self._is_old(now):
+            self.journal.write("downgraded", **now.facts())
+            return self._result("untouched", now)
+        return self._locked(environment, on_purpose)
+
+    def _replaced(self, engine: Engine, now: Position) -> Result | None:
+        """Return the result of a restore that had put the backup in place when its process died, if there is one."""
+        events = [event for event in self.journal.events() if event["event"] in ("restore_begun", "restored")]
+        if not events or not self._is_old(now):
+            return None
+        if events[-1]["event"] == "restore_begun" and not self._is_proven(engine):
+            return None
+        begun = next(event for event in reversed(events) if event["event"] == "restore_begun")
+        asides = [aside.name for aside in engine.asides() if aside.run == self.journal.path.stem]
+        aside = events[-1].get("aside") or next(iter(asides), "")
+        if not aside:
+            return None
+        facts = {"aside": aside, "method": begun["method"]}
+        if events[-1] is begun:
+            self.journal.write("restored", path=begun["path"], **facts, **now.facts())
+        return self._result("restored", now, not_restored=[], reason=begun["reason"], **facts)
+
+    def _is_proven(self, engine: Engine) -> bool:
+        """Return whether the database holds what the backup does, where what is kept of it does not prove that."""
+        if engine.retained_means_replaced:
+            return True
+        engine.drop_unused_aside(self.journal.path.stem)
+        manifest = self._manifest()
+        return manifest is not None and _holds(engine, manifest, self._account_of_now(), self.progress)
+
+    def _other_rows(self, engine: Engine) -> set[str]:
+        """Return tables with other rows than the backup's, where the rows themselves can be compared."""
+        return self._rows_changed(engine, self._manifest(), {}) if engine.restores_quickly else set()
+
+
+_INTERRUPTED = {"interrupted": True}
+
+
+def _holds(engine: Engine, manifest: Manifest, account: Account, progress: Progress) -> bool:
+    """Return whether a database holds what a backup does, its rows included, however large it is."""
+    if not engine.exists():
+        return manifest.archive().path.is_dir()
+    found = compare_with(manifest, engine, account, progress, sys.maxsize)
+    return found.is_equal and not found.others
+
+
+def recover_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Settle what dead runs left of a database and return the result; that it is held is a result too.
+
+    Raises:
+        Refused: it could not be looked at; then nothing is settled, and the next run tries again.
+    """
+    left = left_by(job.layout, database.name)
+    if left.state not in ("held", "cut_short"):
+        runs = abandoned(job.layout, database.name)
+        dropped = _drop_abandoned(database, job)
+        facts = {"outcome": "pruned" if dropped else "unchanged", "changed": bool(dropped), "dropped": dropped}
+        return {"name": database.name, "of_run": runs[0] if runs else left.run, **facts}
+    result = _settled(database, job, journal, progress, left)
+    with suppress(Refused):  # what was settled is what counts; the next recovery looks for the copies again
+        _drop_abandoned(database, job)
+    return {"of_run": left.run, **result}
+
+
+def _settled(database: Database, job: Job, journal: Journal, progress: Progress, left: Left) -> Result:
+    path = job.layout.journal(database.name, left.run) if left.run else journal.path
+    if left.state == "held":
+        result = _cleared(database, job, left, progress)
+    elif left.verb == "restore":
+        result = _restored(database, job, left, progress)
+    elif left.verb == "rollback":
+        account = Account.of(left.of_run, read_events(job.layout.journal(database.name, left.of_run)))
+        account.begun, account.cut_short = account.committed, True
+        by_another_run = left.of_run != left.run
+        result = Recovery(database, job, Journal(path, "rollback"), progress, account).run(on_purpose=by_another_run)
+    else:
+        account = Account(left.run)
+        result = Recovery(database, job, Journal(path, "downgrade"), progress, account).run(on_purpose=False)
+    return result
+
+
+def _restored(database: Database, job: Job, left: Left, progress: Progress) -> Result:
+    """Tell whether a restore that died had replaced the database.
+
+    It does so in one step or not at all, but for a command of the user's, which may stand half-way: that is held.
+    """
+    engine = engine_for(database, job)
+    journal = Journal(job.layout.journal(database.name, left.run), "restore")
+    events = journal.events()
+    begun = next(event for event in reversed(events) if event["event"] == "restore_begun")
+    ended = next((event for event in events if event["event"] == "restored"), {})
+    if begun["method"] == TOOL and not ended:
+        return _restored_half(database, job, left, journal, begun["path"])
+    manifest = next(
+        (each for each in proven(job.layout.backups_of(database.name)) if each.path == begun["path"]),
+        None,
+    )
+    with engine.lock(job.database_wait, progress.tell):
+        if not ended and not engine.retained_means_replaced and not engine.is_readable() and not _is_gone(manifest):
+            return _restored_half(database, job, left, journal, begun["path"])
+        if not ended:
+            engine.drop_unused_aside(left.run)
+        now = read_position(engine, list(manifest.heads) if manifest else [])
+        # What it replaced may have been pruned since; the journal knows that it was replaced.
+        aside = ended.get("aside") or next((aside.name for aside in engine.asides() if aside.run == left.run), "")
+        if aside and not ended and not _is_replaced(engine, manifest, now, progress):
+            return _restored_half(database, job, left, journal, begun["path"])
+        outcome = "restored" if aside or ended else "untouched"
+        facts = {"name": database.name, "outcome": outcome, "changed": False, "aside": aside, "after": now.revisions}
+        journal.write("done", result=facts)
+    return facts
+
+
+def _is_gone(manifest: Manifest | None) -> bool:
+    """Return whether a restore leads to no file at all."""
+    return manifest is not None and manifest.archive().path.is_dir()
+
+
+def _is_replaced(engine: Engine, manifest: Manifest | None, now: Position, progress: Progress) -> bool:
+    """Return whether a database for which something was kept was replaced by its backup."""
+    if engine.retained_means_replaced:
+        return True
+    if manifest is None or now.heads != manifest.heads or differences(manifest.fingerprint, now.fingerprint):
+        return False
+    return _holds(engine, manifest, Account(manifest.run), progress)
+
+
+def _restored_half(database: Database, job: Job, left: Left, journal: Journal, path: str) -> Result:
+    failure = Failed(
+        f"The restore of {database.name!r} was interrupted in run {left.run}",
+        "it is not proven that the database is what it was before, or what the backup holds",
+        code="restore-interrupted",
+    )
+    ways = ways_out_of(database, job, path, left.run)
+    journal.write("held", error=failure.facts(), ways_out=ways)
+    facts = {"name": database.name, "outcome": "held", "changed": False, "error": failure.facts(), "ways_out": ways}
+    journal.write("done", result=facts)
+    return facts
+
+
+def _cleared(database: Database, job: Job, left: Left, progress: Progress) -> Result:
+    """Let a held database go on if it stands where its run began, or where that run would have brought it.
+
+    Raises:
+        Refused: it stands between.
+    """
+    if left.verb == "restore":
+        raise Refused(
+            f"Database {database.name!r} is held since the restore of run {left.run}",
+            "that restore stopped half-way, and only another one brings the database back",
+            one_command_a_line(left.ways_out),
+            code="database-held",
+        )
+    engine = engine_for(database, job)
+    journal = Journal(job.layout.journal(database.name, left.run), "recover")
+    account = Account.of(
+        left.of_run or left.run, read_events(job.layout.journal(database.name, left.of_run or left.run))
+    )
+    with engine.lock(job.database_wait, progress.tell):
+        engine.end_migrating(job.lock_wait, progress.tell)
+        now = read_position(engine, list(account.before.heads))
+        account.cut_short = True  # a person was at work since, so the journals alone tell what is the neighbours'
+        before = with_changes(account.before.fingerprint, changed_by_others(engine, account, now))
+        old = now.heads == account.before.heads and not differences(before, now.fingerprint)
+        if not old and any(stream.pending for stream in environment_of(database, job, engine).streams()):
+            raise Refused(
+                f"Database {database.name!r} is still held since run {left.run}",
+                f"it stands at {now}, and that is neither as before that run nor where it would have led",
+                one_command_a_line(left.ways_out),
+                code="database-held",
+            )
+        journal.write("cleared", **now.facts())
+    return {"name": database.name, "outcome": "cleared", "changed": False, "after": now.revisions}
+
+
+def _drop_abandoned(database: Database, job: Job) -> list[str]:
+    """Drop what dead rehearsals of a database have left, and return the names of the copies.
+
+    Raises:
+        Refused: they cannot be looked for where they were made.
+    """
+    runs = abandoned(job.layout, database.name)
+    if not runs:
+        return []
+    engine = engine_for(database, job)
+    try:
+        scratches = engine.scratches()
+        for scratch in scratches:
+            engine.drop_scratch(scratch)
+    finally:
+        engine.close()
+    names = [scratch.name for scratch in scratches]
+    for run in runs:
+        Journal(job.layout.rehearsal(database.name, run), "recover").write(DROPPED, names=names)
+    return names

@@ -1,0 +1,28 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Leading a database back from an earlier run, on purpose."""
+
+from __future__ import annotations
+
+from .._core.job import Database, Job
+from .._core.progress import Progress
+from .._journal.events import Journal, read_events
+from .._journal.history import moved_since
+from .._revert.revert import LeadBack, Result
+from .._revert.run_record import Account
+
+
+def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Lead a database back from an earlier run, on purpose; from its own run it goes the way of the handler.
+
+    Raises:
+        Refused: its URL cannot be used.
+    """
+    account = Account.of(job.of_run, read_events(job.layout.journal(database.name, job.of_run)))
+    obstacle = moved_since(job.layout, database.name, job.run, job.of_run)
+    if obstacle:
+        return {"name": database.name, "outcome": "refused", "changed": False, "error": obstacle.facts()}
+    journal.write("planned", release=job.release, of_run=job.of_run)
+    return LeadBack(database, job, journal, progress, account).run(on_purpose=job.run != job.of_run)

@@ -1,0 +1,86 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is known of a database on this host: where it is, what is pending, its last run and its last backup."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._backup.manifest import Manifest, proven
+from .._backup.offsite import copies_of, waits_for_copies
+from .._core.errors import Refused
+from .._core.job import Database, Job
+from .._core.playbook_command import playbook_command
+from .._journal.events import moved, newest_first
+from .._journal.run_state import Left, left_by
+
+Facts = dict[str, Any]
+
+#: How a run has ended, whatever was refused since: a person has yet to decide.
+_STILL_STANDS = {"held": "held", "failed": "failed", "cut_short": "interrupted"}
+
+
+def status_of(database: Database, job: Job, planned: Facts | None, aside: list[Facts]) -> Facts:
+    """Return the status of a database; what cannot be read is said in ``problems``.
+
+    Args:
+        database: the database.
+        job: names the folders.
+        planned: its plan against the current release, None if there is no release.
+        aside: what restores have replaced.
+    """
+    plan = planned or {}
+    runs = [_run(run, events) for run, events in newest_first(job.layout.journals_of(database.name))]
+    taken = proven(job.layout.backups_of(database.name))
+    last = {**taken[0].facts(), "copies": copies_of(taken[0])} if taken else None
+    left = left_by(job.layout, database.name)
+    return {
+        "name": database.name,
+        "server": plan.get("server", ""),
+        "current": plan.get("current"),
+        "pending": plan.get("pending", []),
+        "problems": plan.get("obstacles", []),
+        "changed_history": plan.get("changed_history", []),
+        "aside": [{**leftover, "old": (leftover["days"] or 0) >= job.aside_days} for leftover in aside],
+        "last_run": _last_run(runs, left),
+        "last_change": next((run for run in runs if run["moved"] == "upgraded"), None),
+        "last_backup": last,
+        "backup_problems": _not_copied(taken[:1], job),
+        "backups": len(taken),
+    }
+
+
+def _last_run(runs: list[Facts], left: Left) -> Facts | None:
+    """Return the last run; where an earlier one left something that still stands, that one."""
+    for run in runs if left.state in _STILL_STANDS else ():
+        if run["run"] == left.run:
+            return {**run, "outcome": _STILL_STANDS[left.state], "error": left.error or run["error"]}
+    return runs[0] if runs else None
+
+
+def _not_copied(newest: list[Manifest], job: Job) -> list[Facts]:
+    return [
+        Refused(
+            f"The newest backup of {manifest.database!r} was not copied to {to}",
+            "",
+            f"Try again: {playbook_command('backup')}",
+            code="backup-not-copied",
+        ).facts()
+        for manifest in newest
+        for to in waits_for_copies(manifest, job)
+    ]
+
+
+def _run(run: str, events: list[Facts]) -> Facts:
+    """Sum a journal up by its last ending; one without an ending is still running or was cut short."""
+    results = [event["result"] for event in events if event["event"] == "done"]
+    last = results[-1] if results else {"outcome": "unfinished"}
+    return {
+        "run": run,
+        "at": events[0]["at"],
+        "outcome": last["outcome"],
+        "moved": moved(events),
+        "error": last.get("error"),
+    }

@@ -1,0 +1,291 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The upgrade of one database: lock, plan again, back up, run Alembic, verify. Runs in a process of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._backup import command
+from .._backup.manifest import Manifest
+from .._backup.take import take
+from .._core.errors import Failed, Refused
+from .._core.job import Database, Job
+from .._core.playbook_command import playbook_command
+from .._core.progress import Progress
+from .._engines.connection import first_line
+from .._engines.data import Deeds
+from .._engines.interface import Engine
+from .._engines.lock import Lock
+from .._engines.registry import engine_for
+from .._journal.events import Journal
+from .._migration.chronicle import Chronicle
+from .._migration.dry_run import SHARE, Answer
+from .._migration.env_proxy import environment_of
+from .._migration.environment import Environment
+from .._migration.explanations import advice_for, kept_open
+from .._migration.interrupted import Interrupted
+from .._migration.lock_retry import Blockers, patiently
+from .._migration.own_commits import OwnCommits
+from .._migration.own_process import LockOfParent, ProgressOfParent, Standby
+from .._migration.state import Position, differences, lost_rows, read_applied, read_position
+from .._migration.steps import Step, shown
+from .._plan.at_head import remember
+from .._plan.changed_history import is_unknown
+from .._plan.database import fill_plan
+from .._plan.model import Plan
+from .._worker import deadline
+from .._worker.task import OneDatabase
+
+Result = dict[str, Any]
+
+_DRY = "dry"
+
+
+class Upgrade(OneDatabase):
+    """One database's upgrade, from its lock to its verdict."""
+
+    def __init__(self, database: Database, job: Job, journal: Journal, progress: Progress, engine: Engine) -> None:
+        super().__init__(database, job, journal, progress)
+        self.engine = engine
+        self.plan = Plan(database.name, database.target or job.target)
+        self.backup: Manifest | None = None
+        self.before = Position({})
+        self._outside = OwnCommits(engine, journal, since_backup=False)
+
+    def run(self) -> Result:
+        """Upgrade the database and return its result; a failure is a result too."""
+        try:
+            environment = environment_of(self.database, self.job, self.engine, self._outside)
+            self.journal.write("planned", release=self.job.release, target=self.plan.target)
+            if self.job.window_override:
+                self.journal.write("overridden", reason=self.job.window_override)
+            self.progress.phase("waits for the lock on the database")
+            # Forked while this process has no connection that another one could meddle with.
+            standby = Standby(lambda *asked: self._again_apart(environment, *asked))
+            with standby as self._standby, self.engine.lock(self.job.database_wait, self.progress.tell) as lock:
+                self.journal.write("locked")
+                environment.elsewhere = lambda uncommitted: self._read_elsewhere(environment, lock, uncommitted)
+                return self._locked(environment, lock)
+        except Refused as refusal:
+            began = any(event["event"] == "begun" for event in self.journal.events())
+            outcome = "failed" if began or isinstance(refusal, Failed) else "refused"
+            return self._result(outcome, error=refusal.facts())
+
+    def _locked(self, environment: Environment, lock: Lock) -> Result:
+        fill_plan(self.plan, self.engine, environment)
+        self.before = Position(self.plan.heads)
+        if self.plan.obstacles:
+            return self._result("refused", error=self.plan.obstacles[0].facts())
+        if not self.plan.pending:
+            remember(environment, self.plan.identity, self.plan.heads, self.plan.changed_history)
+            return self._result("unchanged", after=self.before)
+        if self.database.name in self.job.verify_only:
+            raise Refused(
+                f"Database {self.database.name!r} is shared, and the host that migrated it has not reached the target"
+                " of this host",
+                f"it is at {self.before}, and {len(self.plan.pending)} revisions of this host's release are pending:"
+                " that host failed, or has another release or another target",
+                f"Give both hosts one release and one target, then: {playbook_command('migrate')}",
+                code="shared-database-behind",
+            )
+        late = deadline.obstacle(self.database, self.job)
+        if late:
+            return self._result("deferred", error=late.facts())
+        self._back_up()
+        chronicle = Chronicle(environment, lock, self.journal, self.progress)
+        chronicle.tables = list(self.before.heads)
+        try:
+            patiently(
+                self.engine,
+                self.journal,
+                self.progress,
+                lambda: self._attempt(environment, chronicle),
+                lambda interruption: not self._left(environment, chronicle, interruption.steps),
+                lambda: self._again(environment, chronicle, lock),
+            )
+        except Interrupted as interruption:
+            return self._interrupted(environment, chronicle, interruption)
+        return self._verified(environment, chronicle)
+
+    def _back_up(self) -> None:
+        self.progress.phase("backs up")
+        self.progress.waits_for = Blockers(self.engine)
+        self.backup = take(self.engine, self.before.heads, self.job, self.progress.tell)
+        self.before = Position(self.before.heads, self.backup.fingerprint, self.backup.row_counts)
+        self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **self.before.facts())
+        self._outside.start(self.journal)
+
+    def _attempt(self, environment: Environment, chronicle: Chronicle) -> None:
+        try:
+            steps = environment.upgrade(chronicle)
+        except Interrupted as interruption:
+            self._note(environment, chronicle, interruption.steps)
+            raise
+        self._note(environment, chronicle, steps)
+
+    def _read_elsewhere(self, environment: Environment, lock: Lock, uncommitted: bool) -> Answer:
+        """Run env.py to find out where the database stands, in a fork of one that has changed little memory."""
+        request = (_DRY, self.engine.own_identity(), self.plan.instance, uncommitted)
+        answer: Answer = self._standby.call(request, lock, self.progress, self.job.plan_timeout * SHARE)
+        return answer
+
+    def _again(self, environment: Environment, chronicle: Chronicle, lock: Lock) -> None:
+        """Make another attempt, in a process in which env.py has not run."""
+        if environment.runs_apart:
+            self._attempt(environment, chronicle)
+            return
+        request = (environment.hand_over(), self.engine.hand_over(), chronicle.hand_over())
+        attempt = self._standby.call(request, lock, self.progress)
+        of_environment, of_engine, of_chronicle, interruption = attempt
+        environment.take_over(of_environment)
+        self.engine.take_over(of_engine)
+        chronicle.take_over(of_chronicle)
+        if interruption:
+            raise interruption
+
+    def _again_apart(
+        self, environment: Environment, request: Any, lock: LockOfParent, progress: ProgressOfParent
+    ) -> Any:
+        if request[0] == _DRY:
+            return environment.read_dry(*request[1:])
+        of_environment, of_engine, of_chronicle = request
+        environment.take_over(of_environment)
+        self.engine.take_over(of_engine)
+        journal = Journal(self.journal.path, self.journal.verb)
+        self._outside.start(journal)
+        chronicle = Chronicle(environment, lock, journal, progress)
+        chronicle.take_over(of_chronicle)
+        interruption = None
+        try:
+            with self.engine.watch_connections():
+                self._attempt(environment, chronicle)
+        except Interrupted as caught:
+            interruption = caught.portable()
+        return environment.hand_over(), self.engine.hand_over(), chronicle.hand_over(), interruption
+
+    def _note(self, environment: Environment, chronicle: Chronicle, steps: list[Step]) -> None:
+        """Read what is committed; in a single transaction that is known only at its end."""
+        if not steps or not self.engine.exists():
+            return
+        applied = read_applied(environment, self.engine.own(), sorted({step.table for step in steps}))
+        for step in steps:
+            if step.revision in applied[step.table]:
+                chronicle.note_committed(step)
+
+    def _left(self, environment: Environment, chronicle: Chronicle, steps: list[Step]) -> list[str]:
+        """Return what the step that failed left and no rollback took away, as differences of the fingerprint."""
+        failed = [step for step in steps if step not in chronicle.committed]
+        if not failed:
+            return []
+        expected = chronicle.before_step
+        if expected is None:
+            if chronicle.committed:
+                return []  # its own transaction was rolled back, and the schema before it was not looked at
+            expected = self.before.fingerprint
+        now = read_position(environment.engine, list(self.before.heads))
+        left = differences(expected, now.fingerprint)
+        if any(step.wrote_early for step in failed):
+            left.append("+rows that the revision committed before its end")
+        return left
+
+    def _interrupted(self, environment: Environment, chronicle: Chronicle, interruption: Interrupted) -> Result:
+        # In a single transaction none is committed; the one that ran last is the one that failed.
+        failed = next((step for step in reversed(interruption.steps) if step not in chronicle.committed), None)
+        cause = self.engine.explained(interruption.cause) if interruption.cause else None
+        what = f"Revision {failed.revision} ({failed.message})" if failed else "env.py"
+        if isinstance(cause, Refused):
+            error = cause.facts()
+        elif deadline.is_over(self.job):
+            error = deadline.cancelled(f"{what} in database {self.database.name!r}", self.job).facts()
+        else:
+            why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
+            remedy = advice_for(cause, not self.before.revisions)
+            error = Failed(
+                f"{what} failed in database {self.database.name!r}",
+                why,
+                remedy,
+                code="revision-failed" if failed else "env-py-failed",
+            ).facts()
+        left = self._left(environment, chronicle, interruption.steps)
+        after = read_position(environment.engine, list(self.before.heads))
+        self.journal.write(
+            "failed",
+            error=error,
+            left=left,
+            content=self.engine.content() if self.engine.exists() else None,
+            imprint=self._imprint(after),
+            unchanged=self._unchanged(chronicle),
+            **after.facts(),
+        )
+        return self._result("failed", chronicle, after, error)
+
+    def _unchanged(self, chronicle: Chronicle) -> list[str]:
+        """Return the tables that were written and hold the rows of the backup, where a downgrade will need that."""
+        if not chronicle.committed or self.backup is None or self.backup.tool == command.TOOL:
+            return []
+        return self.engine.unchanged_tables(self.backup.archive())
+
+    def _verified(self, environment: Environment, chronicle: Chronicle) -> Result:
+        self.progress.phase("verifies")
+        tables = sorted({step.table for step in chronicle.committed} | set(self.before.heads))
+        after = read_position(environment.engine, tables, count_rows=self.before.row_counts is not None)
+        # What was committed may have been taken back since, by env.py itself.
+        standing = {table: environment.applied(tuple(heads)) for table, heads in after.heads.items()}
+        committed = {step.revision for step in chronicle.committed if step.revision in standing[step.table]}
+        missing = [revision.revision for revision in self.plan.pending if revision.revision not in committed]
+        if missing:
+            why, remedy = kept_open(environment)
+            error = Failed(
+                f"Database {self.database.name!r} is not where it should be after its upgrade",
+                f"it stands at {after}; not applied: {', '.join(missing)}; {why}",
+                remedy,
+                code="target-not-reached",
+            ).facts()
+            content = self.engine.content() if self.engine.exists() else None
+            self.journal.write("failed", error=error, left=[], content=content, **after.facts())
+            return self._result("failed", chronicle, after, error)
+        # Like the rows, it is not read where the database is large; a way back backs up once more then.
+        imprint = self._imprint(after) if after.row_counts is not None else {}
+        self.journal.write("verified", imprint=imprint, **after.facts())
+        found = [finding for finding in self.plan.changed_history if not is_unknown(finding)]
+        remember(environment, self.plan.identity, after.heads, found)
+        return self._result("upgraded", chronicle, after)
+
+    def _imprint(self, after: Position) -> dict[str, Any]:
+        return self.engine.imprint(Deeds(self.before.fingerprint, frozenset({*self.before.heads, *after.heads})))
+
+    def _result(
+        self,
+        outcome: str,
+        chronicle: Chronicle | None = None,
+        after: Position | None = None,
+        error: dict[str, str] | None = None,
+    ) -> Result:
+        committed = chronicle.committed if chronicle else []
+        return {
+            "name": self.database.name,
+            "outcome": outcome,
+            "changed": bool(committed),
+            "identity": self.plan.identity,
+            "target": self.plan.target,
+            # Of what was never read, nothing is known.
+            "before": self.before.revisions if self.plan.streams else None,
+            "after": (after or self.before).revisions if after or self.plan.streams else None,
+            "applied": [shown(step) for step in committed],
+            "backup": self.backup.facts() if self.backup else None,
+            "lost_rows": lost_rows(self.before.row_counts, after.row_counts if after else None),
+            "error": error,
+            "seconds": self.seconds,
+        }
+
+
+def upgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Upgrade one database and return its result.
+
+    Raises:
+        Refused: its URL cannot be used.
+    """
+    return Upgrade(database, job, journal, progress, engine_for(database, job)).run()

@@ -1,0 +1,103 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a worker does, read from its journals: following it needs no virtualenv, whose imports take from the work."""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+from typing import Any
+
+from .._core.errors import Failed
+from .._core.job import Database, Job
+from .._core.progress import read_progress
+from .._journal.events import Event, ending, read_events
+from .._journal.worker_lock import works
+
+LOOK_EVERY = 0.05  # seconds
+
+
+def still_at_work(job: Job) -> dict[str, Any] | None:
+    """Follow a worker that was started before, or return None once it has ended: then its verb has the last word."""
+    patience_ends = monotonic() + job.follow
+    unfinished = list(job.databases)
+    while unfinished := not_ended(job, unfinished):
+        if not is_alive(job, job.verb):
+            return None
+        if monotonic() > patience_ends:
+            return report(job, list(job.databases), finished=False)
+        sleep(LOOK_EVERY)
+    return None
+
+
+def is_alive(job: Job, verb: str) -> bool:
+    """Tell whether the worker of a verb of this run holds its lock."""
+    return works(job.layout, job.run, verb)
+
+
+def result_of_dead(name: str, events: list[Event], verb: str, why: str, remedy: str = "") -> dict[str, Any]:
+    """Return the result of a verb whose process died: what was verified stays done."""
+    own = [event for event in events if event["verb"] == verb]
+    if own and own[-1]["event"] == "verified":
+        before: dict[str, list[str]] = next((event["heads"] for event in own if event["event"] == "backed_up"), {})
+        applied = [
+            {"revision": event["revision"], "message": event.get("message", ""), "seconds": None}
+            for event in own
+            if event["event"] == "committed"
+        ]
+        places = {"before": _heads(before), "after": _heads(own[-1]["heads"])}
+        return {"name": name, "outcome": "upgraded", "changed": True, "applied": applied, **places}
+    failure = Failed(f"The process that worked on {name!r} died", why, remedy, code="worker-died")
+    return {"name": name, "outcome": "failed", "changed": False, "error": failure.facts()}
+
+
+def _heads(heads: dict[str, list[str]]) -> list[str]:
+    return sorted({revision for revisions in heads.values() for revision in revisions})
+
+
+def not_ended(job: Job, databases: list[Database]) -> list[Database]:
+    """Return the databases that a verb still works on, or was working on when it died."""
+    return [database for database in databases if not ending_of(job, database)]
+
+
+def ending_of(job: Job, database: Database) -> Event | None:
+    """Return the event that ends a verb's work on a database, or None."""
+    return ending(read_events(job.journal(database.name)), job.verb)
+
+
+def report(job: Job, databases: list[Database], finished: bool) -> dict[str, Any]:
+    """Return a call's answer: how each database ended, what is new since the last call, and where to go on reading."""
+    lines, cursor, results = [], {}, []
+    for database in databases:
+        path = job.journal(database.name)
+        events = read_events(path)
+        done = ending(events, job.verb)
+        cursor[database.name] = len(events)
+        new = [event for event in events[job.cursor.get(database.name, 0) :] if event["verb"] == job.verb]
+        said = [_said(event) for event in new if event["event"] in _SAID]
+        doing = "" if done else read_progress(path.with_suffix(".progress"))
+        lines += [f"{database.name}: {line}" for line in [*said, doing] if line]
+        if done:
+            results.append(done["result"])
+    return {"finished": finished, "results": results, "lines": lines, "cursor": cursor}
+
+
+_SAID: dict[str, str] = {
+    "overridden": "no window binds this run: {reason}",
+    "backed_up": "backed up to {path}, {size:,} bytes",
+    "committed": "committed {revision} {message}",
+    "waits": "did not get a lock: {reason}",
+    "verified": "verified",
+    "failed": "failed: {error[what]}",
+    "downgrade_ran": "downgraded {revision}",
+    "restored": "restored from {path}; what it replaced is {aside}",
+    "scratch_filled": "restored {path} into a scratch database in {seconds} s",
+    "rehearsed": "{revision} {message} went up in {seconds} s",
+    "judged": "{revision} is {verdict}",
+    "held": "held: {error[what]}",
+}
+
+
+def _said(event: Event) -> str:
+    return _SAID[event["event"]].format(**event)

@@ -1,0 +1,217 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's half of long work: ask, tell what came, ask again; a lost connection is asked for again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+from ansible.errors import AnsibleAction, AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.offsite import CONTROLLER
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CRASHED, cause_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
+
+from .._run.command_line import this_invocation
+from .fetch_backups import fetch
+from .judge import judged, with_message
+from .reducing import interpreter_facts, reduced, without_controls
+
+Result = dict[str, Any]
+Run = Callable[..., Result]
+
+display = Display()
+
+#: What a host may need to be sent, and the option that names it.
+ARCHIVES = {"archive": "archive", "wheelhouse": "wheelhouse_archive"}
+
+#: Seconds, where nothing was begun that could be lost: enough for a server that restarts; ssh tries again by itself.
+_PATIENCE_OF_READERS = 10
+
+_PAUSES = (1, 2, 4, 8, 15)  # seconds between attempts to reach a host again
+
+#: How often a call that crashed is repeated while a worker is followed: a host that is short of processes or of memory
+#: may have some a moment later, and the worker goes on meanwhile.
+_MOST_CRASHES = 4
+
+#: After a minute of silence ssh gives a host up. By itself it waits for as long as TCP hopes, which may be for ever.
+_KEEP_ALIVE = "-o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+_WAYS_TO_GIVE_SSH_OPTIONS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
+
+
+class FollowingAction(ActionBase):  # type: ignore[misc]
+    """Run the module of the same name until its work has ended."""
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    def __init_subclass__(cls) -> None:
+        """Have an exception in a subclass's ``run`` returned as data: a handler that raises ends its host silently."""
+        super().__init_subclass__()
+        cls.run = _returning_failures(cls.run)
+
+    def follow(self, arguments: Result, task_vars: Result) -> Result:
+        """Call the module until it has finished, and return its last answer.
+
+        A connection that is lost and does not come back is a failed result with ``lost: true``, not an unreachable
+        host: neither rescue nor handlers run for those.
+        """
+        host = task_vars.get("inventory_hostname", "")
+        progress: Result = {"cursor": {}, "attach": False}
+        crashes = 0
+        while True:
+            answer = self.call({**arguments, **progress}, task_vars)
+            if progress["attach"] and answer.get("code") == CRASHED and crashes < _MOST_CRASHES:
+                display.warning(f"{host}: {answer['msg']} The work goes on there, and is followed again.")
+                time.sleep(_PAUSES[crashes])
+                crashes += 1
+                continue
+            crashes = 0
+            if answer.get("finished", True):
+                for name in ("lines", "cursor", "finished"):
+                    answer.pop(name, None)
+                return self._with_copies(answer, arguments, task_vars)
+            for line in answer["lines"]:
+                display.display(f"  {host} | {line}")
+            progress = {"cursor": answer["cursor"], "attach": True}
+
+    def _with_copies(self, answer: Result, arguments: Result, task_vars: Result) -> Result:
+        """Fetch the backups that belong onto the controller; a copy that fails is told and fails nothing else."""
+        wanted = str(arguments.get("backup_copy_to") or "").startswith(CONTROLLER)
+        if not wanted or self._task.check_mode or answer.get("lost"):
+            return answer
+        host = task_vars.get("inventory_hostname", "")
+        names = ("root", "backup_copy_to", "backup_encrypt_to", "backup_fetch_limit")
+        options: Result = {name: arguments[name] for name in names if name in arguments}
+        options["databases"] = [entry["name"] for entry in arguments["databases"]]
+        module = "hosting.alembic.fetch_backups"
+        answer["copies"] = fetch(host, options, lambda asked: self.call(asked, task_vars, module))
+        for problem in answer["copies"]["problems"]:
+            display.warning(f"{host}: {problem}")
+        return answer
+
+    def call(self, arguments: Result, task_vars: Result, name: str = "") -> Result:
+        """Call the module once, patiently."""
+        name = name or self._task.action
+        notice_losses(self._connection)
+        begins_work = "attach" in arguments
+        deadline = time.monotonic() + float(arguments.get("reconnect_timeout") or _PATIENCE_OF_READERS)
+        attempt = 0
+        while True:
+            try:
+                answer = self._execute_module(
+                    module_name=name, module_args=self.current(arguments), task_vars=task_vars
+                )
+                if not answer.get("unreachable"):
+                    facts = interpreter_facts(self._discovered_interpreter_key, self._discovered_interpreter)
+                    known = judged(name, {**reduced(name, with_message(name, answer), arguments), **facts})
+                    return _with_commands(known, task_vars)
+                reason = answer.get("msg", "unreachable")
+            except AnsibleConnectionFailure as error:
+                reason = error.message
+            if begins_work:
+                arguments = {**arguments, "attach": True}  # what was asked for may have been done
+            if attempt == 0:
+                words = "the connection broke; the work goes on there" if begins_work else "it cannot be reached"
+                display.warning(f"{task_vars.get('inventory_hostname')}: {words}")
+            if time.monotonic() > deadline:
+                return _with_commands(lost(str(reason), begins_work), task_vars)
+            time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
+            self._reset()
+            attempt += 1
+
+    def _parse_returned_data(self, res: Result, *others: Any) -> Any:
+        """Clean what the host printed: Ansible shows what surrounds a module's answer as it came."""
+        cleaned = {key: without_controls(said) for key, said in res.items()}
+        return super()._parse_returned_data(cleaned, *others)
+
+    def current(self, arguments: Result) -> Result:
+        """Return a call's arguments as they are true right now."""
+        return arguments
+
+    def split_archives(self) -> tuple[Result, dict[str, str]]:
+        """Return the task's options without the archives, and the archives' paths on the controller."""
+        local = {option: self._task.args.get(option) or "" for option in ARCHIVES.values()}
+        return {key: value for key, value in self._task.args.items() if key not in local}, local
+
+    @contextmanager
+    def sent(self, local: dict[str, str]) -> Iterator[dict[str, str]]:
+        """Send archives and yield their paths on the host; they are removed afterwards."""
+        if not self._connection._shell.tmpdir:
+            self._make_tmp_path()
+        folder = self._connection._shell.tmpdir
+        try:
+            remote = {}
+            for option, path in local.items():
+                if path:
+                    remote[option] = self._connection._shell.join_path(folder, path.rsplit("/", 1)[-1])
+                    self._transfer_file(path, remote[option])
+            self._fixup_perms2((folder, *remote.values()))
+            yield remote
+        finally:
+            self._remove_tmp_path(folder)
+
+    def _reset(self) -> None:
+        try:
+            self._connection.reset()
+        except Exception as error:  # noqa: BLE001 - the next attempt says what is wrong
+            display.vvv(f"reset: {error}")
+
+
+def _returning_failures(run: Run) -> Run:
+    @wraps(run)
+    def guarded(self: FollowingAction, tmp: Any = None, task_vars: Result | None = None) -> Result:
+        try:
+            return run(self, tmp, task_vars)
+        except AnsibleAction:  # Ansible's own way to skip and to end
+            raise
+        except Exception as error:  # noqa: BLE001 - what it is, the result says
+            return judged(self._task.action, {"failed": True, "msg": f"{self._task.action} failed: {cause_of(error)}"})
+
+    return guarded
+
+
+def notice_losses(connection: Any) -> None:
+    """Have ssh notice a host that fell silent, unless somebody has said already when it should, and tell of it at once.
+
+    Where ssh is set to try again by itself, it would repeat the call as if what that has begun had not begun yet.
+    """
+    if connection.transport != "ssh":
+        return
+    connection.set_option("reconnection_retries", 0)
+    given = {way: connection.get_option(way) or "" for way in _WAYS_TO_GIVE_SSH_OPTIONS}
+    if not any("ServerAliveInterval" in options for options in given.values()):
+        connection.set_option("ssh_common_args", f"{given['ssh_common_args']} {_KEEP_ALIVE}".strip())
+
+
+def _with_commands(answer: Result, task_vars: Result) -> Result:
+    """Complete the commands in what Ansible or a warning prints of an answer; its data may go back to the host."""
+    invocation, host = this_invocation(), task_vars.get("inventory_hostname", "")
+    printed = {key: answer[key] for key in ("msg", "refusals") if key in answer}
+    return {**answer, **invocation.completed_in(printed, host)}
+
+
+def lost(reason: str, begins_work: bool = False) -> Result:
+    """Return the result of a host that is gone; an unreachable one would be rescued by nobody."""
+    reason = printable(reason, lines=True)
+    done = f"What was begun there goes on there. This says how it ended: {playbook_command('recover')}"
+    return {
+        "failed": True,
+        "lost": True,
+        "ok": False,
+        "changed": False,
+        "databases": [],
+        "finished": True,
+        "msg": f"The host was lost and did not come back: {reason}\n{done}"
+        if begins_work
+        else f"The host cannot be reached: {reason}\nNothing was asked of it.",
+    }

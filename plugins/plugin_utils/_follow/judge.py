@@ -1,0 +1,73 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a module's answer is a success. That is what was seen: an answer without what it must hold is a failure.
+
+ansible-core returns neither ``msg`` nor the module's own keys for a module that raises, or whose output is cut short.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CRASHED, Failed
+
+Result = dict[str, Any]
+
+_DATABASES: dict[str, type] = {"databases": list}
+_FOLLOWED: dict[str, type] = {"databases": list, "finished": bool}
+
+#: What an answer must hold to be one, by its module.
+_MUST_HOLD: dict[str, dict[str, type]] = {
+    "backup": _FOLLOWED,
+    "downgrade": _FOLLOWED,
+    "recover": _FOLLOWED,
+    "rehearse": _FOLLOWED,
+    "restore": _FOLLOWED,
+    "rollback": _FOLLOWED,
+    "upgrade": _FOLLOWED,
+    "health": {"finished": bool},
+    "maintenance": {"done": list},
+    "plan": {**_DATABASES, "pending": bool, "shipped": bool, "refusals": list, "unsettled": list},
+    "prune": _DATABASES,
+    "release": {"needs": list},
+    "status": _DATABASES,
+}
+
+
+def with_message(action: str, answer: Result) -> Result:
+    """Return an answer that says that its module raised; the exception itself may hold parts of a secret."""
+    if not answer.get("failed") or answer.get("msg"):
+        return answer
+    return {**answer, **_without_answer(action, "it raised an exception")}
+
+
+def judged(action: str, answer: Result) -> Result:
+    """Return an answer with ``ok``, which is true of a success only, and with all that a failure must hold.
+
+    Args:
+        action: the module's name, also with its collection.
+        answer: what came from the host.
+    """
+    module = action.rpartition(".")[2]
+    missing = [name for name, kind in _MUST_HOLD.get(module, {}).items() if not isinstance(answer.get(name), kind)]
+    if not answer.get("failed") and not missing:
+        return {**answer, "ok": True}
+    if not answer.get("failed"):
+        answer = {**answer, **_without_answer(action, f"it returned no {' and no '.join(missing)}")}
+    answer = with_message(action, answer)
+    databases = answer["databases"] if isinstance(answer.get("databases"), list) else []
+    facts = {"failed": True, "ok": False, "finished": True, "changed": bool(answer.get("changed"))}
+    return {**answer, **facts, "databases": databases}
+
+
+def _without_answer(action: str, why: str) -> Result:
+    remedy = "Run again; -vvv prints what the host said"
+    failure = Failed(f"The module {action.rpartition('.')[2]} gave no answer", why, remedy, code=CRASHED)
+    return {"msg": str(failure), "code": failure.code, "error": failure.facts()}
+
+
+def has_failed(answer: Result) -> bool:
+    """Return whether an answer is a failure, also where ``failed_when`` has overwritten what it said of itself."""
+    return bool(answer.get("failed")) or answer.get("ok") is False

@@ -1,0 +1,143 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What can be refused on the controller, before any host is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.module_utils._application.health_checks import Check
+from ansible_collections.hosting.alembic.plugins.module_utils._application.services import Service
+from ansible_collections.hosting.alembic.plugins.module_utils._core.argument_specs import DATABASE
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run
+
+from .._windows.options import window_problems
+
+_TYPES: dict[str, type] = {"str": str, "list": list, "dict": dict}
+_KINDS: tuple[tuple[type, str], ...] = (
+    (bool, "true or false"),
+    (str, "a string"),
+    (int, "a number"),
+    (float, "a number"),
+    (list, "a list"),
+    (dict, "a dictionary"),
+    (type(None), "nothing"),
+)
+_WORDS = {"str": "a string", "list": "a list", "dict": "a dictionary"}
+
+#: What the role's specs take for a string whatever it is.
+_STRINGS = ("source", "run", "requirements", "wheelhouse", "python", "virtualenv", "root", "target", "setup", "pg_bin")
+
+
+def problems(options: dict[str, Any]) -> list[str]:
+    """Return all that is wrong with the options of a run, each as a sentence."""
+    return [
+        *_strings(options, _STRINGS),
+        *_paths(options),
+        *_run(options),
+        *_exclude(options.get("exclude", [])),
+        *_databases(options.get("databases")),
+        *window_problems(options.get("windows", [])),
+        *_each("services", options.get("services", []), Service.of),
+        *_each("health_checks", options.get("health_checks", []), Check.of),
+    ]
+
+
+def _each(name: str, entries: Any, make: Callable[[Any], object]) -> Iterator[str]:
+    """Yield why entries of a list are none."""
+    if not isinstance(entries, list):
+        yield f"migrate_{name} must be a list and is {_kind(entries)}."
+        return
+    for entry in entries:
+        try:
+            make(entry)
+        except Refused as refusal:
+            yield str(refusal)
+
+
+def _strings(options: dict[str, Any], names: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        # Ansible's own check turns a list into a string and says nothing.
+        if not isinstance(options.get(name, ""), str):
+            yield f"migrate_{name} must be a string and is {_kind(options[name])}."
+
+
+def _paths(options: dict[str, Any]) -> Iterator[str]:
+    source = options.get("source")
+    if isinstance(source, str) and not Path(source).is_dir():
+        yield f"migrate_source {source!r} is no directory on the controller. Correct the path."
+    wheelhouse = options.get("wheelhouse")
+    if isinstance(wheelhouse, str) and wheelhouse and not Path(wheelhouse).is_dir():
+        yield f"migrate_wheelhouse {wheelhouse!r} is no directory on the controller. Correct the path."
+
+
+def _run(options: dict[str, Any]) -> Iterator[str]:
+    try:
+        if options.get("run"):
+            checked_run(str(options["run"]))
+    except Refused as refusal:
+        yield str(refusal)
+
+
+def _exclude(patterns: Any) -> Iterator[str]:
+    if not isinstance(patterns, list):
+        yield f"migrate_exclude must be a list and is {_kind(patterns)}."
+    elif not all(isinstance(pattern, str) and pattern.strip("!/ ") for pattern in patterns):
+        yield "migrate_exclude must hold patterns only, each a text like '*.csv' or 'data/'."
+
+
+def _databases(databases: Any) -> Iterator[str]:
+    if not isinstance(databases, list):
+        yield f"migrate_databases must be a list and is {_kind(databases)}."
+        return
+    if not databases:
+        yield "migrate_databases is empty. Name at least one database with its url."
+    names = [entry.get("name") for entry in databases if isinstance(entry, dict)]
+    for number, entry in enumerate(databases, 1):
+        if isinstance(entry, dict):
+            yield from _database(f"Entry {number} of migrate_databases ({entry.get('name', 'without a name')})", entry)
+        else:
+            yield f"Entry {number} of migrate_databases must be a dictionary and is {_kind(entry)}."
+    for name in sorted({str(name) for name in names if names.count(name) > 1}):
+        yield f"migrate_databases has {names.count(name)} entries named {name!r}. Give each a name of its own."
+
+
+def _database(place: str, entry: dict[str, Any]) -> Iterator[str]:
+    for key in entry.keys() - DATABASE.keys():
+        yield f"{place} has an unknown key {key!r}. Known are {', '.join(DATABASE)}."
+    for key, spec in DATABASE.items():
+        value = entry.get(key)
+        if value is None:
+            if spec.get("required"):
+                yield f"{place} has no {key}."
+        elif not _is_a(spec["type"], value):
+            yield f"{place}: {key} must be {_WORDS[spec['type']]} and is {_kind(value)}."
+        elif spec.get("elements") == "str" and not all(isinstance(item, str) for item in value):
+            yield f"{place}: {key} must hold strings only."
+        elif spec.get("required") and not value.strip():
+            yield f"{place}: {key} is empty."
+        elif key == "environment":
+            yield from _environment(place, value)
+
+
+def _environment(place: str, environment: dict[str, Any]) -> Iterator[str]:
+    """Yield what cannot become a text without a guess; a number can."""
+    for name, value in environment.items():
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            shown = f"is {_kind(value)}"
+            yield f"{place}: {name} in environment must be a text and {shown}. Write it in quotes."
+        elif "\0" in str(value) or "=" in str(name) or not str(name):
+            yield f"{place}: {str(name)!r} in environment cannot be set for a process."
+
+
+def _is_a(kind: str, value: Any) -> bool:
+    return isinstance(value, _TYPES[kind])
+
+
+def _kind(value: Any) -> str:
+    return next((word for kind, word in _KINDS if isinstance(value, kind)), type(value).__name__)

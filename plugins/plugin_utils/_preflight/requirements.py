@@ -1,0 +1,141 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Requirements files, read on the controller: of which files they consist, whether they install the source itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._release.exclusions import Exclusions
+
+_REFERS_TO = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*[\"']?([^\s\"']+)", re.MULTILINE)
+_EDITABLE = re.compile(r"^\s*(?:-e|--editable)[\s=]+(\S+)")
+_COMMENT = re.compile(r"(^|\s)#.*$")
+_REMOTE = re.compile(r"^(?:[a-z]+\+)?(?:https?|ssh|git|hg|svn|bzr)[:+]")
+
+
+def text_of(source: Path, name: str, exclude: Sequence[str] = ()) -> str:
+    """Return the text of a requirements file and of those it refers to: what decides what is installed.
+
+    Raises:
+        Refused: one of them is not shipped, or refers to itself.
+    """
+    return _text(source, name, exclude, ())
+
+
+def _text(source: Path, name: str, exclude: Sequence[str], within: tuple[Path, ...]) -> str:
+    path = _inside(source, name, within)
+    place = path.resolve()
+    if place in within:
+        way = " -> ".join(str(each.relative_to(source.resolve())) for each in (*within, place))
+        raise Refused(
+            f"The requirements file {name} leads into itself",
+            way,
+            "Remove one of these references",
+            code="requirements-invalid",
+        )
+    if not path.is_file():
+        raise Refused(
+            f"The requirements file {name} is not below migrate_source",
+            f"{_named_by(source, within)} names it, and {path} is not a file",
+            "Correct the reference, or add the file",
+            code="requirements-invalid",
+        )
+    if Exclusions(exclude).hold(path, source, is_folder=False):
+        raise Refused(
+            f"The requirements file {name} is not shipped",
+            "migrate_exclude leaves it out",
+            f"Add '!{name}' at the end of migrate_exclude",
+            code="requirements-invalid",
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused(
+            f"The requirements file {name} is not UTF-8", str(error), "Save it as UTF-8", code="requirements-invalid"
+        ) from error
+    others = [match[1] for match in _REFERS_TO.finditer(text) if "://" not in match[1]]
+    parent = path.parent.relative_to(source)
+    return text + "".join(_text(source, _joined(parent, other), exclude, (*within, place)) for other in others)
+
+
+def _joined(parent: Path, other: str) -> str:
+    return other if Path(other).is_absolute() else str(parent / other)
+
+
+def _inside(source: Path, name: str, within: tuple[Path, ...]) -> Path:
+    """Return the path of a file that is below the source, wherever dots and links lead."""
+    path = source / name
+    if not path.resolve().is_relative_to(source.resolve()):
+        named = f"{_named_by(source, within)} names it, and only" if within else "Only"
+        raise Refused(
+            f"The requirements file {name} leads out of migrate_source",
+            f"{named} what is below {source} is shipped",
+            "Move it there, or name a folder above both as migrate_source",
+            code="requirements-invalid",
+        )
+    return Path(_without_dots(source, name))
+
+
+def _without_dots(source: Path, name: str) -> Path:
+    parts: list[str] = []
+    for part in Path(name).parts:
+        if part == "..":
+            parts.pop() if parts else None
+        elif part != ".":
+            parts.append(part)
+    return source.joinpath(*parts)
+
+
+def _named_by(source: Path, within: tuple[Path, ...]) -> str:
+    return str(within[-1].relative_to(source.resolve())) if within else "migrate_requirements"
+
+
+def install_the_source(source: Path, text: str, packages: Sequence[str], pip_arguments: Sequence[str]) -> bool:
+    """Return whether anything that pip gets is a path in the source: then the text does not tell what is installed.
+
+    Raises:
+        Refused: a path leads out of the source.
+    """
+    words = [*_words(text), *packages, *(argument.partition("=")[2] or argument for argument in pip_arguments)]
+    found = [_is_local(source, word) for word in words]  # all of them: a later one may lead out
+    return any(found)
+
+
+def _words(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        words = _COMMENT.sub("", line).strip()
+        editable = _EDITABLE.match(words)
+        if editable:
+            yield editable[1]
+        elif words.startswith("-"):
+            option, _equals, value = words.replace("=", " ", 1).partition(" ")
+            if option in ("-f", "--find-links"):
+                yield value.strip()
+        elif words:
+            yield words
+
+
+def _is_local(source: Path, word: str) -> bool:
+    """Return whether a word is a path; an absolute one is a path of the host, which nobody here knows."""
+    place = word.split("@", 1)[-1].strip() if "file:" in word else word
+    place = place.split(";", 1)[0].strip().removeprefix("file:").split("[", 1)[0].strip()
+    if not place or _REMOTE.match(place) or place.startswith("//"):
+        return False
+    if Path(place).is_absolute():
+        return False
+    if not (place.startswith(".") or "/" in place or (source / place).exists()):
+        return False
+    if not (source / place).resolve().is_relative_to(source.resolve()):
+        raise Refused(
+            f"The requirement {word} leads out of migrate_source",
+            f"only what is below {source} is shipped",
+            "Move it there, or name a folder above both as migrate_source",
+            code="requirements-invalid",
+        )
+    return (source / place).exists()

@@ -1,0 +1,64 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Contracting: what the new application no longer needs goes only when every host is known to have been expanded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._plan.model import CONTRACT, EXPAND
+
+from . import manifest
+from .manifest import Host, Manifest
+
+_CONTRACTS = f"{CONTRACT}@head"
+_EXPANDED = ("heads", f"{EXPAND}@head", _CONTRACTS)
+
+
+def why_refused(made: Manifest, asked: list[str], fleet: list[str], folder: str) -> str:
+    """Return why nothing may be contracted yet, or nothing.
+
+    Args:
+        made: the run, with what was found on its hosts.
+        asked: the hosts of this play: what they say counts, whatever was known of them.
+        fleet: all hosts that belong together, also those that a limit leaves out.
+        folder: where manifests of earlier runs lie; they speak for the hosts that were not asked.
+    """
+    targets = [made.target, *(entry.target for host in made.hosts.values() for entry in host.databases.values())]
+    if _CONTRACTS not in targets:
+        return ""
+    missing = [f"{name}: {why}" for name in asked if (why := _lacks(made.hosts[name]))]
+    others = [name for name in fleet if name not in asked]
+    verified = _verified(folder) if others else set()
+    missing += [f"{name}: no manifest here says that it was expanded" for name in others if name not in verified]
+    if not missing:
+        return ""
+    return (
+        f"{_CONTRACTS} is refused until every host has verified {EXPAND}@head ({'; '.join(missing)}); before you "
+        f"contract, deploy the application and expand: {playbook_command('migrate', migrate_target=f'{EXPAND}@head')}"
+    )
+
+
+def _lacks(host: Host) -> str:
+    if host.is_bad:
+        return f"it could not be asked ({host.why})"
+    behind = [name for name, entry in host.databases.items() if entry.unexpanded]
+    return f"{', '.join(behind)} not expanded" if behind else ""
+
+
+def _verified(folder: str) -> set[str]:
+    """Return the hosts of which the newest manifest that names them says that they were expanded."""
+    found: dict[str, Host] = {}
+    written = Path(folder).expanduser().glob("*.json") if folder else []
+    for path in sorted(written, key=lambda each: each.stat().st_mtime):
+        earlier = manifest.read(path)
+        found.update(earlier.hosts if earlier else {})
+    return {name for name, host in found.items() if _is_expanded(host)}
+
+
+def _is_expanded(host: Host) -> bool:
+    entries = host.databases.values()
+    return bool(entries) and all(entry.outcome in manifest.GOOD and entry.target in _EXPANDED for entry in entries)

@@ -1,0 +1,323 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a rollout decides from what its hosts have done: who goes next, whether anybody does, and how it ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import FAILED_BEFORE
+
+from .batches import Limits
+from .manifest import GOOD, Database, Host, Manifest
+
+Result = dict[str, Any]
+
+_HELD = ("held", "failed", "refused")
+
+
+def looked_at(results: Result) -> Host:
+    """Return a host's part from what the look at it has found.
+
+    Args:
+        results: of preflight (``packed``) and ``plan``, and ``failure``, what it failed with if it did.
+    """
+    packed, plan, failure = results.get("packed") or {}, results.get("plan") or {}, results.get("failure") or ""
+    host = Host(run=packed.get("run", ""), why=in_one_line(failure))
+    host.databases = {entry["name"]: _planned(entry) for entry in plan.get("databases", [])}
+    if not host.run:
+        host.state = "refused"
+    elif failure:
+        host.state = "lost" if plan.get("lost") else "failed"
+    elif not plan.get("pending"):
+        host.state = "unchanged"
+    return host
+
+
+def _planned(entry: Result) -> Database:
+    obstacles = [" ".join(str(Refused.of(obstacle)).split()) for obstacle in entry["obstacles"]]
+    pending = bool(entry["pending"] or obstacles)
+    return Database(
+        target=entry["target"],
+        was=entry["current"],
+        expected=entry["heads"],
+        now=entry["current"],
+        outcome="refused" if obstacles else "waiting" if pending else "unchanged",
+        pending=entry["pending"],
+        unexpanded=entry.get("unexpanded", []),
+        expected_seconds=entry.get("expected_seconds"),
+        why=obstacles[0] if obstacles else "",
+        code=entry["obstacles"][0].get("code", "") if obstacles else "",
+    )
+
+
+def has_ended(host: Host, results: Result) -> None:
+    """Take into a host's part how its turn has ended.
+
+    Args:
+        host: is changed.
+        results: of plan, upgrade and downgrade, and ``failure``, what it failed with if it did.
+    """
+    failure = str(results.get("failure") or "")
+    host.run = (results.get("packed") or {}).get("run", host.run)
+    for entry in (results.get("plan") or {}).get("databases", []):
+        if host.databases.get(entry["name"], Database("")).expected is None:
+            host.databases[entry["name"]] = _planned(entry)
+    upgrade, downgrade = results.get("upgrade") or {}, results.get("downgrade") or {}
+    for entry in [*upgrade.get("databases", []), *downgrade.get("databases", [])]:
+        _stands(host.databases.setdefault(entry["name"], Database("")), entry)
+    lost = any((results.get(verb) or {}).get("lost") for verb in ("plan", "upgrade", "downgrade"))
+    host.state = ("lost" if lost else "failed") if failure else "migrated"
+    # What failed in a database stands there.
+    is_said_there = any(host.databases[name].why for name in host.failures)
+    host.why = "" if host.state == "failed" and is_said_there else in_one_line(failure)
+
+
+def _stands(database: Database, entry: Result) -> None:
+    database.outcome = entry["outcome"]
+    if entry.get("target"):
+        database.target = entry["target"]
+    if "after" in entry:
+        database.now = entry["after"]
+    if entry.get("error"):
+        error = Refused.of(entry["error"])
+        database.why, database.code = in_one_line(str(error)), error.code
+
+
+def was_asked_again(host: Host, results: Result | None) -> None:
+    """Take into a host's part what was found after the soak. Its databases stay as they are."""
+    failure = "nothing is known of it" if results is None else str(results.get("failure") or "")
+    if failure:
+        host.state, host.why = "failed", f"it was not well any more after the soak: {in_one_line(failure)}"
+
+
+def was_led_back(host: Host, results: Result) -> None:
+    """Take into a host's part how leading it back has ended."""
+    rollback = results.get("rollback") or {}
+    for entry in rollback.get("databases", []):
+        _stands(host.databases.setdefault(entry["name"], Database("")), entry)
+    failure = str(results.get("failure") or "")
+    if failure or any(entry["outcome"] in _HELD for entry in rollback.get("databases", [])):
+        host.state, host.why = "not_led_back", in_one_line(failure) or "a database is held"
+    elif not host.is_bad:
+        host.state = "led_back"
+
+
+def why_stopped(manifest: Manifest, limits: Limits) -> str:
+    """Return why no further batch shall begin after the one that has ended last, or nothing.
+
+    The first batch is a canary: none of its hosts may fail, whatever is allowed later. Nor may a whole batch.
+    """
+    names = manifest.batches[manifest.ended - 1] if manifest.ended else []
+    failed = [name for name in names if manifest.hosts[name].is_bad]
+    if failed and manifest.ended == 1:
+        return f"{', '.join(failed)} failed in the first batch"
+    if failed and len(failed) == len(names):
+        return f"all of batch {manifest.ended} failed: {', '.join(failed)}"
+    return "; ".join(limits.exceeded(_failed(manifest, had_turn=True), _totals(manifest)))
+
+
+def why_not_begun(manifest: Manifest, limits: Limits, on_failure: str) -> str:
+    """Return why nothing shall begin at all, by what is known before, or nothing.
+
+    Where a failure undoes everything, one that is certain already is a reason not to begin.
+    """
+    if on_failure == "rollback":
+        known = _failed(manifest, had_turn=False)
+    else:
+        known = {"hosts": sum(host.state == "refused" for host in manifest.hosts.values()), "databases": 0}
+    return "; ".join(limits.exceeded(known, _totals(manifest)))
+
+
+def _failed(manifest: Manifest, *, had_turn: bool) -> dict[str, int]:
+    """Count failures; of what the look has found only if asked, else only what has had its turn."""
+    gone = {name for batch in manifest.batches[: manifest.ended] for name in batch}
+    hosts = {
+        name: host for name, host in manifest.hosts.items() if name in gone or host.state == "refused" or not had_turn
+    }
+    names = {
+        (name, database)
+        for name, host in hosts.items()
+        for database, entry in host.databases.items()
+        if (host.is_bad and entry.outcome not in GOOD) or (not had_turn and entry.outcome == "refused")
+    }
+    bad = {name for name, host in hosts.items() if host.is_bad} | {name for name, _database in names}
+    return {"hosts": len(bad), "databases": len(names)}
+
+
+def _totals(manifest: Manifest) -> dict[str, int]:
+    named = [host for host in manifest.hosts.values() if host.batch or host.state == "refused"]
+    return {"hosts": len(named), "databases": sum(len(host.databases) for host in named)}
+
+
+def coming(manifest: Manifest) -> list[str]:
+    """Return in words what the next batch would do."""
+    if manifest.ended >= len(manifest.batches):
+        return []
+    lines = [f"Batch {manifest.ended + 1} of {len(manifest.batches)}:"]
+    for name in manifest.batches[manifest.ended]:
+        host = manifest.hosts[name]
+        lines += [f"  {name}: {host.why}"] if host.is_bad else []
+        for database, entry in host.databases.items():
+            way = f"{heads(entry.was)} -> {heads(entry.expected)}"
+            steps = [f"      {step['revision']}  {step['message']}" for step in entry.pending]
+            lines += [f"  {name}: {database}  {entry.why or way}", *steps] if entry.outcome != "unchanged" else []
+    return lines
+
+
+def heads(revisions: list[str] | None) -> str:
+    """Return where a database stands, in words."""
+    return "unknown" if revisions is None else ", ".join(revisions) or "base"
+
+
+def in_one_line(text: str) -> str:
+    """Return a text without its line breaks, and not all of it if it is long; half a command is never pasted."""
+    line = " ".join(str(text).split())
+    if len(line) <= _LONGEST:
+        return line
+    begins = _COMMAND.search(line[:_LONGEST])
+    return f"{line[: begins.start()] if begins else line[:_LONGEST]}…"
+
+
+_LONGEST = 300
+#: With what it needs in its environment, and by whatever path.
+_COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?\S*ansible-playbook ")
+
+_STATES = {
+    "migrated": "migrated",
+    "unchanged": "had nothing to do",
+    "failed": "failed",
+    "lost": "lost",
+    "refused": "refused before anything was asked of them",
+    "led_back": "led back",
+    "not_led_back": "NOT led back",
+    "waiting": "not begun",
+    "begun": "begun, and not known how it ended",
+}
+
+_PREDICTED = {
+    "migrated": "would be migrated",
+    "unchanged": "would have nothing to do",
+    "failed": "would fail",
+    "refused": "would be refused",
+    "waiting": "would not be begun",
+}
+
+
+def summary(manifest: Manifest, where: str, *, check_mode: bool = False) -> list[str]:
+    """Return what is to be said of a run at its end.
+
+    Args:
+        manifest: the run.
+        where: the path of its manifest, or nothing.
+        check_mode: whether it only predicts.
+    """
+    title = f"{f'Run {manifest.run}' if manifest.run else 'The run'}: {_ending(manifest)}"
+    if check_mode:
+        title = f"{title} in check mode, which changed nothing"
+    states = {**_STATES, **(_PREDICTED if check_mode else {})}
+    lines = [f"{title}{_because_of(manifest)}"]
+    for state, words in states.items():
+        names = [name for name, host in manifest.hosts.items() if host.state == state]
+        lines += [f"  {len(names)} {words}: {_some(names)}"] if names else []
+    if manifest.bad or manifest.unfinished:
+        if manifest.run and not check_mode:
+            lines.append(f"  Next: look at what failed, then: {_going_on(manifest)}")
+        lines += [f"  Manifest: {where}"] if where else []
+    return lines
+
+
+def _going_on(manifest: Manifest) -> str:
+    """Return the command that goes on with a run, once a person has looked at what failed."""
+    words = {} if manifest.state == "rolled_back" else {"migrate_run": manifest.run}
+    failed = {
+        name
+        for host in manifest.hosts.values()
+        for name, entry in host.databases.items()
+        if host.is_bad and (entry.outcome in _FAILED or entry.code == FAILED_BEFORE)
+    }
+    if len(failed) > _MOST_TYPED:
+        return playbook_command("migrate", **words, migrate_retry_failed="true")
+    retried = {"migrate_retry_failed": sorted(failed)} if failed else {}
+    return playbook_command("migrate", **words, **retried)
+
+
+_FAILED = ("failed", "downgraded", "restored", "untouched", "held")
+_MOST_TYPED = 3
+
+
+def _because_of(manifest: Manifest) -> str:
+    if not manifest.why:
+        return ""
+    all_had_their_turn = manifest.ended == len(manifest.batches) and not manifest.leads_back
+    return f"; {manifest.why}" if all_had_their_turn and manifest.ended else f", because {manifest.why}"
+
+
+def _ending(manifest: Manifest) -> str:
+    count = len(manifest.batches)
+    if manifest.leads_back:
+        return f"stopped after batch {manifest.ended} of {count} and led back"
+    if manifest.why and not manifest.ended:
+        return "nothing was begun"
+    if manifest.ended < count:
+        return f"stopped after batch {manifest.ended} of {count}"
+    return "its only batch had its turn" if count == 1 else f"all of {count} batches had their turn"
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:_MOST_NAMES])
+    return f"{shown} and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else shown
+
+
+_MOST_NAMES = 20
+
+
+def _because(entry: Database) -> str:
+    return f" ({entry.why})" if entry.why else ""
+
+
+def charge(host: Host, manifest: Manifest, *, check_mode: bool = False) -> str:
+    """Return what a host fails with in the end, or nothing if it does not."""
+    would = {"upgraded": "would be upgraded", "refused": "would be refused"} if check_mode else {}
+    stands = "; ".join(
+        f"{name} {would.get(entry.outcome, entry.outcome.replace('_', ' '))}, "
+        f"stands at {heads(entry.was if check_mode else entry.now)}{_because(entry)}"
+        for name, entry in host.databases.items()
+        if entry.outcome not in ("unchanged", "waiting")
+    )
+    if host.is_bad:
+        why = f": {host.why}" if host.why else ""
+        return f"{host.state.replace('_', ' ')}{why}{f'; {stands}' if stands else ''}"
+    if host.state in ("waiting", "begun", "led_back") and not manifest.bad:
+        return f"{_STATES[host.state]}{f'; {stands}' if stands else ''}"
+    return ""
+
+
+def _begun(manifest: Manifest) -> list[list[str]]:
+    """Return the batches, or none if something stands against beginning at all."""
+    return [] if manifest.why and not manifest.ended else manifest.batches
+
+
+def _judged(manifest: Manifest) -> list[str]:
+    """Return who hears the verdict: who fails by it, and of a rollout over several hosts one that does not."""
+    undone = {name for batch in manifest.to_lead_back for name in batch}  # how that ended is not taken down yet
+    charged = [name for name, host in manifest.hosts.items() if name in undone or charge(host, manifest)]
+    # Those who fail may all be unreachable, and Ansible then passes over a play of them alone.
+    fine = [name for name in manifest.order if name not in charged] if len(manifest.order) > 1 else []
+    return charged + fine[:1]
+
+
+#: What steers the plays, by the name that the lookup knows it by.
+STEERING: dict[str, Callable[[Manifest], list[Any]]] = {
+    "hosts": lambda manifest: [name for batch in _begun(manifest) for name in batch],
+    "batches": lambda manifest: [len(batch) for batch in _begun(manifest)],
+    "led_back": lambda manifest: [name for batch in manifest.to_lead_back for name in batch],
+    "led_back_batches": lambda manifest: [len(batch) for batch in reversed(manifest.to_lead_back)],
+    "judged": _judged,
+}

@@ -1,0 +1,34 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a scheduled run asks first: whether a window is open. Ends with 0 if one is, with 3 if none is.
+
+python -c 'from … import guard; guard.main()' [--at-start] < windows.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+
+from . import permit
+from .options import read_windows
+from .window import next_after, open_at, starts_since, told
+
+#: Cron asks several times an hour. Only the first time after a window has opened is its start.
+AT_START = "--at-start"
+CLOSED = 3
+_START = timedelta(minutes=5)
+
+
+def main() -> None:
+    """Say when the next window opens, and end with whether one is open now."""
+    windows = read_windows(json.load(sys.stdin))
+    moment = permit.now()
+    if open_at(windows, moment) and (AT_START not in sys.argv or starts_since(windows, moment - _START, moment)):
+        sys.exit(0)
+    coming = next_after(windows, moment)
+    print(f"the next window opens {told(coming.opens, coming.zone)}" if coming else "no window opens within a year")
+    sys.exit(CLOSED)

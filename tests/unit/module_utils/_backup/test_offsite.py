@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import socket
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import handed_over, remember, waiting
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.offsite import CONTROLLER
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import key_of
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow import fetch_backups
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.fetch_backups import fetch
+from tests.unit.keys import Person
+from tests.unit.stage import Host, database, names, script, sql, tables
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the controller fetch a small backup in several parts too."""
+    monkeypatch.setattr(fetch_backups, "PART", 1000)
+
+
+@pytest.fixture
+def filled(host: Host, file: Path) -> Path:
+    host.ship("generic")
+    return script(file, "create table mine (a); insert into mine values ('m4rked')")
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Path:
+    folder = tmp_path / "mount"
+    folder.mkdir()
+    return folder
+
+
+def copied(mount: Path, run: str = "r1") -> Path:
+    return mount / key_of(socket.gethostname()) / "app" / run
+
+
+# A directory on the host
+
+
+def test_a_copy_is_the_backup_and_is_there_before_the_upgrade_begins(host: Host, filled: Path, mount: Path) -> None:
+    result = host.result("upgrade", database(filled), backup_copy_to=str(mount))
+
+    assert result["outcome"] == "upgraded"
+    copy = copied(mount)
+    assert names(copy) == ["database.sqlite3", "manifest.json"]
+    manifest = json.loads((copy / "manifest.json").read_text())
+    assert manifest["files"] == {
+        "database.sqlite3": hashlib.sha256((copy / "database.sqlite3").read_bytes()).hexdigest()
+    }
+    assert sql(copy / "database.sqlite3", "select a from mine") == [("m4rked",)]
+    assert {path.stat().st_mode & 0o777 for path in copy.iterdir()} == {0o600}
+    assert copy.stat().st_mode & 0o777 == 0o700
+    events = [event["event"] for event in host.events()]
+    assert events.index("backed_up") < events.index("begun")
+    assert copy.stat().st_mtime_ns / 1e9 < filled.stat().st_mtime
+
+
+@pytest.mark.parametrize("how", ["gone", "a file", "full of something else"])
+def test_without_its_copy_no_upgrade_begins(host: Host, filled: Path, mount: Path, how: str) -> None:
+    if how == "gone":
+        mount.rmdir()
+    elif how == "a file":
+        mount.rmdir()
+        mount.write_text("")
+    else:
+        (mount / key_of(socket.gethostname())).write_text("a file in the way")
+
+    result = host.result("upgrade", database(filled), backup_copy_to=str(mount))
+
+    assert result["outcome"] == "refused"
+    assert str(mount) in str(result["error"])
+    assert tables(filled) == {"mine"}
+    assert "begun" not in [event["event"] for event in host.events()]
+
+
+def test_a_copy_that_is_missing_is_made_by_the_next_run_and_the_status_says_it(
+    host: Host, filled: Path, mount: Path
+) -> None:
+    host.result("backup", database(filled), run="before")
+    options = {"backup_copy_to": str(mount)}
+    (state,) = host.do("status", database(filled), **options)["databases"]
+    assert f"was not copied to {mount}" in state["backup_problems"][0]["what"]
+
+    host.result("upgrade", database(filled), **options)
+
+    assert names(copied(mount).parent) == ["before", "r1"]
+    (state,) = host.do("status", database(filled), **options)["databases"]
+    assert (state["backup_problems"], list(state["last_backup"]["copies"])) == ([], [str(mount)])
+
+
+def test_only_what_is_sealed_leaves_the_host(
+    host: Host, filled: Path, mount: Path, age: Person, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"backup_copy_to": str(mount), "backup_encrypt_to": age.to}
+    options["backup_copy_command"] = ["cp", "-r", "{path}", f"{tmp_path}/by-command-{{name}}"]
+    host.ship("broken")
+    host.result("upgrade", database(filled), **options)
+    assert (host.layout.backups_of("app") / "r1" / "database.sqlite3").exists(), "the way back needs it"
+
+    for copy in (copied(mount), tmp_path / "by-command-app-r1"):
+        assert names(copy) == ["backup.tar.age", "manifest.json"]
+        age.open(copy / "backup.tar.age", tmp_path / "opened")
+        assert sql(tmp_path / "opened" / "database.sqlite3", "select a from mine") == [("m4rked",)]
+    assert names(host.layout.backups_of("app")) == ["r1"]
+
+
+# A command
+
+
+def test_a_command_gets_a_folder_and_a_name_and_no_shell(host: Host, filled: Path, tmp_path: Path) -> None:
+    command = ["cp", "-r", "{path}", str(tmp_path / "{database} {run} $(touch evil) {other}")]
+
+    assert host.result("upgrade", database(filled), backup_copy_command=command)["outcome"] == "upgraded"
+
+    copy = tmp_path / "app r1 $(touch evil) {other}"
+    assert names(copy) == ["database.sqlite3", "manifest.json"]
+    assert sql(copy / "database.sqlite3", "select a from mine") == [("m4rked",)]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["sh", "-c", "echo no such bucket; exit 3"], "exit code 3: no such bucket"),
+        (["/nowhere/rclone", "copyto"], "migrate_backup_copy_command names it"),
+    ],
+)
+def test_a_command_that_fails_stops_the_upgrade(host: Host, filled: Path, command: list[str], words: str) -> None:
+    result = host.result("upgrade", database(filled), backup_copy_command=command)
+
+    assert result["outcome"] in ("failed", "refused")
+    assert words in result["error"]["why"]
+    assert tables(filled) == {"mine"}
+
+
+# The controller
+
+
+def given(host: Host, to: Path, **more: Any) -> dict[str, Any]:
+    options = {"root": str(host.root), "databases": ["app"], "backup_copy_to": f"{CONTROLLER}{to}"}
+    return {**options, "backup_encrypt_to": "", "offset": 0, "length": 8 << 20, "fetched": [], "run": "", **more}
+
+
+def asking(host: Host, to: Path, spoil: bool = False, **more: Any) -> Any:
+    def ask(asked: dict[str, Any]) -> dict[str, Any]:
+        options = given(host, to, **{**more, **asked})
+        if options["run"]:
+            data = handed_over(options)
+            return {"data": base64.b64encode(b"x" + base64.b64decode(data)[1:]).decode() if spoil else data}
+        remember(options)
+        return {"waiting": waiting(options)}
+
+    return ask
+
+
+def test_the_controller_puts_the_parts_together_and_the_host_remembers(
+    host: Host, filled: Path, tmp_path: Path
+) -> None:
+    host.result("upgrade", database(filled))
+    to = tmp_path / "there"
+
+    done = fetch("web1 .example", given(host, to), asking(host, to))
+
+    assert done == {"fetched": [{"database": "app", "run": "r1"}], "problems": []}
+    copy = to / key_of("web1 .example") / "app" / "r1"
+    assert names(copy) == ["database.sqlite3", "manifest.json"]
+    assert sql(copy / "database.sqlite3", "select a from mine") == [("m4rked",)]
+    assert {path.stat().st_mode & 0o777 for path in copy.iterdir()} == {0o600}
+    again = fetch("web1 .example", given(host, to), asking(host, to))
+    assert again == {"fetched": [], "problems": []}
+
+
+def test_what_arrives_damaged_is_not_kept_and_waits_for_the_next_run(host: Host, filled: Path, tmp_path: Path) -> None:
+    host.result("upgrade", database(filled))
+    to = tmp_path / "there"
+
+    done = fetch("web1", given(host, to), asking(host, to, spoil=True))
+
+    assert done["fetched"] == []
+    assert "arrived damaged" in done["problems"][0]
+    assert names(to / "web1" / "app") == []
+    assert len(waiting(given(host, to))) == 1
+
+
+def test_a_plain_backup_is_not_handed_over_where_backups_are_encrypted(
+    host: Host, filled: Path, tmp_path: Path, age: Person
+) -> None:
+    host.result("backup", database(filled), run="plain")
+    options = given(host, tmp_path, backup_encrypt_to=age.to)
+
+    assert waiting(options) == []
+    with pytest.raises(Exception, match="leaves this host encrypted only"):
+        handed_over({**options, "database": "app", "run": "plain"})
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", ""])
+def test_a_host_cannot_name_a_file_outside_of_its_folder(tmp_path: Path, name: str) -> None:
+    file = {"name": name, "size": 0, "sha256": hashlib.sha256().hexdigest()}
+    backup = {"database": "app", "run": "r1", "files": [file]}
+
+    def ask(_asked: dict[str, Any]) -> dict[str, Any]:
+        return {"waiting": [backup]}
+
+    done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, ask)
+
+    assert done["fetched"] == []
+    assert "would lie outside of the backup's folder" in done["problems"][0]
+    assert not list(tmp_path.rglob("evil*"))
+
+
+def test_a_hosts_name_and_a_databases_name_make_no_path(host: Host, filled: Path, tmp_path: Path) -> None:
+    host.result("backup", database(filled, name="../../app"))
+    to = tmp_path / "there"
+    options = given(host, to, databases=["../../app"])
+
+    done = fetch("../../web1", options, asking(host, to, databases=["../../app"]))
+
+    assert done["problems"] == []
+    (copy,) = to.rglob("database.sqlite3")
+    assert os.path.relpath(copy, to).count(os.sep) == 3
+
+
+def test_a_copy_command_that_hangs_stops_the_upgrade_and_is_tried_once_more_by_the_run_and_not_for_each_backup(
+    host: Host, filled: Path, tmp_path: Path
+) -> None:
+    for run in ("a", "b", "c"):
+        host.result("backup", database(filled), run=run)
+    calls = tmp_path / "calls"
+    hangs = ["sh", "-c", f"echo $1 >> {calls}; exec sleep 600", "sh", "{run}"]
+
+    result = host.result("upgrade", database(filled), backup_copy_command=hangs, command_timeout=0.5)
+
+    assert result["outcome"] == "failed"
+    assert "could not be copied off this host" in result["error"]["what"]
+    assert "sh had not ended after 0.5 s" in result["error"]["why"]
+    assert "Correct migrate_backup_copy_command" in result["error"]["remedy"]
+    assert tables(filled) == {"mine"}
+    assert len(result["backup_problems"]) == 1
+    assert len(calls.read_text().split()) == 2
+
+
+def test_the_end_of_the_window_in_the_copy_of_an_older_backup_leaves_a_verified_upgrade_verified(
+    host: Host, filled: Path
+) -> None:
+    host.result("backup", database(filled), run="older")
+    hangs = ["sh", "-c", 'test "$1" = r1 || exec sleep 600', "sh", "{run}"]
+    closes = {"deadline": "2026-11-22T04:00:00+00:00", "time_left": 3, "window_margin": 0}
+
+    result = host.result("upgrade", database(filled), backup_copy_command=hangs, **closes)
+
+    assert "verified" in [event["event"] for event in host.events()]
+    assert (result["outcome"], result["after"]) == ("upgraded", ["0002"])
+
+
+@pytest.mark.parametrize("length", [1, 5, 30])
+def test_a_host_that_hands_over_more_or_less_than_it_announced_is_not_asked_again(tmp_path: Path, length: int) -> None:
+    """A byte at a time, it would have the controller ask for ever."""
+    calls = []
+    file = {"name": "dump", "size": 20, "sha256": hashlib.sha256(b"x" * 20).hexdigest()}
+
+    def ask(asked: dict[str, Any]) -> dict[str, Any]:
+        if "offset" not in asked:
+            return {"waiting": [{"database": "app", "run": "r1", "files": [file]}]}
+        calls.append(asked["offset"])
+        return {"data": base64.b64encode(b"x" * length).decode()}
+
+    done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, ask)
+
+    assert (done["fetched"], calls) == ([], [0])
+    assert "more or less than was requested" in done["problems"][0]
+    assert names(tmp_path / "there" / "web1" / "app") == []
+
+
+def test_a_host_cannot_use_up_the_files_of_the_controllers_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = os.statvfs(tmp_path)
+    facts = {name: getattr(there, name) for name in dir(there) if name.startswith("f_")}
+    files = [{"name": f"f{number}", "size": 0, "sha256": hashlib.sha256().hexdigest()} for number in range(60)]
+
+    def ask(_asked: dict[str, Any]) -> dict[str, Any]:
+        return {"waiting": [{"database": "app", "run": "r1", "files": files}]}
+
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(**{**facts, "f_files": 1000, "f_favail": 100}))
+    done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, ask)
+
+    assert done["fetched"] == []
+    assert "takes too few further files" in done["problems"][0]

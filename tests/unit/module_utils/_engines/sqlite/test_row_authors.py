@@ -1,0 +1,77 @@
+"""Rows in what a run has made, told from those that were there at its end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Deeds, Writes
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.probe import reading
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.row_authors import Imprint
+from tests.unit.stage import script
+
+BEFORE = Deeds(["column t.a  notnull 0 default None key 0 hidden 0", "table t"], frozenset({"main.version"}))
+#: What a run has made: a table with a row of its own, and columns of one that was there.
+MADE = """
+create table t (a, n default 0, at default (datetime()), own);
+create table version (number);
+create table made (a);
+insert into made values ('own');
+insert into t (a, own) values (1, 'own'), (2, null);
+"""
+
+
+def imprint(file: Path) -> Imprint:
+    with reading(file) as reader:
+        return Imprint.of(reader, BEFORE)
+
+
+def later(file: Path, statements: str, alone: bool = True) -> Writes:
+    script(file, MADE)
+    earlier = json.loads(json.dumps(imprint(file).facts(alone)))
+    script(file, statements)
+    return imprint(file).later_than(earlier)
+
+
+@pytest.mark.parametrize(
+    ("statements", "certain"),
+    [
+        ("", {}),
+        ("insert into version values (1)", {}),
+        ("insert into made values ('theirs')", {"made": 1}),
+        ("update made set a = 'theirs'", {"made": 1}),
+        ("delete from made", {}),
+        ("update t set n = 7 where a = 1", {"n of t": 1}),
+        ("update t set own = 'theirs' where a = 2", {"own of t": 1}),
+    ],
+)
+def test_what_others_wrote_later(file: Path, statements: str, certain: dict[str, int]) -> None:
+    assert later(file, statements) == Writes(certain)
+
+
+@pytest.mark.parametrize(
+    ("statements", "alone", "of"),
+    [
+        # A value that was put in the place of the run's own, and one that SQLite has filled in.
+        ("update t set own = 'theirs' where a = 1", True, "own of t"),
+        ("insert into t (a) values (3)", True, "at of t"),
+        # Others had written before the run's end, so that this may be theirs.
+        ("", False, "made"),
+    ],
+)
+def test_what_may_be_others(file: Path, statements: str, alone: bool, of: str) -> None:
+    found = later(file, statements, alone)
+
+    assert not found.tables
+    assert f" in {of} may be somebody else's" in found.unknown
+
+
+def test_without_an_imprint_all_that_is_there_may_be_others(file: Path) -> None:
+    script(file, MADE)
+
+    found = imprint(file).later_than({})
+
+    assert not found.tables
+    assert "1 row in made may be" in found.unknown

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import (
+    OwnConnection,
+    first_line,
+    migration_url,
+    own_url,
+    sqlstate,
+)
+from tests.unit.stage import script, sql
+
+
+def url_of(url: str, **more: str) -> sa.URL:
+    return migration_url(Database("app", url, **more))  # type: ignore[arg-type]
+
+
+def test_a_url_without_a_driver_gets_one_that_is_installed() -> None:
+    assert url_of("postgresql://u@server/shop").drivername == "postgresql+psycopg2"
+    assert url_of("postgres://u@server/shop").drivername == "postgresql+psycopg2"
+    assert url_of("sqlite:////srv/app.db").drivername == "sqlite+pysqlite"
+
+
+def test_a_driver_that_is_named_stays() -> None:
+    assert url_of("sqlite+aiosqlite:////srv/app.db").drivername == "sqlite+aiosqlite"
+
+
+def test_the_direct_url_and_the_separate_password_are_used() -> None:
+    url = url_of("postgresql://u@pooler/shop", direct_url="postgresql://u@server/shop", password="p%@:/ü")
+
+    assert (url.host, url.password) == ("server", "p%@:/ü")
+
+
+def test_a_url_that_cannot_be_parsed_is_refused_without_repeating_it() -> None:
+    with pytest.raises(Refused, match="Write it as SQLAlchemy does") as refusal:
+        url_of("postgresql:u:secret@server")
+
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_database_of_another_kind_is_refused() -> None:
+    with pytest.raises(Refused, match=r"names 'mysql'.*postgresql and sqlite"):
+        url_of("mysql://u@server/shop")
+
+
+def test_our_own_connections_prefer_a_synchronous_driver() -> None:
+    assert own_url(sa.make_url("sqlite+aiosqlite:////srv/a.db")).drivername == "sqlite+pysqlite"
+    own = own_url(sa.make_url("postgresql+asyncpg://u@server/shop?ssl=require"))
+    assert own.drivername == "postgresql+psycopg2"
+    assert dict(own.query) == {"sslmode": "require"}
+
+
+@pytest.mark.parametrize("driver", ["pysqlite", "aiosqlite"])
+def test_both_kinds_of_driver_are_driven_alike(tmp_path: Path, driver: str) -> None:
+    path = script(tmp_path / "app.db", "create table t (a)")
+
+    with OwnConnection(sa.make_url(f"sqlite+{driver}:///{path}")) as own:
+        own.rows("insert into t values (:a)", a=1)
+        own.run(lambda connection: connection.exec_driver_sql("insert into t values (2)"))
+        # Another connection sees it, so it is committed.
+        with OwnConnection(sa.make_url(f"sqlite:///{path}")) as other:
+            assert other.rows("select a from t order by a") == [(1,), (2,)]
+        assert not own.is_broken()
+
+
+def test_what_an_application_has_all_connections_do_our_own_do_not(tmp_path: Path) -> None:
+    path = script(tmp_path / "app.db", "create table t (a)")
+    seen = []
+
+    def opened(connection: Any, _record: object) -> None:
+        seen.append("opened")
+        connection.execute("pragma locking_mode = exclusive")
+
+    def begins(connection: sa.Connection) -> None:
+        seen.append("begins")
+        connection.exec_driver_sql("begin exclusive")
+
+    sa.event.listen(sa.Engine, "connect", opened)
+    sa.event.listen(sa.Engine, "begin", begins)
+    try:
+        with OwnConnection(sa.make_url(f"sqlite:///{path}")) as own:
+            assert own.rows("pragma locking_mode") == [("normal",)]
+            own.rows("insert into t values (1)")
+            assert sql(path, "select a from t") == [(1,)]
+        assert seen == []
+        with sa.create_engine(f"sqlite:///{path}").connect() as connection:
+            connection.execute(sa.text("select 1"))
+    finally:
+        sa.event.remove(sa.Engine, "connect", opened)
+        sa.event.remove(sa.Engine, "begin", begins)
+
+    assert seen == ["opened", "begins"]
+
+
+def test_an_error_of_pg8000_has_its_sqlstate_too() -> None:
+    assert sqlstate(sa.exc.DBAPIError("select 1", None, Exception({"S": "ERROR", "C": "25006"}))) == "25006"
+    assert sqlstate(Exception("words")) == ""
+
+
+def test_closing_twice_is_no_error(tmp_path: Path) -> None:
+    own = OwnConnection(sa.make_url(f"sqlite:///{script(tmp_path / 'app.db', 'create table t (a)')}"))
+    own.close()
+    own.close()
+
+
+def test_a_drivers_words_are_told_without_statement_and_link(tmp_path: Path) -> None:
+    with (
+        OwnConnection(sa.make_url(f"sqlite:///{tmp_path / 'app.db'}")) as own,
+        pytest.raises(sa.exc.OperationalError) as caught,
+    ):
+        own.rows("select secret from absent")
+
+    assert first_line(caught.value) == "no such table: absent"
+    assert first_line(ValueError()) == "ValueError"
+
+
+def test_a_sqlstate_is_found_below_any_wrapping() -> None:
+    class DriverError(Exception):
+        pgcode = "55P03"
+
+    def work() -> None:
+        try:
+            raise sa.exc.OperationalError("lock table t", {}, DriverError())
+        except sa.exc.OperationalError as error:
+            raise RuntimeError("the application's own") from error
+
+    with pytest.raises(RuntimeError) as caught:
+        work()
+
+    assert sqlstate(caught.value) == "55P03"
+    assert sqlstate(ValueError()) == ""
+
+
+def test_a_password_in_the_query_moves_to_where_it_is_kept_out_of_sight() -> None:
+    entry = Database("shop", "postgresql+psycopg2://shop@server/shop?password=s3cret&sslmode=require")
+
+    url = migration_url(entry)
+
+    assert (url.password, dict(url.query)) == ("s3cret", {"sslmode": "require"})
+    assert "s3cret" not in url.render_as_string(hide_password=True)

@@ -1,0 +1,43 @@
+"""What counts as a success, by what an answer holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.judge import has_failed, judged
+
+FOLLOWED = ["backup", "downgrade", "recover", "rehearse", "restore", "rollback", "upgrade"]
+EVERY = [*FOLLOWED, "health", "maintenance", "plan", "prune", "release", "status"]
+
+
+@pytest.mark.parametrize("module", EVERY)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"failed": True, "exception": "Traceback"},  # as ansible-core returns a module that raises
+        {"changed": False},
+        {"changed": False, "databases": "all", "finished": "yes", "done": "", "needs": None},
+        {},
+    ],
+)
+def test_what_lacks_its_keys_is_a_failure_with_a_message(module: str, answer: dict[str, Any]) -> None:
+    found = judged(f"hosting.alembic.{module}", answer)
+
+    assert (found["failed"], found["ok"], found["finished"], found["databases"]) == (True, False, True, [])
+    assert module in found["msg"]
+    assert found["code"] == "module-crashed"
+    # A task's failed_when overwrites what the answer says of itself.
+    assert has_failed({**found, "failed": False})
+
+
+@pytest.mark.parametrize("module", FOLLOWED)
+def test_a_complete_answer_is_a_success(module: str) -> None:
+    answer = {"changed": True, "databases": [{"name": "app"}], "finished": True}
+    assert judged(f"hosting.alembic.{module}", answer) == {**answer, "ok": True}
+
+
+def test_a_failure_of_the_modules_own_keeps_its_words() -> None:
+    answer = {"failed": True, "msg": "app: held", "databases": [{"name": "app"}], "finished": True, "changed": True}
+    assert judged("upgrade", answer) == {**answer, "ok": False}

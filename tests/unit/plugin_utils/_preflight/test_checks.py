@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.checks import problems
+
+GOOD = {"name": "app", "url": "sqlite:////srv/app.db"}
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> dict[str, Any]:
+    return {"source": str(tmp_path), "databases": [dict(GOOD)], "run": "", "requirements": "requirements.txt"}
+
+
+def test_what_is_right_has_no_problem(options: dict[str, Any]) -> None:
+    full = {
+        "name": "all of it",
+        "url": "sqlite:////srv/b.db",
+        "password": "x",
+        "direct_url": "sqlite:////srv/b.db",
+        "target": "head",
+        "url_variables": ["DATABASE_URL"],
+        "environment": {"A": "b"},
+        "x_arguments": ["a=b"],
+    }
+    options["databases"].append(full)
+
+    assert problems(options) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"source": "/nowhere"}, ["migrate_source '/nowhere' is no directory", "Correct the path"]),
+        ({"source": ["a"]}, ["migrate_source must be a string and is a list"]),
+        ({"source": None}, ["migrate_source must be a string and is nothing"]),
+        ({"services": "shop"}, ["migrate_services must be a list and is a string"]),
+        (
+            {"services": [{"name": "shop", "stop": ["x"]}]},
+            ["The service 'shop' cannot be used", "Name a unit of systemd"],
+        ),
+        ({"health_checks": [{"url": "shop"}]}, ["its url is neither http nor https", "Write {url: http"]),
+        ({"wheelhouse": "/nowhere"}, ["migrate_wheelhouse '/nowhere' is no directory", "Correct the path"]),
+        ({"python": ["python3"]}, ["migrate_python must be a string and is a list"]),
+        ({"virtualenv": True}, ["migrate_virtualenv must be a string and is true or false"]),
+        ({"requirements": 5}, ["migrate_requirements must be a string and is a number"]),
+        ({"run": "../up"}, ["'../up'", "Use letters, digits"]),
+        ({"databases": None}, ["migrate_databases must be a list and is nothing"]),
+        ({"databases": {}}, ["migrate_databases must be a list and is a dictionary"]),
+        ({"databases": "sqlite:////a"}, ["migrate_databases must be a list and is a string"]),
+        ({"databases": []}, ["is empty", "Name at least one database"]),
+        ({"databases": ["sqlite:////a"]}, ["Entry 1", "must be a dictionary and is a string"]),
+        ({"databases": [GOOD, GOOD]}, ["2 entries named 'app'", "Give each a name of its own"]),
+        ({"databases": [{"url": "sqlite:////a"}]}, ["Entry 1", "without a name", "has no name"]),
+        ({"databases": [{"name": "app"}]}, ["Entry 1", "(app)", "has no url"]),
+        ({"databases": [{**GOOD, "url": " "}]}, ["url is empty"]),
+        ({"databases": [{**GOOD, "name": 5}]}, ["name must be a string and is a number"]),
+        ({"databases": [{**GOOD, "pasword": "x"}]}, ["unknown key 'pasword'", "Known are name, url, password"]),
+        ({"databases": [{**GOOD, "environment": ["A=b"]}]}, ["environment must be a dictionary and is a list"]),
+        ({"databases": [{**GOOD, "x_arguments": "a=b"}]}, ["x_arguments must be a list and is a string"]),
+        ({"databases": [{**GOOD, "url_variables": [1]}]}, ["url_variables must hold strings only"]),
+        ({"databases": [{**GOOD, "target": ["head"]}]}, ["target must be a string and is a list"]),
+    ],
+)
+def test_each_problem_says_where_it_is_and_what_to_do(
+    options: dict[str, Any], change: dict[str, Any], words: list[str]
+) -> None:
+    (problem,) = problems({**options, **change})
+
+    for word in words:
+        assert word in problem
+    assert problem.endswith(".")
+
+
+def test_all_problems_are_told_at_once(options: dict[str, Any]) -> None:
+    wrong = {**options, "source": "/nowhere", "run": "a b", "databases": [{"name": "app"}, {"url": "x"}, 5]}
+
+    assert len(problems(wrong)) == 5
+
+
+def test_no_secret_is_repeated(options: dict[str, Any]) -> None:
+    entry = {"name": "app", "url": ["postgresql://u:hunter2@server/x"], "password": ["hunter2"], "hunter": "hunter2"}
+
+    assert "hunter2" not in " ".join(problems({**options, "databases": [entry]}))

@@ -1,0 +1,96 @@
+"""Requirements files on the controller: what is shipped, what leads out, and what installs the source itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.requirements import install_the_source, text_of
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "vault.txt").write_text("password: sesame")
+    folder = tmp_path / "source"
+    (folder / "lib").mkdir(parents=True)
+    (folder / "base.txt").write_text("alembic\n")
+    return folder
+
+
+def test_the_text_is_that_of_all_files(source: Path) -> None:
+    (source / "requirements.txt").write_text("-r base.txt\n--constraint=lib/pins.txt\n# -r ../vault.txt\n")
+    (source / "lib" / "pins.txt").write_text("-r ../base.txt\nsqlalchemy==2.0\n")
+    assert text_of(source, "requirements.txt").count("alembic") == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["-r ../vault.txt", "-c ../vault.txt", "--requirement=../vault.txt", "-r lib/../../vault.txt", "-r ABSOLUTE"],
+)
+def test_a_file_that_leads_out_is_refused_by_name(source: Path, line: str) -> None:
+    (source / "requirements.txt").write_text(line.replace("ABSOLUTE", str(source.parent / "vault.txt")))
+    with pytest.raises(Refused, match=r"vault\.txt leads out of migrate_source.*requirements\.txt names it") as refusal:
+        text_of(source, "requirements.txt")
+    assert "sesame" not in str(refusal.value)
+
+
+def test_a_named_file_outside_and_one_behind_a_link_are_refused(source: Path) -> None:
+    with pytest.raises(Refused, match="leads out"):
+        text_of(source, "../vault.txt")
+    (source / "requirements.txt").symlink_to("../vault.txt")
+    with pytest.raises(Refused, match="leads out"):
+        text_of(source, "requirements.txt")
+
+
+@pytest.mark.parametrize("second", ["requirements.txt", "base.txt"])
+def test_a_loop_is_refused_by_name(source: Path, second: str) -> None:
+    (source / "requirements.txt").write_text("-r base.txt")
+    (source / "base.txt").write_text(f"-c {second}")
+    with pytest.raises(Refused, match=r"leads into itself.*base\.txt"):
+        text_of(source, "requirements.txt")
+
+
+def test_a_reference_that_is_not_there_or_not_shipped_is_refused(source: Path) -> None:
+    (source / "requirements.txt").write_text("-r base.txt")
+    with pytest.raises(Refused, match=r"base\.txt is not shipped"):
+        text_of(source, "requirements.txt", ["base*"])
+    (source / "base.txt").unlink()
+    with pytest.raises(Refused, match=r"requirements\.txt names it"):
+        text_of(source, "requirements.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "packages", "arguments", "expected"),
+    [
+        ("-e .", [], [], True),
+        ("--editable=./lib", [], [], True),
+        (".", [], [], True),
+        ("lib", [], [], True),
+        ("./lib[extra] ; python_version > '3'", [], [], True),
+        ("shop @ file:lib", [], [], True),
+        ("--find-links lib", [], [], True),
+        ("", ["./lib"], [], True),
+        ("", [], ["--find-links=./lib"], True),
+        ("alembic==1.16 # see ./lib\n--hash=sha256:lib", ["psycopg2-binary"], ["--no-cache-dir"], False),
+        ("git+https://example.net/shop.git\n-e git+ssh://git@example.net/shop", [], [], False),
+        ("shop @ https://example.net/lib/shop.whl\n/srv/wheels/shop.whl", [], [], False),
+    ],
+)
+def test_what_installs_the_source_is_known(
+    source: Path, text: str, packages: list[str], arguments: list[str], expected: bool
+) -> None:
+    assert install_the_source(source, text, packages, arguments) is expected
+
+
+def test_a_path_that_leads_out_is_refused(source: Path) -> None:
+    with pytest.raises(Refused, match="leads out of migrate_source"):
+        install_the_source(source, "-e ../shop", [], [])
+
+
+def test_a_file_that_is_not_utf_8_is_refused_by_name(source: Path) -> None:
+    (source / "requirements.txt").write_text("-r lib/pins.txt")
+    (source / "lib" / "pins.txt").write_text("alembic", encoding="utf-16")
+    with pytest.raises(Refused, match=r"pins\.txt is not UTF-8"):
+        text_of(source, "requirements.txt")

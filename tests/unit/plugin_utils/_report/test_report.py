@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import report, table
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.sizes import size
+
+ERROR = {"what": "Revision 0003 failed", "why": "because", "remedy": "Correct it"}
+BACKUP = {"path": "/srv/backups/shop/r1", "size": 12_345_678, "taken": "2026-11-22T03:00:00.123+00:00"}
+UPGRADED = {
+    "name": "shop",
+    "outcome": "upgraded",
+    "before": ["0001"],
+    "after": ["0003"],
+    "applied": [
+        {"revision": "0002", "message": "two", "seconds": 0.25},
+        {"revision": "0003", "message": "three", "seconds": 1.0},
+    ],
+    "backup": BACKUP,
+    "lost_rows": {"users": [10, 7]},
+    "error": None,
+    "seconds": 2.54,
+}
+
+
+def planned(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "current": [], "heads": [], "pending": [], "obstacles": [], **more}
+
+
+def failed(**back: Any) -> str:
+    """Return what is said of a failed upgrade that was led back so."""
+    upgrade = {"databases": [{"name": "shop", "outcome": "failed", "after": ["0002"], "error": ERROR}]}
+    entry = {"name": "shop", "after": ["0001"], "undone": [], "error": None, **back}
+    found = report({"upgrade": upgrade, "downgrade": {"databases": [entry]}}, False)
+    return "\n".join(found.failure)
+
+
+def test_columns_are_aligned_and_empty_ones_left_out() -> None:
+    rows = [["shop", "", "a"], ["longer name", "", ""]]
+
+    assert table(("NAME", "EMPTY", "LAST"), rows) == ["NAME         LAST", "shop         a", "longer name"]
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(None, "0 B"), (0, "0 B"), (999, "999 B"), (1000, "1 kB"), (12_345_678, "12 MB"), (5_000_000_000_000, "5.0 TB")],
+)
+def test_bytes_are_said_as_people_say_them(count: int | None, words: str) -> None:
+    assert size(count) == words
+
+
+def test_an_upgrade_is_a_line_a_database_and_what_was_lost() -> None:
+    plan = {"shipped": True, "databases": [planned("shop"), planned("idle", current=["0009"])]}
+    found = report({"plan": plan, "upgrade": {"databases": [UPGRADED]}}, False)
+
+    assert found.failure == []
+    assert found.lines[0].split() == ["DATABASE", "OUTCOME", "FROM", "TO", "REVISIONS", "TIME", "BACKUP"]
+    assert found.lines[1].split() == [
+        *("shop", "upgraded", "0001", "0003", "2", "2.5", "s", "/srv/backups/shop/r1", "(12", "MB)"),
+    ]
+    assert found.lines[2].split() == ["idle", "unchanged", "0009"]
+    assert "shop: 0002  two  0.2 s" in found.lines
+    assert found.lines[-1] == "shop: table users had 10 rows and has 7 now"
+
+
+def test_check_mode_says_would() -> None:
+    entry = {**UPGRADED, "backup": None, "lost_rows": {}}
+    found = report({"plan": {"shipped": True, "databases": [planned("shop")]}, "upgrade": {"databases": [entry]}}, True)
+
+    assert "would be upgraded" in found.lines[1]
+
+
+def test_hundreds_of_revisions_do_not_fill_the_screen() -> None:
+    steps = [{"revision": f"{n:04}", "message": "m", "seconds": 0.1} for n in range(100)]
+    plan = {"shipped": True, "databases": [planned("shop")]}
+    found = report({"plan": plan, "upgrade": {"databases": [{**UPGRADED, "applied": steps}]}}, False)
+
+    assert len(found.lines) < 10
+    assert any("100 revisions" in line for line in found.lines)
+
+
+@pytest.mark.parametrize(
+    ("back", "words"),
+    [
+        ({"outcome": "untouched"}, ["Nothing of it was committed", "stands at 0001, as before"]),
+        (
+            {"outcome": "downgraded", "undone": [{"revision": "0003"}, {"revision": "0002"}]},
+            ["Downgraded 0003, 0002", "stands at 0001, as before"],
+        ),
+        (
+            {"outcome": "restored", "reason": "it had to be", "aside": "/srv/shop.db.aside-r1"},
+            ["Restored from its backup, because it had to be", "/srv/shop.db.aside-r1", "stands at 0001, as before"],
+        ),
+        (
+            {"outcome": "restored", "reason": "so", "aside": "s", "not_restored": ["servers, which stay as they are"]},
+            ["stands at 0001, as before.\n  But for servers, which stay as they are."],
+        ),
+        (
+            {"outcome": "held", "error": {"what": "No way"}, "ways_out": {"back": "type this", "forward": "or that"}},
+            ["HELD at 0001: No way.", "Way back: type this", "Way forward: or that"],
+        ),
+    ],
+)
+def test_a_failure_says_what_failed_what_was_undone_where_it_stands_and_what_next(
+    back: dict[str, Any], words: list[str]
+) -> None:
+    said = failed(**back)
+
+    assert said.startswith("shop: Revision 0003 failed: because. Correct it.")
+    for word in words:
+        assert word in said
+    assert back["outcome"] == "held" or "Next: " in said
+
+
+def test_a_lost_host_is_a_failure() -> None:
+    lost = {"failed": True, "lost": True, "databases": [], "msg": "The host was lost"}
+
+    found = report({"upgrade": lost, "downgrade": {"failed": True, "databases": [], "msg": "Not gone"}}, False)
+
+    assert found.failure == ["The host was lost", "Not gone"]
+
+
+def test_a_failure_is_never_reported_as_none() -> None:
+    assert report({"upgrade": {}, "downgrade": {"databases": [], "changed": False}}, False).failure
+
+
+def test_a_plan_shows_each_revision_and_each_refusal() -> None:
+    pending = [{"revision": "0002", "message": "two"}]
+    entries = [
+        planned("shop", current=["0001"], heads=["0002"], pending=pending),
+        planned("idle", current=["0009"]),
+        planned("bad", obstacles=[ERROR]),
+    ]
+    found = report({"plan": {"shipped": True, "databases": entries}}, False)
+
+    assert "shop  0001 -> 0002" in found.lines
+    assert "    0002  two" in found.lines
+    assert "idle  0009  nothing to do" in found.lines
+    assert any("REFUSED: Revision 0003 failed: because. Correct it." in line for line in found.lines)
+    assert found.failure == ["An upgrade is refused for bad"]
+    assert not report({"plan": {"shipped": True, "databases": entries[:2]}}, False).failure
+
+
+def test_a_plan_of_a_release_that_is_not_there_says_how_to_ship_it() -> None:
+    assert "ship.yml" in report({"plan": {"shipped": False, "databases": []}}, False).lines[0]
+
+
+def test_a_status_is_a_line_a_database() -> None:
+    known = {
+        "name": "shop",
+        "server": "SQLite 3.40",
+        "current": ["0001"],
+        "pending": [{}],
+        "problems": [ERROR],
+        "last_run": {"run": "r1", "outcome": "upgraded"},
+        "last_backup": BACKUP,
+    }
+    unknown = {
+        **known,
+        "name": "new",
+        "server": "",
+        "current": [],
+        "problems": [],
+        "last_run": None,
+        "last_backup": None,
+    }
+    found = report({"status": {"databases": [known, unknown]}}, False)
+
+    assert found.lines[1].split() == [
+        "shop",
+        "0001",
+        "1",
+        "r1",
+        "upgraded",
+        "2026-11-22",
+        "03:00:00",
+        "UTC",
+        "SQLite",
+        "3.40",
+    ]
+    assert found.lines[2].split() == ["new", "unknown", "1", "never", "none"]
+    assert found.lines[3].startswith("shop: Revision 0003 failed")
+
+
+def test_a_rollback_that_was_held_fails_with_its_ways_out() -> None:
+    held = {"name": "shop", "outcome": "held", "after": ["0003"], "ways_out": {"back": "type this"}}
+    found = report({"rollback": {"databases": [held], "of_run": "r1", "failed": True, "msg": "shop: no way"}}, False)
+
+    assert found.failure == ["shop: no way", "shop: way back: type this"]
+
+
+def test_a_rollback_tells_what_its_backup_has_kept() -> None:
+    entry = {"name": "shop", "outcome": "downgraded", "after": ["0001"], "notes": ["1 row in orders"]}
+
+    assert report({"rollback": {"databases": [entry]}}, False).lines[2:] == ["shop: note: 1 row in orders"]
+
+
+def test_backups_are_listed_where_they_are() -> None:
+    entry = {"name": "shop", "outcome": "backed_up", "after": ["0001"], "seconds": 1.0, "backup": BACKUP}
+
+    assert "/srv/backups/shop/r1 (12 MB)" in report({"backup": {"databases": [entry]}}, False).lines[1]
+
+
+def test_what_stands_in_the_way_of_a_restore_is_said_before_one_is_needed() -> None:
+    obstacle = {"what": "Database 'shop' cannot be restored by its user", "why": "some of it is root's", "remedy": ""}
+    restore = {"method": "in_place", "not_restored": ["slots"], "obstacle": None, "notes": ["as it may not swap"]}
+    backup = {"name": "shop", "outcome": "backed_up", "after": ["0001"], "seconds": 1.0, "backup": BACKUP}
+    plan = {"name": "shop", "current": [], "heads": [], "pending": [], "obstacles": []}
+
+    said = report({"backup": {"databases": [{**backup, "restore": restore}]}}, False)
+    warned = report({"backup": {"databases": [{**backup, "restore": {**restore, "obstacle": obstacle}}]}}, False)
+    migrated = [
+        report({"plan": {"databases": [{**plan, "restore": each}]}, "upgrade": {"databases": []}}, False)
+        for each in ({**restore, "obstacle": obstacle}, restore, None)
+    ]
+
+    assert said.lines[2:] == [
+        "shop: A restore (in_place) would not bring back slots",
+        "shop: A restore (in_place): as it may not swap",
+    ]
+    assert not said.failure
+    warning = (
+        "WARNING: shop: Could not be restored: Database 'shop' cannot be restored by its user: some of it is root's."
+    )
+    assert warned.lines[2:] == [warning]
+    assert [warning in each.lines for each in migrated] == [True, False, False]
+    assert all("in_place" not in line for each in migrated for line in each.lines)
+
+
+def test_changed_history_is_a_warning_in_plan_status_and_migration() -> None:
+    plan = {"shipped": True, "databases": [planned("shop", changed_history=[ERROR])]}
+    state: dict[str, Any] = {
+        "name": "shop",
+        "server": "",
+        "current": [],
+        "pending": [],
+        "problems": [],
+        "last_run": None,
+    }
+    state.update(last_backup=None, changed_history=[ERROR])
+    for results in (
+        {"plan": plan},
+        {"plan": plan, "upgrade": {"databases": [UPGRADED]}},
+        {"status": {"databases": [state]}},
+    ):
+        said = "\n".join(report(results, False).lines)
+        assert said.count("Revision 0003 failed: because. Correct it.") == 1
+        assert "WARNING" in said
+
+
+def test_changed_history_that_is_refused_is_said_once() -> None:
+    plan = {"shipped": True, "databases": [planned("shop", obstacles=[ERROR], changed_history=[ERROR])]}
+
+    said = "\n".join(report({"plan": plan}, False).lines)
+
+    assert "REFUSED" in said
+    assert "WARNING" not in said
+
+
+def test_what_lies_aside_is_a_line_each_and_the_status_warns_of_what_is_old() -> None:
+    leftover = {"kind": "aside", "name": "/srv/app.db.aside-r1", "days": 15.2, "size": 1_000, "outcome": "kept"}
+    leftover["reason"] = "it is younger than 30 days"
+    entry = {"name": "shop", "leftovers": [leftover]}
+    lines = report({"prune": {"databases": [entry]}}, False).lines
+    assert lines[1].split() == [
+        *("shop", "aside", "/srv/app.db.aside-r1", "15", "days", "1", "kB", "kept:"),
+        *("it", "is", "younger", "than", "30", "days"),
+    ]
+    assert report({"prune": {"databases": [{**entry, "leftovers": []}]}}, False).lines == ["Nothing lies aside."]
+
+    state: dict[str, Any] = {"name": "shop", "server": "", "current": [], "pending": [], "problems": []}
+    state.update(last_run=None, last_backup=None, aside=[{**leftover, "old": True}])
+    (warning,) = [line for line in report({"status": {"databases": [state]}}, False).lines if "WARNING" in line]
+    assert "/srv/app.db.aside-r1 has lain aside for 15 days" in warning
+    assert "migrate_prune=true" in warning
+
+
+def rehearsed_step(revision: str, **more: Any) -> dict[str, Any]:
+    plain = {"message": "", "seconds": 0.1, "space": 0, "locks": {}, "verdict": "reversible", "why": ""}
+    return {"revision": revision, **plain, "losses": [], "schema": [], "again": True, "again_error": "", **more}
+
+
+def test_a_rehearsal_says_what_each_revision_locks_and_loses_and_how_long_the_real_run_takes() -> None:
+    loss = {"table": "public.item", "column": "name", "what": "has other values than before"}
+    steps = [
+        rehearsed_step("0002", message="notes", space=16_384, locks={"public.item": "AccessExclusiveLock"}),
+        rehearsed_step("0003", verdict="lossy", losses=[loss], schema=["-type mood"], again=False, again_error="no"),
+        rehearsed_step("0004", verdict="irreversible", why="it has no downgrade", again=None),
+    ]
+    entry: dict[str, Any] = {
+        "name": "shop",
+        "outcome": "rehearsed",
+        "before": ["0001"],
+        "goal": ["0004"],
+        "revisions": steps,
+    }
+    entry |= {"models": ["only the models have table extra"], "notes": [], "backup": BACKUP, "upgrade_seconds": 1.0}
+
+    found = report({"rehearse": {"databases": [{**entry, "expected_seconds": 4.24}]}}, False)
+
+    assert found.failure == []
+    assert "1 reversible, 1 lossy, 1 irreversible  4.2 s" in found.lines[1]
+    assert found.lines[2:] == [
+        "shop: 0002  notes  0.1 s  +16 kB  locks public.item AccessExclusive",
+        "shop: 0003  0.1 s",
+        "    LOSSY",
+        "    public.item.name has other values than before",
+        "    schema -type mood",
+        "    FAILS A SECOND TIME, after its downgrade: no",
+        "shop: 0004  0.1 s",
+        "    IRREVERSIBLE: it has no downgrade",
+        "shop: differs from the models: only the models have table extra",
+    ]
+
+
+def test_a_failed_rehearsal_fails_and_an_empty_one_says_so() -> None:
+    entry = {"name": "shop", "outcome": "failed", "error": ERROR}
+    assert report({"rehearse": {"databases": [entry], "msg": "shop: no"}}, False).failure == ["shop: no"]
+    assert report({"rehearse": {"databases": []}}, False).lines == [
+        "Nothing is pending, so there is nothing to rehearse."
+    ]
+
+
+def test_check_mode_of_a_rollback_says_would() -> None:
+    entries = [
+        {"name": "shop", "outcome": "downgraded", "before": ["0002"], "after": ["0001"]},
+        {"name": "blog", "outcome": "refused", "error": ERROR},
+    ]
+
+    found = report({"rollback": {"of_run": "r1", "databases": entries}}, True)
+
+    assert "would be downgraded" in found.lines[1]
+    assert "would be refused" in found.lines[2]
+    assert found.failure == ["blog: Revision 0003 failed: because. Correct it."]
+    backed_up = report({"backup": {"databases": [{"name": "shop", "outcome": "backed_up"}]}}, True)
+    assert "would be backed up" in backed_up.lines[1]
+    assert "unknown" not in backed_up.lines[1]

@@ -1,0 +1,241 @@
+"""What a rollout decides, from what its hosts left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import FAILED_BEFORE
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import decide
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.batches import limits
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Host, Manifest
+
+FAILED = {"what": "Revision 0003 failed", "why": "no such table", "remedy": "Correct it"}
+
+
+def planned(name: str = "app", pending: bool = True, **more: Any) -> dict[str, Any]:
+    steps = [{"revision": "0002", "message": "notes"}] if pending else []
+    entry = {"name": name, "target": "head", "current": ["0001"], "heads": ["0002"], "pending": steps, "obstacles": []}
+    return {**entry, **more}
+
+
+def plan(*entries: dict[str, Any]) -> dict[str, Any]:
+    databases = list(entries) or [planned()]
+    return {"databases": databases, "pending": any(entry["pending"] or entry["obstacles"] for entry in databases)}
+
+
+def looked(**results: Any) -> Host:
+    return decide.looked_at({"packed": {"run": "r1"}, "plan": plan(), **results})
+
+
+def ended(outcome: str = "upgraded", after: str = "0002", failure: str = "", **results: Any) -> Host:
+    host = looked()
+    error = FAILED if outcome == "failed" else None
+    entry = {"name": "app", "outcome": outcome, "target": "head", "after": [after], "error": error}
+    decide.has_ended(host, {"upgrade": {"databases": [entry]}, "failure": failure, **results})
+    return host
+
+
+def run_of(*hosts: Host, batches: list[int], gone: int) -> Manifest:
+    names = [f"web{number}" for number in range(1, len(hosts) + 1)]
+    made = Manifest("r1", hosts=dict(zip(names, hosts)), ended=gone)
+    for number, size in enumerate(batches, 1):
+        made.batches.append(names[:size])
+        for name in names[:size]:
+            made.hosts[name].batch = number
+        names = names[size:]
+    return made
+
+
+def migrated() -> Host:
+    return ended()
+
+
+def failed() -> Host:
+    back = {"databases": [{"name": "app", "outcome": "downgraded", "after": ["0001"]}]}
+    return ended("failed", failure="shop failed", downgrade=back)
+
+
+def waiting() -> Host:
+    return looked()
+
+
+def lost() -> Host:
+    return ended(failure="gone", upgrade={"lost": True})
+
+
+@pytest.mark.parametrize(
+    ("results", "state"),
+    [
+        ({}, "waiting"),
+        ({"plan": plan(planned(pending=False))}, "unchanged"),
+        ({"plan": plan(planned(pending=False, obstacles=[FAILED]))}, "waiting"),
+        ({"packed": {}, "failure": "migrate_source is no directory"}, "refused"),
+        ({"plan": {"lost": True}, "failure": "cannot be reached"}, "lost"),
+        ({"plan": {}, "failure": "no virtualenv"}, "failed"),
+    ],
+)
+def test_what_a_look_finds(results: dict[str, Any], state: str) -> None:
+    assert looked(**results).state == state
+
+
+def test_what_was_led_back_by_the_handler_stands_where_it_was() -> None:
+    host = failed()
+    assert host.state == "failed"
+    assert (host.databases["app"].outcome, host.databases["app"].now) == ("downgraded", ["0001"])
+    assert host.failures == ["app"]
+    assert not host.has_migrated
+    assert "no such table" in decide.charge(host, run_of(host, batches=[1], gone=1))
+
+
+def test_a_host_that_was_lost_says_so() -> None:
+    assert lost().state == "lost"
+    assert lost().why == "gone"
+
+
+NO_LIMITS = limits("100%")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "gone", "allowed", "why"),
+    [
+        ([migrated(), waiting(), waiting()], 1, 0, ""),
+        ([failed(), waiting(), waiting()], 1, "100%", "web1 failed in the first batch"),
+        ([lost(), waiting(), waiting()], 1, "100%", "web1 failed in the first batch"),
+        ([migrated(), failed(), waiting()], 2, 0, "1 of 3 hosts failed"),
+        ([migrated(), failed(), migrated()], 2, 1, ""),
+        ([migrated(), failed(), failed()], 2, "100%", "all of batch 2 failed: web2, web3"),
+        ([migrated(), failed(), migrated()], 2, {"hosts": 1}, "1 of 3 databases failed"),
+        # What the look has found of a host counts when its turn has come.
+        ([migrated(), looked(failure="pip", plan={}), waiting()], 1, 0, ""),
+    ],
+)
+def test_the_gate(hosts: list[Host], gone: int, allowed: Any, why: str) -> None:
+    made = run_of(*hosts, batches=[1, 2], gone=gone)
+    said = decide.why_stopped(made, limits(allowed))
+    assert said.startswith(why)
+    assert bool(said) == bool(why)
+
+
+def test_where_a_failure_undoes_everything_a_known_one_is_a_reason_not_to_begin() -> None:
+    refused = looked(plan=plan(planned(pending=False, obstacles=[FAILED])))
+    made = run_of(waiting(), refused, batches=[1, 1], gone=0)
+    assert decide.why_not_begun(made, limits(0), "stop") == ""
+    assert "1 of 2 hosts failed" in decide.why_not_begun(made, limits(0), "rollback")
+    assert decide.why_not_begun(made, limits("50%"), "rollback") == ""
+
+
+def test_a_wrong_variable_is_a_reason_not_to_begin() -> None:
+    made = run_of(waiting(), Host(state="refused"), batches=[1], gone=0)
+    assert "1 of 2 hosts failed" in decide.why_not_begun(made, limits(0), "stop")
+    assert decide.why_not_begun(made, limits(1), "stop") == ""
+
+
+def steered(made: Manifest) -> dict[str, list[Any]]:
+    return {term: steer(made) for term, steer in decide.STEERING.items()}
+
+
+def test_plays_are_steered_by_the_manifest() -> None:
+    made = run_of(migrated(), migrated(), failed(), waiting(), batches=[1, 2, 1], gone=2)
+    made.why = "it failed"
+    found = steered(made)
+    assert (found["hosts"], found["batches"]) == (["web1", "web2", "web3", "web4"], [1, 2, 1])
+    assert (found["led_back"], found["judged"]) == ([], ["web3", "web1"])
+    made.leads_back = True
+    assert steered(made)["led_back"] == ["web1", "web2"]
+    assert steered(made)["led_back_batches"] == [1, 1]
+    assert steered(made)["judged"] == ["web1", "web2", "web3", "web4"]
+
+
+def test_nothing_is_steered_where_nothing_shall_begin() -> None:
+    made = run_of(waiting(), waiting(), batches=[1, 1], gone=0)
+    made.why = "it would be wrong"
+    found = steered(made)
+    assert (found["hosts"], found["batches"], found["led_back"]) == ([], [], [])
+    assert found["judged"] == ["web1", "web2"]
+
+
+def test_a_success_over_several_hosts_is_said_once() -> None:
+    assert steered(run_of(migrated(), migrated(), batches=[2], gone=1))["judged"] == ["web1"]
+    assert steered(run_of(migrated(), batches=[1], gone=1))["judged"] == []
+
+
+def test_a_host_is_not_charged_with_what_another_failed_with() -> None:
+    made = run_of(failed(), waiting(), migrated(), batches=[1, 1, 1], gone=1)
+    assert decide.charge(made.hosts["web1"], made).startswith("failed; app downgraded, stands at 0001")
+    assert decide.charge(made.hosts["web2"], made) == ""
+    assert decide.charge(made.hosts["web3"], made) == ""
+
+
+def test_where_nobody_failed_those_that_were_not_begun_are_no_success() -> None:
+    made = run_of(migrated(), waiting(), batches=[1, 1], gone=1)
+    assert decide.charge(made.hosts["web2"], made) == "not begun"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failure", "state"),
+    [("downgraded", "", "led_back"), ("restored", "", "led_back"), ("held", "app is held", "not_led_back")],
+)
+def test_leading_back(outcome: str, failure: str, state: str) -> None:
+    host = migrated()
+    entry = {"name": "app", "outcome": outcome, "after": ["0001"]}
+    decide.was_led_back(host, {"rollback": {"databases": [entry]}, "failure": failure})
+    assert host.state == state
+    assert host.databases["app"].now == ["0001"]
+    assert not host.has_migrated
+
+
+def test_the_good_databases_of_a_host_that_failed_are_led_back_and_it_has_failed_all_the_same() -> None:
+    host = failed()
+    host.databases["shop"] = ended().databases["app"]
+    assert host.has_migrated
+    decide.was_led_back(host, {"rollback": {"databases": [{"name": "shop", "outcome": "downgraded", "after": []}]}})
+    assert host.state == "failed"
+    assert not host.has_migrated
+
+
+def test_the_plan_of_the_next_batch_is_shown() -> None:
+    made = run_of(migrated(), waiting(), batches=[1, 1], gone=1)
+    assert decide.coming(made) == ["Batch 2 of 2:", "  web2: app  0001 -> 0002", "      0002  notes"]
+    made.ended = 2
+    assert decide.coming(made) == []
+
+
+def test_the_last_lines_name_every_host() -> None:
+    made = run_of(migrated(), failed(), lost(), waiting(), batches=[1, 2, 1], gone=2)
+    made.why = "too many"
+    retry = '{"migrate_retry_failed": ["app"]}'
+    assert decide.summary(made, "/m/r1.json") == [
+        "Run r1: stopped after batch 2 of 3, because too many",
+        "  1 migrated: web1",
+        "  1 failed: web2",
+        "  1 lost: web3",
+        "  1 not begun: web4",
+        f"  Next: look at what failed, then: ansible-playbook migrate.yml -e migrate_run=r1 -e '{retry}'",
+        "  Manifest: /m/r1.json",
+    ]
+
+
+def test_the_last_lines_name_what_lets_a_failed_database_be_tried_again() -> None:
+    refused = failed()
+    refused.databases["app"].outcome, refused.databases["app"].code = "refused", FAILED_BEFORE
+    made = run_of(refused, batches=[1], gone=1)
+    made.why = "web1 failed in the first batch"
+    title, *_lines, command = decide.summary(made, "")
+    assert title == "Run r1: its only batch had its turn; web1 failed in the first batch"
+    assert command.endswith("""-e migrate_run=r1 -e '{"migrate_retry_failed": ["app"]}'""")
+    refused.databases["app"].code = "database-unreachable"
+    assert decide.summary(made, "")[-1].endswith("-e migrate_run=r1")
+    refused.databases = {f"app{number}": failed().databases["app"] for number in range(4)}
+    assert decide.summary(made, "")[-1].endswith("-e migrate_run=r1 -e migrate_retry_failed=true")
+
+
+@pytest.mark.parametrize("program", ["ansible-playbook", "ANSIBLE_COLLECTIONS_PATH=/srv/c .venv/bin/ansible-playbook"])
+def test_what_is_cut_is_no_command(program: str) -> None:
+    words = "Revision 0003 failed. " * 8 + "Correct it, then: "
+
+    line = decide.in_one_line(f"{words}{program} -i {'a' * 200} migrate.yml")
+
+    assert line == f"{words}…"
+    assert decide.in_one_line(f"Type: {program} migrate.yml") == f"Type: {program} migrate.yml"

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from ansible import constants
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import manifest
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Database, Host, Manifest
+
+
+@pytest.fixture(autouse=True)
+def _invocation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "ansible"
+    folder.mkdir()
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(folder))
+
+
+def made(run: str = "r1") -> Manifest:
+    app = Database("head", ["0001"], ["0002"], ["0002"], "upgraded", [{"revision": "0002", "message": "notes"}])
+    return Manifest(run, batches=[["web1"]], hosts={"web1": Host("r1", "migrated", 1, 1, databases={"app": app})})
+
+
+def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
+    folder = tmp_path / "state" / "runs"
+    manifest.keep(made(), str(folder))
+    assert manifest.read(folder / "r1.json") == manifest.current()
+    found = manifest.current()
+    assert found is not None
+    assert found.hosts == made().hosts
+    assert found.began
+    assert found.changed
+
+
+def test_it_is_its_owners_alone(tmp_path: Path) -> None:
+    manifest.keep(made(), str(tmp_path / "runs"))
+    assert stat.S_IMODE((tmp_path / "runs").stat().st_mode) == 0o700
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "runs").iterdir()] == [0o600]
+
+
+def test_without_a_folder_it_is_kept_for_this_invocation_only(tmp_path: Path) -> None:
+    manifest.keep(made(), "")
+    assert manifest.current() is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["ansible"]
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(Refused, match="manifest of run r1 cannot be written"):
+        manifest.keep(made(), str(tmp_path / "runs"))
+
+
+def test_what_cannot_be_read_is_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "r1.json").write_text("{")
+    assert manifest.read(tmp_path / "r1.json") is None
+    assert manifest.read(tmp_path / "r2.json") is None
+
+
+def test_a_run_id_leads_nowhere_else(tmp_path: Path) -> None:
+    with pytest.raises(Refused):
+        manifest.place(str(tmp_path), "../elsewhere")
+
+
+def test_only_so_many_are_kept_and_the_newest_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "KEPT", 2)
+    for number in (1, 2, 3):
+        manifest.keep(made(f"r{number}"), str(tmp_path / "runs"))
+        os.utime(tmp_path / "runs" / f"r{number}.json", (number, number))
+    manifest.keep(made("r4"), str(tmp_path / "runs"))
+    assert sorted(path.stem for path in (tmp_path / "runs").iterdir()) == ["r3", "r4"]
+
+
+def test_how_often_a_host_was_begun(tmp_path: Path) -> None:
+    manifest.keep(made(), str(tmp_path))
+    assert manifest.earlier_parts(str(tmp_path), "r1", "web1") == 1
+    assert manifest.earlier_parts(str(tmp_path), "r1", "web2") == 0
+    assert manifest.earlier_parts(str(tmp_path), "r2", "web1") == 0
+    assert manifest.earlier_parts("", "r1", "web1") == 0
