@@ -1,7 +1,7 @@
 """The floors of the house: a package imports from floors below its own, and no files import each other in a circle.
 
-`python -m tests.layers` says what does not keep to it; `make test-lint` runs it. Every import counts, also one inside of
-a function or for types alone, since Ansible ships the files of all of them.
+`python -m tests.layers` says what does not keep to it; `make test-lint` runs it. Every import counts, also one in a
+function or for types alone, since Ansible ships the files of all of them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def imported(path: Path) -> Iterator[Path]:
         folder = path.parents[node.level - 1] if node.level else PLUGINS
         words = node.module or ""
         if not node.level:
-            before, found, words = words.partition("hosting.alembic.plugins.")
+            _before, found, words = words.partition("hosting.alembic.plugins.")
             if not found:
                 continue
         base = folder.joinpath(*words.split(".")) if words else folder

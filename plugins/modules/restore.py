@@ -120,9 +120,9 @@ cursor:
   type: dict
 """
 
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.choose import backed_up
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import backed_up
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foresee, foretell, have_done
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (

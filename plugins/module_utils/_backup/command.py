@@ -10,35 +10,28 @@ replaces is backed up by the same command first. Whether others wrote since cann
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .._core.commands import missing_program, run_command
-from .._core.errors import HALF_WAY, Failed, Refused
+from .._core.errors import Refused
 from .._core.job import Job
 from .._core.paths import key_of
-from .._engines.data import Dump, Restored, RestoreMethod, Writes
-from .._engines.interface import Engine, Guard, Tell
-from .._migration.state import read_position
+from .._engines.data import Dump, RestoreMethod
+from .._engines.interface import Engine, Tell
 from .manifest import Manifest
-from .take import take
 
 #: The tool of a manifest whose backup a command made.
 TOOL = "command"
 
-_UNKNOWN = Writes(unknown="the backup was made by a command, so what others wrote since cannot be told")
-
-#: Reads what others wrote: by its engine, its backup, the rows of our own runs, and what these left.
-ReadWrites = Callable[["Engine", Manifest, "dict[str, int]", "dict[str, str] | None"], Writes]
 
 _BACKUP = "migrate_backup_command"
 _CHECK = "migrate_backup_check_command"
 _RESTORE = "migrate_restore_command"
 
 
-def obstacles(job: Job) -> list[Refused]:
+def command_obstacles(job: Job) -> list[Refused]:
     """Return what would keep a backup from being made and proven by commands."""
     if not job.backup_command:
         return []
@@ -56,7 +49,7 @@ def obstacles(job: Job) -> list[Refused]:
     return found
 
 
-def dump(engine: Engine, folder: Path, tell: Tell, run: str) -> Dump:
+def dump_by_command(engine: Engine, folder: Path, tell: Tell, run: str) -> Dump:
     """Have a backup made and proven; what the command writes into the folder belongs to it.
 
     Raises:
@@ -66,18 +59,18 @@ def dump(engine: Engine, folder: Path, tell: Tell, run: str) -> Dump:
     tell(f"runs {job.backup_command[0]}")
     activity = engine.activity()
     what = f"The backup of {engine.database.name!r} by {_BACKUP} failed"
-    _run(job.backup_command, engine, folder, run, what)
-    check(engine, folder, run)
+    run_backup_command(job.backup_command, engine, folder, run, what)
+    check_by_command(engine, folder, run)
     return Dump(folder, TOOL, activity=activity)
 
 
-def check(engine: Engine, folder: Path, run: str) -> None:
+def check_by_command(engine: Engine, folder: Path, run: str) -> None:
     """Have a backup proven.
 
     Raises:
         Failed: the check command failed.
     """
-    _run(
+    run_backup_command(
         engine.job.backup_check_command, engine, folder, run, f"The backup of run {run} is not proven: {_CHECK} failed"
     )
 
@@ -115,48 +108,7 @@ def rights_for_restore(engine: Engine, manifest: Manifest) -> tuple[str, dict[st
     return None if method.name == TOOL else engine.rights_for_restore()
 
 
-def writes_since(engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
-    """Return what others wrote since a backup."""
-    return _UNKNOWN if manifest.tool == TOOL else engine.writes_since(manifest.archive(), ours, content)
-
-
-def foreseen_writes(engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
-    """Return the same while others are still at work."""
-    return _UNKNOWN if manifest.tool == TOOL else engine.foreseen_writes(manifest.archive(), ours, content)
-
-
-def restore(engine: Engine, manifest: Manifest, run: str, tell: Tell, guard: Guard) -> Restored:
-    """Restore a backup by what made it.
-
-    Raises:
-        Refused: as ``Engine.restore``.
-        Failed: as ``Engine.restore``; but a restore command that fails leaves the database as the command does, and
-            what it replaced is in the backup that its message names.
-    """
-    if manifest.tool != TOOL:
-        return engine.restore(manifest.archive(), run, tell, guard)
-    folder = Path(manifest.path)
-    check(engine, folder, manifest.run)
-    heads = read_position(engine, list(manifest.heads)).heads
-    replaced = take(engine, heads, replace(engine.job, run=run_of_replaced(run)), tell)
-    guard()
-    engine.close()
-    tell(f"runs {engine.job.restore_command[0]}")
-    what = f"{_RESTORE} failed; what it was to replace is in the backup {replaced.path}"
-    try:
-        _run(engine.job.restore_command, engine, folder, manifest.run, what)
-    except Failed as failure:
-        # What the database holds now, only that command knows.
-        raise Failed(failure.what, failure.why, failure.remedy, code=HALF_WAY) from failure
-    return Restored(replaced.path, TOOL)
-
-
-def run_of_replaced(run: str) -> str:
-    """Return the run id of the backup of what a run's restore replaces."""
-    return f"{run[:50]}-replaced"
-
-
-def _run(command: Sequence[str], engine: Engine, folder: Path, run: str, what: str) -> None:
+def run_backup_command(command: Sequence[str], engine: Engine, folder: Path, run: str, what: str) -> None:
     name = engine.database.name
     placeholders = {"path": str(folder), "database": key_of(name), "run": run, "name": f"{key_of(name)}-{run}"}
     variables = {**engine.command_variables(), "HOSTING_ALEMBIC_RUN": run, "HOSTING_ALEMBIC_PATH": str(folder)}

@@ -12,16 +12,17 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Refused
 from .._core.job import Database, Job
+from .._core.paths import sync
 from .._journal.events import Event, Journal, moved, newest_first, now
-from .manifest import Manifest, proven
+from . import encryption
+from .manifest import Manifest, check, check_sealed, proven, write_manifest
 from .offsite import copy_off
-from .take import remove_plain, seal
 
 if TYPE_CHECKING:
     from .._engines.interface import Tell
@@ -110,3 +111,35 @@ def _is_at_work(job: Job, run: str) -> bool:
         finally:
             os.close(descriptor)
     return False
+
+
+def seal(manifest: Manifest, to: str) -> None:
+    """Encrypt the files of a proven backup beside them.
+
+    Raises:
+        Refused: it cannot be encrypted to this recipient.
+        Failed: the backup is damaged, or could not be encrypted.
+    """
+    check(manifest)
+    folder = Path(manifest.path)
+    manifest.sealed = encryption.seal(folder, sorted(manifest.files), to).facts()
+    write_manifest(manifest, folder)
+
+
+def remove_plain(manifest: Manifest) -> None:
+    """Remove the plain files of a backup whose encrypted archive is whole.
+
+    Raises:
+        Failed: the archive is damaged; the plain files stay.
+    """
+    folder = Path(manifest.path)
+    there = [folder / name for name in manifest.files if (folder / name).exists()]
+    if not there:
+        return
+    check_sealed(manifest)
+    for path in there:
+        path.unlink()
+    for path in sorted({path.parent for path in there} - {folder}, reverse=True):
+        with suppress(OSError):  # somebody has put something else there
+            path.rmdir()
+    sync(folder)

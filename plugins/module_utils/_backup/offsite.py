@@ -45,7 +45,7 @@ class Leaving:
     sha256: str
 
 
-def obstacles(job: Job) -> list[Refused]:
+def copy_obstacles(job: Job) -> list[Refused]:
     """Return what would keep a backup from being copied off this host."""
     found = missing_program(job.backup_copy_command, _COMMAND)
     to = job.backup_copy_to
@@ -80,7 +80,7 @@ def copy_off(manifest: Manifest, job: Job, tell: Callable[[str], None]) -> list[
     for to in _wanted(job):
         if to in copies_of(manifest):
             continue
-        for obstacle in obstacles(job):
+        for obstacle in copy_obstacles(job):
             raise obstacle
         tell(f"copies the backup of run {manifest.run} to {to}")
         if to == job.backup_copy_to:

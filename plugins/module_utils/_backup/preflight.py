@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from .._core.errors import Refused
 from .._core.job import Job
-from . import command, offsite
+from .command import command_obstacles
 from .encryption import recipient_of
+from .offsite import copy_obstacles
 
 
-def obstacles(job: Job) -> list[Refused]:
+def backup_obstacles(job: Job) -> list[Refused]:
     """Return whatever is missing for the commands, the encryption and the copies of backups."""
-    found = command.obstacles(job) + offsite.obstacles(job)
+    found = command_obstacles(job) + copy_obstacles(job)
     if job.backup_encrypt_to:
         try:
             recipient_of(job.backup_encrypt_to)

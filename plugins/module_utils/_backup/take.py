@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from contextlib import suppress
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,33 +17,17 @@ from .._core.job import Job
 from .._core.paths import private_directory, sha256_of, sync
 from .._journal.events import not_before
 from . import encryption
+from .command import dump_by_command
 from .manifest import (
-    MANIFEST,
     Manifest,
-    check,
-    check_sealed,
     proven,
-    read_manifest,
-    taken_at,
     write_manifest,
 )
+from .offsite import copy_off
+from .preflight import backup_obstacles
 
 if TYPE_CHECKING:
     from .._engines.interface import Engine, Tell
-
-__all__ = [
-    "MANIFEST",
-    "Manifest",
-    "check",
-    "check_sealed",
-    "proven",
-    "prune",
-    "read_manifest",
-    "remove_plain",
-    "seal",
-    "take",
-    "taken_at",
-]
 
 
 def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> Manifest:
@@ -62,12 +44,8 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
             where it has to be: then it lies here and does not count.
         Refused: the server cannot be reached, or what was asked of the backup cannot be done here.
     """
-    # They build on what stands here.
-    from . import command  # noqa: PLC0415
-    from .offsite import copy_off  # noqa: PLC0415
-    from .preflight import obstacles  # noqa: PLC0415
 
-    for obstacle in obstacles(job):
+    for obstacle in backup_obstacles(job):
         raise obstacle
     place = private_directory(job.layout.backups_of(engine.database.name)) / job.run
     beside = job.layout.partial_backup(engine.database.name, job.run)
@@ -78,7 +56,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
         own = engine.own() if engine.exists() else None
         small = own is not None and own.run(engine.size) <= job.row_counts_limit
         by_hand = job.backup_command and own is not None
-        dump = command.dump(engine, beside, tell, job.run) if by_hand else engine.dump(beside, small, tell)
+        dump = dump_by_command(engine, beside, tell, job.run) if by_hand else engine.dump(beside, small, tell)
         manifest = Manifest(
             database=engine.database.name,
             run=job.run,
@@ -126,50 +104,6 @@ def _clear(folder: Path, beside: Path, *, everything: bool) -> None:
     """
     for path in folder.glob(".*.partial") if everything else [beside]:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def seal(manifest: Manifest, to: str) -> None:
-    """Encrypt the files of a proven backup beside them.
-
-    Raises:
-        Refused: it cannot be encrypted to this recipient.
-        Failed: the backup is damaged, or could not be encrypted.
-    """
-    check(manifest)
-    folder = Path(manifest.path)
-    manifest.sealed = encryption.seal(folder, sorted(manifest.files), to).facts()
-    write_manifest(manifest, folder)
-
-
-def remove_plain(manifest: Manifest) -> None:
-    """Remove the plain files of a backup whose encrypted archive is whole.
-
-    Raises:
-        Failed: the archive is damaged; the plain files stay.
-    """
-    folder = Path(manifest.path)
-    there = [folder / name for name in manifest.files if (folder / name).exists()]
-    if not there:
-        return
-    check_sealed(manifest)
-    for path in there:
-        path.unlink()
-    for path in sorted({path.parent for path in there} - {folder}, reverse=True):
-        with suppress(OSError):  # somebody has put something else there
-            path.rmdir()
-    sync(folder)
-
-
-def prune(folder: Path, keep: int, keep_days: int, needed: frozenset[str] = frozenset()) -> list[str]:
-    """Remove backups beyond a number or an age, never the newest nor one that a way back needs; return their paths."""
-    oldest = (datetime.now(timezone.utc) - timedelta(days=keep_days)).isoformat()
-    removed = []
-    for index, manifest in enumerate(proven(folder)):
-        surplus = index >= keep or manifest.taken < oldest
-        if index and surplus and manifest.run not in needed:
-            shutil.rmtree(manifest.path)
-            removed.append(manifest.path)
-    return removed
 
 
 def _files(folder: Path) -> list[Path]:

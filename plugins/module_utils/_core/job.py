@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from .errors import Refused
@@ -169,3 +170,19 @@ class Job:
             known[key] = tuple(known.get(key, ()))
         known["verb"] = verb
         return cls(**known)
+
+
+def counted_from_now(job: Job) -> Job:
+    """Return a job with the moment by this host's monotonic clock at which the time that it was given is over."""
+    return job if job.time_left is None else replace(job, ends_at=monotonic() + job.time_left)
+
+
+def left(job: Job) -> float | None:
+    """Return the seconds that are left, less than nothing if the deadline is over, None if there is none."""
+    return None if job.ends_at is None else job.ends_at - monotonic()
+
+
+def is_over(job: Job) -> bool:
+    """Tell whether there was a deadline and it has passed."""
+    seconds = left(job)
+    return seconds is not None and seconds <= 0

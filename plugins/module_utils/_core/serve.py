@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .._migration.spawner import SPAWNER
 from .entries import ENTRIES
 from .errors import Refused, cause_of
 from .job import Database, Job
@@ -30,14 +29,19 @@ from .secrets import mask_for
 _COMMANDS: dict[str, Any] = {}
 
 
-def with_secrets(item: Any) -> Any:
-    """Return databases with their secrets, in the process that works on them; it gets at no others from now on."""
+def with_secrets(before: Callable[[], None], item: Any) -> Any:
+    """Return databases with their secrets, in the process that works on them; it gets at no others from now on.
+
+    Args:
+        before: is called before any secret is read, where env.py is to run in a process that never held one.
+        item: one database, or several.
+    """
     databases = item if isinstance(item, list) else [item]
     if ENTRIES.descriptor < 0 or not all(isinstance(database, Database) for database in databases):
         ENTRIES.close()
         return item
     if isinstance(item, Database) and ENTRIES.runs_apart(item.name):
-        SPAWNER.start()
+        before()
     entries = [ENTRIES.entry_of(database.name) for database in databases]
     ENTRIES.close()
     learn(functools.partial(_mask_of, entries))
@@ -55,8 +59,13 @@ def clean_for(name: str) -> Callable[[str], str]:
     return masked_text if entry is None else _mask_of([entry]).text
 
 
-def serve(do: Callable[[Job], dict[str, Any]]) -> None:
-    """Read a job, do it, answer."""
+def serve(do: Callable[[Job], dict[str, Any]], before_secrets: Callable[[], None]) -> None:
+    """Read a job, do it, answer.
+
+    Args:
+        do: the job.
+        before_secrets: is called in each process that works on one database, before it reads a secret of it.
+    """
     options = json.load(sys.stdin)
     answer_to = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -64,7 +73,7 @@ def serve(do: Callable[[Job], dict[str, Any]]) -> None:
     learn(functools.partial(mask_for, dict(options)))
     _COMMANDS.update({name: value for name, value in options.items() if name.endswith("_command")})
     ENTRIES.receive(options.pop("entries", None))
-    prepare_each(with_secrets)
+    prepare_each(functools.partial(with_secrets, before_secrets))
     try:
         answer = do(Job.from_options(options.pop("verb"), options))
     except Refused as refusal:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core.masking import masked
-from .._core.paths import private_directory, sync
+from .._core.paths import Layout, key_of, private_directory, sync
 
 Event = dict[str, Any]
 
@@ -178,3 +178,10 @@ def unsettled(folder: Path) -> str:
         if (how and began) or how in ("restored", "downgraded"):
             return ""
     return ""
+
+
+def journals_of_others(layout: Layout, name: str) -> Iterator[list[list[Event]]]:
+    """Yield the journals of each other entry of this host."""
+    for folder in layout.journals.glob("*"):
+        if folder.name != key_of(name):
+            yield [events for _run, events in newest_first(folder)]

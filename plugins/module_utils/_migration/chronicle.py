@@ -13,7 +13,7 @@ from .._engines.lock import Lock
 from .._journal.events import Journal
 from .environment import Environment
 from .state import read_fingerprint
-from .steps import Step, Watcher
+from .step import Step, Watcher
 from .version_table import read_heads
 
 _REMEMBERED = ("tables", "committed", "_locked_out", "before_step", "_read_after")

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .alembic_import import MigrationContext
-    from .steps import Counter, Step, Watcher
+    from .step import Step, Watcher
+    from .write_count import Counter
 
 #: First words of statements that change rows; a routine called by SELECT is beyond what can be told.
 _WRITES_ROWS = {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "DO", "CALL"}

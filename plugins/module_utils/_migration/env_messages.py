@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from .._core.errors import Failed
 from .._core.job import Database, Job
 from .._core.option_names import COMMANDS, FOR_ADMIN
+from .._core.revisions import Revision, Stream
 from .._engines.connection import first_line, sqlstate
 from .._engines.data import Content, Deeds, Writes
-from .._plan.model import Revision, Stream
 from .explanations import ended_process
-from .steps import Step
+from .step import Step
 
 if TYPE_CHECKING:
     from .._core.channel import Channel

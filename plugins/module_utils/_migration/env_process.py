@@ -32,7 +32,7 @@ from .env_messages import deeds_from, process_ended, step_facts, words_of
 from .environment import Environment
 from .interrupted import Interrupted
 from .own_commits import OwnCommits
-from .steps import Step, Watcher
+from .step import Step, Watcher
 
 if TYPE_CHECKING:
     import socket

@@ -17,9 +17,9 @@ from .._core.channel import Channel, Gone
 from .._core.errors import Failed, Refused
 from .._core.job import Database, Job
 from .._core.option_names import FOR_ADMIN
+from .._core.revisions import Heads, Stream
 from .._core.run_as import User, admit
 from .._engines.interface import Engine
-from .._plan.model import Heads, Stream
 from .._release.source import Source
 from . import env_process
 from .env_messages import (
@@ -38,7 +38,7 @@ from .environment import Environment
 from .interrupted import Interrupted
 from .own_commits import OwnCommits
 from .spawner import SPAWNER
-from .steps import Step, Watcher
+from .step import Step, Watcher
 
 #: Loaded now, because its archive may be gone when the process is forked.
 _LOADED_EARLY = env_process

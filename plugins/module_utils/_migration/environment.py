@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Refused
 from .._core.job import Database, Job
+from .._core.revisions import CONTRACT, EXPAND, Heads, Revision, Stream
 from .._engines.connection import own_url, url_for_env
 from .._engines.data import Identity
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
 from .._engines.sqlalchemy_import import sa
-from .._plan.model import CONTRACT, EXPAND, Heads, Revision, Stream
 from .._release.source import Source
 from .alembic_import import CommandError, EnvironmentContext, MigrationContext, MigrationStep, ScriptDirectory
 from .attributes import Attributes
@@ -43,7 +43,8 @@ from .placeholders import filled, variables_for
 from .revisions import Revisions
 from .scripts import configuration, script_directory
 from .setup import enter_setup
-from .steps import Step, Watcher, connection_of, heads_after, watched
+from .step import Step, Watcher
+from .steps import connection_of, heads_after, watched
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection

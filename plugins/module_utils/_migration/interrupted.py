@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .reported_error import reported
-from .steps import Step
+from .step import Step
 
 
 class Interrupted(Exception):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._core.errors import Refused
-from .._plan.model import Heads, Stream
+from .._core.revisions import Heads, Stream
 from .alembic_import import CommandError, ScriptDirectory
 from .locations import Locations
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .._engines.interface import Engine
-    from .steps import Step
+    from .step import Step
 
 _IDLE, _IN_FAILED_TRANSACTION = 0, 3
 _MAY_END = re.compile(r"\b(?:commit|end|rollback|abort)\b", re.IGNORECASE)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._core.revisions import Heads
 from .._engines.connection import LOCK_NOT_AVAILABLE, OwnConnection, sqlstate
 from .._engines.sqlalchemy_import import sa
-from .._plan.model import Heads
 from .alembic_import import MigrationContext
 
 if TYPE_CHECKING:

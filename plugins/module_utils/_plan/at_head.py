@@ -28,10 +28,11 @@ from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.paths import private_directory, write_durably
 from .._core.processes import Died, each_apart, silence
+from .._core.revisions import Stream
 from .._core.urls import password_of
 from .._engines.probe import glance
 from .._journal.run_state import left_by
-from .model import Plan, Stream
+from .model import Plan
 
 if TYPE_CHECKING:
     from .._migration.environment import Environment

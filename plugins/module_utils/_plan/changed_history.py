@@ -23,8 +23,8 @@ from .._journal.events import Event, newest_first
 from .._migration.version_table import read_heads
 
 if TYPE_CHECKING:
+    from .._core.revisions import Stream
     from .._migration.environment import Environment
-    from .model import Stream
 
 _MOST_NAMED = 10
 _REMEDY = "or let one run go ahead with migrate_on_changed_history=warn"

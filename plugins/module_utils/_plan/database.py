@@ -14,25 +14,26 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from .._backup import preflight
+from .._backup.preflight import backup_obstacles
+from .._backup.restore_forecast import forecast_restore
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.paths import Layout
 from .._core.playbook_command import playbook_command
+from .._core.revisions import EXPAND
 from .._engines.connection import first_line
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
 from .._engines.sqlalchemy_import import sa
+from .._journal.durations import known_seconds
 from .._journal.run_state import left_by
 from .._migration.dry_run import WritesBefore
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
-from .._revert import other_applications
-from .._revert.restore_forecast import forecast_restore
-from .._worker.deadline import known_seconds
 from .at_head import remember
 from .changed_history import MADE_ANEW, History, applied_elsewhere, changed_history, made_anew
-from .model import EXPAND, Plan
+from .model import Plan
+from .other_entries import made_by_other_entry
 from .rehearsal_record import missing_rehearsal
 
 
@@ -109,7 +110,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         if environment.job.on_changed_history == "refuse":
             plan.obstacles += plan.changed_history
         plan.obstacles += _unexpanded(plan)
-        plan.obstacles += preflight.obstacles(environment.job)
+        plan.obstacles += backup_obstacles(environment.job)
         plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
         return
     own = engine.own()
@@ -122,7 +123,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     if plan.pending:
         known = known_seconds(_lasting(environment.job), plan.name)
         plan.expected_seconds = known[0] if known else None
-        plan.obstacles += preflight.obstacles(environment.job)
+        plan.obstacles += backup_obstacles(environment.job)
         tables = [stream.table for stream in plan.streams]
         plan.obstacles += engine.obstacles(engine.own(), environment.job.layout.root, tables)
         plan.restore = forecast_restore(engine)
@@ -144,7 +145,7 @@ def _compare_with_journals(plan: Plan, environment: Environment) -> None:
 def _made_anew(name: str, history: History, engine: Engine, layout: Layout) -> list[Refused]:
     made = engine.own().run(engine.made)
     found = made_anew(name, history, made)
-    if found and history.made and other_applications.know(engine, layout, made, history.made[0]):
+    if found and history.made and made_by_other_entry(engine, layout, made, history.made[0]):
         return []
     return found
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from .._core.job import Job
 from .._core.serve import serve
+from .._migration.spawner import SPAWNER
 from .at_head import known_plans
 
 
 def main() -> None:
     """Plan; runs under the virtualenv's Python."""
-    serve(_planned)
+    serve(_planned, SPAWNER.start)
 
 
 def _planned(job: Job) -> dict[str, Any]:

@@ -10,32 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._core.errors import Refused
-
-Heads = tuple[str, ...]
-
-#: The branches of a release that is deployed in two steps, around the application's own deployment.
-EXPAND, CONTRACT = "expand", "contract"
-
-
-@dataclass(frozen=True)
-class Revision:
-    """One revision to apply, with the first line of its message."""
-
-    revision: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One version table of a database, where it stands and what lies before it."""
-
-    table: str
-    heads: Heads
-    pending: tuple[Revision, ...] = ()
-    #: Where the database stands once the pending revisions are applied.
-    goal: Heads = ()
-    #: Where the target contracts: the revisions of the expanding branch that are still missing.
-    unexpanded: tuple[str, ...] = ()
+from .._core.revisions import Revision, Stream
 
 
 @dataclass

@@ -13,7 +13,7 @@ from .._core.progress import Progress
 from .._engines.interface import Engine
 from .._journal.events import Journal
 from .._migration.env_messages import contents_on, fingerprint_on
-from .._migration.steps import Step, Watcher
+from .._migration.step import Step, Watcher
 from .verdict import State, Verdict
 
 if TYPE_CHECKING:

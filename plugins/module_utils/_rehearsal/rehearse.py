@@ -31,7 +31,7 @@ from .._migration.explanations import kept_open, stamping_advice
 from .._migration.interrupted import Interrupted
 from .._migration.placeholders import refuse_literal_url
 from .._migration.state import Position, read_fingerprint, read_position
-from .._migration.steps import Step
+from .._migration.step import Step
 from .._plan.database import plan_database
 from .._plan.model import Plan
 from .._plan.rehearsal_record import forget_rehearsal, note_rehearsal

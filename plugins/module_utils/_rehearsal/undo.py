@@ -16,7 +16,7 @@ from .._journal.events import Journal
 from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
 from .._migration.state import differences
-from .._migration.steps import Step
+from .._migration.step import Step
 from .._migration.version_table import read_heads
 from .observer import Observer, StateBefore, Traces, key_of
 from .verdict import IRREVERSIBLE, LOSSY, REVERSIBLE, UNKNOWN, Verdict

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._engines.data import Content
 from .._migration.state import differences
-from .._migration.steps import Step
+from .._migration.step import Step
 
 REVERSIBLE, LOSSY, IRREVERSIBLE, UNKNOWN = "reversible", "lossy", "irreversible", "unknown"
 

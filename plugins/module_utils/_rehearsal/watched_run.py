@@ -15,7 +15,7 @@ from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
 from .._migration.own_process import ProgressOfParent, Standby
 from .._migration.reported_error import reported
-from .._migration.steps import Step
+from .._migration.step import Step
 from .observer import Traces
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.progress import Progress
 from .._journal.events import Journal
-from .._migration.steps import Step, Watcher
+from .._migration.step import Step, Watcher
 from .run_record import Account
 
 if TYPE_CHECKING:

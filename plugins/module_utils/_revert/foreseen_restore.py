@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._backup import command
+from .._backup.command import TOOL, method_of
 from .._backup.manifest import Manifest, check
 from .._core.errors import Failed, Refused
 from .._core.job import Database, Job
@@ -59,20 +59,20 @@ def _check(engine: Engine, manifest: Manifest) -> tuple[list[str] | None, Restor
     Raises:
         Refused, Failed: the restore would raise it too.
     """
-    dropped = engine.dropped(manifest.archive()) if manifest.tool != command.TOOL else None
+    dropped = engine.dropped(manifest.archive()) if manifest.tool != TOOL else None
     if dropped is not None:
         for obstacle in dropped:
             raise obstacle
         check(manifest)
         return None, RestoreMethod("")
     _refuse_if_locked(engine)
-    method = command.method_of(engine, manifest)
+    method = method_of(engine, manifest)
     if method.obstacle:
         raise method.obstacle
     check(manifest)
     is_readable = engine.is_readable()
     before = read_position(engine, list(manifest.heads)).revisions if is_readable else None
-    if manifest.tool != command.TOOL:
+    if manifest.tool != TOOL:
         for obstacle in engine.foreseen_obstacles(manifest.archive()):
             raise obstacle
     account = deeds_since(engine.database, engine.job, manifest)

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .._core.paths import Layout, key_of
 from .._engines.interface import Engine
-from .._journal.events import Event, ending, newest_first
+from .._journal.events import Event, ending, journals_of_others
 from .._migration.state import Position, differences, read_fingerprint
 from .run_record import Account
 
@@ -42,25 +41,6 @@ def changed_by_others(engine: Engine, account: Account, now: Position) -> list[s
     return differences(account.before.fingerprint, fingerprint)
 
 
-def know(engine: Engine, layout: Layout, made: str, since: str) -> bool:
-    """Return whether the journals of another entry say that its database was made so, by a restore of that entry.
-
-    Args:
-        engine: the engine of the database, which is the other entry's as well.
-        layout: where the journals are.
-        made: what ``Engine.made`` returns of it.
-        since: when this entry's own journals knew another one.
-    """
-    identity = str(engine.own_identity())
-    for journals in _journals_of_others(layout, engine.database.name):
-        done = [ending(events, "upgrade") for events in journals]
-        if any(each and each["result"].get("identity") == identity for each in done) and any(
-            event.get("made") == made and event["at"] >= since for events in journals for event in events
-        ):
-            return True
-    return False
-
-
 def with_changes(fingerprint: Iterable[str], changes: Iterable[str]) -> list[str]:
     """Return a fingerprint as it is after changes."""
     lines = set(fingerprint)
@@ -75,17 +55,10 @@ def with_changes(fingerprint: Iterable[str], changes: Iterable[str]) -> list[str
 def _of_neighbours(engine: Engine, since: str) -> Iterator[list[Event]]:
     """Yield the journals of runs in which other entries of this host upgraded the same database, the first first."""
     identity, found = str(engine.own_identity()), []
-    for journals in _journals_of_others(engine.job.layout, engine.database.name):
+    for journals in journals_of_others(engine.job.layout, engine.database.name):
         for events in journals:
             done = ending(events, "upgrade")
             backed_up = next((event for event in events if event["event"] == "backed_up"), None)
             if done and backed_up and backed_up["at"] >= since and done["result"].get("identity") == identity:
                 found.append(events)
     yield from sorted(found, key=lambda events: str(events[0]["at"]))
-
-
-def _journals_of_others(layout: Layout, name: str) -> Iterator[list[list[Event]]]:
-    """Yield the journals of each other entry of this host."""
-    for folder in layout.journals.glob("*"):
-        if folder.name != key_of(name):
-            yield [events for _run, events in newest_first(folder)]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .._backup import command
+from .._backup.command import TOOL, method_of
 from .._backup.manifest import Manifest, check, proven
 from .._core.errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
 from .._core.job import Database, Job
@@ -22,6 +22,7 @@ from .._engines.interface import Engine
 from .._engines.registry import engine_for
 from .._journal.events import Journal, newest_first
 from .._migration.state import Position, differences, read_position
+from .backup_tool import restore_backup, run_of_replaced
 from .restore_guard import RestoreGuard
 from .run_record import Account
 
@@ -52,7 +53,7 @@ def bring_back(
         Refused: it cannot be done, or others have written since; the database is as it was.
         Failed: the backup is damaged, or a step failed.
     """
-    method = command.method_of(engine, manifest)
+    method = method_of(engine, manifest)
     if method.obstacle:
         raise method.obstacle
     if method.loses and not may_lose:
@@ -64,13 +65,13 @@ def bring_back(
         )
     # A copy that is compared with the manifest while it is made need not be read before as well.
     try:
-        check(manifest, content=manifest.tool == command.TOOL or not engine.restores_checked_copies)
+        check(manifest, content=manifest.tool == TOOL or not engine.restores_checked_copies)
     except Failed as damage:
         raise Failed(damage.what, damage.why, damage.remedy, code=REPLACED_NOTHING) from damage
     guard = RestoreGuard(engine, manifest, account, journal, progress)
     progress.phase("restores")
     journal.write("restore_begun", path=manifest.path, method=method.name, reason=reason)
-    restored = command.restore(engine, manifest, journal.path.stem, progress.tell, guard)
+    restored = restore_backup(engine, manifest, journal.path.stem, progress.tell, guard)
     now = read_position(engine, list(manifest.heads))
     if now.heads != manifest.heads:
         raise Failed("the restore did not lead to the revision of the backup", f"it stands at {now}", code=HALF_WAY)
@@ -92,7 +93,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
     begun = time.monotonic()
     engine = engine_for(database, job)
     manifest = chosen(database, job)
-    made = manifest.tool != command.TOOL and engine.make_if_dropped(manifest.archive(), progress.tell)
+    made = manifest.tool != TOOL and engine.make_if_dropped(manifest.archive(), progress.tell)
     try:
         with engine.lock(job.database_wait, progress.tell):
             unread = Position({table: [] for table in manifest.heads})
@@ -155,7 +156,7 @@ def ways_out_of(database: Database, job: Job, path: str, run: str) -> dict[str, 
         path: the backup that was being restored.
         run: the run that was restoring it.
     """
-    replaced = command.run_of_replaced(run)
+    replaced = run_of_replaced(run)
     kept = [each.path for each in proven(job.layout.backups_of(database.name)) if each.run == replaced]
     places = {"forward": path, **({"back": kept[0]} if kept else {})}
     only = {"migrate_restore_databases": [database.name], "migrate_restore_loses_writes": True}

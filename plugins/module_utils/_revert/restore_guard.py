@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._backup import command
+from .._backup.command import TOOL
 from .._backup.manifest import Manifest
 from .._core.errors import Refused
 from .._core.progress import Progress
@@ -16,6 +16,7 @@ from .._engines.data import Deeds, Writes
 from .._engines.interface import Engine
 from .._journal.events import Journal
 from .._migration.state import read_position
+from .backup_tool import ReadWrites, foreseen_writes, writes_since
 from .other_applications import changed_by_others
 from .run_record import Account
 
@@ -38,7 +39,7 @@ class RestoreGuard:
         #: Schema changes of others, and rows by table that they wrote into what the run has made.
         self._changes: list[str] = []
         self._later: dict[str, int] = {}
-        self._is_ours = manifest.tool != command.TOOL
+        self._is_ours = manifest.tool != TOOL
         if engine.is_readable():
             self._changes = changed_by_others(engine, account, read_position(engine, list(manifest.heads)))
             self._later = engine.later_writes(self._deeds).tables
@@ -51,7 +52,7 @@ class RestoreGuard:
         Raises:
             Refused: others have written, or may have, and ``migrate_restore_loses_writes`` is not set.
         """
-        writes = self._writes(command.writes_since, self._engine.writes_into_made)
+        writes = self._writes(writes_since, self._engine.writes_into_made)
         if writes:
             self._journal.write("writes", tables=writes.tables, unknown=writes.unknown)
         self._refuse(writes)
@@ -63,7 +64,7 @@ class RestoreGuard:
             Refused: as ``__call__``, as far as it can be read now.
         """
         if self._engine.is_readable():
-            self._refuse(self._writes(command.foreseen_writes, self._foreseen_in_made))
+            self._refuse(self._writes(foreseen_writes, self._foreseen_in_made))
 
     def _refuse(self, writes: Writes) -> None:
         if writes and not self._engine.job.restore_loses_writes:
@@ -81,7 +82,7 @@ class RestoreGuard:
         # What is unknown may be known once the others were sent away.
         return Writes(self._engine.later_writes(deeds).tables)
 
-    def _writes(self, read: command.ReadWrites, read_made: Callable[[Deeds], Writes]) -> Writes:
+    def _writes(self, read: ReadWrites, read_made: Callable[[Deeds], Writes]) -> Writes:
         engine, account = self._engine, self._account
         self.is_empty = self._is_ours and engine.is_empty()
         if self.is_empty:

@@ -28,7 +28,7 @@ from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
 from .._migration.own_commits import OwnCommits
 from .._migration.state import Position, differences, read_position
-from .._migration.steps import Step, shown
+from .._migration.step import Step, shown
 from .._worker.task import OneDatabase
 from . import verification
 from .data_loss import losses

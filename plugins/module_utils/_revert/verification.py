@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .._backup import command
+from .._backup.command import TOOL
 from .._backup.manifest import Manifest, proven
 from .._core.errors import Failed, Refused
 from .._core.progress import Progress
@@ -40,7 +40,7 @@ def compare_with(
     """
     if manifest is None or not engine.exists():
         return Comparison()
-    if manifest.tool == command.TOOL:
+    if manifest.tool == TOOL:
         return Comparison(not_compared=[_BY_COMMAND] if _has_committed(account) else [])
     progress.phase("compares with the backup")
     return engine.compare(manifest.archive(), account.deeds(manifest.activity), limit, progress.tell)
@@ -61,7 +61,7 @@ def refuse_differences(found: Comparison, manifest: Manifest) -> None:
     """
     if found.is_equal:
         return
-    if manifest.tool == command.TOOL:
+    if manifest.tool == TOOL:
         raise Refused(
             f"Database {manifest.database!r} was downgraded, and not compared with its backup of run {manifest.run}",
             f"its revision and its schema are as before; not compared: {found}",
@@ -90,7 +90,7 @@ def compare_rolled_back(
     Raises:
         Failed: it is not the old schema, and nobody but the run has changed it.
     """
-    if manifest is None or manifest.tool == command.TOOL or not engine.exists():
+    if manifest is None or manifest.tool == TOOL or not engine.exists():
         return [f"the schema was compared with its fingerprint only: {_without_archive(manifest)}"]
     deeds = account.deeds(manifest.activity)
     deeds = replace(
@@ -147,7 +147,7 @@ def keep_positions(
         manifest: the backup that the upgrade took, if there still is one.
         account: what the run has done, its downgrades included.
     """
-    archive = manifest.archive() if manifest and manifest.tool != command.TOOL else None
+    archive = manifest.archive() if manifest and manifest.tool != TOOL else None
     notes = engine.keep_positions(before, archive, account.deeds(manifest.activity if manifest else {}))
     if notes:
         journal.write("set_forward", set_forward=sorted(notes))
@@ -205,7 +205,7 @@ def undo_rollback(
     now = read_position(engine, list(backup.heads))
     if now.heads == backup.heads and not differences(backup.fingerprint, now.fingerprint):
         found = compare_with(backup, engine, account, progress, limit)
-        if found.is_equal and backup.tool != command.TOOL:
+        if found.is_equal and backup.tool != TOOL:
             return now, None
         reason = f"{reason}; {found}"
     try:

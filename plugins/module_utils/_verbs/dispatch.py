@@ -16,9 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .._backup import take as backups
+from .._backup.restore_forecast import forecast_restore
+from .._backup.retention import prune as prune_backups
+from .._backup.take import take
 from .._core.errors import Failed, Refused
-from .._core.job import Database, Job
+from .._core.job import Database, Job, counted_from_now
 from .._core.processes import each_apart, silence
 from .._core.progress import Progress
 from .._engines.registry import engine_for
@@ -27,8 +29,6 @@ from .._migration.env_proxy import environment_of
 from .._migration.preload import warm
 from .._migration.state import read_position
 from .._plan.host import check, plan
-from .._revert.restore_forecast import forecast_restore
-from .._worker.deadline import counted_from_now
 from .._worker.follow import is_alive
 from .._worker.worker import attend
 
@@ -218,7 +218,7 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
             )
         progress.phase("backs up")
         position = read_position(environment.engine, tables)
-        manifest = backups.take(engine, position.heads, job, progress.tell)
+        manifest = take(engine, position.heads, job, progress.tell)
         restore = forecast_restore(engine, manifest)
     journal.write("backed_up", path=manifest.path, size=manifest.size, **position.facts())
     return {
@@ -238,7 +238,7 @@ def _prune_backups(job: Job) -> None:
         runs = newest_first(job.layout.journals_of(database.name))
         way_back = next((run for run, events in runs if moved(events)), "")
         folder = job.layout.backups_of(database.name)
-        backups.prune(folder, job.backup_keep, job.backup_keep_days, frozenset({way_back}))
+        prune_backups(folder, job.backup_keep, job.backup_keep_days, frozenset({way_back}))
 
 
 def _journal(job: Job, database: Database) -> Journal:

@@ -8,9 +8,10 @@
 from __future__ import annotations
 
 from .._core.serve import serve
+from .._migration.spawner import SPAWNER
 from .dispatch import do
 
 
 def main() -> None:
     """Do one job; runs under the virtualenv's Python."""
-    serve(do)
+    serve(do, SPAWNER.start)

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from .._backup.take import MANIFEST, proven
+from .._backup.manifest import MANIFEST, proven
 from .._core.errors import Failed, Refused
 from .._core.job import Database, Job
 from .._core.paths import Layout, is_run

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from .._backup.command import TOOL
-from .._backup.take import Manifest, proven
+from .._backup.manifest import Manifest, proven
 from .._core.errors import Failed, Refused
 from .._core.job import Database, Job
 from .._core.progress import Progress

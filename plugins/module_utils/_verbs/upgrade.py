@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._backup import command
+from .._backup.command import TOOL
 from .._backup.manifest import Manifest
 from .._backup.take import take
 from .._core.errors import Failed, Refused
-from .._core.job import Database, Job
+from .._core.job import Database, Job, is_over
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
 from .._engines.connection import first_line
@@ -31,12 +31,12 @@ from .._migration.lock_retry import Blockers, patiently
 from .._migration.own_commits import OwnCommits
 from .._migration.own_process import LockOfParent, ProgressOfParent, Standby
 from .._migration.state import Position, differences, lost_rows, read_applied, read_position
-from .._migration.steps import Step, shown
+from .._migration.step import Step, shown
 from .._plan.at_head import remember
 from .._plan.changed_history import is_unknown
 from .._plan.database import fill_plan
 from .._plan.model import Plan
-from .._worker import deadline
+from .._worker.deadline import cancelled, deadline_obstacle
 from .._worker.task import OneDatabase
 
 Result = dict[str, Any]
@@ -91,7 +91,7 @@ class Upgrade(OneDatabase):
                 f"Give both hosts one release and one target, then: {playbook_command('migrate')}",
                 code="shared-database-behind",
             )
-        late = deadline.obstacle(self.database, self.job)
+        late = deadline_obstacle(self.database, self.job)
         if late:
             return self._result("deferred", error=late.facts())
         self._back_up()
@@ -198,8 +198,8 @@ class Upgrade(OneDatabase):
         what = f"Revision {failed.revision} ({failed.message})" if failed else "env.py"
         if isinstance(cause, Refused):
             error = cause.facts()
-        elif deadline.is_over(self.job):
-            error = deadline.cancelled(f"{what} in database {self.database.name!r}", self.job).facts()
+        elif is_over(self.job):
+            error = cancelled(f"{what} in database {self.database.name!r}", self.job).facts()
         else:
             why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
             remedy = advice_for(cause, not self.before.revisions)
@@ -224,7 +224,7 @@ class Upgrade(OneDatabase):
 
     def _unchanged(self, chronicle: Chronicle) -> list[str]:
         """Return the tables that were written and hold the rows of the backup, where a downgrade will need that."""
-        if not chronicle.committed or self.backup is None or self.backup.tool == command.TOOL:
+        if not chronicle.committed or self.backup is None or self.backup.tool == TOOL:
             return []
         return self.engine.unchanged_tables(self.backup.archive())
 

@@ -27,7 +27,7 @@ from .._engines.registry import load_engines
 from .._journal.events import Journal, ending
 from .._journal.worker_lock import locked
 from .._migration.preload import warm
-from . import deadline
+from .deadline import GRACE, cancelled, too_late
 from .follow import LOOK_EVERY, ending_of, is_alive, not_ended, report, result_of_dead
 from .output import CleanedOutput
 
@@ -138,7 +138,7 @@ def _work_on_each(job: Job, databases: list[Database], task: Task) -> None:
         lambda database: _work_on(database, job, task),
         0,
         lambda database, answer: _settle(database, job, answer),
-        until=None if job.ends_at is None else job.ends_at + deadline.GRACE,
+        until=None if job.ends_at is None else job.ends_at + GRACE,
     )
 
 
@@ -216,10 +216,10 @@ def _settle(database: Database, job: Job, answer: Any, *, ended_from_outside: bo
     # What was verified stays done, also if the putting in order of its backups took too long.
     if isinstance(answer, Late) and [event["event"] for event in events[-1:]] != ["verified"]:
         if any(event["event"] == "begun" for event in events):
-            failure = deadline.cancelled(f"The {job.verb} of database {database.name!r}", job)
+            failure = cancelled(f"The {job.verb} of database {database.name!r}", job)
             journal.write("done", result=_without_result(database, "failed", failure))
         else:
-            refusal = deadline.too_late(database, job)
+            refusal = too_late(database, job)
             journal.write("done", result=_without_result(database, "deferred", refusal))
     else:
         why = str(answer) if isinstance(answer, Died) else "it ended without a result"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
-from ansible_collections.hosting.alembic.plugins.module_utils._plan.model import CONTRACT, EXPAND
+from ansible_collections.hosting.alembic.plugins.module_utils._core.revisions import CONTRACT, EXPAND
 
 from . import manifest
 from .manifest import Host, Manifest

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..._core.job import Job
-from ..._worker.deadline import left
+from ..._core.job import Job, left
 from ..connection import OPENING_OWN
 from ..sqlalchemy_import import listening, sa
 from .run_sessions import remember_pooled

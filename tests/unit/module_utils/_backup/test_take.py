@@ -8,28 +8,35 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup import take as backups
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.finish import seal
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import (
+    MANIFEST,
+    Manifest,
+    check,
+    proven,
+    read_manifest,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.retention import prune
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.take import take
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.unit.stage import Host, database, names, script, sql
 
-Manifest = backups.Manifest
 
-
-def take(host: Host, file: Path, run: str = "r1", days_ago: float = 0, **options: object) -> Manifest:
+def back_up(host: Host, file: Path, run: str = "r1", days_ago: float = 0, **options: object) -> Manifest:
     job = host.job("backup", run=run, **options)
     engine = engine_for(database(file), job)
-    manifest = backups.take(engine, {"main.alembic_version": ["0001"]}, job, lambda _: None)
+    manifest = take(engine, {"main.alembic_version": ["0001"]}, job, lambda _: None)
     engine.close()
     # A later backup than the one before, as runs are in life; or one that was taken long ago.
     taken = datetime.now(timezone.utc) - timedelta(days=days_ago)
-    path = Path(manifest.path) / backups.MANIFEST
+    path = Path(manifest.path) / MANIFEST
     path.write_text(json.dumps({**json.loads(path.read_text()), "taken": taken.isoformat(timespec="microseconds")}))
     return manifest
 
 
 def runs(host: Host) -> list[str]:
-    return [manifest.run for manifest in backups.proven(host.layout.backups_of("app"))]
+    return [manifest.run for manifest in proven(host.layout.backups_of("app"))]
 
 
 @pytest.fixture
@@ -38,9 +45,9 @@ def filled(file: Path) -> Path:
 
 
 def test_a_manifest_says_all_that_is_needed_to_trust_it(host: Host, filled: Path) -> None:
-    manifest = take(host, filled)
+    manifest = back_up(host, filled)
 
-    (found,) = backups.proven(host.layout.backups_of("app"))
+    (found,) = proven(host.layout.backups_of("app"))
     dump = Path(found.path) / found.dump
     assert (found.database, found.run, found.engine, found.path) == ("app", "r1", "sqlite", manifest.path)
     assert found.identity == f"{filled} on this host"
@@ -56,7 +63,7 @@ def test_a_manifest_says_all_that_is_needed_to_trust_it(host: Host, filled: Path
 
 
 def test_it_is_readable_by_its_owner_only(host: Host, filled: Path) -> None:
-    folder = Path(take(host, filled).path)
+    folder = Path(back_up(host, filled).path)
 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
@@ -64,41 +71,41 @@ def test_it_is_readable_by_its_owner_only(host: Host, filled: Path) -> None:
 
 
 def test_rows_above_the_limit_are_not_counted(host: Host, filled: Path) -> None:
-    take(host, filled, row_counts_limit=1)
+    back_up(host, filled, row_counts_limit=1)
 
-    assert backups.proven(host.layout.backups_of("app"))[0].row_counts is None
+    assert proven(host.layout.backups_of("app"))[0].row_counts is None
 
 
 def test_a_database_that_is_not_there_has_an_empty_backup(host: Host, file: Path) -> None:
-    manifest = take(host, file)
+    manifest = back_up(host, file)
 
     assert (manifest.files, manifest.fingerprint, manifest.row_counts) == ({}, [], {})
     assert not file.exists()
-    backups.check(manifest)
+    check(manifest)
 
 
 def test_a_backup_that_fails_leaves_nothing_and_what_was_there_counts_still(host: Host, filled: Path) -> None:
-    take(host, filled, "good")
+    back_up(host, filled, "good")
     with filled.open("r+b") as handle:
         handle.seek(4096)
         handle.write(b"\xff" * 4096)
 
     with pytest.raises(Failed, match="damaged"):
-        take(host, filled, "bad")
+        back_up(host, filled, "bad")
 
     assert runs(host) == ["good"]
     assert names(host.layout.backups_of("app")) == ["good"]
 
 
 def test_what_was_cut_off_while_it_was_written_does_not_count(host: Host, filled: Path) -> None:
-    take(host, filled, "good")
+    back_up(host, filled, "good")
     partial = host.layout.backups_of("app") / ".cut.partial"
     partial.mkdir()
     (partial / "database.sqlite3").write_bytes(filled.read_bytes())
 
     assert runs(host) == ["good"]
     # The same run again clears it away.
-    take(host, filled, "cut")
+    back_up(host, filled, "cut")
     assert names(host.layout.backups_of("app")) == ["cut", "good"]
 
 
@@ -111,7 +118,7 @@ def test_no_room_is_a_failure_with_what_to_do(host: Host, filled: Path) -> None:
     (folder / "r1").write_text("a file in the way")
 
     with pytest.raises(Failed, match=r"could not be written.*Make room"):
-        take(host, filled)
+        back_up(host, filled)
 
 
 # Proof
@@ -132,20 +139,20 @@ def damage(manifest: Manifest, how: str) -> None:
 
 
 def test_an_untouched_backup_is_proven(host: Host, filled: Path) -> None:
-    take(host, filled)
+    back_up(host, filled)
 
-    backups.check(backups.proven(host.layout.backups_of("app"))[0])
+    check(proven(host.layout.backups_of("app"))[0])
 
 
 @pytest.mark.parametrize("how", ["deleted", "truncated", "emptied", "one bit flipped"])
 def test_a_damaged_backup_is_found_out(host: Host, filled: Path, how: str) -> None:
-    take(host, filled)
-    (found,) = backups.proven(host.layout.backups_of("app"))
+    back_up(host, filled)
+    (found,) = proven(host.layout.backups_of("app"))
 
     damage(found, how)
 
     with pytest.raises(Failed, match=r"is damaged.*database\.sqlite3 is not what its manifest says") as failed:
-        backups.seal(found, "age1anybody")
+        seal(found, "age1anybody")
     assert failed.value.code == "backup-damaged"
 
 
@@ -154,7 +161,7 @@ def test_a_damaged_backup_is_found_out(host: Host, filled: Path, how: str) -> No
 
 def test_the_newest_comes_first(host: Host, filled: Path) -> None:
     for days, run in ((2, "b"), (3, "a"), (1, "c")):
-        take(host, filled, run, days)
+        back_up(host, filled, run, days)
 
     assert runs(host) == ["c", "b", "a"]
 
@@ -173,9 +180,9 @@ def test_retention_is_by_number_and_by_age_and_never_takes_the_newest(
     host: Host, filled: Path, keep: int, keep_days: int, left: list[str]
 ) -> None:
     for number in range(4):
-        take(host, filled, f"r{number}", days_ago=number * 10 + 5)
+        back_up(host, filled, f"r{number}", days_ago=number * 10 + 5)
 
-    removed = backups.prune(host.layout.backups_of("app"), keep, keep_days)
+    removed = prune(host.layout.backups_of("app"), keep, keep_days)
 
     assert runs(host) == left
     assert len(removed) == 4 - len(left)
@@ -183,19 +190,19 @@ def test_retention_is_by_number_and_by_age_and_never_takes_the_newest(
 
 def test_retention_keeps_what_a_way_back_needs(host: Host, filled: Path) -> None:
     for number in range(3):
-        take(host, filled, f"r{number}", days_ago=number)
+        back_up(host, filled, f"r{number}", days_ago=number)
 
-    backups.prune(host.layout.backups_of("app"), 1, 100, frozenset({"r2"}))
+    prune(host.layout.backups_of("app"), 1, 100, frozenset({"r2"}))
 
     assert runs(host) == ["r0", "r2"]
 
 
 def test_retention_of_nothing_removes_nothing(host: Host) -> None:
-    assert backups.prune(host.layout.backups_of("app"), 0, 0) == []
+    assert prune(host.layout.backups_of("app"), 0, 0) == []
 
 
 def test_a_manifest_of_a_newer_version_is_read_without_what_that_has_added(host: Host, filled: Path) -> None:
-    path = Path(take(host, filled).path) / backups.MANIFEST
+    path = Path(back_up(host, filled).path) / MANIFEST
     path.write_text(json.dumps({**json.loads(path.read_text()), "moon": "full"}))
 
     assert runs(host) == ["r1"]
@@ -203,7 +210,7 @@ def test_a_manifest_of_a_newer_version_is_read_without_what_that_has_added(host:
 
 @pytest.mark.parametrize("text", ['["a list"]', "{}", "", '{"run": "r1"}'])
 def test_what_lacks_what_a_manifest_needs_is_none(host: Host, filled: Path, text: str) -> None:
-    (Path(take(host, filled).path) / backups.MANIFEST).write_text(text)
+    (Path(back_up(host, filled).path) / MANIFEST).write_text(text)
 
     assert runs(host) == []
 
@@ -232,6 +239,6 @@ def test_rows_that_an_early_manifest_counts_twice_are_left_out() -> None:
     ]
     counts = {"public.Part": 2, "public.part_1": 2, "a.f": 7}
 
-    manifest = backups.read_manifest({**facts, "fingerprint": fingerprint, "row_counts": counts, "of_tomorrow": 1})
+    manifest = read_manifest({**facts, "fingerprint": fingerprint, "row_counts": counts, "of_tomorrow": 1})
 
     assert manifest.row_counts == {"public.part_1": 2}

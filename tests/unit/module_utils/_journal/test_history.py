@@ -4,12 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.choose import backed_up
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import (
-    backed_up,
-    last_change,
-    upgraded_by,
-)
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import last_change, upgraded_by
 from tests.unit.stage import Host, database, script
 
 

@@ -12,7 +12,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.job import D
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.attributes import Attributes
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.environment import Environment
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.interrupted import Interrupted
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.steps import Step, Watcher
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.step import Step, Watcher
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.version_table import read_heads
 from tests.unit.stage import Host, apart, database, heads, script, sql, tables
 

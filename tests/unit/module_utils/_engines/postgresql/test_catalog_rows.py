@@ -16,7 +16,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.own_commits import OwnCommits
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.steps import Counter, Step
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.step import Step
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.write_count import Counter
 from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import Account
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host

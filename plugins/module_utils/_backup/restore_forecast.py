@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._backup import command
-from .._backup.manifest import Manifest
 from .._core.errors import Refused
 from .._engines.interface import Engine
+from .command import TOOL, method_for
+from .manifest import Manifest
 
 
 def forecast_restore(engine: Engine, manifest: Manifest | None = None) -> dict[str, Any]:
@@ -22,8 +22,8 @@ def forecast_restore(engine: Engine, manifest: Manifest | None = None) -> dict[s
         manifest: a backup that was just taken.
     """
     try:
-        method = command.method_for(engine, engine.job.backup_command)
-        of_command = method.name == command.TOOL
+        method = method_for(engine, engine.job.backup_command)
+        of_command = method.name == TOOL
         archive = manifest.archive() if manifest else None
         notes = [] if of_command else engine.restore_notes(method, archive)
     except Refused as refusal:  # whatever it is, a good backup does not fail for it

@@ -1,0 +1,25 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which backups are kept, and for how long."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from .manifest import proven
+
+
+def prune(folder: Path, keep: int, keep_days: int, needed: frozenset[str] = frozenset()) -> list[str]:
+    """Remove backups beyond a number or an age, never the newest nor one that a way back needs; return their paths."""
+    oldest = (datetime.now(timezone.utc) - timedelta(days=keep_days)).isoformat()
+    removed = []
+    for index, manifest in enumerate(proven(folder)):
+        surplus = index >= keep or manifest.taken < oldest
+        if index and surplus and manifest.run not in needed:
+            shutil.rmtree(manifest.path)
+            removed.append(manifest.path)
+    return removed

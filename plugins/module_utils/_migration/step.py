@@ -1,0 +1,98 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One step of Alembic's, what it did, and who is told of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+@dataclass
+class Step:
+    """One revision that a run began. ``ran`` is Alembic's word for it; committed is what we read ourselves."""
+
+    table: str
+    revision: str
+    message: str
+    began: float = field(default_factory=time.monotonic)
+    seconds: float = 0
+    ran: bool = False
+    #: Rows were made permanent before its end: no rollback and no downgrade of the other revisions undoes that.
+    wrote_early: bool = False
+    error: BaseException | None = None
+    #: Rows by table that it has written, as far as its engine counts them.
+    wrote: dict[str, int] = field(default_factory=dict)
+    #: The tables in which it updated or deleted some of them, ``ANY_TABLE`` where that is not known.
+    replaced: set[str] = field(default_factory=set)
+    #: The transactions that wrote it, and which numbers others may have been given meanwhile, where they have numbers.
+    transactions: list[int] = field(default_factory=list)
+    span: list[int] = field(default_factory=list)
+    #: What its transactions kept to themselves: files of tables, and what they dropped.
+    held: dict[str, list[str]] = field(default_factory=dict)
+    #: How often it has read sequences, by number, and how often all sessions had read those that it dropped.
+    used: dict[str, int] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=dict)
+    has_savepoints: bool = False
+    #: Rows of catalogs that each of its transactions has replaced, by its number.
+    catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    #: Why it may have written where nothing counted it.
+    unseen: list[str] = field(default_factory=list)
+
+    def deeds(self) -> dict[str, Any]:
+        """Return what the journal keeps of an upgrade's step to tell its rows from others'."""
+        return {
+            "wrote": self.wrote,
+            "replaced": sorted(self.replaced),
+            "transactions": self.transactions,
+            "span": self.span,
+            "held": self.held,
+            "catalog_rows": self.catalog_rows,
+            "used": self.used,
+            "reads": self.reads,
+        }
+
+
+def shown(step: Step) -> dict[str, Any]:
+    """Return what a result shows of a step."""
+    return {"revision": step.revision, "message": step.message, "seconds": step.seconds}
+
+
+class Watcher:
+    """What an upgrade or a downgrade wants to know while Alembic works. This one wants nothing."""
+
+    #: Whether it wants to know which rows savepoints wrote, which costs reading the tables.
+    wants_rows_of_savepoints = False
+
+    def works_on(self, connection: Connection) -> None:
+        """Hear on which connection of env.py the next steps run."""
+
+    def begins(self, step: Step, number: int, count: int) -> None:
+        """Hear that a revision is about to run."""
+
+    def enters(self) -> None:
+        """Hear that a revision's function is about to run, in its transaction."""
+
+    def ran(self, step: Step) -> None:
+        """Hear that a revision's function has returned; nothing is committed yet."""
+
+    def failed(self, step: Step) -> None:
+        """Hear that a revision's function has raised; what it wrote is known as far as it can be."""
+
+    def left(self, step: Step) -> None:
+        """Hear that Alembic has left the revision's block and asks for the next one."""
+
+    def commits_early(self, step: Step) -> None:
+        """Hear that a part of the step is about to be committed before its end, as by an autocommit block."""
+
+    def writes_early(self, step: Step) -> None:
+        """Hear that rows are about to be made permanent before the step's end."""
+
+    def writes_unseen(self, step: Step, reason: str) -> None:
+        """Hear that the step may have written where nothing counts it."""

@@ -1,0 +1,102 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a step wrote, counted by the server in its transaction."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from .._engines.data import Counted
+from .._engines.interface import Engine
+from .step import Step
+from .unseen_writes import UnseenWrites
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+class Counter:
+    """Count what the step that runs has written; the backend's own counts are taken as they were before it."""
+
+    def __init__(self, engine: Engine, connection: Connection, rows_of_savepoints: bool) -> None:
+        self._engine = engine
+        self._rows_of_savepoints = rows_of_savepoints
+        self._connection = connection
+        self._before: dict[str, int] = {}
+        self._used_before: dict[str, int] = {}
+        self._first = 0
+        self._has_ended = False
+        #: Notices what cannot be counted.
+        self.unseen: UnseenWrites | None = None
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._has_ended = False
+        counted = self._engine.count_transaction(self._connection)
+        self._before, self._used_before, self._first = counted.rows, counted.used, counted.newest
+        if self.unseen:
+            self.unseen.starts(counted.began)
+
+    def add_to(self, step: Step) -> None:
+        """Add what was written since the start, or since this was asked last."""
+        if self.unseen:
+            self.unseen.looks()
+        counted = self._engine.count_transaction(self._connection, held=True)
+        if self.unseen:
+            self.unseen.looks(counted.began)
+        self._add(step, counted)
+        if counted.newest:
+            step.span = [step.span[0] if step.span else self._first, self._engine.next_transaction()]
+            if step.has_savepoints:
+                tables = list(counted.rows) if self._rows_of_savepoints else []
+                self._know(step, self._engine.subtransactions(self._connection, step.span, tables))
+        if counted.number and counted.catalogs:
+            with suppress(Exception):  # what is not known counts as others'
+                rows = self._engine.catalog_rows(self._connection, counted, step.span if step.has_savepoints else [])
+                step.catalog_rows[str(counted.number)] = rows
+
+    def _add(self, step: Step, counted: Counted) -> None:
+        for kind in ("files", "dropped"):
+            known = step.held.setdefault(kind, [])
+            known += [each for each in getattr(counted, kind) if each not in known]
+        step.reads.update(counted.reads)
+        for number, count in counted.used.items():
+            if count > self._used_before.get(number, 0):
+                step.used[number] = step.used.get(number, 0) + count - self._used_before.get(number, 0)
+        self._used_before = counted.used
+        step.replaced.update(counted.replaced)
+        for table, count in counted.rows.items():
+            if count > self._before.get(table, 0):
+                step.wrote[table] = step.wrote.get(table, 0) + count - self._before.get(table, 0)
+        self._before = counted.rows
+        self._know(step, [counted.number] if counted.number else [])
+
+    @staticmethod
+    def _know(step: Step, transactions: list[int]) -> None:
+        step.transactions += [number for number in transactions if number not in step.transactions]
+
+    def end(self) -> None:
+        """Begin anew with the next statement: the transaction ends, and its counts may be handed in now or later."""
+        self._has_ended = True
+
+    def resume(self) -> None:
+        """Begin to count if a transaction has ended since."""
+        if self._has_ended:
+            self.start()
+
+    def look(self) -> None:
+        """Let the engine look whether others have written meanwhile, if the connection still answers."""
+        with suppress(Exception):
+            self._engine.look_around(self._connection)
+
+    def failed(self, step: Step) -> None:
+        """Look a last time before anything is rolled back."""
+        self.look()
+        try:
+            self.add_to(step)
+        except Exception:  # noqa: BLE001 - in a transaction that failed nothing else can be asked
+            with suppress(Exception):
+                self._add(step, self._engine.count_failed_transaction(self._connection))

@@ -1,0 +1,66 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A backup restored by what made it, our own engine or a command, and what others wrote since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from .._backup.command import _RESTORE, TOOL, check_by_command, run_backup_command
+from .._backup.manifest import Manifest
+from .._backup.take import take
+from .._core.errors import HALF_WAY, Failed
+from .._engines.data import Restored, Writes
+from .._engines.interface import Engine, Guard, Tell
+from .._migration.state import read_position
+
+_UNKNOWN = Writes(unknown="the backup was made by a command, so what others wrote since cannot be told")
+
+
+#: Reads what others wrote: by its engine, its backup, the rows of our own runs, and what these left.
+ReadWrites = Callable[["Engine", Manifest, "dict[str, int]", "dict[str, str] | None"], Writes]
+
+
+def writes_since(engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+    """Return what others wrote since a backup."""
+    return _UNKNOWN if manifest.tool == TOOL else engine.writes_since(manifest.archive(), ours, content)
+
+
+def foreseen_writes(engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+    """Return the same while others are still at work."""
+    return _UNKNOWN if manifest.tool == TOOL else engine.foreseen_writes(manifest.archive(), ours, content)
+
+
+def restore_backup(engine: Engine, manifest: Manifest, run: str, tell: Tell, guard: Guard) -> Restored:
+    """Restore a backup by what made it.
+
+    Raises:
+        Refused: as ``Engine.restore``.
+        Failed: as ``Engine.restore``; but a restore command that fails leaves the database as the command does, and
+            what it replaced is in the backup that its message names.
+    """
+    if manifest.tool != TOOL:
+        return engine.restore(manifest.archive(), run, tell, guard)
+    folder = Path(manifest.path)
+    check_by_command(engine, folder, manifest.run)
+    heads = read_position(engine, list(manifest.heads)).heads
+    replaced = take(engine, heads, replace(engine.job, run=run_of_replaced(run)), tell)
+    guard()
+    engine.close()
+    tell(f"runs {engine.job.restore_command[0]}")
+    what = f"{_RESTORE} failed; what it was to replace is in the backup {replaced.path}"
+    try:
+        run_backup_command(engine.job.restore_command, engine, folder, manifest.run, what)
+    except Failed as failure:
+        # What the database holds now, only that command knows.
+        raise Failed(failure.what, failure.why, failure.remedy, code=HALF_WAY) from failure
+    return Restored(replaced.path, TOOL)
+
+
+def run_of_replaced(run: str) -> str:
+    """Return the run id of the backup of what a run's restore replaces."""
+    return f"{run[:50]}-replaced"
