@@ -120,7 +120,7 @@ def describe_changed_rows(engine: Engine, backup: Manifest, wrote: dict[str, int
         wrote: rows or statements by table, as the downgrades wrote them.
         limit: as for ``compare_with``.
     """
-    if backup.tool == command.TOOL or not engine.exists():
+    if backup.tool == TOOL or not engine.exists():
         return ""
     changed = engine.rows_changed_by(backup.archive(), wrote, limit)
     if not changed:
