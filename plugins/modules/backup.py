@@ -16,7 +16,7 @@ description:
   - Old backups are removed by number and age, never the newest nor one that a way back needs.
 extends_documentation_fragment:
   - hosting.alembic.options.release
-  - hosting.alembic.argument_specs.run
+  - hosting.alembic.options.run
 options: {}
 """
 

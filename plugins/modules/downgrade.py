@@ -18,7 +18,7 @@ description:
   - Databases whose upgrade succeeded are left alone, unless O(rejected) says why they shall not stay.
 extends_documentation_fragment:
   - hosting.alembic.options.release
-  - hosting.alembic.argument_specs.run
+  - hosting.alembic.options.run
 options:
   rejected:
     description: Why upgrades that were verified are led back all the same, for example a health check that failed.

@@ -20,7 +20,7 @@ description:
   - Does nothing where nothing is unsettled.
 extends_documentation_fragment:
   - hosting.alembic.options.release
-  - hosting.alembic.argument_specs.run
+  - hosting.alembic.options.run
 options: {}
 """
 

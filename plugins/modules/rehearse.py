@@ -19,7 +19,7 @@ description:
   - What a rehearsal that was killed has left is dropped by the next one of the same database.
 extends_documentation_fragment:
   - hosting.alembic.options.release
-  - hosting.alembic.argument_specs.run
+  - hosting.alembic.options.run
 options:
   planned:
     description: The plans of the databases; those with nothing pending are left out.

@@ -19,7 +19,7 @@ description:
   - Refused where others have written since the backup, or where that cannot be told, unless O(restore_loses_writes).
 extends_documentation_fragment:
   - hosting.alembic.options.release
-  - hosting.alembic.argument_specs.run
+  - hosting.alembic.options.run
 options:
   of_run:
     description: The run whose backups are brought back. Databases without a backup of it are left alone.

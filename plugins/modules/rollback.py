@@ -16,7 +16,7 @@ description:
   - Refused where a later run or other hands have moved a database since.
 extends_documentation_fragment:
   - hosting.alembic.options.release
-  - hosting.alembic.argument_specs.run
+  - hosting.alembic.options.run
 options:
   of_run:
     description:

@@ -19,7 +19,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.requirement
   - hosting.alembic.options.release
-  - hosting.alembic.argument_specs.run
+  - hosting.alembic.options.run
 options:
   verify_only:
     description: Names of databases that another host migrates; here they are only verified.
