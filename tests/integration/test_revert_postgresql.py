@@ -553,6 +553,35 @@ def test_what_others_change_during_a_restore_in_place_is_not_lost(
     assert stage.database.execute("select count(*) from other") == [["2"]]
 
 
+@pytest.mark.parametrize("autocommit", [False, True])
+@pytest.mark.parametrize("theirs", ["insert into other values (9, 'theirs')", ""])
+def test_rows_of_others_in_a_table_that_the_run_drops_hold(stage: Stage, theirs: str, autocommit: bool) -> None:
+    """What the server had counted for it is gone with it."""
+    before = dump(stage.database)
+    stage.host.revise("generic", "0002", "0001", executed("update other set word = 'ours'"))
+    drops = executed("drop table other")
+    if autocommit:
+        drops = f"\n    with op.get_context().autocommit_block():\n        {drops}"
+    stage.host.revise("generic", "0003", "0002", f"they_write(); {drops}", "op.create_table('other')")
+    stage.host.revise("generic", "0004", "0003", "raise RuntimeError('no')")
+    path = stage.host.layout.release("generic") / "source" / "migrations" / "versions" / "0003.py"
+    words = f"os.environ['PSQL'], '-X', '-q', os.environ['WHERE'], '-c', {theirs!r}"
+    lines = ["import os, subprocess", path.read_text(), "", "def they_write():", f"    subprocess.run([{words}])", ""]
+    path.write_text("\n".join(lines))
+    variables = {"PSQL": str(stage.database.server.bin / "psql"), "WHERE": stage.database.url}
+    entry = Entry.from_options({"name": "app", "url": stage.database.url, "environment": variables})
+    assert stage.host.result("upgrade", entry, run="r1")["outcome"] == "failed"
+
+    result = stage.host.result("downgrade", entry, run="r1")
+
+    if theirs:
+        assert result["outcome"] == "held", result
+        assert "others may have written to table public.other before the run dropped it" in result["error"]["why"]
+    else:
+        assert result["outcome"] == "restored", result
+        assert dump(stage.database) == before
+
+
 def test_a_rollback_that_fails_half_way_leaves_the_database_as_before_it(stage: Stage) -> None:
     stage.host.revise("generic", "0002", "0001", executed("create table second (id integer)"), "raise ValueError('no')")
     stage.host.revise(
@@ -607,6 +636,25 @@ def test_rows_that_a_rollback_changed_are_named(stage: Stage) -> None:
     assert note.startswith("the downgrade changed rows of public.other;")
     assert note.endswith(result["backup"]["path"])
     assert stage.database.execute("select id from other") == [["2"]]
+
+
+@pytest.mark.parametrize("verb", ["downgrade", "rollback"])
+def test_the_version_table_is_found_where_a_changed_search_path_leads_to_it(stage: Stage, verb: str) -> None:
+    """Alembic and the server look through the whole path; a new table would lie in its first schema."""
+    stage.run_as_owner("create schema first")
+    before = dump(stage.database)
+    stage.host.revise("generic", "0002", "0001", executed("create table public.second (id int)"), executed(DROPS))
+    if verb == "rollback":
+        assert stage.host.result("upgrade", stage.entry, run="r1")["outcome"] == "upgraded"
+    stage.database.execute(f'alter role "{stage.database.user}" set search_path = first, public')
+    if verb == "downgrade":
+        stage.host.revise("generic", "0003", "0002", "raise RuntimeError('no')")
+        assert stage.host.result("upgrade", stage.entry, run="r1")["outcome"] == "failed"
+
+    result = stage.host.result(verb, stage.entry, run="r1" if verb == "downgrade" else "r2", of_run="r1")
+
+    assert (result["outcome"], result["after"]) == ("downgraded", ["0001"]), result
+    assert dump(stage.database) == before
 
 
 #: What a step does to the schema by itself, each statement committed at once.

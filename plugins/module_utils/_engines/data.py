@@ -135,6 +135,10 @@ class Counted:
     #: How often it has read sequences, by number, and how often all sessions had read those that it dropped.
     used: dict[str, int] = field(default_factory=dict)
     reads: dict[str, int] = field(default_factory=dict)
+    #: By number, rows that the session has written and not handed in yet, those of its earlier transactions included;
+    #: and rows that were counted of tables which it dropped.
+    pending: dict[str, int] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,8 @@ class Deeds:
     #: By number, how often the run has read sequences, and how often all sessions had read those that it dropped.
     used: dict[str, int] = field(default_factory=dict)
     reads: dict[str, int] = field(default_factory=dict)
+    #: By number, rows that all sessions had written into tables before the run dropped them.
+    written: dict[str, int] = field(default_factory=dict)
     #: How many dumps the run has taken since its backup: each has read each sequence once.
     dumps: int = 0
     #: Sequences, by quoted name, that downgrades had set behind what others were given.

@@ -192,8 +192,8 @@ class Engine(Apart, ABC):
         """Return the server's name and version, for plans and manifests."""
 
     @abstractmethod
-    def schema_of(self, connection: Connection, schema: str | None) -> str:
-        """Return the schema that an unqualified table of the connection lies in, or the one given."""
+    def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
+        """Return the schema in which a connection finds a table, or would make it; the one given if there is one."""
 
     @abstractmethod
     def obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
@@ -320,9 +320,9 @@ class Engine(Apart, ABC):
         """
         return {}
 
-    def files_since(self, before: Any) -> tuple[list[str], list[str]]:
-        """Return the files that tables have got since ``catalog_before``, and the numbers of tables that are gone."""
-        return [], []
+    def files_since(self, before: Any) -> tuple[list[str], dict[str, int]]:
+        """Return the files that tables have got since ``catalog_before``, and what was counted of tables now gone."""
+        return [], {}
 
     def transactions_of(self, statement: str, span: list[int]) -> list[int]:
         """Return, of the numbers given while a statement ran that committed by itself, those that show to be its own.

@@ -69,6 +69,7 @@ def put_into(step: Step, facts: dict[str, Any]) -> Step:
     step.transactions, step.span = list(map(int, facts["transactions"])), list(map(int, facts["span"]))
     step.used = {str(int(number)): int(count) for number, count in facts["used"].items()}
     step.reads = {str(int(number)): int(count) for number, count in facts["reads"].items()}
+    step.written = {str(int(number)): int(count) for number, count in facts["written"].items()}
     step.held = {str(kind): texts(held) for kind, held in facts["held"].items()}
     step.replaced = set(texts(facts["replaced"]))
     step.unseen = texts(facts["unseen"])

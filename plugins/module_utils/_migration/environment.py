@@ -374,7 +374,7 @@ class Environment(Revisions):
         return list(self.script._upgrade_revs(self.target, heads))  # type: ignore[arg-type]
 
     def _table(self, context: MigrationContext) -> str:
-        schema = self.engine.schema_of(connection_of(context), context.version_table_schema)
+        schema = self.engine.schema_of(connection_of(context), context.version_table_schema, context.version_table)
         return f"{schema}.{context.version_table}"
 
     def _check_same_database(self, connection: Connection) -> None:

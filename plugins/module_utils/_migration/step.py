@@ -39,6 +39,8 @@ class Step:
     #: How often it has read sequences, by number, and how often all sessions had read those that it dropped.
     used: dict[str, int] = field(default_factory=dict)
     reads: dict[str, int] = field(default_factory=dict)
+    #: Rows that all sessions had written into tables that it dropped, by number.
+    written: dict[str, int] = field(default_factory=dict)
     has_savepoints: bool = False
     #: Rows of catalogs that each of its transactions has replaced, by its number.
     catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Step:
             "catalog_rows": self.catalog_rows,
             "used": self.used,
             "reads": self.reads,
+            "written": self.written,
         }
 
 

@@ -102,6 +102,8 @@ class UnseenWrites:
         self._next = 0
         #: What the catalogs held before a statement that commits by itself.
         self._catalog: Any = None
+        #: By number, the rows that the connection had written then and not handed in.
+        self._pending: dict[str, int] = {}
         #: A transaction is open that was not ended by a COMMIT or ROLLBACK that SQLAlchemy knows of.
         self._open = False
         self._began = ""
@@ -168,7 +170,10 @@ class UnseenWrites:
             if pattern.search(words):
                 self._note(reason)
         commits = self._is_autocommit() and not _READS.match(words)
-        self._catalog = self._engine.catalog_before() if commits and not _ONLY_ROWS.match(words) else None
+        changes_schema = commits and not _ONLY_ROWS.match(words)
+        # First: what is handed in meanwhile is counted twice rather than not at all.
+        self._pending = self._engine.count_transaction(connection).pending if changes_schema else {}
+        self._catalog = self._engine.catalog_before() if changes_schema else None
         self._next = self._engine.next_transaction() if commits else 0
         step = self._current()
         if step is not None and (_MAKES_SAVEPOINTS.search(words) or words.upper().startswith("SAVEPOINT")):
@@ -213,7 +218,9 @@ class UnseenWrites:
         # Nobody else had a transaction since the catalogs were read before.
         if len(own) == after - self._next and all(int(first) % NUMBERS == self._next for first in rows):
             step.catalog_rows.update(rows)
-            for kind, numbers in zip(("files", "dropped"), held):
+            files, written = held
+            step.written.update({number: count + self._pending.get(number, 0) for number, count in written.items()})
+            for kind, numbers in (("files", files), ("dropped", [*written])):
                 step.held[kind] = sorted({*step.held.get(kind, ()), *numbers})
 
     def _ends(self, *_: Any) -> None:

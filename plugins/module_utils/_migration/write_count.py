@@ -27,6 +27,7 @@ class Counter:
         self._connection = connection
         self._before: dict[str, int] = {}
         self._used_before: dict[str, int] = {}
+        self._pending: dict[str, int] = {}
         self._first = 0
         self._has_ended = False
         #: Notices what cannot be counted.
@@ -37,6 +38,7 @@ class Counter:
         self._has_ended = False
         counted = self._engine.count_transaction(self._connection)
         self._before, self._used_before, self._first = counted.rows, counted.used, counted.newest
+        self._pending = counted.pending
         if self.unseen:
             self.unseen.starts(counted.began)
 
@@ -63,6 +65,8 @@ class Counter:
             known = step.held.setdefault(kind, [])
             known += [each for each in getattr(counted, kind) if each not in known]
         step.reads.update(counted.reads)
+        # What the session wrote before this transaction is the run's, and counted as such: handed in or not.
+        step.written.update({oid: rows + self._pending.get(oid, 0) for oid, rows in counted.written.items()})
         for number, count in counted.used.items():
             if count > self._used_before.get(number, 0):
                 step.used[number] = step.used.get(number, 0) + count - self._used_before.get(number, 0)

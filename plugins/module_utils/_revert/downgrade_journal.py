@@ -68,7 +68,7 @@ class DowngradeJournal(Watcher):
         # Without its span: what else was written meanwhile counts as others', for the next step may drop it.
         deeds: dict[str, Any] = {"wrote": step.wrote, "transactions": step.transactions, "held": step.held}
         deeds["replaced"], deeds["catalog_rows"] = sorted(step.replaced), step.catalog_rows
-        deeds["used"], deeds["reads"] = step.used, step.reads
+        deeds["used"], deeds["reads"], deeds["written"] = step.used, step.reads, step.written
         self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, **deeds)
         self._account.add_transactions([deeds])
         self.ran_steps[step.revision] = step

@@ -51,6 +51,8 @@ class Account:
     #: By number, how often the run has read sequences, and how often all sessions had read those that it dropped.
     used: dict[str, int] = field(default_factory=dict)
     reads: dict[str, int] = field(default_factory=dict)
+    #: Rows that all sessions had written into tables that it dropped, by number.
+    written: dict[str, int] = field(default_factory=dict)
     #: The folders of the dumps that were taken.
     dumps: set[str] = field(default_factory=set)
     #: Sequences that downgrades had set behind what others were given.
@@ -164,6 +166,7 @@ class Account:
         for number, count in event.get("used", {}).items():
             self.used[number] = self.used.get(number, 0) + count
         self.reads.update(event.get("reads", {}))
+        self.written.update(event.get("written", {}))
         if event.get("event") in ("backed_up", "secured"):
             self.dumps.add(event["path"])
         self.set_forward.update(event.get("set_forward", ()))
@@ -203,6 +206,7 @@ class Account:
             dropped=frozenset(self.held.get("dropped", ())),
             used=self.used,
             reads=self.reads,
+            written=self.written,
             set_forward=frozenset(self.set_forward),
             dumps=len(self.dumps - {str(self.backup)}),
             catalog_rows=self.catalog_rows,

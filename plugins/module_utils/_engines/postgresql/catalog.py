@@ -173,6 +173,13 @@ select coalesce(sum(pg_table_size(c.oid)), 0)
    and n.nspname not like 'alembic\\_aside\\_%'
 """
 
+#: The schema in which a name without one is found, or else made.
+SCHEMA_OF = """
+select coalesce((select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                  where c.relname = :name and c.relkind in ('r', 'p', 'f', 'v', 'm') and pg_table_is_visible(c.oid)),
+                current_schema(), 'public')
+"""
+
 #: The server's own number, which no URL can disguise; who may not read it gets the server's address and start.
 IDENTITY = """
 select case when has_function_privilege('pg_control_system()', 'execute')

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from ..connection import execute
 from ..data import Counted, Deeds
 from .catalogs import catalogs_of, not_of
+from .sessions import AT_WORK
 from .transaction_numbers import NUMBERS, XMIN, is_one_of, is_since, is_within
-from .write_counters import Relation, relations_of
+from .write_counters import UNKNOWN, Relation, relations_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -98,11 +99,19 @@ def read_if_quiet(connection: Connection) -> tuple[int, CatalogRows, dict[str, R
     return int(first), read_catalog_rows(connection), relations_of(connection)
 
 
-def files_since(connection: Connection, before: dict[str, Relation]) -> tuple[list[str], list[str]]:
-    """Return the files that tables have got since, as a TRUNCATE gives one, and the numbers of those that are gone."""
+def files_since(connection: Connection, before: dict[str, Relation]) -> tuple[list[str], dict[str, int]]:
+    """Return the files that tables have got since, as a TRUNCATE gives one, and what was counted of tables now gone.
+
+    Args:
+        connection: our own.
+        before: the tables, read before, by number.
+    """
     now = relations_of(connection)
     files = [here.file for oid, here in now.items() if oid not in before or before[oid].file != here.file]
-    return files, sorted(before.keys() - now.keys())
+    gone = {oid: was.count for oid, was in before.items() if oid not in now}
+    if gone and execute(connection, f"select exists ({AT_WORK})")[0][0]:
+        gone = dict.fromkeys(gone, UNKNOWN)
+    return files, gone
 
 
 def without_rows(before: CatalogRows, now: CatalogRows) -> CatalogRows:

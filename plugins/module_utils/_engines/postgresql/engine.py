@@ -204,9 +204,9 @@ class PostgreSQL(WithScratch):
         options = options_of(self.url)
         return described(execute(connection, "show server_version")[0][0], options.get("host"), options.get("port"))
 
-    def schema_of(self, connection: Connection, schema: str | None) -> str:
-        """Return where an unqualified table would be made."""
-        return schema or execute(connection, "select current_schema()")[0][0] or "public"
+    def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
+        """Return where the search_path leads to it: it need not lie in the first schema, where it would be made."""
+        return schema or str(execute(connection, catalog.SCHEMA_OF, {"name": table})[0][0])
 
     def obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
         """Return what would stop a backup and an upgrade now."""
@@ -407,9 +407,9 @@ class PostgreSQL(WithScratch):
         gone = without_rows(before[1], self.own().run(read_catalog_rows))
         return {str(before[0]): gone} if gone else {}
 
-    def files_since(self, before: Any) -> tuple[list[str], list[str]]:
+    def files_since(self, before: Any) -> tuple[list[str], dict[str, int]]:
         """Read the tables again."""
-        return self.own().run(files_since, before[2]) if before else ([], [])
+        return self.own().run(files_since, before[2]) if before else ([], {})
 
     def transactions_of(self, statement: str, span: list[int]) -> list[int]:
         """Read the catalogs."""

@@ -23,6 +23,7 @@ from .write_counters import (
     COMMENTS,
     LARGE_OBJECTS,
     MAPPINGS,
+    UNKNOWN,
     Relation,
     activity,
     counters_cannot_be_trusted,
@@ -101,6 +102,8 @@ def _tables(
         if here is None:
             if oid not in deeds.dropped:
                 yield f"table {was.name} is gone, and the run is not known to have dropped it"
+            elif deeds.written.get(oid, UNKNOWN) > was.count + deeds.wrote.get(was.name, 0):
+                yield f"others may have written to table {was.name} before the run dropped it"
         elif here.file != was.file and here.file not in deeds.files:
             yield f"table {was.name} was emptied or rewritten, and not by the run as far as is known"
 

@@ -133,6 +133,11 @@ union all
 select 'transaction', now()::text, coalesce(txid_current_if_assigned(), 0), txid_snapshot_xmax(txid_current_snapshot())
 """
 _IN_TRANSACTION += f"union all select 'used', oid::text, used, 0 from ({_USED}) s where used > 0"
+_IN_TRANSACTION += """
+union all
+select 'pending', relid::text, n_tup_ins + n_tup_upd + n_tup_del, 0
+  from pg_stat_xact_user_tables where n_tup_ins + n_tup_upd + n_tup_del > 0
+"""
 #: More than can be counted.
 UNKNOWN = 1 << 60
 #: What was counted of a relation that is dropped is forgotten with it. A session that is at work may have read it and
@@ -149,7 +154,10 @@ select kind, l.relation::text, number, 0
   from pg_locks l cross join lateral (values
     ('used', pg_stat_get_xact_blocks_fetched(l.relation)),
     ('reads', pg_stat_get_blocks_fetched(l.relation) + pg_stat_get_xact_blocks_fetched(l.relation)
-              + case when exists ({AT_WORK}) then {UNKNOWN} else 0 end)) counted (kind, number)
+              + case when exists ({AT_WORK}) then {UNKNOWN} else 0 end),
+    ('written', pg_stat_get_tuples_inserted(l.relation) + pg_stat_get_tuples_updated(l.relation)
+                + pg_stat_get_tuples_deleted(l.relation)
+                + case when exists ({AT_WORK}) then {UNKNOWN} else 0 end)) counted (kind, number)
  where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted and l.mode = 'AccessExclusiveLock'
    and l.database = (select oid from pg_database where datname = current_database())
    and not exists (select from pg_class c where c.oid = l.relation)
@@ -298,6 +306,8 @@ def count_transaction(connection: Connection, held: bool) -> Counted:
         [name for name, _file, _newest in found.get("catalog", ())],
         {oid: count for oid, count, _newest in found.get("used", ())},
         {oid: count for oid, count, _newest in found.get("reads", ())},
+        {oid: count for oid, count, _newest in found.get("pending", ())},
+        {oid: count for oid, count, _newest in found.get("written", ())},
     )
 
 

@@ -155,7 +155,7 @@ class SQLite(WithRestore):
         """Return the version of the library."""
         return described()
 
-    def schema_of(self, connection: Connection, schema: str | None) -> str:
+    def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
         """Return the attached database's name."""
         return schema or "main"
 
