@@ -20,6 +20,8 @@ HALF_WAY = "restore-half-way"
 REPLACED_NOTHING = "restore-replaced-nothing"
 #: The code of a restore that the server does not permit to the role that restores; nothing was replaced.
 NOT_PERMITTED = "restore-not-permitted"
+#: The remedy of an error that says all there is to say about its cause.
+CORRECT_IT = "Correct it"
 
 _ENDS_IN_COMMAND = re.compile(r"ansible-playbook (?:(?!; ).)*\Z", re.DOTALL)
 

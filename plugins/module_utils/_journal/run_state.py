@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._core.errors import Refused
+from .._core.errors import CORRECT_IT, Refused
 from .._core.paths import Layout, key_of
 from .._core.playbook_command import playbook_command
 from .events import Event, ending, needs_leading_back, read_events, rejection
@@ -79,6 +79,8 @@ class Left:
         is_another = bool(self.release and release and self.release != release)
         if self.state == "failed" and pending and not is_another and not retries(retry, self.name):
             what = f"Database {self.name!r} failed in run {self.run} and is not tried again by itself"
+            if self.error.get("remedy") == CORRECT_IT:  # it follows here, with the command
+                because = str(Refused.of({**self.error, "remedy": ""}))
             return Refused(what, because, f"Correct what failed, then: {retry_command(self.name)}", code=FAILED_BEFORE)
         return None
 

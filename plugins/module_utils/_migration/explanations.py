@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._core.errors import Refused
+from .._core.errors import CORRECT_IT, Refused
 from .._engines.connection import sqlstate
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _text(path: Path) -> str:
 
 def advice_for(error: BaseException | None, at_base: bool) -> str:
     """Return what to do about a revision that failed."""
-    return (at_base and stamping_advice(error)) or "Correct it"
+    return (at_base and stamping_advice(error)) or CORRECT_IT
 
 
 def stamping_advice(error: BaseException | None) -> str:

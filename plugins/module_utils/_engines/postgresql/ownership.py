@@ -78,6 +78,9 @@ union all select 'foreign data wrapper ' || fdwname from pg_foreign_data_wrapper
                        and e.deptype = 'e')
 """
 
+#: The first number that the server gives to an object which it does not bring itself.
+_FIRST_OF_USERS = 16384
+
 #: What only a superuser can make anew, and what the owner's own objects need in the middle of the work.
 NEVER = f"""
 select 'operator class ' || c.opcname from pg_opclass c join pg_namespace n on n.oid = c.opcnamespace
@@ -97,6 +100,21 @@ select 'function ' || f.proname from pg_proc f join pg_namespace n on n.oid = f.
  where not l.lanpltrusted and l.lanname <> 'sql' and f.prokind <> 'a' and {catalog.ours("pg_proc", "f.oid")}
    and not exists (
      select from pg_depend i where i.classid = 'pg_proc'::regclass and i.objid = f.oid and i.deptype = 'i')
+union all
+select format('foreign table %I, whose server %I its owner may not use', c.relname, s.srvname)
+  from pg_foreign_table f join pg_class c on c.oid = f.ftrelid join pg_foreign_server s on s.oid = f.ftserver
+  join pg_namespace n on n.oid = c.relnamespace
+ where not has_server_privilege(s.oid, 'usage') and {catalog.ours("pg_class", "c.oid")}
+union all
+select format('cast (%s as %s)', format_type(k.castsource, null), format_type(k.casttarget, null))
+  from pg_cast k join pg_type s on s.oid = k.castsource join pg_type t on t.oid = k.casttarget
+ where k.oid >= {_FIRST_OF_USERS}
+   and (k.castmethod = 'b' or not (pg_has_role(s.typowner, 'usage') or pg_has_role(t.typowner, 'usage')))
+   and not exists (select from pg_depend e
+                    where e.classid = 'pg_cast'::regclass and e.objid = k.oid and e.deptype in ('e', 'i'))
+union all
+select distinct 'default privileges of role ' || pg_get_userbyid(defaclrole) from pg_default_acl
+ where not pg_has_role(defaclrole, 'usage')
 """
 
 #: Of ``public``, which every new database has, the owner and, before 15, the privileges are not its owner's to change.

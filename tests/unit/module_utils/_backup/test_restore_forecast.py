@@ -98,6 +98,39 @@ def test_an_extension_that_only_a_superuser_makes_is_named(
     assert note == "if a revision drops it, only a superuser can make it again: extension pg_buffercache"
 
 
+#: Statements of a superuser: what the owner of the database could not make again, or may.
+OF_OTHERS = {
+    "a server without USAGE": "create foreign table far (id int) server beside; alter table far owner to {owner}",
+    "a server with USAGE": "create foreign table far (id int) server beside; alter table far owner to {owner};"
+    " grant usage on foreign server beside to {owner}",
+    "a cast of built-in types": "create function cast_of(point) returns text language sql immutable"
+    " as 'select null::text'; alter function cast_of owner to {owner};"
+    " create cast (point as text) with function cast_of(point)",
+    "a cast of a type of its owner": "create type mood as enum ('a'); alter type mood owner to {owner};"
+    " create cast (mood as int) with inout",
+    "default privileges of another role": "alter default privileges for role pg_monitor"
+    " grant select on tables to public",
+}
+
+
+@pytest.mark.parametrize("powers", ["nocreatedb", "createdb"])
+@pytest.mark.parametrize("kind", OF_OTHERS)
+def test_a_restore_is_foreseen_as_it_ends(
+    host: Host, postgres_database: Postgres, entry: Database, kind: str, powers: str
+) -> None:
+    owner = f'"{postgres_database.user}"'
+    postgres_database.execute(f"alter role {owner} {powers}")
+    if "server" in kind:
+        made = "create extension postgres_fdw; create server beside foreign data wrapper postgres_fdw"
+        postgres_database.execute(made)
+    postgres_database.execute(OF_OTHERS[kind].format(owner=owner))
+
+    planned = forecast(host, entry)
+    done = host.result("restore", entry, run="r2", of_run="b1")
+
+    assert (planned["obstacle"] is None) == (done["outcome"] == "restored"), (planned, done)
+
+
 def test_what_would_have_a_failure_held_is_named(host: Host, postgres_database: Postgres, entry: Database) -> None:
     made = f'set role "{postgres_database.user}"; create table item (id int); reset role'
     postgres_database.execute(f"{made}; create publication theirs for table item")

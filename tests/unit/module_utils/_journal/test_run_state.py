@@ -502,3 +502,13 @@ def test_a_restore_that_died_while_there_was_no_whole_file_is_held(
     assert "restore" in result["ways_out"]["forward"]
     assert host.result("restore", database(mine), run="again", of_run="r0")["outcome"] == "restored"
     assert sql(mine, "select a from mine") == [(1,), (2,)]
+
+
+def test_a_failed_database_names_its_remedy_once() -> None:
+    left = Left("app", "failed", "r1", error={"code": "revision-failed", "what": "It failed", "remedy": "Correct it"})
+
+    obstacle = left.obstacle(pending=True, retry=False)
+
+    assert obstacle is not None
+    assert obstacle.why == "It failed [revision-failed]."
+    assert obstacle.remedy.startswith("Correct what failed, then: ansible-playbook ")
