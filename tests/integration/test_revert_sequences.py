@@ -58,6 +58,16 @@ def test_sequences_that_only_the_run_used_are_as_before(stage: Stage, powers: st
     assert dump(stage.database) == before
 
 
+def test_who_only_reads_a_sequence_has_not_used_it(stage: Stage) -> None:
+    before, uses = dump(stage.database), executed(STAYS + "; ".join(USES.values()))
+    reads = "; ".join(f"select * from {name}; select last_value from {name}" for name in USES)
+
+    result = stage.fail_after(f"{uses}; {in_between(stage, reads)}", fails=FAILS, theirs=reads)
+
+    assert result["outcome"] == "restored", result
+    assert dump(stage.database) == before
+
+
 @pytest.mark.parametrize(
     "sequence",
     [name if name == "cached" else pytest.param(name, marks=pytest.mark.exhaustive) for name in sorted(USES)],

@@ -28,7 +28,7 @@ from .psql import Contents as Listing
 from .psql import use_list
 from .run_sessions import close_sessions_of_run
 from .schema_entries import Entry, differences, dumped_by, one_sided, parse
-from .sequences import is_behind, owned_by, read_positions, used_by_others
+from .sequences import is_behind, read_positions, used_by_dump, used_by_others
 from .write_counters import (
     LARGE_OBJECTS,
     Relation,
@@ -227,7 +227,7 @@ class ArchiveComparison:
                     here.quoted: before.tables[was.quoted].columns for was, here in part if was.quoted in before.tables
                 }
             now = self._dumped(["--data-only", *(f"--table={here.quoted}" for _was, here in part)], columns)
-            self._engine.sequence_reads.update(self._engine.own().run(owned_by, [here.oid for _was, here in part]))
+            self._engine.sequence_reads.update(self._engine.own().run(used_by_dump))
             for was, here in part:
                 yield was, here, before.tables.get(was.quoted), now.tables.get(here.quoted)
 

@@ -4,8 +4,9 @@
 
 """The sequences that others have used since a backup: no revert sets them behind a value that others were given.
 
-Each value that is taken from a sequence reads its only block, and the server counts who reads blocks. What was counted
-since the backup, less what the run has read in its steps and our own programs, is what others have read.
+Each value that is taken from a sequence reads its only block, and the server counts who reads blocks; a SELECT from it
+returns a row, which is counted as well, and so it is told apart. What was counted since the backup, less what the run
+has used in its steps and our own programs, is what others have used. The view pg_sequences is not told apart.
 """
 
 from __future__ import annotations
@@ -27,15 +28,9 @@ if TYPE_CHECKING:
 #: As ``sequence_positions`` returns them.
 Positions = dict[str, "tuple[int, bool, str, int] | None"]
 
-_OWNED = """
-select distinct d.objid::text from pg_depend d
- where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
-   and d.refobjsubid > 0 and d.refobjid in ({tables})
-   and exists (select from pg_class c where c.oid = d.objid and c.relkind = 'S')
-"""
-#: Servers whose pg_dump reads each sequence with each dump of data.
+_OTHERS = "others have used it, or have read the view pg_sequences, which the server counts alike"
+#: Servers whose pg_dump reads each sequence with each dump of data, and not by a SELECT.
 _READS_ALL_SINCE = 18
-_HANDS_IN_SINCE = 15
 
 
 def used_by_others(connection: Connection, archive: Archive, deeds: Deeds, own_reads: Counter[str]) -> dict[str, str]:
@@ -45,24 +40,26 @@ def used_by_others(connection: Connection, archive: Archive, deeds: Deeds, own_r
         connection: our own; what sessions have counted is there for certain once they have ended.
         archive: the backup.
         deeds: what the run has done.
-        own_reads: how often our own programs have read sequences since, by number, but for dumps of the run.
+        own_reads: how often our own programs have used sequences since, by number, but for dumps of the run.
     """
-    before, now = archive.activity.get("sequences"), sequence_reads(connection)
+    before, now = archive.activity.get("sequence_uses"), sequence_reads(connection)
     if before is None:
         return {name: "the backup does not say how often it was used" for name, _reads in now.values()}
-    known = 1 + deeds.dumps  # the backup itself has read each
+    per_dump = _uses_of_dump(connection)
+    dumps = per_dump * deeds.dumps
+    known = per_dump + dumps  # the backup itself
     found = {}
     for oid, (name, base) in before.items():
         if oid in now or oid in deeds.reads:
             total = now[oid][1] if oid in now else deeds.reads[oid]
             if total > base + known + deeds.used.get(oid, 0) + own_reads[oid]:
-                found[name] = "others have used it"
+                found[name] = _OTHERS
         else:
             found[name] = "nothing tells who had used it before it was dropped"
     names = {name for name, _base in before.values()}
     for oid, (name, total) in now.items():
         # Another sequence of that name, which the run has made.
-        if oid not in before and name in names and total > deeds.dumps + deeds.used.get(oid, 0) + own_reads[oid]:
+        if oid not in before and name in names and total > dumps + deeds.used.get(oid, 0) + own_reads[oid]:
             found[name] = "others have used the one that took its place"
     return {**found, **dict.fromkeys(deeds.set_forward, "a downgrade had set it back, and others had used it")}
 
@@ -102,18 +99,8 @@ def _position(value: int, given: bool) -> str:
 
 
 def read_positions(engine: PostgreSQL) -> Positions:
-    """Return the positions of sequences, and remember that they were read."""
-    found = engine.own().run(sequence_positions)
-    engine.sequence_reads.update(position[2] for position in found.values() if position)
-    # Else these would be expected among what was counted, and others' in their place.
-    engine.own().run(_hand_in)
-    return found
-
-
-def _hand_in(connection: Connection) -> None:
-    """Have the session hand in what it has counted at once; older servers have it do so each half a second."""
-    if major_version(connection) >= _HANDS_IN_SINCE:
-        execute(connection, "select pg_stat_force_next_flush()")
+    """Return the positions of sequences."""
+    return engine.own().run(sequence_positions)
 
 
 def is_behind(position: tuple[int, bool], other: tuple[int, bool], increment: int) -> bool:
@@ -140,9 +127,8 @@ def set_forward(engine: PostgreSQL, before: Positions, archive: Archive | None, 
         here = now.get(name)
         if was is None or here is None or not is_behind(here[:2], was[:2], here[3]):
             continue
-        if used is not None and name not in used and not _was_used(was[2], deeds, engine.sequence_reads):
+        if used is not None and name not in used and not own.run(_was_used, was[2], deeds, engine.sequence_reads):
             continue
-        engine.sequence_reads[here[2]] += 1
         if not own.run(_set_forward, name, was, here[3]):
             continue
         engine.sequence_reads[here[2]] += 1
@@ -163,14 +149,17 @@ def _set_forward(connection: Connection, name: str, to: tuple[int, bool, str, in
     return bool(execute(connection, statement, parameters))
 
 
-def _was_used(oid: str, deeds: Deeds, own_reads: Counter[str]) -> bool:
+def _was_used(connection: Connection, oid: str, deeds: Deeds, own_reads: Counter[str]) -> bool:
     """Return whether others had used a sequence that the run has made and dropped again."""
-    return deeds.reads.get(oid, 0) > deeds.dumps + deeds.used.get(oid, 0) + own_reads[oid]
+    dumps = _uses_of_dump(connection) * deeds.dumps
+    return deeds.reads.get(oid, 0) > dumps + deeds.used.get(oid, 0) + own_reads[oid]
 
 
-def owned_by(connection: Connection, tables: list[str]) -> list[str]:
-    """Return the numbers of the sequences that a dump of the data of some tables reads, by the tables' numbers."""
-    if major_version(connection) >= _READS_ALL_SINCE:
-        return list(sequence_reads(connection))
-    numbers = ", ".join(str(int(number)) for number in tables) or "0"
-    return [number for (number,) in execute(connection, _OWNED.format(tables=numbers))]
+def _uses_of_dump(connection: Connection) -> int:
+    """Return how often each dump of all data uses a sequence, as the server counts."""
+    return int(major_version(connection) >= _READS_ALL_SINCE)
+
+
+def used_by_dump(connection: Connection) -> list[str]:
+    """Return the numbers of the sequences that a dump of data uses, of whatever tables."""
+    return list(sequence_reads(connection)) if _uses_of_dump(connection) else []

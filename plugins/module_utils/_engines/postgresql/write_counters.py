@@ -85,17 +85,28 @@ select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_
  where relid in ('pg_largeobject'::regclass, 'pg_largeobject_metadata'::regclass)
 """
 
+
+def _uses(number: str, which: str) -> str:
+    """Return how often a sequence was used: its block was read, and not by a SELECT, which returns its row.
+
+    Args:
+        number: of the sequence, in SQL.
+        which: ``xact_`` for what the session has not handed in yet, or nothing.
+    """
+    return f"pg_stat_get_{which}blocks_fetched({number}) - pg_stat_get_{which}tuples_returned({number})"
+
+
 #: What the session has counted and not handed in yet counts as well.
-_SEQUENCES = """
+_SEQUENCES = f"""
 select c.oid::text, format('%I.%I', n.nspname, c.relname), has_sequence_privilege(c.oid, 'select'),
-       pg_stat_get_blocks_fetched(c.oid) + pg_stat_get_xact_blocks_fetched(c.oid), s.seqincrement
+       {_uses("c.oid", "")} + {_uses("c.oid", "xact_")}, s.seqincrement
   from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
  where c.relpersistence <> 't' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
    and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
 """
 
-#: Each value that a session takes from a sequence reads its only block.
-_USED = "select c.oid, pg_stat_get_xact_blocks_fetched(c.oid) as used from pg_class c where c.relkind = 'S'"
+#: Each value that a session takes from a sequence reads its only block, and returns no row.
+_USED = f"select c.oid, {_uses('c.oid', 'xact_')} as used from pg_class c where c.relkind = 'S'"
 
 #: A setting by which rows are not counted.
 _IS_OFF = "setting ~* '^track_counts=' and lower(split_part(setting, '=', 2)) not in ('on', 'true', 'yes', '1')"
@@ -152,8 +163,8 @@ select case when c.oid is null then 'dropped' else 'file' end, l.relation::text,
 union all
 select kind, l.relation::text, number, 0
   from pg_locks l cross join lateral (values
-    ('used', pg_stat_get_xact_blocks_fetched(l.relation)),
-    ('reads', pg_stat_get_blocks_fetched(l.relation) + pg_stat_get_xact_blocks_fetched(l.relation)
+    ('used', {_uses("l.relation", "xact_")}),
+    ('reads', {_uses("l.relation", "")} + {_uses("l.relation", "xact_")}
               + case when exists ({AT_WORK}) then {UNKNOWN} else 0 end),
     ('written', pg_stat_get_tuples_inserted(l.relation) + pg_stat_get_tuples_updated(l.relation)
                 + pg_stat_get_tuples_deleted(l.relation)
@@ -218,7 +229,7 @@ def size_of(connection: Connection, oid: str) -> int:
 
 
 def sequence_reads(connection: Connection) -> dict[str, tuple[str, int]]:
-    """Return the quoted name of each sequence by its number, and how often the server has counted that it was read."""
+    """Return the quoted name of each sequence by its number, and how often it was used; a SELECT from it is no use."""
     return {oid: (name, int(reads)) for oid, name, _readable, reads, _step in execute(connection, _SEQUENCES)}
 
 
@@ -275,7 +286,7 @@ def activity(connection: Connection) -> dict[str, Any]:
         "user_mappings": execute(connection, _USER_MAPPINGS)[0][0],
         "large_objects": large_objects_written(connection),
         "catalogs_written": catalogs,
-        "sequences": {oid: list(facts) for oid, facts in sequence_reads(connection).items()},
+        "sequence_uses": {oid: list(facts) for oid, facts in sequence_reads(connection).items()},
     }
 
 
