@@ -18,6 +18,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.job import D
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds, Writes
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget
 from tests.lab import PROJECT, ansible
@@ -153,7 +154,7 @@ select count(*) from pg_stat_activity
 def written(engine: Engine, archive: Archive, ours: dict[str, int] | None = None) -> Writes:
     """What the guard is told once all other sessions have ended, which takes them a moment."""
     wait_until(lambda: engine.own().rows(_SESSIONS) == [(0,)], "other sessions do not end")
-    return engine.writes_since(archive, ours or {}, None)
+    return write_tracker_of(engine).writes_since(archive, ours or {}, None)
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ def test_the_rows_of_the_run_itself_are_no_writes_of_others(filled: PostgresTarg
         with closing(engine.connect()) as own:
             own.rows("begin")
             own.rows("update item set name = 'ours'")
-            ours = own.run(engine.count_transaction).rows
+            ours = own.run(write_tracker_of(engine).count_transaction).rows
             own.rows("commit")
         assert ours == {"public.item": 3}
         assert not written(engine, archive, ours)
@@ -203,7 +204,10 @@ def test_an_open_session_of_others_may_be_writing(filled: PostgresTarget, tmp_pa
         with closing(filled.connect()) as session:
             session.cursor().execute("SELECT 1")
 
-            assert "could not be ended and may be writing" in engine.writes_since(archive, {}, None).unknown
+            assert (
+                "could not be ended and may be writing"
+                in write_tracker_of(engine).writes_since(archive, {}, None).unknown
+            )
 
 
 def test_a_table_that_is_gone_is_a_difference(filled: PostgresTarget, tmp_path: Path) -> None:
@@ -211,7 +215,7 @@ def test_a_table_that_is_gone_is_a_difference(filled: PostgresTarget, tmp_path: 
         filled.rows("DROP TABLE other")
 
         # Nothing counts it any more; the comparison with the backup says that it is gone.
-        found = engine.compare(archive, Deeds(archive.fingerprint), 1 << 30, lambda _words: None)
+        found = write_tracker_of(engine).compare(archive, Deeds(archive.fingerprint), 1 << 30, lambda _words: None)
         assert any("public.other" in line or "TABLE other" in line for line in found.differences), found.differences
 
 
@@ -228,7 +232,7 @@ def test_counters_that_were_lost_in_a_crash_tell_nothing(tmp_path: Path) -> None
         server.start()
         archive = Archive(dump.path, [], None, frozenset(), dump.activity)
 
-        unknown = engine.writes_since(archive, {}, None).unknown
+        unknown = write_tracker_of(engine).writes_since(archive, {}, None).unknown
         engine.close()
 
     assert "has lost its counters" in unknown

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
 from tests.integration.test_restore_postgresql import Customer, quiet
 from tests.lab.postgres import PostgresServer
 from tests.lab.shell import run
@@ -80,7 +81,7 @@ def test_a_corpus_comes_back_by_each_method(corpus: Customer, server: PostgresSe
         assert restored.not_restored == []
         assert difference(expected, corpus.dump()) == []
 
-    with corpus.engine() as engine, engine.scratch(archive, quiet) as scratch:
+    with corpus.engine() as engine, rehearser_of(engine).scratch(archive, quiet) as scratch:
         assert scratch.fill() == []
         inside = replace(corpus, name=str(scratch.engine.url.database))
         assert difference(without_database(expected), without_database(inside.dump())) == []

@@ -21,6 +21,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.job import D
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Restored
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.lab.postgres import PostgresServer
 
 #: What a customer's database holds, a little of everything; run as its owner.
@@ -158,7 +160,7 @@ class Customer:
     def restore(self, archive: Archive, guard: Callable[[], None] = lambda: None, **job: Any) -> Restored:
         with self.engine(**job) as engine, engine.lock(1, quiet) as lock:
             try:
-                return engine.restore(archive, "r1", quiet, guard)
+                return restorer_of(engine).restore(archive, "r1", quiet, guard)
             finally:
                 lock.check()
                 # It is held still, or again, on what has the name now.
@@ -241,12 +243,12 @@ def test_hostile_names_and_what_belongs_to_the_database_itself(make: Callable[..
     assert restored.not_restored == []
     assert customer.dump() == before
     with customer.engine() as engine:
-        (aside,) = engine.asides()
+        (aside,) = restorer_of(engine).asides()
         assert (aside.name, aside.run) == (restored.aside, "r1")
         assert aside.made
         assert aside.size
-        engine.drop_aside(aside)
-        assert engine.asides() == []
+        restorer_of(engine).drop_aside(aside)
+        assert restorer_of(engine).asides() == []
     assert customer.databases() == [HOSTILE]
     assert customer.dump() == before
 
@@ -389,7 +391,7 @@ def test_code_in_a_database_gets_no_rights_of_the_admin(make: Callable[..., Cust
     assert server.execute(rights) == [["f"]]
 
     assert customer.restore(archive).method == "swap"
-    with customer.engine() as engine, engine.scratch(archive, quiet) as scratch:
+    with customer.engine() as engine, rehearser_of(engine).scratch(archive, quiet) as scratch:
         scratch.fill()
 
     assert server.execute(rights) == [["f"]]
@@ -402,21 +404,21 @@ def test_what_lies_aside_in_place_is_dropped_unless_it_is_in_use(make: Callable[
     customer.as_owner(RUIN)
     customer.restore(archive)
     with customer.engine() as engine:
-        (aside,) = engine.asides()
+        (aside,) = restorer_of(engine).asides()
         assert aside.run == "r1"
         schema = aside.name.split()[1]
         assert customer.server.execute(f"SELECT count(*) FROM {schema}.item", customer.name) == [["10"]]
         customer.as_owner(f"CREATE VIEW public.peek AS SELECT * FROM {schema}.item")
         with pytest.raises(Refused, match="in use"):
-            engine.drop_aside(aside)
+            restorer_of(engine).drop_aside(aside)
         assert customer.server.execute(f"SELECT count(*) FROM {schema}.item", customer.name) == [["10"]]
         customer.as_owner("DROP VIEW public.peek")
         # A backup leaves out what lies aside.
         again = customer.folder / "again"
         again.mkdir()
         assert engine.dump(again, True, quiet).row_counts == archive.row_counts
-        engine.drop_aside(aside)
-        assert engine.asides() == []
+        restorer_of(engine).drop_aside(aside)
+        assert restorer_of(engine).asides() == []
     assert customer.server.execute("SELECT 1 FROM pg_namespace WHERE nspname LIKE 'alembic%'", customer.name) == []
     assert customer.dump() == before
 
@@ -430,7 +432,7 @@ def test_who_may_nothing_is_told_so(make: Callable[..., Customer]) -> None:
         assert obstacle is not None
         assert "belongs to postgres" in str(obstacle)
         with pytest.raises(Refused, match="belongs to postgres"):
-            engine.restore(archive, "r1", quiet, lambda: None)
+            restorer_of(engine).restore(archive, "r1", quiet, lambda: None)
 
 
 def type_as_superuser(customer: Customer, command: str) -> None:
@@ -443,7 +445,7 @@ def test_the_command_for_a_person_puts_the_dump_in_place(make: Callable[..., Cus
     archive, before = customer.back_up(), customer.dump()
     customer.as_owner(RUIN)
     with customer.engine() as engine:
-        command = engine.command_by_hand(archive.path)
+        command = restorer_of(engine).command_by_hand(archive.path)
     assert customer.password not in command
 
     type_as_superuser(customer, command)
@@ -464,7 +466,7 @@ def test_the_rights_that_are_printed_let_the_owner_restore(make: Callable[..., C
     customer.as_owner("DROP TABLE item CASCADE; CREATE TABLE half (id integer)")
     with customer.engine() as engine:
         assert engine.restore_method().obstacle
-        rights = engine.rights_for_restore()
+        rights = restorer_of(engine).rights_for_restore()
     assert rights is not None
 
     type_as_superuser(customer, rights[0])
@@ -487,7 +489,7 @@ def test_a_server_that_dies_before_the_swap_leaves_what_the_next_attempt_mends(
 
     try:
         with customer.engine() as engine, engine.lock(1, quiet), pytest.raises(Failed, match="refuses connections"):
-            engine.restore(archive, "r1", quiet, crash)
+            restorer_of(engine).restore(archive, "r1", quiet, crash)
     finally:
         server.start()
     assert len(customer.databases()) == 2
@@ -495,8 +497,8 @@ def test_a_server_that_dies_before_the_swap_leaves_what_the_next_attempt_mends(
         customer.connect()
 
     with customer.engine() as engine:
-        assert len(engine.mend()) == 2
-        assert engine.mend() == []
+        assert len(restorer_of(engine).mend()) == 2
+        assert restorer_of(engine).mend() == []
 
     assert customer.databases() == [customer.name]
     assert customer.dump() == ruined
@@ -512,7 +514,7 @@ def test_a_killed_restore_is_mended_by_whoever_takes_the_lock_next(make: Callabl
     child = os.fork()
     if not child:  # it has no connections yet
         with customer.engine() as engine, engine.lock(1, quiet):
-            engine.restore(archive, "r1", quiet, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            restorer_of(engine).restore(archive, "r1", quiet, lambda: os.kill(os.getpid(), signal.SIGKILL))
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     with pytest.raises(psycopg2.OperationalError, match="not currently accepting"):

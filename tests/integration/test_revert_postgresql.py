@@ -27,6 +27,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.data impo
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences import changes_of_sequences
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 
@@ -184,7 +186,7 @@ class Comparing:
         try:
             manifest = proven(self.stage.host.layout.backups_of("app"))[0]
             deeds = Deeds(manifest.fingerprint, frozenset({"public.alembic_version"}), manifest.activity)
-            found = engine.compare(manifest.archive(), deeds, 1 << 30, lambda _words: None)
+            found = write_tracker_of(engine).compare(manifest.archive(), deeds, 1 << 30, lambda _words: None)
         finally:
             engine.close()
         return dump(self.stage.database) != before, found
@@ -542,7 +544,7 @@ def test_what_others_change_during_a_restore_in_place_is_not_lost(
     try:
         archive = proven(stage.host.layout.backups_of("app"))[0].archive()
         with pytest.raises(Refused, match="would lose what others wrote"):
-            engine.restore(archive, "r1", tell, lambda: None)
+            restorer_of(engine).restore(archive, "r1", tell, lambda: None)
     finally:
         engine.close()
 
@@ -729,7 +731,7 @@ def test_a_row_that_did_not_arrive_in_place_is_noticed_before_the_commit(stage: 
 
     try:
         with pytest.raises(Failed, match="is not what was backed up") as refused:
-            engine.restore(archive, "r1", tell, lambda: None)
+            restorer_of(engine).restore(archive, "r1", tell, lambda: None)
     finally:
         engine.close()
 

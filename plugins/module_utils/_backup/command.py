@@ -20,6 +20,7 @@ from .._core.job import Job
 from .._core.paths import key_of
 from .._engines.data import Dump, RestoreMethod
 from .._engines.interface import Engine, Tell
+from .._engines.restorers import restorer_of
 from .manifest import Manifest
 
 #: The tool of a manifest whose backup a command made.
@@ -105,7 +106,7 @@ def rights_for_restore(engine: Engine, manifest: Manifest) -> tuple[str, dict[st
     method = method_of(engine, manifest)
     if method.obstacle is None:
         return "", {}
-    return None if method.name == TOOL else engine.rights_for_restore()
+    return None if method.name == TOOL else restorer_of(engine).rights_for_restore()
 
 
 def run_backup_command(command: Sequence[str], engine: Engine, folder: Path, run: str, what: str) -> None:

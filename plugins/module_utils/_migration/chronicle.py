@@ -10,6 +10,7 @@ from typing import Any
 
 from .._core.progress import Progress
 from .._engines.lock import Lock
+from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .environment import Environment
 from .state import read_fingerprint
@@ -55,7 +56,7 @@ class Chronicle(Watcher):
 
     def left(self, step: Step) -> None:
         """Journal the step as committed if a connection of our own sees it."""
-        if not self._engine.can_read_now():
+        if not write_tracker_of(self._engine).can_read_now():
             return  # the transaction goes on, and nothing of it is committed
         if self._locked_out:
             return
@@ -79,7 +80,7 @@ class Chronicle(Watcher):
         """
         if self.before_step is not None:
             return
-        if not self._engine.can_read_now():
+        if not write_tracker_of(self._engine).can_read_now():
             self.before_step = []
             return
         try:
@@ -110,7 +111,7 @@ class Chronicle(Watcher):
         """Read the schema, or keep what was read before the transaction that goes on: a rollback leads back to it."""
         if not self._engine.ddl_survives_rollback:
             self.before_step = None
-        elif self._engine.can_read_now():
+        elif write_tracker_of(self._engine).can_read_now():
             self.before_step, self._read_after = self._look(), len(self.committed)
         elif self._read_after != len(self.committed):
             self.before_step = None

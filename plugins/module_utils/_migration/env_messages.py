@@ -17,6 +17,8 @@ from .._core.option_names import COMMANDS, FOR_ADMIN
 from .._core.revisions import Revision, Stream
 from .._engines.connection import first_line, sqlstate
 from .._engines.data import Content, Deeds, Writes
+from .._engines.rehearsers import rehearser_of
+from .._engines.write_trackers import write_tracker_of
 from .explanations import ended_process
 from .step import Step
 
@@ -154,11 +156,11 @@ def contents_on(engine: Engine, connection: Any, leave_out: frozenset[str], in_f
     """Read the rows over env.py's connection, wherever this is."""
     if isinstance(connection, RemoteConnection):
         return connection.contents(leave_out, in_full)
-    return engine.contents(connection, leave_out, in_full)
+    return rehearser_of(engine).contents(connection, leave_out, in_full)
 
 
 def still_writes_on(engine: Engine, connection: Any, deeds: Deeds) -> Writes:
     """Read over env.py's connection, wherever this is, what others wrote, and keep them out."""
     if isinstance(connection, RemoteConnection):
         return connection.still_writes(deeds)
-    return engine.still_writes(connection, deeds)
+    return write_tracker_of(engine).still_writes(connection, deeds)

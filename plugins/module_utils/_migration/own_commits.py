@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._engines.connection import OWN
 from .._engines.data import Counted
 from .._engines.sqlalchemy_import import listening, sa
+from .._engines.write_trackers import write_tracker_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -92,14 +93,14 @@ class OwnCommits:
             counted = self._count(connection, held=True)
             wrote, used = _grown(began.rows, counted.rows), _grown(began.used, counted.used)
             if counted.number and self._engine.identity(connection) == self._engine.own_identity():
-                rows = self._engine.catalog_rows(connection, counted, []) if counted.catalogs else {}
+                rows = write_tracker_of(self._engine).catalog_rows(connection, counted, []) if counted.catalogs else {}
                 replaced = {str(counted.number): rows} if rows else {}
                 self.note(wrote, counted.replaced, [counted.number], replaced, used)
 
     def _count(self, connection: Connection, *, held: bool = False) -> Counted:
         self._asking = True
         try:
-            return self._engine.count_transaction(connection, held)
+            return write_tracker_of(self._engine).count_transaction(connection, held)
         finally:
             self._asking = False
 

@@ -23,6 +23,7 @@ from .._engines.data import INSERTED
 from .._engines.postgresql.transaction_numbers import NUMBERS
 from .._engines.sqlalchemy_import import listening, sa
 from .._engines.sqlite.written_tables import is_memory
+from .._engines.write_trackers import write_tracker_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -172,9 +173,9 @@ class UnseenWrites:
         commits = self._is_autocommit() and not _READS.match(words)
         changes_schema = commits and not _ONLY_ROWS.match(words)
         # First: what is handed in meanwhile is counted twice rather than not at all.
-        self._pending = self._engine.count_transaction(connection).pending if changes_schema else {}
-        self._catalog = self._engine.catalog_before() if changes_schema else None
-        self._next = self._engine.next_transaction() if commits else 0
+        self._pending = write_tracker_of(self._engine).count_transaction(connection).pending if changes_schema else {}
+        self._catalog = write_tracker_of(self._engine).catalog_before() if changes_schema else None
+        self._next = write_tracker_of(self._engine).next_transaction() if commits else 0
         step = self._current()
         if step is not None and (_MAKES_SAVEPOINTS.search(words) or words.upper().startswith("SAVEPOINT")):
             step.has_savepoints = True
@@ -206,14 +207,14 @@ class UnseenWrites:
         if step is None or not self._next:
             return
         # First: who commits after it has a number that is seen below.
-        rows = self._engine.catalog_rows_since(self._catalog)
+        rows = write_tracker_of(self._engine).catalog_rows_since(self._catalog)
         before = self._catalog if self._catalog and int(self._catalog[0]) % NUMBERS == self._next else None
-        held = self._engine.files_since(before)
-        after = self._engine.next_transaction()
+        held = write_tracker_of(self._engine).files_since(before)
+        after = write_tracker_of(self._engine).next_transaction()
         own: list[int] = []
         if after != self._next:
             with suppress(Exception):  # what is not known counts as others'
-                own = self._engine.transactions_of(statement, [self._next, after])
+                own = write_tracker_of(self._engine).transactions_of(statement, [self._next, after])
         step.transactions += own
         # Nobody else had a transaction since the catalogs were read before.
         if len(own) == after - self._next and all(int(first) % NUMBERS == self._next for first in rows):

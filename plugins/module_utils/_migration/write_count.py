@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .._engines.data import Counted
 from .._engines.interface import Engine
+from .._engines.write_trackers import write_tracker_of
 from .step import Step
 from .unseen_writes import UnseenWrites
 
@@ -36,7 +37,7 @@ class Counter:
     def start(self) -> None:
         """Begin to count."""
         self._has_ended = False
-        counted = self._engine.count_transaction(self._connection)
+        counted = write_tracker_of(self._engine).count_transaction(self._connection)
         self._before, self._used_before, self._first = counted.rows, counted.used, counted.newest
         self._pending = counted.pending
         if self.unseen:
@@ -46,18 +47,20 @@ class Counter:
         """Add what was written since the start, or since this was asked last."""
         if self.unseen:
             self.unseen.looks()
-        counted = self._engine.count_transaction(self._connection, held=True)
+        counted = write_tracker_of(self._engine).count_transaction(self._connection, held=True)
         if self.unseen:
             self.unseen.looks(counted.began)
         self._add(step, counted)
         if counted.newest:
-            step.span = [step.span[0] if step.span else self._first, self._engine.next_transaction()]
+            step.span = [step.span[0] if step.span else self._first, write_tracker_of(self._engine).next_transaction()]
             if step.has_savepoints:
                 tables = list(counted.rows) if self._rows_of_savepoints else []
-                self._know(step, self._engine.subtransactions(self._connection, step.span, tables))
+                self._know(step, write_tracker_of(self._engine).subtransactions(self._connection, step.span, tables))
         if counted.number and counted.catalogs:
             with suppress(Exception):  # what is not known counts as others'
-                rows = self._engine.catalog_rows(self._connection, counted, step.span if step.has_savepoints else [])
+                rows = write_tracker_of(self._engine).catalog_rows(
+                    self._connection, counted, step.span if step.has_savepoints else []
+                )
                 step.catalog_rows[str(counted.number)] = rows
 
     def _add(self, step: Step, counted: Counted) -> None:
@@ -94,7 +97,7 @@ class Counter:
     def look(self) -> None:
         """Let the engine look whether others have written meanwhile, if the connection still answers."""
         with suppress(Exception):
-            self._engine.look_around(self._connection)
+            write_tracker_of(self._engine).look_around(self._connection)
 
     def failed(self, step: Step) -> None:
         """Look a last time before anything is rolled back."""
@@ -103,4 +106,4 @@ class Counter:
             self.add_to(step)
         except Exception:  # noqa: BLE001 - in a transaction that failed nothing else can be asked
             with suppress(Exception):
-                self._add(step, self._engine.count_failed_transaction(self._connection))
+                self._add(step, write_tracker_of(self._engine).count_failed_transaction(self._connection))

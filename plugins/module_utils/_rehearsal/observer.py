@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.progress import Progress
 from .._engines.interface import Engine
+from .._engines.rehearsers import rehearser_of
 from .._journal.events import Journal
 from .._migration.env_messages import contents_on, fingerprint_on
 from .._migration.step import Step, Watcher
@@ -118,8 +119,8 @@ class Observer(Traces):
         if self.latest:
             self.before[key_of(step)] = self.latest
         self.verdicts.append(Verdict(step))
-        self._locked = self.engine.locks()
-        self._footprint = self.engine.footprint()
+        self._locked = rehearser_of(self.engine).locks()
+        self._footprint = rehearser_of(self.engine).footprint()
         self.overhead += time.monotonic() - begun
         step.began = time.monotonic()
 
@@ -143,9 +144,9 @@ class Observer(Traces):
         self._note_locks(self.verdicts[-1])
 
     def _note_locks(self, verdict: Verdict) -> None:
-        for table, mode in sorted(self.engine.locks() - self._locked):
+        for table, mode in sorted(rehearser_of(self.engine).locks() - self._locked):
             if table not in self.leave_out:
-                verdict.locks[table] = self.engine.strongest({mode, verdict.locks.get(table, mode)})
+                verdict.locks[table] = rehearser_of(self.engine).strongest({mode, verdict.locks.get(table, mode)})
 
     def _weigh(self, verdict: Verdict) -> None:
-        verdict.space = max(verdict.space, self.engine.footprint() - self._footprint)
+        verdict.space = max(verdict.space, rehearser_of(self.engine).footprint() - self._footprint)

@@ -23,6 +23,7 @@ from .._engines.comparison import Comparison
 from .._engines.connection import first_line
 from .._engines.interface import Engine, Scratch
 from .._engines.registry import engine_for
+from .._engines.rehearsers import rehearser_of
 from .._journal.abandoned_copies import DROPPED, MADE
 from .._journal.events import Journal, ending, newest_first
 from .._migration.env_proxy import environment_of
@@ -156,7 +157,7 @@ class Rehearsal(OneDatabase):
     def _rehearse_apart(self, backup: Manifest) -> None:
         """Rehearse on a copy that is gone afterwards, and let the journal say so: a recovery looks for the others."""
         problem = None
-        with self.engine.scratch(backup.archive(), self.progress.tell) as scratch:
+        with rehearser_of(self.engine).scratch(backup.archive(), self.progress.tell) as scratch:
             self.journal.write(MADE)
             try:
                 self._rehearse(scratch)
@@ -176,7 +177,7 @@ class Rehearsal(OneDatabase):
         tables = self._checked(environment)
         in_full, tell = self._in_full(), self.progress.tell
         known = (self.backup.archive(), tables, in_full, tell) if self.backup else None
-        filled = scratch.engine.read_copy(*known) if known else None
+        filled = rehearser_of(scratch.engine).read_copy(*known) if known else None
         observer = Observer(scratch.engine, tables, in_full, self.journal, self.progress)
         steps = self._upgraded(environment, observer)
         self.verdicts = observer.verdicts
@@ -192,7 +193,7 @@ class Rehearsal(OneDatabase):
             )
         self._compare_models(environment)
         undoing = Undoing(scratch, environment, observer, self.journal, self.progress, self.notes)
-        undoing.run(lambda: scratch.engine.compare_copy(filled, *known) if known else Comparison())
+        undoing.run(lambda: rehearser_of(scratch.engine).compare_copy(filled, *known) if known else Comparison())
 
     def _checked(self, environment: Environment) -> frozenset[str]:
         """Make sure that env.py leads to the copy, and that this stands where the database does.

@@ -16,6 +16,8 @@ from .._backup.take import take
 from .._core.errors import HALF_WAY, Failed
 from .._engines.data import Restored, Writes
 from .._engines.interface import Engine, Guard, Tell
+from .._engines.restorers import restorer_of
+from .._engines.write_trackers import write_tracker_of
 from .._migration.state import read_position
 
 _UNKNOWN = Writes(unknown="the backup was made by a command, so what others wrote since cannot be told")
@@ -27,12 +29,18 @@ ReadWrites = Callable[["Engine", Manifest, "dict[str, int]", "dict[str, str] | N
 
 def writes_since(engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
     """Return what others wrote since a backup."""
-    return _UNKNOWN if manifest.tool == TOOL else engine.writes_since(manifest.archive(), ours, content)
+    return (
+        _UNKNOWN if manifest.tool == TOOL else write_tracker_of(engine).writes_since(manifest.archive(), ours, content)
+    )
 
 
 def foreseen_writes(engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
     """Return the same while others are still at work."""
-    return _UNKNOWN if manifest.tool == TOOL else engine.foreseen_writes(manifest.archive(), ours, content)
+    return (
+        _UNKNOWN
+        if manifest.tool == TOOL
+        else write_tracker_of(engine).foreseen_writes(manifest.archive(), ours, content)
+    )
 
 
 def restore_backup(engine: Engine, manifest: Manifest, run: str, tell: Tell, guard: Guard) -> Restored:
@@ -44,7 +52,7 @@ def restore_backup(engine: Engine, manifest: Manifest, run: str, tell: Tell, gua
             what it replaced is in the backup that its message names.
     """
     if manifest.tool != TOOL:
-        return engine.restore(manifest.archive(), run, tell, guard)
+        return restorer_of(engine).restore(manifest.archive(), run, tell, guard)
     folder = Path(manifest.path)
     check_by_command(engine, folder, manifest.run)
     heads = read_position(engine, list(manifest.heads)).heads

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from .._backup.manifest import Manifest
 from .._engines.interface import Engine
+from .._engines.write_trackers import write_tracker_of
 from .._migration.state import Position, lost_rows
 from .run_record import Account
 
@@ -51,7 +52,7 @@ def losses(engine: Engine, manifest: Manifest | None, account: Account, now: Pos
     certain += [f"table {table} had {before} rows and has {after}" for table, (before, after) in sorted(fewer.items())]
     if manifest is None or not engine.exists():
         return Losses(certain)
-    return Losses(certain, engine.rows_changed(manifest.archive(), account.wrote))
+    return Losses(certain, write_tracker_of(engine).rows_changed(manifest.archive(), account.wrote))
 
 
 def _object(line: str) -> str:

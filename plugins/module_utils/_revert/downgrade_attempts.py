@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.progress import Progress
 from .._engines.lock import Lock
+from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
@@ -75,13 +76,13 @@ class DowngradeAttempts:
         if self._environment.runs_apart:
             self._attempt(watcher)
             return
-        known = (self._environment.hand_over(), self._engine.hand_over(), watcher.hand_over())
+        known = (self._environment.hand_over(), write_tracker_of(self._engine).hand_over(), watcher.hand_over())
         request = (*known, vars(self._account), later.hand_over() if later else None)
         of_environment, of_engine, of_watcher, account, of_later, interruption = self._standby.call(
             request, lock, self._progress
         )
         self._environment.take_over(of_environment)
-        self._engine.take_over(of_engine)
+        write_tracker_of(self._engine).take_over(of_engine)
         watcher.take_over(of_watcher)
         vars(self._account).update(account)
         if later:
@@ -92,7 +93,7 @@ class DowngradeAttempts:
     def _again_apart(self, request: Any, _lock: LockOfParent, progress: ProgressOfParent) -> tuple[Any, ...]:
         of_environment, of_engine, of_watcher, account, of_later = request
         self._environment.take_over(of_environment)
-        self._engine.take_over(of_engine)
+        write_tracker_of(self._engine).take_over(of_engine)
         vars(self._account).update(account)
         journal = Journal(self._journal.path, self._journal.verb)
         if self._environment.outside:
@@ -108,5 +109,5 @@ class DowngradeAttempts:
                 self._attempt(watcher)
         except Interrupted as caught:
             interruption = caught.portable()
-        known = (self._environment.hand_over(), self._engine.hand_over(), watcher.hand_over())
+        known = (self._environment.hand_over(), write_tracker_of(self._engine).hand_over(), watcher.hand_over())
         return (*known, vars(self._account), later.hand_over() if later else None, interruption)

@@ -16,6 +16,7 @@ from .._core.progress import Progress
 from .._engines.data import RestoreMethod
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
+from .._engines.restorers import restorer_of
 from .._journal.events import Journal
 from .._migration.state import read_position
 from .restore import chosen, deeds_since
@@ -59,7 +60,7 @@ def _check(engine: Engine, manifest: Manifest) -> tuple[list[str] | None, Restor
     Raises:
         Refused, Failed: the restore would raise it too.
     """
-    dropped = engine.dropped(manifest.archive()) if manifest.tool != TOOL else None
+    dropped = restorer_of(engine).dropped(manifest.archive()) if manifest.tool != TOOL else None
     if dropped is not None:
         for obstacle in dropped:
             raise obstacle
@@ -70,10 +71,10 @@ def _check(engine: Engine, manifest: Manifest) -> tuple[list[str] | None, Restor
     if method.obstacle:
         raise method.obstacle
     check(manifest)
-    is_readable = engine.is_readable()
+    is_readable = restorer_of(engine).is_readable()
     before = read_position(engine, list(manifest.heads)).revisions if is_readable else None
     if manifest.tool != TOOL:
-        for obstacle in engine.foreseen_obstacles(manifest.archive()):
+        for obstacle in restorer_of(engine).foreseen_obstacles(manifest.archive()):
             raise obstacle
     account = deeds_since(engine.database, engine.job, manifest)
     journal = Journal(engine.job.layout.journal(engine.database.name, engine.job.run), "restore")

@@ -20,6 +20,7 @@ from .._core.paths import unused
 from .._core.progress import Progress
 from .._engines.data import Deeds, Writes
 from .._engines.interface import Engine
+from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.env_messages import still_writes_on
 from .._migration.state import Position
@@ -52,11 +53,15 @@ class LaterWrites:
         Raises:
             Refused: it is others' for certain, or cannot be backed up.
         """
-        later = self._engine.later_writes(self._deeds())
+        later = write_tracker_of(self._engine).later_writes(self._deeds())
         self._refuse(later)
         # Nothing is downgraded where nothing was committed.
-        touched = self._engine.touched_by_others(self._deeds()) if any(self._account.committed.values()) else []
-        self._cleared = self._engine.cleared()
+        touched = (
+            write_tracker_of(self._engine).touched_by_others(self._deeds())
+            if any(self._account.committed.values())
+            else []
+        )
+        self._cleared = write_tracker_of(self._engine).cleared()
         reason = "; ".join([*([later.unknown] if later else []), *touched])
         if not reason:
             return ""
@@ -81,11 +86,11 @@ class LaterWrites:
             Refused: others have written there, and nothing said before that the downgrade would.
         """
         deeds = replace(self._deeds(), secured=self._secured, cleared=self._cleared)
-        self._refuse(self._engine.overwritten(connection, deeds, wrote))
+        self._refuse(write_tracker_of(self._engine).overwritten(connection, deeds, wrote))
 
     def told(self, backup: Manifest) -> str:
         """Return a note about what a backup has kept of them already; nothing if there is none."""
-        later = self._engine.later_writes(self._deeds())
+        later = write_tracker_of(self._engine).later_writes(self._deeds())
         return f"{later}; all is in the backup {backup.path}" if later else ""
 
     def hand_over(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .._core.progress import Progress
 from .._engines.data import Restored
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
+from .._engines.restorers import restorer_of
 from .._journal.events import Journal, newest_first
 from .._migration.state import Position, differences, read_position
 from .backup_tool import restore_backup, run_of_replaced
@@ -65,7 +66,7 @@ def bring_back(
         )
     # A copy that is compared with the manifest while it is made need not be read before as well.
     try:
-        check(manifest, content=manifest.tool == TOOL or not engine.restores_checked_copies)
+        check(manifest, content=manifest.tool == TOOL or not restorer_of(engine).restores_checked_copies)
     except Failed as damage:
         raise Failed(damage.what, damage.why, damage.remedy, code=REPLACED_NOTHING) from damage
     guard = RestoreGuard(engine, manifest, account, journal, progress)
@@ -93,11 +94,15 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
     begun = time.monotonic()
     engine = engine_for(database, job)
     manifest = chosen(database, job)
-    made = manifest.tool != TOOL and engine.make_if_dropped(manifest.archive(), progress.tell)
+    made = manifest.tool != TOOL and restorer_of(engine).make_if_dropped(manifest.archive(), progress.tell)
     try:
         with engine.lock(job.database_wait, progress.tell):
             unread = Position({table: [] for table in manifest.heads})
-            before = read_position(engine, list(manifest.heads)) if engine.is_readable() and not made else unread
+            before = (
+                read_position(engine, list(manifest.heads))
+                if restorer_of(engine).is_readable() and not made
+                else unread
+            )
             since = deeds_since(database, job, manifest)
             try:
                 restored, now = bring_back(engine, manifest, since, journal, progress, "asked for", may_lose=True)
@@ -107,7 +112,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
                 return _held(database, job, manifest, journal, failure)
     except BaseException:
         if made:
-            engine.drop_empty()
+            restorer_of(engine).drop_empty()
         raise
     return {
         "name": database.name,
@@ -126,9 +131,9 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
 
 def _without_empty(engine: Engine, restored: Restored, run: str) -> Restored:
     """Drop what a restore has kept of a database in which there was nothing."""
-    for aside in engine.asides():
+    for aside in restorer_of(engine).asides():
         if aside.run == run:
-            engine.drop_aside(aside)
+            restorer_of(engine).drop_aside(aside)
     return replace(restored, aside="")
 
 

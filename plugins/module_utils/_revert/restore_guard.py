@@ -14,6 +14,8 @@ from .._core.errors import Refused
 from .._core.progress import Progress
 from .._engines.data import Deeds, Writes
 from .._engines.interface import Engine
+from .._engines.restorers import restorer_of
+from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.state import read_position
 from .backup_tool import ReadWrites, foreseen_writes, writes_since
@@ -40,11 +42,13 @@ class RestoreGuard:
         self._changes: list[str] = []
         self._later: dict[str, int] = {}
         self._is_ours = manifest.tool != TOOL
-        if engine.is_readable():
+        if restorer_of(engine).is_readable():
             self._changes = changed_by_others(engine, account, read_position(engine, list(manifest.heads)))
-            self._later = engine.later_writes(self._deeds).tables
+            self._later = write_tracker_of(engine).later_writes(self._deeds).tables
             if self._is_ours:
-                engine.compare_written(manifest.archive(), self._deeds, engine.job.compare_limit, progress.tell)
+                write_tracker_of(engine).compare_written(
+                    manifest.archive(), self._deeds, engine.job.compare_limit, progress.tell
+                )
 
     def __call__(self) -> None:
         """Check when nobody else can write.
@@ -52,7 +56,7 @@ class RestoreGuard:
         Raises:
             Refused: others have written, or may have, and ``migrate_restore_loses_writes`` is not set.
         """
-        writes = self._writes(writes_since, self._engine.writes_into_made)
+        writes = self._writes(writes_since, write_tracker_of(self._engine).writes_into_made)
         if writes:
             self._journal.write("writes", tables=writes.tables, unknown=writes.unknown)
         self._refuse(writes)
@@ -63,7 +67,7 @@ class RestoreGuard:
         Raises:
             Refused: as ``__call__``, as far as it can be read now.
         """
-        if self._engine.is_readable():
+        if restorer_of(self._engine).is_readable():
             self._refuse(self._writes(foreseen_writes, self._foreseen_in_made))
 
     def _refuse(self, writes: Writes) -> None:
@@ -80,11 +84,11 @@ class RestoreGuard:
 
     def _foreseen_in_made(self, deeds: Deeds) -> Writes:
         # What is unknown may be known once the others were sent away.
-        return Writes(self._engine.later_writes(deeds).tables)
+        return Writes(write_tracker_of(self._engine).later_writes(deeds).tables)
 
     def _writes(self, read: ReadWrites, read_made: Callable[[Deeds], Writes]) -> Writes:
         engine, account = self._engine, self._account
-        self.is_empty = self._is_ours and engine.is_empty()
+        self.is_empty = self._is_ours and restorer_of(engine).is_empty()
         if self.is_empty:
             return Writes()
         writes = read(engine, self._manifest, account.wrote, account.content)
@@ -96,7 +100,7 @@ class RestoreGuard:
         writes = Writes({**writes.tables, **tables}, unknown)
         strange = self._other_database()
         if self._is_ours and not strange:
-            strange = engine.changes_of_others(self._manifest.archive(), self._deeds)
+            strange = write_tracker_of(engine).changes_of_others(self._manifest.archive(), self._deeds)
         if strange:
             writes = Writes(writes.tables, "; ".join([*([str(writes)] if writes else []), *strange]))
         if self._changes:

@@ -21,6 +21,8 @@ from .._core.progress import Progress
 from .._engines.connection import first_line
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
+from .._engines.restorers import restorer_of
+from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal, ending
 from .._journal.run_state import retry_command
 from .._migration.env_proxy import environment_of
@@ -85,7 +87,7 @@ class LeadBack(OneDatabase):
 
     def _locked(self, environment: Environment, on_purpose: bool) -> Result:
         self.progress.phase("leads back")
-        environment.engine.resume(self.account.content, self.account.unchanged)
+        write_tracker_of(environment.engine).resume(self.account.content, self.account.unchanged)
         now = read_position(environment.engine, list(self.account.after.heads))
         if self.account.cut_short:
             self._read_committed(environment, now)
@@ -166,7 +168,7 @@ class LeadBack(OneDatabase):
         now = read_position(engine, list(self.account.after.heads), count_rows=count)
         found = losses(engine, manifest, self.account, now)
         self.other_rows = set(found.changed)
-        if found.certain or (found.possible and engine.restores_quickly):
+        if found.certain or (found.possible and restorer_of(engine).restores_quickly):
             try:
                 return self._restore(environment, f"a downgrade might not bring back what was: {found}")
             except Refused as refusal:
@@ -197,7 +199,7 @@ class LeadBack(OneDatabase):
 
     def _tidy(self, engine: Engine) -> None:
         """Take away what the failed revision left half-made, if nobody can miss it."""
-        removed = engine.remove_unfinished(self.account.before.fingerprint)
+        removed = restorer_of(engine).remove_unfinished(self.account.before.fingerprint)
         if removed:
             self.journal.write("tidied", removed=removed)
             taken = {f"+{line}" for line in removed}
@@ -245,7 +247,7 @@ class LeadBack(OneDatabase):
     def _rows_changed(engine: Engine, manifest: Manifest | None, wrote: dict[str, int]) -> set[str]:
         if manifest is None or not engine.exists():
             return set()
-        return set(engine.rows_changed(manifest.archive(), wrote))
+        return set(write_tracker_of(engine).rows_changed(manifest.archive(), wrote))
 
     def _read_committed(self, environment: Environment, now: Position) -> None:
         """Take what a dead process committed from the database: of the revisions it began, those that are applied."""
@@ -260,7 +262,7 @@ class LeadBack(OneDatabase):
         return taken
 
     def _downgrade(self, environment: Environment, watcher: DowngradeJournal) -> None:
-        positions = environment.engine.positions()
+        positions = write_tracker_of(environment.engine).positions()
         work: list[Callable[[], None]] = [
             lambda: self._keep_positions(environment.engine, watcher, positions),
             lambda: self._read_undone(environment, watcher),
@@ -392,7 +394,7 @@ class LeadBack(OneDatabase):
             first, variables = rights
             restore = self._command("restore", migrate_restore_run=manifest.run, **_LOSES, **variables)
             return f"{first} && {restore}" if first else restore
-        return engine.command_by_hand(Path(manifest.path) / manifest.dump)
+        return restorer_of(engine).command_by_hand(Path(manifest.path) / manifest.dump)
 
     def _older_way(self, damaged: Manifest) -> str:
         for manifest in proven(Path(damaged.path).parent):

@@ -17,6 +17,7 @@ from .._core.progress import Progress
 from .._engines.comparison import Comparison
 from .._engines.data import Restored
 from .._engines.interface import Engine
+from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.state import Position, differences, read_position
 from .restore import bring_back
@@ -43,7 +44,7 @@ def compare_with(
     if manifest.tool == TOOL:
         return Comparison(not_compared=[_BY_COMMAND] if _has_committed(account) else [])
     progress.phase("compares with the backup")
-    return engine.compare(manifest.archive(), account.deeds(manifest.activity), limit, progress.tell)
+    return write_tracker_of(engine).compare(manifest.archive(), account.deeds(manifest.activity), limit, progress.tell)
 
 
 def _has_committed(account: Account) -> bool:
@@ -98,7 +99,7 @@ def compare_rolled_back(
         transactions=deeds.transactions | frozenset(downgrades.transactions),
         catalog_rows={**deeds.catalog_rows, **downgrades.catalog_rows},
     )
-    words, others = engine.compare_schema(manifest.archive(), deeds, progress.tell)
+    words, others = write_tracker_of(engine).compare_schema(manifest.archive(), deeds, progress.tell)
     if not words:
         return []
     named = "; ".join(words[:_MOST_NAMED])
@@ -122,7 +123,7 @@ def describe_changed_rows(engine: Engine, backup: Manifest, wrote: dict[str, int
     """
     if backup.tool == TOOL or not engine.exists():
         return ""
-    changed = engine.rows_changed_by(backup.archive(), wrote, limit)
+    changed = write_tracker_of(engine).rows_changed_by(backup.archive(), wrote, limit)
     if not changed:
         return ""
     named = ", ".join(changed[:_MOST_NAMED])
@@ -148,7 +149,9 @@ def keep_positions(
         account: what the run has done, its downgrades included.
     """
     archive = manifest.archive() if manifest and manifest.tool != TOOL else None
-    notes = engine.keep_positions(before, archive, account.deeds(manifest.activity if manifest else {}))
+    notes = write_tracker_of(engine).keep_positions(
+        before, archive, account.deeds(manifest.activity if manifest else {})
+    )
     if notes:
         journal.write("set_forward", set_forward=sorted(notes))
     note_reads(engine, journal)
@@ -157,7 +160,7 @@ def keep_positions(
 
 def note_reads(engine: Engine, journal: Journal) -> None:
     """Journal which sequences this process has read itself: a later one has to know it too."""
-    used = engine.take_reads()
+    used = write_tracker_of(engine).take_reads()
     if used:
         journal.write("read_sequences", used=used)
 
@@ -201,7 +204,7 @@ def undo_rollback(
     # An interrupted rollback takes another backup when it goes on; this one is what is compared.
     account.before, account.since = Position(backup.heads, backup.fingerprint), backup.taken
     account.cut_short = True  # what has changed in the schema since the backup is the rollback's own
-    account.content = engine.content() if own_backup and engine.exists() else None
+    account.content = write_tracker_of(engine).content() if own_backup and engine.exists() else None
     now = read_position(engine, list(backup.heads))
     if now.heads == backup.heads and not differences(backup.fingerprint, now.fingerprint):
         found = compare_with(backup, engine, account, progress, limit)

@@ -24,6 +24,8 @@ from .._core.paths import Layout, is_run
 from .._engines.data import Aside
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
+from .._engines.rehearsers import rehearser_of
+from .._engines.restorers import restorer_of
 from .._journal.events import Journal, read_events, unsettled
 from .._journal.run_state import left_by
 
@@ -133,9 +135,9 @@ def _judge(leftover: Leftover, engine: Engine, job: Job, obstacle: str) -> None:
 def _drop(leftover: Leftover, engine: Engine) -> None:
     lies = Aside(leftover.name, leftover.run, leftover.made, leftover.size)
     if leftover.kind == "aside":
-        engine.drop_aside(lies)
+        restorer_of(engine).drop_aside(lies)
     elif leftover.kind == "scratch":
-        engine.drop_scratch(lies)
+        rehearser_of(engine).drop_scratch(lies)
     else:
         shutil.rmtree(leftover.name)
 
@@ -152,13 +154,15 @@ def _note(leftover: Leftover, database: str, job: Job) -> None:
 def _asides(engine: Engine, layout: Layout) -> list[Leftover]:
     asides = [
         _leftover("aside", aside.name, aside.run, _made(aside, layout, engine.database.name), aside.size)
-        for aside in engine.asides()
+        for aside in restorer_of(engine).asides()
     ]
     return sorted(asides, key=lambda leftover: (leftover.made, leftover.name))
 
 
 def _scratches(engine: Engine) -> list[Leftover]:
-    return [_leftover("scratch", each.name, each.run, each.made, each.size) for each in engine.scratches()]
+    return [
+        _leftover("scratch", each.name, each.run, each.made, each.size) for each in rehearser_of(engine).scratches()
+    ]
 
 
 def _made(aside: Aside, layout: Layout, database: str) -> str:

@@ -17,6 +17,8 @@ from .._core.job import Database, Job
 from .._core.progress import Progress
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
+from .._engines.rehearsers import rehearser_of
+from .._engines.restorers import restorer_of
 from .._journal.abandoned_copies import DROPPED, abandoned
 from .._journal.events import Journal, ending, read_events
 from .._journal.run_state import Left, left_by, one_command_a_line
@@ -91,7 +93,7 @@ class Recovery(LeadBack):
         if events[-1]["event"] == "restore_begun" and not self._is_proven(engine):
             return None
         begun = next(event for event in reversed(events) if event["event"] == "restore_begun")
-        asides = [aside.name for aside in engine.asides() if aside.run == self.journal.path.stem]
+        asides = [aside.name for aside in restorer_of(engine).asides() if aside.run == self.journal.path.stem]
         aside = events[-1].get("aside") or next(iter(asides), "")
         if not aside:
             return None
@@ -102,15 +104,15 @@ class Recovery(LeadBack):
 
     def _is_proven(self, engine: Engine) -> bool:
         """Return whether the database holds what the backup does, where what is kept of it does not prove that."""
-        if engine.retained_means_replaced:
+        if restorer_of(engine).retained_means_replaced:
             return True
-        engine.drop_unused_aside(self.journal.path.stem)
+        restorer_of(engine).drop_unused_aside(self.journal.path.stem)
         manifest = self._manifest()
         return manifest is not None and _holds(engine, manifest, self._account_of_now(), self.progress)
 
     def _other_rows(self, engine: Engine) -> set[str]:
         """Return tables with other rows than the backup's, where the rows themselves can be compared."""
-        return self._rows_changed(engine, self._manifest(), {}) if engine.restores_quickly else set()
+        return self._rows_changed(engine, self._manifest(), {}) if restorer_of(engine).restores_quickly else set()
 
 
 _INTERRUPTED = {"interrupted": True}
@@ -176,13 +178,20 @@ def _restored(database: Database, job: Job, left: Left, progress: Progress) -> R
         None,
     )
     with engine.lock(job.database_wait, progress.tell):
-        if not ended and not engine.retained_means_replaced and not engine.is_readable() and not _is_gone(manifest):
+        if (
+            not ended
+            and not restorer_of(engine).retained_means_replaced
+            and not restorer_of(engine).is_readable()
+            and not _is_gone(manifest)
+        ):
             return _restored_half(database, job, left, journal, begun["path"])
         if not ended:
-            engine.drop_unused_aside(left.run)
+            restorer_of(engine).drop_unused_aside(left.run)
         now = read_position(engine, list(manifest.heads) if manifest else [])
         # What it replaced may have been pruned since; the journal knows that it was replaced.
-        aside = ended.get("aside") or next((aside.name for aside in engine.asides() if aside.run == left.run), "")
+        aside = ended.get("aside") or next(
+            (aside.name for aside in restorer_of(engine).asides() if aside.run == left.run), ""
+        )
         if aside and not ended and not _is_replaced(engine, manifest, now, progress):
             return _restored_half(database, job, left, journal, begun["path"])
         outcome = "restored" if aside or ended else "untouched"
@@ -198,7 +207,7 @@ def _is_gone(manifest: Manifest | None) -> bool:
 
 def _is_replaced(engine: Engine, manifest: Manifest | None, now: Position, progress: Progress) -> bool:
     """Return whether a database for which something was kept was replaced by its backup."""
-    if engine.retained_means_replaced:
+    if restorer_of(engine).retained_means_replaced:
         return True
     if manifest is None or now.heads != manifest.heads or differences(manifest.fingerprint, now.fingerprint):
         return False
@@ -264,9 +273,9 @@ def _drop_abandoned(database: Database, job: Job) -> list[str]:
         return []
     engine = engine_for(database, job)
     try:
-        scratches = engine.scratches()
+        scratches = rehearser_of(engine).scratches()
         for scratch in scratches:
-            engine.drop_scratch(scratch)
+            rehearser_of(engine).drop_scratch(scratch)
     finally:
         engine.close()
     names = [scratch.name for scratch in scratches]

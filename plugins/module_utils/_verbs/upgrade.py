@@ -20,6 +20,7 @@ from .._engines.data import Deeds
 from .._engines.interface import Engine
 from .._engines.lock import Lock
 from .._engines.registry import engine_for
+from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.chronicle import Chronicle
 from .._migration.dry_run import SHARE, Answer
@@ -137,11 +138,11 @@ class Upgrade(OneDatabase):
         if environment.runs_apart:
             self._attempt(environment, chronicle)
             return
-        request = (environment.hand_over(), self.engine.hand_over(), chronicle.hand_over())
+        request = (environment.hand_over(), write_tracker_of(self.engine).hand_over(), chronicle.hand_over())
         attempt = self._standby.call(request, lock, self.progress)
         of_environment, of_engine, of_chronicle, interruption = attempt
         environment.take_over(of_environment)
-        self.engine.take_over(of_engine)
+        write_tracker_of(self.engine).take_over(of_engine)
         chronicle.take_over(of_chronicle)
         if interruption:
             raise interruption
@@ -153,7 +154,7 @@ class Upgrade(OneDatabase):
             return environment.read_dry(*request[1:])
         of_environment, of_engine, of_chronicle = request
         environment.take_over(of_environment)
-        self.engine.take_over(of_engine)
+        write_tracker_of(self.engine).take_over(of_engine)
         journal = Journal(self.journal.path, self.journal.verb)
         self._outside.start(journal)
         chronicle = Chronicle(environment, lock, journal, progress)
@@ -164,7 +165,7 @@ class Upgrade(OneDatabase):
                 self._attempt(environment, chronicle)
         except Interrupted as caught:
             interruption = caught.portable()
-        return environment.hand_over(), self.engine.hand_over(), chronicle.hand_over(), interruption
+        return environment.hand_over(), write_tracker_of(self.engine).hand_over(), chronicle.hand_over(), interruption
 
     def _note(self, environment: Environment, chronicle: Chronicle, steps: list[Step]) -> None:
         """Read what is committed; in a single transaction that is known only at its end."""
@@ -215,7 +216,7 @@ class Upgrade(OneDatabase):
             "failed",
             error=error,
             left=left,
-            content=self.engine.content() if self.engine.exists() else None,
+            content=write_tracker_of(self.engine).content() if self.engine.exists() else None,
             imprint=self._imprint(after),
             unchanged=self._unchanged(chronicle),
             **after.facts(),
@@ -226,7 +227,7 @@ class Upgrade(OneDatabase):
         """Return the tables that were written and hold the rows of the backup, where a downgrade will need that."""
         if not chronicle.committed or self.backup is None or self.backup.tool == TOOL:
             return []
-        return self.engine.unchanged_tables(self.backup.archive())
+        return write_tracker_of(self.engine).unchanged_tables(self.backup.archive())
 
     def _verified(self, environment: Environment, chronicle: Chronicle) -> Result:
         self.progress.phase("verifies")
@@ -244,7 +245,7 @@ class Upgrade(OneDatabase):
                 remedy,
                 code="target-not-reached",
             ).facts()
-            content = self.engine.content() if self.engine.exists() else None
+            content = write_tracker_of(self.engine).content() if self.engine.exists() else None
             self.journal.write("failed", error=error, left=[], content=content, **after.facts())
             return self._result("failed", chronicle, after, error)
         # Like the rows, it is not read where the database is large; a way back backs up once more then.
@@ -255,7 +256,9 @@ class Upgrade(OneDatabase):
         return self._result("upgraded", chronicle, after)
 
     def _imprint(self, after: Position) -> dict[str, Any]:
-        return self.engine.imprint(Deeds(self.before.fingerprint, frozenset({*self.before.heads, *after.heads})))
+        return write_tracker_of(self.engine).imprint(
+            Deeds(self.before.fingerprint, frozenset({*self.before.heads, *after.heads}))
+        )
 
     def _result(
         self,

@@ -18,7 +18,7 @@ from .restore_in_place import InPlace
 from .restore_swap import Swap
 
 if TYPE_CHECKING:
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 #: What the server says of a name that it does not find, whether of a function, a table, a type or an operator.
 _NOT_FOUND = "does not exist"
@@ -27,7 +27,7 @@ _NOT_PERMITTED = re.compile(r"permission denied|must be (?:owner|member|superuse
 
 
 def restore_by(
-    engine: PostgreSQL, method: RestoreMethod, archive: Archive, run: str, tell: Tell, guard: Guard
+    engine: PostgreSQLSession, method: RestoreMethod, archive: Archive, run: str, tell: Tell, guard: Guard
 ) -> Restored:
     """Restore by a method; by the next one where it fails before anything was replaced.
 
@@ -66,7 +66,7 @@ def restore_by(
     raise Failed(last.what, reason, last.remedy or "Restore it by hand, as a superuser", code=NOT_PERMITTED)
 
 
-def _ways(engine: PostgreSQL, method: RestoreMethod, search_path: str) -> list[tuple[str, str]]:
+def _ways(engine: PostgreSQLSession, method: RestoreMethod, search_path: str) -> list[tuple[str, str]]:
     ways = [(method.name, ""), (method.name, search_path)]
     may_choose = method.name == "swap" and engine.job.restore_method == "auto"
     in_place = restore_method.method_in_place(engine) if may_choose else None

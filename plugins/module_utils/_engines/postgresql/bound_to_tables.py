@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..connection import OwnConnection
 from . import catalog
-from .preflight import major_version
+from .session import major_version
 
 _RELATIONS = f"""
 select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where {catalog.ours("pg_class", "c.oid")}

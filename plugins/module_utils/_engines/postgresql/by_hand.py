@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import URL
 
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 _OWNER = "select pg_get_userbyid(datdba) from pg_database where datname = current_database()"
 #: Others to whom only a superuser can give what is in a schema, because they may not create anything there.
@@ -31,7 +31,7 @@ select 1 from ({{strangers}}) s(name) cross join pg_namespace n
 _SUPERUSER = "select rolname from pg_roles where oid = 10"
 
 
-def rights_for_restore(engine: PostgreSQL) -> tuple[str, dict[str, Any]] | None:
+def rights_for_restore(engine: PostgreSQLSession) -> tuple[str, dict[str, Any]] | None:
     """Return what a superuser types so that a restore can be done, and the variables that the restore needs.
 
     None if no right would do: there is something that only a superuser can make anew.
@@ -54,7 +54,7 @@ def rights_for_restore(engine: PostgreSQL) -> tuple[str, dict[str, Any]] | None:
     return _psql(engine, _superuser(engine), grants), {"migrate_restore_method": "auto"}
 
 
-def command(engine: PostgreSQL, dump: Path) -> str:
+def command(engine: PostgreSQLSession, dump: Path) -> str:
     """Return what a superuser types to put a dump in the place of a database; the replaced one is kept beside.
 
     The password is asked for, or taken from ~/.pgpass.
@@ -79,15 +79,15 @@ def command(engine: PostgreSQL, dump: Path) -> str:
     return f"{shlex.join(create)} && {shlex.join(restore)} && {_psql(engine, admin.set(database='postgres'), renames)}"
 
 
-def _superuser(engine: PostgreSQL) -> URL:
+def _superuser(engine: PostgreSQLSession) -> URL:
     return engine.url.set(username=engine.own().rows(_SUPERUSER)[0][0], password=None)
 
 
-def _psql(engine: PostgreSQL, url: URL, statements: list[str]) -> str:
+def _psql(engine: PostgreSQLSession, url: URL, statements: list[str]) -> str:
     words = [*_program(engine, "psql"), "--set=ON_ERROR_STOP=1", f"--dbname={client_tools.conninfo_by_hand(url)}"]
     return shlex.join([*words, *(f"--command={statement}" for statement in statements)])
 
 
-def _program(engine: PostgreSQL, name: str) -> list[str]:
+def _program(engine: PostgreSQLSession, name: str) -> list[str]:
     found = client_tools.find_tools(engine.job.pg_bin)
     return [f"{found.folder}/{name}" if found and engine.job.pg_bin else name]

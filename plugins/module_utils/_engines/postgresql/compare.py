@@ -23,12 +23,12 @@ from ..data import Archive, Deeds
 from ..interface import Tell
 from . import client_tools
 from .content import Contents, TableContent, printed
-from .preflight import major_version
 from .psql import Contents as Listing
 from .psql import use_list
 from .run_sessions import close_sessions_of_run
 from .schema_entries import Entry, differences, dumped_by, one_sided, parse
 from .sequences import is_behind, read_positions, used_by_dump, used_by_others
+from .session import major_version
 from .write_counters import (
     LARGE_OBJECTS,
     Relation,
@@ -40,7 +40,7 @@ from .write_counters import (
 )
 
 if TYPE_CHECKING:
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 #: A command line has room for many patterns, but not for any number.
 _AT_ONCE = 200
@@ -68,7 +68,7 @@ class _Found:
 class ArchiveComparison:
     """One comparison."""
 
-    def __init__(self, engine: PostgreSQL, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+    def __init__(self, engine: PostgreSQLSession, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
         self._engine = engine
         self._archive = archive
         self._deeds = deeds
@@ -320,7 +320,7 @@ class ArchiveComparison:
         return found
 
 
-def archived_positions(engine: PostgreSQL, archive: Archive) -> dict[str, tuple[int, bool]]:
+def archived_positions(engine: PostgreSQLSession, archive: Archive) -> dict[str, tuple[int, bool]]:
     """Return the positions of the sequences that an archive holds, by quoted name."""
     comparison = ArchiveComparison(engine, archive, Deeds([]), 0, lambda _words: None)
     with tempfile.TemporaryDirectory() as folder:

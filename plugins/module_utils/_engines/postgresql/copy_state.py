@@ -16,14 +16,14 @@ from ..comparison import Comparison
 from ..interface import Tell
 from . import client_tools
 from .content import Contents, differing_objects, printed
-from .preflight import major_version
 from .psql import Contents as Listing
 from .restored_content import RestoredContent
 from .schema_entries import Entry, differences, parse
+from .session import major_version
 
 if TYPE_CHECKING:
     from ..data import Archive
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 #: Milliseconds: nobody but env.py works in a copy, and its processes have ended.
 _LOCK_WAIT = 10_000
@@ -37,7 +37,7 @@ class CopyState:
     contents: Contents | None
 
 
-def check_copy(engine: PostgreSQL, archive: Archive, tell: Tell) -> None:
+def check_copy(engine: PostgreSQLSession, archive: Archive, tell: Tell) -> None:
     """Compare the rows of a copy that was just filled with the archive.
 
     Raises:
@@ -56,7 +56,9 @@ def check_copy(engine: PostgreSQL, archive: Archive, tell: Tell) -> None:
             raise Failed(what, failure.why, code="rehearsal-copy-failed") from failure
 
 
-def read_copy(engine: PostgreSQL, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell) -> CopyState:
+def read_copy(
+    engine: PostgreSQLSession, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell
+) -> CopyState:
     """Return what a copy holds now.
 
     Args:
@@ -102,5 +104,5 @@ def compare_copy(before: CopyState, now: CopyState, leave_out: frozenset[str]) -
     return Comparison(schema, rows, notes=notes)
 
 
-def _tools(engine: PostgreSQL, archive: Archive) -> client_tools.Tools:
+def _tools(engine: PostgreSQLSession, archive: Archive) -> client_tools.Tools:
     return client_tools.usable(engine.job.pg_bin, engine.database.name, engine.own().run(major_version), archive.path)

@@ -21,12 +21,12 @@ from ..data import Archive
 from ..sql import quoted
 from . import client_tools
 from .catalog import ours
-from .preflight import major_version
 from .psql import Contents
 from .restore_method import beside, run_sql
+from .session import major_version
 
 if TYPE_CHECKING:
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 #: How pg_dump says what a database is made with; the name before it may hold anything.
 _MADE_WITH = re.compile(r"^CREATE DATABASE .* WITH TEMPLATE = template0(?P<options>[^;\n]*);$", re.MULTILINE)
@@ -53,7 +53,7 @@ select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamesp
 """
 
 
-def is_dropped(engine: PostgreSQL) -> bool:
+def is_dropped(engine: PostgreSQLSession) -> bool:
     """Return whether the server says that it has no such database; what does not let us in may be there."""
     try:
         engine.own()
@@ -66,12 +66,12 @@ def is_dropped(engine: PostgreSQL) -> bool:
     return False
 
 
-def holds_nothing(engine: PostgreSQL) -> bool:
+def holds_nothing(engine: PostgreSQLSession) -> bool:
     """Return whether there is nothing in a database."""
     return not engine.own().rows(_ANYTHING)[0][0]
 
 
-def make_again(engine: PostgreSQL, archive: Archive) -> None:
+def make_again(engine: PostgreSQLSession, archive: Archive) -> None:
     """Make a database that was dropped, empty, with the encoding and the locale that its backup tells.
 
     Raises:
@@ -91,7 +91,7 @@ def make_again(engine: PostgreSQL, archive: Archive) -> None:
             raise refusal_to_make(engine, archive, str(user)) from error
 
 
-def drop_empty(engine: PostgreSQL) -> None:
+def drop_empty(engine: PostgreSQLSession) -> None:
     """Drop a database that was made for a restore that failed, if it is still empty."""
     with suppress(Exception):  # what stays is empty, and restored as if it was not there
         if holds_nothing(engine):
@@ -100,7 +100,7 @@ def drop_empty(engine: PostgreSQL) -> None:
                 run_sql(other, f"drop database {quoted(engine.name_on_server)}")
 
 
-def refusal_to_make(engine: PostgreSQL, archive: Archive, user: str) -> Refused:
+def refusal_to_make(engine: PostgreSQLSession, archive: Archive, user: str) -> Refused:
     """Return why a dropped database cannot be made again, with the command that makes it."""
     return Refused(
         f"Database {engine.database.name!r} is not on its server any more",
@@ -111,14 +111,14 @@ def refusal_to_make(engine: PostgreSQL, archive: Archive, user: str) -> Refused:
     )
 
 
-def may_make(engine: PostgreSQL) -> str:
+def may_make(engine: PostgreSQLSession) -> str:
     """Return who would make a database and may not; nothing where that is allowed."""
     with beside(engine) as (other, _url):
         rows = other.rows("select rolname, rolsuper or rolcreatedb from pg_roles where rolname = current_user")
     return "" if rows[0][1] else str(rows[0][0])
 
 
-def _createdb(engine: PostgreSQL, archive: Archive) -> list[str]:
+def _createdb(engine: PostgreSQLSession, archive: Archive) -> list[str]:
     with beside(engine) as (other, _url):
         superuser = other.rows("select rolname from pg_roles where oid = 10")[0][0]
     server = client_tools.conninfo(engine.url.set(username=superuser, password=None, database="postgres"))
@@ -127,7 +127,7 @@ def _createdb(engine: PostgreSQL, archive: Archive) -> list[str]:
     return [*command, *words, engine.name_on_server]
 
 
-def _options_of(engine: PostgreSQL, dump: Path) -> list[tuple[str, str]]:
+def _options_of(engine: PostgreSQLSession, dump: Path) -> list[tuple[str, str]]:
     """Return what the backup says that its database was made with; nothing where it does not say."""
     with beside(engine) as (other, _url):
         server = other.run(major_version)

@@ -14,15 +14,16 @@ from ..._core.errors import Refused
 from .. import disk_space
 from ..data import Archive
 from . import client_tools
-from .preflight import data_directory, major_version
+from .preflight import data_directory
 from .restore_method import beside
+from .session import major_version
 from .sessions import in_use, not_to_be_ended, refusal_of_prepared
 
 if TYPE_CHECKING:
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 
-def foreseen_obstacles(engine: PostgreSQL, archive: Archive) -> list[Refused]:
+def foreseen_obstacles(engine: PostgreSQLSession, archive: Archive) -> list[Refused]:
     """Return what would stop a restore by the method that would be chosen."""
     server = engine.own().run(major_version)
     client_tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)
@@ -30,7 +31,7 @@ def foreseen_obstacles(engine: PostgreSQL, archive: Archive) -> list[Refused]:
     return [*([prepared] if prepared else []), *_sessions(engine), *lacking_space(engine, archive.path)]
 
 
-def _sessions(engine: PostgreSQL) -> Iterator[Refused]:
+def _sessions(engine: PostgreSQLSession) -> Iterator[Refused]:
     """Name who keeps a database from being renamed; in place, they count as those who may be writing."""
     if engine.restore_method().name != "swap":
         return
@@ -40,7 +41,7 @@ def _sessions(engine: PostgreSQL) -> Iterator[Refused]:
         yield in_use(engine.database.name, left)
 
 
-def lacking_space(engine: PostgreSQL, dump: Path) -> list[Refused]:
+def lacking_space(engine: PostgreSQLSession, dump: Path) -> list[Refused]:
     """Return the lack of room for what is in a dump, on a server of this host."""
     place = data_directory(engine, engine.own())
     if place is None:

@@ -29,7 +29,7 @@ from .write_counters import Relation, counters_cannot_be_trusted, relations_of, 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class _Rows:
 
 
 def without_writes_of_others(
-    engine: PostgreSQL, archive: Archive, deeds: Deeds, limit: int, tell: Tell
+    engine: PostgreSQLSession, archive: Archive, deeds: Deeds, limit: int, tell: Tell
 ) -> dict[str, int]:
     """Return by number the tables in which nothing of others would be lost, with the count until which that holds.
 

@@ -14,10 +14,10 @@ from .run_sessions import close_sessions_of_run
 from .write_counters import counters_cannot_be_trusted, relations_of
 
 if TYPE_CHECKING:
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 
-def writes_into_made(engine: PostgreSQL, deeds: Deeds, read_locked: Read | None) -> Writes:
+def writes_into_made(engine: PostgreSQLSession, deeds: Deeds, read_locked: Read | None) -> Writes:
     """Return what others wrote, or may have; nobody else can write any more.
 
     Args:

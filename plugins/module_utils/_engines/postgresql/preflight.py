@@ -15,14 +15,15 @@ from .. import disk_space
 from ..connection import OwnConnection
 from . import catalog, client_tools
 from .libpq_options import is_local, options_of
+from .session import major_version
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
-
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 
-def obstacles(engine: PostgreSQL, own: OwnConnection, backup_space: Path, tables: Sequence[str]) -> list[Refused]:
+def obstacles(
+    engine: PostgreSQLSession, own: OwnConnection, backup_space: Path, tables: Sequence[str]
+) -> list[Refused]:
     """Return what would stop a backup and an upgrade now.
 
     Args:
@@ -36,7 +37,7 @@ def obstacles(engine: PostgreSQL, own: OwnConnection, backup_space: Path, tables
     return found + list(_creatable(engine, own, tables)) + _space(engine, own, backup_space)
 
 
-def _standby(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
+def _standby(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
     if own.rows("select pg_is_in_recovery()")[0][0]:
         yield Refused(
             f"Database {engine.database.name!r} is on a standby, which cannot be written",
@@ -46,7 +47,7 @@ def _standby(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
         )
 
 
-def _client_programs(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
+def _client_programs(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
     major = own.run(major_version)
     found = client_tools.find_tools(engine.job.pg_bin, major)
     where = engine.job.pg_bin or "PATH and /usr/lib/postgresql"
@@ -67,7 +68,7 @@ def _client_programs(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused
         )
 
 
-def _readable(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
+def _readable(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
     closed = [f"{schema}.{table}" for schema, table, readable in own.rows(catalog.TABLES) if not readable]
     if closed:
         yield Refused(
@@ -78,7 +79,7 @@ def _readable(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
         )
 
 
-def _hidden_rows(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
+def _hidden_rows(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
     """Name what pg_dump would stop at: a dump without the rows that a policy hides is none."""
     hiding = [f"{schema}.{table}" for schema, table in own.rows(catalog.HIDING_ROWS)]
     if hiding:
@@ -92,7 +93,7 @@ def _hidden_rows(engine: PostgreSQL, own: OwnConnection) -> Iterator[Refused]:
         )
 
 
-def _creatable(engine: PostgreSQL, own: OwnConnection, tables: Sequence[str]) -> Iterator[Refused]:
+def _creatable(engine: PostgreSQLSession, own: OwnConnection, tables: Sequence[str]) -> Iterator[Refused]:
     closed = [row[0] for row in own.rows(catalog.CLOSED_SCHEMAS, tables=list(tables))]
     if closed or not own.rows(catalog.MAY_CREATE)[0][0]:
         yield Refused(
@@ -103,7 +104,7 @@ def _creatable(engine: PostgreSQL, own: OwnConnection, tables: Sequence[str]) ->
         )
 
 
-def _space(engine: PostgreSQL, own: OwnConnection, backup_space: Path) -> list[Refused]:
+def _space(engine: PostgreSQLSession, own: OwnConnection, backup_space: Path) -> list[Refused]:
     try:
         with engine.impatient():
             dump = int(own.rows(catalog.TABLE_BYTES)[0][0])
@@ -118,7 +119,7 @@ def _space(engine: PostgreSQL, own: OwnConnection, backup_space: Path) -> list[R
     return disk_space.lacking(engine.database.name, needs)
 
 
-def data_directory(engine: PostgreSQL, own: OwnConnection) -> Path | None:
+def data_directory(engine: PostgreSQLSession, own: OwnConnection) -> Path | None:
     """Return where a server on this very host keeps its data; None where that cannot be told."""
     if not is_local(engine.url):
         return None
@@ -131,8 +132,3 @@ def data_directory(engine: PostgreSQL, own: OwnConnection) -> Path | None:
     except OSError:
         return None
     return Path(rows[0][0]) if there else None
-
-
-def major_version(connection: Connection) -> int:
-    """Return the server's major version, which SQLAlchemy asks for as soon as it connects."""
-    return int((connection.dialect.server_version_info or (0,))[0])

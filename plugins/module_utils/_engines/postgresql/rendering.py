@@ -79,3 +79,18 @@ def normalised(line: str) -> str:
     text = " ".join(_CAST.sub("", text).replace("(", " ").replace(")", " ").split())
     text = _AROUND.sub(r"\1", text)
     return re.sub("\0(\\d+)\0", lambda found: parts[int(found[1])], text)
+
+
+def dumped(fingerprint: list[str]) -> list[str]:
+    """Return the lines of a fingerprint as a restore gives them.
+
+    An INVALID index is in no dump, and a partition that has not its parent's default gets NULL for one.
+    """
+    lines = (_NO_DEFAULT.sub(r"\1 default identity ", line) for line in fingerprint)
+    return [line for line in lines if not _INVALID.search(line)]
+
+
+_NO_DEFAULT = re.compile(r"^(column .* null [tf]) default NULL identity ", re.DOTALL)
+
+
+_INVALID = re.compile(r"^index .* valid (?:f ready .|t ready f)$", re.DOTALL)

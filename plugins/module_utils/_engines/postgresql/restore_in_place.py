@@ -26,7 +26,6 @@ from ..data import Archive, Restored
 from ..interface import Guard, Tell
 from ..sql import quoted
 from . import catalog, client_tools, defaults, publications
-from .preflight import major_version
 from .psql import TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts, use_list
 from .rendering import fixed_statements, normalised
 from .replay import header
@@ -34,6 +33,7 @@ from .replayed_content import ReplayedContent
 from .restore_method import ASIDE_SCHEMA, fitted, literal, mark, now, verify
 from .restored_schema import refuse_in_place, refuse_what_stays
 from .run_sessions import close_sessions_of_run
+from .session import major_version
 from .sessions import OTHERS
 from .unlocked import Unlocked
 from .write_counters import WRITTEN_IN_CATALOGS
@@ -41,7 +41,7 @@ from .write_counters import WRITTEN_IN_CATALOGS
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 #: Whether the schema itself stays. A range type moves only with its schema, so then public is made anew as well; before
 #: PostgreSQL 15 it is the superuser's.
@@ -151,7 +151,9 @@ _LARGE_OBJECTS = ["BLOB", "ACL - LARGE OBJECT", "COMMENT - LARGE OBJECT", "SECUR
 class InPlace:
     """One restore."""
 
-    def __init__(self, engine: PostgreSQL, archive: Archive, run: str, tell: Tell, search_path: str = "") -> None:
+    def __init__(
+        self, engine: PostgreSQLSession, archive: Archive, run: str, tell: Tell, search_path: str = ""
+    ) -> None:
         self._search_path = search_path
         self._not_restored: list[str] = []
         #: How often it has read each sequence that was there, and what it has written that the server counts for all.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -23,17 +22,16 @@ from ..sql import quoted
 from . import ownership
 from .arrival import refuse_what_did_not_arrive
 from .bound_to_tables import bound_to_tables
+from .rendering import dumped
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
 
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 MARK = "hosting.alembic "
 _NAME_BYTES = 63
 _MOST_NAMED = 10
-_NO_DEFAULT = re.compile(r"^(column .* null [tf]) default NULL identity ", re.DOTALL)
-_INVALID = re.compile(r"^index .* valid (?:f ready .|t ready f)$", re.DOTALL)
 ASIDE_SCHEMA = "alembic_aside_"
 
 #: What identifies a swap, held by its session as an advisory lock with the database's oid. pg_locks shows it to all.
@@ -135,7 +133,7 @@ def in_transaction(own: OwnConnection, *statements: str) -> None:
         raise
 
 
-def admin_url(engine: PostgreSQL) -> URL | None:
+def admin_url(engine: PostgreSQLSession) -> URL | None:
     """Return the URL of who may create databases, if there is one.
 
     Raises:
@@ -151,7 +149,7 @@ def admin_url(engine: PostgreSQL) -> URL | None:
 
 
 @contextmanager
-def beside(engine: PostgreSQL) -> Iterator[tuple[OwnConnection, URL]]:
+def beside(engine: PostgreSQLSession) -> Iterator[tuple[OwnConnection, URL]]:
     """Yield a connection to another database of the same server, from where this one can be renamed, and its URL.
 
     Raises:
@@ -192,7 +190,7 @@ def powers(own: OwnConnection, database: str) -> Powers:
     return Powers(bool(superuser), bool(createdb), bool(owner), int(oid))
 
 
-def method(engine: PostgreSQL) -> RestoreMethod:
+def method(engine: PostgreSQLSession) -> RestoreMethod:
     """Return how a database can be restored with the privileges there are."""
     wanted = engine.job.restore_method
     own = engine.own()
@@ -215,21 +213,21 @@ def method(engine: PostgreSQL) -> RestoreMethod:
     return replace(found, notes=notes)
 
 
-def method_in_place(engine: PostgreSQL) -> RestoreMethod:
+def method_in_place(engine: PostgreSQLSession) -> RestoreMethod:
     """Return how a database would be restored in place."""
     own = engine.own()
     obstacle = _obstacle_in_place(engine, powers(own, engine.name_on_server))
     return RestoreMethod("in_place", _not_in_place(own), obstacle, loses=bound_to_tables(own))
 
 
-def _has_superuser(engine: PostgreSQL) -> bool:
+def _has_superuser(engine: PostgreSQLSession) -> bool:
     if not engine.database.admin_url:
         return False
     with beside(engine) as (other, _url):
         return powers(other, engine.name_on_server).superuser
 
 
-def _obstacle_to_swap(engine: PostgreSQL, mine: Powers) -> Refused | None:
+def _obstacle_to_swap(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
     what = f"Database {engine.database.name!r} cannot be restored by a swap"
     if not mine.may_swap and not engine.database.admin_url:
         lacking = "create databases" if not mine.createdb else "rename this one"
@@ -263,7 +261,7 @@ def _obstacle_to_swap(engine: PostgreSQL, mine: Powers) -> Refused | None:
     )
 
 
-def _membership(engine: PostgreSQL, mine: Powers) -> str:
+def _membership(engine: PostgreSQLSession, mine: Powers) -> str:
     """Return the statements that let the owner of a database restore what others own in it.
 
     Who is a member of a superuser is one himself, so nobody is made that.
@@ -280,7 +278,7 @@ def _membership(engine: PostgreSQL, mine: Powers) -> str:
     return f"As a superuser: {' '.join(grants)}"
 
 
-def _obstacle_in_place(engine: PostgreSQL, mine: Powers) -> Refused | None:
+def _obstacle_in_place(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
     strangers = _strangers(engine, mine)
     ranges = [] if mine.superuser else engine.own().rows(ownership.RANGES)
     never = [] if mine.superuser else engine.own().rows(ownership.NEVER)
@@ -301,7 +299,7 @@ def _obstacle_in_place(engine: PostgreSQL, mine: Powers) -> Refused | None:
     )
 
 
-def _strangers(engine: PostgreSQL, mine: Powers) -> list[tuple[Any, ...]]:
+def _strangers(engine: PostgreSQLSession, mine: Powers) -> list[tuple[Any, ...]]:
     return [] if mine.superuser else engine.own().rows(ownership.STRANGERS)
 
 
@@ -343,15 +341,6 @@ def _not_in_place(own: OwnConnection) -> list[str]:
         if kind in found:
             said.append(f"{why}: {found[kind]}")
     return said
-
-
-def dumped(fingerprint: list[str]) -> list[str]:
-    """Return the lines of a fingerprint as a restore gives them.
-
-    An INVALID index is in no dump, and a partition that has not its parent's default gets NULL for one.
-    """
-    lines = (_NO_DEFAULT.sub(r"\1 default identity ", line) for line in fingerprint)
-    return [line for line in lines if not _INVALID.search(line)]
 
 
 def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] | None, name: str) -> None:

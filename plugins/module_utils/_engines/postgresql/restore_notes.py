@@ -14,7 +14,7 @@ from . import catalog, ownership
 from .foreseen import lacking_space
 
 if TYPE_CHECKING:
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 #: Functions that a restore executes (for CHECK constraints, indexes, generated columns, materialized views) and that
 #: name something of the database without its schema: (function, what it names).
@@ -54,7 +54,7 @@ order by 1, 2
 """
 
 
-def restore_notes(engine: PostgreSQL, method: RestoreMethod, archive: Archive | None) -> list[str]:
+def restore_notes(engine: PostgreSQLSession, method: RestoreMethod, archive: Archive | None) -> list[str]:
     """Return what a restore would need or meet, in words.
 
     Args:

@@ -17,15 +17,14 @@ import re
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..._core.errors import HALF_WAY, Failed, Refused
-from ..connection import OwnConnection, client_encoding, first_line, sqlstate
+from ..connection import OwnConnection, client_encoding, first_line
 from ..data import Archive, Restored
 from ..interface import Guard, Tell
 from ..sql import quoted
 from . import client_tools, publications
-from .preflight import major_version
 from .psql import Contents, Psql, database_facts, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
 from .restore_method import (
@@ -35,7 +34,6 @@ from .restore_method import (
     in_transaction,
     literal,
     mark,
-    marked,
     now,
     powers,
     run_sql,
@@ -43,125 +41,26 @@ from .restore_method import (
 )
 from .restored_content import RestoredContent
 from .restored_schema import RestoredSchema
-from .sessions import IS_CLIENT, in_use, refusal_of_prepared
+from .session import major_version
+from .sessions import in_use, refusal_of_prepared
+from .swap_state import _DATABASE, _drop_scratch, _end_sessions, _mend, _open, _scratch_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 #: Seconds that a database refuses connections at the most while others are waited for.
 _PATIENCE = 20
-_SCRATCH = "_alembic_restoring"
 _OF_PUBLIC = re.compile(r"schema public owner ")
-
-_DATABASE = """
-select to_jsonb(d)::text, shobj_description(d.oid, 'pg_database'), pg_get_userbyid(datdba),
-       (select spcname from pg_tablespace t where t.oid = d.dattablespace), pg_encoding_to_char(encoding),
-       datallowconn, d.oid::bigint
-  from pg_database d where datname = :name
-"""
-
-_SESSIONS = f"""
-select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed') from pg_stat_activity
- where datid = :oid and ({IS_CLIENT} or backend_type in ('walsender', 'background worker'))
-"""
-
-_SWAPS = """
-select count(*) from pg_locks where locktype = 'advisory' and objsubid = 2 and classid::bigint = :swapping
-   and objid::bigint = :oid and granted and pid <> pg_backend_pid()
-"""
-
-
-def being_swapped(own: OwnConnection, oid: int) -> bool:
-    """Tell whether another session is about to swap a database."""
-    return bool(own.rows(_SWAPS, swapping=SWAPPING, oid=oid)[0][0])
-
-
-def is_being_swapped(engine: PostgreSQL) -> bool:
-    """Tell the same of a database that cannot be asked itself; False if nobody can be asked."""
-    try:
-        with beside(engine) as (other, _url):
-            rows = other.rows(_DATABASE, name=engine.name_on_server)
-            return bool(rows) and being_swapped(other, int(rows[0][6]))
-    except Refused:
-        return False
-
-
-def mend(engine: PostgreSQL) -> list[str]:
-    """Undo what a swap left that died: open the database again and drop the scratch database. Return what was done.
-
-    Raises:
-        Refused: nobody lets us in, or another restore is at work.
-    """
-    with beside(engine) as (other, _url):
-        return _mend(engine, other)
-
-
-def _mend(engine: PostgreSQL, other: OwnConnection) -> list[str]:
-    done = []
-    rows = other.rows(_DATABASE, name=engine.name_on_server)
-    if not rows:
-        return []
-    comment, is_open, oid = rows[0][1], rows[0][5], int(rows[0][6])
-    if being_swapped(other, oid):
-        raise Refused(
-            f"Database {engine.database.name!r} is being restored by somebody else", code="database-being-restored"
-        )
-    if not is_open and "closed_by" in marked(comment):
-        _open(other, engine.name_on_server, marked(comment))
-        done.append("opened the database for connections, which an interrupted restore had closed")
-    if _drop_scratch(other, _scratch_name(engine)):
-        done.append("dropped the scratch database of an interrupted restore")
-    return done
-
-
-def _scratch_name(engine: PostgreSQL) -> str:
-    return fitted(engine.name_on_server, _SCRATCH)
-
-
-def _drop_scratch(other: OwnConnection, scratch: str) -> bool:
-    rows = other.rows(_DATABASE, name=scratch)
-    if not rows:
-        return False
-    # A pg_restore outlives its killed parent.
-    for _try in range(50):
-        sessions = _end_sessions(other, int(rows[0][6]), ())
-        if not sessions:
-            break
-        time.sleep(0.1)
-    run_sql(other, f"drop database {quoted(scratch)}")
-    return True
-
-
-def _open(other: OwnConnection, name: str, facts: dict[str, Any]) -> None:
-    comment = facts.get("comment")
-    in_transaction(
-        other,
-        f"alter database {quoted(name)} allow_connections true",
-        f"comment on database {quoted(name)} is {literal(comment) if comment else 'null'}",
-    )
-
-
-def _end_sessions(other: OwnConnection, oid: int, keep: tuple[int, ...]) -> list[str]:
-    """Ask the sessions in a database to end and return those that were there."""
-    found = []
-    for pid, user, application in other.rows(_SESSIONS, oid=oid):
-        if pid in keep:
-            continue
-        found.append(f"pid {pid} ({user}, {application})")
-        try:
-            other.rows("select pg_terminate_backend(:pid)", pid=pid)
-        except Exception as error:
-            if sqlstate(error) != "42501":  # it is not ours to end, so it can only be waited for
-                raise
-    return found
 
 
 class Swap:
     """One restore."""
 
-    def __init__(self, engine: PostgreSQL, archive: Archive, run: str, tell: Tell, search_path: str = "") -> None:
+    def __init__(
+        self, engine: PostgreSQLSession, archive: Archive, run: str, tell: Tell, search_path: str = ""
+    ) -> None:
         self._search_path = search_path
         #: Whether it came as far as to have all of the archive restored beside the database.
         self.filled = False

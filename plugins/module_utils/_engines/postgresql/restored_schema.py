@@ -30,7 +30,7 @@ from .schema_entries import Entry, differences, dumped_by, one_sided, parse
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 #: Whether a materialized view is filled is printed for an archive only.
 _DATA = "MATERIALIZED VIEW DATA"
@@ -155,7 +155,7 @@ def _is_same(entry: Entry, other: Entry) -> bool:
 
 
 def refuse_what_stays(
-    engine: PostgreSQL, found: client_tools.Tools, archive: Path, contents: Listing, tell: Tell
+    engine: PostgreSQLSession, found: client_tools.Tools, archive: Path, contents: Listing, tell: Tell
 ) -> None:
     """Refuse a restore in place where what it leaves as it is differs from what the archive holds.
 
@@ -177,7 +177,7 @@ def refuse_what_stays(
 
 
 def refuse_in_place(
-    engine: PostgreSQL, found: client_tools.Tools, archive: Path, contents: Listing, tell: Tell
+    engine: PostgreSQLSession, found: client_tools.Tools, archive: Path, contents: Listing, tell: Tell
 ) -> None:
     """Compare what a restore in place has committed, but for what stays as it was.
 

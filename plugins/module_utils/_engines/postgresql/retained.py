@@ -16,7 +16,7 @@ from .restore_method import ASIDE_SCHEMA, MARK, beside, marked, run_sql
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 _ASIDES = """
 select d.datname, shobj_description(d.oid, 'pg_database'),
@@ -32,7 +32,7 @@ select n.nspname, obj_description(n.oid, 'pg_namespace'),
 """
 
 
-def of(engine: PostgreSQL) -> list[Aside]:
+def of(engine: PostgreSQLSession) -> list[Aside]:
     """Return the databases and the schemas that earlier restores of this database have left."""
     own = engine.own()
     found = []
@@ -52,7 +52,7 @@ def of(engine: PostgreSQL) -> list[Aside]:
     return [*found, *schemas.values()]
 
 
-def drop(engine: PostgreSQL, aside: Aside) -> None:
+def drop(engine: PostgreSQLSession, aside: Aside) -> None:
     """Drop a replaced database, or the schemas that a restore in place has moved away.
 
     Raises:
@@ -78,7 +78,7 @@ def drop(engine: PostgreSQL, aside: Aside) -> None:
         ) from error
 
 
-def _drop_schemas(connection: Connection, engine: PostgreSQL, group: str) -> None:
+def _drop_schemas(connection: Connection, engine: PostgreSQLSession, group: str) -> None:
     rows = connection.exec_driver_sql(
         "select nspname, obj_description(oid, 'pg_namespace') from pg_namespace where nspname like 'alembic%%'"
     ).all()

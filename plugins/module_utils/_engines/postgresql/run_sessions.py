@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 _PATIENCE = 5.0
 _EVERY = 0.05
@@ -47,7 +47,7 @@ def close_pooled() -> None:
     _pooled.clear()
 
 
-def close_sessions_of_run(engine: PostgreSQL) -> str:
+def close_sessions_of_run(engine: PostgreSQLSession) -> str:
     """Close what env.py has left open and wait until it has ended; return why it has not, or nothing."""
     close_pooled()
     deadline = time.monotonic() + _PATIENCE

@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Failed, Refused
+from ..comparison import Comparison
 from ..connection import OwnConnection, client_encoding, execute, migration_url, sqlstate
 from ..data import Archive, Aside, Content
-from ..interface import Engine, Scratch, Tell
-from . import catalog, client_tools
-from .preflight import major_version
+from ..interface import Scratch, Tell
+from ..rehearser import Rehearser
+from . import catalog, client_tools, copy_state
 from .psql import Contents, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
+from .session import PostgreSQLSession, major_version
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -102,10 +104,11 @@ class _Place:
     by_superuser: bool = False
 
 
-class WithScratch(Engine):
-    """The part of the engine that rehearses."""
+class PostgreSQLRehearser(Rehearser):
+    """Makes copies in databases of their own."""
 
-    application: str
+    def __init__(self, engine: PostgreSQLSession) -> None:
+        self.engine = engine
 
     @contextmanager
     def scratch(self, archive: Archive, tell: Tell) -> Iterator[Scratch]:
@@ -134,7 +137,7 @@ class WithScratch(Engine):
         try:
             place = self._place()
         except Refused:
-            if self.database.rehearse_url or self.database.admin_url:
+            if self.engine.database.rehearse_url or self.engine.database.admin_url:
                 raise
             return []
         with place.own as own:
@@ -148,14 +151,14 @@ class WithScratch(Engine):
 
     @property
     def _prefix(self) -> str:
-        names = [str(self.url.host), str(self.url.port), str(self.url.database)]
+        names = [str(self.engine.url.host), str(self.engine.url.port), str(self.engine.url.database)]
         return f"{_PREFIX}{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]}_"
 
-    def _aimed_at(self, url: URL) -> WithScratch:
+    def _aimed_at(self, url: URL) -> PostgreSQLSession:
         """Return an engine of our kind for another URL; its entry names no other."""
         text = url.render_as_string(hide_password=False)
-        entry = replace(self.database, url=text, password=None, direct_url=None)
-        return type(self)(entry, url, self.job)
+        entry = replace(self.engine.database, url=text, password=None, direct_url=None)
+        return type(self.engine)(entry, url, self.engine.job)
 
     def _place(self) -> _Place:
         """Return where scratch databases are made.
@@ -163,7 +166,7 @@ class WithScratch(Engine):
         Raises:
             Refused: nobody we know may make one.
         """
-        entry = self.database
+        entry = self.engine.database
         if entry.rehearse_url:
             url = self._url_of(entry.rehearse_url, entry.rehearse_password)
             place = _Place(self._aimed_at(url).connect(), url, url)
@@ -171,10 +174,10 @@ class WithScratch(Engine):
             admin = self._url_of(entry.admin_url, entry.admin_password)
             own = self._aimed_at(admin).connect()
             superuser = own.rows("select rolsuper from pg_roles where rolname = current_user")[0][0]
-            mine = self.own().rows("select rolsuper from pg_roles where rolname = current_user")[0][0]
-            place = _Place(own, self.url, admin, bool(superuser and not mine))
+            mine = self.engine.own().rows("select rolsuper from pg_roles where rolname = current_user")[0][0]
+            place = _Place(own, self.engine.url, admin, bool(superuser and not mine))
         else:
-            place = _Place(self.connect(), self.url, self.url)
+            place = _Place(self.engine.connect(), self.engine.url, self.engine.url)
         rows = place.own.rows("select rolcreatedb or rolsuper, rolname from pg_roles where rolname = current_user")
         if not rows[0][0]:
             place.own.close()
@@ -187,16 +190,18 @@ class WithScratch(Engine):
         return place
 
     def _url_of(self, text: str, password: str | None) -> URL:
-        entry = replace(self.database, url=text, password=password, direct_url=None)
-        url = migration_url(entry).set(drivername=self.url.drivername)
+        entry = replace(self.engine.database, url=text, password=password, direct_url=None)
+        url = migration_url(entry).set(drivername=self.engine.url.drivername)
         return url if url.database else url.set(database="postgres")
 
-    def _fill(self, place: _Place, engine: WithScratch, name: str, archive: Archive, tell: Tell) -> list[str]:
+    def _fill(self, place: _Place, engine: PostgreSQLSession, name: str, archive: Archive, tell: Tell) -> list[str]:
         """Create the scratch anew and restore into it, as it is if that can be, else without owners and grants."""
         server = place.own.run(major_version)
-        found = client_tools.usable(self.job.pg_bin, self.database.name, server, archive.path)
+        found = client_tools.usable(self.engine.job.pg_bin, self.engine.database.name, server, archive.path)
         reasons: list[str] = []
-        last = Failed(f"The copy of database {self.database.name!r} was not filled", code="rehearsal-copy-failed")
+        last = Failed(
+            f"The copy of database {self.engine.database.name!r} was not filled", code="rehearsal-copy-failed"
+        )
         path = str(archive.activity.get("search_path", ""))
         plain = ["--no-owner", "--no-acl"]
         for options, search_path in ((), ""), (plain, ""), ((), path), (plain, path):
@@ -233,18 +238,18 @@ class WithScratch(Engine):
         contents = Contents.of(found, archive.path, tell)
         left_out = ["SUBSCRIPTION", *OF_DATABASE, *LAST]
         with tempfile.TemporaryDirectory() as folder, self._aimed_at(maker).connect() as made:
-            replay = Replay(found, server, archive.path, self.application, made.run(client_encoding), tell)
+            replay = Replay(found, server, archive.path, self.engine.application, made.run(client_encoding), tell)
             if place.by_superuser:
                 left_out += replay.make_extensions(made, maker, contents, Path(folder))
                 let_in(place.own, name)
             chosen = use_list(Path(folder), "contents", contents.without(left_out))
             target = place.url.set(database=name)
-            replay.run(target, [*options, f"--use-list={chosen}"], self.job.backup_jobs, search_path)
+            replay.run(target, [*options, f"--use-list={chosen}"], self.engine.job.backup_jobs, search_path)
 
     def _create(self, place: _Place, name: str) -> list[str]:
         """Create an empty database of the same kind, with the same settings; return those that could not be set."""
         _drop(place.own, name)
-        text, encoding = self.own().rows(_DATABASE)[0]
+        text, encoding = self.engine.own().rows(_DATABASE)[0]
         facts = json.loads(text)
         options = [
             f"encoding {_string(encoding)}",
@@ -260,7 +265,9 @@ class WithScratch(Engine):
             options.append("connection limit 0")
         place.own.rows(f"create database {name} template template0 {' '.join(options)}")
         place.own.rows(f"comment on database {name} is {_string(_COMMENT)}")
-        notes = [self._set(place, name, everybodys, setting) for everybodys, setting in self.own().rows(_SETTINGS)]
+        notes = [
+            self._set(place, name, everybodys, setting) for everybodys, setting in self.engine.own().rows(_SETTINGS)
+        ]
         return [note for note in notes if note]
 
     def _set(self, place: _Place, name: str, everybodys: bool, setting: str) -> str:
@@ -287,16 +294,29 @@ class WithScratch(Engine):
 
     def footprint(self) -> int:
         """Ask the server, which counts files, and so what is not committed too."""
-        return self.own().run(self.size)
+        return self.engine.own().run(self.engine.size)
 
     def locks(self) -> set[tuple[str, str]]:
         """Ask pg_locks. A table that is not committed yet has no name for us, and nobody can wait for it."""
-        return {(str(table), str(mode)) for table, mode in self.own().rows(_LOCKS)}
+        return {(str(table), str(mode)) for table, mode in self.engine.own().rows(_LOCKS)}
 
     @staticmethod
     def strongest(modes: set[str]) -> str:
         """Return the mode that conflicts with most others."""
         return max(modes, key=lambda mode: _MODES.index(mode) if mode in _MODES else -1)
+
+    def read_copy(self, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell) -> Any:
+        """Compare the rows with the archive's, and read what pg_dump prints."""
+        if in_full:
+            copy_state.check_copy(self.engine, archive, tell)
+        return copy_state.read_copy(self.engine, archive, leave_out, in_full, tell)
+
+    def compare_copy(
+        self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell
+    ) -> Comparison:
+        """Compare what pg_dump prints."""
+        now = copy_state.read_copy(self.engine, archive, leave_out, in_full, tell)
+        return copy_state.compare_copy(before, now, leave_out)
 
 
 def _content(connection: Connection, schema: str, table: str, columns: list[str]) -> Content:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from ..connection import execute
 from ..data import Archive, Deeds
-from .preflight import major_version
 from .run_sessions import close_sessions_of_run
+from .session import major_version
 from .write_counters import sequence_positions, sequence_reads
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 #: As ``sequence_positions`` returns them.
 Positions = dict[str, "tuple[int, bool, str, int] | None"]
@@ -98,7 +98,7 @@ def _position(value: int, given: bool) -> str:
     return str(value) if given else f"{value}, not given out yet"
 
 
-def read_positions(engine: PostgreSQL) -> Positions:
+def read_positions(engine: PostgreSQLSession) -> Positions:
     """Return the positions of sequences."""
     return engine.own().run(sequence_positions)
 
@@ -109,7 +109,7 @@ def is_behind(position: tuple[int, bool], other: tuple[int, bool], increment: in
     return following < next_of_other if increment > 0 else following > next_of_other
 
 
-def set_forward(engine: PostgreSQL, before: Positions, archive: Archive | None, deeds: Deeds) -> dict[str, str]:
+def set_forward(engine: PostgreSQLSession, before: Positions, archive: Archive | None, deeds: Deeds) -> dict[str, str]:
     """Set sequences forward that downgrades have set behind what others were given, and return them, each with a note.
 
     Args:

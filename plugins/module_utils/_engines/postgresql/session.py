@@ -6,15 +6,58 @@
 
 from __future__ import annotations
 
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..connection import driver_connection, execute
-from .preflight import major_version
+from ..._core.errors import Refused
+from ..connection import (
+    LOCK_NOT_AVAILABLE,
+    OwnConnection,
+    driver_connection,
+    execute,
+    first_line,
+    own_url,
+    speak,
+    sqlstate,
+)
+from ..data import Identity
+from ..interface import Engine
+from ..sql import quoted
+from . import catalog, row_authors
+from .libpq_options import options_of
+from .locks import AdvisoryLock
+from .probe import described, door_of
+from .rendering import dumped, fixed_rendering, normalised
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import URL, Connection
+
+    from ..._core.job import Database, Job
 
 _IDLE_SESSION_TIMEOUT_SINCE = 14
+_CONNECT_TIMEOUT = 10
+#: The variables that libpq reads, by the options that they stand for.
+_VARIABLES = {
+    "PGHOST": "host",
+    "PGHOSTADDR": "hostaddr",
+    "PGPORT": "port",
+    "PGUSER": "user",
+    "PGPASSWORD": "password",
+    "PGPASSFILE": "passfile",
+    "PGDATABASE": "dbname",
+    "PGOPTIONS": "options",
+    "PGSSLMODE": "sslmode",
+    "PGSSLCERT": "sslcert",
+    "PGSSLKEY": "sslkey",
+    "PGSSLROOTCERT": "sslrootcert",
+    "PGSSLCRL": "sslcrl",
+    "PGTARGETSESSIONATTRS": "target_session_attrs",
+}
+_GAVE_WAY = (LOCK_NOT_AVAILABLE, "40P01")
+_SHORTEST_LOCK_WAIT = 1000
 
 
 def introduce(connection: Connection, application: str, lock_timeout: int) -> None:
@@ -57,3 +100,180 @@ def drop_index(connection: Connection, schema: str, name: str) -> None:
     """Drop an index without keeping writers out."""
     quote = connection.dialect.identifier_preparer.quote_identifier
     connection.exec_driver_sql(f"drop index concurrently {quote(schema)}.{quote(name)}".replace("%", "%%"))
+
+
+class PostgreSQLSession(Engine):
+    """What every part of the engine does over sessions of its own on the server."""
+
+    name = "postgresql"
+    ddl_survives_rollback = False
+    only_reads = "SET default_transaction_read_only = on"
+    can_be_shared = True
+
+    def __init__(self, database: Database, url: URL, job: Job) -> None:
+        super().__init__(database, url, job)
+        self.application = f"hosting.alembic {job.run or job.verb} {socket.gethostname()}"[:63]
+        self._own_identity: Identity | None = None
+        self.held: AdvisoryLock | None = None
+        #: The backends of all connections of our own.
+        self.own_pids: set[int] = set()
+        #: How often our own programs have read sequences, by number.
+        self.sequence_reads: Counter[str] = Counter()
+        #: Rows of catalogs that attempts of a restore wrote which failed, by catalog.
+        self.attempts_wrote: Counter[str] = Counter()
+        #: Reads in the session that has locked all tables, while one of ours has.
+        self.read_locked: row_authors.Read | None = None
+        #: Milliseconds that connections of our own wait for a lock.
+        self._lock_timeout = max(int(job.lock_wait * 1000), _SHORTEST_LOCK_WAIT)
+
+    def exists(self) -> bool:
+        """Leave it to the connection, which changes nothing."""
+        return True
+
+    def connect(self, to: URL | None = None) -> OwnConnection:
+        """Open a connection, to another database if it is named, without applications' timeouts."""
+        url = own_url(to or self.url)
+        key = "timeout" if url.get_driver_name() == "asyncpg" else "connect_timeout"
+        try:
+            own = OwnConnection(url, {key: _CONNECT_TIMEOUT}, self.database.name)
+        except Refused:
+            raise
+        except Exception as error:
+            raise Refused(
+                f"Database {self.database.name!r} cannot be reached",
+                first_line(error),
+                "Check its URL and its password, and that the server lets this host in",
+                code="database-unreachable",
+            ) from error
+        try:
+            # First of all: what is set through a pooler leaks to its other clients.
+            self._check_directness(own)
+            own.run(speak)
+            own.run(introduce, self.application, self._lock_timeout)
+        except BaseException:
+            own.close()
+            raise
+        return own
+
+    def identity(self, connection: Connection) -> Identity:
+        """Return the server's own number and the database's name there."""
+        return Identity(*execute(connection, catalog.IDENTITY)[0])
+
+    def instance(self, connection: Connection) -> str:
+        """Return the cluster's number, port and start; clones of one image share only the first."""
+        return str(execute(connection, catalog.INSTANCE)[0][0])
+
+    def made(self, connection: Connection) -> str:
+        """Return the number that a database gets when it is made."""
+        return str(execute(connection, catalog.MADE)[0][0])
+
+    def own_identity(self) -> Identity:
+        """Ask the server once; the answer does not change in a run."""
+        if self._own_identity is None:
+            self._own_identity = self.own().run(self.identity)
+        return self._own_identity
+
+    def know_identity(self, identity: Identity) -> None:
+        """Need no connection of its own for it."""
+        self._own_identity = identity
+
+    def door(self) -> dict[str, Any] | None:
+        """Return what the driver of our own connections is told."""
+        return door_of(own_url(self.url))
+
+    def describe(self, connection: Connection) -> str:
+        """Return the server's version and where it is."""
+        options = options_of(self.url)
+        return described(execute(connection, "show server_version")[0][0], options.get("host"), options.get("port"))
+
+    def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
+        """Return where the search_path leads to it: it need not lie in the first schema, where it would be made."""
+        return schema or str(execute(connection, catalog.SCHEMA_OF, {"name": table})[0][0])
+
+    def _check_directness(self, own: OwnConnection) -> None:
+        promised, pid = own.run(promised_pid), own.rows("select pg_backend_pid()")[0][0]
+        self.own_pids.add(pid)
+        if promised is not None and promised != pid:
+            raise Refused(
+                f"Database {self.database.name!r} is behind a connection pooler",
+                "locks and settings would leak between its clients",
+                "Name the server itself in direct_url",
+                code="connection-pooler",
+            )
+
+    def size(self, connection: Connection) -> int:
+        """Return what the server counts for the database, indexes included."""
+        return int(execute(connection, "select pg_database_size(current_database())")[0][0])
+
+    def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
+        """Return catalog facts, without the version tables and all that hangs on them."""
+        with fixed_rendering(connection):
+            rows = execute(connection, catalog.FINGERPRINT)
+        return sorted(normalised(line) for table, line in rows if table not in leave_out)
+
+    def dumped(self, fingerprint: list[str]) -> list[str]:
+        """Return all lines but those of INVALID indexes."""
+        return dumped(fingerprint)
+
+    def row_counts(self, connection: Connection) -> dict[str, int]:
+        """Count every table that has rows of its own: a partitioned one has those of its partitions.
+
+        A foreign one has its rows elsewhere, where no backup and no migration of this database goes.
+        """
+        counts = {}
+        for schema, table in execute(connection, catalog.TABLES_WITH_ROWS):
+            statement = f"select count(*) from {quoted(schema)}.{quoted(table)}"
+            counts[f"{schema}.{table}"] = int(execute(connection, statement.replace(":", "\\:"))[0][0])
+        return counts
+
+    def before_fork(self) -> None:
+        """Keep the connection: the forked process leaves it alone."""
+
+    @contextmanager
+    def impatient(self, seconds: float = 1) -> Iterator[None]:
+        """Set another lock_timeout on the connection of our own."""
+        before, self._lock_timeout = self._lock_timeout, max(int(seconds * 1000), 1)
+        self.own().rows(f"set lock_timeout = {self._lock_timeout}")
+        try:
+            yield
+        finally:
+            self._lock_timeout = before
+            self.own().rows(f"set lock_timeout = {before}")
+
+    def gave_way(self, error: BaseException) -> bool:
+        """Tell lock_not_available and deadlock_detected."""
+        return sqlstate(error) in _GAVE_WAY
+
+    def command_variables(self) -> dict[str, str]:
+        """Add those that libpq reads, so that psql and pgBackRest connect by themselves."""
+        options = options_of(self.url)
+        named = {name: options[key] for name, key in _VARIABLES.items() if key in options}
+        return {**super().command_variables(), **named}
+
+    @property
+    def name_on_server(self) -> str:
+        """Return what the server calls the database, which need not be what the inventory calls it."""
+        return str(self.url.database)
+
+    def lock_pid(self) -> int:
+        """Return the backend that holds this process's lock on the database, 0 if there is none."""
+        return self.held.pid() if self.held else 0
+
+    def let_go_of_lock(self) -> None:
+        """Close the lock's connection while the database is renamed, which refuses others meanwhile."""
+        if self.held:
+            self.held.let_go()
+
+    def take_lock_again(self) -> None:
+        """Take the lock on what has the database's name now.
+
+        Raises:
+            Failed: somebody else has it.
+        """
+        if self.held and self.held.is_let_go:
+            self.held.take(self.connect())
+
+
+def major_version(connection: Connection) -> int:
+    """Return the server's major version, which SQLAlchemy asks for as soon as it connects."""
+    return int((connection.dialect.server_version_info or (0,))[0])

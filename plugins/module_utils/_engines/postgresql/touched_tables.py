@@ -21,7 +21,7 @@ from .write_counters import Relation, keeps_columns, relations_of
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from .engine import PostgreSQL
+    from .session import PostgreSQLSession
 
 #: Sessions that have done anything since a time; what they wrote may not be counted yet.
 _AT_WORK = f"""
@@ -75,7 +75,7 @@ def _strange_rows(connection: Connection, tables: list[Relation], deeds: Deeds) 
     return {name: count for name, count in found.items() if count}
 
 
-def overwritten(engine: PostgreSQL, connection: Connection, deeds: Deeds, wrote: Iterable[str]) -> Writes:
+def overwritten(engine: PostgreSQLSession, connection: Connection, deeds: Deeds, wrote: Iterable[str]) -> Writes:
     """Return what others wrote into tables that a downgrade has changed and the upgrade had not.
 
     They were not locked before, since nothing said that the downgrade would change them.

@@ -46,10 +46,10 @@ class SQLiteApart(Apart):
 
     path: Path
     url: URL
-    _witness: WriteWitness
-    _written: WrittenTables
-    _migrating: Any
-    _opened: list[Any]
+    witness: WriteWitness
+    written: WrittenTables
+    migrating: Any
+    opened: list[Any]
     _reports: Reports | None = None
     #: env.py's connection, in its own process.
     _of_env: Any = None
@@ -58,13 +58,13 @@ class SQLiteApart(Apart):
     #: Who is to open it, once that is known.
     _user: tuple[User | None] | None = None
 
-    def _version_now(self) -> Version | None:
+    def version_now(self) -> Version | None:
         raise NotImplementedError
 
-    def _holds_transaction(self) -> bool:
+    def holds_transaction(self) -> bool:
         raise NotImplementedError
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
         raise NotImplementedError
 
     def close(self) -> None:
@@ -113,20 +113,20 @@ class SQLiteApart(Apart):
 
     def writes_apart(self, environment: Any) -> None:
         """Have the connections there closed before the file is replaced."""
-        self._opened.append(_OpenedThere(environment))
+        self.opened.append(_OpenedThere(environment))
 
     def take_facts_there(self, facts: dict[str, Any]) -> None:
         """Take whether env.py's connection is in a transaction, and which tables were written."""
-        self._migrating = _MigratingThere(bool(facts["in_transaction"]))
-        self._written.adds(facts["written"])
+        self.migrating = _MigratingThere(bool(facts["in_transaction"]))
+        self.written.adds(facts["written"])
 
     def begins_to_write_there(self, version: int) -> None:
         """Compare whether others wrote since the backup."""
-        self._witness.begins(self._version_now(), version)
+        self.witness.begins(self.version_now(), version)
 
     def compares_versions_there(self, read: Callable[[], int]) -> None:
         """Compare what both connections see: ours first."""
-        self._witness.compares(self._version_now, read)
+        self.witness.compares(self.version_now, read)
 
     def report_writes_to(self, reports: Reports) -> None:
         """Report to the process that has witnessed the file since before the backup."""
@@ -134,7 +134,7 @@ class SQLiteApart(Apart):
 
     def facts_there(self) -> dict[str, Any]:
         """Return whether env.py's connection is in a transaction, and which tables were written."""
-        return {"in_transaction": self._holds_transaction(), "written": self._written.facts()}
+        return {"in_transaction": self.holds_transaction(), "written": self.written.facts()}
 
     def version_there(self) -> int:
         """Return the data_version of env.py's connection."""
@@ -142,5 +142,5 @@ class SQLiteApart(Apart):
 
     def close_opened(self) -> None:
         """Close what env.py has opened, and what we have."""
-        self._let_go()
+        self.let_go()
         self.close()

@@ -9,133 +9,63 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from abc import ABC, abstractmethod
-from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
 from ..._core.paths import sha256_of, unused
 from ..._core.run_as import ourselves
 from .. import disk_space
 from ..connection import driver_connection
-from ..data import Archive, Aside, Deeds, Restored, RestoreMethod, Writes
+from ..data import Archive, Aside, Restored
 from ..interface import Guard, Tell
-from .apart import SQLiteApart
-from .catalog import proven
+from ..restorer import Restorer
+from .catalog import drop_unfinished, proven
+from .engine import FILE, IN_PLACE, SQLite
 from .held_folder import Appearance, HeldFolder, copied
 from .in_place import copy_of_locked, fold_log, overwrite, without_log
 from .open_files import may_be_open_elsewhere
-from .rows import attach, changed_tables, columns_of, is_attached
-from .scratch import WithScratch
-from .sequences import moved_on
 from .write_witness import ChangeCounter
 
-if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
-
-    from ..._core.job import Database, Job
-
-
-#: The names of the two methods.
-FILE, IN_PLACE = "file", "in_place"
 #: A mount on the file itself, or a file system without links.
 _NO_RENAME = (errno.EXDEV, errno.EBUSY, errno.EPERM, errno.ENOTSUP)
 
 
-class WithRestore(WithScratch, SQLiteApart, ABC):
-    """The part of the engine that brings backups back."""
+class SQLiteRestorer(Restorer):
+    """Puts a proven copy in the file's place, or writes it there."""
 
+    restores_quickly = True
+    restores_checked_copies = True
     #: A file that is written in place is copied before.
     retained_means_replaced = False
 
-    def __init__(self, database: Database, url: URL, job: Job) -> None:
-        super().__init__(database, url, job)
-        #: Holds the file for itself while it is replaced.
-        self._replacing: sqlite3.Connection | None = None
-        #: What env.py has opened, and may have kept open.
-        self._opened: list[Any] = []
+    def __init__(self, engine: SQLite) -> None:
+        self.engine = engine
         #: From here on a failure says nothing of what lies in the file's place.
         self._has_replaced = False
-        self._left: list[str] | None = None
-
-    def compare_written(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
-        """Keep what our own runs have left: where they dropped a table, a restore takes nothing of others from it."""
-        self._left = deeds.left
-
-    def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
-        """Compare the rows with those of the backup, unless it is known that nobody else has written."""
-        if archive.path.is_dir() or self._replacing is None:
-            return Writes()  # there was no database before, so all that is in it now was made by the run
-        if self._nobody_wrote(archive, content):
-            return Writes()
-        try:
-            with self.acting():
-                if not is_attached(self._replacing):  # until this connection is closed: its transaction keeps it
-                    attach(self._replacing, archive.path)
-                changed = [
-                    name
-                    for name in changed_tables(self._replacing, archive.version_tables)
-                    if columns_of(self._replacing, "main", name) or not self._is_dropped_by_us(name)
-                ]
-            moved = moved_on(self._replacing)
-        except sqlite3.Error as error:
-            return Writes(unknown=f"the rows cannot be compared with those of the backup ({error})")
-        if changed:
-            return Writes(unknown=f"rows differ from those of the backup in {', '.join(changed)}")
-        if moved:
-            return Writes(unknown=f"{'; '.join(moved)}, and it cannot be told who has done that")
-        return Writes()
-
-    def _is_dropped_by_us(self, table: str) -> bool:
-        words = f"table {table}"
-        return self._left is not None and not any(line == words or line.startswith(f"{words} ") for line in self._left)
-
-    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
-        """Compare the rows as they are now, over a connection that ends with this."""
-        self._replacing = self.own().run(driver_connection)
-        try:
-            return self.writes_since(archive, ours, content)
-        finally:
-            self._replacing = None
-            self.close()
 
     def foreseen_obstacles(self, archive: Archive) -> list[Refused]:
         """Find out whether there is room for the copy, and whether somebody writes now."""
-        copies = 2 if self.restore_method().name == IN_PLACE else 1
+        copies = 2 if self.engine.restore_method().name == IN_PLACE else 1
         size = archive.path.stat().st_size * copies if archive.path.is_file() else 0
         return (
-            disk_space.lacking(self.database.name, [disk_space.Need("a restore", self.path.parent, size)])
+            disk_space.lacking(self.engine.database.name, [disk_space.Need("a restore", self.engine.path.parent, size)])
             + self._in_use()
         )
 
     def _in_use(self) -> list[Refused]:
         if not self.is_readable():
             return []
-        current: sqlite3.Connection = self.own().run(driver_connection)
+        current: sqlite3.Connection = self.engine.own().run(driver_connection)
         try:
-            with self.acting():
-                current.execute(f"pragma busy_timeout = {int(self.job.lock_timeout * 1000)}")
+            with self.engine.acting():
+                current.execute(f"pragma busy_timeout = {int(self.engine.job.lock_timeout * 1000)}")
                 current.execute("begin immediate")
                 current.execute("rollback")
         except sqlite3.OperationalError as error:
-            what = f"Database {self.database.name!r} is in use, so its file cannot be replaced"
+            what = f"Database {self.engine.database.name!r} is in use, so its file cannot be replaced"
             return [Failed(what, str(error), "Stop what uses it", code="database-in-use")]
         return []
-
-    @abstractmethod
-    def _nobody_wrote(self, archive: Archive, content: dict[str, str] | None) -> bool:
-        """Return whether it is known that only our runs have written since a backup."""
-
-    def restore_method(self) -> RestoreMethod:
-        """Return the way that keeps the file's other names and a mount on it, or else a file renamed into its place."""
-        return RestoreMethod(IN_PLACE if self.path.is_file() and self._stays() else FILE)
-
-    def _stays(self) -> bool:
-        """Return whether the file has to stay the same one."""
-        found = self.path.stat()
-        return found.st_nlink > 1 or os.path.ismount(self.path) or found.st_dev != self.path.parent.stat().st_dev
 
     def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
         """Put a proven copy in the file's place, or write it there; what it replaces is kept beside it.
@@ -143,12 +73,12 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
         A dump that is a folder stands for a file that was not there: then there is none again. All names in the folder
         are a customer's to exchange, so they are taken with his rights; only what is open already is changed with ours.
         """
-        aside = unused(self.path.with_name(f"{self.path.name}.aside-{run}"))
+        aside = unused(self.engine.path.with_name(f"{self.engine.path.name}.aside-{run}"))
         tell(f"the replaced file becomes {aside}")
-        name = self.path.name
+        name = self.engine.path.name
         self._has_replaced, was_missing = False, archive.path.is_dir()
         try:
-            with self.acting(), HeldFolder(self.path.parent) as folder:
+            with self.engine.acting(), HeldFolder(self.engine.path.parent) as folder:
                 if was_missing:
                     self._checked(guard)
                     self._has_replaced = True
@@ -156,28 +86,28 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
                     folder.sync()
                     restored = Restored(str(aside), FILE)
                 elif self.is_readable():
-                    self._let_go()
+                    self.engine.let_go()
                     restored = self._replaced(folder, archive, aside, guard)
                 else:
                     restored = self._put_back(folder, archive, aside)
         except (OSError, sqlite3.OperationalError) as error:
             raise Failed(
-                f"Database {self.database.name!r} is in use, so its file cannot be replaced"
+                f"Database {self.engine.database.name!r} is in use, so its file cannot be replaced"
                 if "locked" in str(error)
-                else f"The file of database {self.database.name!r} cannot be replaced",
+                else f"The file of database {self.engine.database.name!r} cannot be replaced",
                 str(error),
                 f"Stop what uses it, then: {self.command_by_hand(archive.path)}",
                 code=HALF_WAY if self._has_replaced else REPLACED_NOTHING,
             ) from error
-        self.close()  # our own connection would go on looking at the replaced file
+        self.engine.close()  # our own connection would go on looking at the replaced file
         return restored
 
     def is_readable(self) -> bool:
         """Return whether there is a file that SQLite can open."""
-        if not self.exists():
+        if not self.engine.exists():
             return False
         try:
-            self.own()
+            self.engine.own()
         except Refused as refusal:
             if "not a database" in refusal.why or "malformed" in refusal.why:
                 return False
@@ -186,36 +116,36 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
 
     def _put_back(self, folder: HeldFolder, archive: Archive, aside: Path) -> Restored:
         """Restore a file that is gone or damaged; nothing in it can be compared, and what is left of it is kept."""
-        was_there = self.exists()
+        was_there = self.engine.exists()
         lost = self._copy(folder, archive, None)
         self._has_replaced = True
         if was_there:
             try:
                 # There is a file at each moment, so that a restore that dies leaves the old one or the new one.
-                folder.link(self.path.name, aside.name)
-                folder.move_log(self.path.name, aside.name)
+                folder.link(self.engine.path.name, aside.name)
+                folder.move_log(self.engine.path.name, aside.name)
             except OSError as error:
                 if error.errno not in _NO_RENAME:
                     raise
-                folder.move_with_log(self.path.name, aside.name)
+                folder.move_with_log(self.engine.path.name, aside.name)
         else:
-            folder.move_log(self.path.name, aside.name)
-        folder.replace(self._beside, self.path.name)
+            folder.move_log(self.engine.path.name, aside.name)
+        folder.replace(self._beside, self.engine.path.name)
         folder.sync()
         return Restored(str(aside) if was_there else "", FILE, lost)
 
     def drop_unused_aside(self, run: str) -> None:
         """Remove the copy that a restore made before it died, if nothing in the file was replaced."""
-        with self.acting(), HeldFolder(self.path.parent) as folder:
+        with self.engine.acting(), HeldFolder(self.engine.path.parent) as folder:
             for aside in self.asides():
-                if aside.run == run and folder.has_same_content(Path(aside.name).name, self.path.name):
+                if aside.run == run and folder.has_same_content(Path(aside.name).name, self.engine.path.name):
                     self.drop_aside(aside)
 
     def asides(self) -> list[Aside]:
         """Return the files that earlier restores have replaced."""
-        prefix = f"{self.path.name}.aside-"
-        with self.acting():
-            found = [path for path in self.path.parent.glob("*.aside-*") if path.name.startswith(prefix)]
+        prefix = f"{self.engine.path.name}.aside-"
+        with self.engine.acting():
+            found = [path for path in self.engine.path.parent.glob("*.aside-*") if path.name.startswith(prefix)]
             return [
                 Aside(str(path), path.name[len(prefix) :], _changed(path), path.stat().st_size)
                 for path in sorted(found)
@@ -224,27 +154,20 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
             ]
 
     def _is_that(self, path: Path) -> bool:
-        return self.exists() and path.samefile(self.path)
+        return self.engine.exists() and path.samefile(self.engine.path)
 
     def drop_aside(self, aside: Aside) -> None:
         """Remove a replaced file and what belongs to it."""
-        with self.acting():
+        with self.engine.acting():
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{aside.name}{suffix}").unlink(missing_ok=True)
-
-    def _let_go(self) -> None:
-        """Close what env.py has open in this process: it is done, and nobody may have the file open meanwhile."""
-        for connection in self._opened:
-            with suppress(Exception):  # closed already, or by a thread of its own
-                connection.close()
-        self._opened.clear()
 
     def _replaced(self, folder: HeldFolder, archive: Archive, aside: Path, guard: Guard) -> Restored:
         """Replace the file while nobody else can use it."""
         # The connection that has heard of all writes until now, so that none falls between.
-        current: sqlite3.Connection = self.own().run(driver_connection)
-        current.execute(f"pragma busy_timeout = {int(self.job.lock_timeout * 1000)}")
-        if self._stays() or self._may_be_open_elsewhere():
+        current: sqlite3.Connection = self.engine.own().run(driver_connection)
+        current.execute(f"pragma busy_timeout = {int(self.engine.job.lock_timeout * 1000)}")
+        if self.engine.has_to_stay() or self._may_be_open_elsewhere():
             return self._overwritten(folder, archive, aside, guard, current)
         mode = str(current.execute("pragma main.journal_mode").fetchone()[0])
         if self._copy(folder, archive, mode):
@@ -256,10 +179,10 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
                 self._guarded(current, "begin exclusive", guard)
                 if self._may_be_open_elsewhere():  # since the backup was copied, which may have taken long
                     raise OSError(errno.EBUSY, "others have opened the file")
-                folder.link(self.path.name, aside.name)
-                folder.replace(self._beside, self.path.name)
+                folder.link(self.engine.path.name, aside.name)
+                folder.replace(self._beside, self.engine.path.name)
                 self._has_replaced = True
-                folder.remove_log(self.path.name)
+                folder.remove_log(self.engine.path.name)
                 folder.sync()
         except OSError as error:
             if error.errno not in _NO_RENAME:
@@ -271,7 +194,7 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
 
     def _may_be_open_elsewhere(self) -> bool:
         with ourselves():  # the descriptors of other users' processes are shown to root only
-            return may_be_open_elsewhere(self.path)
+            return may_be_open_elsewhere(self.engine.path)
 
     def _overwritten(
         self, folder: HeldFolder, archive: Archive, aside: Path, guard: Guard, current: sqlite3.Connection
@@ -284,14 +207,14 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
         kept = folder.create(self._kept)
         try:
             self._guarded(current, "begin immediate" if is_wal else "begin exclusive", guard)
-            if is_wal and os.path.getsize(f"{self.path}-wal"):
+            if is_wal and os.path.getsize(f"{self.engine.path}-wal"):
                 raise sqlite3.OperationalError("the write-ahead log is locked by others, who have just written")
-            copy_of_locked(ChangeCounter(self.path), kept)
-            self._give(kept, folder.appearance(self.path.name))
+            copy_of_locked(ChangeCounter(self.engine.path), kept)
+            self._give(kept, folder.appearance(self.engine.path.name))
             # What has the name of a retained file is whole.
             folder.replace(self._kept, aside.name)
             folder.sync()
-            overwrite(self.path, archive.path, self.job.lock_timeout, is_wal, current.rollback)
+            overwrite(self.engine.path, archive.path, self.engine.job.lock_timeout, is_wal, current.rollback)
             self._has_replaced = True
         except BaseException as error:
             folder.remove(self._kept)
@@ -307,11 +230,11 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
 
     def _guarded(self, current: sqlite3.Connection, lock: str, guard: Guard) -> None:
         current.execute(lock)
-        self._replacing = current
+        self.engine.replacing = current
         try:
             self._checked(guard)
         finally:
-            self._replacing = None
+            self.engine.replacing = None
 
     def _checked(self, guard: Guard) -> None:
         with ourselves():  # what it reads and writes of the run is ours
@@ -319,7 +242,7 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
 
     def _give(self, descriptor: int, appearance: Appearance) -> list[str]:
         """Give a file that was just made in the folder an owner, who is the one that it was opened for."""
-        expected = self.owner_of_run()
+        expected = self.engine.owner_of_run()
         if expected not in (None, appearance.uid):
             raise OSError(f"the file belongs to user id {appearance.uid}, and belonged to {expected} before")
         with ourselves():
@@ -327,11 +250,11 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
 
     @property
     def _beside(self) -> str:
-        return f".{self.path.name}.restored"
+        return f".{self.engine.path.name}.restored"
 
     @property
     def _kept(self) -> str:
-        return f".{self.path.name}.kept"
+        return f".{self.engine.path.name}.kept"
 
     def _copy(self, folder: HeldFolder, archive: Archive, mode: str | None) -> list[str]:
         """Copy a backup beside the database, with its owner, mode and attributes; return what it could not be given.
@@ -350,8 +273,8 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
             _refuse_damage(archive, digest)
             if mode == "wal":
                 os.pwrite(target, b"\x02\x02", 18)  # how the header of a file says so
-            name = self.path.name
-            known = folder.appearance(name) if self.exists() else Appearance.recorded(folder.descriptor, archive)
+            name = self.engine.path.name
+            known = folder.appearance(name) if self.engine.exists() else Appearance.recorded(folder.descriptor, archive)
             lost = self._give(target, known)
             os.fsync(target)
         except BaseException:
@@ -363,11 +286,15 @@ class WithRestore(WithScratch, SQLiteApart, ABC):
 
     def command_by_hand(self, dump: Path) -> str:
         """Return what SQLite's own shell does: keep a copy aside, then restore; or a move of a file that was new."""
-        aside = self.path.with_name(self.path.name + ".aside")
+        aside = self.engine.path.with_name(self.engine.path.name + ".aside")
         if dump.is_dir():
-            return f"mv {_shell(self.path)} {_shell(aside)}"
+            return f"mv {_shell(self.engine.path)} {_shell(aside)}"
         steps = (_dot_command("backup", aside), _dot_command("restore", dump))
-        return " && ".join(f"sqlite3 {_shell(self.path)} {_shell(step)}" for step in steps)
+        return " && ".join(f"sqlite3 {_shell(self.engine.path)} {_shell(step)}" for step in steps)
+
+    def remove_unfinished(self, before: list[str]) -> list[str]:
+        """Drop the tables of batch operations that did not come to their end, where the table they copy is whole."""
+        return self.engine.own().run(drop_unfinished, self.engine.fingerprint, before)
 
 
 def _prove(archive: Archive) -> None:

@@ -21,11 +21,15 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Refused
 from ..._core.paths import private_directory
 from ..._core.run_as import admit
+from ..comparison import Comparison
 from ..connection import driver_connection
-from ..data import Archive, Aside, Content
-from ..interface import Engine, Scratch, Tell
+from ..data import Archive, Aside, Content, Deeds
+from ..interface import Scratch, Tell
+from ..rehearser import Rehearser
 from ..sql import quoted
 from .catalog import rows_of
+from .compare import compare
+from .engine import SQLite
 from .probe import raw_text, reading
 
 if TYPE_CHECKING:
@@ -34,10 +38,11 @@ if TYPE_CHECKING:
 _MASK = (1 << 64) - 1
 
 
-class WithScratch(Engine):
-    """The part of the engine that rehearses."""
+class SQLiteRehearser(Rehearser):
+    """Makes copies in folders of their own."""
 
-    path: Path
+    def __init__(self, engine: SQLite) -> None:
+        self.engine = engine
 
     @contextmanager
     def scratch(self, archive: Archive, tell: Tell) -> Iterator[Scratch]:
@@ -49,10 +54,12 @@ class WithScratch(Engine):
         if lock is None:
             raise Refused(f"The scratch folder {folder} is in use", code="rehearsal-folder-in-use")
         try:
-            path = folder / self.path.name
-            url = self.url.set(database=str(path))
+            path = folder / self.engine.path.name
+            url = self.engine.url.set(database=str(path))
             text = url.render_as_string(hide_password=False)
-            engine: Any = type(self)(replace(self.database, url=text, direct_url=None), url, self.job)
+            engine: Any = type(self.engine)(
+                replace(self.engine.database, url=text, direct_url=None), url, self.engine.job
+            )
 
             self._give_to_owner(folder, engine)
 
@@ -73,11 +80,11 @@ class WithScratch(Engine):
         """Let the user whose file is copied work with the copy, where that is not us."""
         if os.geteuid() != 0:
             return
-        engine.real_owner = self.owner()
-        user = self.user()
+        engine.real_owner = self.engine.owner()
+        user = self.engine.user()
         if user:
             os.chown(folder, user.uid, user.gid)
-            admit(user, self.job.layout.root, self._scratches.parent, self._scratches, folder)
+            admit(user, self.engine.job.layout.root, self._scratches.parent, self._scratches, folder)
 
     def scratches(self) -> list[Aside]:
         """Look at the folders that nobody has locked."""
@@ -95,7 +102,7 @@ class WithScratch(Engine):
 
     @property
     def _scratches(self) -> Path:
-        return self.job.layout.scratches_of(self.database.name)
+        return self.engine.job.layout.scratches_of(self.engine.database.name)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -118,8 +125,21 @@ class WithScratch(Engine):
 
     def footprint(self) -> int:
         """Count the file and what SQLite has beside it now."""
-        paths = [Path(f"{self.path}{suffix}") for suffix in ("", "-wal", "-journal")]
+        paths = [Path(f"{self.engine.path}{suffix}") for suffix in ("", "-wal", "-journal")]
         return sum(path.stat().st_size for path in paths if path.exists())
+
+    def compare_copy(
+        self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell
+    ) -> Comparison:
+        """Compare with the backup that it is a copy of."""
+        if not self.engine.exists():
+            return Comparison()
+        tell("compares the copy with its backup")
+        deeds = Deeds([], version_tables=leave_out, is_open=True)
+        written: frozenset[str] | None = None if in_full else frozenset()
+        return compare(
+            self.engine.path, archive, deeds, self.engine.path.stat().st_size, self.engine.acting, written, is_copy=True
+        )
 
 
 def _count(connection: Connection, table: str) -> Content:

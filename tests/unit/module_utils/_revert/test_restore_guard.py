@@ -9,6 +9,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._core.progress import Progress
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils._revert.restore_guard import RestoreGuard
 from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import Account
@@ -53,7 +54,7 @@ class Stage:
                 guard = RestoreGuard(engine, manifest, account, journal, Progress(journal.path.with_suffix(".p")))
                 if theirs:
                     self.database.execute(theirs)
-                engine.restore(manifest.archive(), "r1", lambda _words: None, guard)
+                restorer_of(engine).restore(manifest.archive(), "r1", lambda _words: None, guard)
         finally:
             engine.close()
 

@@ -11,6 +11,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.job import D
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 
@@ -74,8 +75,8 @@ def test_it_is_compared_and_seen_as_others(stage: Stage, kind: str) -> None:
     stage.execute(CHANGES.get(kind, "select 1"))
     deeds = Deeds([], activity=stage.archive.activity)
 
-    differences = stage.engine.compare(stage.archive, deeds, 1 << 30, _silent).differences
-    changes = stage.engine.changes_of_others(stage.archive, deeds)
+    differences = write_tracker_of(stage.engine).compare(stage.archive, deeds, 1 << 30, _silent).differences
+    changes = write_tracker_of(stage.engine).changes_of_others(stage.archive, deeds)
 
     assert (bool(differences), bool(changes)) == (kind != "nothing", kind != "nothing"), (differences, changes)
 

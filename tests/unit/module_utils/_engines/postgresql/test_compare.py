@@ -13,6 +13,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.data impo
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import run_sessions
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 
@@ -48,7 +49,7 @@ class Stage:
 
     def compare(self, **deeds: Any) -> Comparison:
         done = Deeds([], VERSIONS, self.archive.activity, **deeds)
-        return self.engine.compare(self.archive, done, 1 << 30, lambda _words: None)
+        return write_tracker_of(self.engine).compare(self.archive, done, 1 << 30, lambda _words: None)
 
     def env(self) -> sa.engine.Engine:
         """Return an engine with a pool, as env.py has it."""
@@ -124,7 +125,7 @@ def test_only_tables_that_may_have_changed_are_read(stage: Stage, statements: li
             connection.exec_driver_sql(statement)
     env.dispose()  # at its end a session hands in what it has counted
     done = Deeds([], VERSIONS, stage.archive.activity)
-    found = stage.engine.compare(stage.archive, done, 0, lambda _words: None)
+    found = write_tracker_of(stage.engine).compare(stage.archive, done, 0, lambda _words: None)
     # Whatever would be read is larger than nothing.
     assert [words.partition(":")[0] for words in found.not_compared] == (["table public.first"] if read else [])
 

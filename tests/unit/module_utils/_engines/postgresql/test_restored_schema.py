@@ -17,6 +17,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.restored_schema import RestoredSchema
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.lab.fixtures import Database as Postgres
 
 SCHEMA = """
@@ -122,7 +123,9 @@ def test_what_a_restore_in_place_made_in_another_way_is_seen(tmp_path: Path, pos
     fingerprint = engine.own().run(engine.fingerprint, frozenset())
 
     with pytest.raises(Failed) as failure:
-        engine.restore(Archive(dump.path, fingerprint, None, frozenset(), dump.activity), "r1", _silent, lambda: None)
+        restorer_of(engine).restore(
+            Archive(dump.path, fingerprint, None, frozenset(), dump.activity), "r1", _silent, lambda: None
+        )
     engine.close()
 
     assert failure.value.code == HALF_WAY

@@ -15,6 +15,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.data impo
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.unseen_writes import UnseenWrites
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
@@ -70,20 +71,24 @@ def test_what_was_open_at_the_backup_is_seen_when_it_is_committed(stage: Stage) 
     assert "table first" in stage.changes()
     with stage.env.begin() as connection:
         deeds = stage.deeds(stayed=frozenset({"public.first"}), secured=stage.activity)
-        assert stage.engine.still_writes(connection, deeds).tables == {"public.first": 1}
+        assert write_tracker_of(stage.engine).still_writes(connection, deeds).tables == {"public.first": 1}
 
 
 @pytest.mark.parametrize("theirs", ["grant select on first to public", "comment on table first is 'theirs'"])
 def test_what_others_change_while_an_index_is_built_is_theirs(stage: Stage, theirs: str) -> None:
     stage.backs_up()
-    first = stage.engine.next_transaction()
+    first = write_tracker_of(stage.engine).next_transaction()
     with stage.env.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(INDEX)
-    own = stage.engine.transactions_of(INDEX, [first, stage.engine.next_transaction()])
+    own = write_tracker_of(stage.engine).transactions_of(
+        INDEX, [first, write_tracker_of(stage.engine).next_transaction()]
+    )
     assert stage.changes(transactions=frozenset(own)) == ""
     stage.theirs(theirs)
 
-    own = stage.engine.transactions_of(INDEX, [first, stage.engine.next_transaction()])
+    own = write_tracker_of(stage.engine).transactions_of(
+        INDEX, [first, write_tracker_of(stage.engine).next_transaction()]
+    )
 
     assert "table first" in stage.changes(transactions=frozenset(own))
 
@@ -91,11 +96,13 @@ def test_what_others_change_while_an_index_is_built_is_theirs(stage: Stage, thei
 def test_a_statement_that_committed_beside_others_is_known_by_what_it_names(stage: Stage) -> None:
     statement = "create table made (id integer)"
     stage.backs_up()
-    first = stage.engine.next_transaction()
+    first = write_tracker_of(stage.engine).next_transaction()
     stage.theirs(statement)
     stage.theirs("comment on table second is 'theirs'")
 
-    own = stage.engine.transactions_of(statement, [first, stage.engine.next_transaction()])
+    own = write_tracker_of(stage.engine).transactions_of(
+        statement, [first, write_tracker_of(stage.engine).next_transaction()]
+    )
 
     found = stage.changes(transactions=frozenset(own))
     assert "table second" in found
@@ -104,7 +111,7 @@ def test_a_statement_that_committed_beside_others_is_known_by_what_it_names(stag
 
 def test_the_transactions_of_savepoints_are_known_and_those_of_others_beside_them_are_not(stage: Stage) -> None:
     stage.backs_up()
-    first = stage.engine.next_transaction()
+    first = write_tracker_of(stage.engine).next_transaction()
     with stage.env.begin() as connection:
         with connection.begin_nested():
             connection.exec_driver_sql("comment on table first is 'ours'")
@@ -112,8 +119,8 @@ def test_the_transactions_of_savepoints_are_known_and_those_of_others_beside_the
         stage.theirs("comment on table second is 'theirs'", "insert into second values (2, 'theirs')")
         with connection.begin_nested():
             connection.exec_driver_sql("insert into second values (1, 'ours')")
-        span = [first, stage.engine.next_transaction()]
-        own = stage.engine.subtransactions(connection, span, ["public.first", "public.second"])
+        span = [first, write_tracker_of(stage.engine).next_transaction()]
+        own = write_tracker_of(stage.engine).subtransactions(connection, span, ["public.first", "public.second"])
 
     found = stage.changes(transactions=frozenset(own))
     assert "table second" in found
@@ -123,7 +130,7 @@ def test_the_transactions_of_savepoints_are_known_and_those_of_others_beside_the
         secured=stage.activity,
     )  # fmt: skip
     with stage.env.begin() as connection:
-        assert stage.engine.still_writes(connection, deeds).tables == {"public.second": 1}
+        assert write_tracker_of(stage.engine).still_writes(connection, deeds).tables == {"public.second": 1}
 
 
 def test_what_nobody_else_had_written_when_that_was_counted_is_the_runs(stage: Stage) -> None:
@@ -131,15 +138,15 @@ def test_what_nobody_else_had_written_when_that_was_counted_is_the_runs(stage: S
     with stage.env.begin() as connection, connection.begin_nested():
         connection.exec_driver_sql("insert into first values (1, 'ours')")
     deeds = stage.deeds(wrote={"public.first": 1}, stayed=frozenset({"public.first"}), secured=stage.activity)
-    assert stage.engine.touched_by_others(deeds) == []
-    deeds = replace(deeds, cleared=stage.engine.cleared())
+    assert write_tracker_of(stage.engine).touched_by_others(deeds) == []
+    deeds = replace(deeds, cleared=write_tracker_of(stage.engine).cleared())
     stage.theirs("insert into second values (1, 'theirs')")
 
     with stage.env.begin() as connection:
-        assert not stage.engine.still_writes(connection, deeds)
+        assert not write_tracker_of(stage.engine).still_writes(connection, deeds)
     stage.theirs("insert into first values (2, 'theirs')")
     with stage.env.begin() as connection:
-        assert stage.engine.still_writes(connection, deeds).tables == {"public.first": 1}
+        assert write_tracker_of(stage.engine).still_writes(connection, deeds).tables == {"public.first": 1}
 
 
 def test_objects_that_are_named_like_the_version_table_are_not_left_out(stage: Stage) -> None:

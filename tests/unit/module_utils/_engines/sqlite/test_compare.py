@@ -14,6 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.compariso
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.compare import compare
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.unit.stage import database, script
 
 ALL = {"*": 1}
@@ -203,10 +204,12 @@ def test_a_setting_that_others_may_have_changed_excuses_no_definition_that_diffe
     engine = engine_for(database(now), Job("rollback", str(tmp_path), run="r1"))
     archive = Archive(before, [], None, frozenset())
     script(now, "pragma user_version = 8")
-    assert engine.compare_schema(archive, Deeds([]), lambda _: None) == (2 * (["user_version was 7 and is 8"],))
+    assert write_tracker_of(engine).compare_schema(archive, Deeds([]), lambda _: None) == (
+        2 * (["user_version was 7 and is 8"],)
+    )
 
     script(now, "create table stays (a)")
-    words, others = engine.compare_schema(archive, Deeds([]), lambda _: None)
+    words, others = write_tracker_of(engine).compare_schema(archive, Deeds([]), lambda _: None)
     engine.close()
 
     assert words == ["user_version was 7 and is 8", "table stays was not there before"]

@@ -21,6 +21,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.job import J
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Identity
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.unit.stage import database, names, script, sql, tables
 
 HOSTILE = [
@@ -43,7 +45,9 @@ def engine_of(path: Path, **options: object) -> Engine:
 def restore(engine: Engine, dump: Path) -> Path:
     """Restore a dump and return where the replaced file lies."""
     try:
-        restored = engine.restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, lambda: None)
+        restored = restorer_of(engine).restore(
+            Archive(dump, [], None, frozenset()), "r1", lambda _words: None, lambda: None
+        )
     finally:
         engine.close()
     return Path(restored.aside)
@@ -433,7 +437,7 @@ def test_a_refused_guard_leaves_the_journal_mode_as_it_was(file: Path) -> None:
         raise Refused("somebody wrote", code="others-wrote")
 
     with pytest.raises(Refused, match="somebody wrote"):
-        engine_of(file).restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, guard)
+        restorer_of(engine_of(file)).restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, guard)
 
     assert sql(file, "pragma journal_mode") == [("wal",)]
 
@@ -476,7 +480,7 @@ def test_a_guard_that_refuses_leaves_everything_as_it_was(file: Path) -> None:
         raise Refused("somebody wrote", code="others-wrote")
 
     with pytest.raises(Refused, match="somebody wrote"):
-        engine_of(file).restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, guard)
+        restorer_of(engine_of(file)).restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, guard)
 
     assert sql(file, "select a from t order by a") == [(1,), (2,)]
     assert names(file.parent) == ["app.db", "dump"]
@@ -487,12 +491,12 @@ def test_what_lies_aside_is_found_and_dropped(file: Path) -> None:
     dump = dumped(file)
     first, second = restore(engine_of(file), dump), restore(engine_of(file), dump)
 
-    found = engine_of(file).asides()
+    found = restorer_of(engine_of(file)).asides()
     assert [(aside.name, aside.run, aside.size) for aside in found] == [
         (str(first), "r1", first.stat().st_size),
         (str(second), "r1-2", second.stat().st_size),
     ]
-    engine_of(file).drop_aside(found[0])
+    restorer_of(engine_of(file)).drop_aside(found[0])
 
     assert not first.exists()
     assert second.exists()
@@ -531,10 +535,10 @@ def test_the_command_that_is_printed_for_a_person_works(file: Path, name: str) -
     dump = dump.rename(dump.with_name("my dump.sqlite3"))
     sql(file, "delete from t")
 
-    subprocess.run(engine_of(file).command_by_hand(dump), shell=True, check=True)  # noqa: S602 - as a person types it
+    subprocess.run(restorer_of(engine_of(file)).command_by_hand(dump), shell=True, check=True)  # noqa: S602 - as a person types it
 
     assert sql(file, "select a from t") == [(1,)]
-    assert shlex.split(engine_of(file).command_by_hand(dump))[:2] == ["sqlite3", str(file)]
+    assert shlex.split(restorer_of(engine_of(file)).command_by_hand(dump))[:2] == ["sqlite3", str(file)]
 
 
 # What would stop it
@@ -601,7 +605,7 @@ def test_values_that_are_in_other_rows_are_told_apart(file: Path) -> None:
     )
 
     with engine_of(file).connect() as own:
-        found = own.run(engine_of(file).contents, frozenset(), True)
+        found = own.run(rehearser_of(engine_of(file)).contents, frozenset(), True)
 
     assert [n for n in pairs if found[f"a{n}"].digest == found[f"b{n}"].digest] == []
     assert [n for n in pairs if found[f"a{n}"].columns != found[f"b{n}"].columns] == []

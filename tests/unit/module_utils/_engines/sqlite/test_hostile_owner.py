@@ -22,6 +22,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.unit.stage import database, script, sql
 
 NOBODY = 65534
@@ -94,7 +97,7 @@ class Place:
     def restore(self, guard: Callable[[], None] = lambda: None) -> None:
         engine = self.engine()
         try:
-            engine.restore(self.archive, "r1", lambda _words: None, guard)
+            restorer_of(engine).restore(self.archive, "r1", lambda _words: None, guard)
         finally:
             engine.close()
 
@@ -130,10 +133,12 @@ def plant_journal(file: Path, names: Path) -> None:
 
 WORK: dict[str, Callable[[Place], object]] = {
     "restore": lambda place: place.restore(),
-    "compare": lambda place: place.engine().compare(place.archive, Deeds([]), 1 << 30, lambda _: None),
-    "foresee": lambda place: place.engine().foreseen_obstacles(place.archive),
-    "foresee writes": lambda place: place.engine().foreseen_writes(place.archive, {}, None),
-    "changed rows": lambda place: place.engine().rows_changed(place.archive, {}),
+    "compare": lambda place: write_tracker_of(place.engine()).compare(
+        place.archive, Deeds([]), 1 << 30, lambda _: None
+    ),
+    "foresee": lambda place: restorer_of(place.engine()).foreseen_obstacles(place.archive),
+    "foresee writes": lambda place: write_tracker_of(place.engine()).foreseen_writes(place.archive, {}, None),
+    "changed rows": lambda place: write_tracker_of(place.engine()).rows_changed(place.archive, {}),
     "dump": lambda place: place.engine().dump(place.dump, True, lambda _: None),
 }
 
@@ -196,7 +201,7 @@ def test_a_file_of_root_in_the_place_of_the_database_is_not_what_a_restore_is_gi
     place.file.chmod(0o4777)
 
     with suppress(Refused, sqlite3.Error):
-        engine.restore(place.archive, "r1", lambda _words: None, lambda: None)
+        restorer_of(engine).restore(place.archive, "r1", lambda _words: None, lambda: None)
     engine.close()
 
     place.file.chmod(0o600)
@@ -211,8 +216,8 @@ def test_a_file_of_root_that_a_link_leads_to_is_not_compared(place: Place) -> No
     place.file.symlink_to(script(place.ours / "secret.db", "create table secret (a)"))
 
     with pytest.raises(Failed, match="cannot be compared") as refused:
-        engine.compare_schema(place.archive, Deeds([]), lambda _: None)
-    found = engine.compare_copy(None, place.archive, frozenset(), in_full=True, tell=lambda _: None)
+        write_tracker_of(engine).compare_schema(place.archive, Deeds([]), lambda _: None)
+    found = rehearser_of(engine).compare_copy(None, place.archive, frozenset(), in_full=True, tell=lambda _: None)
     engine.close()
 
     assert "secret" not in f"{refused.value} {found}"

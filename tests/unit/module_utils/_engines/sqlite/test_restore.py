@@ -21,6 +21,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Restored
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import held_folder, in_place
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import restore as sqlite_restore
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.held_folder import HeldFolder
@@ -86,7 +87,7 @@ def dump(file: Path) -> Path:
 
 def restore(file: Path, dump: Path, **options: object) -> Restored:
     archive = Archive(dump, [], None, frozenset(), sha256=sha256_of(dump))
-    return engine_of(file, **options).restore(archive, "r1", lambda _words: None, lambda: None)
+    return restorer_of(engine_of(file, **options)).restore(archive, "r1", lambda _words: None, lambda: None)
 
 
 def is_restored(file: Path) -> None:
@@ -132,7 +133,7 @@ def test_a_damaged_dump_is_not_written_into_a_file_with_other_names(file: Path, 
     script(dump, "insert into t values (3)")  # a database all the same
 
     with pytest.raises(Failed, match=r"is damaged.*is not what its manifest says"):
-        engine_of(file).restore(archive, "r1", lambda _words: None, lambda: None)
+        restorer_of(engine_of(file)).restore(archive, "r1", lambda _words: None, lambda: None)
 
     is_kept(str(file))
     assert names(file.parent) == ["app.db", "other.db"]
@@ -368,7 +369,7 @@ def test_a_file_that_was_deleted_is_read_by_whoever_read_it_before(file: Path) -
     file.unlink()
 
     archive = Archive(made.path, [], None, frozenset(), activity, sha256=sha256_of(made.path))
-    engine_of(file).restore(archive, "r1", lambda _words: None, lambda: None)
+    restorer_of(engine_of(file)).restore(archive, "r1", lambda _words: None, lambda: None)
 
     assert os.getxattr(file, "system.posix_acl_access") == own
     assert stat.S_IMODE(file.stat().st_mode) == 0o640

@@ -1,0 +1,108 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Restores of PostgreSQL: by swap, or in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._core.errors import Refused
+from ..connection import execute
+from ..data import Archive, Aside, Restored
+from ..interface import Guard, Tell
+from ..restorer import Restorer
+from . import by_hand, catalog, dropped, retained
+from .attempts import restore_by
+from .foreseen import foreseen_obstacles
+from .rendering import fixed_rendering, normalised
+from .session import drop_index
+from .swap_state import mend
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+from .session import PostgreSQLSession
+
+
+class PostgreSQLRestorer(Restorer):
+    """Restores by swap where a database can be made, else in place."""
+
+    restores_quickly = False
+
+    def __init__(self, engine: PostgreSQLSession) -> None:
+        self.engine = engine
+
+    def make_if_dropped(self, archive: Archive, tell: Tell) -> bool:
+        """Make it where the server has none of that name."""
+        if not dropped.is_dropped(self.engine):
+            return False
+        tell("makes the database, which is not on its server any more")
+        dropped.make_again(self.engine, archive)
+        return True
+
+    def drop_empty(self) -> None:
+        """Drop it if there is nothing in it."""
+        dropped.drop_empty(self.engine)
+
+    def dropped(self, archive: Archive) -> list[Refused] | None:
+        """Return who may not make it."""
+        if not dropped.is_dropped(self.engine):
+            return None
+        user = dropped.may_make(self.engine)
+        return [dropped.refusal_to_make(self.engine, archive, user)] if user else []
+
+    def is_empty(self) -> bool:
+        """Look for anything that is not a new database's own."""
+        return dropped.holds_nothing(self.engine)
+
+    def remove_unfinished(self, before: list[str]) -> list[str]:
+        """Drop INVALID indexes that were not there before, valid or not: what a concurrent build leaves that failed."""
+        own = self.engine.own()
+        removed = []
+        for schema, name, line in own.run(_invalid_indexes):
+            valid = line.replace(" valid f ", " valid t ").replace(" ready f", " ready t")
+            if {normalised(line), normalised(valid)} & set(before):
+                continue
+            own.run(drop_index, schema, name)
+            removed.append(normalised(line))
+        return removed
+
+    def foreseen_obstacles(self, archive: Archive) -> list[Refused]:
+        """Read who could not be ended, what was prepared, and how much room there is."""
+        return foreseen_obstacles(self.engine, archive)
+
+    def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
+        """Restore as ``restore_method`` says."""
+        method = self.engine.restore_method()
+        if method.obstacle:
+            raise method.obstacle
+        return restore_by(self.engine, method, archive, run, tell, guard)
+
+    def mend(self) -> list[str]:
+        """Open the database again and drop the scratch database, if a swap died."""
+        return mend(self.engine)
+
+    def asides(self) -> list[Aside]:
+        """Return replaced databases, and schemas of replaced objects."""
+        return retained.of(self.engine)
+
+    def drop_aside(self, aside: Aside) -> None:
+        """Drop a replaced database, or the schemas of one restore."""
+        retained.drop(self.engine, aside)
+
+    def rights_for_restore(self) -> tuple[str, dict[str, Any]] | None:
+        """Return the statements that let the owner restore."""
+        return by_hand.rights_for_restore(self.engine)
+
+    def command_by_hand(self, dump: Path) -> str:
+        """Return the commands by which a superuser puts a dump in the place of the held database."""
+        return by_hand.command(self.engine, dump)
+
+
+def _invalid_indexes(connection: Connection) -> list[tuple[Any, ...]]:
+    with fixed_rendering(connection):
+        return execute(connection, catalog.INVALID_INDEXES)

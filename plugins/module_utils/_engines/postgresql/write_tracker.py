@@ -1,0 +1,195 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who wrote what in a PostgreSQL database: the server counts, and each row tells its transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..comparison import Comparison
+from ..data import Archive, Counted, Deeds, Writes
+from ..interface import Tell
+from ..write_tracker import WriteTracker
+from . import row_authors, write_counters
+from .catalog_rows import (
+    files_since,
+    read_catalog_rows,
+    read_if_quiet,
+    read_replaced,
+    without_rows,
+)
+from .compare import ArchiveComparison, archived_positions
+from .grown_tables import without_writes_of_others
+from .made_tables import writes_into_made
+from .other_changes import changes_of_others, schema_changes_of_others
+from .own_transactions import read_own_of_statement, read_subtransactions
+from .run_sessions import close_sessions_of_run
+from .sequences import changes_of_sequences, read_positions, set_forward
+from .sessions import not_to_be_ended
+from .touched_tables import overwritten, touched_by_others, written_after
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+from .session import PostgreSQLSession
+
+
+class PostgreSQLWriteTracker(WriteTracker):
+    """Asks the server's counters and catalogs."""
+
+    def __init__(self, engine: PostgreSQLSession) -> None:
+        self.engine = engine
+        #: Until which count of each table, by number, nothing of others would be lost.
+        self._nothing_lost: dict[str, int] = {}
+        #: By number, tables to which nobody else had written when that was counted.
+        self._cleared: dict[str, dict[str, Any]] = {}
+
+    def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
+        """Ask the backend of the connection."""
+        return write_counters.count_transaction(connection, held)
+
+    def count_failed_transaction(self, connection: Connection) -> Counted:
+        """Ask in the transaction that follows it."""
+        return write_counters.count_failed_transaction(connection)
+
+    def subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
+        """Read the catalogs, and the tables."""
+        return read_subtransactions(connection, span[0], span[1], tables)
+
+    def catalog_rows(self, connection: Connection, counted: Counted, span: list[int]) -> dict[str, dict[str, int]]:
+        """Read the catalogs on a connection of our own."""
+        return read_replaced(self.engine.own(), connection, counted, span)
+
+    def catalog_before(self) -> Any:
+        """Read the catalogs if no transaction is open."""
+        return self.engine.own().run(read_if_quiet)
+
+    def catalog_rows_since(self, before: Any) -> dict[str, dict[str, dict[str, int]]]:
+        """Read the catalogs again."""
+        if before is None:
+            return {}
+        gone = without_rows(before[1], self.engine.own().run(read_catalog_rows))
+        return {str(before[0]): gone} if gone else {}
+
+    def files_since(self, before: Any) -> tuple[list[str], dict[str, int]]:
+        """Read the tables again."""
+        return self.engine.own().run(files_since, before[2]) if before else ([], {})
+
+    def transactions_of(self, statement: str, span: list[int]) -> list[int]:
+        """Read the catalogs."""
+        return self.engine.own().run(read_own_of_statement, span[0], span[1], statement)
+
+    def next_transaction(self) -> int:
+        """Ask on a connection of our own: one that has a number is told of that."""
+        return self.engine.own().run(write_counters.next_transaction)
+
+    def look_around(self, connection: Connection) -> None:
+        """Do nothing: the server counts what others write."""
+
+    def content(self) -> dict[str, str] | None:
+        """Return nothing: the server counts."""
+        return None
+
+    def imprint(self, deeds: Deeds) -> dict[str, Any]:
+        """Return nothing: each row tells the transaction that wrote it."""
+        return {}
+
+    def later_writes(self, deeds: Deeds) -> Writes:
+        """Look at the transactions of the rows."""
+        try:
+            with self.engine.impatient():
+                return self.engine.own().run(
+                    lambda connection: row_authors.written(row_authors.reading(connection), deeds)
+                )
+        except Exception as error:
+            if not self.engine.gave_way(error):
+                raise
+            return Writes(unknown="others hold a lock on what the run has made")
+
+    def writes_into_made(self, deeds: Deeds) -> Writes:
+        """Look at the rows in the session that has locked the tables, and at the counters of all that have ended."""
+        return writes_into_made(self.engine, deeds, self.engine.read_locked)
+
+    def touched_by_others(self, deeds: Deeds) -> list[str]:
+        """Ask the counters, and who is at work."""
+        until = self.engine.own().run(write_counters.activity)
+        touched, clear = self.engine.own().run(touched_by_others, deeds, self.engine.application)
+        known = {name: until[name] for name in ("newest_transaction", "open_transactions")}
+        self._cleared = {} if touched else dict.fromkeys(clear, known)
+        return touched
+
+    def cleared(self) -> dict[str, Any]:
+        """Return what was counted then."""
+        return self._cleared
+
+    def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:
+        """Lock the tables first; whoever waits for them finds them dropped."""
+        made = row_authors.written_until_locked(connection, deeds)
+        touched = written_after(connection, deeds) if deeds.secured else Writes()
+        return Writes({**made.tables, **touched.tables}, made.unknown)
+
+    def overwritten(self, connection: Connection, deeds: Deeds, wrote: Iterable[str]) -> Writes:
+        """Read the transactions of the rows, or the counters where the downgrade keeps the table to itself."""
+        return overwritten(self.engine, connection, deeds, wrote)
+
+    def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
+        """Return those that the backend counted rows for."""
+        return sorted(set(ours) & set(archive.activity.get("tables", {})) - archive.version_tables)
+
+    def rows_changed_by(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
+        """Return those that the backend counted rows for, and that are still there."""
+        there = {table.name for table in self.engine.own().run(write_counters.relations_of).values()}
+        return [table for table in self.rows_changed(archive, wrote) if table in there]
+
+    def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
+        """Compare with what pg_restore prints of the archive."""
+        return ArchiveComparison(self.engine, archive, deeds, limit, tell).compare()
+
+    def compare_schema(self, archive: Archive, deeds: Deeds, tell: Tell) -> tuple[list[str], list[str]]:
+        """Compare with what pg_restore prints of the archive, and read who has written the catalogs."""
+        found = ArchiveComparison(self.engine, archive, deeds, 0, tell).compare_schema()
+        return found, self.engine.own().run(schema_changes_of_others, archive, deeds) if found else []
+
+    def compare_written(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+        """Read the tables whose counters went up by more than the run wrote."""
+        self._nothing_lost = without_writes_of_others(self.engine, archive, deeds, limit, tell)
+
+    def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Compare the server's counters."""
+        doubt = close_sessions_of_run(self.engine)
+        return Writes(unknown=doubt) if doubt else self._written(archive, ours, None)
+
+    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Compare the counters as they are now; a session counts only if a restore could not end it."""
+        return self._written(archive, ours, not_to_be_ended(self.engine.own(), self.engine.name_on_server))
+
+    def _written(self, archive: Archive, ours: dict[str, int], others: list[str] | None) -> Writes:
+        leave_out, known = archive.version_tables, self._nothing_lost
+        return self.engine.own().run(
+            write_counters.written, archive.activity, ours, leave_out, self.engine.application, known, others
+        )
+
+    def changes_of_others(self, archive: Archive, deeds: Deeds) -> list[str]:
+        """Read files, catalogs, sequences and what cannot be counted."""
+        positions = archived_positions(self.engine, archive)
+        # First: a session that has ended has handed in what it counted, and is not counted here.
+        now, own = read_positions(self.engine), self.engine.own()
+        found = own.run(changes_of_sequences, archive, deeds, positions, now, self.engine.sequence_reads)
+        return found + own.run(changes_of_others, archive, deeds.with_rows(self.engine.attempts_wrote))
+
+    def positions(self) -> dict[str, Any]:
+        """Read each sequence."""
+        return read_positions(self.engine)
+
+    def take_reads(self) -> dict[str, int]:
+        """Return what was counted."""
+        found, self.engine.sequence_reads = dict(self.engine.sequence_reads), Counter()
+        return found
+
+    def keep_positions(self, before: dict[str, Any], archive: Archive | None, deeds: Deeds) -> dict[str, str]:
+        """Set sequences forward."""
+        return set_forward(self.engine, before, archive, deeds)

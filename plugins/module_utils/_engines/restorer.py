@@ -1,0 +1,108 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The interface of the part of an engine that brings backups back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from .._core.errors import Refused
+from .data import Archive, Aside, Restored
+from .interface import Guard, Tell
+
+
+class Restorer(ABC):
+    """Brings backups back, and keeps what they replace."""
+
+    #: Whether a restore takes no longer than a downgrade may.
+    restores_quickly: bool
+    #: Whether a restore compares what it copies with the archive's digest before it replaces anything.
+    restores_checked_copies = False
+    #: Whether what a restore replaces has its name exactly since the database was replaced.
+    retained_means_replaced = True
+
+    def is_readable(self) -> bool:
+        """Return whether there is anything that a restore could lose; what is gone or damaged cannot be compared."""
+        return True
+
+    def make_if_dropped(self, archive: Archive, tell: Tell) -> bool:
+        """Make a database that a restore needs and that is gone, empty, and return whether that was necessary.
+
+        Raises:
+            Refused: it may not be made.
+        """
+        return False
+
+    def drop_empty(self) -> None:
+        """Drop what ``make_if_dropped`` has made, where nothing was restored into it."""
+        return
+
+    def dropped(self, archive: Archive) -> list[Refused] | None:
+        """Return what would stop ``make_if_dropped``, or None where there is a database; only reads."""
+        return None
+
+    def is_empty(self) -> bool:
+        """Return whether there is nothing in the database that a restore could lose; a file says so by its rows."""
+        return False
+
+    @abstractmethod
+    def remove_unfinished(self, before: list[str]) -> list[str]:
+        """Remove what a failed revision leaves half-made and nobody can use, and return its lines of the fingerprint.
+
+        Args:
+            before: the fingerprint from before the run; what has a line in it stays.
+        """
+
+    def foreseen_obstacles(self, archive: Archive) -> list[Refused]:
+        """Return what would stop a restore besides ``restore_method``, the backup and others' writes; only reads."""
+        return []
+
+    @abstractmethod
+    def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
+        """Bring a dump back, verified, in the place of the database; what it replaces is kept aside.
+
+        Args:
+            archive: what to bring back.
+            run: names what is kept aside.
+            tell: is called with how far it is.
+            guard: has the last word before anything is replaced.
+
+        Raises:
+            Refused: it cannot be done, or the guard refused; the database is as it was.
+            Failed: the dump is damaged, or a step failed; the database is as it was.
+        """
+
+    def mend(self) -> list[str]:
+        """Undo what a restore left that died half-way, and return what was done.
+
+        Raises:
+            Refused: the server cannot be reached, or another restore is at work.
+        """
+        return []
+
+    @abstractmethod
+    def asides(self) -> list[Aside]:
+        """Return what earlier restores of this database have left."""
+
+    def drop_unused_aside(self, run: str) -> None:
+        """Drop what a run's restore kept before it died, where it is still what the database holds."""
+        return
+
+    @abstractmethod
+    def drop_aside(self, aside: Aside) -> None:
+        """Drop what an earlier restore has left, for good."""
+
+    def rights_for_restore(self) -> tuple[str, dict[str, Any]] | None:
+        """Return what to type so that a restore can be done, and the variables it needs then; None if there is no such.
+
+        The first may be empty.
+        """
+        return None
+
+    @abstractmethod
+    def command_by_hand(self, dump: Path) -> str:
+        """Return a command that a person can type to bring a dump back."""

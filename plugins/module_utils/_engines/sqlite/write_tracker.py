@@ -1,0 +1,258 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who wrote what in a SQLite file: a witness of its versions, an authorizer, and the rows themselves."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..._core.errors import Failed
+from ..comparison import Comparison
+from ..connection import driver_connection
+from ..data import Archive, Counted, Deeds, Writes
+from ..interface import Tell
+from ..write_tracker import WriteTracker
+from .catalog import (
+    rows_of,
+)
+from .compare import compare
+from .kept_rows import unchanged_tables
+from .known_rows import KnownRows, await_clock, has_log
+from .probe import reading
+from .row_authors import Imprint
+from .rows import attach, beside, changed_tables, columns_of, is_attached
+from .sequences import moved_on, read_sequences, set_forward
+from .write_witness import data_version
+from .written_tables import ANY
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+from .engine import PATIENCE, STATE, SQLite, file_of
+
+
+class SQLiteWriteTracker(WriteTracker):
+    """Compares versions of the file while env.py is at work, and rows where that does not tell."""
+
+    def __init__(self, engine: SQLite) -> None:
+        self.engine = engine
+        #: Whether nobody has written between the failure and when this process got the lock.
+        self._resumed = False
+        #: Tables that then had the rows of the backup, though the run had written to them.
+        self._unchanged: frozenset[str] = frozenset()
+        self._known_rows = KnownRows()
+        self._left: list[str] | None = None
+
+    def look_around(self, connection: Connection) -> None:
+        """Compare the versions that both connections see."""
+        if self.engine._reports:
+            self.engine._reports.compares_versions()
+            return
+        self.engine.witness.compares(self.engine.version_now, lambda: data_version(connection.connection))
+
+    def can_read_now(self) -> bool:
+        """Return whether env.py's transaction lets others read, which BEGIN EXCLUSIVE and a spilled cache do not."""
+        return self.engine.version_now() is not None
+
+    def content(self) -> dict[str, str] | None:
+        """Return the state of the file, if nobody but env.py has written since the dump."""
+        own = self.engine.own()
+        own.run(rows_of, "pragma busy_timeout = 0")
+        own.run(rows_of, "pragma main.wal_checkpoint(truncate)")
+        own.run(rows_of, f"pragma busy_timeout = {PATIENCE * 1000}")
+        await_clock(self.engine.path)
+        state = {STATE: self.engine.witness.state(self.engine.path)}
+        return state if self.engine.witness.vouches(self.engine.version()) else None
+
+    def resume(self, content: dict[str, str] | None, unchanged: Sequence[str] = ()) -> None:
+        """Compare the state of the file when the run failed with the one when this process got the lock."""
+        self._resumed = content is not None and content == self.engine.state_at_lock
+        self._unchanged = frozenset(unchanged)
+
+    def hand_over(self) -> Any:
+        """Return the state of the file, if nobody else has written until now, and the tables that env.py has."""
+        known: dict[str, Any] = {"state": None, "wrote": self.engine.written.facts()}
+        with suppress(Exception):  # locked by somebody else: then it is not known
+            known["state"] = self.content()
+        return known
+
+    def take_over(self, known: Any) -> None:
+        """Witness all writes from now on; whoever has written since the state that was handed over is not known."""
+        self.engine.written.adds(known["wrote"])
+        self.engine.witness.doubts()
+        with suppress(Exception), self.engine.acting():  # locked by somebody else, or not there
+            self.engine.witness.continues(
+                self.engine.path, self.engine.version(), str((known["state"] or {}).get(STATE))
+            )
+
+    def _nobody_wrote(self, archive: Archive, content: dict[str, str] | None) -> bool:
+        """Vouch since the dump, where this process has made it, or since a state that an earlier process has left."""
+        known = self.engine.dumped_file == file_of(archive.path) or (
+            content is not None and content == self.engine.state_at_lock
+        )
+        return known and self.engine.witness.vouches(self.engine.version())
+
+    def _written_only(self, ours: dict[str, int]) -> frozenset[str] | None:
+        """Return the tables that may have changed since the backup, or None where others may have written to any."""
+        wrote = {**ours, **self.engine.written.counts}
+        if ANY in wrote or not self._resumed or not self.engine.witness.vouches(self.engine.version()):
+            return None
+        return frozenset(wrote)
+
+    def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
+        """Return the statements by table that env.py's connections have compiled until now."""
+        return Counted(dict(self.engine.written.counts))
+
+    def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
+        """Compare with the backup, by what this process has written as well: downgrades, for one."""
+        if not self.engine.exists():
+            return Comparison()
+        tell("compares the file with its backup")
+        deeds = replace(deeds, wrote={**deeds.wrote, **self.engine.written.counts})
+        known = self._known(archive)
+        return compare(
+            self.engine.path, archive, deeds, limit, self.engine.acting, self._written_only(deeds.wrote), known
+        )
+
+    def compare_schema(self, archive: Archive, deeds: Deeds, tell: Tell) -> tuple[list[str], list[str]]:
+        """Compare the definitions with the backup's; who has changed a setting of the file, nothing tells.
+
+        That excuses no definition that differs beside it.
+        """
+        if not self.engine.exists():
+            return [], []
+        tell("compares the definitions with the backup")
+        found = compare(self.engine.path, archive, deeds, 0, self.engine.acting, frozenset())
+        if found.not_compared:
+            why = "; ".join(found.not_compared)
+            raise Failed("The schema cannot be compared with its backup", why, code="downgrade-not-compared")
+        return [*found.settings, *found.schema], [] if found.schema else found.settings
+
+    def positions(self) -> dict[str, Any]:
+        """Read where AUTOINCREMENT goes on."""
+        if not self.engine.exists():
+            return {}
+        return self.engine.own().run(lambda connection: read_sequences(driver_connection(connection)))
+
+    def keep_positions(self, before: dict[str, Any], archive: Archive | None, deeds: Deeds) -> dict[str, str]:
+        """Set AUTOINCREMENT forward, unless nobody else has written."""
+        if not self.engine.exists() or (self._resumed and self.engine.witness.vouches(self.engine.version())):
+            return {}
+        return self.engine.own().run(lambda connection: set_forward(driver_connection(connection), before))
+
+    def imprint(self, deeds: Deeds) -> dict[str, Any]:
+        """Read what the run has made; and whether nobody else has written meanwhile, so that all of it is the run's."""
+        if not self.engine.exists():
+            return {}
+        # Without it nothing is lost: then a way back takes a backup of its own.
+        with suppress(sqlite3.Error), self.engine.acting(), reading(self.engine.path) as reader:
+            return Imprint.of(reader, deeds).facts(alone=self.engine.witness.vouches(self.engine.version()))
+        return {}
+
+    def later_writes(self, deeds: Deeds) -> Writes:
+        """Compare with what was read at the end of the run."""
+        if not self.engine.exists():
+            return Writes()
+        try:
+            with (
+                self.engine.acting(),
+                nullcontext(self.engine.replacing) if self.engine.replacing else reading(self.engine.path) as reader,
+            ):
+                return Imprint.of(reader, deeds).later_than(deeds.imprint)
+        except sqlite3.Error as error:
+            return Writes(unknown=f"what the run has made cannot be read ({error})")
+
+    def unchanged_tables(self, archive: Archive) -> list[str]:
+        """Compare them with the backup."""
+        if not self.engine.exists() or not self.engine.witness.vouches(self.engine.version()):
+            return []
+        return unchanged_tables(
+            archive.path, self.engine.path, self.engine.written.counts, self.engine.written.rows, self.engine.acting
+        )
+
+    def touched_by_others(self, deeds: Deeds) -> list[str]:
+        """Return that they may have written anywhere, unless nobody has."""
+        if not self.engine.exists() or self._written_only(deeds.wrote) is not None:
+            return []
+        return ["others may have written since the backup"]
+
+    def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:
+        """Return nothing: a file has no lock that keeps others out and lets env.py in."""
+        return Writes()
+
+    def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
+        """Compare with the backup: whoever changed them, they are not as they were."""
+        if archive.path.is_dir():
+            return []
+        written = self._written_only(ours)
+        if written is not None:
+            written -= self._unchanged - self.engine.written.counts.keys()
+        known = self._known(archive)
+        with beside(archive.path, self.engine.path, self.engine.acting) as connection:
+            return changed_tables(connection, archive.version_tables, written, known)
+
+    def rows_changed_by(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
+        """Compare the tables that it may have written with the backup, by the columns that they have in both."""
+        if archive.path.is_dir():
+            return []
+        written = None if ANY in wrote else frozenset(wrote) & self.engine.written.rows
+        with beside(archive.path, self.engine.path, self.engine.acting) as connection:
+            if written and self.engine.path.stat().st_size > limit:
+                return sorted(written)
+            changed = changed_tables(connection, archive.version_tables, written)
+            return [table for table in changed if columns_of(connection, "main", table)]
+
+    def _known(self, archive: Archive) -> dict[str, bool]:
+        """Return which tables have the rows of a backup, as far as that was read since anybody wrote."""
+        await_clock(self.engine.path)
+        return self._known_rows.of(
+            archive.path, "" if has_log(self.engine.path) else self.engine.witness.state(self.engine.path)
+        )
+
+    def compare_written(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+        """Keep what our own runs have left: where they dropped a table, a restore takes nothing of others from it."""
+        self._left = deeds.left
+
+    def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Compare the rows with those of the backup, unless it is known that nobody else has written."""
+        if archive.path.is_dir() or self.engine.replacing is None:
+            return Writes()  # there was no database before, so all that is in it now was made by the run
+        if self._nobody_wrote(archive, content):
+            return Writes()
+        try:
+            with self.engine.acting():
+                if not is_attached(self.engine.replacing):  # until this connection is closed: its transaction keeps it
+                    attach(self.engine.replacing, archive.path)
+                changed = [
+                    name
+                    for name in changed_tables(self.engine.replacing, archive.version_tables)
+                    if columns_of(self.engine.replacing, "main", name) or not self._is_dropped_by_us(name)
+                ]
+            moved = moved_on(self.engine.replacing)
+        except sqlite3.Error as error:
+            return Writes(unknown=f"the rows cannot be compared with those of the backup ({error})")
+        if changed:
+            return Writes(unknown=f"rows differ from those of the backup in {', '.join(changed)}")
+        if moved:
+            return Writes(unknown=f"{'; '.join(moved)}, and it cannot be told who has done that")
+        return Writes()
+
+    def _is_dropped_by_us(self, table: str) -> bool:
+        words = f"table {table}"
+        return self._left is not None and not any(line == words or line.startswith(f"{words} ") for line in self._left)
+
+    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Compare the rows as they are now, over a connection that ends with this."""
+        self.engine.replacing = self.engine.own().run(driver_connection)
+        try:
+            return self.writes_since(archive, ours, content)
+        finally:
+            self.engine.replacing = None
+            self.engine.close()

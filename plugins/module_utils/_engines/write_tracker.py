@@ -1,0 +1,249 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who wrote what since when: the interface of an engine's part that knows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .comparison import Comparison
+from .data import Archive, Counted, Deeds, Writes
+from .interface import Tell
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+class WriteTracker(ABC):
+    """Knows what a run has written and what others have, and compares with a backup."""
+
+    def hand_over(self) -> Any:
+        """Return, as data, what this process knows of who wrote, for the process that goes on in its place."""
+        return None
+
+    def take_over(self, known: Any) -> None:
+        """Go on from what the process that worked on the database before has handed over."""
+        return
+
+    @abstractmethod
+    def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
+        """Return what is counted of env.py's open transaction; with ``held`` also what it keeps to itself."""
+
+    def count_failed_transaction(self, connection: Connection) -> Counted:
+        """Return what env.py's transaction has written that an error has ended, and leave it as it is."""
+        return Counted()
+
+    def subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
+        """Return the numbers that env.py's open transaction has, besides its first one, as far as rows show them.
+
+        Args:
+            connection: env.py's.
+            span: from where to where numbers were given since it began.
+            tables: where it has written rows that are to be read.
+        """
+        return []
+
+    def catalog_rows(self, connection: Connection, counted: Counted, span: list[int]) -> dict[str, dict[str, int]]:
+        """Return the rows of catalogs that env.py's open transaction has replaced, by catalog and by who wrote them.
+
+        Args:
+            connection: env.py's.
+            counted: what was counted of the transaction.
+            span: as for ``subtransactions`` where it has such, else empty.
+        """
+        return {}
+
+    def catalog_before(self) -> Any:
+        """Return what the catalogs hold before a statement that commits by itself, as far as that will tell."""
+        return None
+
+    def catalog_rows_since(self, before: Any) -> dict[str, dict[str, dict[str, int]]]:
+        """Return the rows that are gone since then, by the number of the first transaction since.
+
+        They are the statement's if it had all transactions that there were since.
+        """
+        return {}
+
+    def files_since(self, before: Any) -> tuple[list[str], dict[str, int]]:
+        """Return the files that tables have got since ``catalog_before``, and what was counted of tables now gone."""
+        return [], {}
+
+    def transactions_of(self, statement: str, span: list[int]) -> list[int]:
+        """Return, of the numbers given while a statement ran that committed by itself, those that show to be its own.
+
+        Args:
+            statement: in SQL.
+            span: the first number, and the first one after them.
+        """
+        return []
+
+    def next_transaction(self) -> int:
+        """Return the number that the next transaction of anybody will get, 0 where they have none."""
+        return 0
+
+    @abstractmethod
+    def look_around(self, connection: Connection) -> None:
+        """Look whether others have written meanwhile, on env.py's connection without beginning a transaction there."""
+
+    def can_read_now(self) -> bool:
+        """Return whether a connection of our own can read while env.py's has a transaction open.
+
+        What it cannot read is what that transaction holds for itself, so nothing was committed since it began.
+        """
+        return True
+
+    @abstractmethod
+    def content(self) -> dict[str, str] | None:
+        """Return a digest of each table's rows, or None if others may have written since the dump or it counts them."""
+
+    def resume(self, content: dict[str, str] | None, unchanged: Sequence[str] = ()) -> None:
+        """Continue from what the process that failed has returned; to be called with the lock held.
+
+        Args:
+            content: what ``content`` returned.
+            unchanged: what ``unchanged_tables`` returned.
+        """
+        return
+
+    @abstractmethod
+    def imprint(self, deeds: Deeds) -> dict[str, Any]:
+        """Return what is to be remembered, at a run's end, of the rows in what it has made, to tell who wrote them."""
+
+    @abstractmethod
+    def later_writes(self, deeds: Deeds) -> Writes:
+        """Return what others wrote into tables and columns that a run has made: a downgrade would drop it.
+
+        What is unknown may be the run's own as well.
+        """
+
+    def writes_into_made(self, deeds: Deeds) -> Writes:
+        """Return the same for a restore's guard, when nobody else can write; what is unknown holds it."""
+        return Writes(self.later_writes(deeds).tables)
+
+    def unchanged_tables(self, archive: Archive) -> list[str]:
+        """Return the tables that the run wrote whose rows are those of the backup, if nobody else has written since.
+
+        Args:
+            archive: the backup; the run has just failed.
+        """
+        return []
+
+    def touched_by_others(self, deeds: Deeds) -> list[str]:
+        """Return, as text, the tables that the run has changed and others may have written since."""
+        return []
+
+    def cleared(self) -> dict[str, Any]:
+        """Return by number the tables that the run has changed and nobody else, with what was counted until then."""
+        return {}
+
+    @abstractmethod
+    def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:
+        """Return what others wrote into tables that a run has made, and keep everybody out until the transaction ends.
+
+        Args:
+            connection: env.py's, which is about to drop them.
+            deeds: what the run has done.
+        """
+
+    def overwritten(self, connection: Connection, deeds: Deeds, wrote: Iterable[str]) -> Writes:
+        """Return what others wrote into tables that a downgrade has changed, though nothing said that it would.
+
+        Args:
+            connection: env.py's, before the downgrade is committed.
+            deeds: what the run has done.
+            wrote: the tables whose rows the downgrade has written.
+        """
+        return Writes()
+
+    def positions(self) -> dict[str, Any]:
+        """Return where the sequences are, for ``keep_positions``."""
+        return {}
+
+    def keep_positions(self, before: dict[str, Any], archive: Archive | None, deeds: Deeds) -> dict[str, str]:
+        """Set sequences forward that downgrades have set behind what others were given, and return a note on each.
+
+        Args:
+            before: what ``positions`` returned before the downgrades.
+            archive: the backup of the run, if there is one.
+            deeds: what the run has done, its downgrades included.
+        """
+        return {}
+
+    def take_reads(self) -> dict[str, int]:
+        """Return how often this process has read sequences itself, by number, and forget it: a journal keeps it."""
+        return {}
+
+    @abstractmethod
+    def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
+        """Return the tables of a backup whose rows a run may have changed, given what it is known to have written."""
+
+    def rows_changed_by(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
+        """Return the tables, of a backup and of now, whose rows downgrades have changed.
+
+        Args:
+            archive: the backup, taken right before them.
+            wrote: rows or statements by table, as they wrote them.
+            limit: as for ``compare``; a table that is not compared counts as changed.
+        """
+        return []
+
+    def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
+        """Compare the database with a backup: the schema to the letter, and the content of what may have changed.
+
+        It is called after a failure, when what the run did is rolled back or downgraded, with the lock held.
+
+        Args:
+            archive: the backup.
+            deeds: what the run has done; ``before`` has the schema changes that others made since.
+            limit: bytes; a larger table that may have changed is not compared, which counts as different.
+            tell: is called with what is being compared.
+        """
+        return Comparison()
+
+    def compare_schema(self, archive: Archive, deeds: Deeds, tell: Tell) -> tuple[list[str], list[str]]:
+        """Compare the schema with that of an older backup, and return how it differs, and what others changed in it.
+
+        Args:
+            archive: the backup.
+            deeds: what the run has done since, its downgrades included.
+            tell: is called with what is being compared.
+
+        Raises:
+            Failed: it could not be read.
+        """
+        return [], []
+
+    @abstractmethod
+    def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Return what others wrote since a backup; only a restore's guard may ask, when nobody else can write.
+
+        Args:
+            archive: the backup.
+            ours: rows by table that the run itself has written since.
+            content: what ``content`` told later than the backup, if it did.
+        """
+
+    def compare_written(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+        """Compare what others seem to have written with a backup: ``writes_since`` leaves out what is none of theirs.
+
+        It is called before a restore, while others may still write.
+
+        Args:
+            archive: the backup.
+            deeds: what the run has done.
+            limit: bytes; a larger table is not compared, and what was written to it counts as others'.
+            tell: is called with what is being compared.
+        """
+        return
+
+    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Return the same while others are still at work: what can be read, but for whom a restore would end."""
+        return self.writes_since(archive, ours, content)
+
+    def changes_of_others(self, archive: Archive, deeds: Deeds) -> list[str]:
+        """Return what others changed, or may have, beyond rows that are counted; for a restore's guard only."""
+        return []
