@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._core.errors import Refused
 from .._core.job import Database
+from .._core.urls import backend_of
 from .own_events import without_common_listeners
 from .postgresql.libpq_options import driver_query, with_defaults
 from .sqlalchemy_import import sa
@@ -41,6 +42,7 @@ _DRIVERS = {
     "postgresql": {"psycopg2": "psycopg2", "psycopg": "psycopg", "asyncpg": "asyncpg"},
     "sqlite": {"pysqlite": "sqlite3", "aiosqlite": "aiosqlite"},
 }
+_PORTS = {"postgresql": 5432}
 ASYNC_DRIVERS = {"asyncpg", "aiosqlite", "psycopg_async"}
 
 
@@ -131,6 +133,16 @@ def _engine_for(url: URL, options: dict[str, Any]) -> Any:
     return _ENGINES[key]
 
 
+def has_server(url: URL) -> bool:
+    """Return whether a URL leads to a server, and not to a file."""
+    return url.get_backend_name() != "sqlite"
+
+
+def port_of(url: URL) -> int | None:
+    """Return the port of a URL, its server's own where it names none."""
+    return url.port or _PORTS.get(backend_of(url.drivername))
+
+
 class OwnConnection:
     """A connection in autocommit, driven the same way whether its driver is synchronous or not.
 
@@ -148,7 +160,7 @@ class OwnConnection:
         self._name = name
         self._acting = acting
         #: Whether there is a server that may close it.
-        self._has_server = url.get_backend_name() != "sqlite"
+        self._has_server = has_server(url)
         token = OPENING_OWN.set(True)
         try:
             with acting():

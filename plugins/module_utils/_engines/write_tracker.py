@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .comparison import Comparison
 from .data import Archive, Counted, Deeds, Writes
 from .interface import Tell
+from .unseen_writes import Current, Note, UnseenWrites
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
 
 class WriteTracker(ABC):
     """Knows what a run has written and what others have, and compares with a backup."""
+
+    #: Whether what a transaction wrote is counted when it ends; else each statement tells by itself.
+    counts_transactions: bool
+
+    def unseen_writes(self, connection: Connection, note: Note, current: Current) -> UnseenWrites:
+        """Return what notes that a step of env.py's connection may have written where nothing counts it.
+
+        Args:
+            connection: env.py's.
+            note: is called with the reason.
+            current: returns the step that runs, or ran last.
+        """
+        return UnseenWrites(connection, note, current)
 
     def hand_over(self) -> Any:
         """Return, as data, what this process knows of who wrote, for the process that goes on in its place."""

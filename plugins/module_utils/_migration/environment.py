@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.revisions import CONTRACT, EXPAND, Heads, Revision, Stream
-from .._engines.connection import own_url, url_for_env
+from .._engines.connection import ASYNC_DRIVERS, own_url, url_for_env
 from .._engines.data import Identity
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
@@ -310,7 +310,7 @@ class Environment(Revisions):
     def _offer_connection(self, opened: list[Connection]) -> Connection | None:
         """Open what env.py may take from ``config.attributes``; only a synchronous connection can be handed over."""
         url = own_url(self.engine.url)
-        if url.get_driver_name() == "asyncpg":
+        if url.get_driver_name() in ASYNC_DRIVERS:
             return None
         connection = sa.create_engine(url, poolclass=sa.pool.NullPool).connect()
         opened.append(connection)

@@ -61,7 +61,7 @@ class OwnCommits:
     @contextmanager
     def noticed(self) -> Iterator[None]:
         """Listen inside of the block."""
-        if self._engine.name != "postgresql":  # SQLite tells of each statement by itself
+        if not write_tracker_of(self._engine).counts_transactions:
             yield
             return
         engine = sa.engine.Engine

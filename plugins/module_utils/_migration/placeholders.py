@@ -10,6 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 from .._core.errors import Refused
+from .._core.urls import backend_of
+from .._engines.connection import port_of
 from .._engines.sqlalchemy_import import sa
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from .._core.job import Database
 
 _PLACEHOLDER = re.compile(r"\{url(?:\.(drivername|username|password|host|port|database))?\}")
-_PORTS = {"postgresql": 5432}
 
 
 def filled(text: str, url: str) -> str:
@@ -77,7 +78,5 @@ def _leads_to(value: str, url: URL) -> bool:
 
 
 def _place(url: URL) -> tuple[str, str, int | None, str]:
-    scheme = url.drivername.partition("+")[0]
-    backend = "postgresql" if scheme == "postgres" else scheme
     host = url.host or str(url.query.get("host") or "")
-    return backend, host, url.port or _PORTS.get(backend), str(url.database or "")
+    return backend_of(url.drivername), host, port_of(url), str(url.database or "")

@@ -16,7 +16,7 @@ from .._core.entries import ENTRIES
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.processes import each_apart, silence
-from .._engines.connection import ASYNC_DRIVERS, execute, migration_url, own_url
+from .._engines.connection import ASYNC_DRIVERS, execute, has_server, migration_url, own_url
 from .._engines.registry import prepare
 from .._engines.sqlalchemy_import import sa
 from .._release.source import Source
@@ -55,7 +55,7 @@ def _warm_dialect(url: URL) -> None:
     if url.get_driver_name() in ASYNC_DRIVERS:
         return  # it may start threads of its own, which a fork would lose
     engine = sa.create_engine(url.set(query={}), poolclass=sa.pool.NullPool)
-    if url.get_backend_name() == "sqlite":
+    if not has_server(url):
         # In memory, and closed before anything is forked.
         with engine.connect() as connection:
             execute(connection, "select 1")

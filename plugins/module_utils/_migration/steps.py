@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from .._core.errors import Refused
 from .._engines.data import ANY_TABLE, INSERTED
 from .._engines.interface import Engine
+from .._engines.write_trackers import write_tracker_of
 from .alembic_import import MigrationContext, MigrationStep
 from .early_commits import EarlyCommits
 from .step import Step, Watcher
-from .unseen_writes import UnseenWrites
 from .write_count import Counter
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def watched(
             step.replaced.update(() if reason == INSERTED else (ANY_TABLE,))
             watcher.writes_unseen(step, reason)
 
-    counter.unseen = UnseenWrites(connection_of(context), unseen, engine, current)
+    counter.unseen = write_tracker_of(engine).unseen_writes(connection_of(context), unseen, current)
     early = EarlyCommits(begun, watcher, counter)
     with early.noticed(context, connection_of(context)), counter.unseen.noticed():
         for number, alembic_step in enumerate(steps, 1):

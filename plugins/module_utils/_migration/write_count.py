@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from .._engines.data import Counted
 from .._engines.interface import Engine
+from .._engines.unseen_writes import UnseenWrites
 from .._engines.write_trackers import write_tracker_of
 from .step import Step
-from .unseen_writes import UnseenWrites
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -35,11 +35,15 @@ from .touched_tables import overwritten, touched_by_others, written_after
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+from ..unseen_writes import Current, Note, UnseenWrites
 from .session import PostgreSQLSession
+from .unseen_writes import PostgreSQLUnseenWrites
 
 
 class PostgreSQLWriteTracker(WriteTracker):
     """Asks the server's counters and catalogs."""
+
+    counts_transactions = True
 
     def __init__(self, engine: PostgreSQLSession) -> None:
         self.engine = engine
@@ -47,6 +51,10 @@ class PostgreSQLWriteTracker(WriteTracker):
         self._nothing_lost: dict[str, int] = {}
         #: By number, tables to which nobody else had written when that was counted.
         self._cleared: dict[str, dict[str, Any]] = {}
+
+    def unseen_writes(self, connection: Connection, note: Note, current: Current) -> UnseenWrites:
+        """Follow its transactions, and what it opens beside them."""
+        return PostgreSQLUnseenWrites(connection, note, current, self)
 
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
         """Ask the backend of the connection."""

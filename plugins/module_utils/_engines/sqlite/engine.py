@@ -59,7 +59,7 @@ from ..interface import Engine
 from .apart import SQLiteApart
 
 
-class SQLite(SQLiteApart, Engine):
+class SQLite(Engine, SQLiteApart):
     """One database file."""
 
     name = "sqlite"

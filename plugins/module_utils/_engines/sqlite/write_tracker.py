@@ -41,6 +41,8 @@ from .engine import PATIENCE, STATE, SQLite, file_of
 class SQLiteWriteTracker(WriteTracker):
     """Compares versions of the file while env.py is at work, and rows where that does not tell."""
 
+    counts_transactions = False
+
     def __init__(self, engine: SQLite) -> None:
         self.engine = engine
         #: Whether nobody has written between the failure and when this process got the lock.

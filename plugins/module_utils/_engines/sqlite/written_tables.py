@@ -29,6 +29,8 @@ _PRAGMA, _ATTACH, _ALTER = 19, 24, 26
 _CHANGES = frozenset({1, 2, 7, 8, 10, 11, 16, 17, 29, 30, *_WRITES})
 _OWN_SCHEMAS = {"main", "temp", "vacuum_db", None}
 
+from ..unseen_writes import is_memory
+
 
 class WrittenTables:
     """Hears of each statement of the connections that it was given, when it is compiled."""
@@ -112,11 +114,6 @@ class WrittenTables:
             code="attached-database-written",
         )
         return _DENY
-
-
-def is_memory(name: Any) -> bool:
-    """Return whether a name that SQLite opens is that of no file."""
-    return name in (None, "", ":memory:") or "mode=memory" in str(name) or "/:memory:" in str(name)
 
 
 def is_refusal(error: BaseException) -> bool:

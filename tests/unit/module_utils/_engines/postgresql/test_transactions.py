@@ -16,7 +16,6 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.unseen_writes import UnseenWrites
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 
@@ -192,7 +191,7 @@ def test_where_rows_are_not_counted_nothing_is_certain(stage: Stage, statement: 
 def test_what_keeps_rows_from_being_counted_is_noted(stage: Stage, statement: str) -> None:
     notes: list[str] = []
     with stage.env.connect() as connection:
-        unseen = UnseenWrites(connection, notes.append, stage.engine, lambda: None)
+        unseen = write_tracker_of(stage.engine).unseen_writes(connection, notes.append, lambda: None)
         with unseen.noticed(), pytest.raises(sa.exc.DBAPIError):
             connection.exec_driver_sql(statement)
 

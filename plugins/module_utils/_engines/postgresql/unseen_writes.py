@@ -2,34 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a revision may have written where nothing counts it.
-
-What is written in the transaction of env.py's connection is counted at the step's end, and rolled back with it. What
-goes another way is not: a COMMIT inside a string or by the driver itself, a connection in autocommit, a second
-connection, another program. The rows that such a step leaves look like somebody else's, so it must be known.
-"""
+"""Whether a revision may have written to PostgreSQL where nothing counts it."""
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from .._engines.connection import OPENING_OWN, OWN, driver_connection
-from .._engines.data import INSERTED
-from .._engines.postgresql.transaction_numbers import NUMBERS
-from .._engines.sqlalchemy_import import listening, sa
-from .._engines.sqlite.written_tables import is_memory
-from .._engines.write_trackers import write_tracker_of
+from ..connection import OPENING_OWN, OWN, driver_connection
+from ..data import INSERTED
+from ..sqlalchemy_import import listening, sa
+from ..unseen_writes import PROGRAMS, Current, Note, UnseenWrites
+from ..write_tracker import WriteTracker
+from .transaction_numbers import NUMBERS
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
-
-    from .._engines.interface import Engine
-    from .step import Step
 
 _IDLE, _IN_FAILED_TRANSACTION = 0, 3
 _MAY_END = re.compile(r"\b(?:commit|end|rollback|abort)\b", re.IGNORECASE)
@@ -49,57 +40,14 @@ _UNCOUNTED = {
     "it set track_counts": re.compile(r"\btrack_counts\b", re.IGNORECASE),
     "it used another connection of the server's": re.compile(r"\b(?:dblink|pg_background)\w*\s*\(", re.IGNORECASE),
 }
-_STARTS_PROGRAM = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
-
-Note = Callable[[str], None]
 
 
-class _Programs:
-    """Who is told that this process starts another program, or opens a file of SQLite past SQLAlchemy.
+class PostgreSQLUnseenWrites(UnseenWrites):
+    """Follows the transactions of env.py's connection, and what is opened beside it."""
 
-    Python's own hook can never be taken away again.
-    """
-
-    def __init__(self) -> None:
-        self.note: Note | None = None
-        self._hooked = False
-        #: Connections that SQLAlchemy is about to open, perhaps in another thread.
-        self._expected = 0
-
-    def listen(self, note: Note) -> None:
-        self.note = note
-        if not self._hooked:
-            self._hooked = True
-            sys.addaudithook(self._heard)
-
-    def expect(self, dialect: Any, *_: Any) -> None:
-        """Hear of SQLAlchemy that it opens a connection, whose statements are counted."""
-        if dialect.name == "sqlite" and not OPENING_OWN.get():
-            self._expected += 1
-
-    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.note is None:
-            return
-        if event in _STARTS_PROGRAM:
-            self.note("it started another program")
-        elif event == "sqlite3.connect" and not OPENING_OWN.get() and _may_write(arguments[0]):
-            if self._expected:
-                self._expected -= 1
-            else:
-                self.note("it opened a file of SQLite by itself")
-
-
-_PROGRAMS = _Programs()
-
-
-class UnseenWrites:
-    """Notes, for each step of one connection of env.py, that it may have written where nothing counts it."""
-
-    def __init__(self, connection: Connection, note: Note, engine: Engine, current: Callable[[], Step | None]) -> None:
-        self._connection = connection
-        self._note = note
-        self._engine = engine
-        self._current = current
+    def __init__(self, connection: Connection, note: Note, current: Current, tracker: WriteTracker) -> None:
+        super().__init__(connection, note, current)
+        self._tracker = tracker
         self._next = 0
         #: What the catalogs held before a statement that commits by itself.
         self._catalog: Any = None
@@ -112,18 +60,7 @@ class UnseenWrites:
     @contextmanager
     def noticed(self) -> Iterator[None]:
         """Listen inside of the block."""
-        if self._connection.dialect.name == "sqlite":
-            _PROGRAMS.listen(self._note)
-            try:
-                with listening((sa.engine.Engine, "do_connect", _PROGRAMS.expect)):
-                    yield
-            finally:
-                _PROGRAMS.note = None
-            return
-        if self._connection.dialect.name != "postgresql":
-            yield
-            return
-        _PROGRAMS.listen(self._note)
+        PROGRAMS.listen(self._note)
         with (
             _Opened(self._connection, self._note).noticed(),
             listening(
@@ -136,7 +73,7 @@ class UnseenWrites:
             try:
                 yield
             finally:
-                _PROGRAMS.note = None
+                PROGRAMS.note = None
 
     def starts(self, began: str) -> None:
         """Begin with a step, in the transaction that began at some time."""
@@ -173,9 +110,9 @@ class UnseenWrites:
         commits = self._is_autocommit() and not _READS.match(words)
         changes_schema = commits and not _ONLY_ROWS.match(words)
         # First: what is handed in meanwhile is counted twice rather than not at all.
-        self._pending = write_tracker_of(self._engine).count_transaction(connection).pending if changes_schema else {}
-        self._catalog = write_tracker_of(self._engine).catalog_before() if changes_schema else None
-        self._next = write_tracker_of(self._engine).next_transaction() if commits else 0
+        self._pending = self._tracker.count_transaction(connection).pending if changes_schema else {}
+        self._catalog = self._tracker.catalog_before() if changes_schema else None
+        self._next = self._tracker.next_transaction() if commits else 0
         step = self._current()
         if step is not None and (_MAKES_SAVEPOINTS.search(words) or words.upper().startswith("SAVEPOINT")):
             step.has_savepoints = True
@@ -207,14 +144,14 @@ class UnseenWrites:
         if step is None or not self._next:
             return
         # First: who commits after it has a number that is seen below.
-        rows = write_tracker_of(self._engine).catalog_rows_since(self._catalog)
+        rows = self._tracker.catalog_rows_since(self._catalog)
         before = self._catalog if self._catalog and int(self._catalog[0]) % NUMBERS == self._next else None
-        held = write_tracker_of(self._engine).files_since(before)
-        after = write_tracker_of(self._engine).next_transaction()
+        held = self._tracker.files_since(before)
+        after = self._tracker.next_transaction()
         own: list[int] = []
         if after != self._next:
             with suppress(Exception):  # what is not known counts as others'
-                own = write_tracker_of(self._engine).transactions_of(statement, [self._next, after])
+                own = self._tracker.transactions_of(statement, [self._next, after])
         step.transactions += own
         # Nobody else had a transaction since the catalogs were read before.
         if len(own) == after - self._next and all(int(first) % NUMBERS == self._next for first in rows):
@@ -243,12 +180,6 @@ class UnseenWrites:
                 return bool(getattr(self._connection.connection.dbapi_connection, "autocommit", False))
             return bool(driver.autocommit)
         return False
-
-
-def _may_write(name: Any) -> bool:
-    """Return whether what SQLite opens under a name is a file, and not only to be read."""
-    words = os.fsdecode(name) if isinstance(name, (bytes, os.PathLike)) else str(name)
-    return not is_memory(words) and not (words.startswith("file:") and "mode=ro" in words)
 
 
 def _is_definition(statement: str) -> bool:
