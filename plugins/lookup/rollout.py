@@ -10,8 +10,8 @@ short_description: Which hosts of a rollout a play is for
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - Hosts and batch sizes for the plays of a rollout, from what M(hosting.alembic.batches) and M(hosting.alembic.gate)
-    have decided in this invocation. Nothing before those were asked.
+  - Hosts and batch sizes for the plays of a rollout, as M(hosting.alembic.rollout_batches) and
+    M(hosting.alembic.rollout_gate) have decided in this invocation. Nothing before they ran.
   - A play's C(hosts) and C(serial) are the only places from which a play can be steered while a playbook runs.
 options:
   _terms:

@@ -17,7 +17,7 @@ description:
   - Runs on the controller only; no connection is made.
 options:
   plan:
-    description: Result of M(hosting.alembic.plan).
+    description: Result of M(hosting.alembic.plan_info).
     type: dict
     default: {}
   upgrade:
@@ -53,7 +53,7 @@ options:
     type: dict
     default: {}
   status:
-    description: Result of M(hosting.alembic.status).
+    description: Result of M(hosting.alembic.status_info).
     type: dict
     default: {}
   maintenance:

@@ -21,7 +21,7 @@ options:
   of_run:
     description:
       - The run to lead back from.
-      - By default the last run that changed a database, on any host that M(hosting.alembic.status) was asked of.
+      - By default the last run that changed a database, on any host that M(hosting.alembic.status_info) was asked of.
     type: str
     default: ""
   only:

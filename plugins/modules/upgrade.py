@@ -32,7 +32,7 @@ options:
     default: ""
   planned:
     description:
-      - RV(hosting.alembic.plan#module:databases) of a plan that was just made.
+      - RV(hosting.alembic.plan_info#module:databases) of a plan that was just made.
       - Check mode predicts from it; without it the databases are asked again.
     type: list
     elements: dict

@@ -157,13 +157,13 @@ class Many:
         played = self._play("migrate.yml")
         if "changed=1" not in played.output:
             raise RuntimeError(f"nothing was upgraded:\n{played.output}")
-        return played.seconds("Back up, upgrade and verify each database")
+        return played.seconds("Upgrade each database")
 
     def _plan(self, _turn: int) -> float:
         played = self._play("playbooks/plan.yml")
         if played.output.count("nothing to do") != DATABASES:
             raise RuntimeError(f"the databases were meant to be at head:\n{played.output}")
-        return played.seconds("Ask every database where it stands")
+        return played.seconds("Plan every database")
 
     def _loop_alembic(self, _turn: int) -> None:
         env = {"BENCH_CONFIG": str(self._project / "alembic.ini"), "PATH": f"{BIN}:/usr/bin:/bin"}

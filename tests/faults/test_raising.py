@@ -42,16 +42,16 @@ runpy.run_module = run_module
 
 #: What each playbook calls, in order, on a host with a service to stop and a statement to check.
 CALLS = {
-    "migrate": "plan release release plan maintenance upgrade health maintenance",
-    "migrate that fails": "plan release release plan maintenance upgrade downgrade maintenance",
+    "migrate": "plan_info release release plan_info maintenance upgrade health maintenance",
+    "migrate that fails": "plan_info release release plan_info maintenance upgrade downgrade maintenance",
     "backup": "backup",
-    "rollback": "status rollback maintenance rollback maintenance",
+    "rollback": "status_info rollback maintenance rollback maintenance",
     "restore": "restore maintenance restore maintenance",
-    "rehearse": "plan release release plan rehearse",
+    "rehearse": "plan_info release release plan_info rehearse",
     "recover": "recover maintenance",
     "prune": "prune",
-    "status": "status",
-    "plan": "plan",
+    "status": "status_info",
+    "plan": "plan_info",
     "ship": "release release",
 }
 _DAILY = {

@@ -115,7 +115,8 @@ def test_hooks_run_in_their_order_and_one_that_fails_is_a_failed_upgrade(
         hooks[f"migrate_{name}"] = path
     failing = tmp_path / "failing.yml"
     failing.write_text(
-        "- name: Deploy\n  ansible.builtin.fail:\n    msg: no {{ __migrate_upgrade.databases[0].outcome }} deploy\n"
+        "- name: Deploy\n  ansible.builtin.fail:\n"
+        "    msg: no {{ migrate_result.upgrade.databases[0].outcome }} deploy\n"
     )
     output = site.run("migrate", code=2, **settings, **{**hooks, "migrate_after_upgrade": failing}).output
     assert_says(output, "no upgraded deploy", "app rejected")

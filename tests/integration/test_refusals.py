@@ -95,7 +95,7 @@ def test_all_refusals_of_all_databases_are_shown_at_once_before_anything_changes
     for name, *phrases in expected:
         for text in (plan.output, outcome.output):
             assert_says(text, name, *phrases)
-    refusals = [line for result in outcome.results("Ask every database") for line in result.get("refusals", [])]
+    refusals = [line for result in outcome.results("Plan every database") for line in result.get("refusals", [])]
     refused = {line.split(":", 1)[0] for line in refusals}
     assert refused == {name for name, *_ in expected}
 

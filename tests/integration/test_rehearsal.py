@@ -124,7 +124,7 @@ def test_an_upgrade_that_fails_on_the_rows_that_are_there_stops_migrate(
         'could not create unique index "one"',
         "The database itself was only read.",
     )
-    assert not outcome.results("Back up, upgrade and verify")
+    assert not outcome.results("Upgrade each database")
     assert creator.dump() == before
     assert scratches(creator.database.server) == []
     # With the rows corrected the same command goes through.

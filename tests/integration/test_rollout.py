@@ -33,12 +33,12 @@ def source(site: Site) -> Source:
 
 def last_lines(outcome: ansible.Outcome) -> str:
     """What is said of the whole run, before Ansible's own recap."""
-    return outcome.output.split("PLAY [Say how it ended]")[1].split("PLAY RECAP")[0]
+    return outcome.output.split("PLAY [Summarise the run]")[1].split("PLAY RECAP")[0]
 
 
 def batches(outcome: ansible.Outcome) -> list[list[str]]:
     """Who goes when."""
-    (result,) = outcome.results("Put the hosts that have something to do")
+    (result,) = outcome.results("Make the batches")
     return list(result["batches"])
 
 
@@ -54,7 +54,7 @@ def test_hosts_go_in_batches_and_at_head_they_are_in_none(fleet_of: Callable[[in
     assert second.changed == 0
     assert batches(second) == []
     assert second.output.count("nothing to do") == 5
-    asked = second.results("Ask every database where it stands", "web1")
+    asked = second.results("Plan every database", "web1")
     assert len(asked) == 1
     assert set(fleet.states().values()) == {"unchanged"}
 
@@ -130,9 +130,7 @@ def test_with_rollback_every_host_of_the_run_is_led_back_the_last_one_first(
         last_lines(outcome), "stopped after batch 3 of 4 and led back", "2 led back: web1, web2", "1 failed: web3"
     )
     order = [
-        event["host"]
-        for event in outcome.events
-        if "Lead back what this run" in event.get("task", "") and "host" in event
+        event["host"] for event in outcome.events if "Roll back this host" in event.get("task", "") and "host" in event
     ]
     assert order == ["web2", "web1"]
     assert fleet.states() == {"web1": "led_back", "web2": "led_back", "web3": "failed", "web4": "waiting"}
@@ -245,7 +243,7 @@ def test_a_host_that_fails_at_the_look_is_not_asked_again(
     outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout=[1])
     assert fleet.revisions() == fleet.at(web1=3)
     assert len(outcome.results("Refuse to ship", "web2")) == 1
-    assert len(outcome.results("Ask every database where it stands", "web2")) == 1
+    assert len(outcome.results("Plan every database", "web2")) == 1
     assert fleet.states() == {"web1": "migrated", "web2": "failed", "web3": "waiting"}
     assert_says(last_lines(outcome), "stopped after batch 2 of 3", "1 failed: web2", "nothing is shipped today")
 
@@ -259,8 +257,8 @@ def test_a_stopped_rollout_goes_on_under_its_own_name(fleet_of: Callable[[int], 
     outcome = fleet.run("migrate", migrate_source=source, migrate_run="upgrade-7", migrate_retry_failed=True)
     assert fleet.revisions() == fleet.at(web1=3, web2=3, web3=3, web4=3)
     assert batches(outcome) == [["web2"], ["web3"], ["web4"]]
-    assert len(outcome.results("Ask every database where it stands", "web1")) == 1
-    assert not outcome.results("Back up, upgrade and verify each", "web1")
+    assert len(outcome.results("Plan every database", "web1")) == 1
+    assert not outcome.results("Upgrade each database", "web1")
     manifest = fleet.manifest()
     assert manifest["run"] == "upgrade-7"
     assert [path.name for path in fleet.manifests.iterdir()] == ["upgrade-7.json"]

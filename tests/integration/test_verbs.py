@@ -82,7 +82,7 @@ def test_a_virtualenv_is_built_from_a_wheelhouse_without_an_index(
 
 def predicted(outcome: ansible.Outcome) -> dict[str, list[Any]]:
     """What a run says of each database: where from, where to, by which revisions."""
-    results = [result for result in outcome.results("Back up, upgrade and verify") if result.get("databases")]
+    results = [result for result in outcome.results("Upgrade each database") if result.get("databases")]
     return {
         entry["name"]: [
             entry["outcome"],
@@ -299,7 +299,7 @@ def test_status_tells_revision_pending_last_run_and_last_backup(
     assert outcome.changed == 0
     for target in (sqlite, postgres):
         assert_says(outcome.output, f"{target.name} 0002 1 the-first upgraded")
-    found = {entry["name"]: entry for entry in outcome.results("Ask every database")[-1]["databases"]}
+    found = {entry["name"]: entry for entry in outcome.results("Plan every database")[-1]["databases"]}
     assert found[postgres.name]["current"] == ["0002"]
     assert [step["revision"] for step in found[postgres.name]["pending"]] == ["0003"]
     assert found[postgres.name]["last_backup"]["path"] == str(site.backups(postgres.name)[-1])

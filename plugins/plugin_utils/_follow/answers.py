@@ -137,13 +137,13 @@ _PRUNED: dict[str, Shape] = {"outcome": _LINE, "changed": Flag(), "leftovers": I
 _DATABASES: dict[str, dict[str, Shape]] = {
     "backup": {**_WORKED_ON, "restore": _FORECAST},
     "downgrade": _LED_BACK,
-    "plan": _PLANNED,
+    "plan_info": _PLANNED,
     "prune": _PRUNED,
     "recover": {**_UPGRADED, **_LED_BACK, "dropped": _LINES},
     "rehearse": _REHEARSED,
     "restore": _WORKED_ON,
     "rollback": _LED_BACK,
-    "status": _STATUS,
+    "status_info": _STATUS,
     "upgrade": _UPGRADED,
 }
 
@@ -158,7 +158,7 @@ _MODULES: dict[str, dict[str, Shape]] = {
         "tries": _WHOLE,
     },
     "maintenance": {"done": _LINES, "maintenance": _MAINTENANCE},
-    "plan": {
+    "plan_info": {
         **dict.fromkeys(("shipped", "pending", "left_maintenance"), Flag()),
         "release": _LINE,
         "unsettled": _LINES,
@@ -175,7 +175,7 @@ _MODULES: dict[str, dict[str, Shape]] = {
     },
     "restore": _FOLLOWED,
     "rollback": {**_FOLLOWED, "of_run": _RUN_ID},
-    "status": {"release": _LINE, "runs": Items(_RUN_ID, 100_000), "maintenance": _MAINTENANCE},
+    "status_info": {"release": _LINE, "runs": Items(_RUN_ID, 100_000), "maintenance": _MAINTENANCE},
     "upgrade": _FOLLOWED,
 }
 

@@ -29,10 +29,10 @@ _MUST_HOLD: dict[str, dict[str, type]] = {
     "upgrade": _FOLLOWED,
     "health": {"finished": bool},
     "maintenance": {"done": list},
-    "plan": {**_DATABASES, "pending": bool, "shipped": bool, "refusals": list, "unsettled": list},
+    "plan_info": {**_DATABASES, "pending": bool, "shipped": bool, "refusals": list, "unsettled": list},
     "prune": _DATABASES,
     "release": {"needs": list},
-    "status": _DATABASES,
+    "status_info": _DATABASES,
 }
 
 

@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 
 _PREFIX = "migrate_"
-_SPECS = Path(__file__).parents[2] / "roles" / "migrate" / "meta" / "argument_specs.yml"
+_SPECS = Path(__file__).parents[3] / "roles" / "migrate" / "meta" / "argument_specs.yml"
 _OPTION = re.compile(rf"^ +{_PREFIX}(\w+):", re.MULTILINE)
-#: Read by the playbooks alone.
-_OF_PLAYBOOKS = {"hosts"}
+#: Read by the playbooks alone, or set by the role for the tasks of its users.
+_OTHERS = {"hosts", "result"}
 #: How much of a name has to be the same; people have variables of their own that begin like ours.
 _ALIKE = 0.8
 
@@ -24,7 +24,7 @@ _ALIKE = 0.8
 @cache
 def known_variables() -> frozenset[str]:
     """Return the name of every variable of the role and of the playbooks."""
-    known = [*_OPTION.findall(_SPECS.read_text(encoding="utf-8")), *_OF_PLAYBOOKS]
+    known = [*_OPTION.findall(_SPECS.read_text(encoding="utf-8")), *_OTHERS]
     return frozenset(f"{_PREFIX}{name}" for name in known)
 
 

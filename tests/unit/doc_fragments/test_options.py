@@ -20,14 +20,14 @@ DEFINED = {
     "fetch_backups": argument_specs.fetch_backups(),
     "health": argument_specs.health(),
     "maintenance": argument_specs.maintenance(),
-    "plan": argument_specs.plan(),
+    "plan_info": argument_specs.plan(),
     "prune": argument_specs.prune(),
     "rehearse": argument_specs.rehearse(),
     "recover": argument_specs.run(),
     "release": argument_specs.shipping(),
     "restore": argument_specs.restore(),
     "rollback": argument_specs.rollback(),
-    "status": argument_specs.status(),
+    "status_info": argument_specs.status(),
     "upgrade": argument_specs.upgrade(),
 }
 
@@ -63,7 +63,8 @@ def test_every_option_is_documented_as_it_is_defined(module: str) -> None:
 
 
 def test_no_module_that_takes_options_on_a_host_is_forgotten() -> None:
-    controller_only = {"batches", "enter", "gate", "preflight", "report", "run", "schedule", "verdict"}
+    controller_only = {"preflight", "report", "run_id", "schedule"}
+    controller_only |= {"rollout_batches", "rollout_gate", "rollout_record", "rollout_summary"}
 
     assert set(DEFINED) | controller_only == set(MODULES)
 

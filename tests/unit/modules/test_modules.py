@@ -46,10 +46,10 @@ def given(host: Host, file: Path) -> dict[str, Any]:
 
 
 def test_without_a_release_the_plan_says_so_and_the_status_too(given: dict[str, Any]) -> None:
-    plan = call("plan", **given)
+    plan = call("plan_info", **given)
     assert (plan["shipped"], plan["pending"], plan["databases"], plan["changed"]) == (False, False, [], False)
 
-    (state,) = call("status", **given)["databases"]
+    (state,) = call("status_info", **given)["databases"]
     assert "Nothing was shipped" in state["problems"][0]["what"]
 
 
@@ -64,7 +64,7 @@ def test_without_a_release_a_verb_fails_with_how_to_ship_one(given: dict[str, An
 
 def test_the_main_job(host: Host, file: Path, given: dict[str, Any]) -> None:
     host.ship("generic")
-    plan = call("plan", **given)
+    plan = call("plan_info", **given)
     assert (plan["shipped"], plan["pending"], plan["refusals"]) == (True, True, [])
     predicted = call("upgrade", run="r1", check=True, **given)
     assert not file.exists()
@@ -73,7 +73,7 @@ def test_the_main_job(host: Host, file: Path, given: dict[str, Any]) -> None:
     assert heads(file) == ["0002"]
     again = call("upgrade", run="r2", follow=60, **given)
     rehearsal = call("rehearse", run="r2", check=True, **given)
-    status = call("status", **given)
+    status = call("status_info", **given)
     back = call("rollback", run="r3", follow=60, **given)
 
     assert (done["changed"], done["finished"]) == (True, True)
@@ -104,7 +104,7 @@ def test_what_fails_fails_the_module_with_one_line_a_database(host: Host, file: 
 def test_check_mode_of_what_would_be_refused_fails_with_the_same_keys(host: Host, given: dict[str, Any]) -> None:
     host.ship("multi_heads")
 
-    plan = call("plan", **given)
+    plan = call("plan_info", **given)
     answer = call("upgrade", run="r1", check=True, **given)
 
     assert not plan.get("failed")
@@ -192,7 +192,7 @@ def test_a_recovery_clears_a_failure_that_is_named_without_running_anything(
     script(file, "create table mine (a)")
     call("upgrade", run="r1", follow=60, **given)
     call("downgrade", run="r1", follow=60, **given)
-    assert call("plan", **given)["refusals"]
+    assert call("plan_info", **given)["refusals"]
     before = file.read_bytes()
 
     other = call("recover", run="c1", retry_failed=["other"], **given)
@@ -202,7 +202,7 @@ def test_a_recovery_clears_a_failure_that_is_named_without_running_anything(
     assert [(entry["name"], entry["outcome"], entry["of_run"]) for entry in named["databases"]] == [
         ("app", "cleared", "r1")
     ]
-    assert not call("plan", **given)["refusals"]
+    assert not call("plan_info", **given)["refusals"]
     assert file.read_bytes() == before
 
 
@@ -215,7 +215,7 @@ def test_a_secret_is_in_no_result(host: Host, given: dict[str, Any]) -> None:
         "environment": {"KEY": "abracadabra"},
     }
 
-    answers = [call(verb, **{**given, "databases": [entry]}) for verb in ("plan", "status")]
+    answers = [call(verb, **{**given, "databases": [entry]}) for verb in ("plan_info", "status_info")]
 
     for answer in answers:
         text = json.dumps(answer)
@@ -260,8 +260,8 @@ def test_rows_that_are_lost_are_told_without_failing(host: Host, file: Path, giv
     assert sql(file, "select * from mine") == []
 
 
-HOSTS = ["backup", "downgrade", "fetch_backups", "health", "maintenance", "plan", "prune", "recover", "rehearse"]
-HOSTS += ["release", "restore", "rollback", "status", "upgrade"]
+HOSTS = ["backup", "downgrade", "fetch_backups", "health", "maintenance", "plan_info", "prune", "recover", "rehearse"]
+HOSTS += ["release", "restore", "rollback", "status_info", "upgrade"]
 _OWN: dict[str, dict[str, Any]] = {
     "health": {"checks": [{"sql": "SELECT 1", "expect": 1}]},
     "maintenance": {"state": "begun"},
@@ -328,8 +328,8 @@ def test_the_status_of_one_application_is_not_told_by_the_release_of_another(
     call("upgrade", root=str(host.root), run="r1", follow=60, databases=entries[:1])
     host.ship("multi_heads", "two")
 
-    alone = call("status", root=str(host.root), databases=entries[:1])["databases"]
-    both = call("status", root=str(host.root), databases=entries)["databases"]
+    alone = call("status_info", root=str(host.root), databases=entries[:1])["databases"]
+    both = call("status_info", root=str(host.root), databases=entries)["databases"]
 
     assert [(entry["name"], entry["current"], entry["problems"]) for entry in alone] == [("app", ["0002"], [])]
     assert both[0] == alone[0]
@@ -404,7 +404,7 @@ def test_an_application_without_its_release_does_not_hide_the_other(host: Host, 
     host.ship("generic", "three")
     shutil.rmtree(host.layout.release("three"))
 
-    plan = call("plan", **two)
+    plan = call("plan_info", **two)
     answer = call("backup", run="r2", follow=60, **two)
 
     assert [[obstacle["code"] for obstacle in each["obstacles"]] for each in plan["databases"]] == [
@@ -425,7 +425,7 @@ def test_each_application_is_planned_rehearsed_checked_upgraded_and_downgraded_b
     newer(host, "two", "blog", "blog_4", "blog_3")
     checks = [{"sql": f"select count(*) from {table}", "expect": 0, "database": name} for name, table in TABLES.items()]
 
-    plan = call("plan", **two)
+    plan = call("plan_info", **two)
     foreseen = call("upgrade", check=True, run="r2", **two)
     would = call("rehearse", check=True, run="r2r", **two)
     rehearsed = ended("rehearse", run="r2r", **two)
@@ -478,8 +478,8 @@ def test_a_database_whose_application_is_not_known_is_refused_until_it_is_shippe
     }
 
     answer = call(verb, run="r2", follow=60, **new)
-    (status,) = call("status", **new)["databases"]
-    plan = call("plan", **new)
+    (status,) = call("status_info", **new)["databases"]
+    plan = call("plan_info", **new)
 
     assert answer["failed"]
     assert "The release of 'new' is not known" in answer["msg"]
@@ -496,8 +496,8 @@ def test_what_could_not_be_read_is_unknown_and_not_base(host: Host, file: Path, 
     host.ship("generic")
     file.write_text("this is not a database, and longer than its header")
 
-    (plan,) = call("plan", **given)["databases"]
-    (state,) = call("status", **given)["databases"]
+    (plan,) = call("plan_info", **given)["databases"]
+    (state,) = call("status_info", **given)["databases"]
 
     assert (plan["current"], plan["heads"], state["current"]) == (None, None, None)
     assert plan["obstacles"]

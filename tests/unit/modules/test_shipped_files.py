@@ -44,4 +44,6 @@ def test_a_module_that_needs_no_engine_ships_none(module: str, most: int) -> Non
 
 
 def test_the_files_of_an_engine_are_found_where_they_are_shipped() -> None:
-    assert {"_engines/sqlite/engine.py", "_engines/sqlite/rows.py", "_engines/postgresql/engine.py"} <= shipped("plan")
+    assert {"_engines/sqlite/engine.py", "_engines/sqlite/rows.py", "_engines/postgresql/engine.py"} <= shipped(
+        "plan_info"
+    )

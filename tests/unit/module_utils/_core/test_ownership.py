@@ -94,8 +94,8 @@ def test_nothing_of_a_root_that_is_somebody_elses_is_executed(
     }
 
     answers = [
-        call("plan", **options),
-        call("status", **options),
+        call("plan_info", **options),
+        call("status_info", **options),
         call("upgrade", run="r1", **options),
         call("recover", run="r2", **options),
         call("prune", **options),

@@ -135,15 +135,15 @@ def test_an_answer_that_fits_is_passed_on(module: str) -> None:
 @pytest.mark.parametrize("run", ["../../x", "r1; touch /tmp/ran", "$(id)", "r1 r2", "-e@x", "x" * 65])
 def test_a_run_that_a_host_names_can_be_a_file_and_a_word_of_a_command(run: str) -> None:
     assert reduced("rollback", {"of_run": run}, SHOP)["failed"]
-    assert reduced("status", {"runs": [run]}, SHOP)["failed"]
-    assert reduced("status", {"databases": [{"name": "shop", "last_run": {"run": run}}]}, SHOP)["failed"]
-    assert reduced("status", {"databases": [{"name": "shop", "last_backup": {"run": run}}]}, SHOP)["failed"]
-    assert reduced("status", {"databases": [{"name": "shop", "aside": [{"run": run}]}]}, SHOP)["failed"]
-    assert reduced("status", {"maintenance": {"run": run}}, SHOP)["failed"]
-    assert reduced("plan", {"maintenance": {"kept_by": [{"name": "shop", "run": run}]}}, SHOP)["failed"]
+    assert reduced("status_info", {"runs": [run]}, SHOP)["failed"]
+    assert reduced("status_info", {"databases": [{"name": "shop", "last_run": {"run": run}}]}, SHOP)["failed"]
+    assert reduced("status_info", {"databases": [{"name": "shop", "last_backup": {"run": run}}]}, SHOP)["failed"]
+    assert reduced("status_info", {"databases": [{"name": "shop", "aside": [{"run": run}]}]}, SHOP)["failed"]
+    assert reduced("status_info", {"maintenance": {"run": run}}, SHOP)["failed"]
+    assert reduced("plan_info", {"maintenance": {"kept_by": [{"name": "shop", "run": run}]}}, SHOP)["failed"]
     assert reduced("recover", {"databases": [{"name": "shop", "of_run": run}]}, SHOP)["failed"]
 
 
 def test_a_reason_that_lacks_its_words_is_whole() -> None:
-    kept = reduced("plan", {"databases": [{"name": "shop", "obstacles": [{"what": "x"}]}]}, SHOP)
+    kept = reduced("plan_info", {"databases": [{"name": "shop", "obstacles": [{"what": "x"}]}]}, SHOP)
     assert kept["databases"][0]["obstacles"] == [{"code": "", "what": "x", "why": "", "remedy": ""}]

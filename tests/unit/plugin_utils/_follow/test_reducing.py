@@ -27,14 +27,14 @@ ON_HOSTS = [
     "fetch_backups",
     "health",
     "maintenance",
-    "plan",
+    "plan_info",
     "prune",
     "recover",
     "rehearse",
     "release",
     "restore",
     "rollback",
-    "status",
+    "status_info",
     "upgrade",
 ]
 SHOP = {"databases": [{"name": "shop", "url": "sqlite:////srv/shop.db"}]}

@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: gate
-short_description: Take down how a batch of a rollout has ended, and let the next one begin or not
+module: rollout_gate
+short_description: Record how a batch of a rollout ended, and decide whether to continue
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - Shut when a host of the first batch failed, all hosts of a batch, or more than O(max_failures) allows; when what is
     left of the window is too short for the next batch; and when a person does not say yes.
   - With a O(soak), the gate is asked twice. RV(again) names the hosts whose health is to be entered in between, by
-    M(hosting.alembic.enter) with its part V(soaked).
+    M(hosting.alembic.rollout_record) with its part V(soaked).
   - A host of the batch that has left nothing was lost.
   - Does not fail. A gate that fails would end the playbook before anything is led back.
   - Runs on the controller only; no connection is made.
@@ -71,14 +71,14 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Let the next batch begin, or not
-  hosting.alembic.gate:
+- name: Decide whether to continue
+  hosting.alembic.rollout_gate:
     max_failures: "10%"
     soak: 600
   run_once: true
   register: gate
 
-- name: Stop where the gate is shut
+- name: End the play
   ansible.builtin.meta: end_play
   when: not gate.open
 """

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: batches
-short_description: Put the hosts of a run into batches, and write its manifest
+module: rollout_batches
+short_description: Make the batches of a run
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - Takes what M(hosting.alembic.enter) has left of each host that was looked at. Hosts at their target are in no batch.
+  - Reads what M(hosting.alembic.rollout_record) has recorded of each host that was planned. Hosts at their target
+    are in no batch.
   - Decides once for all hosts; the lookup P(hosting.alembic.rollout#lookup) tells it to the plays that follow.
   - Says why nothing is begun where that is known already.
   - Runs on the controller only; no connection is made.
@@ -60,8 +61,8 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Put the hosts into batches
-  hosting.alembic.batches:
+- name: Make the batches
+  hosting.alembic.rollout_batches:
     rollout: [1, "25%", "100%"]
     canary: canary
   run_once: true

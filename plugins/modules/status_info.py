@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: status
-short_description: Say where each database stands and what was last done to it
+module: status_info
+short_description: Read the revision and the last run of each database
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
@@ -31,7 +31,7 @@ options:
 
 EXAMPLES = r"""
 - name: Status
-  hosting.alembic.status:
+  hosting.alembic.status_info:
     root: /var/lib/hosting-alembic
     databases:
       - name: shop

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: enter
-short_description: Enter what a host of a rollout has come to
+module: rollout_record
+short_description: Record the result of a host of a rollout
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - Leaves the results of a host where M(hosting.alembic.batches), M(hosting.alembic.gate) or M(hosting.alembic.verdict)
-    take them from, once for the whole batch.
+  - Keeps the results of a host for M(hosting.alembic.rollout_batches), M(hosting.alembic.rollout_gate) and
+    M(hosting.alembic.rollout_summary), which read them once for the whole batch.
   - Runs on the controller only; no connection is made.
 options:
   part:
@@ -25,7 +25,7 @@ options:
     type: dict
     default: {}
   plan:
-    description: Result of M(hosting.alembic.plan).
+    description: Result of M(hosting.alembic.plan_info).
     type: dict
     default: {}
   upgrade:
@@ -54,8 +54,8 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Enter what failed
-  hosting.alembic.enter:
+- name: Record the failure
+  hosting.alembic.rollout_record:
     part: ended
     upgrade: "{{ upgrade }}"
     failure: "{{ ansible_failed_result.msg }}"

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: verdict
-short_description: Say how a rollout has ended, and fail the hosts that are not where they should be
+module: rollout_summary
+short_description: Summarise a rollout, and fail the hosts that did not reach their target
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
@@ -29,8 +29,8 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Say how it ended
-  hosting.alembic.verdict:
+- name: Summarise the run
+  hosting.alembic.rollout_summary:
 """
 
 RETURN = r"""

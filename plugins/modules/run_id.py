@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: run
+module: run_id
 short_description: Name the run, on the controller
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
@@ -29,7 +29,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: Name the run
-  hosting.alembic.run:
+  hosting.alembic.run_id:
   register: named
 """
 

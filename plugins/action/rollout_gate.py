@@ -39,7 +39,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = self._task.args
         found = manifest.current()
         if found is None:
-            return {"failed": True, "msg": "There is no rollout: hosting.alembic.batches makes one."}
+            return {"failed": True, "msg": "There is no rollout: hosting.alembic.rollout_batches makes one."}
         folder = "" if self._task.check_mode else options.get("manifests") or ""
         asked_again = boolean(options.get("soaked", False))
         try:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: plan
-short_description: Say what an Alembic upgrade would do to each database
+module: plan_info
+short_description: Plan the Alembic upgrade of each database
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
@@ -92,7 +92,7 @@ options:
 
 EXAMPLES = r"""
 - name: Plan
-  hosting.alembic.plan:
+  hosting.alembic.plan_info:
     root: /var/lib/hosting-alembic
     databases:
       - name: shop
@@ -100,7 +100,7 @@ EXAMPLES = r"""
         password: "{{ vault_shop_password }}"
   register: plan
 
-- name: Show what lies ahead
+- name: Show the pending revisions
   ansible.builtin.debug:
     msg: "{{ plan.databases | map(attribute='pending') }}"
 """
