@@ -113,6 +113,14 @@ class Engine(Apart, ABC):
         """Return whether a statement failed because ``only_reading`` kept it from changing something."""
         return False
 
+    def state_of_writes(self) -> Any:
+        """Return what ``written_since`` compares with, before env.py is run where it is to change nothing."""
+        return None
+
+    def written_since(self, before: Any) -> list[str]:
+        """Return in words what was changed since, by env.py or by others, as far as that shows."""
+        return []
+
     @classmethod
     @abstractmethod
     def prepare(cls, job: Job) -> None:

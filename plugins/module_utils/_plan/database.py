@@ -36,6 +36,10 @@ from .model import Plan
 from .other_entries import made_by_other_entry
 from .rehearsal_record import missing_rehearsal
 
+#: The code of a database that was changed while env.py was run for its plan.
+CHANGED_MEANWHILE = "changed-while-planned"
+_MOST_NAMED = 5
+
 
 def plan_database(database: Database, job: Job, in_place: Callable[[bool], None] | None = None) -> Plan:
     """Return the plan of a database; whatever would stop its upgrade is an obstacle in it, not an error.
@@ -55,7 +59,7 @@ def plan_database(database: Database, job: Job, in_place: Callable[[bool], None]
         environment.in_place = in_place
         fill_plan(plan, engine, environment)
         # A database that was made anew is one of which nothing is known yet.
-        anew = any(finding.code == MADE_ANEW for finding in plan.changed_history)
+        anew = any(finding.code in (MADE_ANEW, CHANGED_MEANWHILE) for finding in plan.changed_history)
         if job.remember and engine.exists() and not (plan.pending or plan.obstacles or anew):
             remember(environment, plan.identity, plan.heads, plan.changed_history)
     except WritesBefore:
@@ -117,8 +121,10 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     plan.server = own.run(engine.describe)
     plan.identity = str(engine.own_identity())
     plan.instance = own.run(engine.instance)
+    before = engine.state_of_writes()
     plan.streams = environment.streams(plan.instance)
-    _compare_with_journals(plan, environment)
+    written = engine.written_since(before)
+    _compare_with_journals(plan, environment, _changed_meanwhile(plan.name, written))
     plan.obstacles += _unexpanded(plan)
     if plan.pending:
         known = known_seconds(_lasting(environment.job), plan.name)
@@ -130,12 +136,13 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
 
 
-def _compare_with_journals(plan: Plan, environment: Environment) -> None:
+def _compare_with_journals(plan: Plan, environment: Environment, meanwhile: list[Refused]) -> None:
     job = environment.job
     history = History.of(_lasting(job).journals_of(plan.name))
     # What was applied to another database says nothing of this one.
     plan.changed_history = _made_anew(plan.name, history, environment.engine, _lasting(job))
     plan.changed_history = plan.changed_history or changed_history(environment, plan.streams, history)
+    plan.changed_history += meanwhile
     if plan.pending and job.on_changed_history == "refuse":
         plan.obstacles += plan.changed_history
     if plan.pending:
@@ -148,6 +155,21 @@ def _made_anew(name: str, history: History, engine: Engine, layout: Layout) -> l
     if found and history.made and made_by_other_entry(engine, layout, made, history.made[0]):
         return []
     return found
+
+
+def _changed_meanwhile(name: str, written: list[str]) -> list[Refused]:
+    """Return that a database was changed while env.py was run for its plan."""
+    if not written:
+        return []
+    more = f" and {len(written) - _MOST_NAMED} more" if len(written) > _MOST_NAMED else ""
+    return [
+        Refused(
+            f"Database {name!r} was changed while it was planned",
+            f"env.py or somebody else wrote {', '.join(written[:_MOST_NAMED])}{more}",
+            "Where env.py does so by a driver itself, let it do so in a transaction of SQLAlchemy or in a revision",
+            code=CHANGED_MEANWHILE,
+        )
+    ]
 
 
 def _unexpanded(plan: Plan) -> list[Refused]:

@@ -19,7 +19,7 @@ from ..data import Archive, Dump, RestoreMethod
 from ..interface import ITSELF, Tell
 from ..lock import Lock
 from ..restorers import restorer_of
-from . import catalog, client_tools, write_counters
+from . import catalog, client_tools, plan_writes, write_counters
 from .catalog_rows import (
     read_catalog_rows,
 )
@@ -109,6 +109,14 @@ class PostgreSQL(PostgreSQLSession):
     def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Have the server refuse what writes, or keep it from being committed."""
         return only_reading(writes, uncommitted=uncommitted)
+
+    def state_of_writes(self) -> plan_writes.State:
+        """Read the number of the next transaction."""
+        return self.own().run(plan_writes.read_state)
+
+    def written_since(self, before: plan_writes.State) -> list[str]:
+        """Read it again, and the catalogs where it is another one."""
+        return plan_writes.written_since(self.own(), before)
 
     def was_kept(self, error: BaseException) -> bool:
         """Ask the SQLSTATE."""

@@ -194,3 +194,40 @@ def test_no_connection_of_our_own_waits_without_a_limit(host: Host, postgres_dat
         with engine.impatient(0.1), pytest.raises(Refused, match="another session holds a lock") as caught:
             engine.own().rows("select * from held")
     assert engine.gave_way(caught.value)
+
+
+#: How env.py lifts what keeps its session from writing.
+LIFTED = {
+    "in its transaction": "one.autocommit = True; one.cursor().execute('begin read write; {0}; commit')",
+    "for its session": "one.set_session(readonly=False); one.cursor().execute('{0}'); one.commit()",
+}
+
+
+@pytest.mark.parametrize(
+    ("writes", "seen"),
+    [("create table made (a int)", "table made"), ("insert into kept values (2)", "rows of public.kept")],
+)
+@pytest.mark.parametrize("way", LIFTED)
+def test_what_env_py_writes_all_the_same_in_a_plan_is_said(
+    host: Host, postgres_database: Postgres, way: str, writes: str, seen: str
+) -> None:
+    owner = f'"{postgres_database.user}"'
+    postgres_database.execute(
+        f"create table kept (a int); alter table kept owner to {owner}; insert into kept values (1)"
+    )
+    url = postgres_database.url.replace("+psycopg2", "")
+    piece = f"import psycopg2\none = psycopg2.connect({url!r}); {LIFTED[way].format(writes)}; one.close()\n"
+    one = shipped(host, postgres_database, START + piece + RUN.format(schema=None, first="pass"))
+
+    (finding,) = host.plan(one)["changed_history"]
+
+    assert finding["code"] == "changed-while-planned"
+    assert seen in finding["why"]
+
+
+def test_what_is_kept_from_lasting_in_a_plan_is_not_said(host: Host, postgres_database: Postgres) -> None:
+    postgres_database.execute(f'create table kept (a int); alter table kept owner to "{postgres_database.user}"')
+    piece = "with engine.begin() as one:\n    one.execute(text('insert into kept values (2)'))\n"
+    one = shipped(host, postgres_database, START + piece + RUN.format(schema=None, first="pass"))
+
+    assert host.plan(one)["changed_history"] == []
