@@ -43,12 +43,20 @@ test-setup: setup
 test-lint: test-setup ## ruff, mypy, the floors of the house, ansible-lint
 	@tests/each "ruff check ." "ruff format --check ." "mypy plugins tests" "python -m tests.layers" "ansible-lint --strict"
 
-.PHONY: docs test-docs
+.PHONY: docs
 docs: setup ## build the pages into .hosting-alembic/docs/html; a warning or a broken link fails
 	@tests/environment $(VENV) $(PYTHON) requirements requirements-docs
 	python docs/build.py
 
-test-docs: docs
+.PHONY: test-docs docs-modules docs-tarball
+test-docs: test-setup ## the pages, the documentation of the modules, the changelog, the tarball as Galaxy checks it
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync=target docs docs-modules docs-tarball
+
+docs-modules:
+	@tests/each "antsibull-docs lint-collection-docs --plugin-docs ." "antsibull-changelog lint"
+
+docs-tarball:
+	tests/importer
 
 .PHONY: test-sanity
 test-sanity: test-setup ## ansible-test sanity

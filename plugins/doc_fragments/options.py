@@ -360,3 +360,11 @@ attributes:
     support: full
     description: Shows where each database was and where it is.
 """
+
+    PLATFORM = r"""
+attributes:
+  platform:
+    description: The operating systems of the hosts.
+    support: full
+    platforms: posix
+"""

@@ -17,7 +17,12 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.platform
 options: {}
+seealso:
+  - module: hosting.alembic.restore
+  - module: hosting.alembic.prune
+  - module: hosting.alembic.upgrade
 """
 
 EXAMPLES = r"""

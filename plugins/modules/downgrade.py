@@ -19,11 +19,16 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.platform
 options:
   rejected:
     description: Why upgrades that were verified are led back all the same, for example a health check that failed.
     type: str
     default: ""
+seealso:
+  - module: hosting.alembic.upgrade
+  - module: hosting.alembic.restore
+  - module: hosting.alembic.rollback
 """
 
 EXAMPLES = r"""

@@ -14,6 +14,8 @@ description:
   - What the other modules' action plugins call after a run when O(backup_copy_to) is a directory on the controller.
   - Without O(run) it lists the backups that wait, with it it returns a part of one. Both change no database.
   - Needs no virtualenv.
+extends_documentation_fragment:
+  - hosting.alembic.options.platform
 attributes:
   check_mode:
     support: full
@@ -60,6 +62,8 @@ options:
     type: list
     elements: dict
     default: []
+seealso:
+  - module: hosting.alembic.backup
 """
 
 EXAMPLES = r"""

@@ -15,6 +15,7 @@ description:
   - What does not answer as expected is asked again, and fails the module if it never does.
 extends_documentation_fragment:
   - hosting.alembic.options.release
+  - hosting.alembic.options.platform
 attributes:
   check_mode:
     support: full
@@ -57,6 +58,9 @@ options:
     description: Seconds to try to reach a host again after its connection broke.
     type: float
     default: 300
+seealso:
+  - module: hosting.alembic.upgrade
+  - module: hosting.alembic.maintenance
 """
 
 EXAMPLES = r"""

@@ -89,6 +89,10 @@ options:
     default: false
 extends_documentation_fragment:
   - hosting.alembic.options.release
+  - hosting.alembic.options.platform
+seealso:
+  - module: hosting.alembic.health
+  - module: hosting.alembic.recover
 """
 
 EXAMPLES = r"""

@@ -18,6 +18,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.requirement
   - hosting.alembic.options.release
+  - hosting.alembic.options.platform
 attributes:
   check_mode:
     support: full
@@ -88,6 +89,10 @@ options:
   wheelhouse_archive:
     description: The packed wheels. On the controller for the task; the action plugin sends them in check mode.
     type: path
+seealso:
+  - module: hosting.alembic.release
+  - module: hosting.alembic.upgrade
+  - module: hosting.alembic.status
 """
 
 EXAMPLES = r"""

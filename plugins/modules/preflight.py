@@ -123,6 +123,9 @@ attributes:
   diff_mode:
     support: none
     description: Changes nothing.
+seealso:
+  - module: hosting.alembic.release
+  - module: hosting.alembic.run
 """
 
 EXAMPLES = r"""

@@ -17,6 +17,7 @@ description:
   - Proven backups are not its matter; O(hosting.alembic.backup#module:backup_keep) is.
 extends_documentation_fragment:
   - hosting.alembic.options.release
+  - hosting.alembic.options.platform
 attributes:
   check_mode:
     support: full
@@ -33,6 +34,9 @@ options:
     description: How many days something has to have lain aside before it is dropped.
     type: float
     default: 30
+seealso:
+  - module: hosting.alembic.restore
+  - module: hosting.alembic.status
 """
 
 EXAMPLES = r"""

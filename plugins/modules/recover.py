@@ -21,7 +21,12 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.platform
 options: {}
+seealso:
+  - module: hosting.alembic.status
+  - module: hosting.alembic.upgrade
+  - module: hosting.alembic.maintenance
 """
 
 EXAMPLES = r"""

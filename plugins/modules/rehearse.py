@@ -20,6 +20,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.platform
 options:
   planned:
     description: The plans of the databases; those with nothing pending are left out.
@@ -39,6 +40,10 @@ options:
     elements: str
     choices: [lossy, irreversible, again, models]
     default: []
+seealso:
+  - module: hosting.alembic.plan
+  - module: hosting.alembic.backup
+  - module: hosting.alembic.upgrade
 """
 
 EXAMPLES = r"""

@@ -15,7 +15,9 @@ description:
   - A release appears whole or not at all. Virtualenvs are shared by what is installed in them, and used once complete.
   - The archive is sent only to hosts that need it.
   - Removes old releases, but neither the current one nor one that a way back needs.
-extends_documentation_fragment: hosting.alembic.options.installation
+extends_documentation_fragment:
+  - hosting.alembic.options.installation
+  - hosting.alembic.options.platform
 options:
   root:
     description: The folder on the host that holds releases, virtualenvs, backups and journals.
@@ -43,6 +45,9 @@ attributes:
   diff_mode:
     support: full
     description: Shows the current release before and after.
+seealso:
+  - module: hosting.alembic.preflight
+  - module: hosting.alembic.plan
 """
 
 EXAMPLES = r"""

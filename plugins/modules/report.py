@@ -75,6 +75,9 @@ attributes:
   diff_mode:
     support: none
     description: Changes nothing.
+seealso:
+  - module: hosting.alembic.verdict
+  - module: hosting.alembic.status
 """
 
 EXAMPLES = r"""

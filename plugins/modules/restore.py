@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: restore
 short_description: Bring databases back from a backup
-version_added: 0.2.0
+version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - Restores the backup of a run, a backup by its path, or the newest backup of databases that are named.
@@ -20,6 +20,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.platform
 options:
   of_run:
     description: The run whose backups are brought back. Databases without a backup of it are left alone.
@@ -40,6 +41,10 @@ options:
       - Check mode says more, whether each restore would be refused.
     type: bool
     default: false
+seealso:
+  - module: hosting.alembic.backup
+  - module: hosting.alembic.rollback
+  - module: hosting.alembic.prune
 """
 
 EXAMPLES = r"""

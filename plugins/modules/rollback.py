@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.platform
 options:
   of_run:
     description:
@@ -31,6 +32,9 @@ options:
     type: list
     elements: str
     default: []
+seealso:
+  - module: hosting.alembic.restore
+  - module: hosting.alembic.upgrade
 """
 
 EXAMPLES = r"""

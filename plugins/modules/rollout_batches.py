@@ -58,6 +58,11 @@ attributes:
   diff_mode:
     support: none
     description: Changes nothing on a host.
+seealso:
+  - module: hosting.alembic.preflight
+  - module: hosting.alembic.enter
+  - module: hosting.alembic.gate
+  - module: hosting.alembic.verdict
 """
 
 EXAMPLES = r"""

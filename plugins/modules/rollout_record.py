@@ -51,6 +51,10 @@ attributes:
   diff_mode:
     support: none
     description: Changes nothing on a host.
+seealso:
+  - module: hosting.alembic.batches
+  - module: hosting.alembic.gate
+  - module: hosting.alembic.verdict
 """
 
 EXAMPLES = r"""

@@ -26,6 +26,10 @@ attributes:
   diff_mode:
     support: none
     description: Changes nothing on a host.
+seealso:
+  - module: hosting.alembic.batches
+  - module: hosting.alembic.enter
+  - module: hosting.alembic.gate
 """
 
 EXAMPLES = r"""

@@ -25,6 +25,8 @@ attributes:
   diff_mode:
     support: none
     description: Changes nothing.
+seealso:
+  - module: hosting.alembic.preflight
 """
 
 EXAMPLES = r"""

@@ -82,6 +82,8 @@ attributes:
   diff_mode:
     support: none
     description: Shows no texts.
+seealso:
+  - module: hosting.alembic.preflight
 """
 
 EXAMPLES = r"""

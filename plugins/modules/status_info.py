@@ -15,6 +15,7 @@ description:
   - Reads, never writes. What cannot be read is said in RV(databases[].problems) and does not fail the module.
 extends_documentation_fragment:
   - hosting.alembic.options.release
+  - hosting.alembic.options.platform
 attributes:
   check_mode:
     support: full
@@ -27,6 +28,9 @@ options:
     description: After how many days what a restore replaced counts as old.
     type: float
     default: 14
+seealso:
+  - module: hosting.alembic.plan
+  - module: hosting.alembic.recover
 """
 
 EXAMPLES = r"""

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - hosting.alembic.options.requirement
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.platform
 options:
   verify_only:
     description: Names of databases that another host migrates; here they are only verified.
@@ -53,6 +54,11 @@ options:
     description: Why no window binds this run, for the journal.
     type: str
     default: ""
+seealso:
+  - module: hosting.alembic.plan
+  - module: hosting.alembic.backup
+  - module: hosting.alembic.downgrade
+  - module: hosting.alembic.restore
 """
 
 EXAMPLES = r"""
