@@ -92,7 +92,7 @@ options:
 seealso:
   - module: hosting.alembic.release
   - module: hosting.alembic.upgrade
-  - module: hosting.alembic.status
+  - module: hosting.alembic.status_info
 """
 
 EXAMPLES = r"""

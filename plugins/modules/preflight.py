@@ -125,7 +125,7 @@ attributes:
     description: Changes nothing.
 seealso:
   - module: hosting.alembic.release
-  - module: hosting.alembic.run
+  - module: hosting.alembic.run_id
 """
 
 EXAMPLES = r"""

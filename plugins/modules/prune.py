@@ -36,7 +36,7 @@ options:
     default: 30
 seealso:
   - module: hosting.alembic.restore
-  - module: hosting.alembic.status
+  - module: hosting.alembic.status_info
 """
 
 EXAMPLES = r"""

@@ -24,7 +24,7 @@ extends_documentation_fragment:
   - hosting.alembic.options.platform
 options: {}
 seealso:
-  - module: hosting.alembic.status
+  - module: hosting.alembic.status_info
   - module: hosting.alembic.upgrade
   - module: hosting.alembic.maintenance
 """

@@ -41,7 +41,7 @@ options:
     choices: [lossy, irreversible, again, models]
     default: []
 seealso:
-  - module: hosting.alembic.plan
+  - module: hosting.alembic.plan_info
   - module: hosting.alembic.backup
   - module: hosting.alembic.upgrade
 """

@@ -47,7 +47,7 @@ attributes:
     description: Shows the current release before and after.
 seealso:
   - module: hosting.alembic.preflight
-  - module: hosting.alembic.plan
+  - module: hosting.alembic.plan_info
 """
 
 EXAMPLES = r"""

@@ -76,8 +76,8 @@ attributes:
     support: none
     description: Changes nothing.
 seealso:
-  - module: hosting.alembic.verdict
-  - module: hosting.alembic.status
+  - module: hosting.alembic.rollout_summary
+  - module: hosting.alembic.status_info
 """
 
 EXAMPLES = r"""

@@ -60,9 +60,9 @@ attributes:
     description: Changes nothing on a host.
 seealso:
   - module: hosting.alembic.preflight
-  - module: hosting.alembic.enter
-  - module: hosting.alembic.gate
-  - module: hosting.alembic.verdict
+  - module: hosting.alembic.rollout_record
+  - module: hosting.alembic.rollout_gate
+  - module: hosting.alembic.rollout_summary
 """
 
 EXAMPLES = r"""

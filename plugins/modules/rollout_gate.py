@@ -69,9 +69,9 @@ attributes:
     support: none
     description: Changes nothing on a host.
 seealso:
-  - module: hosting.alembic.batches
-  - module: hosting.alembic.enter
-  - module: hosting.alembic.verdict
+  - module: hosting.alembic.rollout_batches
+  - module: hosting.alembic.rollout_record
+  - module: hosting.alembic.rollout_summary
 """
 
 EXAMPLES = r"""

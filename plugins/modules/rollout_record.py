@@ -52,9 +52,9 @@ attributes:
     support: none
     description: Changes nothing on a host.
 seealso:
-  - module: hosting.alembic.batches
-  - module: hosting.alembic.gate
-  - module: hosting.alembic.verdict
+  - module: hosting.alembic.rollout_batches
+  - module: hosting.alembic.rollout_gate
+  - module: hosting.alembic.rollout_summary
 """
 
 EXAMPLES = r"""

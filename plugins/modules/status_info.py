@@ -29,7 +29,7 @@ options:
     type: float
     default: 14
 seealso:
-  - module: hosting.alembic.plan
+  - module: hosting.alembic.plan_info
   - module: hosting.alembic.recover
 """
 

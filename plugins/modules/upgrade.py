@@ -55,7 +55,7 @@ options:
     type: str
     default: ""
 seealso:
-  - module: hosting.alembic.plan
+  - module: hosting.alembic.plan_info
   - module: hosting.alembic.backup
   - module: hosting.alembic.downgrade
   - module: hosting.alembic.restore
