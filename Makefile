@@ -53,7 +53,7 @@ test-docs: test-setup ## the pages, the documentation of the modules, the change
 	@$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync=target docs docs-modules docs-tarball
 
 docs-modules:
-	@tests/each "antsibull-docs lint-collection-docs --plugin-docs ." "antsibull-changelog lint"
+	@tests/each "antsibull-docs lint-collection-docs --plugin-docs ." "antsibull-changelog lint" "python docs/changelog.py --check"
 
 docs-tarball:
 	tests/importer
