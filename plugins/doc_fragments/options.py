@@ -40,7 +40,7 @@ options:
         type: str
         required: true
       password:
-        description: The password, when it shall stay out of O(databases[].url).
+        description: The password, to keep it out of O(databases[].url).
         type: str
       direct_url:
         description: A URL that leads past a connection pooler. Everything here uses it in place of O(databases[].url).
@@ -52,13 +52,13 @@ options:
           - A superuser is not needed where the role is a member of the owner. It only creates, renames and drops.
         type: str
       admin_password:
-        description: The password of O(databases[].admin_url), when it shall stay out of it.
+        description: The password of O(databases[].admin_url), to keep it out of the URL.
         type: str
       rehearse_url:
         description: A URL to another PostgreSQL server, of a role that may create databases there, to rehearse on.
         type: str
       rehearse_password:
-        description: The password of O(databases[].rehearse_url), when it shall stay out of it.
+        description: The password of O(databases[].rehearse_url), to keep it out of the URL.
         type: str
       target:
         description: What to upgrade this database to, in place of O(target).
@@ -114,7 +114,7 @@ options:
     type: int
     default: 2
   plan_timeout:
-    description: Seconds that C(env.py) may take to say where a database stands.
+    description: Seconds that C(env.py) may take in a plan.
     type: float
     default: 60
   pg_bin:
@@ -134,8 +134,8 @@ options:
   retry_failed:
     description:
       - Whether a database that failed in an earlier run is tried again, V(true) or a list of names. A run does not do
-        so by itself, even where the database was led back.
-      - A held database is tried again if it stands as before its run, or where that run would have led it.
+        so by itself, even where the database was reverted.
+      - A held database is tried again if it is at its revision before that run, or at the target of that run.
     type: raw
     default: false
   on_changed_history:
@@ -150,7 +150,7 @@ options:
     description:
       - Who can open the backups. An age recipient (V(age1…)), or the path on the host of a file with age recipients or
         with an OpenPGP public key. The private key belongs on no host.
-      - A backup is encrypted when it is made. Its plain files stay until its run is verified or led back.
+      - A backup is encrypted when it is made. Its plain files stay until its run is verified or reverted.
     type: str
     default: ""
   backup_copy_to:
@@ -164,7 +164,7 @@ options:
   backup_fetch_limit:
     description:
       - How many bytes the controller fetches from one host after a run, at most.
-      - Whatever this says, the controller leaves 5 % of its disk free.
+      - The controller leaves in any case 5 % of its disk free.
     type: int
     default: 1099511627776
   backup_copy_command:
@@ -179,7 +179,7 @@ options:
     description:
       - A command, as a list of words, that backs a database up in place of the collection, for example C(pgbackrest).
       - V({path}) is an empty folder that is kept with the backup, V({name}) a name for it, V({database}) and V({run})
-        its parts. The environment tells of the database in C(HOSTING_ALEMBIC_ENGINE), C(…_NAME), C(…_HOST),
+        its parts. The environment describes the database in C(HOSTING_ALEMBIC_ENGINE), C(…_NAME), C(…_HOST),
         C(…_PORT), C(…_USER), C(…_PASSWORD), C(…_DATABASE), C(…_RUN) and C(…_PATH), and in what libpq reads.
     type: list
     elements: str
@@ -196,7 +196,7 @@ options:
       - A command with the same placeholders that restores what O(backup_command) made. Heads and schema are verified
         afterwards. What it replaces is backed up by O(backup_command) first.
       - Without it such a backup is not restored, and a database that would need that is held.
-      - Whether others wrote since such a backup cannot be told, which counts as if they had.
+      - Whether others wrote since such a backup is not known, which counts as if they had.
     type: list
     elements: str
     default: []
@@ -308,7 +308,7 @@ options:
     type: int
     default: 5
   backup_keep_days:
-    description: After how many days a backup is removed. The newest never is, nor one that a way back needs.
+    description: After how many days a backup is removed. The newest never is, nor one that a revert needs.
     type: int
     default: 30
   row_counts_limit:
@@ -325,21 +325,21 @@ options:
     description:
       - What becomes of a database whose upgrade failed.
       - V(auto) downgrades what the run committed; where that is not enough it restores the backup, if it can be shown
-        that nobody else wrote since, and else holds the database. V(downgrade) never restores, V(restore) does not
+        that no one else wrote since, and else holds the database. V(downgrade) never restores, V(restore) does not
         try a downgrade, and V(hold) leaves it to a person.
     type: str
     choices: [auto, downgrade, restore, hold]
     default: auto
   restore_loses_writes:
-    description: Restore also where others have written since the backup. What is replaced is kept aside.
+    description: Restore also where others have written since the backup. What is replaced is kept as a retained copy.
     type: bool
     default: false
   follow:
-    description: Seconds that one call stays with the worker before it tells what came and is called again.
+    description: Seconds that one call stays with the worker before it returns what came and is called again.
     type: float
     default: 3.5
   cursor:
-    description: What earlier calls have told already. The action plugin fills it in.
+    description: What earlier calls have returned already. The action plugin fills it in.
     type: dict
     default: {}
   attach:

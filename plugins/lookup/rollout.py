@@ -17,9 +17,9 @@ options:
   _terms:
     description:
       - V(hosts), those of all batches in order, and V(batches), how many are in each.
-      - V(led_back), those that are to be led back in the order in which they were migrated, and V(led_back_batches),
+      - V(led_back), those that are to be rolled back in the order in which they were migrated, and V(led_back_batches),
         how many of them go at once, the last batch first.
-      - V(judged), those that fail in the end; one that says that all is well if there are none.
+      - V(judged), those that fail in the end; one that reports that all is well if there are none.
     type: list
     elements: str
     choices: [hosts, batches, led_back, led_back_batches, judged]

@@ -13,7 +13,7 @@ author: hosting.alembic contributors (@hosting)
 description:
   - Writes a dump and a manifest beside, reads it back, and renames it into place once it is proven.
   - PostgreSQL is dumped by C(pg_dump) in directory format, SQLite copied by its online backup API.
-  - Old backups are removed by number and age, never the newest nor one that a way back needs.
+  - Old backups are removed by number and age, never the newest nor one that a revert needs.
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
@@ -57,7 +57,7 @@ databases:
       type: list
       elements: str
     after:
-      description: The heads it stands at, read from the database.
+      description: Its heads, read from the database.
       type: list
       elements: str
     backup:

@@ -12,17 +12,17 @@ version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - Replays the revisions that this run committed, in reverse, and compares heads and schema with those before.
-  - Where a failed revision left something behind, or tables, columns or rows are gone, the backup is restored if nobody
-    else has written since, and what it replaces is kept. O(on_failure) can ask for less.
-  - What cannot be led back is held, with the ways out in the result. Nothing is dropped.
-  - Databases whose upgrade succeeded are left alone, unless O(rejected) says why they shall not stay.
+  - Where a failed revision left something behind, or tables, columns or rows are gone, the backup is restored if no
+    one else has written since, and what it replaces is kept. O(on_failure) can ask for less.
+  - What cannot be reverted is held, with the ways out in the result. Nothing is dropped.
+  - Databases whose upgrade succeeded are left alone, unless O(rejected) gives a reason to revert them.
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
   - hosting.alembic.options.platform
 options:
   rejected:
-    description: Why upgrades that were verified are led back all the same, for example a health check that failed.
+    description: Why verified upgrades are reverted all the same, for example a health check that failed.
     type: str
     default: ""
 seealso:
@@ -60,14 +60,14 @@ databases:
       description: Whether anything was undone or restored.
       type: bool
     of_run:
-      description: The run that the database was led back from.
+      description: The run whose changes were undone.
       type: str
     before:
       description: The heads it stood at.
       type: list
       elements: str
     after:
-      description: The heads it stands at, read from the database.
+      description: Its heads, read from the database.
       type: list
       elements: str
     undone:
@@ -81,7 +81,7 @@ databases:
       description: Why it is held.
       type: dict
     aside:
-      description: Where the replaced database lies if it was restored, a file, a database or a schema.
+      description: Where the replaced database is if it was restored, a file, a database or a schema.
       type: str
     method:
       description: How it was restored, V(file), V(swap) or V(in_place).

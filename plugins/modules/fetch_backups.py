@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: fetch_backups
-short_description: Tell the controller which backups it has not fetched, and hand them over in parts
+short_description: Hand new backups over to the controller, in parts
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
@@ -42,11 +42,11 @@ options:
     type: str
     default: ""
   database:
-    description: The database whose backup is asked for.
+    description: The database whose backup is wanted.
     type: str
     default: ""
   run:
-    description: The run whose backup is asked for.
+    description: The run whose backup is wanted.
     type: str
     default: ""
   offset:

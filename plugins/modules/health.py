@@ -7,19 +7,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: health
-short_description: Ask URLs and databases whether an application is well
+short_description: Check the URLs and databases of an application
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - Asks each URL from the host, and each statement over a connection that changes nothing.
-  - What does not answer as expected is asked again, and fails the module if it never does.
+  - What does not answer as expected is tried again, and fails the module if it never does.
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.platform
 attributes:
   check_mode:
     support: full
-    description: Asks nothing, because nothing was changed that could be looked at.
+    description: Checks nothing, because nothing was changed.
   diff_mode:
     support: none
     description: Changes nothing, so there is nothing to compare.
@@ -27,15 +27,15 @@ options:
   checks:
     description:
       - Mappings, each with a C(url) or with an C(sql).
-      - A C(url) has C(status) (a number or a list, 200 unless said), C(text) that stands in the answer, C(headers),
+      - A C(url) has C(status) (a number or a list, 200 by default), C(text) that the answer has to contain, C(headers),
         C(validate_certs), C(timeout) and C(public). Redirections are not followed.
-      - The role asks a URL that is C(public) once the maintenance has ended, others right before that.
-      - An C(sql) has C(expect), one value or a list of rows, and C(database); without one, every database is asked.
+      - The role requests a URL that is C(public) once the maintenance has ended, others right before that.
+      - An C(sql) has C(expect), one value or a list of rows, and C(database); without one, in every database.
     type: list
     elements: dict
     required: true
   retries:
-    description: How often what has not passed is asked again.
+    description: How often a check that has not passed is tried again.
     type: int
     default: 10
   delay:
@@ -95,7 +95,7 @@ results:
       description: Why not.
       type: str
 tries:
-  description: How often was asked.
+  description: How often it was tried.
   returned: always
   type: int
 error:

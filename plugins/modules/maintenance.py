@@ -16,12 +16,12 @@ description:
   - What is stopped is written to the disk of the host first, so that any later run can start it again.
   - With O(state=ended) undoes that, the last first. The flag file goes when everything else is as before.
   - While one of its runs works on a database, or has left it held or half-way, a maintenance is not ended unless
-    O(force) is true; RV(maintenance.kept_by) says so.
-  - Both can be asked again, and go on where they were left.
+    O(force) is true; RV(maintenance.kept_by) names it.
+  - Both can be called again, and go on where they ended.
 attributes:
   check_mode:
     support: full
-    description: Says what would be stopped or started.
+    description: Predicts what would be stopped or started.
   diff_mode:
     support: full
     description: Shows what runs before and after.
@@ -59,7 +59,7 @@ options:
     type: str
     default: ""
   pgbouncer_password:
-    description: Its password, when it shall stay out of the URL.
+    description: Its password, to keep it out of the URL.
     type: str
     default: ""
   pgbouncer_databases:

@@ -11,9 +11,9 @@ short_description: Plan the Alembic upgrade of each database
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - For each database where it is, where it would go, which revisions lie between, and what would stop it.
+  - For each database its heads, its target, the revisions between, and what would be refused.
   - Reads, never writes. C(env.py) is run in a way in which Alembic changes nothing.
-  - Where the release is not on the host yet, it answers RV(shipped=false) and looks at no database.
+  - Where the release is not on the host yet, it answers RV(shipped=false) and reads no database.
   - What would stop an upgrade is collected for all databases and does not fail the module.
 extends_documentation_fragment:
   - hosting.alembic.options.requirement
@@ -29,15 +29,15 @@ attributes:
 options:
   recovers:
     description:
-      - Whether whoever asks settles first what earlier runs have left. Then a host with something unsettled answers
-        with RV(unsettled) alone, and no database is looked at.
+      - Whether the caller recovers interrupted runs first. Then a host with one answers
+        with RV(unsettled) alone, and no database is read.
       - Such a run leaves a record of each database that it finds at head, which makes the next plan a short one.
     type: bool
     default: false
   installation:
     description:
       - What the release is and what it installs, as M(hosting.alembic.preflight) returns it.
-      - In check mode, a release that is not on the host is unpacked into a temporary folder, asked, and removed again,
+      - In check mode, a release that is not on the host is unpacked into a temporary folder, used, and removed again,
         so that the prediction is exact. Its virtualenv is built there too, if the host has none like it.
     type: dict
     suboptions:
@@ -116,7 +116,7 @@ shipped:
   returned: always
   type: bool
 release:
-  description: Digest of the release that was asked; empty where the databases have several.
+  description: Digest of the release that the plan was made with; empty where the databases have several.
   returned: always
   type: str
 pending:
@@ -125,8 +125,8 @@ pending:
   type: bool
 unsettled:
   description:
-    - Databases in which an earlier run still works or has died half-way, told from the journals alone.
-    - M(hosting.alembic.recover) settles them.
+    - Databases in which an earlier run still works or was interrupted, from the journals alone.
+    - M(hosting.alembic.recover) recovers them.
   returned: always
   type: list
   elements: str
@@ -156,7 +156,7 @@ databases:
       description: The server's version and place.
       type: str
     identity:
-      description: Which database this is on which server, whatever the URL says.
+      description: Which database this is on which server, independent of the URL.
       type: str
     instance:
       description:
@@ -167,14 +167,14 @@ databases:
       description: Whether other hosts can have the same database; a file is its host's own.
       type: bool
     target:
-      description: What was asked for.
+      description: The target of the upgrade.
       type: str
     current:
-      description: The heads it stands at, none if no revision is applied.
+      description: Its heads, none if no revision is applied.
       type: list
       elements: str
     heads:
-      description: The heads it would stand at afterwards.
+      description: Its heads after the upgrade.
       type: list
       elements: str
     pending:
@@ -187,10 +187,10 @@ databases:
       type: list
       elements: str
     expected_seconds:
-      description: What its last rehearsal or upgrade took, where a journal tells and something is pending.
+      description: What its last rehearsal or upgrade took, where a journal has it and something is pending.
       type: float
     obstacles:
-      description: What would stop the upgrade; each says what, why and the remedy.
+      description: What would stop the upgrade; each has what, why and the remedy.
       type: list
       elements: dict
     restore:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight
-short_description: Refuse what cannot work, pack the migrations and name the run, all on the controller
+short_description: Check the variables, pack the migrations and name the run, all on the controller
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
@@ -55,7 +55,7 @@ options:
     elements: str
     default: []
   alembic_options:
-    description: Options of Alembic's configuration; C(script_location) says where C(env.py) is.
+    description: Options of Alembic's configuration; C(script_location) is where C(env.py) is.
     type: dict
     default: {}
   python:
@@ -107,13 +107,13 @@ options:
     default: []
   keep_window:
     description:
-      - Whether the run is refused unless a window is open or O(window_override) says why not.
+      - Whether the run is refused unless a window is open or O(window_override) gives a reason.
       - In check mode nothing is changed, and no window needed.
     type: bool
     default: false
   manifests:
     description:
-      - Folder of the manifests on the controller. They say whether a run of this id has begun the host before.
+      - Folder of the manifests on the controller. They show whether a run of this id has begun the host before.
     type: str
     default: ""
 attributes:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: prune
-short_description: List what lies aside of each database, and drop what is old
+short_description: List the retained copies of each database, and drop old ones
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - Lists what restores have replaced (databases, schemas, files), and backups that came to no end.
+  - Lists what restores have replaced (databases, schemas, files), and unfinished backups.
   - Drops nothing unless O(prune) is true, and then only what is older than O(prune_days).
-  - Never drops anything of a database that is not there, that is held, or that a failed run left unsettled.
+  - Never drops anything of a database that is not there, that is held, or whose failed run was not recovered.
   - Proven backups are not its matter; O(hosting.alembic.backup#module:backup_keep) is.
 extends_documentation_fragment:
   - hosting.alembic.options.release
@@ -24,14 +24,14 @@ attributes:
     description: Lists what would be dropped, and drops nothing.
   diff_mode:
     support: full
-    description: Shows what lies aside before and after.
+    description: Shows the retained copies before and after.
 options:
   prune:
     description: Whether to drop what is old enough.
     type: bool
     default: false
   prune_days:
-    description: How many days something has to have lain aside before it is dropped.
+    description: How many days a retained copy is kept before it is dropped.
     type: float
     default: 30
 seealso:
@@ -40,7 +40,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Drop what has lain aside for two months
+- name: Drop retained copies older than two months
   hosting.alembic.prune:
     root: /var/lib/hosting-alembic
     prune: true
@@ -69,9 +69,9 @@ databases:
       type: bool
     leftovers:
       description: >-
-        What lies aside. Each has its kind (V(aside), V(partial), V(scratch), V(unproven), V(unreadable)), name, run,
-        when it was made, size in bytes, age in days, the outcome (V(kept), V(dropped), V(would be dropped)) and why it
-        was kept.
+        The retained copies. Each has its kind (V(aside), V(partial), V(scratch), V(unproven), V(unreadable)), name,
+        run, when it was made, size in bytes, age in days, the outcome (V(kept), V(dropped), V(would be dropped)) and
+        why it was kept.
       type: list
       elements: dict
     error:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: recover
-short_description: Settle what earlier runs have left in the databases
+short_description: Recover interrupted runs
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - Looks for each database at what the last run left. What still runs is followed to its end.
-  - What died half-way is compared with its journal and led back by the release it worked with, once no backend of it
-    works in the database any more. What cannot be led back is held, with the ways out in the result.
-  - What was verified, or had not begun, is only noted. A backup that came to no end is removed.
+  - Reads for each database what the last run left. What still runs is followed to its end.
+  - What was interrupted is compared with its journal and reverted by the release that it worked with, once no backend
+    of it works in the database any more. What cannot be reverted is held, with the ways out in the result.
+  - What was verified, or had not begun, is only noted. An unfinished backup is removed.
   - A database that another run holds is waited for; who holds its lock decides.
   - The copies that killed rehearsals have left are dropped.
-  - Does nothing where nothing is unsettled.
+  - Does nothing where nothing was interrupted.
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
@@ -42,7 +42,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 databases:
-  description: One result for each database in which something was unsettled.
+  description: One result for each database with an interrupted run.
   returned: always
   type: list
   elements: dict
@@ -51,9 +51,9 @@ databases:
       description: The database.
       type: str
     outcome:
-      description: V(upgraded) if the run had come to its end, V(downgraded), V(restored), V(untouched) if it stands as
-        before, V(held), V(cleared) if it was held and goes on, V(refused) or V(failed) if it could not be settled now;
-        V(pruned) if nothing but copies of rehearsals was left, and they are gone.
+      description: V(upgraded) if the run had ended, V(downgraded), V(restored), V(untouched) if it is as
+        before, V(held), V(cleared) if it was held and goes on, V(refused) or V(failed) if it could not be recovered
+        now; V(pruned) if nothing but copies of rehearsals was left, and they are gone.
       type: str
     changed:
       description: Whether anything was undone or restored.
@@ -70,17 +70,17 @@ databases:
       type: list
       elements: str
     after:
-      description: The heads it stands at, read from the database.
+      description: Its heads, read from the database.
       type: list
       elements: str
     error:
-      description: Why it is held or could not be settled; what, why and the remedy.
+      description: Why it is held or could not be recovered; what, why and the remedy.
       type: dict
     ways_out:
       description: Commands that lead out of a held state, forward and back.
       type: dict
 strangers:
-  description: Journals with something unsettled whose databases are not in the inventory. They are not touched.
+  description: Interrupted runs whose databases are not in the inventory. They are not touched.
   returned: always
   type: list
   elements: str

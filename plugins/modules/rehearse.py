@@ -74,13 +74,13 @@ databases:
       description: Whether a record of the success or a backup was left on the host. The database never is changed.
       type: bool
     identity:
-      description: Which database this is on which server, whatever the URL says.
+      description: Which database this is on which server, independent of the URL.
       type: str
     target:
-      description: What was asked for.
+      description: The target of the upgrade.
       type: str
     before:
-      description: The heads the database stands at.
+      description: The heads of the database.
       type: list
       elements: str
     after:

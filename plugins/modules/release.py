@@ -11,10 +11,10 @@ short_description: Install one version of a migrations directory with its virtua
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - Unpacks a release that M(hosting.alembic.preflight) has packed, and makes the virtualenv it asks for.
+  - Unpacks a release that M(hosting.alembic.preflight) has packed, and makes the virtualenv that it requires.
   - A release appears whole or not at all. Virtualenvs are shared by what is installed in them, and used once complete.
   - The archive is sent only to hosts that need it.
-  - Removes old releases, but neither the current one nor one that a way back needs.
+  - Removes old releases, but neither the current one nor one that a revert needs.
 extends_documentation_fragment:
   - hosting.alembic.options.installation
   - hosting.alembic.options.platform
@@ -41,7 +41,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Says whether the release would be installed.
+    description: Predicts whether the release would be installed.
   diff_mode:
     support: full
     description: Shows the current release before and after.

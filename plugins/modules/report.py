@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: report
-short_description: Say what was found or done, for people
+short_description: Report what was found or done, for people
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
@@ -61,7 +61,7 @@ options:
     type: dict
     default: {}
   rejected:
-    description: Why upgrades that were verified were led back all the same.
+    description: Why verified upgrades were reverted all the same.
     type: str
     default: ""
   on_deferred:

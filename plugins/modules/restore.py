@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: restore
-short_description: Bring databases back from a backup
+short_description: Restore databases from a backup
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - Restores the backup of a run, a backup by its path, or the newest backup of databases that are named.
   - The backup is compared with its manifest first, and the database with the backup's schema and rows afterwards.
-  - What is replaced is kept aside, as a file, a database or a schema, and named in the result.
-  - A backup that no host of the play has is a failure where all were asked with O(names_only) first, as the role does.
+  - What is replaced is kept, as a file, a database or a schema, and named in the result.
+  - A backup that no host of the play has is a failure where all were called with O(names_only) first, as the role does.
   - Check mode finds out what would be refused, but for what others write until the restore.
   - Refused where others have written since the backup, or where that cannot be told, unless O(restore_loses_writes).
 extends_documentation_fragment:
@@ -37,8 +37,8 @@ options:
     default: []
   names_only:
     description:
-      - Only say which databases have such a backup, and change nothing.
-      - Check mode says more, whether each restore would be refused.
+      - Only list which databases have such a backup, and change nothing.
+      - Check mode also finds whether each restore would be refused.
     type: bool
     default: false
 seealso:
@@ -48,7 +48,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Bring one database back to where it was before a run
+- name: Restore one database to its state before a run
   hosting.alembic.restore:
     root: /var/lib/hosting-alembic
     run: 20261122T034500Z-91d4f2
@@ -84,14 +84,14 @@ databases:
       type: list
       elements: str
     after:
-      description: The heads it stands at, read from the database.
+      description: Its heads, read from the database.
       type: list
       elements: str
     backup:
       description: The manifest of the backup.
       type: dict
     aside:
-      description: Where the replaced database lies, a file, a database or a schema.
+      description: Where the replaced database is, a file, a database or a schema.
       type: str
     method:
       description: V(file), V(swap) or V(in_place).

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rollback
-short_description: Lead databases back from an earlier run, on purpose
+short_description: Roll back what an earlier run has upgraded
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
@@ -21,13 +21,13 @@ extends_documentation_fragment:
 options:
   of_run:
     description:
-      - The run to lead back from.
-      - By default the last run that changed a database, on any host that M(hosting.alembic.status_info) was asked of.
+      - The run to roll back.
+      - By default the last run that changed a database, on any host that M(hosting.alembic.status_info) has read.
     type: str
     default: ""
   only:
     description:
-      - The names of the databases to lead back, also one that the run has left held.
+      - The names of the databases to roll back, also one that the run has left held.
       - By default all that the run has upgraded.
     type: list
     elements: str
@@ -51,7 +51,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 of_run:
-  description: The run that was led back from.
+  description: The run whose changes were undone.
   returned: always
   type: str
 databases:
@@ -70,14 +70,14 @@ databases:
       description: Whether anything was undone.
       type: bool
     of_run:
-      description: The run that the database was led back from.
+      description: The run whose changes were undone.
       type: str
     before:
       description: The heads it stood at.
       type: list
       elements: str
     after:
-      description: The heads it stands at, read from the database.
+      description: Its heads, read from the database.
       type: list
       elements: str
     undone:

@@ -13,8 +13,8 @@ author: hosting.alembic contributors (@hosting)
 description:
   - Reads what M(hosting.alembic.rollout_record) has recorded of each host that was planned. Hosts at their target
     are in no batch.
-  - Decides once for all hosts; the lookup P(hosting.alembic.rollout#lookup) tells it to the plays that follow.
-  - Says why nothing is begun where that is known already.
+  - Decides once for all hosts; the lookup P(hosting.alembic.rollout#lookup) hands it to the plays that follow.
+  - Returns why nothing is begun where that is known already.
   - Runs on the controller only; no connection is made.
 options:
   run:

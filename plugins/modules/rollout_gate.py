@@ -12,11 +12,11 @@ version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - Shut when a host of the first batch failed, all hosts of a batch, or more than O(max_failures) allows; when what is
-    left of the window is too short for the next batch; and when a person does not say yes.
-  - With a O(soak), the gate is asked twice. RV(again) names the hosts whose health is to be entered in between, by
+    left of the window is too short for the next batch; and when a person does not answer yes.
+  - With a O(soak), the gate is called twice. RV(again) names the hosts whose health is to be recorded in between, by
     M(hosting.alembic.rollout_record) with its part V(soaked).
   - A host of the batch that has left nothing was lost.
-  - Does not fail. A gate that fails would end the playbook before anything is led back.
+  - Does not fail. A gate that fails would end the playbook before anything is rolled back.
   - Runs on the controller only; no connection is made.
 options:
   max_failures:
@@ -24,7 +24,7 @@ options:
     type: raw
     default: 0
   on_failure:
-    description: Whether what was migrated stays, or is led back.
+    description: Whether what was migrated stays, or is rolled back.
     type: str
     choices: [stop, rollback]
     default: stop
@@ -33,11 +33,11 @@ options:
     type: float
     default: 0
   confirm:
-    description: Whether a person is asked, at the terminal, and shown the plan of the next batch.
+    description: Whether a person has to confirm, at the terminal, with the plan of the next batch.
     type: bool
     default: false
   soaked:
-    description: Whether the hosts of the batch were asked again after the soak.
+    description: Whether the hosts of the batch were checked again after the soak.
     type: bool
     default: false
   deadline:
@@ -45,7 +45,7 @@ options:
     type: str
     default: ""
   window_margin:
-    description: Seconds that a database takes of which no journal tells how long it took.
+    description: Seconds that a database is expected to take where no journal has its time.
     type: float
     default: 0
   workers:
@@ -97,7 +97,7 @@ why:
   returned: success
   type: str
 again:
-  description: The hosts to ask again after the soak, before the gate is asked a second time.
+  description: The hosts to check again after the soak, before the gate is called a second time.
   returned: success
   type: list
   elements: str

@@ -16,7 +16,7 @@ description:
   - Runs on the controller only; no connection is made.
 options:
   part:
-    description: What has ended, the look at the host, its turn, the soak after it, or leading it back.
+    description: What has ended, the plan of the host, its turn, the soak after it, or its rollback.
     type: str
     choices: [looked, ended, soaked, led_back]
     required: true

@@ -11,8 +11,8 @@ short_description: Summarise a rollout, and fail the hosts that did not reach th
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - A rollout enters failures and goes on; here each host fails with its own.
-  - Where nothing failed, the hosts that were not begun or were led back fail, because not everything is at its target.
+  - A rollout records failures and goes on; here each host fails with its own.
+  - Where nothing failed, the hosts that were not begun or were rolled back fail, because they are not at their target.
   - Runs on the controller only; no connection is made.
 options:
   manifests:
@@ -39,7 +39,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: What is said of the whole run. Whoever says it first prints it, failed or not.
+  description: The summary of the whole run. The first host prints it, failed or not.
   returned: success
   type: list
   elements: str

@@ -12,12 +12,12 @@ version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - Writes a script that runs C(ansible-playbook) in its maintenance windows, and has a systemd timer or cron start it.
-  - The script keeps a log, a lock against overlapping runs, and tells of a failure by a command or a mail.
+  - The script keeps a log, a lock against overlapping runs, and reports a failure by a command or a mail.
   - Where a window does not open, on an excluded date for one, the script ends quietly.
   - Runs on the controller only; no connection is made.
 options:
   state:
-    description: Whether the schedule shall be there. The log stays in any case.
+    description: Whether the schedule is installed or removed. The log stays in any case.
     type: str
     choices: [present, absent]
     default: present
@@ -53,7 +53,7 @@ options:
     elements: str
     default: []
   vault_password_file:
-    description: The file with the password of the vault, or the program that tells it.
+    description: The file with the password of the vault, or the program that prints it.
     type: str
     default: ""
   arguments:

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - For each database its revision, what is pending in the host's current release, its last run and its last backup.
-  - Reads, never writes. What cannot be read is said in RV(databases[].problems) and does not fail the module.
+  - Reads, never writes. What cannot be read is named in RV(databases[].problems) and does not fail the module.
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.platform
@@ -67,7 +67,7 @@ databases:
       description: The server's version and place.
       type: str
     current:
-      description: The heads it stands at.
+      description: Its heads.
       type: list
       elements: str
     pending:

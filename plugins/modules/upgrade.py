@@ -34,7 +34,7 @@ options:
   planned:
     description:
       - RV(hosting.alembic.plan_info#module:databases) of a plan that was just made.
-      - Check mode predicts from it; without it the databases are asked again.
+      - Check mode predicts from it; without it the databases are read again.
     type: list
     elements: dict
   deadline:
@@ -47,7 +47,7 @@ options:
     description: Seconds until O(deadline). Without it there is none.
     type: float
   window_margin:
-    description: Seconds that have to be left for a database to be begun, unless a journal tells what its last run took.
+    description: Seconds that have to be left for a database to be begun, unless a journal has the time of its last run.
     type: float
     default: 300
   window_override:
@@ -91,17 +91,17 @@ databases:
       description: Whether anything was committed to it.
       type: bool
     identity:
-      description: Which database this is on which server, whatever the URL says.
+      description: Which database this is on which server, independent of the URL.
       type: str
     target:
-      description: What was asked for.
+      description: The target of the upgrade.
       type: str
     before:
       description: The heads it stood at.
       type: list
       elements: str
     after:
-      description: The heads it stands at, read from the database.
+      description: Its heads, read from the database.
       type: list
       elements: str
     applied:
