@@ -474,11 +474,15 @@ def test_what_others_changed_is_seen_and_what_nobody_changed_is_not(stage: Stage
 
     def after(sql: str) -> list[str]:
         own = engine.own()
-        before, positions = {**engine.activity()}, engine.positions()
+        before, positions = {**engine.activity()}, write_tracker_of(engine).positions()
         known = {name: (here[0], here[1]) for name, here in positions.items() if here}
         stage.database.execute(sql.replace(":name", f'"{stage.database.user}"'))
         archive = Archive(Path(), [], None, frozenset({"public.alembic_version"}), before)
-        deeds, now, reads = Deeds([], activity=before), engine.positions(), Counter[str](engine.sequence_reads)
+        deeds, now, reads = (
+            Deeds([], activity=before),
+            write_tracker_of(engine).positions(),
+            Counter[str](engine.sequence_reads),
+        )
         engine.sequence_reads.clear()
         moved: list[str] = own.run(changes_of_sequences, archive, deeds, known, now, reads)
         return moved + list(own.run(changes_of_others, archive, deeds))

@@ -161,7 +161,7 @@ class Host:
     def do(self, verb: str, *databases: Database, **options: Any) -> Answer:
         """Have a verb done as the engine room does it, with its worker and its processes."""
         with plain_streams():
-            done: Answer = getattr(dispatch, verb)(self.job(verb, *databases, **options))
+            done: Answer = dispatch.do(self.job(verb, *databases, **options))
         return done
 
     def result(self, verb: str, one: Database, **options: Any) -> Answer:

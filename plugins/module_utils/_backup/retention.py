@@ -10,10 +10,12 @@ import shutil
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from .._core.job import Job
+from .._journal.events import moved, newest_first
 from .manifest import proven
 
 
-def prune(folder: Path, keep: int, keep_days: int, needed: frozenset[str] = frozenset()) -> list[str]:
+def remove_old_backups(folder: Path, keep: int, keep_days: int, needed: frozenset[str] = frozenset()) -> list[str]:
     """Remove backups beyond a number or an age, never the newest nor one that a way back needs; return their paths."""
     oldest = (datetime.now(timezone.utc) - timedelta(days=keep_days)).isoformat()
     removed = []
@@ -23,3 +25,11 @@ def prune(folder: Path, keep: int, keep_days: int, needed: frozenset[str] = froz
             shutil.rmtree(manifest.path)
             removed.append(manifest.path)
     return removed
+
+
+def prune_backups(job: Job) -> None:
+    for database in job.databases:
+        runs = newest_first(job.layout.journals_of(database.name))
+        way_back = next((run for run, events in runs if moved(events)), "")
+        folder = job.layout.backups_of(database.name)
+        remove_old_backups(folder, job.backup_keep, job.backup_keep_days, frozenset({way_back}))

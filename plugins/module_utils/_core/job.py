@@ -15,6 +15,9 @@ from .errors import Refused
 from .option_names import COMMANDS
 from .paths import Layout
 
+#: What a verb returns, as JSON would hold it.
+Answer = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class Database:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 Read = Callable[["URL | None"], Any]
 
 #: Runs it in a process that is not forked here, given whether what it writes is to run; raises Died.
-Elsewhere = Callable[[bool], "Answer"]
+Elsewhere = Callable[[bool], "Found"]
 
 #: What is left of the time that a plan may take to whoever waits for this process.
 SHARE = 0.9
 
 
 @dataclass
-class Answer:
+class Found:
     """What the process found, and how."""
 
     value: Any = None
@@ -75,7 +75,7 @@ def run_dry(engine: Engine, name: str, seconds: float, read: Read, elsewhere: El
         Refused: it did, or came to no end.
     """
 
-    def run(uncommitted: bool) -> Answer:
+    def run(uncommitted: bool) -> Found:
         if elsewhere is None:
             return _in_process(engine, seconds, read, uncommitted=uncommitted)
         return elsewhere(uncommitted)
@@ -99,25 +99,25 @@ def run_dry(engine: Engine, name: str, seconds: float, read: Read, elsewhere: El
     raise answer.refusal
 
 
-def _in_process(engine: Engine, seconds: float, read: Read, *, uncommitted: bool) -> Answer:
+def _in_process(engine: Engine, seconds: float, read: Read, *, uncommitted: bool) -> Found:
     engine.own_identity()  # what is known before the fork need not be asked there
     engine.before_fork()
     answers: list[Any] = []
 
-    def task(_item: None) -> Answer:
+    def task(_item: None) -> Found:
         engine.after_fork()
         return answered(engine, read, uncommitted=uncommitted)
 
     each_apart([None], 1, task, seconds * SHARE, lambda _item, answer: answers.append(answer))
     if isinstance(answers[0], Died):
         raise answers[0]
-    found: Answer = answers[0]
+    found: Found = answers[0]
     return found
 
 
-def answered(engine: Engine, read: Read, *, uncommitted: bool) -> Answer:
+def answered(engine: Engine, read: Read, *, uncommitted: bool) -> Found:
     """Return what env.py says in this process, and which writes of it were refused."""
-    answer = Answer()
+    answer = Found()
     with engine.watch_connections(), engine.only_reading(answer.writes, uncommitted=uncommitted) as copy:
         try:
             answer.value = read(copy)

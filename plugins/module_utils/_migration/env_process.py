@@ -26,7 +26,10 @@ from .._core.masking import learn
 from .._core.processes import prepare_each
 from .._core.run_as import User, become
 from .._core.secrets import mask_for
+from .._engines.interface import Engine
 from .._engines.registry import engine_for
+from .._engines.rehearsers import rehearser_of
+from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .env_messages import deeds_from, process_ended, step_facts, words_of
 from .environment import Environment
@@ -88,7 +91,7 @@ class _EnvProcess:
         self._engine.close_opened()
 
     @property
-    def _engine(self) -> Any:
+    def _engine(self) -> Engine:
         return self.environment.engine
 
     def _there(self) -> Connection:
@@ -184,11 +187,11 @@ class _EnvProcess:
             return self.environment.compare_models()
 
     def _contents(self, leave_out: list[str], in_full: bool) -> dict[str, Any]:
-        found = self._engine.contents(self._there(), frozenset(leave_out), in_full)
+        found = rehearser_of(self._engine).contents(self._there(), frozenset(leave_out), in_full)
         return {table: [content.rows, content.digest, content.columns] for table, content in found.items()}
 
     def _still_writes(self, deeds: dict[str, Any]) -> list[Any]:
-        writes = self._engine.still_writes(self._there(), deeds_from(deeds))
+        writes = write_tracker_of(self._engine).still_writes(self._there(), deeds_from(deeds))
         return [writes.tables, writes.unknown]
 
 

@@ -33,7 +33,7 @@ from .attributes import Attributes
 from .autogenerate import differences_of
 from .command_line import command_options, context_options, named_config
 from .contexts import end_reading
-from .dry_run import Answer, Elsewhere, answered, run_dry, run_here
+from .dry_run import Elsewhere, Found, answered, run_dry, run_here
 from .env_exit import Runs
 from .explanations import elsewhere, env_py_failed, unreachable
 from .fork_guard import ending_copies, guarded_forks
@@ -164,7 +164,7 @@ class Environment(Revisions):
             self._aim(copy)
         return read()
 
-    def read_dry(self, identity: Identity, instance: str, uncommitted: bool) -> Answer:
+    def read_dry(self, identity: Identity, instance: str, uncommitted: bool) -> Found:
         """Do what ``streams`` does in a process that is thrown away, for the one that waits for it.
 
         Args:

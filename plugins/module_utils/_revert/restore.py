@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
 from .._engines.data import Restored
 from .._engines.interface import Engine
-from .._engines.registry import engine_for
 from .._engines.restorers import restorer_of
 from .._journal.events import Journal, newest_first
 from .._migration.state import Position, differences, read_position
@@ -85,71 +83,12 @@ def bring_back(
     return restored, now
 
 
-def restore_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
-    """Restore a database on purpose and return the result; that it was refused is a result too.
-
-    Raises:
-        Refused: its URL cannot be used, or there is no such backup.
-    """
-    begun = time.monotonic()
-    engine = engine_for(database, job)
-    manifest = chosen(database, job)
-    made = manifest.tool != TOOL and restorer_of(engine).make_if_dropped(manifest.archive(), progress.tell)
-    try:
-        with engine.lock(job.database_wait, progress.tell):
-            unread = Position({table: [] for table in manifest.heads})
-            before = (
-                read_position(engine, list(manifest.heads))
-                if restorer_of(engine).is_readable() and not made
-                else unread
-            )
-            since = deeds_since(database, job, manifest)
-            try:
-                restored, now = bring_back(engine, manifest, since, journal, progress, "asked for", may_lose=True)
-            except Failed as failure:
-                if failure.code != HALF_WAY:
-                    raise
-                return _held(database, job, manifest, journal, failure)
-    except BaseException:
-        if made:
-            restorer_of(engine).drop_empty()
-        raise
-    return {
-        "name": database.name,
-        "outcome": "restored",
-        "changed": True,
-        "of_run": manifest.run,
-        "before": before.revisions,
-        "after": now.revisions,
-        "backup": manifest.facts(),
-        "aside": restored.aside,
-        "method": restored.method,
-        "not_restored": restored.not_restored,
-        "seconds": round(time.monotonic() - begun, 3),
-    }
-
-
 def _without_empty(engine: Engine, restored: Restored, run: str) -> Restored:
     """Drop what a restore has kept of a database in which there was nothing."""
     for aside in restorer_of(engine).asides():
         if aside.run == run:
             restorer_of(engine).drop_aside(aside)
     return replace(restored, aside="")
-
-
-def _held(database: Database, job: Job, manifest: Manifest, journal: Journal, failure: Failed) -> Result:
-    """Return the result of a restore that began to replace a database and did not prove that it has."""
-    ways = ways_out_of(database, job, manifest.path, journal.path.stem)
-    journal.write("held", error=failure.facts(), ways_out=ways)
-    return {
-        "name": database.name,
-        "outcome": "held",
-        "changed": True,
-        "of_run": manifest.run,
-        "backup": manifest.facts(),
-        "error": failure.facts(),
-        "ways_out": ways,
-    }
 
 
 def ways_out_of(database: Database, job: Job, path: str, run: str) -> dict[str, str]:
@@ -166,26 +105,6 @@ def ways_out_of(database: Database, job: Job, path: str, run: str) -> dict[str, 
     places = {"forward": path, **({"back": kept[0]} if kept else {})}
     only = {"migrate_restore_databases": [database.name], "migrate_restore_loses_writes": True}
     return {way: playbook_command("restore", migrate_restore_backup=place, **only) for way, place in places.items()}
-
-
-def chosen(database: Database, job: Job) -> Manifest:
-    """Return the backup that was asked for: of a run, of a path, or else the newest.
-
-    Raises:
-        Refused: there is none such.
-    """
-    taken = proven(job.layout.backups_of(database.name))
-    for manifest in taken:
-        if manifest.answers_to(job.of_run, job.backup):
-            return manifest
-    wanted = f"of run {job.of_run}" if job.of_run else f"at {job.backup}" if job.backup else "at all"
-    known = ", ".join(manifest.run for manifest in taken) or "none"
-    raise Refused(
-        f"There is no backup {wanted} of database {database.name!r} on this host",
-        f"its folder holds these: {known}",
-        f"This shows the last one: {playbook_command('status')}",
-        code="backup-not-found",
-    )
 
 
 def deeds_since(database: Database, job: Job, manifest: Manifest) -> Account:

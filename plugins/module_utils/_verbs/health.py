@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from .._core.errors import Refused
-from .._core.job import Database, Job
+from .._core.job import Answer, Database, Job
+from .._core.processes import each_apart, silence
 from .._engines.connection import first_line
 from .._engines.registry import engine_for
 from .._engines.sqlalchemy_import import sa
+from .._migration.preload import warm
 
 Facts = dict[str, Any]
 
@@ -47,3 +50,22 @@ def returned(database: Database, job: Job) -> dict[int, Facts]:
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it; a decimal or a date is text."""
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def health(job: Job) -> Answer:
+    """Say what each statement of a health check returns, or why it returns nothing."""
+    asked = [database for database in job.databases if statements_for(job, database)]
+    found: dict[int, list[Answer]] = {}
+
+    def answered(database: Database, answer: Any) -> None:
+        for statement in statements_for(job, database):
+            said = {"error": str(answer)} if isinstance(answer, Exception) else answer[statement["number"]]
+            found.setdefault(statement["number"], []).append({"database": database.name, **said})
+
+    def alone(database: Database) -> Any:
+        silence(os.devnull)
+        return returned(database, job)
+
+    warm(job, asked)
+    each_apart(asked, job.workers, alone, job.plan_timeout, answered)
+    return {"found": found}

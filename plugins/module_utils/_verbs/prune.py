@@ -19,7 +19,7 @@ from typing import Any
 
 from .._backup.manifest import MANIFEST, proven
 from .._core.errors import Failed, Refused
-from .._core.job import Database, Job
+from .._core.job import Answer, Database, Job
 from .._core.paths import Layout, is_run
 from .._engines.data import Aside
 from .._engines.interface import Engine
@@ -28,6 +28,7 @@ from .._engines.rehearsers import rehearser_of
 from .._engines.restorers import restorer_of
 from .._journal.events import Journal, read_events, unsettled
 from .._journal.run_state import left_by
+from .._worker.each import do_each
 
 Facts = dict[str, Any]
 
@@ -200,3 +201,19 @@ def days_since(made: str) -> float | None:
     except (ValueError, TypeError):
         return None
     return round(age.total_seconds() / 86400, 2)
+
+
+def prune(job: Job) -> Answer:
+    """List what lies aside of every database, and drop what is old enough if that was asked."""
+    done = do_each(job, job.databases, prune_database)
+    return {"results": [_pruned(database, done[database.name]) for database in job.databases]}
+
+
+def _pruned(database: Database, answer: Any) -> Answer:
+    if not isinstance(answer, Exception):
+        return dict(answer)
+    failure = Failed(
+        f"Database {database.name!r} could not be pruned", f"{type(answer).__name__}: {answer}", code="prune-failed"
+    )
+    facts = {"name": database.name, "outcome": "failed", "changed": False, "leftovers": []}
+    return {**facts, "error": failure.facts()}

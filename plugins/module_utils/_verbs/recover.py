@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from .._backup.command import TOOL
 from .._backup.manifest import Manifest, proven
 from .._core.errors import Failed, Refused
-from .._core.job import Database, Job
+from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
@@ -32,6 +33,7 @@ from .._revert.revert import LeadBack
 from .._revert.run_record import Account
 from .._revert.verification import compare_with
 from .._worker.follow import result_of_dead
+from .._worker.worker import attend
 
 Result = dict[str, Any]
 
@@ -282,3 +284,8 @@ def _drop_abandoned(database: Database, job: Job) -> list[str]:
     for run in runs:
         Journal(job.layout.rehearsal(database.name, run), "recover").write(DROPPED, names=names)
     return names
+
+
+def recover(job: Job) -> Answer:
+    """Settle what dead runs of one release have left; each release that left something has a worker of its own."""
+    return attend(replace(job, verb=f"recover-{job.release[:12]}"), list(job.databases), recover_database)

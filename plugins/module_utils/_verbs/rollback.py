@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from .._core.job import Database, Job
+from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
 from .._journal.events import Journal, read_events
-from .._journal.history import moved_since
+from .._journal.history import moved_since, rolled_back_by
 from .._revert.revert import LeadBack, Result
 from .._revert.run_record import Account
+from .._worker.worker import attend
 
 
 def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
@@ -26,3 +27,10 @@ def rollback_database(database: Database, job: Job, journal: Journal, progress: 
         return {"name": database.name, "outcome": "refused", "changed": False, "error": obstacle.facts()}
     journal.write("planned", release=job.release, of_run=job.of_run)
     return LeadBack(database, job, journal, progress, account).run(on_purpose=job.run != job.of_run)
+
+
+def rollback(job: Job) -> Answer:
+    """Lead back every database that an earlier run upgraded, or those that are named."""
+    names = [database.name for database in job.databases]
+    chosen = rolled_back_by(job.root, job.run, job.of_run, names, job.only, attach=job.attach)
+    return attend(job, [database for database in job.databases if database.name in chosen], rollback_database)

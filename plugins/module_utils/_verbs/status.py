@@ -11,10 +11,13 @@ from typing import Any
 from .._backup.manifest import Manifest, proven
 from .._backup.offsite import copies_of, waits_for_copies
 from .._core.errors import Refused
-from .._core.job import Database, Job
+from .._core.job import Answer, Database, Job
 from .._core.playbook_command import playbook_command
 from .._journal.events import moved, newest_first
 from .._journal.run_state import Left, left_by
+from .._plan.host import plan
+from .._worker.each import do_each
+from .prune import leftovers_of
 
 Facts = dict[str, Any]
 
@@ -84,3 +87,21 @@ def _run(run: str, events: list[Facts]) -> Facts:
         "moved": moved(events),
         "error": last.get("error"),
     }
+
+
+def status(job: Job) -> Answer:
+    """Say of every database where it is, what is pending, and what was last done to it."""
+    planned = {entry["name"]: entry for entry in plan(job)["databases"]} if job.release else {}
+    reachable = [database for database in job.databases if planned.get(database.name, {}).get("server")]
+    aside = do_each(job, reachable, leftovers_of)
+    return {
+        "databases": [
+            status_of(database, job, planned.get(database.name), _listed(aside.get(database.name)))
+            for database in job.databases
+        ]
+    }
+
+
+def _listed(aside: Any) -> list[Answer]:
+    """Return what lies aside; a database that could not be asked says so in its plan."""
+    return aside if isinstance(aside, list) else []

@@ -10,9 +10,10 @@ from typing import Any
 
 from .._backup.command import TOOL
 from .._backup.manifest import Manifest
+from .._backup.retention import prune_backups
 from .._backup.take import take
 from .._core.errors import Failed, Refused
-from .._core.job import Database, Job, is_over
+from .._core.job import Answer, Database, Job, counted_from_now, is_over
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
 from .._engines.connection import first_line
@@ -23,7 +24,7 @@ from .._engines.registry import engine_for
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.chronicle import Chronicle
-from .._migration.dry_run import SHARE, Answer
+from .._migration.dry_run import SHARE, Found
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .._migration.explanations import advice_for, kept_open
@@ -39,6 +40,7 @@ from .._plan.database import fill_plan
 from .._plan.model import Plan
 from .._worker.deadline import cancelled, deadline_obstacle
 from .._worker.task import OneDatabase
+from .._worker.worker import attend
 
 Result = dict[str, Any]
 
@@ -127,10 +129,10 @@ class Upgrade(OneDatabase):
             raise
         self._note(environment, chronicle, steps)
 
-    def _read_elsewhere(self, environment: Environment, lock: Lock, uncommitted: bool) -> Answer:
+    def _read_elsewhere(self, environment: Environment, lock: Lock, uncommitted: bool) -> Found:
         """Run env.py to find out where the database stands, in a fork of one that has changed little memory."""
         request = (_DRY, self.engine.own_identity(), self.plan.instance, uncommitted)
-        answer: Answer = self._standby.call(request, lock, self.progress, self.job.plan_timeout * SHARE)
+        answer: Found = self._standby.call(request, lock, self.progress, self.job.plan_timeout * SHARE)
         return answer
 
     def _again(self, environment: Environment, chronicle: Chronicle, lock: Lock) -> None:
@@ -292,3 +294,11 @@ def upgrade_database(database: Database, job: Job, journal: Journal, progress: P
         Refused: its URL cannot be used.
     """
     return Upgrade(database, job, journal, progress, engine_for(database, job)).run()
+
+
+def upgrade(job: Job) -> Answer:
+    """Back up and upgrade every database, in a worker that outlives the connection."""
+    answer = attend(counted_from_now(job), list(job.databases), upgrade_database)
+    if answer["finished"]:
+        prune_backups(job)
+    return answer

@@ -16,7 +16,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest i
     proven,
     read_manifest,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.retention import prune
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.retention import remove_old_backups
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.take import take
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
@@ -182,7 +182,7 @@ def test_retention_is_by_number_and_by_age_and_never_takes_the_newest(
     for number in range(4):
         back_up(host, filled, f"r{number}", days_ago=number * 10 + 5)
 
-    removed = prune(host.layout.backups_of("app"), keep, keep_days)
+    removed = remove_old_backups(host.layout.backups_of("app"), keep, keep_days)
 
     assert runs(host) == left
     assert len(removed) == 4 - len(left)
@@ -192,13 +192,13 @@ def test_retention_keeps_what_a_way_back_needs(host: Host, filled: Path) -> None
     for number in range(3):
         back_up(host, filled, f"r{number}", days_ago=number)
 
-    prune(host.layout.backups_of("app"), 1, 100, frozenset({"r2"}))
+    remove_old_backups(host.layout.backups_of("app"), 1, 100, frozenset({"r2"}))
 
     assert runs(host) == ["r0", "r2"]
 
 
 def test_retention_of_nothing_removes_nothing(host: Host) -> None:
-    assert prune(host.layout.backups_of("app"), 0, 0) == []
+    assert remove_old_backups(host.layout.backups_of("app"), 0, 0) == []
 
 
 def test_a_manifest_of_a_newer_version_is_read_without_what_that_has_added(host: Host, filled: Path) -> None:

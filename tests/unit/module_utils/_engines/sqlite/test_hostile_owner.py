@@ -249,11 +249,11 @@ def test_what_an_owner_plants_while_root_works_reads_and_changes_nothing_of_othe
                 place.restore()
             with suppress(Refused, OSError, sqlite3.Error):
                 engine: Any = place.engine()
-                engine.asides()
+                restorer_of(engine).asides()
                 lock = engine.try_lock()
                 if lock:
                     lock.release()
-                engine.drop_unused_aside("r1")
+                restorer_of(engine).drop_unused_aside("r1")
                 engine.close()
 
     place.expect_nothing_of_others()

@@ -11,7 +11,7 @@ from typing import Any
 from .._backup.command import TOOL, method_of
 from .._backup.manifest import Manifest, check
 from .._core.errors import Failed, Refused
-from .._core.job import Database, Job
+from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
 from .._engines.data import RestoreMethod
 from .._engines.interface import Engine
@@ -19,13 +19,15 @@ from .._engines.registry import engine_for
 from .._engines.restorers import restorer_of
 from .._journal.events import Journal
 from .._migration.state import read_position
-from .restore import chosen, deeds_since
-from .restore_guard import RestoreGuard
+from .._revert.restore import deeds_since
+from .._revert.restore_guard import RestoreGuard
+from .._worker.each import do_each
+from .restore import chosen
 
 Result = dict[str, Any]
 
 
-def foresee_restore(database: Database, job: Job) -> Result:
+def foresee_restore_of(database: Database, job: Job) -> Result:
     """Return the result that a restore would have; that it would be refused is a result too."""
     try:
         return _foreseen(database, job)
@@ -95,3 +97,17 @@ def _refuse_if_locked(engine: Engine) -> None:
             code="database-locked",
         )
     lock.release()
+
+
+def foresee_restore(job: Job) -> Answer:
+    """Say of every database what a restore would say, and change nothing."""
+    said = do_each(job, job.databases, foresee_restore_of)
+    return {"results": [_answer_of(database, said[database.name]) for database in job.databases]}
+
+
+def _answer_of(database: Database, answer: Any) -> Answer:
+    if not isinstance(answer, Exception):
+        return dict(answer)
+    what = f"What a restore of {database.name!r} would do could not be found out"
+    failure = Failed(what, f"{type(answer).__name__}: {answer}", code="restore-not-predicted")
+    return {"name": database.name, "outcome": "failed", "changed": False, "error": failure.facts()}

@@ -1,0 +1,63 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Back databases up, whether anything is pending or not."""
+
+from __future__ import annotations
+
+from .._backup.restore_forecast import forecast_restore
+from .._backup.retention import prune_backups
+from .._backup.take import take
+from .._core.errors import Refused
+from .._core.job import Answer, Database, Job
+from .._core.progress import Progress
+from .._engines.registry import engine_for
+from .._journal.events import Journal
+from .._migration.env_proxy import environment_of
+from .._migration.state import read_position
+from .._worker.worker import attend
+
+
+def backup(job: Job) -> Answer:
+    """Back up every database, in a worker that outlives the connection."""
+    answer = attend(job, list(job.databases), backup_database)
+    if answer["finished"]:
+        prune_backups(job)
+    return answer
+
+
+def backup_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Answer:
+    """Back one database up under its lock, whether anything is pending or not.
+
+    Raises:
+        Refused: it does not exist, cannot be reached, or is held by another run.
+        Failed: the backup could not be written or proven.
+    """
+    engine = engine_for(database, job)
+    environment = environment_of(database, job, engine)
+    journal.write("planned", release=job.release)
+    with engine.lock(job.database_wait, progress.tell):
+        journal.write("locked")
+        with engine.watch_connections():
+            tables = [stream.table for stream in environment.streams()] if engine.exists() else []
+        if not tables:
+            raise Refused(
+                f"Database {database.name!r} does not exist yet, so there is nothing to back up",
+                code="database-missing",
+            )
+        progress.phase("backs up")
+        position = read_position(environment.engine, tables)
+        manifest = take(engine, position.heads, job, progress.tell)
+        restore = forecast_restore(engine, manifest)
+    journal.write("backed_up", path=manifest.path, size=manifest.size, **position.facts())
+    return {
+        "name": database.name,
+        "outcome": "backed_up",
+        "changed": True,
+        "before": position.revisions,
+        "after": position.revisions,
+        "backup": manifest.facts(),
+        "restore": restore,
+        "seconds": manifest.seconds,
+    }

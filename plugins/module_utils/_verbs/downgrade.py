@@ -1,0 +1,35 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Revert what the upgrade of a run left unfinished."""
+
+from __future__ import annotations
+
+import time
+
+from .._core.errors import Failed
+from .._core.job import Answer, Database, Job
+from .._journal.events import Journal, needs_leading_back, reject
+from .._revert.revert import downgrade_database
+from .._worker.follow import is_alive
+from .._worker.worker import attend
+
+
+def downgrade(job: Job) -> Answer:
+    """Lead back what the upgrade of this run left unfinished, once its worker has ended."""
+    deadline = time.monotonic() + job.follow
+    while is_alive(job, "upgrade"):
+        if time.monotonic() > deadline:
+            return {"finished": False, "results": [], "lines": ["the upgrade still runs"], "cursor": job.cursor}
+        time.sleep(0.1)
+    if job.rejected:
+        error = Failed("The upgrade was verified and then rejected", job.rejected, code="upgrade-rejected").facts()
+        for database in job.databases:
+            reject(Journal(job.layout.journal(database.name, job.run), "upgrade"), error)
+    failed = [database for database in job.databases if needs_leading_back(_journal(job, database).events())]
+    return attend(job, failed, downgrade_database)
+
+
+def _journal(job: Job, database: Database) -> Journal:
+    return Journal(job.layout.journal(database.name, job.run), job.verb)

@@ -1,0 +1,106 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Restore databases from a backup that was asked for."""
+
+from __future__ import annotations
+
+import time
+
+from .._backup.command import TOOL
+from .._backup.manifest import Manifest, proven
+from .._core.errors import HALF_WAY, Failed, Refused
+from .._core.job import Answer, Database, Job
+from .._core.playbook_command import playbook_command
+from .._core.progress import Progress
+from .._engines.registry import engine_for
+from .._engines.restorers import restorer_of
+from .._journal.events import Journal
+from .._migration.state import Position, read_position
+from .._revert.restore import Result, bring_back, deeds_since, ways_out_of
+from .._worker.worker import attend
+
+
+def restore_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Restore a database on purpose and return the result; that it was refused is a result too.
+
+    Raises:
+        Refused: its URL cannot be used, or there is no such backup.
+    """
+    begun = time.monotonic()
+    engine = engine_for(database, job)
+    manifest = chosen(database, job)
+    made = manifest.tool != TOOL and restorer_of(engine).make_if_dropped(manifest.archive(), progress.tell)
+    try:
+        with engine.lock(job.database_wait, progress.tell):
+            unread = Position({table: [] for table in manifest.heads})
+            before = (
+                read_position(engine, list(manifest.heads))
+                if restorer_of(engine).is_readable() and not made
+                else unread
+            )
+            since = deeds_since(database, job, manifest)
+            try:
+                restored, now = bring_back(engine, manifest, since, journal, progress, "asked for", may_lose=True)
+            except Failed as failure:
+                if failure.code != HALF_WAY:
+                    raise
+                return _held(database, job, manifest, journal, failure)
+    except BaseException:
+        if made:
+            restorer_of(engine).drop_empty()
+        raise
+    return {
+        "name": database.name,
+        "outcome": "restored",
+        "changed": True,
+        "of_run": manifest.run,
+        "before": before.revisions,
+        "after": now.revisions,
+        "backup": manifest.facts(),
+        "aside": restored.aside,
+        "method": restored.method,
+        "not_restored": restored.not_restored,
+        "seconds": round(time.monotonic() - begun, 3),
+    }
+
+
+def _held(database: Database, job: Job, manifest: Manifest, journal: Journal, failure: Failed) -> Result:
+    """Return the result of a restore that began to replace a database and did not prove that it has."""
+    ways = ways_out_of(database, job, manifest.path, journal.path.stem)
+    journal.write("held", error=failure.facts(), ways_out=ways)
+    return {
+        "name": database.name,
+        "outcome": "held",
+        "changed": True,
+        "of_run": manifest.run,
+        "backup": manifest.facts(),
+        "error": failure.facts(),
+        "ways_out": ways,
+    }
+
+
+def chosen(database: Database, job: Job) -> Manifest:
+    """Return the backup that was asked for: of a run, of a path, or else the newest.
+
+    Raises:
+        Refused: there is none such.
+    """
+    taken = proven(job.layout.backups_of(database.name))
+    for manifest in taken:
+        if manifest.answers_to(job.of_run, job.backup):
+            return manifest
+    wanted = f"of run {job.of_run}" if job.of_run else f"at {job.backup}" if job.backup else "at all"
+    known = ", ".join(manifest.run for manifest in taken) or "none"
+    raise Refused(
+        f"There is no backup {wanted} of database {database.name!r} on this host",
+        f"its folder holds these: {known}",
+        f"This shows the last one: {playbook_command('status')}",
+        code="backup-not-found",
+    )
+
+
+def restore(job: Job) -> Answer:
+    """Bring a backup of every database back, on purpose."""
+    return attend(job, list(job.databases), restore_database)

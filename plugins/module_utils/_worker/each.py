@@ -1,0 +1,32 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A task for each database, in a process of its own, without a worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .._core.job import Database, Job
+from .._core.processes import each_apart, silence
+from .._migration.preload import warm
+
+
+def do_each(job: Job, databases: Sequence[Database], task: Callable[[Database, Job], Any]) -> dict[str, Any]:
+    """Call a task for every database in a process of its own, and return what each said."""
+    said: dict[str, Any] = {}
+
+    def alone(database: Database) -> Any:
+        silence(os.devnull)
+        try:
+            return task(database, job)
+        except Exception as error:  # noqa: BLE001 - the process that asked says it
+            return error
+
+    if databases:
+        warm(job, databases)
+    each_apart(databases, job.workers, alone, 0, lambda database, answer: said.update({database.name: answer}))
+    return said
