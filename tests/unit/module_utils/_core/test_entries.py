@@ -42,7 +42,7 @@ def mark(letter: str) -> str:
     return f"MARK-{letter}-{secrets.token_hex(8)}-END"
 
 
-@pytest.mark.parametrize("verbs", [["plan"], ["upgrade", "rollback"]])
+@pytest.mark.parametrize("verbs", [["plan_info"], ["upgrade", "rollback"]])
 def test_env_py_sees_the_secrets_of_its_own_database_only_and_no_admin_password(
     host: Host, tmp_path: Path, verbs: list[str]
 ) -> None:
@@ -67,7 +67,7 @@ def test_env_py_sees_the_secrets_of_its_own_database_only_and_no_admin_password(
         (tmp_path / f"{letter}.db").touch()
 
     for number, verb in enumerate(verbs):
-        options: dict[str, Any] = {} if verb == "plan" else {"run": f"r{number}", "follow": 60}
+        options: dict[str, Any] = {} if verb == "plan_info" else {"run": f"r{number}", "follow": 60}
         answer = call(verb, root=str(host.root), databases=databases, workers=1, **options)
         assert not answer.get("failed"), answer
         assert "MARK-" not in json.dumps(answer)
@@ -75,7 +75,7 @@ def test_env_py_sees_the_secrets_of_its_own_database_only_and_no_admin_password(
     for letter in "abc":
         seen = set((notes / letter).read_text().split())
         assert seen == {letter}
-        if verbs != ["plan"]:
+        if verbs != ["plan_info"]:
             assert heads(tmp_path / f"{letter}.db") == []
 
 

@@ -117,7 +117,7 @@ class Stage:
 
     def call(self, verb: str, file: Path, run: str = "r1", entry: dict[str, Any] | None = None, **options: Any) -> Any:
         databases = [{"name": "app", "url": f"sqlite:///{file}", **(entry or {})}]
-        if verb not in ("plan", "status"):
+        if verb not in ("plan_info", "status_info"):
             options = {"run": run, "follow": 60, **options}
         return call(verb, root=str(self.host.root), databases=databases, **options)
 
@@ -147,7 +147,7 @@ def expect_nobody(stage: Stage) -> None:
 
 
 def test_a_plan_runs_env_py_as_the_owner_of_the_file(stage: Stage, customer: Customer) -> None:
-    answer = stage.call("plan", customer.file)
+    answer = stage.call("plan_info", customer.file)
 
     assert [plan["obstacles"] for plan in answer["databases"]] == [[]], answer
     assert len(answer["databases"][0]["pending"]) > 0
@@ -231,14 +231,14 @@ def test_a_user_that_is_named_goes_before_the_owner(stage: Stage, customer: Cust
 
 
 def test_root_stays_root_where_that_is_named(stage: Stage, customer: Customer) -> None:
-    answer = stage.call("plan", customer.file, entry={"run_as": "root"}, run_as="nobody")
+    answer = stage.call("plan_info", customer.file, entry={"run_as": "root"}, run_as="nobody")
 
     assert answer["databases"][0]["obstacles"] == []
     assert {tuple(seen["uids"]) for seen in stage.seen()} == {(0, 0, 0)}
 
 
 def test_a_user_that_is_not_there_is_refused_with_the_variable(stage: Stage, customer: Customer) -> None:
-    answer = stage.call("plan", customer.file, run_as="no-such-user")
+    answer = stage.call("plan_info", customer.file, run_as="no-such-user")
 
     (obstacle,) = answer["databases"][0]["obstacles"]
     assert "'no-such-user' of migrate_run_as is not on this host" in obstacle["what"]
@@ -250,7 +250,7 @@ def test_a_virtualenv_that_the_user_cannot_read_is_refused_when_planned(
 ) -> None:
     python.chmod(0o700)
     try:
-        answer = stage.call("plan", customer.file)
+        answer = stage.call("plan_info", customer.file)
     finally:
         python.chmod(0o755)
 
@@ -274,7 +274,7 @@ def test_a_name_that_leads_to_another_customers_file_reads_and_changes_nothing(
         customer.file.symlink_to(other)
         os.chown(customer.file, NOBODY, NOBODY, follow_symlinks=False)
 
-    plan = stage.call("plan", customer.file)
+    plan = stage.call("plan_info", customer.file)
     (obstacle,) = plan["databases"][0]["obstacles"]
     assert "another owner than its folder" in obstacle["what"] or "link of another user" in obstacle["what"]
     upgraded = stage.call("upgrade", customer.file)
