@@ -115,3 +115,9 @@ def test_a_block_says_what_it_is(page: Path) -> None:
     assert set(fences) <= known
     indented = re.findall(r"(?m)^\n    (?:ansible|make|pip|git|\$) .*$", page.read_text())
     assert indented == [], "a command in an indented block is not collected: use ```sh"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_file_of_the_project_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(r"`((?:plugins|roles|playbooks|tests|docs|molecule)/[\w./-]+)`", page.read_text())
+    assert [name for name in named if not (PROJECT / name).exists()] == []
