@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .kernel import show_to_user
-from .option_names import FOR_ADMIN
+from .secrets import FOR_ADMIN
 
 Entry = dict[str, Any]
 

@@ -12,8 +12,8 @@ from time import monotonic
 from typing import Any
 
 from .errors import Refused
-from .option_names import COMMANDS
 from .paths import Layout
+from .secrets import COMMANDS
 
 #: What a verb returns, as JSON would hold it.
 Answer = dict[str, Any]

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 from .masking import Mask
-from .option_names import COMMANDS
 
 Options = dict[str, Any]
 
@@ -208,3 +207,11 @@ def _may_be_secret(value: str) -> bool:
 def _text(options: Options, name: str) -> list[str]:
     value = options.get(name)
     return [value] if isinstance(value, str) and value else []
+
+
+#: Commands of the user, as lists of words, among which may be passwords.
+COMMANDS = ("backup_command", "backup_check_command", "backup_copy_command", "restore_command")
+
+
+#: What an entry of a database says for us alone, and not for env.py.
+FOR_ADMIN = ("admin_url", "admin_password", "rehearse_url", "rehearse_password")

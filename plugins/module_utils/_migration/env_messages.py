@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Failed
 from .._core.job import Database, Job
-from .._core.option_names import COMMANDS, FOR_ADMIN
 from .._core.revisions import Revision, Stream
+from .._core.secrets import COMMANDS, FOR_ADMIN
 from .._engines.connection import first_line, sqlstate
 from .._engines.data import Content, Deeds, Writes
 from .._engines.rehearsers import rehearser_of

@@ -16,9 +16,9 @@ from typing import Any
 from .._core.channel import Channel, Gone
 from .._core.errors import Failed, Refused
 from .._core.job import Database, Job
-from .._core.option_names import FOR_ADMIN
 from .._core.revisions import Heads, Stream
 from .._core.run_as import User, admit
+from .._core.secrets import FOR_ADMIN
 from .._engines.interface import Engine
 from .._release.source import Source
 from . import env_process
