@@ -64,7 +64,6 @@ def test_after_a_soak_the_batch_is_asked_again(fleet_of: Callable[[int], Fleet],
     assert fleet.states() == {"web1": "migrated", "web2": "migrated"}
 
 
-@pytest.mark.both_cores
 @pytest.mark.parametrize(("on_failure", "stands"), [("stop", {"web1": 3}), ("rollback", {})])
 def test_a_site_that_dies_during_the_soak_stops_the_rollout(
     fleet_of: Callable[[int], Fleet], source: Source, on_failure: str, stands: dict[str, int]

@@ -71,7 +71,6 @@ def test_an_application_that_is_not_well_is_stopped_again_and_led_back(
     assert not (site.root / "maintenance.json").exists()
 
 
-@pytest.mark.both_cores
 def test_visitors_are_let_in_once_the_application_is_well(
     site: Site, sqlite: SQLiteTarget, shop: Application, tmp_path: Path
 ) -> None:

@@ -199,7 +199,6 @@ def test_a_whole_batch_that_cannot_be_reached_stops_it_and_what_was_migrated_is_
         ([1], 4, {"web1": 3}, []),  # all of a batch: Ansible ends it there, and nobody is left to say anything
     ],
 )
-@pytest.mark.both_cores
 def test_a_hook_of_somebody_that_loses_its_host_is_no_success(
     fleet_of: Callable[[int], Fleet], source: Source, tmp_path: Path, rollout: list[int], code: int,
     stands: dict[str, int], says: list[str],

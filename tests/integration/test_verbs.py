@@ -212,7 +212,6 @@ def test_old_backups_are_removed_and_the_newest_never(site: Site, sqlite: SQLite
     assert [path.name for path in site.backups("app")] == ["first", "fourth"]
 
 
-@pytest.mark.both_cores
 def test_a_rollback_takes_back_what_the_last_run_did_and_keeps_the_rows(site: Site, targets: list[Target]) -> None:
     settings: dict[str, Any] = {"migrate_databases": entries(targets)}
     site.run("migrate", migrate_source=site.source("generic", "older").keep("0001"), **settings)
