@@ -214,6 +214,7 @@ class SQLite(Engine, SQLiteApart):
     def lock_migrating(self, connection: Connection, patience: float) -> None:
         """Lock nothing, since nothing of SQLite outlives its process; compare whether others wrote since the backup."""
         self.migrating, self._of_env = driver_connection(connection), connection.connection
+        share_file(connection.connection)
         self.written.knows(attached_to(connection.connection))
         if self._reports:
             self._reports.begins_to_write(data_version(connection.connection))
@@ -349,3 +350,18 @@ def file_of(path: Path) -> tuple[int, int]:
     except OSError:
         return (0, 0)
     return (found.st_dev, found.st_ino)
+
+
+def share_file(connection: Any) -> None:
+    """Let others read between the transactions of a driver's connection, whatever env.py has set for it.
+
+    Our own connection reads what is committed. A file in WAL mode that was opened for one connection stays so.
+    """
+    cursor = connection.cursor()
+    cursor.execute("pragma main.locking_mode")
+    if [str(row[0]).lower() for row in cursor.fetchall()] == ["exclusive"]:
+        cursor.execute("pragma main.locking_mode = normal")
+        cursor.fetchall()
+        cursor.execute("select count(*) from main.sqlite_master")  # the lock goes with the next one that is given back
+        cursor.fetchall()
+    cursor.close()

@@ -78,3 +78,45 @@ def test_what_env_py_writes_by_the_driver_of_postgresql_is_refused(host: Host, p
 
     assert "changes database 'app' before it runs migrations" in obstacle["what"]
     assert postgres_database.execute("select count(*) from pg_tables where tablename = 'written'") == [["0"]]
+
+
+ITS_OWN = """
+from alembic import context
+from sqlalchemy import create_engine, event
+engine = create_engine(context.config.get_main_option("sqlalchemy.url"))
+
+@event.listens_for(engine, "connect")
+def opened(one, _record):
+    for words in {pragmas!r}:
+        one.execute(words)
+
+with engine.connect() as connection:
+    context.configure(connection=connection, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+EXCLUSIVE = "pragma locking_mode = exclusive"
+
+
+def ship_with(host: Host, *pragmas: str) -> None:
+    """Ship an env.py that says something on each connection, with a revision that fails after another one."""
+    source = host.layout.release(host.ship("generic")) / "source" / "migrations"
+    (source / "env.py").write_text(ITS_OWN.format(pragmas=pragmas))
+    host.revise("generic", "0003", "0002", "op.execute('update mine set a = 2'); raise RuntimeError('no')")
+
+
+@pytest.mark.parametrize(
+    "pragma", [*(f"pragma journal_mode = {mode}" for mode in ("truncate", "persist", "memory")), EXCLUSIVE]
+)
+def test_a_failure_is_undone_whatever_env_py_sets_on_its_connection(host: Host, file: Path, pragma: str) -> None:
+    ship_with(host, pragma)
+    script(file, "create table mine (a); insert into mine values (1)")
+    kept = [line for line in dump(file).splitlines() if "mine" in line]
+
+    failed = host.result("upgrade", database(file), lock_wait=5)
+    back = host.result("downgrade", database(file))
+
+    assert failed["error"]["why"] == "RuntimeError: no"
+    assert back["outcome"] in ("downgraded", "restored"), back
+    assert [line for line in dump(file).splitlines() if "mine" in line] == kept
+    assert tables(file) - {"alembic_version"} == {"mine"}
