@@ -142,7 +142,7 @@ def main() -> None:
         options = dict(module.params)
         if not (options["of_run"] or options["backup"] or options["only"]):
             raise Refused(
-                "What shall be restored was not said",
+                "No backup to restore was named",
                 "every database of the host would be replaced by its newest backup",
                 "Set migrate_restore_run, migrate_restore_backup or migrate_restore_databases",
                 code="backup-not-named",

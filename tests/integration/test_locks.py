@@ -140,7 +140,7 @@ def test_a_run_that_waits_too_long_for_another_one_is_refused_and_names_it(
         outcome = site.run("migrate", code=2, migrate_root=tmp_path / "other", migrate_database_wait=0.5, **settings)
         gate.touch()
         running.end()
-    assert_says(outcome.output, "is being migrated by somebody else", "the-holder", "migrate_database_wait")
+    assert_says(outcome.output, "is being migrated by another run", "the-holder", "migrate_database_wait")
     assert postgres.revisions == ["0003"]
 
 

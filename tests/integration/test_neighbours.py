@@ -215,7 +215,7 @@ def test_a_version_table_by_another_name_does_not_have_revisions_applied_twice(n
 
     (obstacle,) = neighbours.plan("shop")["obstacles"]
     assert "a second time: 0001, 0002" in obstacle["what"]
-    assert "shop_version stands at 0002, and env.py keeps" in obstacle["why"]
+    assert "shop_version is at 0002, and env.py keeps" in obstacle["why"]
     (status,) = neighbours.host.do("status", neighbours.entry("shop"), run="")["databases"]
     assert status["problems"] == [obstacle]
     assert neighbours.plan("shop")["changed_history"] == []

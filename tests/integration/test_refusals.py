@@ -202,7 +202,7 @@ BAD_INPUT: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a list for the source": ({"migrate_source": ["migrations"]}, ["migrate_source must be a string and is a list"]),
     "a path that is missing": ({"migrate_source": "/no/such/folder"}, ["/no/such/folder"]),
     "a wheelhouse that is missing": ({"migrate_wheelhouse": "/no/such/wheels"}, ["/no/such/wheels"]),
-    "a folder without migrations": ({"migrate_source": "/usr/share/doc"}, ["is no migrations directory"]),
+    "a folder without migrations": ({"migrate_source": "/usr/share/doc"}, ["is not a migrations directory"]),
     "no databases": ({"migrate_databases": []}, ["migrate_databases is empty"]),
     "a list for the target": ({"migrate_target": ["heads"]}, ["migrate_target", "string"]),
     "a word for a number": ({"migrate_workers": "many"}, ["migrate_workers"]),

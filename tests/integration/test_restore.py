@@ -74,7 +74,7 @@ def test_a_backup_is_brought_back_and_what_it_replaces_is_kept(
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({}, "What shall be restored was not said"),
+        ({}, "No backup to restore was named"),
         ({"migrate_restore_databases": ["typo"]}, "Database 'typo' is not in the inventory of this host"),
         (
             {"migrate_restore_databases": ["app"], "migrate_restore_run": "third"},

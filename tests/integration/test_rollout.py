@@ -229,7 +229,7 @@ def test_a_wrong_variable_of_one_host_begins_nothing(fleet_of: Callable[[int], F
     fleet.own["web2"] = {"migrate_source": "/nowhere"}
     outcome = fleet.run("migrate", code=2, migrate_source=source)
     assert fleet.revisions() == fleet.at()
-    assert_says(last_lines(outcome), "nothing was begun", "1 refused before anything was asked", "is no directory")
+    assert_says(last_lines(outcome), "nothing was begun", "1 refused before anything was asked", "is not a directory")
 
 
 def test_a_host_that_fails_at_the_look_is_not_asked_again(

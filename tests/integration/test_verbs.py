@@ -268,7 +268,7 @@ def test_a_rollback_is_refused_once_other_hands_have_moved_the_database(site: Si
     outcome = site.run("rollback", code=2, **settings)
     for target in targets:
         assert_says(outcome.output, f"Database '{target.name}' has been moved since run")
-    assert_says(outcome.output, "left it at 0002, and now it stands at 0001")
+    assert_says(outcome.output, "left it at 0002, and now it is at 0001")
     assert dumps(targets) == before
 
 

@@ -50,7 +50,7 @@ class Check:
         """
         if not isinstance(entry, dict) or bool(entry.get("url")) == bool(entry.get("sql")):
             raise Refused(
-                f"{_shown(entry)} is no health check",
+                f"{_shown(entry)} is not a health check",
                 "it needs either a url or an sql",
                 _EXAMPLE,
                 code="health-check-invalid",

@@ -44,7 +44,7 @@ class Service:
         """
         facts = {"name": entry} if isinstance(entry, str) else entry
         if not isinstance(facts, dict) or not isinstance(facts.get("name"), str) or not facts["name"].strip():
-            raise Refused(f"{entry!r} is no service", "it has no name", _EXAMPLE, code="service-invalid")
+            raise Refused(f"{entry!r} is not a service", "it has no name", _EXAMPLE, code="service-invalid")
         what = f"The service {facts['name']!r} cannot be used"
         unknown = sorted(facts.keys() - {each.name for each in fields(cls)})
         if unknown:
@@ -52,7 +52,7 @@ class Service:
         for key in (*_COMMANDS, "ready"):
             words = facts.get(key, [])
             if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
-                raise Refused(what, f"{key} is no list of words", _EXAMPLE, code="service-invalid")
+                raise Refused(what, f"{key} is not a list of words", _EXAMPLE, code="service-invalid")
         given = [key for key in _COMMANDS if facts.get(key)]
         if given and len(given) < len(_COMMANDS):
             raise Refused(
@@ -63,7 +63,7 @@ class Service:
             )
         timeout = facts.get("timeout", cls.timeout)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
-            raise Refused(what, f"its timeout {timeout!r} is no number of seconds", _EXAMPLE, code="service-invalid")
+            raise Refused(what, f"its timeout {timeout!r} is not a number of seconds", _EXAMPLE, code="service-invalid")
         commands = {key: tuple(facts.get(key, ())) for key in (*_COMMANDS, "ready")}
         return cls(facts["name"], timeout=float(timeout), **commands)
 

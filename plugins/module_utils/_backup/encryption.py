@@ -99,7 +99,7 @@ def _of_file(path: Path) -> Recipient:
     if any(secret in content for secret in _SECRETS):
         raise Refused(
             f"{path} holds a private key",
-            "with it, whoever takes over the host opens every backup",
+            "with it, an attacker on the host opens every backup",
             "Keep it elsewhere and leave only the public key on the host",
             code="private-key-given",
         )

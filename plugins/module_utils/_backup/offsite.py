@@ -53,7 +53,7 @@ def copy_obstacles(job: Job) -> list[Refused]:
         found.append(
             Refused(
                 f"Backups cannot be copied to {to}",
-                "it is no directory on this host that this user may write to",
+                "it is not a directory on this host that this user may write to",
                 f"Mount it, or write {CONTROLLER}/some/directory for one on the controller",
                 code="backup-copy-not-possible",
             )

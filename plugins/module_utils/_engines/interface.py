@@ -285,7 +285,7 @@ class Engine(Apart, ABC):
             holder = self.lock_holder()
             if time.monotonic() >= deadline:
                 raise Refused(
-                    f"Database {self.database.name!r} is being migrated by somebody else",
+                    f"Database {self.database.name!r} is being migrated by another run",
                     f"{holder} has held its lock for more than {patience:g} s",
                     "Wait for that run to end, or raise migrate_database_wait",
                     code="database-locked",

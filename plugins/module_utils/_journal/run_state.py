@@ -65,7 +65,7 @@ class Left:
             what = f"Run {self.run} was cut short in database {self.name!r} and is not settled"
             return Refused(
                 what,
-                f"its {self.verb} came to no end",
+                f"its {self.verb} was interrupted",
                 f"Recover it: {playbook_command('recover')}",
                 code="run-interrupted",
             )

@@ -185,7 +185,7 @@ def applied_elsewhere(environment: Environment, streams: Iterable[Stream], histo
 def _twice(name: str, now: str, before: str, heads: Iterable[str], again: list[str]) -> Refused:
     return Refused(
         f"Revisions would be applied to database {name!r} a second time: {_listed(again)}",
-        f"version table {before} stands at {', '.join(heads)}, and env.py keeps {now} instead",
+        f"version table {before} is at {', '.join(heads)}, and env.py keeps {now} instead",
         f"Let env.py keep {before}, or move its rows to {now} by hand",
         code="revision-applied-twice",
     )
@@ -207,7 +207,7 @@ def _said(name: str, changed: list[str], gone: list[str], unknown: list[str]) ->
             Refused(
                 f"Files of revisions have changed since they were applied to database {name!r}",
                 _listed(changed),
-                f"Put them back as they were and write a new revision for what shall change, {_REMEDY}",
+                f"Put them back as they were and write a new revision for what is to change, {_REMEDY}",
                 code="revision-files-changed",
             )
         )

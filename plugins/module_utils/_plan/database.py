@@ -165,7 +165,7 @@ def _changed_meanwhile(name: str, written: list[str]) -> list[Refused]:
     return [
         Refused(
             f"Database {name!r} was changed while it was planned",
-            f"env.py or somebody else wrote {', '.join(written[:_MOST_NAMED])}{more}",
+            f"env.py or another session wrote {', '.join(written[:_MOST_NAMED])}{more}",
             "Where env.py does so by a driver itself, let it do so in a transaction of SQLAlchemy or in a revision",
             code=CHANGED_MEANWHILE,
         )

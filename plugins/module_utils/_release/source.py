@@ -52,7 +52,7 @@ class Source:
         """
         if not (self.is_script_directory or self._file(INI) or self.toml or list(self.folder.glob(f"*/{INI}"))):
             raise Refused(
-                f"{self.folder} is no migrations directory",
+                f"{self.folder} is not a migrations directory",
                 "it holds neither env.py nor alembic.ini nor a pyproject.toml with [tool.alembic]",
                 "Set migrate_source to the script directory or to the project folder",
                 code="source-missing",

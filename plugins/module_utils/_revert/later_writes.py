@@ -111,7 +111,7 @@ class LaterWrites:
             raise Refused(
                 f"A downgrade of {self._engine.database.name!r} would lose what others wrote",
                 f"it went into what run {self._account.run} has made or the downgrade changes; {Writes(later.tables)}",
-                "Choose one of the commands below; the way back keeps a copy of what it takes away",
+                "Choose one of the commands below; the rollback backs these rows up first",
                 code="others-wrote",
             )
 

@@ -73,7 +73,7 @@ def bring_back(
     restored = restore_backup(engine, manifest, journal.path.stem, progress.tell, guard)
     now = read_position(engine, list(manifest.heads))
     if now.heads != manifest.heads:
-        raise Failed("the restore did not lead to the revision of the backup", f"it stands at {now}", code=HALF_WAY)
+        raise Failed("the restore did not lead to the revision of the backup", f"it is at {now}", code=HALF_WAY)
     changed = differences(engine.dumped(manifest.fingerprint), engine.dumped(now.fingerprint))
     if changed:
         raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]), code=HALF_WAY)

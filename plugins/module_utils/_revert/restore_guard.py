@@ -78,7 +78,7 @@ class RestoreGuard:
             raise Refused(
                 f"A restore of {self._engine.database.name!r} would lose what others wrote",
                 f"{writes}{doubt}",
-                "Set migrate_restore_loses_writes=true to restore all the same; what is replaced is kept aside",
+                "Set migrate_restore_loses_writes=true to restore all the same; what is replaced is retained",
                 code="others-wrote",
             )
 

@@ -82,7 +82,7 @@ class LeadBack(OneDatabase):
         except Exception as error:  # noqa: BLE001 - a server that went away, for one; what it left is for a person
             why = f"{type(error).__name__}: {first_line(error)}"
             return self._held(
-                engine, Failed(f"The way back of {self.database.name!r} came to no end", why, code="revert-failed")
+                engine, Failed(f"Reverting database {self.database.name!r} failed", why, code="revert-failed")
             )
 
     def _locked(self, environment: Environment, on_purpose: bool) -> Result:
@@ -94,7 +94,7 @@ class LeadBack(OneDatabase):
         if now.heads != self.account.after.heads:
             raise Refused(
                 f"Database {self.database.name!r} has been moved since run {self.account.run}",
-                f"that run left it at {self.account.after}, and now it stands at {now}",
+                f"that run left it at {self.account.after}, and now it is at {now}",
                 "Go back by hand with alembic downgrade, or restore a backup",
                 code="database-moved",
             )
@@ -307,7 +307,7 @@ class LeadBack(OneDatabase):
         now = read_position(environment.engine, list(before))
         if now.heads != before:
             raise Failed(
-                "the downgrades did not lead to the old revision", f"it stands at {now}", code="downgrade-not-exact"
+                "the downgrades did not lead to the old revision", f"it is at {now}", code="downgrade-not-exact"
             )
         changed = differences(self.account.before.fingerprint, now.fingerprint)
         if changed:

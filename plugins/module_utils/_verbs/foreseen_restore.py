@@ -91,7 +91,7 @@ def _refuse_if_locked(engine: Engine) -> None:
     lock = engine.try_lock()
     if lock is None:
         raise Refused(
-            f"Database {engine.database.name!r} is being migrated by somebody else",
+            f"Database {engine.database.name!r} is being migrated by another run",
             f"{engine.lock_holder()} holds its lock now; a restore waits for {engine.job.database_wait:g} s",
             "Wait for that run to end",
             code="database-locked",

@@ -256,7 +256,7 @@ def _cleared(database: Database, job: Job, left: Left, progress: Progress) -> Re
         if not old and any(stream.pending for stream in environment_of(database, job, engine).streams()):
             raise Refused(
                 f"Database {database.name!r} is still held since run {left.run}",
-                f"it stands at {now}, and that is neither as before that run nor where it would have led",
+                f"it is at {now}, and that is neither as before that run nor where it would have led",
                 one_command_a_line(left.ways_out),
                 code="database-held",
             )

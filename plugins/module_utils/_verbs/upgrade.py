@@ -243,7 +243,7 @@ class Upgrade(OneDatabase):
             why, remedy = kept_open(environment)
             error = Failed(
                 f"Database {self.database.name!r} is not where it should be after its upgrade",
-                f"it stands at {after}; not applied: {', '.join(missing)}; {why}",
+                f"it is at {after}; not applied: {', '.join(missing)}; {why}",
                 remedy,
                 code="target-not-reached",
             ).facts()

@@ -98,7 +98,7 @@ def _refuse_if_full(folder: Path, size: int, files: int) -> None:
 def _fetch_one(host: str, backup: Result, options: Result, ask: Ask) -> None:
     to = Path(options["backup_copy_to"].removeprefix(CONTROLLER)).expanduser()
     if not to.is_absolute():
-        raise Refused(f"{to} is no absolute path", "", f"Write {CONTROLLER}/a/directory", code="path-not-absolute")
+        raise Refused(f"{to} is not an absolute path", "", f"Write {CONTROLLER}/a/directory", code="path-not-absolute")
     parent = private_directory(to / key_of(host) / key_of(backup["database"]))
     place = parent / checked_run(backup["run"])
     if place.exists():

@@ -70,10 +70,10 @@ def _strings(options: dict[str, Any], names: tuple[str, ...]) -> Iterator[str]:
 def _paths(options: dict[str, Any]) -> Iterator[str]:
     source = options.get("source")
     if isinstance(source, str) and not Path(source).is_dir():
-        yield f"migrate_source {source!r} is no directory on the controller. Correct the path."
+        yield f"migrate_source {source!r} is not a directory on the controller. Correct the path."
     wheelhouse = options.get("wheelhouse")
     if isinstance(wheelhouse, str) and wheelhouse and not Path(wheelhouse).is_dir():
-        yield f"migrate_wheelhouse {wheelhouse!r} is no directory on the controller. Correct the path."
+        yield f"migrate_wheelhouse {wheelhouse!r} is not a directory on the controller. Correct the path."
 
 
 def _run(options: dict[str, Any]) -> Iterator[str]:

@@ -52,7 +52,7 @@ def pack(
         installed: what else decides what is installed.
 
     Raises:
-        Refused: the source is no migrations directory, or a link or a requirement leads out of it.
+        Refused: the source is not a migrations directory, or a link or a requirement leads out of it.
     """
     Source(source).check()
     content = digest_of(source, exclude)

@@ -34,4 +34,4 @@ def misspelt(names: Iterable[str]) -> Iterator[str]:
     known = {name[len(_PREFIX) :] for name in known_variables()}
     for name in sorted(given - known):
         for meant in difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE):
-            yield f"{_PREFIX}{name} is no variable of hosting.alembic and does nothing. Is {_PREFIX}{meant} meant?"
+            yield f"{_PREFIX}{name} is not a known variable and is ignored. Did you mean {_PREFIX}{meant}?"

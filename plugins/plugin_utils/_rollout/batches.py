@@ -48,7 +48,7 @@ def _entries(rollout: Any) -> list[Any]:
     if not entries or wrong:
         raise Refused(
             "migrate_rollout cannot be read",
-            f"{wrong[0] if wrong else entries!r} is no number of hosts and no share of them",
+            f"{wrong[0] if wrong else entries!r} is not a number of hosts or a percentage",
             'Write it as serial is written, for example [1, "25%", "100%"]',
             code="rollout-invalid",
         )
@@ -111,4 +111,4 @@ def _wrong(wanted: dict[str, Any]) -> Iterator[str]:
         if key not in _LIMITS:
             yield f"{key!r} is none of {', '.join(_LIMITS)}"
         elif not _is_amount(value):
-            yield f"{value!r} is no number and no share"
+            yield f"{value!r} is not a number or a percentage"

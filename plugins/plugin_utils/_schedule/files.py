@@ -78,7 +78,7 @@ class Schedule:
         if not self.windows:
             yield "migrate_windows is empty, and a schedule needs to know when."
         if not Path(self.project).is_dir():
-            yield f"migrate_schedule_project {self.project!r} is no directory."
+            yield f"migrate_schedule_project {self.project!r} is not a directory."
         if "/" in self.playbook and not Path(self.project, self.playbook).is_file():
             yield f"migrate_schedule_playbook {self.playbook!r} is not there."
         for source in self.inventory:

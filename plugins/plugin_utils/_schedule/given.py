@@ -24,7 +24,7 @@ _URL_WITH_PASSWORD = re.compile(r"://[^/\s\"]*:[^/\s\"]*@")
 _PLAIN = re.compile(r"[\w.,/-]*")
 _OWN = "migrate_schedule_"
 _EXTRA = ("-e", "--extra-vars")
-_NAME_A_FILE = "a script that is read later is no place for it: write it into a file of your own, and give -e @FILE"
+_NAME_A_FILE = "a script that is read later is not a place for it: write it into a file of your own, and give -e @FILE"
 
 
 @dataclass

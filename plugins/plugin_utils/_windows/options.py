@@ -96,7 +96,7 @@ def _days(value: Any) -> frozenset[int]:
         raise ValueError(f"name some of {', '.join(DAYS)}, or leave it out for every day")
     unknown = [name for name in names if name not in DAYS + _LONG_DAYS]
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is no day; they are {', '.join(DAYS)}")
+        raise ValueError(f"{unknown[0]!r} is not a day; they are {', '.join(DAYS)}")
     return frozenset((DAYS + _LONG_DAYS).index(name) % 7 for name in names)
 
 

@@ -32,7 +32,7 @@ def now() -> datetime:
     """Return this moment in UTC.
 
     Raises:
-        Refused: a test has set the clock to what is no time.
+        Refused: a test has set the clock to what is not a time.
     """
     pinned = os.environ.get(VARIABLE)
     if not pinned:
@@ -41,7 +41,7 @@ def now() -> datetime:
         moment = datetime.fromisoformat(pinned)
     except ValueError as error:
         raise Refused(
-            f"{VARIABLE} is no time", str(error), "Unset it; only tests have a use for it", code="time-invalid"
+            f"{VARIABLE} is not a time", str(error), "Unset it; only tests have a use for it", code="time-invalid"
         ) from error
     return moment.astimezone(timezone.utc)
 

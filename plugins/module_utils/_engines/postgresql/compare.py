@@ -291,7 +291,7 @@ class ArchiveComparison:
             if here is None:
                 self._found.not_compared.append(f"sequence {name}: it cannot be read")
             elif here[:2] != (value, given):
-                words = f"sequence {name} stands at {here[0]}, and at {value} in the backup"
+                words = f"sequence {name} is at {here[0]}, and at {value} in the backup"
                 # What others have moved on is ahead for good; nothing takes a value back that was given out.
                 is_ahead = not is_behind(here[:2], (value, given), here[3])
                 self._found.add(words, not self._deeds.unseen and name in used and is_ahead)

@@ -97,7 +97,7 @@ def compare_copy(before: CopyState, now: CopyState, leave_out: frozenset[str]) -
     ]
     rows += differing_objects(old.large_objects, new.large_objects)
     notes += [
-        f"sequence {name} stands at {new.sequences[name][0]} after the downgrades, and stood at {value}"
+        f"sequence {name} is at {new.sequences[name][0]} after the downgrades, and was at {value}"
         for name, (value, given) in sorted(old.sequences.items())
         if name in new.sequences and new.sequences[name] != (value, given)
     ]

@@ -64,7 +64,7 @@ class AdvisoryLock(Lock):
                 continue
             raise Failed(
                 f"The lock on database {self._name!r} was lost",
-                "somebody else has taken it while the database was being replaced",
+                "another run has taken it while the database was being replaced",
                 f"This shows its last run: {playbook_command('status')}",
                 code="lock-lost",
             )

@@ -123,7 +123,7 @@ class Swap:
             raise prepared
         if not self._mark_swapping(other, self._oid):
             raise Refused(
-                f"Database {self._engine.database.name!r} is being restored by somebody else",
+                f"Database {self._engine.database.name!r} is being restored by another run",
                 code="database-being-restored",
             )
 

@@ -60,7 +60,7 @@ def drop(engine: PostgreSQLSession, aside: Aside) -> None:
     """
     if aside.name not in {each.name for each in of(engine)}:
         raise Refused(
-            f"{aside.name!r} is not what a restore of {engine.database.name!r} left aside", code="retained-copy-unknown"
+            f"{aside.name!r} is not what a restore of {engine.database.name!r} retained", code="retained-copy-unknown"
         )
     try:
         if aside.name.startswith("schema "):
@@ -91,7 +91,7 @@ def _drop_schemas(connection: Connection, engine: PostgreSQLSession, group: str)
         lost = sorted(set(before) - set(engine.fingerprint(connection, frozenset())))
         if lost:
             raise Refused(
-                f"What lies aside in {group!r} is in use",
+                f"What is retained in {group!r} is in use",
                 "; ".join(lost[:5]),
                 "Drop what depends on it first",
                 code="retained-copy-in-use",

@@ -75,7 +75,7 @@ def _mend(engine: PostgreSQLSession, other: OwnConnection) -> list[str]:
     comment, is_open, oid = rows[0][1], rows[0][5], int(rows[0][6])
     if being_swapped(other, oid):
         raise Refused(
-            f"Database {engine.database.name!r} is being restored by somebody else", code="database-being-restored"
+            f"Database {engine.database.name!r} is being restored by another run", code="database-being-restored"
         )
     if not is_open and "closed_by" in marked(comment):
         _open(other, engine.name_on_server, marked(comment))

@@ -371,7 +371,7 @@ def test_a_database_that_another_run_holds_is_not_touched(host: Host, mine: Path
         result = recovered(host, mine, database_wait=0.2)["app"]
 
     assert result["outcome"] == "refused"
-    assert "being migrated by somebody else" in result["error"]["what"]
+    assert "being migrated by another run" in result["error"]["what"]
     assert heads(mine) == ["0002"]
     assert recovered(host, mine, run="rec2")["app"]["outcome"] == "downgraded"
 

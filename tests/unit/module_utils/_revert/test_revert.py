@@ -445,7 +445,7 @@ def test_a_database_that_others_moved_meanwhile_is_held(host: Host, mine: Path) 
 
     assert result["outcome"] == "held"
     assert "has been moved since run r1" in result["error"]["what"]
-    assert "left it at 0002, and now it stands at 0001" in result["error"]["why"]
+    assert "left it at 0002, and now it is at 0001" in result["error"]["why"]
     assert mine.read_bytes() == before
 
 

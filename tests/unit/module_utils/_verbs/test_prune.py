@@ -173,7 +173,7 @@ def test_a_database_that_somebody_works_on_is_left_alone(host: Host, file: Path,
         answer = prune(host, file, prune=True, prune_days=0)
 
     assert answer["outcome"] == "refused"
-    assert "being migrated by somebody else" in answer["error"]["what"]
+    assert "being migrated by another run" in answer["error"]["what"]
     assert restored.exists()
 
 

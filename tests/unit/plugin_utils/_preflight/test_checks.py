@@ -34,7 +34,7 @@ def test_what_is_right_has_no_problem(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"source": "/nowhere"}, ["migrate_source '/nowhere' is no directory", "Correct the path"]),
+        ({"source": "/nowhere"}, ["migrate_source '/nowhere' is not a directory", "Correct the path"]),
         ({"source": ["a"]}, ["migrate_source must be a string and is a list"]),
         ({"source": None}, ["migrate_source must be a string and is nothing"]),
         ({"services": "shop"}, ["migrate_services must be a list and is a string"]),
@@ -43,7 +43,7 @@ def test_what_is_right_has_no_problem(options: dict[str, Any]) -> None:
             ["The service 'shop' cannot be used", "Name a unit of systemd"],
         ),
         ({"health_checks": [{"url": "shop"}]}, ["its url is neither http nor https", "Write {url: http"]),
-        ({"wheelhouse": "/nowhere"}, ["migrate_wheelhouse '/nowhere' is no directory", "Correct the path"]),
+        ({"wheelhouse": "/nowhere"}, ["migrate_wheelhouse '/nowhere' is not a directory", "Correct the path"]),
         ({"python": ["python3"]}, ["migrate_python must be a string and is a list"]),
         ({"virtualenv": True}, ["migrate_virtualenv must be a string and is true or false"]),
         ({"requirements": 5}, ["migrate_requirements must be a string and is a number"]),

@@ -71,7 +71,7 @@ def lost() -> Host:
         ({}, "waiting"),
         ({"plan": plan(planned(pending=False))}, "unchanged"),
         ({"plan": plan(planned(pending=False, obstacles=[FAILED]))}, "waiting"),
-        ({"packed": {}, "failure": "migrate_source is no directory"}, "refused"),
+        ({"packed": {}, "failure": "migrate_source is not a directory"}, "refused"),
         ({"plan": {"lost": True}, "failure": "cannot be reached"}, "lost"),
         ({"plan": {}, "failure": "no virtualenv"}, "failed"),
     ],

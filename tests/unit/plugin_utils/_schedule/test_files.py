@@ -130,7 +130,7 @@ def test_a_users_crontab_is_changed_through_its_program(tmp_path: Path, monkeypa
         ({"name": "night.ly"}, "small letters"),
         ({"windows": []}, "needs to know when"),
         ({"windows": [{"start": "25:00", "end": "1:00"}]}, "start '25:00'"),
-        ({"project": "/nowhere"}, "is no directory"),
+        ({"project": "/nowhere"}, "is not a directory"),
         ({"playbook": "./nowhere.yml"}, "nowhere.yml' is not there"),
         ({"inventory": ["nowhere"]}, "inventory 'nowhere' is not there"),
         ({"vault_password_file": "nowhere"}, "vault_password_file 'nowhere' is not there"),

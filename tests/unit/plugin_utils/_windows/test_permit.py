@@ -33,7 +33,7 @@ def test_the_clock_is_the_controllers_unless_a_test_sets_it(monkeypatch: pytest.
     monkeypatch.setenv(VARIABLE, "2026-07-14T12:00:00+02:00")
     assert now().isoformat() == "2026-07-14T10:00:00+00:00"
     monkeypatch.setenv(VARIABLE, "soon")
-    with pytest.raises(Refused, match="is no time"):
+    with pytest.raises(Refused, match="is not a time"):
         now()
 
 
