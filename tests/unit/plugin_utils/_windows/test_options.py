@@ -66,7 +66,7 @@ def test_a_duration_is_read(written: Any, seconds: int) -> None:
         ([{"start": "22:00", "duration": "long"}], ["write it as 2h"]),
         ([{"start": "22:00", "duration": 0}], ["more than nothing"]),
         ([{"start": "22:00", "duration": "200h"}], ["at the most 7 days"]),
-        ([{**GOOD, "days": ["someday"]}], ["'someday' is no day"]),
+        ([{**GOOD, "days": ["someday"]}], ["'someday' is not a day"]),
         ([{**GOOD, "days": "mon"}], ["must be a list"]),
         ([{**GOOD, "days": []}], ["name some of"]),
         ([{**GOOD, "timezone": "Berlin"}], ["timezone 'Berlin'", "no IANA time zone"]),
