@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report import report as reporting
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
-
-display = Display()
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -30,9 +29,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         lines = _completed(report.lines, host, self._task.args)
         failure = _completed(report.failure, host, self._task.args)
         if failure:
-            return {"failed": True, "msg": "\n".join(["", *lines, "", *failure])}
-        for line in [host, *lines]:
-            display.display(f"  {line}" if line != host else line)
+            raise FailedOnce("\n".join([*lines, *([""] if lines else []), *failure]))
+        show([host, *(f"  {line}" for line in lines)])
         return {"changed": False, "lines": lines}
 
 

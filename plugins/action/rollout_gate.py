@@ -18,6 +18,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import batches, decide, manifest, window_fit
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import seconds_until
 
 display = Display()
@@ -98,7 +99,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return []
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
-            display.display(f"  batch {found.ended + 1} of {len(found.batches)} begins in {left:.0f} s")
+            show([f"  batch {found.ended + 1} of {len(found.batches)} begins in {left:.0f} s"])
             time.sleep(min(left, _TELL_EVERY))
         return [name for name in found.batches[found.ended - 1] if not found.hosts[name].is_bad]
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import decide, manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation as run
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
-
-display = Display()
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import is_read_by_people, show
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -46,10 +45,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         lines = decide.summary(found, where, check_mode=self._task.check_mode)
         lines = [invocation.completed(line, migrates=True) for line in lines] + invocation.note(lines)
         if is_first:
-            for line in lines:
-                display.display(line)
+            show(["", *lines])
         charge = decide.charge(found.hosts[name], found, check_mode=self._task.check_mode)
-        return {"failed": True, "msg": f"{name}: {charge}"} if charge else {"lines": lines}
+        if charge:
+            raise FailedOnce(f"{name}: {charge}", {} if is_read_by_people() else {"lines": lines})
+        return {"lines": lines}
 
     @staticmethod
     def _settled(folder: str) -> Manifest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.causes import cause_lines
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.shared_databases import Turns
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import seconds_until
 
@@ -26,7 +27,7 @@ class ActionModule(FollowingAction):
             migrators = turns.sharing()
             came = {migrator: turns.wait_for(migrator) for migrator in sorted(set(migrators.values()))}
             verified = sorted(name for name, migrator in migrators.items() if came[migrator])
-            return self.follow({**self._task.args, "verify_only": verified}, facts)
+            return _grouped(self.follow({**self._task.args, "verify_only": verified}, facts))
         finally:
             turns.end()
 
@@ -34,3 +35,11 @@ class ActionModule(FollowingAction):
         """Hand over what is left of the window at this very call, because the host's clock may differ."""
         deadline = arguments.get("deadline")
         return {**arguments, "time_left": seconds_until(deadline)} if deadline else arguments
+
+
+def _grouped(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer whose message says each cause once."""
+    failures = [(entry["name"], entry["error"]) for entry in answer.get("databases", []) if entry.get("error")]
+    if not answer.get("failed") or answer.get("lost") or not failures:
+        return answer
+    return {**answer, "msg": "\n".join(cause_lines(failures))}

@@ -48,7 +48,7 @@ def test_hosts_go_in_batches_and_at_head_they_are_in_none(fleet_of: Callable[[in
     first = fleet.run("migrate", migrate_source=source)
     assert batches(first) == [["web1"], ["web2"], ["web3", "web4", "web5"]]
     assert fleet.revisions() == fleet.at(web1=3, web2=3, web3=3, web4=3, web5=3)
-    assert_says(last_lines(first), "all of 3 batches had their turn", "5 migrated: web1, web2, web3, web4, web5")
+    assert_says(last_lines(first), "finished (3 batches)", "5 migrated: web1, web2, web3, web4, web5")
 
     second = fleet.run("migrate", migrate_source=source)
     assert second.changed == 0
@@ -107,7 +107,7 @@ def test_what_is_allowed_to_fail_does_not_stop_the_rollout_and_is_no_success(
         migrate_max_failures={"hosts": 1, "databases": "20%"},
     )
     assert fleet.revisions() == fleet.at(web1=3, web2=3, web4=3, web5=3)
-    assert_says(last_lines(outcome), "all of 3 batches had their turn", "1 failed: web3", "4 migrated")
+    assert_says(last_lines(outcome), "finished (3 batches)", "1 failed: web3", "4 migrated")
 
 
 @pytest.mark.both_cores
@@ -229,7 +229,7 @@ def test_a_wrong_variable_of_one_host_begins_nothing(fleet_of: Callable[[int], F
     fleet.own["web2"] = {"migrate_source": "/nowhere"}
     outcome = fleet.run("migrate", code=2, migrate_source=source)
     assert fleet.revisions() == fleet.at()
-    assert_says(last_lines(outcome), "nothing was begun", "1 refused before anything was asked", "is not a directory")
+    assert_says(last_lines(outcome), "nothing was begun", "1 rejected before connecting", "is not a directory")
 
 
 def test_a_host_that_fails_at_the_look_is_not_asked_again(

@@ -8,23 +8,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from .failing_place import failing_place
 from .reported_error import reported
 from .step import Step
 
 
 class Interrupted(Exception):
-    """Alembic did not come to its end. ``steps`` are those begun, ``cause`` is None if env.py hid the error."""
+    """Alembic did not come to its end. ``steps`` are those begun, ``cause`` is None if env.py hid the error.
 
-    def __init__(self, cause: BaseException | None, steps: list[Step]) -> None:
+    ``place`` is where in its revision the cause was raised, as far as that is known.
+    """
+
+    def __init__(self, cause: BaseException | None, steps: list[Step], place: str = "") -> None:
         super().__init__(str(cause) if cause else "env.py ended without running its migrations to their end")
         self.cause = cause
         self.steps = steps
+        self.place = place or failing_place(cause)
 
     def portable(self) -> Interrupted:
         """Return the same for another process, where classes of the application need not load."""
         for step in self.steps:
             step.error = reported(step.error)
-        return Interrupted(reported(self.cause), self.steps)
+        return Interrupted(reported(self.cause), self.steps, self.place)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Interrupted, (self.cause, self.steps)
+        return Interrupted, (self.cause, self.steps, self.place)

@@ -205,6 +205,7 @@ class Upgrade(OneDatabase):
             error = cancelled(f"{what} in database {self.database.name!r}", self.job).facts()
         else:
             why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
+            why = f"{why}, {interruption.place}" if failed and interruption.place else why
             remedy = advice_for(cause, not self.before.revisions)
             error = Failed(
                 f"{what} failed in database {self.database.name!r}",

@@ -22,6 +22,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_com
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
 
 from .._run.command_line import this_invocation
+from .._run.screen import show
 from .fetch_backups import fetch
 from .judge import judged, with_message
 from .reducing import interpreter_facts, reduced, without_controls
@@ -80,8 +81,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
                 for name in ("lines", "cursor", "finished"):
                     answer.pop(name, None)
                 return self._with_copies(answer, arguments, task_vars)
-            for line in answer["lines"]:
-                display.display(f"  {host} | {line}")
+            show([f"  {host} | {line}" for line in answer["lines"]])
             progress = {"cursor": answer["cursor"], "attach": True}
 
     def _with_copies(self, answer: Result, arguments: Result, task_vars: Result) -> Result:

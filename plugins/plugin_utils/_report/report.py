@@ -12,12 +12,14 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import retry_command
 
 from .._follow.judge import has_failed
+from .causes import cause_line, cause_lines, without_name
+from .failures import failure_lines
 from .maintenance import maintenance_failure, maintenance_lines
 from .rehearsal_lines import rehearsed_lines
 from .sizes import size
+from .tally import tally_of_plan
 
 Result = dict[str, Any]
 
@@ -91,7 +93,7 @@ def _migration(results: Result, check_mode: bool) -> Report:
     lines += _revisions(entries) + [line for entry in entries for line in _losses(entry)]
     lines += _changed_history(plan.get("databases", []))
     lines += _restores([entry for entry in plan.get("databases", []) if (entry.get("restore") or {}).get("obstacle")])
-    deferred = [f"{entry['name']}: {Refused.of(entry['error'])}" for entry in entries if entry["outcome"] == "deferred"]
+    deferred = cause_lines((entry["name"], entry["error"]) for entry in entries if entry["outcome"] == "deferred")
     return Report(lines, deferred) if results.get("on_deferred") == "fail" else Report(lines + deferred)
 
 
@@ -138,51 +140,26 @@ def _losses(entry: Result) -> list[str]:
 
 
 def _failure(results: Result, _check_mode: bool) -> Report:
-    """Say of each database what failed, what was undone, where it stands, and what to type next."""
+    """Return each cause once, what was undone for it, at which revision the databases are, and what to type next."""
     upgrade, downgrade = results.get("upgrade") or {}, results["downgrade"]
-    led_back = {entry["name"]: entry for entry in downgrade.get("databases", [])}
+    reverted = {entry["name"]: entry for entry in downgrade.get("databases", [])}
     found = Report(failure=[results["rejected"]] if results.get("rejected") else [])
-    rows = []
+    rows, failures = [], []
     for entry in upgrade.get("databases", []):
-        back = led_back.get(entry["name"])
+        back = reverted.get(entry["name"])
         last = back or entry
         if back and entry["outcome"] == "upgraded":
             entry = {**entry, "outcome": "rejected", "error": back["upgrade_error"]}  # noqa: PLW2901
         rows.append([entry["name"], entry["outcome"], back["outcome"] if back else "", _heads(last.get("after"))])
         if entry.get("error"):
-            found.failure += _explained(entry, back)
-    found.lines = table(("DATABASE", "UPGRADE", "WAY BACK", "STANDS AT"), rows) if rows else []
+            failures.append((entry, back))
+    found.lines = table(("DATABASE", "UPGRADE", "REVERTED", "REVISION"), rows) if rows else []
+    found.failure += failure_lines(failures)
     for result in (upgrade, downgrade):
         if result.get("lost") or (has_failed(result) and not result.get("databases")):
             found.failure.append(str(result.get("msg", "It failed and did not say why.")))
     found.failure = found.failure or ["The upgrade failed."]
     return found
-
-
-def _explained(entry: Result, back: Result | None) -> list[str]:
-    lines = [f"{entry['name']}: {Refused.of(entry['error'])}"]
-    if back is None:
-        return [*lines, "  Nothing was tried in it."]
-    if back["outcome"] == "untouched":
-        lines.append(f"  Nothing of it was committed; it stands at {_heads(back['after'])}, as before.")
-    elif back["outcome"] == "downgraded":
-        undone = ", ".join(step["revision"] for step in back["undone"])
-        lines.append(f"  Downgraded {undone}; it stands at {_heads(back['after'])}, as before.")
-        lines += [f"  Note: {note}." for note in back.get("notes", [])]
-    elif back["outcome"] == "restored":
-        lines.append(f"  Restored from its backup, because {back['reason']}; what it replaced is {back['aside']}.")
-        lines.append(f"  It stands at {_heads(back['after'])}, as before.")
-        lines += [f"  But for {words}." for words in back.get("not_restored") or []]
-    else:
-        lines.append(f"  HELD {_where(back)}: {Refused.of(back.get('error') or {'what': 'unknown'})}")
-        return lines + [f"  Way {way}: {command}" for way, command in (back.get("ways_out") or {}).items()]
-    lines.append(f"  Next: correct the release, then: {retry_command(entry['name'])}")
-    return lines
-
-
-def _where(back: Result) -> str:
-    """Say where a held database stands, or that it could not be read: an assumption would be worse than nothing."""
-    return "where it is, which could not be read" if back.get("after") is None else f"at {_heads(back['after'])}"
 
 
 def _plan(results: Result, _check_mode: bool) -> Report:
@@ -200,19 +177,19 @@ def _plan(results: Result, _check_mode: bool) -> Report:
             else f"{entry['name']}  {_heads(entry['current'])}  {'refused' if entry['obstacles'] else 'nothing to do'}"
         )
         lines += [f"    {step['revision']}  {step['message']}" for step in pending]
-        lines += _way_back_of(entry.get("restore") or {})
         lines += [f"    REFUSED: {Refused.of(obstacle)}" for obstacle in entry["obstacles"]]
         found = [finding for finding in entry.get("changed_history", []) if finding not in entry["obstacles"]]
         lines += [f"    WARNING: {Refused.of(finding)}" for finding in found]
     refused = [entry["name"] for entry in plan["databases"] if entry["obstacles"]]
+    lines += [*_restores(plan["databases"]), tally_of_plan(plan["databases"])]
     return Report(lines, [f"An upgrade is refused for {', '.join(refused)}"] if refused else [])
 
 
-def _way_back_of(restore: Result) -> list[str]:
-    """Say what a restore would be if it came to one."""
+def _of_restore(restore: Result) -> list[str]:
+    """Return what a restore would be if it were needed."""
     if restore.get("obstacle"):
-        return [f"    Could not be restored: {Refused.of(restore['obstacle'])}"]
-    by = f"    A restore ({restore.get('method')})"
+        return [f"WARNING: Could not be restored: {Refused.of(restore['obstacle'])}"]
+    by = f"A restore ({restore.get('method')})"
     return [
         *(f"{by} would not bring back {words}" for words in restore.get("not_restored", [])),
         *(f"{by}: {words}" for words in restore.get("notes", [])),
@@ -222,7 +199,7 @@ def _way_back_of(restore: Result) -> list[str]:
 def _status(results: Result, _check_mode: bool) -> Report:
     entries = results["status"]["databases"]
     rows = [_state(entry) for entry in entries]
-    lines = table(("DATABASE", "STANDS AT", "PENDING", "LAST RUN", "OUTCOME", "LAST BACKUP", "SERVER"), rows)
+    lines = table(("DATABASE", "REVISION", "PENDING", "LAST RUN", "OUTCOME", "LAST BACKUP", "SERVER"), rows)
     problems = [f"{entry['name']}: {Refused.of(problem)}" for entry in entries for problem in entry["problems"]]
     return Report(lines + problems + _changed_history(entries) + _old(entries))
 
@@ -281,16 +258,20 @@ def _backups(results: Result, check_mode: bool) -> Report:
         ]
         for entry in backup.get("databases", [])
     ]
-    lines = table(("DATABASE", "OUTCOME", "STANDS AT", "TIME", "BACKUP"), rows)
+    lines = table(("DATABASE", "OUTCOME", "REVISION", "TIME", "BACKUP"), rows)
     return Report(lines + _restores(backup.get("databases", [])), _wrong(backup))
 
 
 def _restores(entries: list[Result]) -> list[str]:
-    """Say what is to be known of restores before one is needed; a backup that could not be restored is no good one."""
+    """Return what is to be known of restores before one is needed, each note once."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for entry in entries:
+        for line in _of_restore(entry.get("restore") or {}):
+            found.setdefault(without_name(line, entry["name"]), (line, []))[1].append(entry["name"])
+    warning = "WARNING: "
     return [
-        f"{'WARNING: ' if entry['restore'].get('obstacle') else ''}{entry['name']}: {line.strip()}"
-        for entry in entries
-        for line in _way_back_of(entry.get("restore") or {})
+        f"{warning if line.startswith(warning) else ''}{cause_line(names, line.removeprefix(warning))}"
+        for line, names in found.values()
     ]
 
 
@@ -387,7 +368,7 @@ def _recover(results: Result, _check_mode: bool) -> Report:
         ]
         for entry in recover.get("databases", [])
     ]
-    lines = table(("DATABASE", "RUN", "OUTCOME", "STANDS AT"), rows) if rows else ["No run has left anything."]
+    lines = table(("DATABASE", "RUN", "OUTCOME", "REVISION"), rows) if rows else ["No run has left anything."]
     lines += [f"Not in the inventory, and not touched: {name}" for name in recover.get("strangers", [])]
     return Report(lines, _wrong(recover) if recover.get("msg") else [])
 

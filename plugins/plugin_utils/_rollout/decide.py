@@ -16,6 +16,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state
 
 from .batches import Limits
 from .manifest import GOOD, Database, Host, Manifest
+from .tally import causes_of_run, tally_of_run
 
 Result = dict[str, Any]
 
@@ -191,10 +192,10 @@ _COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?\S*ansible-playbook ")
 
 _STATES = {
     "migrated": "migrated",
-    "unchanged": "had nothing to do",
+    "unchanged": "at target",
     "failed": "failed",
     "lost": "lost",
-    "refused": "refused before anything was asked of them",
+    "refused": "rejected before connecting",
     "led_back": "led back",
     "not_led_back": "NOT led back",
     "waiting": "not begun",
@@ -203,7 +204,7 @@ _STATES = {
 
 _PREDICTED = {
     "migrated": "would be migrated",
-    "unchanged": "would have nothing to do",
+    "unchanged": "at target",
     "failed": "would fail",
     "refused": "would be refused",
     "waiting": "would not be begun",
@@ -226,11 +227,12 @@ def summary(manifest: Manifest, where: str, *, check_mode: bool = False) -> list
     for state, words in states.items():
         names = [name for name, host in manifest.hosts.items() if host.state == state]
         lines += [f"  {len(names)} {words}: {_some(names)}"] if names else []
+    lines += [f"  {line}" for line in causes_of_run(manifest)]
     if manifest.bad or manifest.unfinished:
         if manifest.run and not check_mode:
             lines.append(f"  Next: look at what failed, then: {_going_on(manifest)}")
         lines += [f"  Manifest: {where}"] if where else []
-    return lines
+    return [*lines, tally_of_run(manifest, check_mode=check_mode)]
 
 
 def _going_on(manifest: Manifest) -> str:
@@ -267,7 +269,7 @@ def _ending(manifest: Manifest) -> str:
         return "nothing was begun"
     if manifest.ended < count:
         return f"stopped after batch {manifest.ended} of {count}"
-    return "its only batch had its turn" if count == 1 else f"all of {count} batches had their turn"
+    return f"finished ({count} batch{'' if count == 1 else 'es'})"
 
 
 def _some(names: list[str]) -> str:
@@ -278,25 +280,28 @@ def _some(names: list[str]) -> str:
 _MOST_NAMES = 20
 
 
-def _because(entry: Database) -> str:
-    return f" ({entry.why})" if entry.why else ""
-
-
 def charge(host: Host, manifest: Manifest, *, check_mode: bool = False) -> str:
-    """Return what a host fails with in the end, or nothing if it does not."""
-    would = {"upgraded": "would be upgraded", "refused": "would be refused"} if check_mode else {}
-    stands = "; ".join(
-        f"{name} {would.get(entry.outcome, entry.outcome.replace('_', ' '))}, "
-        f"stands at {heads(entry.was if check_mode else entry.now)}{_because(entry)}"
-        for name, entry in host.databases.items()
-        if entry.outcome not in ("unchanged", "waiting")
-    )
+    """Return what a host fails with in the end, or nothing if it does not; the causes are in the summary above it."""
+    stands = _stand(host, check_mode=check_mode)
     if host.is_bad:
-        why = f": {host.why}" if host.why else ""
-        return f"{host.state.replace('_', ' ')}{why}{f'; {stands}' if stands else ''}"
+        return f"{host.state.replace('_', ' ')}{f'; {stands}' if stands else ''}"
     if host.state in ("waiting", "begun", "led_back") and not manifest.bad:
         return f"{_STATES[host.state]}{f'; {stands}' if stands else ''}"
     return ""
+
+
+def _stand(host: Host, *, check_mode: bool) -> str:
+    """Return at which revision a few databases are, or how many of them ended how."""
+    would = {"upgraded": "would be upgraded", "refused": "would be refused"} if check_mode else {}
+    moved = {name: entry for name, entry in host.databases.items() if entry.outcome not in ("unchanged", "waiting")}
+    words = {name: would.get(entry.outcome, entry.outcome.replace("_", " ")) for name, entry in moved.items()}
+    if len(moved) > _MOST_TYPED:
+        ended = list(words.values())
+        return ", ".join(f"{ended.count(word)} {word}" for word in dict.fromkeys(ended))
+    return "; ".join(
+        f"{name} {words[name]}, stands at {heads(entry.was if check_mode else entry.now)}"
+        for name, entry in moved.items()
+    )
 
 
 def _begun(manifest: Manifest) -> list[list[str]]:

@@ -9,11 +9,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible.utils.display import Display
-
 from . import invocation
-
-display = Display()
+from .screen import show
 
 _LOOK_EVERY = 0.5  # seconds
 _TELL_EVERY = 5  # seconds
@@ -58,6 +55,6 @@ class Turns:
             if now - told > _TELL_EVERY:
                 told = now
                 seconds = f"{told - begun:.0f} s"
-                display.display(f"  {self.host} | waits for {other}, which {self.verb} a shared database ({seconds})")
+                show([f"  {self.host} | waits for {other}, which {self.verb} a shared database ({seconds})"])
             time.sleep(_LOOK_EVERY)
         return True

@@ -217,7 +217,8 @@ def test_a_failed_revision_is_told_with_what_was_committed_before_it(host: Host,
     assert applied(result) == ["0001", "0002"]
     assert result["after"] == ["0002"] == heads(file)
     assert result["error"]["what"] == "Revision 0003 (fails in its middle) failed in database 'app'"
-    assert result["error"]["why"] == "RuntimeError: this revision fails on purpose"
+    place = "versions/0003_fails_in_its_middle.py:15"
+    assert result["error"]["why"] == f"RuntimeError: this revision fails on purpose, {place}"
     (failed,) = [event for event in host.events() if event["event"] == "failed"]
     assert "+table half" in failed["left"]
     assert "half" in tables(file)

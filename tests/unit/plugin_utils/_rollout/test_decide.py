@@ -86,7 +86,12 @@ def test_what_was_led_back_by_the_handler_stands_where_it_was() -> None:
     assert (host.databases["app"].outcome, host.databases["app"].now) == ("downgraded", ["0001"])
     assert host.failures == ["app"]
     assert not host.has_migrated
-    assert "no such table" in decide.charge(host, run_of(host, batches=[1], gone=1))
+    made = run_of(host, batches=[1], gone=1)
+    # The cause is said once, by the summary.
+    assert "no such table" not in decide.charge(host, made)
+    assert [line for line in decide.summary(made, "") if "no such table" in line] == [
+        "  app on web1: Revision 0003 failed: no such table. Correct it."
+    ]
 
 
 def test_a_host_that_was_lost_says_so() -> None:
@@ -212,8 +217,11 @@ def test_the_last_lines_name_every_host() -> None:
         "  1 failed: web2",
         "  1 lost: web3",
         "  1 not begun: web4",
+        "  web3: gone",
+        "  app on web2: Revision 0003 failed: no such table. Correct it.",
         f"  Next: look at what failed, then: ansible-playbook migrate.yml -e migrate_run=r1 -e '{retry}'",
         "  Manifest: /m/r1.json",
+        "4 databases: 1 upgraded, 1 not begun, 1 failed, 1 unknown",
     ]
 
 
@@ -222,13 +230,13 @@ def test_the_last_lines_name_what_lets_a_failed_database_be_tried_again() -> Non
     refused.databases["app"].outcome, refused.databases["app"].code = "refused", FAILED_BEFORE
     made = run_of(refused, batches=[1], gone=1)
     made.why = "web1 failed in the first batch"
-    title, *_lines, command = decide.summary(made, "")
-    assert title == "Run r1: its only batch had its turn; web1 failed in the first batch"
+    title, *_lines, command, _tally = decide.summary(made, "")
+    assert title == "Run r1: finished (1 batch); web1 failed in the first batch"
     assert command.endswith("""-e migrate_run=r1 -e '{"migrate_retry_failed": ["app"]}'""")
     refused.databases["app"].code = "database-unreachable"
-    assert decide.summary(made, "")[-1].endswith("-e migrate_run=r1")
+    assert decide.summary(made, "")[-2].endswith("-e migrate_run=r1")
     refused.databases = {f"app{number}": failed().databases["app"] for number in range(4)}
-    assert decide.summary(made, "")[-1].endswith("-e migrate_run=r1 -e migrate_retry_failed=true")
+    assert decide.summary(made, "")[-2].endswith("-e migrate_run=r1 -e migrate_retry_failed=true")
 
 
 @pytest.mark.parametrize("program", ["ansible-playbook", "ANSIBLE_COLLECTIONS_PATH=/srv/c .venv/bin/ansible-playbook"])

@@ -1,0 +1,54 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Failures by their causes: a revision that fails in a hundred databases is one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+
+#: So many databases or hosts are named; of more, how many more there are.
+MOST_NAMED = 5
+
+
+def grouped(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[list[str], Refused]]:
+    """Return each cause once, with the databases that it stopped, in the order in which they came.
+
+    Args:
+        errors: names of databases, each with the facts of its error.
+    """
+    found: dict[str, tuple[list[str], Refused]] = {}
+    for name, facts in errors:
+        error = Refused.of(facts)
+        names, _ = found.setdefault(without_name(str(error), name), ([], error))
+        names.append(name)
+    return list(found.values())
+
+
+def cause_lines(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Return one line for each cause, which begins with the databases that it stopped."""
+    return [cause_line(names, str(error)) for names, error in grouped(errors)]
+
+
+def cause_line(names: Sequence[str], text: str) -> str:
+    """Return a cause with the databases that it stopped; of one alone it is said as it was."""
+    if len(names) == 1:
+        return f"{names[0]}: {text}"
+    return f"{len(names)} databases ({some(names)}): {without_name(text, names[0])}"
+
+
+def without_name(text: str, name: str) -> str:
+    """Return a text that does not name its database; that is all in which two of one cause differ."""
+    for quoted in (repr(name), f'"{name}"'):
+        text = text.replace(f" in database {quoted}", "").replace(f"atabase {quoted}", "atabase")
+    return text
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    shown = ", ".join(names[:MOST_NAMED])
+    return f"{shown} and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else shown

@@ -1,0 +1,25 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The last line: how many databases there are, and how many of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+#: In the order in which they are counted; what a person has to look at comes last.
+_WORDS = ("upgraded", "to upgrade", "at head", "not begun", "rolled back", "failed", "held", "refused", "unknown")
+
+
+def tally(words: Iterable[str]) -> str:
+    """Return how many databases there are, and how many of each kind."""
+    found = list(words)
+    counts = [f"{found.count(word)} {word}" for word in _WORDS if word in found]
+    return f"{len(found)} database{'' if len(found) == 1 else 's'}: {', '.join(counts) or 'none'}"
+
+
+def tally_of_plan(entries: Iterable[Mapping[str, Any]]) -> str:
+    """Return the last line of a plan."""
+    return tally("refused" if each["obstacles"] else "to upgrade" if each["pending"] else "at head" for each in entries)

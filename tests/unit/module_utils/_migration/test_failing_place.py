@@ -1,0 +1,47 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where in its revision an error was raised, and by which statement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.failing_place import failing_place
+
+REVISION = """
+revision, down_revision = "b2", "a1"
+def upgrade(connection, sa):
+    connection.execute(sa.text("INSERT INTO itme VALUES ('sesame', 'it''s')"))
+"""
+
+
+def raised(tmp_path: Path, text: str) -> BaseException:
+    """Return what a revision raises."""
+    path = tmp_path / "versions" / "b2_total.py"
+    found: dict[str, Any] = {}
+    exec(compile(text, str(path), "exec"), found)  # noqa: S102 - as Alembic loads a revision
+    with sa.create_engine("sqlite://").connect() as connection:
+        try:
+            found["upgrade"](connection, sa)
+        except Exception as error:  # noqa: BLE001 - what it is, the test says
+            return error
+    raise AssertionError("it did not fail")
+
+
+def test_it_names_file_line_and_statement_without_what_is_quoted(tmp_path: Path) -> None:
+    assert failing_place(raised(tmp_path, REVISION)) == "versions/b2_total.py:4: INSERT INTO itme VALUES ('…', '…')"
+
+
+def test_an_error_without_a_statement_has_its_place(tmp_path: Path) -> None:
+    text = 'revision, down_revision = "b2", "a1"\ndef upgrade(connection, sa):\n    raise RuntimeError("no")\n'
+    assert failing_place(raised(tmp_path, text)) == "versions/b2_total.py:3"
+
+
+def test_what_is_not_of_a_revision_has_none() -> None:
+    assert failing_place(RuntimeError("no")) == ""
+    assert failing_place(None) == ""
