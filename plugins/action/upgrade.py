@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.causes import cause_lines
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import keep_whole
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.shared_databases import Turns
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import seconds_until
 
@@ -27,9 +28,12 @@ class ActionModule(FollowingAction):
             migrators = turns.sharing()
             came = {migrator: turns.wait_for(migrator) for migrator in sorted(set(migrators.values()))}
             verified = sorted(name for name, migrator in migrators.items() if came[migrator])
-            return _grouped(self.follow({**self._task.args, "verify_only": verified}, facts))
+            answer = _grouped(self.follow({**self._task.args, "verify_only": verified}, facts))
         finally:
             turns.end()
+        if answer.get("failed") and answer.get("databases"):
+            raise keep_whole(f"upgrade-{self._task.args['run']}", facts["inventory_hostname"], answer)
+        return answer
 
     def current(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Hand over what is left of the window at this very call, because the host's clock may differ."""

@@ -6,11 +6,17 @@
 
 from __future__ import annotations
 
+import re
+import traceback
+from pathlib import Path
 from typing import Any
 
-from .failing_place import failing_place
 from .reported_error import reported
 from .step import Step
+
+#: What is quoted in a statement is data, and data may be secret.
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", re.DOTALL)
+_LONGEST = 160
 
 
 class Interrupted(Exception):
@@ -33,3 +39,24 @@ class Interrupted(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Interrupted, (self.cause, self.steps, self.place)
+
+
+def failing_place(error: BaseException | None) -> str:
+    """Return the file and line of the revision in which an error was raised, and its statement; empty if unknown."""
+    if error is None:
+        return ""
+    found = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if {"revision", "down_revision"} <= set(frame.f_globals):
+            path = Path(frame.f_code.co_filename)
+            found = f"{path.parent.name}/{path.name}:{line}"
+    statement = _statement(error)
+    return f"{found}: {statement}" if found and statement else found or statement
+
+
+def _statement(error: BaseException) -> str:
+    text = getattr(error, "statement", None)
+    if not isinstance(text, str):
+        return ""
+    line = " ".join(_QUOTED.sub("'…'", text).split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

@@ -11,6 +11,8 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
+from . import invocation
+
 
 class FailedOnce(AnsibleActionFail):  # type: ignore[misc]
     """A failure that is all said in its message.
@@ -26,3 +28,13 @@ class FailedOnce(AnsibleActionFail):  # type: ignore[misc]
     def omit_exception_key(self) -> bool:
         """Tell Ansible not to add the error."""
         return True
+
+
+def keep_whole(kind: str, host: str, answer: Mapping[str, Any]) -> FailedOnce:
+    """Keep a failed answer for the lookup ``result``, and return the failure with its message and little else.
+
+    Ansible prints the result of a task that fails, and that of hundreds of databases would fill the screen.
+    """
+    invocation.share(kind, host, dict(answer))
+    short = {name: answer[name] for name in ("changed", "code", "lost", "ok") if name in answer}
+    return FailedOnce(str(answer["msg"]), {**short, "kept": kind})

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.failing_place import failing_place
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.interrupted import failing_place
 
 REVISION = """
 revision, down_revision = "b2", "a1"
