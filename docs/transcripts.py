@@ -47,7 +47,8 @@ _EXCERPT = re.compile(r"(?ms)(<!-- last task of block (\d+) of (docs/\S+) -->\n`
 _EXIT = re.compile(r"<!-- exit (\d+) -->\s*\Z")
 _FILE = re.compile(r"into `([^`]+)`:\s*\Z")
 _HEADER = re.compile(r"(PLAY|TASK|RUNNING HANDLER) \[|PLAY RECAP")
-_NOISE = re.compile(r"(ok|changed|skipping|included): |skipping: no hosts matched|\Z")
+# Lines of progress depend on how long a step takes.
+_NOISE = re.compile(r"(ok|changed|skipping|included): |skipping: no hosts matched|  \S+ \| \w+: |\Z")
 _RUN = re.compile(r"\b\d{8}T\d{6}Z-[0-9a-f]{6}\b")
 # What differs from run to run: times, sizes, ids, ages.
 _VARIES = re.compile(r"\b[0-9a-f]{64}\b|\d+(\.\d+)?( (s|ms|B|kB|MB|days?|hours?|minutes?|seconds?))?|[*─-]{3,}|\s+")
