@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds, Writes
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Writes, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
@@ -215,7 +215,9 @@ def test_a_table_that_is_gone_is_a_difference(filled: PostgresTarget, tmp_path: 
         filled.rows("DROP TABLE other")
 
         # Nothing counts it any more; the comparison with the backup says that it is gone.
-        found = write_tracker_of(engine).compare(archive, Deeds(archive.fingerprint), 1 << 30, lambda _words: None)
+        found = write_tracker_of(engine).compare(
+            archive, WrittenRows(archive.fingerprint), 1 << 30, lambda _words: None
+        )
         assert any("public.other" in line or "TABLE other" in line for line in found.differences), found.differences
 
 

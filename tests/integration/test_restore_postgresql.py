@@ -497,8 +497,8 @@ def test_a_server_that_dies_before_the_swap_leaves_what_the_next_attempt_mends(
         customer.connect()
 
     with customer.engine() as engine:
-        assert len(restorer_of(engine).mend()) == 2
-        assert restorer_of(engine).mend() == []
+        assert len(restorer_of(engine).recover_interrupted_restore()) == 2
+        assert restorer_of(engine).recover_interrupted_restore() == []
 
     assert customer.databases() == [customer.name]
     assert customer.dump() == ruined

@@ -23,7 +23,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest i
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences import changes_of_sequences
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
@@ -185,8 +185,8 @@ class Comparing:
         engine = engine_for(self.stage.entry, self.stage.host.job("downgrade", self.stage.entry, run="b1"))
         try:
             manifest = proven(self.stage.host.layout.backups_of("app"))[0]
-            deeds = Deeds(manifest.fingerprint, frozenset({"public.alembic_version"}), manifest.activity)
-            found = write_tracker_of(engine).compare(manifest.archive(), deeds, 1 << 30, lambda _words: None)
+            written_rows = WrittenRows(manifest.fingerprint, frozenset({"public.alembic_version"}), manifest.activity)
+            found = write_tracker_of(engine).compare(manifest.archive(), written_rows, 1 << 30, lambda _words: None)
         finally:
             engine.close()
         return dump(self.stage.database) != before, found
@@ -478,14 +478,14 @@ def test_what_others_changed_is_seen_and_what_nobody_changed_is_not(stage: Stage
         known = {name: (here[0], here[1]) for name, here in positions.items() if here}
         stage.database.execute(sql.replace(":name", f'"{stage.database.user}"'))
         archive = Archive(Path(), [], None, frozenset({"public.alembic_version"}), before)
-        deeds, now, reads = (
-            Deeds([], activity=before),
+        written_rows, now, reads = (
+            WrittenRows([], activity=before),
             write_tracker_of(engine).positions(),
             Counter[str](engine.sequence_reads),
         )
         engine.sequence_reads.clear()
-        moved: list[str] = own.run(changes_of_sequences, archive, deeds, known, now, reads)
-        return moved + list(own.run(changes_of_others, archive, deeds))
+        moved: list[str] = own.run(changes_of_sequences, archive, written_rows, known, now, reads)
+        return moved + list(own.run(changes_of_others, archive, written_rows))
 
     try:
         assert {sql: after(sql) for sql in NOBODYS} == {sql: [] for sql in NOBODYS}

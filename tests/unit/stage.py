@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import INI, Layout, private_directory
-from ansible_collections.hosting.alembic.plugins.module_utils._core.processes import Died, each_apart
+from ansible_collections.hosting.alembic.plugins.module_utils._core.processes import Died, run_in_processes
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Event, read_events
 from ansible_collections.hosting.alembic.plugins.module_utils._release.install import PLAIN_INI
 from ansible_collections.hosting.alembic.plugins.module_utils._verbs import dispatch
@@ -57,7 +57,7 @@ def apart(function: Callable[[], T]) -> T:
         except Refused as refusal:
             return "refused", refusal
 
-    each_apart([None], 1, task, 60, lambda _item, answer: answers.append(answer))
+    run_in_processes([None], 1, task, 60, lambda _item, answer: answers.append(answer))
     assert not isinstance(answers[0], Died), f"{answers[0]}; its traceback stands above"
     kind, answer = answers[0]
     if kind == "refused":

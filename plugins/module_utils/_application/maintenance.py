@@ -23,7 +23,7 @@ from .._core.errors import Failed, Refused
 from .._core.paths import Layout, private_directory, sync, write_durably
 from .._core.playbook_command import playbook_command
 from .._journal.events import now
-from .._journal.run_state import left_by
+from .._journal.run_state import last_run_state
 from .pgbouncer import PgBouncer, place_of, pools_for, without_password
 from .services import Service
 
@@ -53,7 +53,7 @@ class Maintenance:
 
     def kept_by(self, layout: Layout) -> list[dict[str, str]]:
         """Return the databases that one of its runs works on, or has left where no application shall meet them."""
-        found = [left_by(layout, name) for name in self.databases]
+        found = [last_run_state(layout, name) for name in self.databases]
         return [
             {"name": left.name, "state": left.state, "run": left.run}
             for left in found

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.paths import sync
-from .._journal.events import Event, Journal, moved, newest_first, now
+from .._journal.events import Event, Journal, net_outcome, newest_first, now
 from . import encryption
 from .manifest import Manifest, check, check_sealed, proven, write_manifest
 from .offsite import copy_off
@@ -91,7 +91,7 @@ def _unsettled(database: Database, job: Job, journal: Journal, result: Result) -
             continue
         if run == journal.path.stem:
             ended = [{"event": "done", "verb": job.verb, "at": now(), "result": result}]
-        how = moved([*events, *ended])
+        how = net_outcome([*events, *ended])
         began = any(event["event"] == "begun" for event in events)
         if how == "held" or (began and how in ("failed", "unfinished")):
             needed.add(run)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from .._core.job import Job
-from .._journal.events import moved, newest_first
+from .._journal.events import net_outcome, newest_first
 from .manifest import proven
 
 
@@ -30,6 +30,6 @@ def remove_old_backups(folder: Path, keep: int, keep_days: int, needed: frozense
 def prune_backups(job: Job) -> None:
     for database in job.databases:
         runs = newest_first(job.layout.journals_of(database.name))
-        way_back = next((run for run, events in runs if moved(events)), "")
+        way_back = next((run for run, events in runs if net_outcome(events)), "")
         folder = job.layout.backups_of(database.name)
         remove_old_backups(folder, job.backup_keep, job.backup_keep_days, frozenset({way_back}))

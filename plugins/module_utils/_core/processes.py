@@ -43,7 +43,7 @@ class Late(Died):
     """A process was ended, or not begun, because the time of all of them was over."""
 
 
-def each_apart(
+def run_in_processes(
     items: Iterable[T],
     limit: int,
     task: Callable[[T], Any],
@@ -139,7 +139,7 @@ def _received(receiver: Connection, process: Any) -> Any:
         return Died(f"it ended by signal {-code}" if code and code < 0 else f"it ended with exit code {code}")
 
 
-def silence(path: Path | str) -> None:
+def redirect_output(path: Path | str) -> None:
     """Send standard output and error of this process to a file (or to nowhere), and read nothing."""
     target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)

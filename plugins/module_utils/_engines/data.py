@@ -31,7 +31,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Glance:
+class Probe:
     """What one look at a database tells: which it is, on what server, and the heads in its version table."""
 
     identity: Identity
@@ -142,7 +142,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Deeds:
+class WrittenRows:
     """What a run is known to have done, by which its rows can be told from those of others."""
 
     #: The schema before it, with what others have made in it since.
@@ -157,8 +157,8 @@ class Deeds:
     #: The numbers of its transactions, and from where to where others were given while a revision ran.
     transactions: frozenset[int] = frozenset()
     spans: list[list[int]] = field(default_factory=list)
-    #: What ``Engine.imprint`` told at the run's end.
-    imprint: dict[str, Any] = field(default_factory=dict)
+    #: What ``Engine.content_digest`` told at the run's end.
+    content_digest: dict[str, Any] = field(default_factory=dict)
     #: Tables that revisions wrote whose rows were not rolled back.
     stayed: frozenset[str] = frozenset()
     #: Files of tables that the run has made, and tables and sequences that it dropped, by number.
@@ -190,7 +190,7 @@ class Deeds:
     #: The schema that our own runs since a backup have left, for a restore on purpose; None where it is not known.
     left: list[str] | None = None
 
-    def with_rows(self, more: Mapping[str, int]) -> Deeds:
+    def with_rows(self, more: Mapping[str, int]) -> WrittenRows:
         """Return these with more rows that were written, by table."""
         tables = {*self.wrote, *more}
         return replace(self, wrote={table: self.wrote.get(table, 0) + more.get(table, 0) for table in tables})

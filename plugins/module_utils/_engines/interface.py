@@ -162,7 +162,7 @@ class Engine(Apart, ABC):
         return
 
     @abstractmethod
-    def door(self) -> dict[str, Any] | None:
+    def connect_options(self) -> dict[str, Any] | None:
         """Return by what a glance comes in, as data without secrets, or None if only an engine can look."""
 
     @abstractmethod
@@ -231,12 +231,12 @@ class Engine(Apart, ABC):
     def watch_connections(self) -> AbstractContextManager[None]:
         """Set timeouts on every connection that is opened inside the block."""
 
-    def impatient(self, seconds: float = 1) -> AbstractContextManager[None]:
+    def short_lock_timeout(self, seconds: float = 1) -> AbstractContextManager[None]:
         """Let the connection of our own give up, inside the block, where others hold what it asks for."""
         return nullcontext()
 
     @abstractmethod
-    def gave_way(self, error: BaseException) -> bool:
+    def is_lock_timeout(self, error: BaseException) -> bool:
         """Tell whether a statement failed only because others held locks, so that it may succeed another time."""
 
     def explained(self, error: BaseException) -> BaseException:

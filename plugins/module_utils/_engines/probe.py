@@ -4,21 +4,21 @@
 
 """One look at a database, without SQLAlchemy, whose import is most of what such a look would cost.
 
-An engine leaves its ``door`` with the record of what it verified; a glance comes in by it and needs no engine.
+An engine leaves its ``connect_options`` with the record of what it verified; a probe uses them and needs no engine.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from .data import Glance
+from .data import Probe
 from .postgresql.probe import look as look_at_postgresql
 from .sqlite.probe import look as look_at_sqlite
 
 _LOOKS = {"postgresql": look_at_postgresql, "sqlite": look_at_sqlite}
 
 
-def glance(engine: str, door: dict[str, Any], password: str | None, table: str) -> Glance | None:
+def probe_database(engine: str, door: dict[str, Any], password: str | None, table: str) -> Probe | None:
     """Return where a version table (schema.table) stands. None means that only a look in full can tell.
 
     Raises:

@@ -72,7 +72,7 @@ class Rehearser(ABC):
         """Return what each table holds, but for those in ``leave_out``; without ``in_full`` rows are only counted."""
 
     @abstractmethod
-    def footprint(self) -> int:
+    def disk_usage(self) -> int:
         """Return the bytes that the database takes on the disk now, with what is not committed yet."""
 
     def locks(self) -> set[tuple[str, str]]:

@@ -76,7 +76,7 @@ class Restorer(ABC):
             Failed: the dump is damaged, or a step failed; the database is as it was.
         """
 
-    def mend(self) -> list[str]:
+    def recover_interrupted_restore(self) -> list[str]:
         """Undo what a restore left that died half-way, and return what was done.
 
         Raises:

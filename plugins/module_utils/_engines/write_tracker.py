@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .comparison import Comparison
-from .data import Archive, Counted, Deeds, Writes
+from .data import Archive, Counted, Writes, WrittenRows
 from .interface import Tell
 from .unseen_writes import Current, Note, UnseenWrites
 
@@ -100,7 +100,7 @@ class WriteTracker(ABC):
         return 0
 
     @abstractmethod
-    def look_around(self, connection: Connection) -> None:
+    def check_other_writers(self, connection: Connection) -> None:
         """Look whether others have written meanwhile, on env.py's connection without beginning a transaction there."""
 
     def can_read_now(self) -> bool:
@@ -124,19 +124,19 @@ class WriteTracker(ABC):
         return
 
     @abstractmethod
-    def imprint(self, deeds: Deeds) -> dict[str, Any]:
+    def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
         """Return what is to be remembered, at a run's end, of the rows in what it has made, to tell who wrote them."""
 
     @abstractmethod
-    def later_writes(self, deeds: Deeds) -> Writes:
+    def later_writes(self, written_rows: WrittenRows) -> Writes:
         """Return what others wrote into tables and columns that a run has made: a downgrade would drop it.
 
         What is unknown may be the run's own as well.
         """
 
-    def writes_into_made(self, deeds: Deeds) -> Writes:
+    def writes_into_made(self, written_rows: WrittenRows) -> Writes:
         """Return the same for a restore's guard, when nobody else can write; what is unknown holds it."""
-        return Writes(self.later_writes(deeds).tables)
+        return Writes(self.later_writes(written_rows).tables)
 
     def unchanged_tables(self, archive: Archive) -> list[str]:
         """Return the tables that the run wrote whose rows are those of the backup, if nobody else has written since.
@@ -146,7 +146,7 @@ class WriteTracker(ABC):
         """
         return []
 
-    def touched_by_others(self, deeds: Deeds) -> list[str]:
+    def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Return, as text, the tables that the run has changed and others may have written since."""
         return []
 
@@ -155,7 +155,7 @@ class WriteTracker(ABC):
         return {}
 
     @abstractmethod
-    def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:
+    def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
         """Return what others wrote into tables that a run has made, and keep everybody out until the transaction ends.
 
         Args:
@@ -163,7 +163,7 @@ class WriteTracker(ABC):
             deeds: what the run has done.
         """
 
-    def overwritten(self, connection: Connection, deeds: Deeds, wrote: Iterable[str]) -> Writes:
+    def overwritten(self, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]) -> Writes:
         """Return what others wrote into tables that a downgrade has changed, though nothing said that it would.
 
         Args:
@@ -177,7 +177,9 @@ class WriteTracker(ABC):
         """Return where the sequences are, for ``keep_positions``."""
         return {}
 
-    def keep_positions(self, before: dict[str, Any], archive: Archive | None, deeds: Deeds) -> dict[str, str]:
+    def keep_positions(
+        self, before: dict[str, Any], archive: Archive | None, written_rows: WrittenRows
+    ) -> dict[str, str]:
         """Set sequences forward that downgrades have set behind what others were given, and return a note on each.
 
         Args:
@@ -205,7 +207,7 @@ class WriteTracker(ABC):
         """
         return []
 
-    def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
+    def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> Comparison:
         """Compare the database with a backup: the schema to the letter, and the content of what may have changed.
 
         It is called after a failure, when what the run did is rolled back or downgraded, with the lock held.
@@ -218,7 +220,7 @@ class WriteTracker(ABC):
         """
         return Comparison()
 
-    def compare_schema(self, archive: Archive, deeds: Deeds, tell: Tell) -> tuple[list[str], list[str]]:
+    def compare_schema(self, archive: Archive, written_rows: WrittenRows, tell: Tell) -> tuple[list[str], list[str]]:
         """Compare the schema with that of an older backup, and return how it differs, and what others changed in it.
 
         Args:
@@ -241,7 +243,7 @@ class WriteTracker(ABC):
             content: what ``content`` told later than the backup, if it did.
         """
 
-    def compare_written(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+    def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> None:
         """Compare what others seem to have written with a backup: ``writes_since`` leaves out what is none of theirs.
 
         It is called before a restore, while others may still write.
@@ -258,6 +260,6 @@ class WriteTracker(ABC):
         """Return the same while others are still at work: what can be read, but for whom a restore would end."""
         return self.writes_since(archive, ours, content)
 
-    def changes_of_others(self, archive: Archive, deeds: Deeds) -> list[str]:
+    def changes_of_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
         """Return what others changed, or may have, beyond rows that are counted; for a restore's guard only."""
         return []

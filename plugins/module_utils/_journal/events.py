@@ -131,7 +131,7 @@ def newest_first(folder: Path) -> Iterator[tuple[str, list[Event]]]:
         yield run, events
 
 
-def moved(events: list[Event]) -> str:
+def net_outcome(events: list[Event]) -> str:
     """Return how a run moved its database (upgraded, downgraded, restored), or nothing if it left it where it was.
 
     An upgrade that was led back by its own run has moved nothing in the end.
@@ -171,7 +171,7 @@ def reject(journal: Journal, error: dict[str, str]) -> None:
 def unsettled(folder: Path) -> str:
     """Return the run that left a database where a person or a way back has yet to decide, or nothing."""
     for run, events in newest_first(folder):
-        how = moved(events)
+        how = net_outcome(events)
         began = any(event["event"] == "begun" for event in events)
         if how == "held" or (began and how in ("failed", "unfinished")):
             return run

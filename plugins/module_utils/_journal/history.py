@@ -13,7 +13,7 @@ from typing import Any
 from .._core.errors import Refused
 from .._core.paths import Layout
 from .._core.playbook_command import playbook_command
-from .events import ending, moved, newest_first, read_events
+from .events import ending, net_outcome, newest_first, read_events
 
 
 def runs_of(root: str) -> list[str]:
@@ -31,7 +31,7 @@ def last_change(root: str) -> str:
         (events[0]["at"], run)
         for folder in Layout(Path(root)).journals.glob("*")
         for run, events in newest_first(folder)
-        if moved(events) == "upgraded"
+        if net_outcome(events) == "upgraded"
     ]
     if not begun:
         raise Refused(
@@ -50,7 +50,7 @@ def upgraded_by(root: str, run: str, names: list[str], only: Sequence[str] = ())
     for name in only:
         refuse_unlisted(name, names)
     left = ("upgraded", "held") if only else ("upgraded",)
-    return [name for name in only or names if moved(read_events(layout.journal(name, run))) in left]
+    return [name for name in only or names if net_outcome(read_events(layout.journal(name, run))) in left]
 
 
 def rolled_back_by(
@@ -88,13 +88,13 @@ def moved_since(layout: Layout, database: str, by_run: str, of_run: str) -> Refu
             by = rolled_back.get(run)
             return Refused(what, f"run {by} has rolled it back already", code="rollback-not-possible") if by else None
         undone = ending(events, "rollback")
-        if undone and moved(events):
+        if undone and net_outcome(events):
             rolled_back[undone["result"]["of_run"]] = run
-        elif run != by_run and moved(events) and run not in rolled_back:
+        elif run != by_run and net_outcome(events) and run not in rolled_back:
             first = playbook_command("rollback", migrate_rollback_run=run)
             return Refused(
                 what,
-                f"run {run} has {moved(events)} it since",
+                f"run {run} has {net_outcome(events)} it since",
                 f"Roll that one back first: {first}",
                 code="rollback-not-possible",
             )

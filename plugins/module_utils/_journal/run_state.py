@@ -29,7 +29,7 @@ _NO = ("false", "no", "off", "0", "none", "")
 
 
 @dataclass(frozen=True)
-class Left:
+class RunState:
     """What the last run that matters left.
 
     ``state`` is ``running``, ``cut_short`` (dead half-way, or its way back was never gone), ``failed``, ``held``, or
@@ -105,7 +105,7 @@ def retries(retry: Any, name: str) -> bool:
     return name in retry if isinstance(retry, (list, tuple)) else bool(retry)
 
 
-def left_by(layout: Layout, name: str, besides: str = "") -> Left:
+def last_run_state(layout: Layout, name: str, besides: str = "") -> RunState:
     """Return what the last run that matters left in a database.
 
     Args:
@@ -113,7 +113,7 @@ def left_by(layout: Layout, name: str, besides: str = "") -> Left:
         name: the database.
         besides: a run that does not count, because it is the one that asks.
     """
-    cut_short: Left | None = None
+    cut_short: RunState | None = None
     for run, events in _last_written_first(layout, name):
         if run == besides:
             continue
@@ -126,16 +126,16 @@ def left_by(layout: Layout, name: str, besides: str = "") -> Left:
             return left
         elif left.state == "interrupted":
             # It was killed and led back twice running: perhaps it is what kills.
-            return Left(name, "failed", cut_short.run, cut_short.verb, cut_short.release, error=cut_short.error)
+            return RunState(name, "failed", cut_short.run, cut_short.verb, cut_short.release, error=cut_short.error)
         else:
             break
-    return Left(name)
+    return RunState(name)
 
 
-def unsettled(options: dict[str, Any]) -> list[Left]:
+def unsettled(options: dict[str, Any]) -> list[RunState]:
     """Return what earlier runs left in the databases of the inventory and must be settled first."""
     layout = Layout(Path(options["root"]))
-    found = [left_by(layout, entry["name"]) for entry in options["databases"]]
+    found = [last_run_state(layout, entry["name"]) for entry in options["databases"]]
     return [left for left in found if left.needs_recovery(options["retry_failed"])]
 
 
@@ -143,7 +143,7 @@ def unknown_to(layout: Layout, names: list[str]) -> list[str]:
     """Return the folders of journals with something unsettled whose database the inventory no longer names."""
     known = {key_of(name) for name in names}
     folders = sorted(path.name for path in layout.journals.glob("*") if path.is_dir() and path.name not in known)
-    return [folder for folder in folders if left_by(layout, folder).state in ("running", "cut_short", "held")]
+    return [folder for folder in folders if last_run_state(layout, folder).state in ("running", "cut_short", "held")]
 
 
 def _last_written_first(layout: Layout, name: str) -> Iterator[tuple[str, list[Event]]]:
@@ -155,10 +155,10 @@ def _last_written_first(layout: Layout, name: str) -> Iterator[tuple[str, list[E
             yield path.stem, events
 
 
-def _left(layout: Layout, name: str, run: str, events: list[Event]) -> Left | None:
+def _left(layout: Layout, name: str, run: str, events: list[Event]) -> RunState | None:
     """Return what a run left, or None if it settles nothing: whatever was before it still stands."""
     if events[-1]["event"] == "cleared":
-        return Left(name)
+        return RunState(name)
     # What was dropped later of what a run had left tells nothing of how it ended.
     own = [event for event in events if not event["verb"].startswith(("recover", "prune"))]
     if not own:
@@ -174,7 +174,7 @@ def _left(layout: Layout, name: str, run: str, events: list[Event]) -> Left | No
     }
     done = ending(own, verb)
     if done is None:
-        return Left(name, "running" if works(layout, run, verb) else "cut_short", **facts)
+        return RunState(name, "running" if works(layout, run, verb) else "cut_short", **facts)
     result = done["result"]
     state = _STATES[verb](own, result) if verb in _STATES else None
     upgraded = (ending(own, "upgrade") or {}).get("result", {})
@@ -183,7 +183,7 @@ def _left(layout: Layout, name: str, run: str, events: list[Event]) -> Left | No
     facts.update(ways_out=result.get("ways_out") or {})
     if state == "cut_short" and any(works(layout, run, each) for each in ("upgrade", verb)):
         state = "running"  # its controller still waits for other databases, and then leads this one back
-    return None if state is None else Left(name, state, **facts)
+    return None if state is None else RunState(name, state, **facts)
 
 
 def _after_upgrade(events: list[Event], result: dict[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Refused
-from .._core.processes import Died, each_apart
+from .._core.processes import Died, run_in_processes
 from .._engines.interface import Engine
 from .explanations import ended_process
 
@@ -108,7 +108,7 @@ def _in_process(engine: Engine, seconds: float, read: Read, *, uncommitted: bool
         engine.after_fork()
         return answered(engine, read, uncommitted=uncommitted)
 
-    each_apart([None], 1, task, seconds * SHARE, lambda _item, answer: answers.append(answer))
+    run_in_processes([None], 1, task, seconds * SHARE, lambda _item, answer: answers.append(answer))
     if isinstance(answers[0], Died):
         raise answers[0]
     found: Found = answers[0]

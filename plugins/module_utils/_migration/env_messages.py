@@ -16,7 +16,7 @@ from .._core.job import Database, Job
 from .._core.revisions import Revision, Stream
 from .._core.secrets import COMMANDS, FOR_ADMIN
 from .._engines.connection import first_line, sqlstate
-from .._engines.data import Content, Deeds, Writes
+from .._engines.data import Content, Writes, WrittenRows
 from .._engines.rehearsers import rehearser_of
 from .._engines.write_trackers import write_tracker_of
 from .explanations import ended_process
@@ -107,18 +107,18 @@ def stream_from(facts: dict[str, Any]) -> Stream:
     return Stream(str(facts["table"]), found["heads"], pending, found["goal"], found["unexpanded"])
 
 
-def deeds_facts(deeds: Deeds) -> dict[str, Any]:
+def written_rows_facts(written_rows: WrittenRows) -> dict[str, Any]:
     """Return deeds as data."""
-    found = {each.name: getattr(deeds, each.name) for each in fields(deeds)}
+    found = {each.name: getattr(written_rows, each.name) for each in fields(written_rows)}
     plain = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in found.items()}
-    return {**plain, "kept_in": str(deeds.kept_in) if deeds.kept_in else None}
+    return {**plain, "kept_in": str(written_rows.kept_in) if written_rows.kept_in else None}
 
 
-def deeds_from(facts: dict[str, Any]) -> Deeds:
+def written_rows_from(facts: dict[str, Any]) -> WrittenRows:
     """Return deeds from their data."""
-    kinds = {each.name: "frozenset" in str(each.type) for each in fields(Deeds)}
+    kinds = {each.name: "frozenset" in str(each.type) for each in fields(WrittenRows)}
     whole: dict[str, Any] = {name: frozenset(value) if kinds[name] else value for name, value in facts.items()}
-    return Deeds(**{**whole, "kept_in": Path(str(facts["kept_in"])) if facts["kept_in"] else None})
+    return WrittenRows(**{**whole, "kept_in": Path(str(facts["kept_in"])) if facts["kept_in"] else None})
 
 
 class RemoteConnection:
@@ -139,9 +139,9 @@ class RemoteConnection:
             for table, (rows, digest, columns) in found.items()
         }
 
-    def still_writes(self, deeds: Deeds) -> Writes:
+    def still_writes(self, written_rows: WrittenRows) -> Writes:
         """Return what others wrote, and keep them out until env.py's transaction ends."""
-        tables, unknown = self._channel.call("still_writes", deeds_facts(deeds))
+        tables, unknown = self._channel.call("still_writes", written_rows_facts(written_rows))
         return Writes({str(table): int(count) for table, count in tables.items()}, str(unknown))
 
 
@@ -159,8 +159,8 @@ def contents_on(engine: Engine, connection: Any, leave_out: frozenset[str], in_f
     return rehearser_of(engine).contents(connection, leave_out, in_full)
 
 
-def still_writes_on(engine: Engine, connection: Any, deeds: Deeds) -> Writes:
+def still_writes_on(engine: Engine, connection: Any, written_rows: WrittenRows) -> Writes:
     """Read over env.py's connection, wherever this is, what others wrote, and keep them out."""
     if isinstance(connection, RemoteConnection):
-        return connection.still_writes(deeds)
-    return write_tracker_of(engine).still_writes(connection, deeds)
+        return connection.still_writes(written_rows)
+    return write_tracker_of(engine).still_writes(connection, written_rows)

@@ -31,7 +31,7 @@ from .._engines.registry import engine_for
 from .._engines.rehearsers import rehearser_of
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
-from .env_messages import deeds_from, process_ended, step_facts, words_of
+from .env_messages import process_ended, step_facts, words_of, written_rows_from
 from .environment import Environment
 from .interrupted import Interrupted
 from .own_commits import OwnCommits
@@ -190,8 +190,8 @@ class _EnvProcess:
         found = rehearser_of(self._engine).contents(self._there(), frozenset(leave_out), in_full)
         return {table: [content.rows, content.digest, content.columns] for table, content in found.items()}
 
-    def _still_writes(self, deeds: dict[str, Any]) -> list[Any]:
-        writes = write_tracker_of(self._engine).still_writes(self._there(), deeds_from(deeds))
+    def _still_writes(self, written_rows: dict[str, Any]) -> list[Any]:
+        writes = write_tracker_of(self._engine).still_writes(self._there(), written_rows_from(written_rows))
         return [writes.tables, writes.unknown]
 
 

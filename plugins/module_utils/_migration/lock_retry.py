@@ -42,7 +42,7 @@ class Blockers:
         return found
 
 
-def patiently(
+def retry_on_lock(
     engine: Engine,
     journal: Journal,
     progress: Progress,
@@ -77,7 +77,7 @@ def patiently(
                 return attempt()
         except Interrupted as interruption:
             cause = interruption.cause
-            hopeful = cause is not None and engine.gave_way(cause) and time.monotonic() < deadline
+            hopeful = cause is not None and engine.is_lock_timeout(cause) and time.monotonic() < deadline
             if cause is None or not hopeful or not may_repeat(interruption):
                 raise
             if blockers.last and all(line.startswith(ITSELF) for line in blockers.last):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.entries import ENTRIES
 from .._core.errors import Refused
 from .._core.job import Database, Job
-from .._core.processes import each_apart, silence
+from .._core.processes import redirect_output, run_in_processes
 from .._engines.connection import ASYNC_DRIVERS, execute, has_server, migration_url, own_url
 from .._engines.registry import prepare
 from .._engines.sqlalchemy_import import sa
@@ -75,11 +75,11 @@ def _load_harmlessly(job: Job) -> bool:
     answers: list[Any] = []
 
     def task(_item: None) -> bool:
-        silence(os.devnull)
+        redirect_output(os.devnull)
         _load(job)
         return threading.active_count() == 1
 
-    each_apart([None], 1, task, job.plan_timeout, lambda _item, answer: answers.append(answer))
+    run_in_processes([None], 1, task, job.plan_timeout, lambda _item, answer: answers.append(answer))
     return answers == [True]
 
 

@@ -47,7 +47,7 @@ class Step:
     #: Why it may have written where nothing counted it.
     unseen: list[str] = field(default_factory=list)
 
-    def deeds(self) -> dict[str, Any]:
+    def written_rows(self) -> dict[str, Any]:
         """Return what the journal keeps of an upgrade's step to tell its rows from others'."""
         return {
             "wrote": self.wrote,

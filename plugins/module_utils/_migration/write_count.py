@@ -97,7 +97,7 @@ class Counter:
     def look(self) -> None:
         """Let the engine look whether others have written meanwhile, if the connection still answers."""
         with suppress(Exception):
-            write_tracker_of(self._engine).look_around(self._connection)
+            write_tracker_of(self._engine).check_other_writers(self._connection)
 
     def failed(self, step: Step) -> None:
         """Look a last time before anything is rolled back."""

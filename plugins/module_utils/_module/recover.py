@@ -18,7 +18,7 @@ from .._core.playbook_command import playbook_command
 from .._core.progress import read_progress
 from .._journal.abandoned_copies import abandoned
 from .._journal.events import Journal, ending, read_events
-from .._journal.run_state import Left, left_by, retries, unknown_to, unsettled
+from .._journal.run_state import RunState, last_run_state, retries, unknown_to, unsettled
 from .._release.digest import is_as_shipped
 from .._release.lookup import release_of_database, virtualenv_python
 from .._worker.follow import result_of_dead
@@ -29,12 +29,12 @@ Options = dict[str, Any]
 _LOOK_EVERY = 0.1  # seconds
 
 
-def littered(options: Options) -> list[Left]:
+def littered(options: Options) -> list[RunState]:
     """Return the databases with nothing else to settle of whose dead rehearsals a copy may be left."""
     layout = Layout(Path(options["root"]))
     names = [entry["name"] for entry in options["databases"]]
-    found = [(name, abandoned(layout, name)) for name in names if left_by(layout, name).state in ("", "failed")]
-    return [Left(name, "abandoned", runs[0], "rehearse") for name, runs in found if runs]
+    found = [(name, abandoned(layout, name)) for name in names if last_run_state(layout, name).state in ("", "failed")]
+    return [RunState(name, "abandoned", runs[0], "rehearse") for name, runs in found if runs]
 
 
 def recover(options: Options) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class _Recovery:
         if self._still_run():
             return self._unfinished([line for left in self._alive() for line in self._doing(left)])
         self._clear_failures()
-        releases: dict[str, list[Left]] = {}
+        releases: dict[str, list[RunState]] = {}
         for left in unsettled(self.options):
             if self._ended(left.name):
                 continue  # it was tried, and could not be settled now
@@ -81,7 +81,7 @@ class _Recovery:
     def _clear_failures(self) -> None:
         """Let what failed be tried again, where a person has named it; nothing is run for that."""
         for entry in self.options["databases"]:
-            left = left_by(self.layout, entry["name"])
+            left = last_run_state(self.layout, entry["name"])
             if left.state == "failed" and retries(self.options["retry_failed"], left.name):
                 Journal(self.layout.journal(left.name, left.run), "recover").write("cleared", by=self.run)
                 self._note(left.name, {"name": left.name, "outcome": "cleared", "changed": True, "of_run": left.run})
@@ -96,14 +96,14 @@ class _Recovery:
             sleep(_LOOK_EVERY)
         return False
 
-    def _alive(self) -> list[Left]:
+    def _alive(self) -> list[RunState]:
         return [left for left in unsettled(self.options) if left.state == "running"]
 
-    def _doing(self, left: Left) -> list[str]:
+    def _doing(self, left: RunState) -> list[str]:
         doing = read_progress(self.layout.journal(left.name, left.run).with_suffix(".progress"))
         return [f"{left.name}: run {left.run} still works: {doing}"] if doing else []
 
-    def _settled_by_files(self, left: Left) -> bool:
+    def _settled_by_files(self, left: RunState) -> bool:
         """End the journal of a run that was verified already, or had not touched the database yet."""
         path = self.layout.journal(left.name, left.run)
         events = read_events(path)
@@ -119,7 +119,7 @@ class _Recovery:
         self._note(left.name, {**result, "outcome": outcome, "of_run": left.run, "changed": False})
         return True
 
-    def _in_its_room(self, release: str, lefts: list[Left]) -> dict[str, Any] | None:
+    def _in_its_room(self, release: str, lefts: list[RunState]) -> dict[str, Any] | None:
         """Have databases settled by the release that their run worked with."""
         room = self.rooms.setdefault(
             release, {"names": [left.name for left in lefts], "cursor": {}, "finished": False, "attach": False}
@@ -139,7 +139,7 @@ class _Recovery:
         room.update(cursor=answer["cursor"], finished=answer["finished"], attach=True)
         return answer
 
-    def _python_of(self, release: str, lefts: list[Left]) -> Path:
+    def _python_of(self, release: str, lefts: list[RunState]) -> Path:
         """Return the virtualenv's Python of a release that is as it was when it was shipped.
 
         Raises:

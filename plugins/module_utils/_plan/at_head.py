@@ -27,11 +27,11 @@ from typing import TYPE_CHECKING, Any
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.paths import private_directory, write_durably
-from .._core.processes import Died, each_apart, silence
+from .._core.processes import Died, redirect_output, run_in_processes
 from .._core.revisions import Stream
 from .._core.urls import password_of
-from .._engines.probe import glance
-from .._journal.run_state import left_by
+from .._engines.probe import probe_database
+from .._journal.run_state import last_run_state
 from .model import Plan
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Verified:
     entry: str
     engine: str
     #: By what a glance comes in.
-    door: dict[str, Any]
+    connect_options: dict[str, Any]
     url: str
     can_be_shared: bool
     identity: str
@@ -75,8 +75,8 @@ def remember(
     """
     engine = environment.engine
     database, job = engine.database, engine.job
-    door = engine.door()
-    if len(heads) != 1 or door is None or _RELATIVE_TARGET.search(database.target or job.target):
+    connect_options = engine.connect_options()
+    if len(heads) != 1 or connect_options is None or _RELATIVE_TARGET.search(database.target or job.target):
         return
     ((table, standing),) = heads.items()
     salt = secrets.token_hex(16)
@@ -84,7 +84,7 @@ def remember(
         salt=salt,
         entry=entry_digest(database, job, salt),
         engine=engine.name,
-        door=door,
+        connect_options=connect_options,
         url=engine.facts()["url"],
         can_be_shared=engine.can_be_shared,
         identity=identity,
@@ -105,7 +105,7 @@ def known_plans(job: Job) -> dict[str, dict[str, Any]]:
     plans: dict[str, dict[str, Any]] = {}
 
     def task(part: list[Database]) -> dict[str, dict[str, Any]]:
-        silence(os.devnull)
+        redirect_output(os.devnull)
         found = {database.name: _plan(database, job) for database in part}
         return {name: plan.facts() for name, plan in found.items() if plan}
 
@@ -115,12 +115,12 @@ def known_plans(job: Job) -> dict[str, dict[str, Any]]:
 
     recorded = [database for database in job.databases if _place(database, job).is_file()]
     parts = [part for part in (recorded[start :: job.workers] for start in range(job.workers)) if part]
-    each_apart(parts, job.workers, task, job.plan_timeout * max(map(len, parts), default=1), answered)
+    run_in_processes(parts, job.workers, task, job.plan_timeout * max(map(len, parts), default=1), answered)
     return plans
 
 
 def _plan(database: Database, job: Job) -> Plan | None:
-    if left_by(job.layout, database.name).state in ("cut_short", "held"):
+    if last_run_state(job.layout, database.name).state in ("cut_short", "held"):
         return None
     try:
         record = Verified(**json.loads(_place(database, job).read_text(encoding="utf-8")))
@@ -128,7 +128,7 @@ def _plan(database: Database, job: Job) -> Plan | None:
             return None
         if any(content_of(folder) != digest for folder, digest in record.outside.items()):
             return None
-        found = glance(record.engine, record.door, password_of(database), record.table)
+        found = probe_database(record.engine, record.connect_options, password_of(database), record.table)
         if (
             found is None
             or (str(found.identity), found.made) != (record.identity, record.made)

@@ -26,7 +26,7 @@ from .._engines.interface import Engine
 from .._engines.registry import engine_for
 from .._engines.sqlalchemy_import import sa
 from .._journal.durations import known_seconds
-from .._journal.run_state import left_by
+from .._journal.run_state import last_run_state
 from .._migration.dry_run import WritesBefore
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
@@ -89,7 +89,7 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     """
     _fill_plan(plan, engine, environment)
     job = environment.job
-    left = left_by(_lasting(job), plan.name, besides=job.run)
+    left = last_run_state(_lasting(job), plan.name, besides=job.run)
     past = left.obstacle(bool(plan.pending), job.retry_failed, job.release)
     plan.obstacles[:0] = [past] if past else []
 

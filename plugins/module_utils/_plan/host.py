@@ -15,7 +15,7 @@ from typing import Any
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.paths import private_directory
-from .._core.processes import Died, each_apart, end_at_once, silence
+from .._core.processes import Died, end_at_once, redirect_output, run_in_processes
 from .._migration.alembic_import import MISSING
 from .._migration.dry_run import WritesBefore, no_end
 from .._migration.explanations import ended_process
@@ -48,7 +48,7 @@ def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
     again: list[Database] = []
 
     def task(database: Database) -> Answer | None:
-        silence(os.devnull)
+        redirect_output(os.devnull)
         end_at_once()  # whatever threads env.py has left
         try:
             return plan_database(database, job, partial(in_env_py.__setitem__, places[database.name])).facts()
@@ -64,12 +64,12 @@ def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
             plans[database.name] = answer
 
     def task_again(database: Database) -> Answer:
-        silence(os.devnull)
+        redirect_output(os.devnull)
         in_env_py[places[database.name]] = 0
         return plan_database(database, job).facts()
 
-    each_apart(unknown, job.workers, task, job.plan_timeout, answered)
-    each_apart(list(again), job.workers, task_again, job.plan_timeout, answered)
+    run_in_processes(unknown, job.workers, task, job.plan_timeout, answered)
+    run_in_processes(list(again), job.workers, task_again, job.plan_timeout, answered)
     return {"databases": [plans[database.name] for database in job.databases]}
 
 

@@ -120,7 +120,7 @@ class Observer(Traces):
             self.before[key_of(step)] = self.latest
         self.verdicts.append(Verdict(step))
         self._locked = rehearser_of(self.engine).locks()
-        self._footprint = rehearser_of(self.engine).footprint()
+        self._footprint = rehearser_of(self.engine).disk_usage()
         self.overhead += time.monotonic() - begun
         step.began = time.monotonic()
 
@@ -149,4 +149,4 @@ class Observer(Traces):
                 verdict.locks[table] = rehearser_of(self.engine).strongest({mode, verdict.locks.get(table, mode)})
 
     def _weigh(self, verdict: Verdict) -> None:
-        verdict.space = max(verdict.space, rehearser_of(self.engine).footprint() - self._footprint)
+        verdict.space = max(verdict.space, rehearser_of(self.engine).disk_usage() - self._footprint)

@@ -17,7 +17,7 @@ from .._backup.manifest import Manifest, check, proven, taken_at
 from .._backup.take import take
 from .._core.errors import Failed, Refused
 from .._core.job import Database, Job
-from .._core.processes import Died, each_apart, silence
+from .._core.processes import Died, redirect_output, run_in_processes
 from .._core.progress import Progress
 from .._engines.comparison import Comparison
 from .._engines.connection import first_line
@@ -92,10 +92,12 @@ class Rehearsal(OneDatabase):
         job = replace(self.job, require_rehearsal=False, retry_failed=True)
 
         def task(database: Database) -> Plan:
-            silence(os.devnull)
+            redirect_output(os.devnull)
             return plan_database(database, job)
 
-        each_apart([self.database], 1, task, self.job.plan_timeout, lambda _database, answer: answers.append(answer))
+        run_in_processes(
+            [self.database], 1, task, self.job.plan_timeout, lambda _database, answer: answers.append(answer)
+        )
         if isinstance(answers[0], Died):
             raise Refused(f"Database {self.database.name!r} could not be planned", str(answers[0]), code="plan-failed")
         plan: Plan = answers[0]

@@ -23,7 +23,7 @@ from typing import Any
 from .._core.errors import Failed, Refused
 from .._core.ownership import refuse_if_not_ours
 from .._core.paths import INI, Layout, private_directory, write_durably
-from .._journal.events import moved, newest_first, now
+from .._journal.events import net_outcome, newest_first, now
 from .digest import digest_of_all
 from .lookup import refuse_if_not_ours_virtualenv
 from .pip_arguments import (
@@ -314,7 +314,7 @@ def _ways_back(layout: Layout) -> set[str]:
     releases = set()
     for folder in layout.journals.glob("*"):
         for _run_id, events in newest_first(folder):
-            if moved(events):
+            if net_outcome(events):
                 releases |= {event["release"] for event in events if event["event"] == "planned"}
                 break
     return releases

@@ -16,7 +16,7 @@ from .._backup.manifest import Manifest
 from .._engines.interface import Engine
 from .._engines.write_trackers import write_tracker_of
 from .._migration.state import Position, lost_rows
-from .run_record import Account
+from .run_record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Losses:
         return "; ".join(self.certain + self.possible)
 
 
-def losses(engine: Engine, manifest: Manifest | None, account: Account, now: Position) -> Losses:
+def losses(engine: Engine, manifest: Manifest | None, run_record: RunRecord, now: Position) -> Losses:
     """Return what a run has taken from a database or may have changed in it.
 
     Args:
@@ -46,13 +46,13 @@ def losses(engine: Engine, manifest: Manifest | None, account: Account, now: Pos
         now: where the database stands, with its rows counted if the backup counted them.
     """
     present = set(map(_object, now.fingerprint))
-    gone = sorted({_object(line) for line in account.before.fingerprint} - present)
+    gone = sorted({_object(line) for line in run_record.before.fingerprint} - present)
     certain = [f"{name} is gone" for name in gone if name]
     fewer = lost_rows(manifest.row_counts if manifest else None, now.row_counts)
     certain += [f"table {table} had {before} rows and has {after}" for table, (before, after) in sorted(fewer.items())]
     if manifest is None or not engine.exists():
         return Losses(certain)
-    return Losses(certain, write_tracker_of(engine).rows_changed(manifest.archive(), account.wrote))
+    return Losses(certain, write_tracker_of(engine).rows_changed(manifest.archive(), run_record.wrote))
 
 
 def _object(line: str) -> str:

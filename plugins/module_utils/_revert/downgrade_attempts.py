@@ -14,34 +14,34 @@ from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
-from .._migration.lock_retry import patiently
+from .._migration.lock_retry import retry_on_lock
 from .._migration.own_process import LockOfParent, ProgressOfParent, Standby
 from .._migration.state import read_applied
 from .downgrade_journal import DowngradeJournal
 from .later_writes import LaterWrites
 
 if TYPE_CHECKING:
-    from .run_record import Account
+    from .run_record import RunRecord
 
 
-def still_applied(environment: Environment, account: Account) -> dict[str, list[str]]:
+def still_applied(environment: Environment, run_record: RunRecord) -> dict[str, list[str]]:
     """Return, of what a run committed, what is applied, by version table."""
-    applied = read_applied(environment, environment.engine.own(), list(account.committed))
+    applied = read_applied(environment, environment.engine.own(), list(run_record.committed))
     return {
         table: [revision for revision in revisions if revision in applied[table]]
-        for table, revisions in account.committed.items()
+        for table, revisions in run_record.committed.items()
     }
 
 
 class DowngradeAttempts:
     """Made before the database is locked, while this process has no connection that a fork could meddle with."""
 
-    def __init__(self, environment: Environment, journal: Journal, progress: Progress, account: Account) -> None:
+    def __init__(self, environment: Environment, journal: Journal, progress: Progress, run_record: RunRecord) -> None:
         self._environment = environment
         self._engine = environment.engine
         self._journal = journal
         self._progress = progress
-        self._account = account
+        self._run_record = run_record
         self._standby = Standby(self._again_apart)
 
     def __enter__(self) -> DowngradeAttempts:
@@ -57,7 +57,7 @@ class DowngradeAttempts:
         Raises:
             Interrupted: a downgrade failed.
         """
-        patiently(
+        retry_on_lock(
             self._engine,
             self._journal,
             self._progress,
@@ -68,7 +68,7 @@ class DowngradeAttempts:
 
     def _attempt(self, watcher: DowngradeJournal) -> None:
         # An attempt that gave way may have undone some of them already.
-        applied = still_applied(self._environment, self._account)
+        applied = still_applied(self._environment, self._run_record)
         if any(applied.values()):
             self._environment.downgrade(applied, watcher)
 
@@ -77,31 +77,31 @@ class DowngradeAttempts:
             self._attempt(watcher)
             return
         known = (self._environment.hand_over(), write_tracker_of(self._engine).hand_over(), watcher.hand_over())
-        request = (*known, vars(self._account), later.hand_over() if later else None)
-        of_environment, of_engine, of_watcher, account, of_later, interruption = self._standby.call(
+        request = (*known, vars(self._run_record), later.hand_over() if later else None)
+        of_environment, of_engine, of_watcher, run_record, of_later, interruption = self._standby.call(
             request, lock, self._progress
         )
         self._environment.take_over(of_environment)
         write_tracker_of(self._engine).take_over(of_engine)
         watcher.take_over(of_watcher)
-        vars(self._account).update(account)
+        vars(self._run_record).update(run_record)
         if later:
             later.take_over(of_later)
         if interruption:
             raise interruption
 
     def _again_apart(self, request: Any, _lock: LockOfParent, progress: ProgressOfParent) -> tuple[Any, ...]:
-        of_environment, of_engine, of_watcher, account, of_later = request
+        of_environment, of_engine, of_watcher, run_record, of_later = request
         self._environment.take_over(of_environment)
         write_tracker_of(self._engine).take_over(of_engine)
-        vars(self._account).update(account)
+        vars(self._run_record).update(run_record)
         journal = Journal(self._journal.path, self._journal.verb)
         if self._environment.outside:
             self._environment.outside.start(journal)
-        later = LaterWrites(self._engine, self._account, None, journal, progress) if of_later else None
+        later = LaterWrites(self._engine, self._run_record, None, journal, progress) if of_later else None
         if later:
             later.take_over(of_later)
-        watcher = DowngradeJournal(journal, progress, self._account, later)
+        watcher = DowngradeJournal(journal, progress, self._run_record, later)
         watcher.take_over(of_watcher)
         interruption = None
         try:
@@ -110,4 +110,4 @@ class DowngradeAttempts:
         except Interrupted as caught:
             interruption = caught.portable()
         known = (self._environment.hand_over(), write_tracker_of(self._engine).hand_over(), watcher.hand_over())
-        return (*known, vars(self._account), later.hand_over() if later else None, interruption)
+        return (*known, vars(self._run_record), later.hand_over() if later else None, interruption)

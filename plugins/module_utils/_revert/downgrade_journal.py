@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.progress import Progress
 from .._journal.events import Journal
 from .._migration.step import Step, Watcher
-from .run_record import Account
+from .run_record import RunRecord
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -24,10 +24,10 @@ class DowngradeJournal(Watcher):
 
     wants_rows_of_savepoints = True
 
-    def __init__(self, journal: Journal, progress: Progress, account: Account, later: LaterWrites | None) -> None:
+    def __init__(self, journal: Journal, progress: Progress, run_record: RunRecord, later: LaterWrites | None) -> None:
         self._journal = journal
         self._progress = progress
-        self._account = account
+        self._run_record = run_record
         self._later = later
         self._connection: Connection | None = None
         self.ran_steps: dict[str, Step] = {}
@@ -54,8 +54,8 @@ class DowngradeJournal(Watcher):
 
     def failed(self, step: Step) -> None:
         """Journal what a downgrade wrote that has failed."""
-        deeds = {**step.deeds(), "span": []}
-        self._journal.write("downgrade_failed", revision=step.revision, table=step.table, **deeds)
+        written_rows = {**step.written_rows(), "span": []}
+        self._journal.write("downgrade_failed", revision=step.revision, table=step.table, **written_rows)
 
     def ran(self, step: Step) -> None:
         """Journal that the revision's function has returned, unless it has taken what others wrote.
@@ -66,11 +66,13 @@ class DowngradeJournal(Watcher):
         if self._connection is not None and self._later:
             self._later.check_written(self._connection, step.wrote)
         # Without its span: what else was written meanwhile counts as others', for the next step may drop it.
-        deeds: dict[str, Any] = {"wrote": step.wrote, "transactions": step.transactions, "held": step.held}
-        deeds["replaced"], deeds["catalog_rows"] = sorted(step.replaced), step.catalog_rows
-        deeds["used"], deeds["reads"], deeds["written"] = step.used, step.reads, step.written
-        self._journal.write("downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, **deeds)
-        self._account.add_transactions([deeds])
+        written_rows: dict[str, Any] = {"wrote": step.wrote, "transactions": step.transactions, "held": step.held}
+        written_rows["replaced"], written_rows["catalog_rows"] = sorted(step.replaced), step.catalog_rows
+        written_rows["used"], written_rows["reads"], written_rows["written"] = step.used, step.reads, step.written
+        self._journal.write(
+            "downgrade_ran", revision=step.revision, table=step.table, seconds=step.seconds, **written_rows
+        )
+        self._run_record.add_transactions([written_rows])
         self.ran_steps[step.revision] = step
         for table, count in step.wrote.items():
             self.wrote[table] = self.wrote.get(table, 0) + count

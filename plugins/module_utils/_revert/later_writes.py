@@ -18,13 +18,13 @@ from .._backup.take import take
 from .._core.errors import Refused
 from .._core.paths import unused
 from .._core.progress import Progress
-from .._engines.data import Deeds, Writes
+from .._engines.data import Writes, WrittenRows
 from .._engines.interface import Engine
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.env_messages import still_writes_on
 from .._migration.state import Position
-from .run_record import Account
+from .run_record import RunRecord
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -34,10 +34,10 @@ class LaterWrites:
     """The look for them, before and within the downgrades of a run."""
 
     def __init__(
-        self, engine: Engine, account: Account, manifest: Manifest | None, journal: Journal, progress: Progress
+        self, engine: Engine, run_record: RunRecord, manifest: Manifest | None, journal: Journal, progress: Progress
     ) -> None:
         self._engine = engine
-        self._account = account
+        self._run_record = run_record
         self._activity = manifest.activity if manifest else {}
         self._cleared: dict[str, Any] = {}
         #: What the engine had counted when all was last backed up.
@@ -53,12 +53,12 @@ class LaterWrites:
         Raises:
             Refused: it is others' for certain, or cannot be backed up.
         """
-        later = write_tracker_of(self._engine).later_writes(self._deeds())
+        later = write_tracker_of(self._engine).later_writes(self._written_rows())
         self._refuse(later)
         # Nothing is downgraded where nothing was committed.
         touched = (
-            write_tracker_of(self._engine).touched_by_others(self._deeds())
-            if any(self._account.committed.values())
+            write_tracker_of(self._engine).touched_by_others(self._written_rows())
+            if any(self._run_record.committed.values())
             else []
         )
         self._cleared = write_tracker_of(self._engine).cleared()
@@ -76,8 +76,8 @@ class LaterWrites:
         Raises:
             Refused: others have written since ``keep`` looked.
         """
-        deeds = replace(self._deeds(), secured=self._secured, cleared=self._cleared)
-        self._refuse(still_writes_on(self._engine, connection, deeds))
+        written_rows = replace(self._written_rows(), secured=self._secured, cleared=self._cleared)
+        self._refuse(still_writes_on(self._engine, connection, written_rows))
 
     def check_written(self, connection: Connection, wrote: dict[str, int]) -> None:
         """Check what a downgrade has written, before it is committed.
@@ -85,12 +85,12 @@ class LaterWrites:
         Raises:
             Refused: others have written there, and nothing said before that the downgrade would.
         """
-        deeds = replace(self._deeds(), secured=self._secured, cleared=self._cleared)
-        self._refuse(write_tracker_of(self._engine).overwritten(connection, deeds, wrote))
+        written_rows = replace(self._written_rows(), secured=self._secured, cleared=self._cleared)
+        self._refuse(write_tracker_of(self._engine).overwritten(connection, written_rows, wrote))
 
     def told(self, backup: Manifest) -> str:
         """Return a note about what a backup has kept of them already; nothing if there is none."""
-        later = write_tracker_of(self._engine).later_writes(self._deeds())
+        later = write_tracker_of(self._engine).later_writes(self._written_rows())
         return f"{later}; all is in the backup {backup.path}" if later else ""
 
     def hand_over(self) -> dict[str, Any]:
@@ -101,8 +101,8 @@ class LaterWrites:
         """Go on from what another one remembers."""
         vars(self).update(remembered)
 
-    def _deeds(self) -> Deeds:
-        return self._account.deeds(self._activity)
+    def _written_rows(self) -> WrittenRows:
+        return self._run_record.written_rows(self._activity)
 
     def _refuse(self, later: Writes) -> None:
         if later.tables:
@@ -110,7 +110,8 @@ class LaterWrites:
             self._journal.write("writes", tables=later.tables, unknown=later.unknown)
             raise Refused(
                 f"A downgrade of {self._engine.database.name!r} would lose what others wrote",
-                f"it went into what run {self._account.run} has made or the downgrade changes; {Writes(later.tables)}",
+                f"it went into what run {self._run_record.run} has made or the downgrade changes;"
+                f" {Writes(later.tables)}",
                 "Choose one of the commands below; the rollback backs these rows up first",
                 code="others-wrote",
             )
@@ -119,5 +120,5 @@ class LaterWrites:
         """Back up under a name of its own: the run's backup is what the way back leads to."""
         job = self._engine.job
         folder = job.layout.backups_of(self._engine.database.name)
-        name = unused(folder / f"{self._account.run[:50]}-downgraded").name
+        name = unused(folder / f"{self._run_record.run[:50]}-downgraded").name
         return take(self._engine, now.heads, replace(job, run=name), self._progress.tell)

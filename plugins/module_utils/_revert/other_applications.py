@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from .._engines.interface import Engine
 from .._journal.events import Event, ending, journals_of_others
 from .._migration.state import Position, differences, read_fingerprint
-from .run_record import Account
+from .run_record import RunRecord
 
 
-def changed_by_others(engine: Engine, account: Account, now: Position) -> list[str]:
+def changed_by_others(engine: Engine, run_record: RunRecord, now: Position) -> list[str]:
     """Return what others have changed in the schema since a run, as differences of fingerprints.
 
     Args:
@@ -26,11 +26,11 @@ def changed_by_others(engine: Engine, account: Account, now: Position) -> list[s
         account: what the run did.
         now: where the database stands, without the version tables of the run.
     """
-    if not account.cut_short:
-        return differences(account.after.fingerprint, now.fingerprint)
-    fingerprint = account.before.fingerprint
+    if not run_record.cut_short:
+        return differences(run_record.after.fingerprint, now.fingerprint)
+    fingerprint = run_record.before.fingerprint
     tables = set(now.heads)
-    for events in _of_neighbours(engine, account.since):
+    for events in _of_neighbours(engine, run_record.since):
         seen = [event for event in events if "fingerprint" in event]
         tables.update(*(event["heads"] for event in seen))
         fingerprint = with_changes(fingerprint, differences(seen[0]["fingerprint"], seen[-1]["fingerprint"]))
@@ -38,7 +38,7 @@ def changed_by_others(engine: Engine, account: Account, now: Position) -> list[s
         # No journal's fingerprint has the version tables of its own.
         without = set(read_fingerprint(engine, engine.own(), sorted(tables)))
         fingerprint = sorted({*fingerprint, *(line for line in now.fingerprint if line not in without)})
-    return differences(account.before.fingerprint, fingerprint)
+    return differences(run_record.before.fingerprint, fingerprint)
 
 
 def with_changes(fingerprint: Iterable[str], changes: Iterable[str]) -> list[str]:

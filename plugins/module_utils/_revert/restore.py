@@ -23,7 +23,7 @@ from .._journal.events import Journal, newest_first
 from .._migration.state import Position, differences, read_position
 from .backup_tool import restore_backup, run_of_replaced
 from .restore_guard import RestoreGuard
-from .run_record import Account
+from .run_record import RunRecord
 
 Result = dict[str, Any]
 
@@ -31,7 +31,7 @@ Result = dict[str, Any]
 def bring_back(
     engine: Engine,
     manifest: Manifest,
-    account: Account,
+    run_record: RunRecord,
     journal: Journal,
     progress: Progress,
     reason: str,
@@ -67,7 +67,7 @@ def bring_back(
         check(manifest, content=manifest.tool == TOOL or not restorer_of(engine).restores_checked_copies)
     except Failed as damage:
         raise Failed(damage.what, damage.why, damage.remedy, code=REPLACED_NOTHING) from damage
-    guard = RestoreGuard(engine, manifest, account, journal, progress)
+    guard = RestoreGuard(engine, manifest, run_record, journal, progress)
     progress.phase("restores")
     journal.write("restore_begun", path=manifest.path, method=method.name, reason=reason)
     restored = restore_backup(engine, manifest, journal.path.stem, progress.tell, guard)
@@ -107,13 +107,15 @@ def ways_out_of(database: Database, job: Job, path: str, run: str) -> dict[str, 
     return {way: playbook_command("restore", migrate_restore_backup=place, **only) for way, place in places.items()}
 
 
-def deeds_since(database: Database, job: Job, manifest: Manifest) -> Account:
+def written_rows_since(database: Database, job: Job, manifest: Manifest) -> RunRecord:
     """Return what our own runs have done since a backup was taken."""
     left = Position(manifest.heads, manifest.fingerprint)
-    account = Account(manifest.run, before=left, after=left, cut_short=False, on_purpose=True, since=manifest.taken)
-    account.backup = Path(manifest.path)
+    run_record = RunRecord(
+        manifest.run, before=left, after=left, cut_short=False, on_purpose=True, since=manifest.taken
+    )
+    run_record.backup = Path(manifest.path)
     for _run, events in reversed(list(newest_first(job.layout.journals_of(database.name)))):
         since = [event for event in events if event["at"] >= manifest.taken]
-        account.add_deeds(since)
-        account.follow(since)
-    return account
+        run_record.add_deeds(since)
+        run_record.follow(since)
+    return run_record

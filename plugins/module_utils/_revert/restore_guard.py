@@ -12,7 +12,7 @@ from .._backup.command import TOOL
 from .._backup.manifest import Manifest
 from .._core.errors import Refused
 from .._core.progress import Progress
-from .._engines.data import Deeds, Writes
+from .._engines.data import Writes, WrittenRows
 from .._engines.interface import Engine
 from .._engines.restorers import restorer_of
 from .._engines.write_trackers import write_tracker_of
@@ -20,7 +20,7 @@ from .._journal.events import Journal
 from .._migration.state import read_position
 from .backup_tool import ReadWrites, foreseen_writes, writes_since
 from .other_applications import changed_by_others
-from .run_record import Account
+from .run_record import RunRecord
 
 _MOST_NAMED = 5
 
@@ -29,13 +29,13 @@ class RestoreGuard:
     """Reads what others wrote, once while they still may and once when they cannot any more."""
 
     def __init__(
-        self, engine: Engine, manifest: Manifest, account: Account, journal: Journal, progress: Progress
+        self, engine: Engine, manifest: Manifest, run_record: RunRecord, journal: Journal, progress: Progress
     ) -> None:
         self._engine = engine
         self._manifest = manifest
-        self._account = account
+        self._run_record = run_record
         self._journal = journal
-        self._deeds = account.deeds(manifest.activity)
+        self._written_rows = run_record.written_rows(manifest.activity)
         #: Whether there was nothing in the database when nobody could write any more.
         self.is_empty = False
         #: Schema changes of others, and rows by table that they wrote into what the run has made.
@@ -43,11 +43,11 @@ class RestoreGuard:
         self._later: dict[str, int] = {}
         self._is_ours = manifest.tool != TOOL
         if restorer_of(engine).is_readable():
-            self._changes = changed_by_others(engine, account, read_position(engine, list(manifest.heads)))
-            self._later = write_tracker_of(engine).later_writes(self._deeds).tables
+            self._changes = changed_by_others(engine, run_record, read_position(engine, list(manifest.heads)))
+            self._later = write_tracker_of(engine).later_writes(self._written_rows).tables
             if self._is_ours:
                 write_tracker_of(engine).compare_written(
-                    manifest.archive(), self._deeds, engine.job.compare_limit, progress.tell
+                    manifest.archive(), self._written_rows, engine.job.compare_limit, progress.tell
                 )
 
     def __call__(self) -> None:
@@ -73,7 +73,7 @@ class RestoreGuard:
     def _refuse(self, writes: Writes) -> None:
         if writes and not self._engine.job.restore_loses_writes:
             # The run's own rows are among those that were counted, and nothing says how many they are.
-            unseen = self._deeds.unseen
+            unseen = self._written_rows.unseen
             doubt = f"; it cannot be told which of it the run wrote itself ({unseen[0]})" if unseen else ""
             raise Refused(
                 f"A restore of {self._engine.database.name!r} would lose what others wrote",
@@ -82,25 +82,25 @@ class RestoreGuard:
                 code="others-wrote",
             )
 
-    def _foreseen_in_made(self, deeds: Deeds) -> Writes:
+    def _foreseen_in_made(self, written_rows: WrittenRows) -> Writes:
         # What is unknown may be known once the others were sent away.
-        return Writes(write_tracker_of(self._engine).later_writes(deeds).tables)
+        return Writes(write_tracker_of(self._engine).later_writes(written_rows).tables)
 
-    def _writes(self, read: ReadWrites, read_made: Callable[[Deeds], Writes]) -> Writes:
-        engine, account = self._engine, self._account
+    def _writes(self, read: ReadWrites, read_made: Callable[[WrittenRows], Writes]) -> Writes:
+        engine, run_record = self._engine, self._run_record
         self.is_empty = self._is_ours and restorer_of(engine).is_empty()
         if self.is_empty:
             return Writes()
-        writes = read(engine, self._manifest, account.wrote, account.content)
+        writes = read(engine, self._manifest, run_record.wrote, run_record.content)
         # Once more, now that nobody else can write; what was seen before counts as well.
-        made = read_made(self._deeds)
+        made = read_made(self._written_rows)
         tables = {**self._later, **made.tables}
         parts = [str(each) for each in (writes, Writes(tables), Writes(unknown=made.unknown)) if each]
         unknown = "; ".join(parts) if writes.unknown or made.unknown else ""
         writes = Writes({**writes.tables, **tables}, unknown)
         strange = self._other_database()
         if self._is_ours and not strange:
-            strange = write_tracker_of(engine).changes_of_others(self._manifest.archive(), self._deeds)
+            strange = write_tracker_of(engine).changes_of_others(self._manifest.archive(), self._written_rows)
         if strange:
             writes = Writes(writes.tables, "; ".join([*([str(writes)] if writes else []), *strange]))
         if self._changes:

@@ -39,7 +39,7 @@ from .downgrade_journal import DowngradeJournal, has_begun
 from .later_writes import LaterWrites
 from .other_applications import changed_by_others, with_changes
 from .restore import bring_back
-from .run_record import Account
+from .run_record import RunRecord
 
 Result = dict[str, Any]
 
@@ -48,12 +48,14 @@ _LEFT = "the failed revision left something behind that no downgrade undoes"
 _LOSES = {"migrate_restore_loses_writes": True}
 
 
-class LeadBack(OneDatabase):
+class Revert(OneDatabase):
     """The way back of one database from one run."""
 
-    def __init__(self, database: Database, job: Job, journal: Journal, progress: Progress, account: Account) -> None:
+    def __init__(
+        self, database: Database, job: Job, journal: Journal, progress: Progress, run_record: RunRecord
+    ) -> None:
         super().__init__(database, job, journal, progress)
-        self.account = account
+        self.run_record = run_record
         self.undone: list[Step] = []
         self.notes: list[str] = []
         self.backup: Manifest | None = None
@@ -72,7 +74,7 @@ class LeadBack(OneDatabase):
         try:
             outside = OwnCommits(engine, self.journal, since_backup=not on_purpose)
             environment = environment_of(self.database, self.job, engine, outside)
-            attempts = DowngradeAttempts(environment, self.journal, self.progress, self.account)
+            attempts = DowngradeAttempts(environment, self.journal, self.progress, self.run_record)
             with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.tell) as self._lock:
                 return self._locked(environment, on_purpose)
         except Refused as refusal:
@@ -87,14 +89,14 @@ class LeadBack(OneDatabase):
 
     def _locked(self, environment: Environment, on_purpose: bool) -> Result:
         self.progress.phase("leads back")
-        write_tracker_of(environment.engine).resume(self.account.content, self.account.unchanged)
-        now = read_position(environment.engine, list(self.account.after.heads))
-        if self.account.cut_short:
+        write_tracker_of(environment.engine).resume(self.run_record.content, self.run_record.unchanged)
+        now = read_position(environment.engine, list(self.run_record.after.heads))
+        if self.run_record.cut_short:
             self._read_committed(environment, now)
-        if now.heads != self.account.after.heads:
+        if now.heads != self.run_record.after.heads:
             raise Refused(
-                f"Database {self.database.name!r} has been moved since run {self.account.run}",
-                f"that run left it at {self.account.after}, and now it is at {now}",
+                f"Database {self.database.name!r} has been moved since run {self.run_record.run}",
+                f"that run left it at {self.run_record.after}, and now it is at {now}",
                 "Go back by hand with alembic downgrade, or restore a backup",
                 code="database-moved",
             )
@@ -114,7 +116,7 @@ class LeadBack(OneDatabase):
             restored = self._restored_if_needed(environment)
             if restored:
                 return restored
-        elif self.account.left:
+        elif self.run_record.left:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", _LEFT, code="database-held")
         self.later = self._later_writes(environment.engine)
         self._note(self.later.keep(now))
@@ -148,7 +150,7 @@ class LeadBack(OneDatabase):
         error = Failed(
             f"The rollback of {self.database.name!r} failed, and the database is as before it",
             why,
-            f"Correct the downgrade, then: {self._command('rollback', migrate_rollback_run=self.account.run)}",
+            f"Correct the downgrade, then: {self._command('rollback', migrate_rollback_run=self.run_record.run)}",
             code="rollback-failed",
         ).facts()
         facts = {"aside": restored.aside, "method": restored.method} if restored else {}
@@ -160,13 +162,13 @@ class LeadBack(OneDatabase):
         Raises:
             Refused: it would be needed for certain, and cannot be.
         """
-        if self.account.left:
+        if self.run_record.left:
             return self._restore(environment, _LEFT)
         manifest = self._manifest()
         engine = environment.engine
         count = manifest is not None and manifest.row_counts is not None
-        now = read_position(engine, list(self.account.after.heads), count_rows=count)
-        found = losses(engine, manifest, self.account, now)
+        now = read_position(engine, list(self.run_record.after.heads), count_rows=count)
+        found = losses(engine, manifest, self.run_record, now)
         self.other_rows = set(found.changed)
         if found.certain or (found.possible and restorer_of(engine).restores_quickly):
             try:
@@ -181,29 +183,29 @@ class LeadBack(OneDatabase):
         return None
 
     def _later_writes(self, engine: Engine) -> LaterWrites:
-        return LaterWrites(engine, self.account, self._manifest(), self.journal, self.progress)
+        return LaterWrites(engine, self.run_record, self._manifest(), self.journal, self.progress)
 
     def _note(self, words: str) -> None:
         self.notes += [words] if words else []
 
     def _expect_others(self, engine: Engine, now: Position) -> None:
         """Let what others have changed in the schema since be a part of what the way back leads to."""
-        changes = changed_by_others(engine, self.account, now)
+        changes = changed_by_others(engine, self.run_record, now)
         if changes:
-            expected = with_changes(self.account.before.fingerprint, changes)
-            self.account.before = Position(self.account.before.heads, expected)
+            expected = with_changes(self.run_record.before.fingerprint, changes)
+            self.run_record.before = Position(self.run_record.before.heads, expected)
 
     def _is_old(self, now: Position) -> bool:
-        before = self.account.before
+        before = self.run_record.before
         return now.heads == before.heads and not differences(before.fingerprint, now.fingerprint)
 
     def _tidy(self, engine: Engine) -> None:
         """Take away what the failed revision left half-made, if nobody can miss it."""
-        removed = restorer_of(engine).remove_unfinished(self.account.before.fingerprint)
+        removed = restorer_of(engine).remove_unfinished(self.run_record.before.fingerprint)
         if removed:
             self.journal.write("tidied", removed=removed)
             taken = {f"+{line}" for line in removed}
-            self.account.left = [line for line in self.account.left if line not in taken]
+            self.run_record.left = [line for line in self.run_record.left if line not in taken]
 
     def _downgraded(
         self,
@@ -224,8 +226,8 @@ class LeadBack(OneDatabase):
         """
         known = self.other_rows
         if known is None:
-            known = self._rows_changed(environment.engine, manifest, self.account.wrote)
-        watcher = DowngradeJournal(self.journal, self.progress, self.account, later)
+            known = self._rows_changed(environment.engine, manifest, self.run_record.wrote)
+        watcher = DowngradeJournal(self.journal, self.progress, self.run_record, later)
         try:
             self._downgrade(environment, watcher)
         except Interrupted as interruption:
@@ -251,10 +253,10 @@ class LeadBack(OneDatabase):
 
     def _read_committed(self, environment: Environment, now: Position) -> None:
         """Take what a dead process committed from the database: of the revisions it began, those that are applied."""
-        self.account.committed = self.account.begun
-        self.account.committed = still_applied(environment, self.account)
-        self.account.left += self.account.left_by_unapplied()
-        self.account.after = now
+        self.run_record.committed = self.run_record.begun
+        self.run_record.committed = still_applied(environment, self.run_record)
+        self.run_record.left += self.run_record.left_by_unapplied()
+        self.run_record.after = now
 
     def _back_up(self, engine: Engine, now: Position) -> Manifest:
         taken = take(engine, now.heads, self.job, self.progress.tell)
@@ -288,7 +290,7 @@ class LeadBack(OneDatabase):
     def _read_undone(self, environment: Environment, watcher: DowngradeJournal) -> None:
         """Read which of the downgrades that ran are committed; all may be where that cannot be read."""
         self.undone = list(watcher.ran_steps.values())
-        applied = still_applied(environment, self.account).values()
+        applied = still_applied(environment, self.run_record).values()
         left = {revision for revisions in applied for revision in revisions}
         self.undone = [step for step in self.undone if step.revision not in left]
 
@@ -303,13 +305,13 @@ class LeadBack(OneDatabase):
             Failed: the downgrades ran, but the database is not what it was.
         """
         # A database that was not there before had no version tables that could be known; empty ones may stay.
-        before = {**{table: [] for table in self.account.committed}, **self.account.before.heads}
+        before = {**{table: [] for table in self.run_record.committed}, **self.run_record.before.heads}
         now = read_position(environment.engine, list(before))
         if now.heads != before:
             raise Failed(
                 "the downgrades did not lead to the old revision", f"it is at {now}", code="downgrade-not-exact"
             )
-        changed = differences(self.account.before.fingerprint, now.fingerprint)
+        changed = differences(self.run_record.before.fingerprint, now.fingerprint)
         if changed:
             raise Failed(
                 "the downgrades did not bring the old schema back", "; ".join(changed[:5]), code="downgrade-not-exact"
@@ -322,27 +324,27 @@ class LeadBack(OneDatabase):
         if self.backup:  # of a rollback on purpose, which has no backup of its own run to compare with
             done = self._account_of_now()
             self.notes += verification.compare_rolled_back(
-                self._manifest(), environment.engine, self.account, done, self.progress
+                self._manifest(), environment.engine, self.run_record, done, self.progress
             )
         if manifest:
             verification.refuse_differences(found, manifest)
         self.journal.write("downgraded", **now.facts())
         return self._result("downgraded" if self.undone else "untouched", now)
 
-    def _account_of_now(self) -> Account:
+    def _account_of_now(self) -> RunRecord:
         """Return what the run has done, its downgrades included."""
-        account = Account.of(self.account.run, self.journal.events())
-        account.before, account.committed = self.account.before, self.account.committed
-        return account
+        run_record = RunRecord.of(self.run_record.run, self.journal.events())
+        run_record.before, run_record.committed = self.run_record.before, self.run_record.committed
+        return run_record
 
     def _restore(self, environment: Environment, reason: str) -> Result:
         manifest = self._manifest()
         if self.job.on_failure == "downgrade" or manifest is None:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason, code="database-held")
         # The downgrades that were tried before have written rows too.
-        account = Account.of(self.account.run, self.journal.events())
+        run_record = RunRecord.of(self.run_record.run, self.journal.events())
         try:
-            restored, now = bring_back(environment.engine, manifest, account, self.journal, self.progress, reason)
+            restored, now = bring_back(environment.engine, manifest, run_record, self.journal, self.progress, reason)
         except Refused as refusal:
             raise refusal.because(reason) from refusal
         return self._result(
@@ -356,8 +358,8 @@ class LeadBack(OneDatabase):
 
     def _manifest(self) -> Manifest | None:
         """Return the backup that the run took before it began, if it is still there."""
-        taken = proven(self.account.backup.parent) if self.account.backup else []
-        return next((manifest for manifest in taken if manifest.run == self.account.run), None)
+        taken = proven(self.run_record.backup.parent) if self.run_record.backup else []
+        return next((manifest for manifest in taken if manifest.run == self.run_record.run), None)
 
     def _held(self, engine: Engine, failure: Refused) -> Result:
         """Leave the database as it is and say both ways out."""
@@ -366,11 +368,11 @@ class LeadBack(OneDatabase):
         manifest = self.backup or self._manifest()
         refused = self.later is not None and self.later.refused
         # It backs up all that is there before it downgrades, so it keeps more than a restore.
-        keeps_more = refused and not self.undone and not self.account.may_have_left
+        keeps_more = refused and not self.undone and not self.run_record.may_have_left
         if manifest and not keeps_more:
             ways["back"] = self._way_back(engine, manifest, failure.code)
         elif refused:
-            ways["back"] = self._command("rollback", migrate_rollback_run=self.account.run)
+            ways["back"] = self._command("rollback", migrate_rollback_run=self.run_record.run)
         self.journal.write("held", error=failure.facts(), ways_out=ways)
         return self._result("held", self._where(engine), error=failure.facts(), ways_out=ways)
 
@@ -414,7 +416,7 @@ class LeadBack(OneDatabase):
     def _where(self, engine: Engine) -> Position | None:
         """Read once more where the database stands; None if it cannot be told."""
         try:
-            return read_position(engine, list(self.account.before.heads))
+            return read_position(engine, list(self.run_record.before.heads))
         except Exception:  # noqa: BLE001 - the server may be what failed
             return None
 
@@ -423,12 +425,12 @@ class LeadBack(OneDatabase):
             "name": self.database.name,
             "outcome": outcome,
             "changed": bool(self.undone) or outcome == "restored",
-            "of_run": self.account.run,
-            "before": self.account.after.revisions,
+            "of_run": self.run_record.run,
+            "before": self.run_record.after.revisions,
             "after": now.revisions if now else None,
             "undone": [shown(step) for step in self.undone],
             "backup": self.backup.facts() if self.backup else None,
-            "upgrade_error": self.account.error,
+            "upgrade_error": self.run_record.error,
             "notes": self.notes,
             "seconds": self.seconds,
             **facts,
@@ -445,4 +447,4 @@ def downgrade_database(database: Database, job: Job, journal: Journal, progress:
     done = ending(events, "downgrade")
     if done and done["result"]["outcome"] != "failed":
         return dict(done["result"])  # another controller has led it back meanwhile
-    return LeadBack(database, job, journal, progress, Account.of(job.run, events)).run(on_purpose=False)
+    return Revert(database, job, journal, progress, RunRecord.of(job.run, events)).run(on_purpose=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._engines.data import ANY_TABLE, INSERTED, Deeds
+from .._engines.data import ANY_TABLE, INSERTED, WrittenRows
 from .._journal.events import Event
 from .._migration.state import Position
 
@@ -20,7 +20,7 @@ _ENDS = {"begun": "ran", "downgrade_begun": "downgrade_ran"}
 
 
 @dataclass
-class Account:
+class RunRecord:
     """What a journal says that a run did to a database."""
 
     run: str
@@ -65,7 +65,7 @@ class Account:
     unseen: list[str] = field(default_factory=list)
     unseen_in: set[str] = field(default_factory=set)
     #: What the engine keeps of the rows in what the run has made, from the end of the run.
-    imprint: dict[str, Any] = field(default_factory=dict)
+    content_digest: dict[str, Any] = field(default_factory=dict)
     #: Digests of all rows at the time of the failure, if nobody else had written until then.
     content: dict[str, str] | None = None
     #: Tables that it wrote and whose rows were those of the backup when it failed.
@@ -80,42 +80,42 @@ class Account:
     error: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, run: str, events: list[Event]) -> Account:
+    def of(cls, run: str, events: list[Event]) -> RunRecord:
         """Read an account from the events of an upgrade; one that was cut short may have left anything behind."""
-        account = cls(run)
+        run_record = cls(run)
         rows: dict[str, int] = {}  # of the step that runs, until it tells itself
         for event in events:
             if event["event"] == "planned":
-                account.release = event["release"]
+                run_record.release = event["release"]
             elif event["event"] == "backed_up":
-                account.before = Position(event["heads"], event["fingerprint"])
-                account.after = account.before
-                account.backup, account.since = Path(event["path"]), event["at"]
+                run_record.before = Position(event["heads"], event["fingerprint"])
+                run_record.after = run_record.before
+                run_record.backup, run_record.since = Path(event["path"]), event["at"]
             elif event["event"] == "begun":
-                account.begun.setdefault(event["table"], []).append(event["revision"])
+                run_record.begun.setdefault(event["table"], []).append(event["revision"])
             elif event["event"] == "wrote_early":
-                account.early.setdefault(event["table"], []).append(event["revision"])
+                run_record.early.setdefault(event["table"], []).append(event["revision"])
                 rows = event["rows"]
             elif event["event"] in ("ran", "step_failed"):
                 rows = {}
             elif event["event"] == "committed":
-                account.committed.setdefault(event["table"], []).append(event["revision"])
+                run_record.committed.setdefault(event["table"], []).append(event["revision"])
             elif event["event"] == "downgrade_begun":
-                account.cut_short = True  # a way back was begun before and has not come to its end
+                run_record.cut_short = True  # a way back was begun before and has not come to its end
             elif event["event"] in ("verified", "failed"):
-                account.after = Position(event["heads"], event["fingerprint"])
-                account.cut_short, account.early, rows = False, {}, {}
-                account.left = event.get("left", [])
-                account.content = event.get("content")
-                account.unchanged = event.get("unchanged", [])
-                account.imprint = event.get("imprint", {})
-                account.error = event.get("error", {})
-            account.after = _tidied(account.after, event)
+                run_record.after = Position(event["heads"], event["fingerprint"])
+                run_record.cut_short, run_record.early, rows = False, {}, {}
+                run_record.left = event.get("left", [])
+                run_record.content = event.get("content")
+                run_record.unchanged = event.get("unchanged", [])
+                run_record.content_digest = event.get("imprint", {})
+                run_record.error = event.get("error", {})
+            run_record.after = _tidied(run_record.after, event)
         kept = [event["dump"] for event in events if event["event"] == "secured" and "dump" in event]
-        account.kept_in = Path(kept[-1]) if kept else None
-        account.error = next((event["error"] for event in events if event["event"] == "rejected"), account.error)
-        account.add_deeds([*events, {"wrote": rows}])
-        return account
+        run_record.kept_in = Path(kept[-1]) if kept else None
+        run_record.error = next((event["error"] for event in events if event["event"] == "rejected"), run_record.error)
+        run_record.add_deeds([*events, {"wrote": rows}])
+        return run_record
 
     def follow(self, events: Iterable[Event]) -> None:
         """Hear of a later run of the same entry: what it left at its end, or that it was cut short."""
@@ -190,7 +190,7 @@ class Account:
         elif name in ("failed", "verified"):
             self.open.clear()
 
-    def deeds(self, activity: dict[str, Any]) -> Deeds:
+    def written_rows(self, activity: dict[str, Any]) -> WrittenRows:
         """Return what an engine needs to tell the run's rows from others'.
 
         Args:
@@ -200,7 +200,7 @@ class Account:
         wrote = {
             table for revision in committed for event in self.ran.get(revision, ()) for table in event.get("wrote", ())
         }
-        return Deeds(
+        return WrittenRows(
             stayed=frozenset(self.stayed | wrote),
             files=frozenset(self.held.get("files", ())),
             dropped=frozenset(self.held.get("dropped", ())),
@@ -222,7 +222,7 @@ class Account:
             replaced=frozenset(self.replaced),
             transactions=frozenset(self.transactions),
             spans=self.spans,
-            imprint=self.imprint,
+            content_digest=self.content_digest,
         )
 
     def left_by_unapplied(self) -> list[str]:

@@ -21,14 +21,14 @@ from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.state import Position, differences, read_position
 from .restore import bring_back
-from .run_record import Account
+from .run_record import RunRecord
 
 _MOST_NAMED = 5
 _BY_COMMAND = "the rows: migrate_backup_command made the backup, and only its own restore can read it"
 
 
 def compare_with(
-    manifest: Manifest | None, engine: Engine, account: Account, progress: Progress, limit: int
+    manifest: Manifest | None, engine: Engine, run_record: RunRecord, progress: Progress, limit: int
 ) -> Comparison:
     """Compare a database with a backup, where there is one of our own to compare with.
 
@@ -42,15 +42,19 @@ def compare_with(
     if manifest is None or not engine.exists():
         return Comparison()
     if manifest.tool == TOOL:
-        return Comparison(not_compared=[_BY_COMMAND] if _has_committed(account) else [])
+        return Comparison(not_compared=[_BY_COMMAND] if _has_committed(run_record) else [])
     progress.phase("compares with the backup")
-    return write_tracker_of(engine).compare(manifest.archive(), account.deeds(manifest.activity), limit, progress.tell)
+    return write_tracker_of(engine).compare(
+        manifest.archive(), run_record.written_rows(manifest.activity), limit, progress.tell
+    )
 
 
-def _has_committed(account: Account) -> bool:
+def _has_committed(run_record: RunRecord) -> bool:
     """Return whether a run has committed anything, or may have."""
-    deeds = account.deeds({})
-    return bool(any(account.committed.values()) or deeds.stayed or deeds.unseen or deeds.is_open)
+    written_rows = run_record.written_rows({})
+    return bool(
+        any(run_record.committed.values()) or written_rows.stayed or written_rows.unseen or written_rows.is_open
+    )
 
 
 def refuse_differences(found: Comparison, manifest: Manifest) -> None:
@@ -77,7 +81,7 @@ def refuse_differences(found: Comparison, manifest: Manifest) -> None:
 
 
 def compare_rolled_back(
-    manifest: Manifest | None, engine: Engine, account: Account, downgrades: Account, progress: Progress
+    manifest: Manifest | None, engine: Engine, run_record: RunRecord, downgrades: RunRecord, progress: Progress
 ) -> list[str]:
     """Compare the schema after a rollback with the backup that the upgrade took, and return notes about it.
 
@@ -93,13 +97,13 @@ def compare_rolled_back(
     """
     if manifest is None or manifest.tool == TOOL or not engine.exists():
         return [f"the schema was compared with its fingerprint only: {_without_archive(manifest)}"]
-    deeds = account.deeds(manifest.activity)
-    deeds = replace(
-        deeds,
-        transactions=deeds.transactions | frozenset(downgrades.transactions),
-        catalog_rows={**deeds.catalog_rows, **downgrades.catalog_rows},
+    written_rows = run_record.written_rows(manifest.activity)
+    written_rows = replace(
+        written_rows,
+        transactions=written_rows.transactions | frozenset(downgrades.transactions),
+        catalog_rows={**written_rows.catalog_rows, **downgrades.catalog_rows},
     )
-    words, others = write_tracker_of(engine).compare_schema(manifest.archive(), deeds, progress.tell)
+    words, others = write_tracker_of(engine).compare_schema(manifest.archive(), written_rows, progress.tell)
     if not words:
         return []
     named = "; ".join(words[:_MOST_NAMED])
@@ -137,7 +141,7 @@ def notes_of(found: Comparison) -> list[str]:
 
 
 def keep_positions(
-    engine: Engine, journal: Journal, before: dict[str, Any], manifest: Manifest | None, account: Account
+    engine: Engine, journal: Journal, before: dict[str, Any], manifest: Manifest | None, run_record: RunRecord
 ) -> list[str]:
     """Take back no value of a sequence that others were given, and return notes about it.
 
@@ -150,7 +154,7 @@ def keep_positions(
     """
     archive = manifest.archive() if manifest and manifest.tool != TOOL else None
     notes = write_tracker_of(engine).keep_positions(
-        before, archive, account.deeds(manifest.activity if manifest else {})
+        before, archive, run_record.written_rows(manifest.activity if manifest else {})
     )
     if notes:
         journal.write("set_forward", set_forward=sorted(notes))
@@ -200,19 +204,19 @@ def undo_rollback(
     Raises:
         Failed: it cannot be restored, or others have written since; the database is as the rollback left it.
     """
-    account = Account.of(backup.run, journal.events())
+    run_record = RunRecord.of(backup.run, journal.events())
     # An interrupted rollback takes another backup when it goes on; this one is what is compared.
-    account.before, account.since = Position(backup.heads, backup.fingerprint), backup.taken
-    account.cut_short = True  # what has changed in the schema since the backup is the rollback's own
-    account.content = write_tracker_of(engine).content() if own_backup and engine.exists() else None
+    run_record.before, run_record.since = Position(backup.heads, backup.fingerprint), backup.taken
+    run_record.cut_short = True  # what has changed in the schema since the backup is the rollback's own
+    run_record.content = write_tracker_of(engine).content() if own_backup and engine.exists() else None
     now = read_position(engine, list(backup.heads))
     if now.heads == backup.heads and not differences(backup.fingerprint, now.fingerprint):
-        found = compare_with(backup, engine, account, progress, limit)
+        found = compare_with(backup, engine, run_record, progress, limit)
         if found.is_equal and backup.tool != TOOL:
             return now, None
         reason = f"{reason}; {found}"
     try:
-        restored, now = bring_back(engine, backup, account, journal, progress, reason)
+        restored, now = bring_back(engine, backup, run_record, journal, progress, reason)
     except Refused as refusal:
         # Not a refusal of the rollback, which has begun: a person decides what becomes of the database.
         raise Failed(refusal.what, f"{reason}; {refusal.why}", refusal.remedy, code=refusal.code) from refusal

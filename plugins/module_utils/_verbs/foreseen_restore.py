@@ -19,7 +19,7 @@ from .._engines.registry import engine_for
 from .._engines.restorers import restorer_of
 from .._journal.events import Journal
 from .._migration.state import read_position
-from .._revert.restore import deeds_since
+from .._revert.restore import written_rows_since
 from .._revert.restore_guard import RestoreGuard
 from .._worker.each import do_each
 from .restore import chosen
@@ -78,11 +78,11 @@ def _check(engine: Engine, manifest: Manifest) -> tuple[list[str] | None, Restor
     if manifest.tool != TOOL:
         for obstacle in restorer_of(engine).foreseen_obstacles(manifest.archive()):
             raise obstacle
-    account = deeds_since(engine.database, engine.job, manifest)
+    run_record = written_rows_since(engine.database, engine.job, manifest)
     journal = Journal(engine.job.layout.journal(engine.database.name, engine.job.run), "restore")
     # Neither of them is written: a guard that only foresees does not, and the progress was never begun.
     progress = Progress(journal.path.with_suffix(".progress"))
-    RestoreGuard(engine, manifest, account, journal, progress).foresee()
+    RestoreGuard(engine, manifest, run_record, journal, progress).foresee()
     return before, method
 
 

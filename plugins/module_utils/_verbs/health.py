@@ -11,7 +11,7 @@ from typing import Any
 
 from .._core.errors import Refused
 from .._core.job import Answer, Database, Job
-from .._core.processes import each_apart, silence
+from .._core.processes import redirect_output, run_in_processes
 from .._engines.connection import first_line
 from .._engines.registry import engine_for
 from .._engines.sqlalchemy_import import sa
@@ -63,9 +63,9 @@ def health(job: Job) -> Answer:
             found.setdefault(statement["number"], []).append({"database": database.name, **said})
 
     def alone(database: Database) -> Any:
-        silence(os.devnull)
+        redirect_output(os.devnull)
         return returned(database, job)
 
     warm(job, asked)
-    each_apart(asked, job.workers, alone, job.plan_timeout, answered)
+    run_in_processes(asked, job.workers, alone, job.plan_timeout, answered)
     return {"found": found}

@@ -27,7 +27,7 @@ from .._engines.registry import engine_for
 from .._engines.rehearsers import rehearser_of
 from .._engines.restorers import restorer_of
 from .._journal.events import Journal, read_events, unsettled
-from .._journal.run_state import left_by
+from .._journal.run_state import last_run_state
 from .._worker.each import do_each
 
 Facts = dict[str, Any]
@@ -108,7 +108,7 @@ def _obstacle(engine: Engine, job: Job) -> str:
     """Return why nothing at all may be dropped now."""
     if not engine.exists():
         return "the database is not there, so this may be the only copy"
-    left = left_by(job.layout, engine.database.name)
+    left = last_run_state(job.layout, engine.database.name)
     run = unsettled(job.layout.journals_of(engine.database.name)) or (left.run if left.state in _UNSETTLED else "")
     if run:
         return f"run {run} left the database unsettled, and a way out may need it"

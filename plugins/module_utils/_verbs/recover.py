@@ -22,15 +22,15 @@ from .._engines.rehearsers import rehearser_of
 from .._engines.restorers import restorer_of
 from .._journal.abandoned_copies import DROPPED, abandoned
 from .._journal.events import Journal, ending, read_events
-from .._journal.run_state import Left, left_by, one_command_a_line
+from .._journal.run_state import RunState, last_run_state, one_command_a_line
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .._migration.state import Position, differences, read_position
 from .._revert.downgrade_attempts import DowngradeAttempts
 from .._revert.other_applications import changed_by_others, with_changes
 from .._revert.restore import ways_out_of
-from .._revert.revert import LeadBack
-from .._revert.run_record import Account
+from .._revert.revert import Revert
+from .._revert.run_record import RunRecord
 from .._revert.verification import compare_with
 from .._worker.follow import result_of_dead
 from .._worker.worker import attend
@@ -38,7 +38,7 @@ from .._worker.worker import attend
 Result = dict[str, Any]
 
 
-class Recovery(LeadBack):
+class Recovery(Revert):
     """The way back from a run that is dead. What it does stands in that run's journal, as if it had done it itself."""
 
     def run(self, on_purpose: bool) -> Result:
@@ -49,7 +49,7 @@ class Recovery(LeadBack):
         """
         engine = engine_for(self.database, self.job)
         environment = environment_of(self.database, self.job, engine)
-        attempts = DowngradeAttempts(environment, self.journal, self.progress, self.account)
+        attempts = DowngradeAttempts(environment, self.journal, self.progress, self.run_record)
         with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.tell) as self._lock:
             engine.end_migrating(self.job.lock_wait, self.progress.tell)
             done = ending(self.journal.events(), self.journal.verb)
@@ -71,17 +71,17 @@ class Recovery(LeadBack):
             result = {**result_of_dead(self.database.name, events, "upgrade", "its worker was ended"), **_INTERRUPTED}
             Journal(self.journal.path, "upgrade").write("done", result=result)
         # In place: the attempts of the downgrades have it.
-        vars(self.account).update(vars(Account.of(self.account.run, self.journal.events())))
+        vars(self.run_record).update(vars(RunRecord.of(self.run_record.run, self.journal.events())))
         done = ending(self.journal.events(), "upgrade")
-        self.account.error = self.account.error or (done["result"].get("error") if done else None) or {}
+        self.run_record.error = self.run_record.error or (done["result"].get("error") if done else None) or {}
 
     def _led_back(self, environment: Environment, on_purpose: bool) -> Result:
-        now = read_position(environment.engine, list(self.account.before.heads))
+        now = read_position(environment.engine, list(self.run_record.before.heads))
         self._expect_others(environment.engine, now)
         replaced = self._replaced(environment.engine, now)
         if replaced:
             return replaced
-        undecided = self.account.left or self.account.early or self._other_rows(environment.engine)
+        undecided = self.run_record.left or self.run_record.early or self._other_rows(environment.engine)
         if not on_purpose and not undecided and self._is_old(now):
             self.journal.write("downgraded", **now.facts())
             return self._result("untouched", now)
@@ -120,11 +120,11 @@ class Recovery(LeadBack):
 _INTERRUPTED = {"interrupted": True}
 
 
-def _holds(engine: Engine, manifest: Manifest, account: Account, progress: Progress) -> bool:
+def _holds(engine: Engine, manifest: Manifest, run_record: RunRecord, progress: Progress) -> bool:
     """Return whether a database holds what a backup does, its rows included, however large it is."""
     if not engine.exists():
         return manifest.archive().path.is_dir()
-    found = compare_with(manifest, engine, account, progress, sys.maxsize)
+    found = compare_with(manifest, engine, run_record, progress, sys.maxsize)
     return found.is_equal and not found.others
 
 
@@ -134,7 +134,7 @@ def recover_database(database: Database, job: Job, journal: Journal, progress: P
     Raises:
         Refused: it could not be looked at; then nothing is settled, and the next run tries again.
     """
-    left = left_by(job.layout, database.name)
+    left = last_run_state(job.layout, database.name)
     if left.state not in ("held", "cut_short"):
         runs = abandoned(job.layout, database.name)
         dropped = _drop_abandoned(database, job)
@@ -146,24 +146,24 @@ def recover_database(database: Database, job: Job, journal: Journal, progress: P
     return {"of_run": left.run, **result}
 
 
-def _settled(database: Database, job: Job, journal: Journal, progress: Progress, left: Left) -> Result:
+def _settled(database: Database, job: Job, journal: Journal, progress: Progress, left: RunState) -> Result:
     path = job.layout.journal(database.name, left.run) if left.run else journal.path
     if left.state == "held":
         result = _cleared(database, job, left, progress)
     elif left.verb == "restore":
         result = _restored(database, job, left, progress)
     elif left.verb == "rollback":
-        account = Account.of(left.of_run, read_events(job.layout.journal(database.name, left.of_run)))
-        account.begun, account.cut_short = account.committed, True
+        run_record = RunRecord.of(left.of_run, read_events(job.layout.journal(database.name, left.of_run)))
+        run_record.begun, run_record.cut_short = run_record.committed, True
         by_another_run = left.of_run != left.run
-        result = Recovery(database, job, Journal(path, "rollback"), progress, account).run(on_purpose=by_another_run)
+        result = Recovery(database, job, Journal(path, "rollback"), progress, run_record).run(on_purpose=by_another_run)
     else:
-        account = Account(left.run)
-        result = Recovery(database, job, Journal(path, "downgrade"), progress, account).run(on_purpose=False)
+        run_record = RunRecord(left.run)
+        result = Recovery(database, job, Journal(path, "downgrade"), progress, run_record).run(on_purpose=False)
     return result
 
 
-def _restored(database: Database, job: Job, left: Left, progress: Progress) -> Result:
+def _restored(database: Database, job: Job, left: RunState, progress: Progress) -> Result:
     """Tell whether a restore that died had replaced the database.
 
     It does so in one step or not at all, but for a command of the user's, which may stand half-way: that is held.
@@ -213,10 +213,10 @@ def _is_replaced(engine: Engine, manifest: Manifest | None, now: Position, progr
         return True
     if manifest is None or now.heads != manifest.heads or differences(manifest.fingerprint, now.fingerprint):
         return False
-    return _holds(engine, manifest, Account(manifest.run), progress)
+    return _holds(engine, manifest, RunRecord(manifest.run), progress)
 
 
-def _restored_half(database: Database, job: Job, left: Left, journal: Journal, path: str) -> Result:
+def _restored_half(database: Database, job: Job, left: RunState, journal: Journal, path: str) -> Result:
     failure = Failed(
         f"The restore of {database.name!r} was interrupted in run {left.run}",
         "it is not proven that the database is what it was before, or what the backup holds",
@@ -229,7 +229,7 @@ def _restored_half(database: Database, job: Job, left: Left, journal: Journal, p
     return facts
 
 
-def _cleared(database: Database, job: Job, left: Left, progress: Progress) -> Result:
+def _cleared(database: Database, job: Job, left: RunState, progress: Progress) -> Result:
     """Let a held database go on if it stands where its run began, or where that run would have brought it.
 
     Raises:
@@ -244,15 +244,15 @@ def _cleared(database: Database, job: Job, left: Left, progress: Progress) -> Re
         )
     engine = engine_for(database, job)
     journal = Journal(job.layout.journal(database.name, left.run), "recover")
-    account = Account.of(
+    run_record = RunRecord.of(
         left.of_run or left.run, read_events(job.layout.journal(database.name, left.of_run or left.run))
     )
     with engine.lock(job.database_wait, progress.tell):
         engine.end_migrating(job.lock_wait, progress.tell)
-        now = read_position(engine, list(account.before.heads))
-        account.cut_short = True  # a person was at work since, so the journals alone tell what is the neighbours'
-        before = with_changes(account.before.fingerprint, changed_by_others(engine, account, now))
-        old = now.heads == account.before.heads and not differences(before, now.fingerprint)
+        now = read_position(engine, list(run_record.before.heads))
+        run_record.cut_short = True  # a person was at work since, so the journals alone tell what is the neighbours'
+        before = with_changes(run_record.before.fingerprint, changed_by_others(engine, run_record, now))
+        old = now.heads == run_record.before.heads and not differences(before, now.fingerprint)
         if not old and any(stream.pending for stream in environment_of(database, job, engine).streams()):
             raise Refused(
                 f"Database {database.name!r} is still held since run {left.run}",

@@ -18,7 +18,7 @@ from .._engines.registry import engine_for
 from .._engines.restorers import restorer_of
 from .._journal.events import Journal
 from .._migration.state import Position, read_position
-from .._revert.restore import Result, bring_back, deeds_since, ways_out_of
+from .._revert.restore import Result, bring_back, ways_out_of, written_rows_since
 from .._worker.worker import attend
 
 
@@ -40,7 +40,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
                 if restorer_of(engine).is_readable() and not made
                 else unread
             )
-            since = deeds_since(database, job, manifest)
+            since = written_rows_since(database, job, manifest)
             try:
                 restored, now = bring_back(engine, manifest, since, journal, progress, "asked for", may_lose=True)
             except Failed as failure:

@@ -10,8 +10,8 @@ from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
 from .._journal.events import Journal, read_events
 from .._journal.history import moved_since, rolled_back_by
-from .._revert.revert import LeadBack, Result
-from .._revert.run_record import Account
+from .._revert.revert import Result, Revert
+from .._revert.run_record import RunRecord
 from .._worker.worker import attend
 
 
@@ -21,12 +21,12 @@ def rollback_database(database: Database, job: Job, journal: Journal, progress: 
     Raises:
         Refused: its URL cannot be used.
     """
-    account = Account.of(job.of_run, read_events(job.layout.journal(database.name, job.of_run)))
+    run_record = RunRecord.of(job.of_run, read_events(job.layout.journal(database.name, job.of_run)))
     obstacle = moved_since(job.layout, database.name, job.run, job.of_run)
     if obstacle:
         return {"name": database.name, "outcome": "refused", "changed": False, "error": obstacle.facts()}
     journal.write("planned", release=job.release, of_run=job.of_run)
-    return LeadBack(database, job, journal, progress, account).run(on_purpose=job.run != job.of_run)
+    return Revert(database, job, journal, progress, run_record).run(on_purpose=job.run != job.of_run)
 
 
 def rollback(job: Job) -> Answer:

@@ -13,8 +13,8 @@ from .._backup.offsite import copies_of, waits_for_copies
 from .._core.errors import Refused
 from .._core.job import Answer, Database, Job
 from .._core.playbook_command import playbook_command
-from .._journal.events import moved, newest_first
-from .._journal.run_state import Left, left_by
+from .._journal.events import net_outcome, newest_first
+from .._journal.run_state import RunState, last_run_state
 from .._plan.host import plan
 from .._worker.each import do_each
 from .prune import leftovers_of
@@ -38,7 +38,7 @@ def status_of(database: Database, job: Job, planned: Facts | None, aside: list[F
     runs = [_run(run, events) for run, events in newest_first(job.layout.journals_of(database.name))]
     taken = proven(job.layout.backups_of(database.name))
     last = {**taken[0].facts(), "copies": copies_of(taken[0])} if taken else None
-    left = left_by(job.layout, database.name)
+    left = last_run_state(job.layout, database.name)
     return {
         "name": database.name,
         "server": plan.get("server", ""),
@@ -55,7 +55,7 @@ def status_of(database: Database, job: Job, planned: Facts | None, aside: list[F
     }
 
 
-def _last_run(runs: list[Facts], left: Left) -> Facts | None:
+def _last_run(runs: list[Facts], left: RunState) -> Facts | None:
     """Return the last run; where an earlier one left something that still stands, that one."""
     for run in runs if left.state in _STILL_STANDS else ():
         if run["run"] == left.run:
@@ -84,7 +84,7 @@ def _run(run: str, events: list[Facts]) -> Facts:
         "run": run,
         "at": events[0]["at"],
         "outcome": last["outcome"],
-        "moved": moved(events),
+        "moved": net_outcome(events),
         "error": last.get("error"),
     }
 

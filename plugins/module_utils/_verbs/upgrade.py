@@ -17,19 +17,19 @@ from .._core.job import Answer, Database, Job, counted_from_now, is_over
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
 from .._engines.connection import first_line
-from .._engines.data import Deeds
+from .._engines.data import WrittenRows
 from .._engines.interface import Engine
 from .._engines.lock import Lock
 from .._engines.registry import engine_for
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
-from .._migration.chronicle import Chronicle
 from .._migration.dry_run import SHARE, Found
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .._migration.explanations import advice_for, kept_open
 from .._migration.interrupted import Interrupted
-from .._migration.lock_retry import Blockers, patiently
+from .._migration.journal_writer import JournalWriter
+from .._migration.lock_retry import Blockers, retry_on_lock
 from .._migration.own_commits import OwnCommits
 from .._migration.own_process import LockOfParent, ProgressOfParent, Standby
 from .._migration.state import Position, differences, lost_rows, read_applied, read_position
@@ -98,10 +98,10 @@ class Upgrade(OneDatabase):
         if late:
             return self._result("deferred", error=late.facts())
         self._back_up()
-        chronicle = Chronicle(environment, lock, self.journal, self.progress)
+        chronicle = JournalWriter(environment, lock, self.journal, self.progress)
         chronicle.tables = list(self.before.heads)
         try:
-            patiently(
+            retry_on_lock(
                 self.engine,
                 self.journal,
                 self.progress,
@@ -121,7 +121,7 @@ class Upgrade(OneDatabase):
         self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **self.before.facts())
         self._outside.start(self.journal)
 
-    def _attempt(self, environment: Environment, chronicle: Chronicle) -> None:
+    def _attempt(self, environment: Environment, chronicle: JournalWriter) -> None:
         try:
             steps = environment.upgrade(chronicle)
         except Interrupted as interruption:
@@ -135,7 +135,7 @@ class Upgrade(OneDatabase):
         answer: Found = self._standby.call(request, lock, self.progress, self.job.plan_timeout * SHARE)
         return answer
 
-    def _again(self, environment: Environment, chronicle: Chronicle, lock: Lock) -> None:
+    def _again(self, environment: Environment, chronicle: JournalWriter, lock: Lock) -> None:
         """Make another attempt, in a process in which env.py has not run."""
         if environment.runs_apart:
             self._attempt(environment, chronicle)
@@ -159,7 +159,7 @@ class Upgrade(OneDatabase):
         write_tracker_of(self.engine).take_over(of_engine)
         journal = Journal(self.journal.path, self.journal.verb)
         self._outside.start(journal)
-        chronicle = Chronicle(environment, lock, journal, progress)
+        chronicle = JournalWriter(environment, lock, journal, progress)
         chronicle.take_over(of_chronicle)
         interruption = None
         try:
@@ -169,7 +169,7 @@ class Upgrade(OneDatabase):
             interruption = caught.portable()
         return environment.hand_over(), write_tracker_of(self.engine).hand_over(), chronicle.hand_over(), interruption
 
-    def _note(self, environment: Environment, chronicle: Chronicle, steps: list[Step]) -> None:
+    def _note(self, environment: Environment, chronicle: JournalWriter, steps: list[Step]) -> None:
         """Read what is committed; in a single transaction that is known only at its end."""
         if not steps or not self.engine.exists():
             return
@@ -178,7 +178,7 @@ class Upgrade(OneDatabase):
             if step.revision in applied[step.table]:
                 chronicle.note_committed(step)
 
-    def _left(self, environment: Environment, chronicle: Chronicle, steps: list[Step]) -> list[str]:
+    def _left(self, environment: Environment, chronicle: JournalWriter, steps: list[Step]) -> list[str]:
         """Return what the step that failed left and no rollback took away, as differences of the fingerprint."""
         failed = [step for step in steps if step not in chronicle.committed]
         if not failed:
@@ -194,7 +194,7 @@ class Upgrade(OneDatabase):
             left.append("+rows that the revision committed before its end")
         return left
 
-    def _interrupted(self, environment: Environment, chronicle: Chronicle, interruption: Interrupted) -> Result:
+    def _interrupted(self, environment: Environment, chronicle: JournalWriter, interruption: Interrupted) -> Result:
         # In a single transaction none is committed; the one that ran last is the one that failed.
         failed = next((step for step in reversed(interruption.steps) if step not in chronicle.committed), None)
         cause = self.engine.explained(interruption.cause) if interruption.cause else None
@@ -226,13 +226,13 @@ class Upgrade(OneDatabase):
         )
         return self._result("failed", chronicle, after, error)
 
-    def _unchanged(self, chronicle: Chronicle) -> list[str]:
+    def _unchanged(self, chronicle: JournalWriter) -> list[str]:
         """Return the tables that were written and hold the rows of the backup, where a downgrade will need that."""
         if not chronicle.committed or self.backup is None or self.backup.tool == TOOL:
             return []
         return write_tracker_of(self.engine).unchanged_tables(self.backup.archive())
 
-    def _verified(self, environment: Environment, chronicle: Chronicle) -> Result:
+    def _verified(self, environment: Environment, chronicle: JournalWriter) -> Result:
         self.progress.phase("verifies")
         tables = sorted({step.table for step in chronicle.committed} | set(self.before.heads))
         after = read_position(environment.engine, tables, count_rows=self.before.row_counts is not None)
@@ -259,14 +259,14 @@ class Upgrade(OneDatabase):
         return self._result("upgraded", chronicle, after)
 
     def _imprint(self, after: Position) -> dict[str, Any]:
-        return write_tracker_of(self.engine).imprint(
-            Deeds(self.before.fingerprint, frozenset({*self.before.heads, *after.heads}))
+        return write_tracker_of(self.engine).content_digest(
+            WrittenRows(self.before.fingerprint, frozenset({*self.before.heads, *after.heads}))
         )
 
     def _result(
         self,
         outcome: str,
-        chronicle: Chronicle | None = None,
+        chronicle: JournalWriter | None = None,
         after: Position | None = None,
         error: dict[str, str] | None = None,
     ) -> Result:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._core.job import Database, Job
-from .._core.processes import each_apart, silence
+from .._core.processes import redirect_output, run_in_processes
 from .._migration.preload import warm
 
 
@@ -20,7 +20,7 @@ def do_each(job: Job, databases: Sequence[Database], task: Callable[[Database, J
     said: dict[str, Any] = {}
 
     def alone(database: Database) -> Any:
-        silence(os.devnull)
+        redirect_output(os.devnull)
         try:
             return task(database, job)
         except Exception as error:  # noqa: BLE001 - the process that asked says it
@@ -28,5 +28,5 @@ def do_each(job: Job, databases: Sequence[Database], task: Callable[[Database, J
 
     if databases:
         warm(job, databases)
-    each_apart(databases, job.workers, alone, 0, lambda database, answer: said.update({database.name: answer}))
+    run_in_processes(databases, job.workers, alone, 0, lambda database, answer: said.update({database.name: answer}))
     return said

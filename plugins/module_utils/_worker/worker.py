@@ -20,7 +20,7 @@ from .._core.entries import ENTRIES
 from .._core.errors import Failed, Refused
 from .._core.job import Database, Job
 from .._core.paths import private_directory
-from .._core.processes import Died, Late, each_apart, let_go, silence
+from .._core.processes import Died, Late, let_go, redirect_output, run_in_processes
 from .._core.progress import Progress
 from .._core.serve import clean_for
 from .._engines.registry import load_engines
@@ -115,7 +115,7 @@ def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
     """Be the worker: let go of the connection, work on every database, and end."""
     try:
         os.setsid()
-        silence(os.devnull)
+        redirect_output(os.devnull)
         let_go(lock, ENTRIES.descriptor)
         _OUTPUT.start(clean_for)
         warm(job, databases)
@@ -132,7 +132,7 @@ def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
 
 
 def _work_on_each(job: Job, databases: list[Database], task: Task) -> None:
-    each_apart(
+    run_in_processes(
         databases,
         job.workers,
         lambda database: _work_on(database, job, task),

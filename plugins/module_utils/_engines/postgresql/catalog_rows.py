@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..connection import execute
-from ..data import Counted, Deeds
+from ..data import Counted, WrittenRows
 from .catalogs import catalogs_of, not_of
 from .sessions import AT_WORK
 from .transaction_numbers import NUMBERS, XMIN, is_one_of, is_since, is_within
@@ -124,7 +124,9 @@ def without_rows(before: CatalogRows, now: CatalogRows) -> CatalogRows:
     return {catalog: rows for catalog, rows in found.items() if rows}
 
 
-def changed_by_others(connection: Connection, before: CatalogRows, deeds: Deeds, leave_out: list[int]) -> list[str]:
+def changed_by_others(
+    connection: Connection, before: CatalogRows, written_rows: WrittenRows, leave_out: list[int]
+) -> list[str]:
     """Return in words what others have replaced or removed of the rows that a backup found.
 
     Args:
@@ -133,11 +135,11 @@ def changed_by_others(connection: Connection, before: CatalogRows, deeds: Deeds,
         deeds: what the run has done.
         leave_out: the numbers of tables whose rows do not count.
     """
-    now, own = read_catalog_rows(connection), _committed(connection, deeds.catalog_rows)
+    now, own = read_catalog_rows(connection), _committed(connection, written_rows.catalog_rows)
     gone = {catalog: _lost(rows, now.get(catalog, {}), own.get(catalog, {})) for catalog, rows in before.items()}
     gone = {catalog: count for catalog, count in gone.items() if count > 0}
     if gone and leave_out:
-        for catalog, count in _of_tables(connection, deeds, leave_out).items():
+        for catalog, count in _of_tables(connection, written_rows, leave_out).items():
             gone[catalog] = gone.get(catalog, 0) - count
     return [_WORDS.get(catalog, catalog) for catalog, count in sorted(gone.items()) if count > 0]
 
@@ -161,10 +163,10 @@ def _committed(connection: Connection, replaced: dict[str, CatalogRows]) -> Cata
     return found
 
 
-def _of_tables(connection: Connection, deeds: Deeds, tables: list[int]) -> dict[str, int]:
+def _of_tables(connection: Connection, written_rows: WrittenRows, tables: list[int]) -> dict[str, int]:
     """Return how many rows of some tables others have written since the backup: each may have replaced another one."""
     number = f"t.{XMIN}"
-    strange = f"{is_since(number, deeds.activity)} and not {is_one_of(number, deeds.transactions)}"
+    strange = f"{is_since(number, written_rows.activity)} and not {is_one_of(number, written_rows.transactions)}"
     parts = [
         f"select '{catalog}', count(*) from {catalog} t where {which} and {strange} and not {not_of(described, tables)}"
         for catalog, described, which in catalogs_of(connection)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed, Refused
 from ..comparison import Comparison
-from ..data import Archive, Deeds
+from ..data import Archive, WrittenRows
 from ..interface import Tell
 from . import client_tools
 from .content import Contents, TableContent, printed
@@ -68,10 +68,12 @@ class _Found:
 class ArchiveComparison:
     """One comparison."""
 
-    def __init__(self, engine: PostgreSQLSession, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+    def __init__(
+        self, engine: PostgreSQLSession, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell
+    ) -> None:
         self._engine = engine
         self._archive = archive
-        self._deeds = deeds
+        self._written_rows = written_rows
         self._limit = limit
         self._tell = tell
         self._tools = client_tools.usable(
@@ -119,7 +121,7 @@ class ArchiveComparison:
     def _version_tables_made(self, archived: str) -> set[str]:
         """Return the version tables that were not there: Alembic makes them, and no downgrade drops them."""
         there = {f"{entry.schema}.{entry.name}".replace('"', "") for entry in parse(archived) if entry.kind == "TABLE"}
-        return set(self._deeds.version_tables | self._archive.version_tables) - there
+        return set(self._written_rows.version_tables | self._archive.version_tables) - there
 
     def _printed(self, command: list[str], *, own: bool) -> str:
         variables = (
@@ -131,7 +133,7 @@ class ArchiveComparison:
         return client_tools.run_tool(words, variables, self._archive.path, self._tell, "compares the schema")
 
     def _entries(self, script: str, leave_out: set[str]) -> list[Entry]:
-        changed = changed_names(set(self._archive.fingerprint) ^ set(self._deeds.before))
+        changed = changed_names(set(self._archive.fingerprint) ^ set(self._written_rows.before))
         return [
             entry
             for entry in parse(script)
@@ -151,7 +153,7 @@ class ArchiveComparison:
         now = own.run(relations_of)
         if doubt:
             self._found.notes.append(f"all tables were compared: {doubt}")
-        leave_out = self._deeds.version_tables | self._archive.version_tables
+        leave_out = self._written_rows.version_tables | self._archive.version_tables
         known: dict[str, Relation] = {
             oid: Relation(*facts) for oid, facts in before.get("files", {}).items() if facts[0] not in leave_out
         }
@@ -175,8 +177,8 @@ class ArchiveComparison:
 
     def _doubt(self, open_sessions: str) -> str:
         """Return why the counters do not tell which tables were written; nothing if they do."""
-        if self._deeds.unseen:
-            return f"the run may have written where nothing counted it ({self._deeds.unseen[0]})"
+        if self._written_rows.unseen:
+            return f"the run may have written where nothing counted it ({self._written_rows.unseen[0]})"
         return open_sessions or self._engine.own().run(counters_cannot_be_trusted, self._archive.activity)
 
     def _is_untouched(self, was: Relation, here: Relation) -> bool:
@@ -187,7 +189,7 @@ class ArchiveComparison:
 
     def _is_written(self, *names: str) -> bool:
         """Return whether the run has written to a table, whatever is counted for it."""
-        return any(name in self._deeds.stayed or self._deeds.wrote.get(name) for name in names)
+        return any(name in self._written_rows.stayed or self._written_rows.wrote.get(name) for name in names)
 
     def _is_small(self, was: Relation, here: Relation) -> bool:
         """Return whether a table is to be read; note it if not."""
@@ -245,13 +247,13 @@ class ArchiveComparison:
 
     def _is_of_others(self, was: Relation, here: Relation) -> bool:
         """Return whether the run has provably not written a table, and others provably have."""
-        if self._deeds.unseen or was.name in self._deeds.stayed or here.name in self._deeds.stayed:
+        if self._written_rows.unseen or was.name in self._written_rows.stayed or here.name in self._written_rows.stayed:
             return False
         if here.oid != was.oid or not self._keeps_columns(was, here):
             return False
         if here.file != was.file:
-            return here.file not in self._deeds.files
-        return here.count - was.count > self._deeds.wrote.get(was.name, 0)
+            return here.file not in self._written_rows.files
+        return here.count - was.count > self._written_rows.wrote.get(was.name, 0)
 
     def _keeps_columns(self, was: Relation, here: Relation) -> bool:
         columns = self._archive.activity["relations"].get(here.oid, 0)
@@ -268,8 +270,8 @@ class ArchiveComparison:
         changed = {number for number, _digest in set(old.large_objects.items()) ^ set(new.large_objects.items())}
         if changed or old.made != new.made:
             named = ", ".join(sorted(changed, key=int)[:5]) or "their owners, privileges or comments"
-            by_run = self._deeds.stayed & {LARGE_OBJECTS, f"{LARGE_OBJECTS}_metadata"}
-            by_others = not self._deeds.unseen and not by_run
+            by_run = self._written_rows.stayed & {LARGE_OBJECTS, f"{LARGE_OBJECTS}_metadata"}
+            by_others = not self._written_rows.unseen and not by_run
             self._found.add(f"large objects differ: {named}", by_others and before != now)
 
     def _compare_sequences(self, folder: Path, listing: Listing) -> None:
@@ -279,7 +281,9 @@ class ArchiveComparison:
         before = self._archived(folder, chosen).sequences
         close_sessions_of_run(self._engine)
         try:
-            used = self._engine.own().run(used_by_others, self._archive, self._deeds, self._engine.sequence_reads)
+            used = self._engine.own().run(
+                used_by_others, self._archive, self._written_rows, self._engine.sequence_reads
+            )
             now = read_positions(self._engine)
         except Refused as refusal:
             self._found.not_compared.append(f"the sequences: {refusal.why}")
@@ -294,7 +298,7 @@ class ArchiveComparison:
                 words = f"sequence {name} is at {here[0]}, and at {value} in the backup"
                 # What others have moved on is ahead for good; nothing takes a value back that was given out.
                 is_ahead = not is_behind(here[:2], (value, given), here[3])
-                self._found.add(words, not self._deeds.unseen and name in used and is_ahead)
+                self._found.add(words, not self._written_rows.unseen and name in used and is_ahead)
 
     def positions(self, folder: Path) -> dict[str, tuple[int, bool]]:
         """Return the positions of the archive's sequences."""
@@ -322,7 +326,7 @@ class ArchiveComparison:
 
 def archived_positions(engine: PostgreSQLSession, archive: Archive) -> dict[str, tuple[int, bool]]:
     """Return the positions of the sequences that an archive holds, by quoted name."""
-    comparison = ArchiveComparison(engine, archive, Deeds([]), 0, lambda _words: None)
+    comparison = ArchiveComparison(engine, archive, WrittenRows([]), 0, lambda _words: None)
     with tempfile.TemporaryDirectory() as folder:
         return comparison.positions(Path(folder))
 

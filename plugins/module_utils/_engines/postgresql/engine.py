@@ -66,7 +66,7 @@ class PostgreSQL(PostgreSQLSession):
             if is_being_swapped(self):
                 return None
             try:
-                mended = restorer_of(self).mend()
+                mended = restorer_of(self).recover_interrupted_restore()
             except Refused as other:
                 if other.code == "database-being-restored":  # by a swap that has begun since
                     return None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed
 from ..connection import execute
-from ..data import ANY_TABLE, Archive, Deeds
+from ..data import ANY_TABLE, Archive, WrittenRows
 from ..interface import Tell
 from .compare import ArchiveComparison
 from .content import TableContent
@@ -42,7 +42,7 @@ class _Rows:
 
 
 def without_writes_of_others(
-    engine: PostgreSQLSession, archive: Archive, deeds: Deeds, limit: int, tell: Tell
+    engine: PostgreSQLSession, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell
 ) -> dict[str, int]:
     """Return by number the tables in which nothing of others would be lost, with the count until which that holds.
 
@@ -59,40 +59,44 @@ def without_writes_of_others(
     if "files" not in archive.activity or own.run(counters_cannot_be_trusted, archive.activity):
         return {}
     # Read before the rows, so that whoever writes meanwhile raises them above what is returned.
-    grown = list(_grown(archive, deeds, own.run(relations_of)))
+    grown = list(_grown(archive, written_rows, own.run(relations_of)))
     small = [(was, here) for was, here in grown if own.run(size_of, here.oid) <= limit]
     if not small:
         return {}
     tell("compares the tables that others may have written")
     found = {}
     try:
-        with engine.impatient():
-            rows = {here.oid: own.run(_rows_of, here, deeds) for _was, here in small}
-        comparison = ArchiveComparison(engine, archive, deeds, limit, tell)
+        with engine.short_lock_timeout():
+            rows = {here.oid: own.run(_rows_of, here, written_rows) for _was, here in small}
+        comparison = ArchiveComparison(engine, archive, written_rows, limit, tell)
         with tempfile.TemporaryDirectory() as folder:
             for was, here, old, new in comparison.rows_of(Path(folder), small):
-                if _is_only_added_to(was, here, old, rows[here.oid], deeds) or _is_same(was, here, old, new, deeds):
+                if _is_only_added_to(was, here, old, rows[here.oid], written_rows) or _is_same(
+                    was, here, old, new, written_rows
+                ):
                     found[here.oid] = here.count
     except Failed:
         return found  # what could not be read counts as others'
     except Exception as error:
-        if not engine.gave_way(error):
+        if not engine.is_lock_timeout(error):
             raise
     return found
 
 
-def _grown(archive: Archive, deeds: Deeds, now: dict[str, Relation]) -> Iterator[tuple[Relation, Relation]]:
-    leave_out = deeds.version_tables | archive.version_tables
+def _grown(
+    archive: Archive, written_rows: WrittenRows, now: dict[str, Relation]
+) -> Iterator[tuple[Relation, Relation]]:
+    leave_out = written_rows.version_tables | archive.version_tables
     for oid, facts in archive.activity["files"].items():
         was, here = Relation(*facts), now.get(oid)
         if here is None or was.name in leave_out:
             continue
-        if here.count - was.count > here.rows_of_run(was.name, deeds.wrote):
+        if here.count - was.count > here.rows_of_run(was.name, written_rows.wrote):
             yield was, here
 
 
-def _rows_of(connection: Connection, table: Relation, deeds: Deeds) -> _Rows:
-    later, is_own = is_since(XMIN, deeds.activity), is_one_of(XMIN, deeds.transactions)
+def _rows_of(connection: Connection, table: Relation, written_rows: WrittenRows) -> _Rows:
+    later, is_own = is_since(XMIN, written_rows.activity), is_one_of(XMIN, written_rows.transactions)
     statement = (
         f"select count(*) filter (where not ({later})), count(*) filter (where {later} and {is_own}),"
         f" count(*) filter (where {later} and not {is_own}) from {table.quoted}"
@@ -100,28 +104,32 @@ def _rows_of(connection: Connection, table: Relation, deeds: Deeds) -> _Rows:
     return _Rows(*map(int, execute(connection, statement.replace(":", "\\:"))[0]))
 
 
-def _is_only_added_to(was: Relation, here: Relation, old: TableContent | None, rows: _Rows, deeds: Deeds) -> bool:
+def _is_only_added_to(
+    was: Relation, here: Relation, old: TableContent | None, rows: _Rows, written_rows: WrittenRows
+) -> bool:
     """Return whether each row of the backup is there untouched, and all others are rows that the run has inserted.
 
     A row that the run changed may have been inserted by others before.
     """
     if was.file != here.file or rows.strange or rows.old != (old.rows if old else 0):
         return False
-    return not rows.own or not _has_replaced(was, here, deeds)
+    return not rows.own or not _has_replaced(was, here, written_rows)
 
 
-def _is_same(was: Relation, here: Relation, old: TableContent | None, new: TableContent | None, deeds: Deeds) -> bool:
+def _is_same(
+    was: Relation, here: Relation, old: TableContent | None, new: TableContent | None, written_rows: WrittenRows
+) -> bool:
     """Return whether a table has the rows of the backup, by the columns of the backup.
 
     Where the run has deleted rows, those of others may have been among them.
     """
-    if was.file != here.file or _has_replaced(was, here, deeds):
+    if was.file != here.file or _has_replaced(was, here, written_rows):
         return False
     if old is None or new is None:
         return not (old and old.rows) and not (new and new.rows)
     return old == new
 
 
-def _has_replaced(was: Relation, here: Relation, deeds: Deeds) -> bool:
+def _has_replaced(was: Relation, here: Relation, written_rows: WrittenRows) -> bool:
     """Return whether the run has updated or deleted rows of a table, or may have."""
-    return bool(deeds.replaced & {was.name, here.name, ANY_TABLE})
+    return bool(written_rows.replaced & {was.name, here.name, ANY_TABLE})

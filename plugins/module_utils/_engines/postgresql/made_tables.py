@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..data import Deeds, Writes
+from ..data import Writes, WrittenRows
 from .row_authors import Read, reading, written
 from .run_sessions import close_sessions_of_run
 from .write_counters import counters_cannot_be_trusted, relations_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .session import PostgreSQLSession
 
 
-def writes_into_made(engine: PostgreSQLSession, deeds: Deeds, read_locked: Read | None) -> Writes:
+def writes_into_made(engine: PostgreSQLSession, written_rows: WrittenRows, read_locked: Read | None) -> Writes:
     """Return what others wrote, or may have; nobody else can write any more.
 
     Args:
@@ -26,14 +26,14 @@ def writes_into_made(engine: PostgreSQLSession, deeds: Deeds, read_locked: Read 
         read_locked: reads in the session that has locked all tables; nobody else could read them.
     """
     own = engine.own()
-    doubt = close_sessions_of_run(engine) or own.run(counters_cannot_be_trusted, deeds.activity)
+    doubt = close_sessions_of_run(engine) or own.run(counters_cannot_be_trusted, written_rows.activity)
     counts = {} if doubt else {oid: here.count for oid, here in own.run(relations_of).items()}
     try:
         if read_locked:
-            return written(read_locked, deeds, counts)
-        with engine.impatient():
-            return own.run(lambda connection: written(reading(connection), deeds, counts))
+            return written(read_locked, written_rows, counts)
+        with engine.short_lock_timeout():
+            return own.run(lambda connection: written(reading(connection), written_rows, counts))
     except Exception as error:
-        if not engine.gave_way(error):
+        if not engine.is_lock_timeout(error):
             raise
         return Writes(unknown="others hold a lock on what the run has made")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
-from ..data import Archive, Deeds
+from ..data import Archive, WrittenRows
 from .catalog_rows import changed_by_others
 from .catalogs import catalogs_of, not_of
 from .transaction_numbers import XMIN, is_one_of, is_since
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _MOST_NAMED = 5
 
 
-def changes_of_others(connection: Connection, archive: Archive, deeds: Deeds) -> list[str]:
+def changes_of_others(connection: Connection, archive: Archive, written_rows: WrittenRows) -> list[str]:
     """Return in words what others changed since a backup, or may have, but for sequences.
 
     Args:
@@ -47,39 +47,39 @@ def changes_of_others(connection: Connection, archive: Archive, deeds: Deeds) ->
     before = archive.activity
     if "files" not in before:
         return ["the backup does not say which tables there were"]
-    leave_out = deeds.version_tables | archive.version_tables
+    leave_out = written_rows.version_tables | archive.version_tables
     found = []
     doubt = counters_cannot_be_trusted(connection, before)
     if doubt:
         found.append(f"{doubt}, so it cannot be told what others wrote")
     here = relations_of(connection)
-    found += _tables(before["files"], here, deeds, leave_out)
+    found += _tables(before["files"], here, written_rows, leave_out)
     now = activity(connection)
     # Its row in the catalog is written by a restore, which closes it to others.
     if now["database"] != before["database"]:
         found.append("the owner or the privileges of the database were changed")
-    found += _counted(before, now, deeds)
+    found += _counted(before, now, written_rows)
     written = now["large_objects"] - before["large_objects"]
-    if written > deeds.wrote.get(LARGE_OBJECTS, 0) + deeds.wrote.get(f"{LARGE_OBJECTS}_metadata", 0):
+    if written > written_rows.wrote.get(LARGE_OBJECTS, 0) + written_rows.wrote.get(f"{LARGE_OBJECTS}_metadata", 0):
         found.append("large objects were written")
-    return found + schema_changes_of_others(connection, archive, deeds)
+    return found + schema_changes_of_others(connection, archive, written_rows)
 
 
-def schema_changes_of_others(connection: Connection, archive: Archive, deeds: Deeds) -> list[str]:
+def schema_changes_of_others(connection: Connection, archive: Archive, written_rows: WrittenRows) -> list[str]:
     """Return in words what others changed in the schema since a backup, or may have."""
     if "catalogs" not in archive.activity:
         return ["the backup does not say what was in the catalogs"]
-    numbers = _numbers_of(relations_of(connection), deeds.version_tables | archive.version_tables)
-    gone = changed_by_others(connection, archive.activity["catalogs"], deeds, numbers)
+    numbers = _numbers_of(relations_of(connection), written_rows.version_tables | archive.version_tables)
+    gone = changed_by_others(connection, archive.activity["catalogs"], written_rows, numbers)
     found = [f"the schema was changed by others: {', '.join(gone)}"] if gone else []
-    named = sorted(set(_catalogs(connection, deeds, numbers)))
+    named = sorted(set(_catalogs(connection, written_rows, numbers)))
     if named:
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         found.append(f"the schema was changed: {', '.join(named[:_MOST_NAMED])}{more}")
     return found
 
 
-def _counted(before: dict[str, Any], now: dict[str, Any], deeds: Deeds) -> Iterator[str]:
+def _counted(before: dict[str, Any], now: dict[str, Any], written_rows: WrittenRows) -> Iterator[str]:
     """Yield what has changed where rows are only counted, if the run has not written all of them."""
     kinds = (("comment", COMMENTS, "the comment of the database"), ("user_mappings", MAPPINGS, "user mappings"))
     for key, catalog, words in kinds:
@@ -87,12 +87,12 @@ def _counted(before: dict[str, Any], now: dict[str, Any], deeds: Deeds) -> Itera
             continue
         base = before.get("catalogs_written")
         grown = now["catalogs_written"][catalog] - base[catalog] if base else None
-        if grown is None or not 0 <= grown <= deeds.wrote.get(catalog, 0):
+        if grown is None or not 0 <= grown <= written_rows.wrote.get(catalog, 0):
             yield f"{words} changed, and it cannot be told who has changed that"
 
 
 def _tables(
-    before: dict[str, list[object]], now: dict[str, Relation], deeds: Deeds, leave_out: frozenset[str]
+    before: dict[str, list[object]], now: dict[str, Relation], written_rows: WrittenRows, leave_out: frozenset[str]
 ) -> Iterator[str]:
     for oid, facts in before.items():
         was = Relation(*facts)  # type: ignore[arg-type]
@@ -100,11 +100,11 @@ def _tables(
         if was.name in leave_out:
             continue
         if here is None:
-            if oid not in deeds.dropped:
+            if oid not in written_rows.dropped:
                 yield f"table {was.name} is gone, and the run is not known to have dropped it"
-            elif deeds.written.get(oid, UNKNOWN) > was.count + deeds.wrote.get(was.name, 0):
+            elif written_rows.written.get(oid, UNKNOWN) > was.count + written_rows.wrote.get(was.name, 0):
                 yield f"others may have written to table {was.name} before the run dropped it"
-        elif here.file != was.file and here.file not in deeds.files:
+        elif here.file != was.file and here.file not in written_rows.files:
             yield f"table {was.name} was emptied or rewritten, and not by the run as far as is known"
 
 
@@ -113,9 +113,9 @@ def _numbers_of(here: dict[str, Relation], tables: frozenset[str]) -> list[int]:
     return sorted(int(oid) for oid, table in here.items() if table.name in tables)
 
 
-def _catalogs(connection: Connection, deeds: Deeds, leave_out: list[int]) -> Iterator[str]:
+def _catalogs(connection: Connection, written_rows: WrittenRows, leave_out: list[int]) -> Iterator[str]:
     number = f"t.{XMIN}"
-    strange = f"{is_since(number, deeds.activity)} and not {is_one_of(number, deeds.transactions)}"
+    strange = f"{is_since(number, written_rows.activity)} and not {is_one_of(number, written_rows.transactions)}"
     parts = [
         f"select pg_describe_object({described}) from {catalog} t where {which} and {strange}"
         + (f" and {not_of(described, leave_out)}" if leave_out else "")

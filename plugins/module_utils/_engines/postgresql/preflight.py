@@ -106,10 +106,10 @@ def _creatable(engine: PostgreSQLSession, own: OwnConnection, tables: Sequence[s
 
 def _space(engine: PostgreSQLSession, own: OwnConnection, backup_space: Path) -> list[Refused]:
     try:
-        with engine.impatient():
+        with engine.short_lock_timeout():
             dump = int(own.rows(catalog.TABLE_BYTES)[0][0])
     except Exception as error:
-        if not engine.gave_way(error):
+        if not engine.is_lock_timeout(error):
             raise
         return []  # a table is locked, so its size cannot be told now; the backup will wait for it
     needs = [disk_space.backup(engine.job, backup_space, dump)]

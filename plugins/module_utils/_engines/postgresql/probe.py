@@ -15,7 +15,7 @@ import socket
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from ..data import Glance, Identity
+from ..data import Identity, Probe
 from ..sql import qualified
 from . import catalog
 
@@ -35,7 +35,7 @@ select pg_backend_pid(), current_setting('server_version'), identity.*, ({instan
 """
 
 
-def door_of(url: URL) -> Options | None:
+def connect_options_of(url: URL) -> Options | None:
     """Return how a driver is told of a URL, without its password, or None if there are other secrets in it."""
     dialect = url.get_dialect()
     _words, options = dialect().create_connect_args(url)
@@ -44,7 +44,7 @@ def door_of(url: URL) -> Options | None:
     return {"driver": dialect.driver, "options": {key: options[key] for key in options if key != "password"}}
 
 
-def look(door: Options, password: str | None, table: str) -> Glance | None:
+def look(door: Options, password: str | None, table: str) -> Probe | None:
     """Return where a version table stands, or None behind a pooler.
 
     Raises:
@@ -59,7 +59,7 @@ def look(door: Options, password: str | None, table: str) -> Glance | None:
     if pid != given:
         return None  # the plan in full says so
     said = described(version, options.get("host"), options.get("port"))
-    return Glance(Identity(server, database), said, sorted(heads or []), instance, made)
+    return Probe(Identity(server, database), said, sorted(heads or []), instance, made)
 
 
 def described(version: str, host: Any, port: Any) -> str:

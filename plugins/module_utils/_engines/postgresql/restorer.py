@@ -19,7 +19,7 @@ from .attempts import restore_by
 from .foreseen import foreseen_obstacles
 from .rendering import fixed_rendering, normalised
 from .session import drop_index
-from .swap_state import mend
+from .swap_state import recover_interrupted_restore
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -82,9 +82,9 @@ class PostgreSQLRestorer(Restorer):
             raise method.obstacle
         return restore_by(self.engine, method, archive, run, tell, guard)
 
-    def mend(self) -> list[str]:
+    def recover_interrupted_restore(self) -> list[str]:
         """Open the database again and drop the scratch database, if a swap died."""
-        return mend(self.engine)
+        return recover_interrupted_restore(self.engine)
 
     def asides(self) -> list[Aside]:
         """Return replaced databases, and schemas of replaced objects."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
-from ..data import Deeds, Writes, in_doubt
+from ..data import Writes, WrittenRows, in_doubt
 from ..sql import filled, is_constant, quoted
 from .catalog import ours
 from .rendering import normalised
@@ -77,7 +77,7 @@ def reading(connection: Connection) -> Read:
     return lambda statement: execute(connection, statement.replace(":", "\\:"))
 
 
-def written(read: Read, deeds: Deeds, counts: Mapping[str, int] | None = None) -> Writes:
+def written(read: Read, written_rows: WrittenRows, counts: Mapping[str, int] | None = None) -> Writes:
     """Return what others wrote, and what may be the run's own as well: of a subtransaction only its span is known.
 
     Args:
@@ -86,17 +86,17 @@ def written(read: Read, deeds: Deeds, counts: Mapping[str, int] | None = None) -
         counts: all rows that the server has counted for each table, by number, once all sessions have ended; what it
             has not counted, nobody else has written.
     """
-    if "relations" not in deeds.activity:
+    if "relations" not in written_rows.activity:
         return Writes(unknown="the backup does not say which tables there were")
     certain: dict[str, int] = {}
     unknown: list[str] = []
-    for made in _made(read, deeds):
-        if counts and made.oid in counts and counts[made.oid] <= _counted_for_run(made, deeds):
+    for made in _made(read, written_rows):
+        if counts and made.oid in counts and counts[made.oid] <= _counted_for_run(made, written_rows):
             continue
         if not made.readable:
             unknown.append(f"{made} cannot be read")
             continue
-        strange, perhaps = _count(read, made, deeds)
+        strange, perhaps = _count(read, made, written_rows)
         if strange:
             certain[str(made)] = strange
         elif perhaps:
@@ -104,32 +104,32 @@ def written(read: Read, deeds: Deeds, counts: Mapping[str, int] | None = None) -
     return Writes(certain, "; ".join(unknown))
 
 
-def written_until_locked(connection: Connection, deeds: Deeds) -> Writes:
+def written_until_locked(connection: Connection, written_rows: WrittenRows) -> Writes:
     """Lock the tables that the run has made until the transaction ends, then return what others wrote into them."""
-    if "relations" not in deeds.activity:
+    if "relations" not in written_rows.activity:
         return Writes()
     read = reading(connection)
-    tables = [made for made in _made(read, deeds) if made.whole]
+    tables = [made for made in _made(read, written_rows) if made.whole]
     if not tables:
         return Writes()
     names = ", ".join(made.quoted for made in tables)
     read(f"lock table {names} in share row exclusive mode")
-    counted = {made.name: _count(read, made, deeds)[0] for made in tables if made.readable}
+    counted = {made.name: _count(read, made, written_rows)[0] for made in tables if made.readable}
     return Writes({name: count for name, count in counted.items() if count})
 
 
-def _counted_for_run(made: _Made, deeds: Deeds) -> int:
+def _counted_for_run(made: _Made, written_rows: WrittenRows) -> int:
     """Return what the server has counted for a table by now if nobody but the run has written since the backup."""
-    _name, _file, _row_type, before, *_more = deeds.activity["files"].get(made.oid, ("", "", "", 0))
-    return int(before) + deeds.wrote.get(made.name, 0)
+    _name, _file, _row_type, before, *_more = written_rows.activity["files"].get(made.oid, ("", "", "", 0))
+    return int(before) + written_rows.wrote.get(made.name, 0)
 
 
-def _made(read: Read, deeds: Deeds) -> list[_Made]:
-    before = sorted(deeds.before)
-    relations = deeds.activity["relations"]
+def _made(read: Read, written_rows: WrittenRows) -> list[_Made]:
+    before = sorted(written_rows.before)
+    relations = written_rows.activity["relations"]
     found: dict[str, _Made] = {}
     for oid, schema, table, column, number, default, identity, of_table, of_column, readable in read(_COLUMNS):
-        if f"{schema}.{table}" in deeds.version_tables:
+        if f"{schema}.{table}" in written_rows.version_tables:
             continue
         if (oid in relations and number <= relations[oid]) or _begins(before, f"{normalised(of_column)} "):
             continue
@@ -148,12 +148,12 @@ def _begins(lines: list[str], prefix: str) -> bool:
     return place < len(lines) and lines[place].startswith(prefix)
 
 
-def _count(read: Read, made: _Made, deeds: Deeds) -> tuple[int, int]:
+def _count(read: Read, made: _Made, written_rows: WrittenRows) -> tuple[int, int]:
     """Return the rows that others wrote, and those of which it cannot be told."""
-    conditions = [is_since(XMIN, deeds.activity), f"not {is_one_of(XMIN, deeds.transactions)}"]
+    conditions = [is_since(XMIN, written_rows.activity), f"not {is_one_of(XMIN, written_rows.transactions)}"]
     if not made.whole:
         conditions.append(f"({' or '.join(made.filled)})")
-    perhaps = " or ".join(_perhaps(made, deeds)) or "false"
+    perhaps = " or ".join(_perhaps(made, written_rows)) or "false"
     statement = (
         f"select count(*) filter (where not ({perhaps})), count(*) filter (where {perhaps})"
         f" from {made.quoted} where {' and '.join(conditions)}"
@@ -162,10 +162,10 @@ def _count(read: Read, made: _Made, deeds: Deeds) -> tuple[int, int]:
     return int(strange), int(unknown)
 
 
-def _perhaps(made: _Made, deeds: Deeds) -> Iterator[str]:
+def _perhaps(made: _Made, written_rows: WrittenRows) -> Iterator[str]:
     """Yield conditions under which a row need not have been written by somebody else."""
-    for first, end in deeds.spans:
+    for first, end in written_rows.spans:
         yield is_within(XMIN, first, end)
-    if not made.whole and (made.fills_itself or deeds.wrote.get(made.name)):
+    if not made.whole and (made.fills_itself or written_rows.wrote.get(made.name)):
         # A row that others changed elsewhere keeps what the run, or the column's default, has put into the column.
         yield "true"

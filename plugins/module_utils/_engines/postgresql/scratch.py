@@ -292,7 +292,7 @@ class PostgreSQLRehearser(Rehearser):
                 found[f"{schema}.{table}"] = _content(connection, schema, table, names)
         return found
 
-    def footprint(self) -> int:
+    def disk_usage(self) -> int:
         """Ask the server, which counts files, and so what is not committed too."""
         return self.engine.own().run(self.engine.size)
 

@@ -15,7 +15,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..connection import execute
-from ..data import Archive, Deeds
+from ..data import Archive, WrittenRows
 from .run_sessions import close_sessions_of_run
 from .session import major_version
 from .write_counters import sequence_positions, sequence_reads
@@ -33,7 +33,9 @@ _OTHERS = "others have used it, or have read the view pg_sequences, which the se
 _READS_ALL_SINCE = 18
 
 
-def used_by_others(connection: Connection, archive: Archive, deeds: Deeds, own_reads: Counter[str]) -> dict[str, str]:
+def used_by_others(
+    connection: Connection, archive: Archive, written_rows: WrittenRows, own_reads: Counter[str]
+) -> dict[str, str]:
     """Return the sequences of a backup that others have used since, or may have, by the quoted name they had, in words.
 
     Args:
@@ -46,28 +48,28 @@ def used_by_others(connection: Connection, archive: Archive, deeds: Deeds, own_r
     if before is None:
         return {name: "the backup does not say how often it was used" for name, _reads in now.values()}
     per_dump = _uses_of_dump(connection)
-    dumps = per_dump * deeds.dumps
+    dumps = per_dump * written_rows.dumps
     known = per_dump + dumps  # the backup itself
     found = {}
     for oid, (name, base) in before.items():
-        if oid in now or oid in deeds.reads:
-            total = now[oid][1] if oid in now else deeds.reads[oid]
-            if total > base + known + deeds.used.get(oid, 0) + own_reads[oid]:
+        if oid in now or oid in written_rows.reads:
+            total = now[oid][1] if oid in now else written_rows.reads[oid]
+            if total > base + known + written_rows.used.get(oid, 0) + own_reads[oid]:
                 found[name] = _OTHERS
         else:
             found[name] = "nothing tells who had used it before it was dropped"
     names = {name for name, _base in before.values()}
     for oid, (name, total) in now.items():
         # Another sequence of that name, which the run has made.
-        if oid not in before and name in names and total > dumps + deeds.used.get(oid, 0) + own_reads[oid]:
+        if oid not in before and name in names and total > dumps + written_rows.used.get(oid, 0) + own_reads[oid]:
             found[name] = "others have used the one that took its place"
-    return {**found, **dict.fromkeys(deeds.set_forward, "a downgrade had set it back, and others had used it")}
+    return {**found, **dict.fromkeys(written_rows.set_forward, "a downgrade had set it back, and others had used it")}
 
 
 def changes_of_sequences(
     connection: Connection,
     archive: Archive,
-    deeds: Deeds,
+    written_rows: WrittenRows,
     positions: dict[str, tuple[int, bool]],
     now_at: Positions,
     own_reads: Counter[str],
@@ -82,7 +84,7 @@ def changes_of_sequences(
         now_at: those of the database, read before.
         own_reads: as for ``used_by_others``.
     """
-    used = used_by_others(connection, archive, deeds, own_reads)
+    used = used_by_others(connection, archive, written_rows, own_reads)
     found = []
     for name, was in positions.items():
         here = now_at.get(name)
@@ -109,7 +111,9 @@ def is_behind(position: tuple[int, bool], other: tuple[int, bool], increment: in
     return following < next_of_other if increment > 0 else following > next_of_other
 
 
-def set_forward(engine: PostgreSQLSession, before: Positions, archive: Archive | None, deeds: Deeds) -> dict[str, str]:
+def set_forward(
+    engine: PostgreSQLSession, before: Positions, archive: Archive | None, written_rows: WrittenRows
+) -> dict[str, str]:
     """Set sequences forward that downgrades have set behind what others were given, and return them, each with a note.
 
     Args:
@@ -120,14 +124,18 @@ def set_forward(engine: PostgreSQLSession, before: Positions, archive: Archive |
     """
     own = engine.own()
     close_sessions_of_run(engine)  # they hand in what they have counted when they end
-    used = own.run(used_by_others, archive, deeds, engine.sequence_reads) if archive else None
+    used = own.run(used_by_others, archive, written_rows, engine.sequence_reads) if archive else None
     now = read_positions(engine)
     notes = {}
     for name, was in before.items():
         here = now.get(name)
         if was is None or here is None or not is_behind(here[:2], was[:2], here[3]):
             continue
-        if used is not None and name not in used and not own.run(_was_used, was[2], deeds, engine.sequence_reads):
+        if (
+            used is not None
+            and name not in used
+            and not own.run(_was_used, was[2], written_rows, engine.sequence_reads)
+        ):
             continue
         if not own.run(_set_forward, name, was, here[3]):
             continue
@@ -149,10 +157,10 @@ def _set_forward(connection: Connection, name: str, to: tuple[int, bool, str, in
     return bool(execute(connection, statement, parameters))
 
 
-def _was_used(connection: Connection, oid: str, deeds: Deeds, own_reads: Counter[str]) -> bool:
+def _was_used(connection: Connection, oid: str, written_rows: WrittenRows, own_reads: Counter[str]) -> bool:
     """Return whether others had used a sequence that the run has made and dropped again."""
-    dumps = _uses_of_dump(connection) * deeds.dumps
-    return deeds.reads.get(oid, 0) > dumps + deeds.used.get(oid, 0) + own_reads[oid]
+    dumps = _uses_of_dump(connection) * written_rows.dumps
+    return written_rows.reads.get(oid, 0) > dumps + written_rows.used.get(oid, 0) + own_reads[oid]
 
 
 def _uses_of_dump(connection: Connection) -> int:

@@ -29,7 +29,7 @@ from ..sql import quoted
 from . import catalog, row_authors
 from .libpq_options import options_of
 from .locks import AdvisoryLock
-from .probe import described, door_of
+from .probe import connect_options_of, described
 from .rendering import dumped, fixed_rendering, normalised
 
 if TYPE_CHECKING:
@@ -177,9 +177,9 @@ class PostgreSQLSession(Engine):
         """Need no connection of its own for it."""
         self._own_identity = identity
 
-    def door(self) -> dict[str, Any] | None:
+    def connect_options(self) -> dict[str, Any] | None:
         """Return what the driver of our own connections is told."""
-        return door_of(own_url(self.url))
+        return connect_options_of(own_url(self.url))
 
     def describe(self, connection: Connection) -> str:
         """Return the server's version and where it is."""
@@ -230,7 +230,7 @@ class PostgreSQLSession(Engine):
         """Keep the connection: the forked process leaves it alone."""
 
     @contextmanager
-    def impatient(self, seconds: float = 1) -> Iterator[None]:
+    def short_lock_timeout(self, seconds: float = 1) -> Iterator[None]:
         """Set another lock_timeout on the connection of our own."""
         before, self._lock_timeout = self._lock_timeout, max(int(seconds * 1000), 1)
         self.own().rows(f"set lock_timeout = {self._lock_timeout}")
@@ -240,7 +240,7 @@ class PostgreSQLSession(Engine):
             self._lock_timeout = before
             self.own().rows(f"set lock_timeout = {before}")
 
-    def gave_way(self, error: BaseException) -> bool:
+    def is_lock_timeout(self, error: BaseException) -> bool:
         """Tell lock_not_available and deadlock_detected."""
         return sqlstate(error) in _GAVE_WAY
 

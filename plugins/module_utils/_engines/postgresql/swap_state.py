@@ -57,7 +57,7 @@ def is_being_swapped(engine: PostgreSQLSession) -> bool:
         return False
 
 
-def mend(engine: PostgreSQLSession) -> list[str]:
+def recover_interrupted_restore(engine: PostgreSQLSession) -> list[str]:
     """Undo what a swap left that died: open the database again and drop the scratch database. Return what was done.
 
     Raises:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..connection import execute
-from ..data import Deeds, Writes
+from ..data import Writes, WrittenRows
 from .sessions import IS_CLIENT
 from .transaction_numbers import XMIN, is_one_of, is_since
 from .write_counters import Relation, keeps_columns, relations_of
@@ -32,50 +32,56 @@ select count(*) from pg_stat_activity
 """
 
 
-def touched_by_others(connection: Connection, deeds: Deeds, application: str) -> tuple[list[str], list[str]]:
+def touched_by_others(
+    connection: Connection, written_rows: WrittenRows, application: str
+) -> tuple[list[str], list[str]]:
     """Return the tables that the run has changed and others have written since the backup, or may have, as text.
 
     Second come the numbers of those that the run has changed and nobody else has written.
     """
-    touched = list(_touched(connection, deeds))
+    touched = list(_touched(connection, written_rows))
     if not touched:
         return [], []
-    at_work = _others_at_work(connection, deeds, application)
+    at_work = _others_at_work(connection, written_rows, application)
     written = [
-        here for was, here in touched if at_work or here.count - was.count > here.rows_of_run(was.name, deeds.wrote)
+        here
+        for was, here in touched
+        if at_work or here.count - was.count > here.rows_of_run(was.name, written_rows.wrote)
     ]
     clear = sorted({here.oid for _was, here in touched} - {here.oid for here in written})
     return [f"others may have written to {here.name}, which the run has changed" for here in written], clear
 
 
-def written_after(connection: Connection, deeds: Deeds) -> Writes:
+def written_after(connection: Connection, written_rows: WrittenRows) -> Writes:
     """Lock the tables that the run has changed until the transaction ends, and return what others wrote since.
 
     Args:
         connection: env.py's, which is about to change them.
         deeds: what the run has done.
     """
-    tables = [here for _was, here in _touched(connection, deeds)]
+    tables = [here for _was, here in _touched(connection, written_rows)]
     if not tables:
         return Writes()
     names = ", ".join(here.quoted for here in tables)
     execute(connection, f"lock table {names} in share row exclusive mode".replace(":", "\\:"))
-    return Writes(_strange_rows(connection, tables, deeds))
+    return Writes(_strange_rows(connection, tables, written_rows))
 
 
-def _strange_rows(connection: Connection, tables: list[Relation], deeds: Deeds) -> dict[str, int]:
+def _strange_rows(connection: Connection, tables: list[Relation], written_rows: WrittenRows) -> dict[str, int]:
     """Return the number of rows, by table, that a transaction wrote since a backup and that is not the run's."""
     found = {}
     for here in tables:
         # What was written while a step ran is the step's only if its transaction is known: others' lie there as well.
-        since = deeds.cleared.get(here.oid, deeds.secured)
-        conditions = f"{is_since(XMIN, since)} and not {is_one_of(XMIN, deeds.transactions)}"
+        since = written_rows.cleared.get(here.oid, written_rows.secured)
+        conditions = f"{is_since(XMIN, since)} and not {is_one_of(XMIN, written_rows.transactions)}"
         statement = f"select count(*) from {here.quoted} where {conditions}"
         found[here.name] = int(execute(connection, statement.replace(":", "\\:"))[0][0])
     return {name: count for name, count in found.items() if count}
 
 
-def overwritten(engine: PostgreSQLSession, connection: Connection, deeds: Deeds, wrote: Iterable[str]) -> Writes:
+def overwritten(
+    engine: PostgreSQLSession, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]
+) -> Writes:
     """Return what others wrote into tables that a downgrade has changed and the upgrade had not.
 
     They were not locked before, since nothing said that the downgrade would change them.
@@ -87,47 +93,49 @@ def overwritten(engine: PostgreSQLSession, connection: Connection, deeds: Deeds,
         wrote: the tables whose rows the downgrade has written.
     """
     own = engine.own()
-    expected = {here.oid for _was, here in own.run(lambda mine: list(_touched(mine, deeds)))}
+    expected = {here.oid for _was, here in own.run(lambda mine: list(_touched(mine, written_rows)))}
     before, now = own.run(relations_of), relations_of(connection)
     changed = [
         here
         for oid, here in before.items()
-        if oid in deeds.activity.get("files", {})
+        if oid in written_rows.activity.get("files", {})
         and oid not in expected
-        and here.name not in deeds.version_tables
+        and here.name not in written_rows.version_tables
         and (here.name in wrote or oid not in now or now[oid].file != here.file)
     ]
     found: dict[str, int] = {}
     for here in changed:
         try:
-            with engine.impatient():
-                found.update(own.run(_strange_rows, [here], deeds))
+            with engine.short_lock_timeout():
+                found.update(own.run(_strange_rows, [here], written_rows))
         except Exception as error:
-            if not engine.gave_way(error):
+            if not engine.is_lock_timeout(error):
                 raise
-            found.update(own.run(_counted, here, deeds, engine.application))
+            found.update(own.run(_counted, here, written_rows, engine.application))
     return Writes(found)
 
 
-def _others_at_work(connection: Connection, deeds: Deeds, application: str) -> bool:
-    since = deeds.activity.get("at", "-infinity")
+def _others_at_work(connection: Connection, written_rows: WrittenRows, application: str) -> bool:
+    since = written_rows.activity.get("at", "-infinity")
     return bool(execute(connection, _AT_WORK, {"application": application, "since": since})[0][0])
 
 
-def _counted(connection: Connection, table: Relation, deeds: Deeds, application: str) -> dict[str, int]:
+def _counted(connection: Connection, table: Relation, written_rows: WrittenRows, application: str) -> dict[str, int]:
     """Return how many rows others wrote since the backup of a table that is locked against all, by the counters."""
-    was = Relation(*deeds.activity["files"][table.oid])
-    grown = table.count - was.count - table.rows_of_run(was.name, deeds.wrote)
-    at_work = _others_at_work(connection, deeds, application)
+    was = Relation(*written_rows.activity["files"][table.oid])
+    grown = table.count - was.count - table.rows_of_run(was.name, written_rows.wrote)
+    at_work = _others_at_work(connection, written_rows, application)
     return {table.name: max(grown, 1)} if grown > 0 or at_work else {}
 
 
-def _touched(connection: Connection, deeds: Deeds) -> Iterator[tuple[Relation, Relation]]:
+def _touched(connection: Connection, written_rows: WrittenRows) -> Iterator[tuple[Relation, Relation]]:
     now = relations_of(connection)
-    for oid, facts in deeds.activity.get("files", {}).items():
+    for oid, facts in written_rows.activity.get("files", {}).items():
         was, here = Relation(*facts), now.get(oid)
-        if here is None or was.name in deeds.version_tables or here.name in deeds.version_tables:
+        if here is None or was.name in written_rows.version_tables or here.name in written_rows.version_tables:
             continue
-        same = was.row_type == here.row_type or keeps_columns(connection, oid, was, deeds.activity["relations"][oid])
-        if was.file != here.file or not same or was.name in deeds.stayed or here.name in deeds.stayed:
+        same = was.row_type == here.row_type or keeps_columns(
+            connection, oid, was, written_rows.activity["relations"][oid]
+        )
+        if was.file != here.file or not same or was.name in written_rows.stayed or here.name in written_rows.stayed:
             yield was, here

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..comparison import Comparison
-from ..data import Archive, Counted, Deeds, Writes
+from ..data import Archive, Counted, Writes, WrittenRows
 from ..interface import Tell
 from ..write_tracker import WriteTracker
 from . import row_authors, write_counters
@@ -95,37 +95,37 @@ class PostgreSQLWriteTracker(WriteTracker):
         """Ask on a connection of our own: one that has a number is told of that."""
         return self.engine.own().run(write_counters.next_transaction)
 
-    def look_around(self, connection: Connection) -> None:
+    def check_other_writers(self, connection: Connection) -> None:
         """Do nothing: the server counts what others write."""
 
     def content(self) -> dict[str, str] | None:
         """Return nothing: the server counts."""
         return None
 
-    def imprint(self, deeds: Deeds) -> dict[str, Any]:
+    def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
         """Return nothing: each row tells the transaction that wrote it."""
         return {}
 
-    def later_writes(self, deeds: Deeds) -> Writes:
+    def later_writes(self, written_rows: WrittenRows) -> Writes:
         """Look at the transactions of the rows."""
         try:
-            with self.engine.impatient():
+            with self.engine.short_lock_timeout():
                 return self.engine.own().run(
-                    lambda connection: row_authors.written(row_authors.reading(connection), deeds)
+                    lambda connection: row_authors.written(row_authors.reading(connection), written_rows)
                 )
         except Exception as error:
-            if not self.engine.gave_way(error):
+            if not self.engine.is_lock_timeout(error):
                 raise
             return Writes(unknown="others hold a lock on what the run has made")
 
-    def writes_into_made(self, deeds: Deeds) -> Writes:
+    def writes_into_made(self, written_rows: WrittenRows) -> Writes:
         """Look at the rows in the session that has locked the tables, and at the counters of all that have ended."""
-        return writes_into_made(self.engine, deeds, self.engine.read_locked)
+        return writes_into_made(self.engine, written_rows, self.engine.read_locked)
 
-    def touched_by_others(self, deeds: Deeds) -> list[str]:
+    def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Ask the counters, and who is at work."""
         until = self.engine.own().run(write_counters.activity)
-        touched, clear = self.engine.own().run(touched_by_others, deeds, self.engine.application)
+        touched, clear = self.engine.own().run(touched_by_others, written_rows, self.engine.application)
         known = {name: until[name] for name in ("newest_transaction", "open_transactions")}
         self._cleared = {} if touched else dict.fromkeys(clear, known)
         return touched
@@ -134,15 +134,15 @@ class PostgreSQLWriteTracker(WriteTracker):
         """Return what was counted then."""
         return self._cleared
 
-    def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:
+    def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
         """Lock the tables first; whoever waits for them finds them dropped."""
-        made = row_authors.written_until_locked(connection, deeds)
-        touched = written_after(connection, deeds) if deeds.secured else Writes()
+        made = row_authors.written_until_locked(connection, written_rows)
+        touched = written_after(connection, written_rows) if written_rows.secured else Writes()
         return Writes({**made.tables, **touched.tables}, made.unknown)
 
-    def overwritten(self, connection: Connection, deeds: Deeds, wrote: Iterable[str]) -> Writes:
+    def overwritten(self, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]) -> Writes:
         """Read the transactions of the rows, or the counters where the downgrade keeps the table to itself."""
-        return overwritten(self.engine, connection, deeds, wrote)
+        return overwritten(self.engine, connection, written_rows, wrote)
 
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return those that the backend counted rows for."""
@@ -153,18 +153,18 @@ class PostgreSQLWriteTracker(WriteTracker):
         there = {table.name for table in self.engine.own().run(write_counters.relations_of).values()}
         return [table for table in self.rows_changed(archive, wrote) if table in there]
 
-    def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
+    def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> Comparison:
         """Compare with what pg_restore prints of the archive."""
-        return ArchiveComparison(self.engine, archive, deeds, limit, tell).compare()
+        return ArchiveComparison(self.engine, archive, written_rows, limit, tell).compare()
 
-    def compare_schema(self, archive: Archive, deeds: Deeds, tell: Tell) -> tuple[list[str], list[str]]:
+    def compare_schema(self, archive: Archive, written_rows: WrittenRows, tell: Tell) -> tuple[list[str], list[str]]:
         """Compare with what pg_restore prints of the archive, and read who has written the catalogs."""
-        found = ArchiveComparison(self.engine, archive, deeds, 0, tell).compare_schema()
-        return found, self.engine.own().run(schema_changes_of_others, archive, deeds) if found else []
+        found = ArchiveComparison(self.engine, archive, written_rows, 0, tell).compare_schema()
+        return found, self.engine.own().run(schema_changes_of_others, archive, written_rows) if found else []
 
-    def compare_written(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+    def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> None:
         """Read the tables whose counters went up by more than the run wrote."""
-        self._nothing_lost = without_writes_of_others(self.engine, archive, deeds, limit, tell)
+        self._nothing_lost = without_writes_of_others(self.engine, archive, written_rows, limit, tell)
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the server's counters."""
@@ -181,13 +181,13 @@ class PostgreSQLWriteTracker(WriteTracker):
             write_counters.written, archive.activity, ours, leave_out, self.engine.application, known, others
         )
 
-    def changes_of_others(self, archive: Archive, deeds: Deeds) -> list[str]:
+    def changes_of_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
         """Read files, catalogs, sequences and what cannot be counted."""
         positions = archived_positions(self.engine, archive)
         # First: a session that has ended has handed in what it counted, and is not counted here.
         now, own = read_positions(self.engine), self.engine.own()
-        found = own.run(changes_of_sequences, archive, deeds, positions, now, self.engine.sequence_reads)
-        return found + own.run(changes_of_others, archive, deeds.with_rows(self.engine.attempts_wrote))
+        found = own.run(changes_of_sequences, archive, written_rows, positions, now, self.engine.sequence_reads)
+        return found + own.run(changes_of_others, archive, written_rows.with_rows(self.engine.attempts_wrote))
 
     def positions(self) -> dict[str, Any]:
         """Read each sequence."""
@@ -198,6 +198,8 @@ class PostgreSQLWriteTracker(WriteTracker):
         found, self.engine.sequence_reads = dict(self.engine.sequence_reads), Counter()
         return found
 
-    def keep_positions(self, before: dict[str, Any], archive: Archive | None, deeds: Deeds) -> dict[str, str]:
+    def keep_positions(
+        self, before: dict[str, Any], archive: Archive | None, written_rows: WrittenRows
+    ) -> dict[str, str]:
         """Set sequences forward."""
-        return set_forward(self.engine, before, archive, deeds)
+        return set_forward(self.engine, before, archive, written_rows)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..comparison import Comparison
-from ..data import Archive, Deeds
+from ..data import Archive, WrittenRows
 from ..sql import quoted
 from .catalog import tells_of
 from .definitions import same_meaning
@@ -51,7 +51,7 @@ class FileComparison:
         path: Path,
         connection: sqlite3.Connection,
         archive: Archive,
-        deeds: Deeds,
+        written_rows: WrittenRows,
         written: frozenset[str] | None,
         known: dict[str, bool] | None,
         acting: Acting,
@@ -62,14 +62,14 @@ class FileComparison:
         self._connection = connection
         self._archive = archive
         self._path = path
-        self._deeds = deeds
-        self._wrote = deeds.wrote
-        self._has_unknown_writers = bool(deeds.unseen) or deeds.is_open
+        self._written_rows = written_rows
+        self._wrote = written_rows.wrote
+        self._has_unknown_writers = bool(written_rows.unseen) or written_rows.is_open
         self._written = written
         self._known = known
-        self._version_tables = archive.version_tables | deeds.version_tables
+        self._version_tables = archive.version_tables | written_rows.version_tables
         #: Lines of the fingerprint that others have changed since the backup, if it is known.
-        self._others = set(deeds.before) ^ set(archive.fingerprint) if deeds.before else set()
+        self._others = set(written_rows.before) ^ set(archive.fingerprint) if written_rows.before else set()
         self.found = Comparison()
 
     def run(self) -> Comparison:
@@ -120,7 +120,7 @@ class FileComparison:
         for table in sorted(before):
             if before[table] == now.get(table):
                 continue
-            if table in self._deeds.set_forward:
+            if table in self._written_rows.set_forward:
                 self.found.others.append(f"the sequence of table {table} differs")
             elif f"main.{table}" in self._version_tables:
                 continue
@@ -154,9 +154,9 @@ class FileComparison:
 
     def _kept_what_others_wrote(self, table: str) -> bool:
         """Return whether all that differs was there before the downgrades, and was not written by the upgrade."""
-        if table not in self._deeds.unchanged:
+        if table not in self._written_rows.unchanged:
             return False
-        return came_through(self._deeds.kept_in, self._path, table, self._columns("backup", table), self._acting)
+        return came_through(self._written_rows.kept_in, self._path, table, self._columns("backup", table), self._acting)
 
     def _columns(self, schema: str, table: str) -> list[str]:
         return [row[1] for row in self._connection.execute(f"pragma {schema}.table_info({quoted(table)})")]
@@ -169,7 +169,7 @@ class FileComparison:
 def compare(
     path: Path,
     archive: Archive,
-    deeds: Deeds,
+    written_rows: WrittenRows,
     limit: int,
     acting: Acting,
     written: frozenset[str] | None = None,
@@ -194,6 +194,6 @@ def compare(
         return Comparison(not_compared=[f"the file is larger than migrate_compare_limit ({limit:,} bytes)"])
     try:
         with beside(archive.path, path, acting) as connection:
-            return FileComparison(path, connection, archive, deeds, written, known, acting, is_copy).run()
+            return FileComparison(path, connection, archive, written_rows, written, known, acting, is_copy).run()
     except sqlite3.Error as error:
         return Comparison(not_compared=[f"the file cannot be read beside its backup ({error})"])

@@ -140,7 +140,7 @@ class SQLite(Engine, SQLiteApart):
         """Return the file that the URL names."""
         return file_identity(str(self.path))
 
-    def door(self) -> dict[str, Any]:
+    def connect_options(self) -> dict[str, Any]:
         """Return the file as the URL names it: a link may lead elsewhere by then."""
         return {"path": path_of(self.url.database)}
 
@@ -226,7 +226,7 @@ class SQLite(Engine, SQLiteApart):
         try:
             return self.version()
         except Exception as error:
-            if not self.gave_way(error):
+            if not self.is_lock_timeout(error):
                 raise
             return None
 
@@ -285,7 +285,7 @@ class SQLite(Engine, SQLiteApart):
         finally:
             sa.event.remove(sa.pool.Pool, "connect", listen)
 
-    def gave_way(self, error: BaseException) -> bool:
+    def is_lock_timeout(self, error: BaseException) -> bool:
         """Tell SQLITE_BUSY, which the driver reports in words only."""
         return "database is locked" in str(error)
 

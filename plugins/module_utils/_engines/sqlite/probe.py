@@ -15,13 +15,13 @@ from typing import Any
 from urllib.parse import quote
 
 from ..._core.run_as import acting_as, user_of
-from ..data import Glance, Identity
+from ..data import Identity, Probe
 from ..sql import qualified
 from .birth import birth_of
 from .location import check_is_file, check_links
 
 
-def look(door: dict[str, Any], _password: str | None, table: str) -> Glance:
+def look(door: dict[str, Any], _password: str | None, table: str) -> Probe:
     """Return where a version table stands.
 
     Raises:
@@ -34,7 +34,7 @@ def look(door: dict[str, Any], _password: str | None, table: str) -> Glance:
     with acting_as(user_of(os.stat(path).st_uid)), reading(Path(path)) as reader:
         rows = reader.execute(f"select version_num from {qualified(table)}")
         heads = sorted(row[0] for row in rows)
-        return Glance(file_identity(path), described(), heads, made=birth_of(Path(path)))
+        return Probe(file_identity(path), described(), heads, made=birth_of(Path(path)))
 
 
 def reading(path: Path) -> closing[sqlite3.Connection]:

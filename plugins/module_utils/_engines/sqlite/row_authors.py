@@ -14,13 +14,13 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..data import Deeds, Writes, in_doubt
+from ..data import Writes, WrittenRows, in_doubt
 from ..sql import filled, is_constant, quoted
 from .write_digests import counted_digest, tables_of
 
 
 @dataclass
-class Imprint:
+class ContentDigest:
     """The number of rows and a digest of them: of each table, and of each column's that have something in it.
 
     Of a column also whether only who writes into it fills it.
@@ -30,14 +30,14 @@ class Imprint:
     columns: dict[str, list[Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, connection: sqlite3.Connection, deeds: Deeds) -> Imprint:
+    def of(cls, connection: sqlite3.Connection, written_rows: WrittenRows) -> ContentDigest:
         """Read what a run has made."""
         found = cls()
         for table in tables_of(connection):
-            if f"main.{table}" in deeds.version_tables:
+            if f"main.{table}" in written_rows.version_tables:
                 continue
             columns = connection.execute(f"pragma table_info({quoted(table)})").fetchall()
-            known = [line for line in deeds.before if line.startswith(f"column {table}.")]
+            known = [line for line in written_rows.before if line.startswith(f"column {table}.")]
             if not known:
                 read = counted_digest(connection, table, [column[1] for column in columns])
                 found.tables[table] = list(read)

@@ -23,7 +23,7 @@ from ..._core.paths import private_directory
 from ..._core.run_as import admit
 from ..comparison import Comparison
 from ..connection import driver_connection
-from ..data import Archive, Aside, Content, Deeds
+from ..data import Archive, Aside, Content, WrittenRows
 from ..interface import Scratch, Tell
 from ..rehearser import Rehearser
 from ..sql import quoted
@@ -123,7 +123,7 @@ class SQLiteRehearser(Rehearser):
                 found[name] = _content(connection, name) if in_full else _count(connection, name)
         return found
 
-    def footprint(self) -> int:
+    def disk_usage(self) -> int:
         """Count the file and what SQLite has beside it now."""
         paths = [Path(f"{self.engine.path}{suffix}") for suffix in ("", "-wal", "-journal")]
         return sum(path.stat().st_size for path in paths if path.exists())
@@ -135,10 +135,16 @@ class SQLiteRehearser(Rehearser):
         if not self.engine.exists():
             return Comparison()
         tell("compares the copy with its backup")
-        deeds = Deeds([], version_tables=leave_out, is_open=True)
+        written_rows = WrittenRows([], version_tables=leave_out, is_open=True)
         written: frozenset[str] | None = None if in_full else frozenset()
         return compare(
-            self.engine.path, archive, deeds, self.engine.path.stat().st_size, self.engine.acting, written, is_copy=True
+            self.engine.path,
+            archive,
+            written_rows,
+            self.engine.path.stat().st_size,
+            self.engine.acting,
+            written,
+            is_copy=True,
         )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Failed
 from ..comparison import Comparison
 from ..connection import driver_connection
-from ..data import Archive, Counted, Deeds, Writes
+from ..data import Archive, Counted, Writes, WrittenRows
 from ..interface import Tell
 from ..write_tracker import WriteTracker
 from .catalog import (
@@ -25,7 +25,7 @@ from .compare import compare
 from .kept_rows import unchanged_tables
 from .known_rows import KnownRows, await_clock, has_log
 from .probe import reading
-from .row_authors import Imprint
+from .row_authors import ContentDigest
 from .rows import attach, beside, changed_tables, columns_of, is_attached
 from .sequences import moved_on, read_sequences, set_forward
 from .write_witness import data_version
@@ -52,7 +52,7 @@ class SQLiteWriteTracker(WriteTracker):
         self._known_rows = KnownRows()
         self._left: list[str] | None = None
 
-    def look_around(self, connection: Connection) -> None:
+    def check_other_writers(self, connection: Connection) -> None:
         """Compare the versions that both connections see."""
         if self.engine._reports:
             self.engine._reports.compares_versions()
@@ -112,18 +112,24 @@ class SQLiteWriteTracker(WriteTracker):
         """Return the statements by table that env.py's connections have compiled until now."""
         return Counted(dict(self.engine.written.counts))
 
-    def compare(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> Comparison:
+    def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> Comparison:
         """Compare with the backup, by what this process has written as well: downgrades, for one."""
         if not self.engine.exists():
             return Comparison()
         tell("compares the file with its backup")
-        deeds = replace(deeds, wrote={**deeds.wrote, **self.engine.written.counts})
+        written_rows = replace(written_rows, wrote={**written_rows.wrote, **self.engine.written.counts})
         known = self._known(archive)
         return compare(
-            self.engine.path, archive, deeds, limit, self.engine.acting, self._written_only(deeds.wrote), known
+            self.engine.path,
+            archive,
+            written_rows,
+            limit,
+            self.engine.acting,
+            self._written_only(written_rows.wrote),
+            known,
         )
 
-    def compare_schema(self, archive: Archive, deeds: Deeds, tell: Tell) -> tuple[list[str], list[str]]:
+    def compare_schema(self, archive: Archive, written_rows: WrittenRows, tell: Tell) -> tuple[list[str], list[str]]:
         """Compare the definitions with the backup's; who has changed a setting of the file, nothing tells.
 
         That excuses no definition that differs beside it.
@@ -131,7 +137,7 @@ class SQLiteWriteTracker(WriteTracker):
         if not self.engine.exists():
             return [], []
         tell("compares the definitions with the backup")
-        found = compare(self.engine.path, archive, deeds, 0, self.engine.acting, frozenset())
+        found = compare(self.engine.path, archive, written_rows, 0, self.engine.acting, frozenset())
         if found.not_compared:
             why = "; ".join(found.not_compared)
             raise Failed("The schema cannot be compared with its backup", why, code="downgrade-not-compared")
@@ -143,22 +149,26 @@ class SQLiteWriteTracker(WriteTracker):
             return {}
         return self.engine.own().run(lambda connection: read_sequences(driver_connection(connection)))
 
-    def keep_positions(self, before: dict[str, Any], archive: Archive | None, deeds: Deeds) -> dict[str, str]:
+    def keep_positions(
+        self, before: dict[str, Any], archive: Archive | None, written_rows: WrittenRows
+    ) -> dict[str, str]:
         """Set AUTOINCREMENT forward, unless nobody else has written."""
         if not self.engine.exists() or (self._resumed and self.engine.witness.vouches(self.engine.version())):
             return {}
         return self.engine.own().run(lambda connection: set_forward(driver_connection(connection), before))
 
-    def imprint(self, deeds: Deeds) -> dict[str, Any]:
+    def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
         """Read what the run has made; and whether nobody else has written meanwhile, so that all of it is the run's."""
         if not self.engine.exists():
             return {}
         # Without it nothing is lost: then a way back takes a backup of its own.
         with suppress(sqlite3.Error), self.engine.acting(), reading(self.engine.path) as reader:
-            return Imprint.of(reader, deeds).facts(alone=self.engine.witness.vouches(self.engine.version()))
+            return ContentDigest.of(reader, written_rows).facts(
+                alone=self.engine.witness.vouches(self.engine.version())
+            )
         return {}
 
-    def later_writes(self, deeds: Deeds) -> Writes:
+    def later_writes(self, written_rows: WrittenRows) -> Writes:
         """Compare with what was read at the end of the run."""
         if not self.engine.exists():
             return Writes()
@@ -167,7 +177,7 @@ class SQLiteWriteTracker(WriteTracker):
                 self.engine.acting(),
                 nullcontext(self.engine.replacing) if self.engine.replacing else reading(self.engine.path) as reader,
             ):
-                return Imprint.of(reader, deeds).later_than(deeds.imprint)
+                return ContentDigest.of(reader, written_rows).later_than(written_rows.content_digest)
         except sqlite3.Error as error:
             return Writes(unknown=f"what the run has made cannot be read ({error})")
 
@@ -179,13 +189,13 @@ class SQLiteWriteTracker(WriteTracker):
             archive.path, self.engine.path, self.engine.written.counts, self.engine.written.rows, self.engine.acting
         )
 
-    def touched_by_others(self, deeds: Deeds) -> list[str]:
+    def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Return that they may have written anywhere, unless nobody has."""
-        if not self.engine.exists() or self._written_only(deeds.wrote) is not None:
+        if not self.engine.exists() or self._written_only(written_rows.wrote) is not None:
             return []
         return ["others may have written since the backup"]
 
-    def still_writes(self, connection: Connection, deeds: Deeds) -> Writes:
+    def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
         """Return nothing: a file has no lock that keeps others out and lets env.py in."""
         return Writes()
 
@@ -218,9 +228,9 @@ class SQLiteWriteTracker(WriteTracker):
             archive.path, "" if has_log(self.engine.path) else self.engine.witness.state(self.engine.path)
         )
 
-    def compare_written(self, archive: Archive, deeds: Deeds, limit: int, tell: Tell) -> None:
+    def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> None:
         """Keep what our own runs have left: where they dropped a table, a restore takes nothing of others from it."""
-        self._left = deeds.left
+        self._left = written_rows.left
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the rows with those of the backup, unless it is known that nobody else has written."""

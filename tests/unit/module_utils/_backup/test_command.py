@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import left_by
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import last_run_state
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Host, database, names, script, sql, tables
 
@@ -218,11 +218,13 @@ def test_a_restore_command_that_stops_half_way_leaves_the_database_held(
         # As a host that went down: nobody has written how it ended.
         path = host.layout.journal("app", "r2")
         path.write_text("".join(line for line in path.read_text().splitlines(True) if '"event": "done"' not in line))
-        wait_until(lambda: left_by(host.layout, "app").state == "cut_short", "the shell of the restore does not end")
+        wait_until(
+            lambda: last_run_state(host.layout, "app").state == "cut_short", "the shell of the restore does not end"
+        )
         result = host.result("recover", database(filled), run="r3", **stops)
 
     assert result["outcome"] == "held"
-    assert left_by(host.layout, "app").state == "held"
+    assert last_run_state(host.layout, "app").state == "held"
     assert sql(filled, "select count(*) from mine") == [(0,)]
     assert "held since run r2" in host.plan(database(filled), run="r4", **stops)["obstacles"][0]["what"]
     (back,) = [manifest for manifest in proven(host.layout.backups_of("app")) if manifest.run == "r2-replaced"]
@@ -231,7 +233,7 @@ def test_a_restore_command_that_stops_half_way_leaves_the_database_held(
     options = {**commands, "restore_loses_writes": True, "backup": back.path}
     again = host.result("restore", database(filled), run="r5", **options)
     assert (again["outcome"], sql(filled, "select a from mine")) == ("restored", [("old",)])
-    assert left_by(host.layout, "app").state == ""
+    assert last_run_state(host.layout, "app").state == ""
 
 
 def test_the_end_of_the_window_ends_the_command_of_a_backup(

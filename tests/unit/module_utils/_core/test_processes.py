@@ -10,12 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.processes import Died, Late, each_apart, let_go
+from ansible_collections.hosting.alembic.plugins.module_utils._core.processes import (
+    Died,
+    Late,
+    let_go,
+    run_in_processes,
+)
 
 
 def work(items: list[Any], limit: int, task: Callable[[Any], Any], patience: float = 0) -> dict[Any, Any]:
     answers: dict[Any, Any] = {}
-    each_apart(items, limit, task, patience, answers.__setitem__)
+    run_in_processes(items, limit, task, patience, answers.__setitem__)
     return answers
 
 
@@ -144,7 +149,7 @@ def test_at_the_end_of_all_time_what_runs_is_killed_and_no_more_is_begun(tmp_pat
             time.sleep(60)
         return name
 
-    each_apart(["short", "long", "waiting"], 1, task, 0, answers.__setitem__, until=time.monotonic() + 1.5)
+    run_in_processes(["short", "long", "waiting"], 1, task, 0, answers.__setitem__, until=time.monotonic() + 1.5)
 
     assert answers["short"] == "short"
     assert isinstance(answers["long"], Late)

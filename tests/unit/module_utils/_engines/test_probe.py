@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.probe import door_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.probe import connect_options_of
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg", "asyncpg"])
 def test_a_door_tells_the_driver_everything_but_the_password(driver: str) -> None:
-    door = door_of(sa.make_url(f"postgresql+{driver}://u:m4rked@server:5433/shop"))
+    door = connect_options_of(sa.make_url(f"postgresql+{driver}://u:m4rked@server:5433/shop"))
 
     assert door is not None
     assert door["driver"] == driver
@@ -17,7 +17,7 @@ def test_a_door_tells_the_driver_everything_but_the_password(driver: str) -> Non
 
 
 def test_options_of_libpq_are_kept() -> None:
-    door = door_of(
+    door = connect_options_of(
         sa.make_url("postgresql+psycopg2:///shop?host=/run/postgresql&sslmode=require&options=-csearch_path=a")
     )
 
@@ -31,4 +31,4 @@ def test_options_of_libpq_are_kept() -> None:
 
 
 def test_where_an_option_is_a_secret_there_is_no_door() -> None:
-    assert door_of(sa.make_url("postgresql+psycopg2://u@server/shop?sslkey=/k&sslpassword=m4rked")) is None
+    assert connect_options_of(sa.make_url("postgresql+psycopg2://u@server/shop?sslkey=/k&sslpassword=m4rked")) is None

@@ -16,7 +16,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._journal.events im
     Event,
     Journal,
     ending,
-    moved,
+    net_outcome,
     newest_first,
     read_events,
 )
@@ -181,12 +181,12 @@ def test_the_run_that_began_last_comes_first_whatever_its_name(tmp_path: Path) -
     ],
 )
 def test_how_a_run_moved_its_database(outcomes: list[str], how: str) -> None:
-    assert moved([done(outcome) for outcome in outcomes]) == how
+    assert net_outcome([done(outcome) for outcome in outcomes]) == how
 
 
 def test_a_run_without_an_end_has_moved_only_what_it_began() -> None:
-    assert moved([{"verb": "upgrade", "event": "begun"}]) == "unfinished"
-    assert moved([{"verb": "upgrade", "event": "backed_up"}]) == ""
+    assert net_outcome([{"verb": "upgrade", "event": "begun"}]) == "unfinished"
+    assert net_outcome([{"verb": "upgrade", "event": "backed_up"}]) == ""
 
 
 COMMITS = """

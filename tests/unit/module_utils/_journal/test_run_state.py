@@ -14,8 +14,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite im
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.held_folder import HeldFolder
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import (
-    Left,
-    left_by,
+    RunState,
+    last_run_state,
     retries,
     unsettled,
 )
@@ -146,7 +146,7 @@ def test_a_revision_killed_in_its_middle_is_led_back_with_its_half_done_work(hos
     assert "failed in run again and is not tried again by itself" in refused["error"]["what"]
     path.unlink()
     assert host.result("upgrade", database(mine), run="cleared", retry_failed=["app"])["outcome"] == "upgraded"
-    assert left_by(host.layout, "app").state == ""
+    assert last_run_state(host.layout, "app").state == ""
 
 
 @pytest.mark.parametrize("way", ["op.get_bind().commit()", "op.execute('COMMIT')", "block.__exit__(None, None, None)"])
@@ -229,7 +229,7 @@ def test_a_way_back_that_died_itself_is_gone_to_its_end(
     assert result["outcome"] in ("downgraded", "untouched")
     assert tables(mine) == {"mine", "alembic_version"}
     assert heads(mine) == []
-    assert left_by(host.layout, "app").state == "failed"
+    assert last_run_state(host.layout, "app").state == "failed"
 
 
 @pytest.mark.parametrize(("event", "before"), [("restore_begun", False), ("restored", True), ("restored", False)])
@@ -249,7 +249,7 @@ def test_a_way_back_that_died_in_its_restore_is_restored_once(
     assert [path.name for path in mine.parent.glob("*.aside-*")] == ["app.db.aside-dead"]
     assert "half" in tables(Path(result["aside"]))
     assert [each["event"] for each in host.events("dead")].count("restored") == 1
-    assert left_by(host.layout, "app").state == "failed"
+    assert last_run_state(host.layout, "app").state == "failed"
 
 
 @pytest.mark.parametrize("event", ["planned", "backed_up", "downgrade_begun", "downgrade_ran", "downgraded"])
@@ -382,7 +382,7 @@ def test_a_journal_without_a_whole_line_says_nothing(host: Host, mine: Path, tex
     path.parent.mkdir(parents=True)
     path.write_text(text)
 
-    assert left_by(host.layout, "app") == Left("app")
+    assert last_run_state(host.layout, "app") == RunState("app")
     assert recovered(host, mine) == {}
 
 
@@ -505,7 +505,9 @@ def test_a_restore_that_died_while_there_was_no_whole_file_is_held(
 
 
 def test_a_failed_database_names_its_remedy_once() -> None:
-    left = Left("app", "failed", "r1", error={"code": "revision-failed", "what": "It failed", "remedy": "Correct it"})
+    left = RunState(
+        "app", "failed", "r1", error={"code": "revision-failed", "what": "It failed", "remedy": "Correct it"}
+    )
 
     obstacle = left.obstacle(pending=True, retry=False)
 

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Deeds
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.env_messages import deeds_facts, deeds_from
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import WrittenRows
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.env_messages import (
+    written_rows_facts,
+    written_rows_from,
+)
 
 
 @pytest.mark.parametrize("kept_in", [None, Path("/srv/backups/app/run")])
 def test_deeds_survive_the_way_to_another_process(kept_in: Path | None) -> None:
-    deeds = Deeds(
+    written_rows = WrittenRows(
         before=["table item"],
         wrote={"public.item": 2},
         replaced=frozenset({"public.item", "public.part"}),
@@ -24,4 +27,4 @@ def test_deeds_survive_the_way_to_another_process(kept_in: Path | None) -> None:
         unseen=["it started another program"],
     )
 
-    assert deeds_from(json.loads(json.dumps(deeds_facts(deeds)))) == deeds
+    assert written_rows_from(json.loads(json.dumps(written_rows_facts(written_rows)))) == written_rows

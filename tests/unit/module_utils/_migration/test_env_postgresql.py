@@ -181,7 +181,7 @@ def test_no_connection_of_our_own_waits_without_a_limit(host: Host, postgres_dat
     one = Database.from_options({"name": "app", "url": postgres_database.url})
     engine = engine_for(one, host.job("plan", one, lock_wait=7))
     limits = [engine.own().rows("show lock_timeout")]
-    with engine.impatient(2):
+    with engine.short_lock_timeout(2):
         limits.append(engine.own().rows("show lock_timeout"))
     limits.append(engine.connect().rows("show lock_timeout"))
 
@@ -191,9 +191,9 @@ def test_no_connection_of_our_own_waits_without_a_limit(host: Host, postgres_dat
         cursor.execute("create table held (a int)")
         other.commit()
         cursor.execute("lock table held in access exclusive mode")
-        with engine.impatient(0.1), pytest.raises(Refused, match="another session holds a lock") as caught:
+        with engine.short_lock_timeout(0.1), pytest.raises(Refused, match="another session holds a lock") as caught:
             engine.own().rows("select * from held")
-    assert engine.gave_way(caught.value)
+    assert engine.is_lock_timeout(caught.value)
 
 
 #: How env.py lifts what keeps its session from writing.

@@ -12,7 +12,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils._revert.restore_guard import RestoreGuard
-from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import Account
+from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import RunRecord
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 
@@ -49,9 +49,9 @@ class Stage:
         journal = Journal(self.host.layout.journal("app", "r1"), "downgrade")
         try:
             manifest = proven(self.host.layout.backups_of("app"))[0]
-            account = Account.of("r1", journal.events())
+            run_record = RunRecord.of("r1", journal.events())
             with engine.lock(1, lambda _words: None):
-                guard = RestoreGuard(engine, manifest, account, journal, Progress(journal.path.with_suffix(".p")))
+                guard = RestoreGuard(engine, manifest, run_record, journal, Progress(journal.path.with_suffix(".p")))
                 if theirs:
                     self.database.execute(theirs)
                 restorer_of(engine).restore(manifest.archive(), "r1", lambda _words: None, guard)

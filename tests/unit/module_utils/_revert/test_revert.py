@@ -12,13 +12,13 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import (
     Event,
     Journal,
-    moved,
     needs_leading_back,
+    net_outcome,
     reject,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import left_by
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import last_run_state
 from ansible_collections.hosting.alembic.plugins.module_utils._revert import revert, verification
-from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import Account
+from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import RunRecord
 from tests.unit.stage import Answer, Host, database, heads, script, sql, tables
 
 
@@ -629,7 +629,7 @@ def test_a_run_that_takes_itself_back_has_moved_nothing(host: Host, mine: Path) 
 
     assert result["outcome"] == "downgraded"
     assert heads(mine) == ["0001"]
-    assert moved(host.events("r1")) == ""
+    assert net_outcome(host.events("r1")) == ""
     assert [each["revision"] for each in host.plan(database(mine))["pending"]] == ["0002"]
     assert host.plan(database(mine))["obstacles"] == []
 
@@ -646,7 +646,7 @@ def test_what_a_downgrade_would_not_fill_again_is_restored_where_nobody_wrote(ho
     assert result["outcome"] == "restored"
     assert sql(mine, "select note from item") == [("worth keeping",)]
     assert heads(mine) == ["0002"]
-    assert moved(host.events("r1")) == ""
+    assert net_outcome(host.events("r1")) == ""
 
 
 # What a journal tells
@@ -666,12 +666,12 @@ def test_an_account_is_read_from_a_journal(tmp_path: Path) -> None:
         {"event": "committed", "table": "main.v", "revision": "2"},
         {"event": "begun", "table": "main.v", "revision": "3"},
     ]
-    account = Account.of("r1", events)
+    run_record = RunRecord.of("r1", events)
 
-    assert (account.release, account.backup, account.cut_short) == ("abc", tmp_path, True)
-    assert account.begun == {"main.v": ["2", "3"]}
-    assert account.committed == {"main.v": ["2"]}
-    assert account.before.heads == {"main.v": ["1"]}
+    assert (run_record.release, run_record.backup, run_record.cut_short) == ("abc", tmp_path, True)
+    assert run_record.begun == {"main.v": ["2", "3"]}
+    assert run_record.committed == {"main.v": ["2"]}
+    assert run_record.before.heads == {"main.v": ["1"]}
 
     ended = {
         "event": "failed",
@@ -680,9 +680,9 @@ def test_an_account_is_read_from_a_journal(tmp_path: Path) -> None:
         "left": ["+table half"],
         "error": {"what": "x"},
     }
-    account = Account.of("r1", [*events, ended])
-    assert (account.cut_short, account.left, account.error) == (False, ["+table half"], {"what": "x"})
-    assert account.after.heads == {"main.v": ["2"]}
+    run_record = RunRecord.of("r1", [*events, ended])
+    assert (run_record.cut_short, run_record.left, run_record.error) == (False, ["+table half"], {"what": "x"})
+    assert run_record.after.heads == {"main.v": ["2"]}
 
 
 def test_the_transactions_of_a_run_are_those_of_its_upgrade_and_of_its_way_back(tmp_path: Path) -> None:
@@ -693,11 +693,11 @@ def test_the_transactions_of_a_run_are_those_of_its_upgrade_and_of_its_way_back(
         {"event": "failed", "heads": {}, "fingerprint": [], "imprint": {"alone": True}},
         {"event": "downgrade_ran", "table": "public.v", "revision": "1", "transactions": [12]},
     ]
-    deeds = Account.of("r1", events).deeds({"relations": {}})
+    written_rows = RunRecord.of("r1", events).written_rows({"relations": {}})
 
-    assert (deeds.transactions, deeds.spans) == (frozenset({7, 12}), [[7, 9]])
-    assert (deeds.before, deeds.version_tables) == (["table t"], frozenset({"public.v", "public.w"}))
-    assert (deeds.imprint, deeds.activity) == ({"alone": True}, {"relations": {}})
+    assert (written_rows.transactions, written_rows.spans) == (frozenset({7, 12}), [[7, 9]])
+    assert (written_rows.before, written_rows.version_tables) == (["table t"], frozenset({"public.v", "public.w"}))
+    assert (written_rows.content_digest, written_rows.activity) == ({"alone": True}, {"relations": {}})
 
 
 def test_rows_that_a_dead_process_had_committed_before_the_end_of_a_revision_are_left_unless_it_is_applied() -> None:
@@ -708,15 +708,15 @@ def test_rows_that_a_dead_process_had_committed_before_the_end_of_a_revision_are
         {"event": "begun", "table": "main.v", "revision": "3"},
         {"event": "wrote_early", "table": "main.v", "revision": "3", "rows": {"main.t": 1}},
     ]
-    account = Account.of("r1", events)
-    account.committed = {"main.v": ["2"]}
+    run_record = RunRecord.of("r1", events)
+    run_record.committed = {"main.v": ["2"]}
 
-    assert account.wrote == {"main.t": 5}
-    assert account.left_by_unapplied() == ["+rows that revision 3 committed before its end"]
+    assert run_record.wrote == {"main.t": 5}
+    assert run_record.left_by_unapplied() == ["+rows that revision 3 committed before its end"]
     told: Event = {"event": "failed", "heads": {}, "fingerprint": [], "left": [], "wrote": {"main.t": 2}}
-    account = Account.of("r1", [*events, told])
-    assert account.wrote == {"main.t": 6}
-    assert not account.left_by_unapplied()
+    run_record = RunRecord.of("r1", [*events, told])
+    assert run_record.wrote == {"main.t": 6}
+    assert not run_record.left_by_unapplied()
 
 
 def test_only_an_upgrade_that_began_something_and_did_not_end_well_needs_a_way_back() -> None:
@@ -775,10 +775,10 @@ def test_what_was_written_after_a_rejected_upgrade_is_not_lost(host: Host, mine:
 def test_a_rejected_upgrade_whose_way_back_was_not_gone_is_cut_short(host: Host, mine: Path) -> None:
     host.ship("generic")
     host.result("upgrade", database(mine))
-    assert left_by(host.layout, "app").state == ""
+    assert last_run_state(host.layout, "app").state == ""
     reject(Journal(host.layout.journal("app", "r1"), "upgrade"), {"what": "it was rejected", "why": "", "remedy": ""})
     # Its worker may still be about to end; then the controller has its word.
-    assert left_by(host.layout, "app").state in ("cut_short", "running")
+    assert last_run_state(host.layout, "app").state in ("cut_short", "running")
 
 
 # Text that is not UTF-8, as old applications have left it

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal, read_events
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import left_by
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import last_run_state
 from ansible_collections.hosting.alembic.plugins.module_utils._verbs.prune import days_since
 from tests.unit.stage import Answer, Host, database, names, sql, tables
 
@@ -71,7 +71,7 @@ def test_asked_it_is_dropped_and_the_journal_of_its_run_stays_as_it_was(host: Ho
     (noted,) = read_events(host.layout.pruned("app"))
     assert (noted["event"], noted["of_run"], noted["name"]) == ("pruned", "bad", str(restored))
     assert "pruned" not in [event["event"] for event in host.events("bad")]
-    assert left_by(host.layout, "app").state == "failed"
+    assert last_run_state(host.layout, "app").state == "failed"
 
 
 def test_check_mode_lists_what_would_go(host: Host, file: Path, restored: Path) -> None:

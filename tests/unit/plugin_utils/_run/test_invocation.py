@@ -8,7 +8,7 @@ import pytest
 from ansible import constants
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run
-from ansible_collections.hosting.alembic.plugins.module_utils._core.processes import each_apart
+from ansible_collections.hosting.alembic.plugins.module_utils._core.processes import run_in_processes
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
 
 
@@ -29,14 +29,14 @@ def test_one_fork_at_a_time(tmp_path: Path) -> None:
             time.sleep(0.02)
             count.write_text(str(number + 1))
 
-    each_apart(range(8), 8, add, 0, lambda *_: None)
+    run_in_processes(range(8), 8, add, 0, lambda *_: None)
 
     assert count.read_text() == "8"
 
 
 def test_all_hosts_get_the_same_id() -> None:
     ids: list[str] = []
-    each_apart(
+    run_in_processes(
         range(8), 8, lambda number: invocation.run_id("", f"web{number}"), 0, lambda _item, answer: ids.append(answer)
     )
 

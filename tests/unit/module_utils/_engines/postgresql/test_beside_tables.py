@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
@@ -73,10 +73,10 @@ def stage(tmp_path: Path, postgres_database: Database) -> Iterator[Stage]:
 @pytest.mark.parametrize("kind", ["nothing", *CHANGES])
 def test_it_is_compared_and_seen_as_others(stage: Stage, kind: str) -> None:
     stage.execute(CHANGES.get(kind, "select 1"))
-    deeds = Deeds([], activity=stage.archive.activity)
+    written_rows = WrittenRows([], activity=stage.archive.activity)
 
-    differences = write_tracker_of(stage.engine).compare(stage.archive, deeds, 1 << 30, _silent).differences
-    changes = write_tracker_of(stage.engine).changes_of_others(stage.archive, deeds)
+    differences = write_tracker_of(stage.engine).compare(stage.archive, written_rows, 1 << 30, _silent).differences
+    changes = write_tracker_of(stage.engine).changes_of_others(stage.archive, written_rows)
 
     assert (bool(differences), bool(changes)) == (kind != "nothing", kind != "nothing"), (differences, changes)
 

@@ -18,7 +18,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._journal.events im
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.own_commits import OwnCommits
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.step import Step
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.write_count import Counter
-from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import Account
+from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import RunRecord
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 
@@ -54,7 +54,7 @@ class Stage:
         engine = engine_for(entry, Host(folder / "root").job("downgrade", entry, run="r1", lock_wait=1))
         assert isinstance(engine, PostgreSQL)
         self.engine = engine
-        self.account = Account("r1")
+        self.run_record = RunRecord("r1")
         self.activity: dict[str, Any] = engine.activity()
 
     def theirs(self, *statements: str) -> None:
@@ -74,13 +74,13 @@ class Stage:
                 step.has_savepoints = step.has_savepoints or "savepoint" in statement
                 connection.exec_driver_sql(statement)
             counter.add_to(step)
-            self.account.add_deeds([{"event": "ran", "revision": "2", **step.deeds()}])
+            self.run_record.add_deeds([{"event": "ran", "revision": "2", **step.written_rows()}])
             if not commits:
                 transaction.rollback()
 
     def changes(self) -> str:
         archive = Archive(Path(), [], None, frozenset(), self.activity)
-        found = self.engine.own().run(changes_of_others, archive, self.account.deeds(self.activity))
+        found = self.engine.own().run(changes_of_others, archive, self.run_record.written_rows(self.activity))
         return "; ".join(found)
 
 
@@ -114,14 +114,14 @@ REMOVED = [
 def test_what_others_removed_is_seen_and_what_the_run_removed_is_not_taken_for_it(stage: Stage) -> None:
     unseen, taken_for_others = [], []
     for statement in REMOVED:
-        stage.account, stage.activity = Account("r1"), stage.engine.activity()
+        stage.run_record, stage.activity = RunRecord("r1"), stage.engine.activity()
         with stage.env.begin() as connection:
             connection.exec_driver_sql(statement)
             step = Step("public.version", "2", "")
             Counter(stage.engine, connection, rows_of_savepoints=False).add_to(step)
-            stage.account.add_deeds([{"event": "ran", "revision": "2", **step.deeds()}])
+            stage.run_record.add_deeds([{"event": "ran", "revision": "2", **step.written_rows()}])
         taken_for_others += [(statement, found) for found in [stage.changes()] if found]
-        stage.account = Account("r1")
+        stage.run_record = RunRecord("r1")
         unseen += [] if stage.changes() else [statement]
 
     assert (unseen, taken_for_others) == ([], [])
@@ -188,7 +188,7 @@ def test_what_an_earlier_step_of_one_transaction_did_in_a_savepoint_stays_the_ru
             for statement in statements:
                 connection.exec_driver_sql(statement)
             counter.add_to(step)
-            stage.account.add_deeds([{"event": "ran", "revision": "2", **step.deeds()}])
+            stage.run_record.add_deeds([{"event": "ran", "revision": "2", **step.written_rows()}])
 
     assert stage.changes() == ""
 
@@ -206,6 +206,6 @@ def test_what_env_py_commits_outside_of_revisions_is_the_runs(stage: Stage, tmp_
     journal = Journal(tmp_path / "journal", "upgrade")
     with OwnCommits(stage.engine, journal, since_backup=True).noticed():
         stage.theirs("comment on table first is null")
-    stage.account.add_deeds(journal.events())
+    stage.run_record.add_deeds(journal.events())
 
     assert stage.changes() == ""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import run_sessions
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
@@ -47,8 +47,8 @@ class Stage:
         dump = engine.dump(folder, False, lambda _words: None)
         self.archive = Archive(dump.path, [], None, VERSIONS, dump.activity)
 
-    def compare(self, **deeds: Any) -> Comparison:
-        done = Deeds([], VERSIONS, self.archive.activity, **deeds)
+    def compare(self, **written_rows: Any) -> Comparison:
+        done = WrittenRows([], VERSIONS, self.archive.activity, **written_rows)
         return write_tracker_of(self.engine).compare(self.archive, done, 1 << 30, lambda _words: None)
 
     def env(self) -> sa.engine.Engine:
@@ -98,11 +98,11 @@ def test_all_is_compared_while_a_session_of_the_run_is_open(stage: Stage, monkey
 @pytest.mark.parametrize(
     "deeds", [{"unseen": ["revision 2: it used another connection"]}, {"stayed": frozenset({"public.first"})}]
 )
-def test_what_the_run_has_written_is_compared_whatever_is_counted(stage: Stage, deeds: dict[str, Any]) -> None:
+def test_what_the_run_has_written_is_compared_whatever_is_counted(stage: Stage, written_rows: dict[str, Any]) -> None:
     with stage.env().connect() as connection:  # not known as the run's
         update(connection, "second", "first")
 
-        found = stage.compare(**deeds)
+        found = stage.compare(**written_rows)
 
     assert "rows of table public.first differ (other values)" in found.rows
 
@@ -124,7 +124,7 @@ def test_only_tables_that_may_have_changed_are_read(stage: Stage, statements: li
         for statement in statements:
             connection.exec_driver_sql(statement)
     env.dispose()  # at its end a session hands in what it has counted
-    done = Deeds([], VERSIONS, stage.archive.activity)
+    done = WrittenRows([], VERSIONS, stage.archive.activity)
     found = write_tracker_of(stage.engine).compare(stage.archive, done, 0, lambda _words: None)
     # Whatever would be read is larger than nothing.
     assert [words.partition(":")[0] for words in found.not_compared] == (["table public.first"] if read else [])

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.restore_in_place import InPlace
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences import (
@@ -63,7 +63,7 @@ def test_a_sequence_is_never_set_back(
     )
     counted = engine.own().run(sequence_reads)[oid][1]
 
-    notes = set_forward(engine, {name: (*was, oid, step)}, None, Deeds([], frozenset(), {}))
+    notes = set_forward(engine, {name: (*was, oid, step)}, None, WrittenRows([], frozenset(), {}))
 
     engine.close()
     assert postgres_database.execute(f"select last_value, is_called from {name}") == [stands]

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
@@ -45,12 +45,12 @@ class Stage:
             for statement in statements:
                 connection.exec_driver_sql(statement)
 
-    def deeds(self, **facts: Any) -> Deeds:
-        return Deeds([], VERSIONS, self.activity, **facts)
+    def written_rows(self, **facts: Any) -> WrittenRows:
+        return WrittenRows([], VERSIONS, self.activity, **facts)
 
     def changes(self, **facts: Any) -> str:
         archive = Archive(Path(), [], None, VERSIONS, self.activity)
-        return "; ".join(self.engine.own().run(changes_of_others, archive, self.deeds(**facts)))
+        return "; ".join(self.engine.own().run(changes_of_others, archive, self.written_rows(**facts)))
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def test_what_was_open_at_the_backup_is_seen_when_it_is_committed(stage: Stage) 
 
     assert "table first" in stage.changes()
     with stage.env.begin() as connection:
-        deeds = stage.deeds(stayed=frozenset({"public.first"}), secured=stage.activity)
-        assert write_tracker_of(stage.engine).still_writes(connection, deeds).tables == {"public.first": 1}
+        written_rows = stage.written_rows(stayed=frozenset({"public.first"}), secured=stage.activity)
+        assert write_tracker_of(stage.engine).still_writes(connection, written_rows).tables == {"public.first": 1}
 
 
 @pytest.mark.parametrize("theirs", ["grant select on first to public", "comment on table first is 'theirs'"])
@@ -124,28 +124,30 @@ def test_the_transactions_of_savepoints_are_known_and_those_of_others_beside_the
     found = stage.changes(transactions=frozenset(own))
     assert "table second" in found
     assert "first" not in found
-    deeds = stage.deeds(
+    written_rows = stage.written_rows(
         transactions=frozenset(own), spans=[span], stayed=frozenset({"public.first", "public.second"}),
         secured=stage.activity,
     )  # fmt: skip
     with stage.env.begin() as connection:
-        assert write_tracker_of(stage.engine).still_writes(connection, deeds).tables == {"public.second": 1}
+        assert write_tracker_of(stage.engine).still_writes(connection, written_rows).tables == {"public.second": 1}
 
 
 def test_what_nobody_else_had_written_when_that_was_counted_is_the_runs(stage: Stage) -> None:
     stage.backs_up()
     with stage.env.begin() as connection, connection.begin_nested():
         connection.exec_driver_sql("insert into first values (1, 'ours')")
-    deeds = stage.deeds(wrote={"public.first": 1}, stayed=frozenset({"public.first"}), secured=stage.activity)
-    assert write_tracker_of(stage.engine).touched_by_others(deeds) == []
-    deeds = replace(deeds, cleared=write_tracker_of(stage.engine).cleared())
+    written_rows = stage.written_rows(
+        wrote={"public.first": 1}, stayed=frozenset({"public.first"}), secured=stage.activity
+    )
+    assert write_tracker_of(stage.engine).touched_by_others(written_rows) == []
+    written_rows = replace(written_rows, cleared=write_tracker_of(stage.engine).cleared())
     stage.theirs("insert into second values (1, 'theirs')")
 
     with stage.env.begin() as connection:
-        assert not write_tracker_of(stage.engine).still_writes(connection, deeds)
+        assert not write_tracker_of(stage.engine).still_writes(connection, written_rows)
     stage.theirs("insert into first values (2, 'theirs')")
     with stage.env.begin() as connection:
-        assert write_tracker_of(stage.engine).still_writes(connection, deeds).tables == {"public.first": 1}
+        assert write_tracker_of(stage.engine).still_writes(connection, written_rows).tables == {"public.first": 1}
 
 
 def test_objects_that_are_named_like_the_version_table_are_not_left_out(stage: Stage) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.compare import compare
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
@@ -133,7 +133,7 @@ def compared(file: Path, change: str, wrote: dict[str, int]) -> tuple[Comparison
     before = dump(file)
     script(file, change)
     archive = Archive(backup, [], None, frozenset({"main.alembic_version"}))
-    return compare(file, archive, Deeds([], wrote=wrote), 1 << 30, nullcontext), dump(file) != before
+    return compare(file, archive, WrittenRows([], wrote=wrote), 1 << 30, nullcontext), dump(file) != before
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
@@ -162,7 +162,7 @@ def test_rows_are_others_where_the_run_has_not_written(file: Path) -> None:
 def test_a_file_that_is_too_large_is_not_compared(file: Path) -> None:
     script(file, SCHEMA)
 
-    found = compare(file, Archive(file, [], None, frozenset()), Deeds([]), 10, nullcontext)
+    found = compare(file, Archive(file, [], None, frozenset()), WrittenRows([]), 10, nullcontext)
 
     assert found.not_compared
     assert not found.is_equal
@@ -171,18 +171,20 @@ def test_a_file_that_is_too_large_is_not_compared(file: Path) -> None:
 @pytest.mark.parametrize(
     ("deeds", "is_equal"),
     [
-        (Deeds([]), True),
-        (Deeds([], wrote={"sqlite_sequence": 1}), False),
-        (Deeds([], unseen=["another program"]), False),
-        (Deeds([], is_open=True), False),
+        (WrittenRows([]), True),
+        (WrittenRows([], wrote={"sqlite_sequence": 1}), False),
+        (WrittenRows([], unseen=["another program"]), False),
+        (WrittenRows([], is_open=True), False),
     ],
 )
-def test_a_sequence_differs_where_the_run_may_have_set_it(tmp_path: Path, deeds: Deeds, is_equal: bool) -> None:
+def test_a_sequence_differs_where_the_run_may_have_set_it(
+    tmp_path: Path, written_rows: WrittenRows, is_equal: bool
+) -> None:
     before = script(tmp_path / "before.db", SCHEMA)
     now = Path(shutil.copy(before, tmp_path / "now.db"))
     script(now, "update sqlite_sequence set seq = 0 where name = 'parent'")
 
-    assert compare(now, Archive(before, [], None, frozenset()), deeds, 1 << 30, nullcontext).is_equal is is_equal
+    assert compare(now, Archive(before, [], None, frozenset()), written_rows, 1 << 30, nullcontext).is_equal is is_equal
 
 
 @pytest.mark.parametrize(("number", "others"), [(4, ["the sequence of table parent differs"]), (0, [])])
@@ -193,9 +195,9 @@ def test_a_sequence_that_was_set_forward_differs_only_where_it_does(
     now = Path(shutil.copy(before, tmp_path / "now.db"))
     script(now, f"update sqlite_sequence set seq = seq + {number} where name = 'parent'")
 
-    deeds = Deeds([], set_forward=frozenset({"parent"}))
+    written_rows = WrittenRows([], set_forward=frozenset({"parent"}))
 
-    assert compare(now, Archive(before, [], None, frozenset()), deeds, 1 << 30, nullcontext).others == others
+    assert compare(now, Archive(before, [], None, frozenset()), written_rows, 1 << 30, nullcontext).others == others
 
 
 def test_a_setting_that_others_may_have_changed_excuses_no_definition_that_differs(tmp_path: Path) -> None:
@@ -204,12 +206,12 @@ def test_a_setting_that_others_may_have_changed_excuses_no_definition_that_diffe
     engine = engine_for(database(now), Job("rollback", str(tmp_path), run="r1"))
     archive = Archive(before, [], None, frozenset())
     script(now, "pragma user_version = 8")
-    assert write_tracker_of(engine).compare_schema(archive, Deeds([]), lambda _: None) == (
+    assert write_tracker_of(engine).compare_schema(archive, WrittenRows([]), lambda _: None) == (
         2 * (["user_version was 7 and is 8"],)
     )
 
     script(now, "create table stays (a)")
-    words, others = write_tracker_of(engine).compare_schema(archive, Deeds([]), lambda _: None)
+    words, others = write_tracker_of(engine).compare_schema(archive, WrittenRows([]), lambda _: None)
     engine.close()
 
     assert words == ["user_version was 7 and is 8", "table stays was not there before"]

@@ -586,8 +586,8 @@ def test_a_lock_that_was_not_got_is_told_from_other_errors(file: Path) -> None:
     with writer(file, "delete"), closing(sqlite3.connect(file, timeout=0)) as other:
         with pytest.raises(sqlite3.OperationalError) as caught:
             other.execute("insert into t values (3)")
-        assert engine_of(file).gave_way(caught.value)
-    assert not engine_of(file).gave_way(sqlite3.OperationalError("no such table: t"))
+        assert engine_of(file).is_lock_timeout(caught.value)
+    assert not engine_of(file).is_lock_timeout(sqlite3.OperationalError("no such table: t"))
 
 
 def test_values_that_are_in_other_rows_are_told_apart(file: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Deeds
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
@@ -134,7 +134,7 @@ def plant_journal(file: Path, names: Path) -> None:
 WORK: dict[str, Callable[[Place], object]] = {
     "restore": lambda place: place.restore(),
     "compare": lambda place: write_tracker_of(place.engine()).compare(
-        place.archive, Deeds([]), 1 << 30, lambda _: None
+        place.archive, WrittenRows([]), 1 << 30, lambda _: None
     ),
     "foresee": lambda place: restorer_of(place.engine()).foreseen_obstacles(place.archive),
     "foresee writes": lambda place: write_tracker_of(place.engine()).foreseen_writes(place.archive, {}, None),
@@ -216,7 +216,7 @@ def test_a_file_of_root_that_a_link_leads_to_is_not_compared(place: Place) -> No
     place.file.symlink_to(script(place.ours / "secret.db", "create table secret (a)"))
 
     with pytest.raises(Failed, match="cannot be compared") as refused:
-        write_tracker_of(engine).compare_schema(place.archive, Deeds([]), lambda _: None)
+        write_tracker_of(engine).compare_schema(place.archive, WrittenRows([]), lambda _: None)
     found = rehearser_of(engine).compare_copy(None, place.archive, frozenset(), in_full=True, tell=lambda _: None)
     engine.close()
 

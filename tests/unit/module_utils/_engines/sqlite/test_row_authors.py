@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Deeds, Writes
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Writes, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.probe import reading
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.row_authors import Imprint
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.row_authors import ContentDigest
 from tests.unit.stage import script
 
-BEFORE = Deeds(["column t.a  notnull 0 default None key 0 hidden 0", "table t"], frozenset({"main.version"}))
+BEFORE = WrittenRows(["column t.a  notnull 0 default None key 0 hidden 0", "table t"], frozenset({"main.version"}))
 #: What a run has made: a table with a row of its own, and columns of one that was there.
 MADE = """
 create table t (a, n default 0, at default (datetime()), own);
@@ -23,16 +23,16 @@ insert into t (a, own) values (1, 'own'), (2, null);
 """
 
 
-def imprint(file: Path) -> Imprint:
+def content_digest(file: Path) -> ContentDigest:
     with reading(file) as reader:
-        return Imprint.of(reader, BEFORE)
+        return ContentDigest.of(reader, BEFORE)
 
 
 def later(file: Path, statements: str, alone: bool = True) -> Writes:
     script(file, MADE)
-    earlier = json.loads(json.dumps(imprint(file).facts(alone)))
+    earlier = json.loads(json.dumps(content_digest(file).facts(alone)))
     script(file, statements)
-    return imprint(file).later_than(earlier)
+    return content_digest(file).later_than(earlier)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_may_be_others(file: Path, statements: str, alone: bool, of: str) -
 def test_without_an_imprint_all_that_is_there_may_be_others(file: Path) -> None:
     script(file, MADE)
 
-    found = imprint(file).later_than({})
+    found = content_digest(file).later_than({})
 
     assert not found.tables
     assert "1 row in made may be" in found.unknown

@@ -20,7 +20,7 @@ from .version_table import read_heads
 _REMEMBERED = ("tables", "committed", "_locked_out", "before_step", "_read_after")
 
 
-class Chronicle(Watcher):
+class JournalWriter(Watcher):
     """Write what Alembic does into the journal, before it is done, and remember what a failure will need."""
 
     def __init__(self, environment: Environment, lock: Lock, journal: Journal, progress: Progress) -> None:
@@ -47,12 +47,14 @@ class Chronicle(Watcher):
 
     def ran(self, step: Step) -> None:
         """Journal that the revision's function has returned."""
-        self._journal.write("ran", revision=step.revision, table=step.table, seconds=step.seconds, **step.deeds())
+        self._journal.write(
+            "ran", revision=step.revision, table=step.table, seconds=step.seconds, **step.written_rows()
+        )
 
     def failed(self, step: Step) -> None:
         """Journal what a step wrote that has failed, whether it was rolled back or not."""
-        deeds = {**step.deeds(), "span": []}
-        self._journal.write("step_failed", revision=step.revision, table=step.table, **deeds)
+        written_rows = {**step.written_rows(), "span": []}
+        self._journal.write("step_failed", revision=step.revision, table=step.table, **written_rows)
 
     def left(self, step: Step) -> None:
         """Journal the step as committed if a connection of our own sees it."""
@@ -61,10 +63,10 @@ class Chronicle(Watcher):
         if self._locked_out:
             return
         try:
-            with self._engine.impatient():
+            with self._engine.short_lock_timeout():
                 heads = read_heads(self._engine.own(), step.table, there=True)
         except Exception as error:
-            if not self._engine.gave_way(error):
+            if not self._engine.is_lock_timeout(error):
                 raise
             # Env.py's own transaction holds the version table, so nothing is committed before it ends.
             self._locked_out = True
@@ -84,10 +86,10 @@ class Chronicle(Watcher):
             self.before_step = []
             return
         try:
-            with self._engine.impatient():
+            with self._engine.short_lock_timeout():
                 self.before_step = self._look()
         except Exception as error:
-            if not self._engine.gave_way(error):
+            if not self._engine.is_lock_timeout(error):
                 raise
             self.before_step = []
 
