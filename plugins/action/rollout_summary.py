@@ -60,7 +60,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for name in [name for batch in found.to_lead_back for name in batch]:
             results = run.taken("led_back", name)
             if results is None:
-                found.hosts[name].state, found.hosts[name].why = "not_led_back", "it was lost before it was led back"
+                found.hosts[name].state, found.hosts[name].why = "not_led_back", "it was lost before it was rolled back"
             else:
                 decide.was_led_back(found.hosts[name], results)
         found.state = "rolled_back"

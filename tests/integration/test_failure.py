@@ -36,7 +36,7 @@ def test_good_revisions_before_a_broken_one_are_downgraded(site: Site, postgres:
         outcome.output,
         "Revision 0003 (fails in its middle) failed",
         "this revision fails on purpose",
-        "Downgraded 0002; it stands at 0001, as before.",
+        "Downgraded 0002; it is at 0001, as before.",
         "Next: correct the release, then: ansible-playbook -i ",
     )
     assert outcome.handlers() == ["hosting.alembic.migrate : Revert the databases that failed"]
@@ -64,7 +64,7 @@ def test_in_a_single_transaction_nothing_of_a_failed_run_is_committed(site: Site
     assert_says(
         outcome.output,
         "Revision 0003 (fails in its middle) failed",
-        "Nothing of it was committed; it stands at 0001, as before.",
+        "Nothing of it was committed; it is at 0001, as before.",
     )
 
 
@@ -120,7 +120,7 @@ def test_an_owner_without_further_rights_gets_the_database_back_in_place(site: S
     assert postgres.dump("--schema=public") == before
     kept = {table for (table,) in postgres.rows("SELECT tablename FROM pg_tables WHERE schemaname LIKE '%aside%'")}
     assert {"half", "item"} <= kept
-    assert_says(outcome.output, "Restored from its backup", "It stands at 0001, as before.")
+    assert_says(outcome.output, "Restored from its backup", "It is at 0001, as before.")
 
 
 @pytest.mark.both_cores
@@ -139,7 +139,7 @@ def test_sqlite_is_restored_where_a_failed_revision_left_a_table_behind(site: Si
         "Revision 0003 (fails in its middle) failed",
         "Restored from its backup, because the failed revision left something behind that no downgrade undoes",
         f"what it replaced is {asides[0]}",
-        "It stands at 0001, as before.",
+        "It is at 0001, as before.",
         "Next:",
     )
 
@@ -165,7 +165,7 @@ def test_a_missing_downgrade_is_restored_on_sqlite_and_held_on_postgresql(
     outcome = site.run("migrate", code=2, **settings)
     assert_says(outcome.output, "Revision 0003 (revision 0003) failed", "downgrade")
     assert sqlite.dump() == before
-    assert_says(outcome.output, "Restored from its backup", "It stands at 0001, as before.")
+    assert_says(outcome.output, "Restored from its backup", "It is at 0001, as before.")
     assert postgres.revisions == ["0002"]
     assert "extra" in postgres.tables()
     assert_says(outcome.output, "HELD at 0002", "Way back: ansible-playbook")
@@ -203,7 +203,7 @@ def test_an_env_py_that_swallows_the_error_does_not_pass_for_a_success(site: Sit
     assert [target.dump() for target in targets] == before
     for target in targets:
         assert_says(outcome.output, f"{target.name}: Revision 0002 (fails) failed")
-    assert_says(outcome.output, "this revision fails on purpose", "stands at 0001, as before")
+    assert_says(outcome.output, "this revision fails on purpose", "at 0001, as before")
 
 
 @pytest.mark.parametrize("place", ["before", "after", "in a revision"])
@@ -229,7 +229,7 @@ def test_a_process_that_ends_without_a_word_is_noticed_and_led_back(site: Site, 
     dump = postgres.dump()
     outcome = site.run("migrate", code=2, **settings)
     assert postgres.dump() == dump
-    assert_says(outcome.output, "Downgraded 0002; it stands at 0001, as before.")
+    assert_says(outcome.output, "Downgraded 0002; it is at 0001, as before.")
 
 
 def test_an_env_py_that_leads_elsewhere_is_refused_and_neither_database_changes(

@@ -68,7 +68,7 @@ def test_a_lock_that_is_never_released_ends_the_run_with_the_database_as_it_was(
     with closing(postgres.connect()) as idle, closing(idle.cursor()) as cursor:
         cursor.execute("LOCK TABLE item IN ACCESS SHARE MODE")
         outcome = site.run("migrate", code=2, **settings)
-    assert_says(outcome.output, "Revision 0002 (notes on items) failed", "lock timeout", "it stands at 0001, as before")
+    assert_says(outcome.output, "Revision 0002 (notes on items) failed", "lock timeout", "it is at 0001, as before")
     assert postgres.dump() == dump
 
 
@@ -202,7 +202,7 @@ def test_a_lock_that_is_lost_ends_the_upgrade_before_its_next_revision(
         assert postgres.database.server.execute(holder) == [["t"]]
         gate.touch()
         output = running.end(code=2)
-    assert_says(output, "The lock on database", "was lost", "it stands at 0001, as before")
+    assert_says(output, "The lock on database", "was lost", "it is at 0001, as before")
     assert postgres.dump() == dump
 
 

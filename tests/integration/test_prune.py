@@ -21,7 +21,7 @@ def test_what_a_restore_replaced_is_listed_warned_of_and_dropped_when_asked(site
     assert aside.rows("SELECT count(*) FROM item") == [(3,)]
 
     assert "WARNING" not in site.run("status", **settings).output
-    assert_says(site.run("status", migrate_aside_days=0, **settings).output, f"{path} has lain aside for 0 days")
+    assert_says(site.run("status", migrate_aside_days=0, **settings).output, f"{path} has been retained for 0 days")
 
     listed = site.run("prune", migrate_prune_days=0, **settings)
     assert_says(listed.output, f"app aside {path} 0 days", "kept: migrate_prune is false")

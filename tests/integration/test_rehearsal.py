@@ -204,7 +204,7 @@ def test_what_a_killed_rehearsal_leaves_is_dropped_and_a_living_one_is_not(site:
         other.folder.mkdir()
         rehearsed(other, **settings)
         assert len(scratches(server)) == 1
-        assert_says(other.run("prune", migrate_prune=True, **settings).output, "Nothing lies aside.")
+        assert_says(other.run("prune", migrate_prune=True, **settings).output, "Nothing is retained.")
         assert len(scratches(server)) == 1
         for pid in holding(site.root / "workers" / "killed.rehearse"):
             os.kill(pid, signal.SIGKILL)

@@ -127,7 +127,7 @@ def test_with_rollback_every_host_of_the_run_is_led_back_the_last_one_first(
         assert fleet.database(name).columns("item") == ["id", "name"]
         assert fleet.database(name).rows("SELECT id, name FROM item") == [(n, f"item {n}") for n in (1, 2, 3)]
     assert_says(
-        last_lines(outcome), "stopped after batch 3 of 4 and led back", "2 led back: web1, web2", "1 failed: web3"
+        last_lines(outcome), "stopped after batch 3 of 4 and rolled back", "2 rolled back: web1, web2", "1 failed: web3"
     )
     order = [
         event["host"] for event in outcome.events if "Roll back this host" in event.get("task", "") and "host" in event
@@ -187,7 +187,7 @@ def test_a_whole_batch_that_cannot_be_reached_stops_it_and_what_was_migrated_is_
         last_lines(outcome),
         "all of batch 2 failed: web2, web3",
         "2 lost: web2, web3",
-        "1 led back: web1",
+        "1 rolled back: web1",
         "1 not begun: web4",
     )
 
@@ -332,7 +332,7 @@ def test_a_shared_database_is_led_back_by_the_host_that_migrated_it(
     )
     assert (shared.revisions, shared.tables()) == ([], [])
     assert fleet.revisions() == fleet.at()
-    assert_says(last_lines(outcome), "2 led back: web1, web2", "1 failed: web3")
+    assert_says(last_lines(outcome), "2 rolled back: web1, web2", "1 failed: web3")
     undone = {
         name: [event["verb"] for event in fleet.events(name, shared.name) if event["event"] == "downgraded"]
         for name in ("web1", "web2")

@@ -373,7 +373,7 @@ def test_every_playbook_has_its_part_in_a_day(site: Site, sqlite: SQLiteTarget) 
     assert len(site.backups("app")) == 2
     site.run("rollback", **settings)
     assert sqlite.revisions == []
-    assert_says(site.run("prune", **settings).output, "Nothing lies aside.")
+    assert_says(site.run("prune", **settings).output, "Nothing is retained.")
     site.run("recover", **settings)
     assert sqlite.revisions == []
     site.run("restore", migrate_restore_databases=["app"], migrate_restore_loses_writes=True, **settings)

@@ -31,7 +31,7 @@ def round_trip(site: Site, settings: dict[str, Any], *targets: Target) -> None:
         assert_says(outcome.output, f"{target.name}: Revision 0003 (revision 0003) failed")
         assert target.revisions == ["0002"]
         assert target.tables() == ["item"]
-    assert_says(outcome.output, "broken", "stands at 0002, as before")
+    assert_says(outcome.output, "broken", "at 0002, as before")
     site.run("rollback", **settings)
     assert [target.tables() for target in targets] == [[] for _ in targets]
 

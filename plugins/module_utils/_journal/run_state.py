@@ -62,7 +62,7 @@ class RunState:
         """
         because = str(Refused.of(self.error)) if self.error else ""
         if self.state == "cut_short":
-            what = f"Run {self.run} was cut short in database {self.name!r} and is not settled"
+            what = f"Run {self.run} was cut short in database {self.name!r} and has not been recovered"
             return Refused(
                 what,
                 f"its {self.verb} was interrupted",

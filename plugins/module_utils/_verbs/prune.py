@@ -90,7 +90,7 @@ def prune_database(database: Database, job: Job) -> Facts:
 
 
 def _what(database: Database) -> str:
-    return f"Not all that lies aside of {database.name!r} could be dropped"
+    return f"Not all retained copies of {database.name!r} could be dropped"
 
 
 def _result(database: Database, found: list[Leftover], error: Refused | None) -> Facts:

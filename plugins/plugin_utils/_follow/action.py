@@ -213,5 +213,5 @@ def lost(reason: str, begins_work: bool = False) -> Result:
         "finished": True,
         "msg": f"The host was lost and did not come back: {reason}\n{done}"
         if begins_work
-        else f"The host cannot be reached: {reason}\nNothing was asked of it.",
+        else f"The host cannot be reached: {reason}\nNothing was run on the host.",
     }

@@ -71,16 +71,16 @@ def _lines(reverted: Reverted, members: Sequence[tuple[Result, Result | None]]) 
         lines.append(f"  HELD {_where(back)}: {Refused.of(back.get('error') or {'what': 'unknown'})}")
         return lines + [f"  Way {way}: {command}" for way, command in (back.get("ways_out") or {}).items()]
     one = len(names) == 1
-    stands = f"{'it stands' if one else 'they stand'} at {reverted.revision}, as before."
+    state = f"{'it is' if one else 'they are'} at {reverted.revision}, as before."
     if reverted.outcome == "untouched":
-        lines.append(f"  Nothing of it was committed; {stands}")
+        lines.append(f"  Nothing of it was committed; {state}")
     elif reverted.outcome == "downgraded":
-        lines.append(f"  Downgraded {reverted.undone}; {stands}")
+        lines.append(f"  Downgraded {reverted.undone}; {state}")
         lines += [f"  Note: {note}." for note in reverted.notes]
     else:
         backups = "its backup" if one else "their backups"
         lines.append(f"  Restored from {backups}, because {reverted.reason}; {_replaced(members)}")
-        lines.append(f"  {stands[0].upper()}{stands[1:]}")
+        lines.append(f"  {state[0].upper()}{state[1:]}")
         lines += [f"  But for {words}." for words in reverted.not_restored]
     retried = names if len(names) <= _MOST_TYPED else "true"
     command = playbook_command("migrate", migrate_retry_failed=retried)

@@ -51,7 +51,7 @@ def _lines(maintenance: Result) -> list[str]:
         lines.append(f"  It goes on because {keeper['name']} {because} since run {keeper['run']}.")
     if maintenance["kept_by"]:
         lines.append(
-            f"  It ends once that is settled, by the next run or by: {playbook_command('recover')};"
+            f"  It ends once that is recovered, by the next run or by: {playbook_command('recover')};"
             f" this starts the application all the same: {playbook_command('recover', migrate_end_maintenance='true')}"
         )
     else:

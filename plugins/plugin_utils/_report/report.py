@@ -41,7 +41,7 @@ def report(results: Result, check_mode: bool) -> Report:
             made = make(results, check_mode)
             lines = made.lines + maintenance_lines(results) + _backup_problems(results)
             return Report(lines, made.failure + maintenance_failure(results))
-    return Report(["Nothing was asked."])
+    return Report(["Nothing was run."])
 
 
 def _backup_problems(results: Result) -> list[str]:
@@ -206,7 +206,7 @@ def _status(results: Result, _check_mode: bool) -> Report:
 
 def _old(entries: list[Result]) -> list[str]:
     return [
-        f"WARNING: {entry['name']}: {each['name']} has lain aside for {each['days']:.0f} days; this lists it:"
+        f"WARNING: {entry['name']}: {each['name']} has been retained for {each['days']:.0f} days; this lists it:"
         f" {playbook_command('prune')}; and this drops it: {playbook_command('prune', migrate_prune='true')}"
         for entry in entries
         for each in entry.get("aside", [])
@@ -221,7 +221,7 @@ def _prune(results: Result, _check_mode: bool) -> Report:
         for entry in prune.get("databases", [])
         for each in entry["leftovers"]
     ]
-    lines = table(("DATABASE", "WHAT", "NAME", "AGE", "SIZE", "OUTCOME"), rows) if rows else ["Nothing lies aside."]
+    lines = table(("DATABASE", "WHAT", "NAME", "AGE", "SIZE", "OUTCOME"), rows) if rows else ["Nothing is retained."]
     return Report(lines, str(prune.get("msg", "")).splitlines())
 
 

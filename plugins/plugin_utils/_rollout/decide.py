@@ -196,8 +196,8 @@ _STATES = {
     "failed": "failed",
     "lost": "lost",
     "refused": "rejected before connecting",
-    "led_back": "led back",
-    "not_led_back": "NOT led back",
+    "led_back": "rolled back",
+    "not_led_back": "NOT rolled back",
     "waiting": "not begun",
     "begun": "begun, and not known how it ended",
 }
@@ -264,7 +264,7 @@ def _because_of(manifest: Manifest) -> str:
 def _ending(manifest: Manifest) -> str:
     count = len(manifest.batches)
     if manifest.leads_back:
-        return f"stopped after batch {manifest.ended} of {count} and led back"
+        return f"stopped after batch {manifest.ended} of {count} and rolled back"
     if manifest.why and not manifest.ended:
         return "nothing was begun"
     if manifest.ended < count:
@@ -299,8 +299,7 @@ def _stand(host: Host, *, check_mode: bool) -> str:
         ended = list(words.values())
         return ", ".join(f"{ended.count(word)} {word}" for word in dict.fromkeys(ended))
     return "; ".join(
-        f"{name} {words[name]}, stands at {heads(entry.was if check_mode else entry.now)}"
-        for name, entry in moved.items()
+        f"{name} {words[name]}, at {heads(entry.was if check_mode else entry.now)}" for name, entry in moved.items()
     )
 
 

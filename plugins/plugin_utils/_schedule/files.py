@@ -94,7 +94,8 @@ class Schedule:
             yield f"migrate_schedule_vault_password_file {self.vault_password_file!r} is not there."
         encrypted = vault_without_password(self.project, self.inventory, self.vault_password_file, self._words)
         if encrypted:
-            yield f"{encrypted} is encrypted and nobody types its password: set migrate_schedule_vault_password_file."
+            why = "is encrypted and its password cannot be typed at night"
+            yield f"{encrypted} {why}: set migrate_schedule_vault_password_file."
         asking = asks(self._words)
         if asking:
             yield f"{asking} asks at a terminal, and a scheduled run has none: leave it out, and name a file instead."

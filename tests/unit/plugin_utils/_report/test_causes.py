@@ -56,7 +56,7 @@ def test_what_was_undone_for_one_cause_is_said_once_and_one_command_tries_all_ag
     said, undone, command = failure_lines(failures)
 
     assert said == "2 databases (one, two): Revision b2 (total) failed [revision-failed]: no such table: itme."
-    assert undone == "  Downgraded b2; they stand at a1, as before."
+    assert undone == "  Downgraded b2; they are at a1, as before."
     assert command.endswith("""migrate.yml -e '{"migrate_retry_failed": ["one", "two"]}'""")
 
 

@@ -84,18 +84,18 @@ def test_hundreds_of_revisions_do_not_fill_the_screen() -> None:
 @pytest.mark.parametrize(
     ("back", "words"),
     [
-        ({"outcome": "untouched"}, ["Nothing of it was committed", "stands at 0001, as before"]),
+        ({"outcome": "untouched"}, ["Nothing of it was committed", "at 0001, as before"]),
         (
             {"outcome": "downgraded", "undone": [{"revision": "0003"}, {"revision": "0002"}]},
-            ["Downgraded 0003, 0002", "stands at 0001, as before"],
+            ["Downgraded 0003, 0002", "at 0001, as before"],
         ),
         (
             {"outcome": "restored", "reason": "it had to be", "aside": "/srv/shop.db.aside-r1"},
-            ["Restored from its backup, because it had to be", "/srv/shop.db.aside-r1", "stands at 0001, as before"],
+            ["Restored from its backup, because it had to be", "/srv/shop.db.aside-r1", "at 0001, as before"],
         ),
         (
             {"outcome": "restored", "reason": "so", "aside": "s", "not_restored": ["servers, which stay as they are"]},
-            ["stands at 0001, as before.\n  But for servers, which stay as they are."],
+            ["at 0001, as before.\n  But for servers, which stay as they are."],
         ),
         (
             {"outcome": "held", "error": {"what": "No way"}, "ways_out": {"back": "type this", "forward": "or that"}},
@@ -268,12 +268,12 @@ def test_what_lies_aside_is_a_line_each_and_the_status_warns_of_what_is_old() ->
         *("shop", "aside", "/srv/app.db.aside-r1", "15", "days", "1", "kB", "kept:"),
         *("it", "is", "younger", "than", "30", "days"),
     ]
-    assert report({"prune": {"databases": [{**entry, "leftovers": []}]}}, False).lines == ["Nothing lies aside."]
+    assert report({"prune": {"databases": [{**entry, "leftovers": []}]}}, False).lines == ["Nothing is retained."]
 
     state: dict[str, Any] = {"name": "shop", "server": "", "current": [], "pending": [], "problems": []}
     state.update(last_run=None, last_backup=None, aside=[{**leftover, "old": True}])
     (warning,) = [line for line in report({"status": {"databases": [state]}}, False).lines if "WARNING" in line]
-    assert "/srv/app.db.aside-r1 has lain aside for 15 days" in warning
+    assert "/srv/app.db.aside-r1 has been retained for 15 days" in warning
     assert "migrate_prune=true" in warning
 
 

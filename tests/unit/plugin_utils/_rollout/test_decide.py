@@ -168,7 +168,7 @@ def test_a_success_over_several_hosts_is_said_once() -> None:
 
 def test_a_host_is_not_charged_with_what_another_failed_with() -> None:
     made = run_of(failed(), waiting(), migrated(), batches=[1, 1, 1], gone=1)
-    assert decide.charge(made.hosts["web1"], made).startswith("failed; app downgraded, stands at 0001")
+    assert decide.charge(made.hosts["web1"], made).startswith("failed; app downgraded, at 0001")
     assert decide.charge(made.hosts["web2"], made) == ""
     assert decide.charge(made.hosts["web3"], made) == ""
 
