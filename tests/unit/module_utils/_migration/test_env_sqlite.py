@@ -116,7 +116,7 @@ def test_a_failure_is_undone_whatever_env_py_sets_on_its_connection(host: Host, 
     failed = host.result("upgrade", database(file), lock_wait=5)
     back = host.result("downgrade", database(file))
 
-    assert failed["error"]["why"] == "RuntimeError: no"
+    assert failed["error"]["why"].startswith("RuntimeError: no")
     assert back["outcome"] in ("downgraded", "restored"), back
     assert [line for line in dump(file).splitlines() if "mine" in line] == kept
     assert tables(file) - {"alembic_version"} == {"mine"}

@@ -96,7 +96,7 @@ def test_all_is_compared_while_a_session_of_the_run_is_open(stage: Stage, monkey
 
 
 @pytest.mark.parametrize(
-    "deeds", [{"unseen": ["revision 2: it used another connection"]}, {"stayed": frozenset({"public.first"})}]
+    "written_rows", [{"unseen": ["revision 2: it used another connection"]}, {"stayed": frozenset({"public.first"})}]
 )
 def test_what_the_run_has_written_is_compared_whatever_is_counted(stage: Stage, written_rows: dict[str, Any]) -> None:
     with stage.env().connect() as connection:  # not known as the run's

@@ -169,7 +169,7 @@ def test_a_file_that_is_too_large_is_not_compared(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deeds", "is_equal"),
+    ("written_rows", "is_equal"),
     [
         (WrittenRows([]), True),
         (WrittenRows([], wrote={"sqlite_sequence": 1}), False),
