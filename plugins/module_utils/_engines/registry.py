@@ -9,19 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .._core.urls import backend_of
 from .connection import migration_url
 from .interface import Engine
 
 if TYPE_CHECKING:
     from .._core.job import Database, Job
-
-
-def load_engines(databases: Iterable[Database]) -> None:
-    """Load the engines of databases now: a worker may find the modules' archive gone later."""
-    for backend in {backend_of(database.direct_url or database.url) for database in databases}:
-        if backend in ("postgresql", "sqlite"):
-            _engine_of(backend)
 
 
 def engine_for(database: Database, job: Job) -> Engine:
@@ -31,16 +23,17 @@ def engine_for(database: Database, job: Job) -> Engine:
         Refused: its URL cannot be used.
     """
     url = migration_url(database)
-    return _engine_of(url.get_backend_name())(database, url, job)
+    return load_engine(url.get_backend_name())(database, url, job)
 
 
 def prepare(backends: Iterable[str], job: Job) -> None:
     """Find out once what every database of some backends would find out for itself."""
     for backend in backends:
-        _engine_of(backend).prepare(job)
+        load_engine(backend).prepare(job)
 
 
-def _engine_of(backend: str) -> type[Engine]:
+def load_engine(backend: str) -> type[Engine]:
+    """Return the engine of a kind of database."""
     if backend == "postgresql":
         from .postgresql.engine import PostgreSQL  # noqa: PLC0415 - its half of the code is not for a host with files only
 

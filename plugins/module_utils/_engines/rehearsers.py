@@ -2,20 +2,28 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Of each kind of database what rehearses on copies of it; it is loaded when it is asked for."""
+"""The part of each engine that rehearses on copies of it; it is loaded when it is asked for."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 from .interface import Engine
 from .rehearser import Rehearser
 
 
 def rehearser_of(engine: Engine) -> Rehearser:
-    """Return the part of a database's engine that is what rehearses on copies of it."""
-    if engine.name == "postgresql":
+    """Return the part of a database's engine that rehearses on copies of it."""
+    return engine.part(load_rehearser(engine.name))
+
+
+def load_rehearser(name: str) -> Callable[[Any], Rehearser]:
+    """Return what makes the part, for an engine of a name."""
+    if name == "postgresql":
         from .postgresql.scratch import PostgreSQLRehearser  # noqa: PLC0415 - its code is not for a host with files only
 
-        return engine.part(PostgreSQLRehearser)
+        return PostgreSQLRehearser
     from .sqlite.scratch import SQLiteRehearser  # noqa: PLC0415 - as above
 
-    return engine.part(SQLiteRehearser)
+    return SQLiteRehearser

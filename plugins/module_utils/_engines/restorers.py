@@ -2,20 +2,28 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Of each kind of database what restores it; it is loaded when it is asked for."""
+"""The part of each engine that restores it; it is loaded when it is asked for."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 from .interface import Engine
 from .restorer import Restorer
 
 
 def restorer_of(engine: Engine) -> Restorer:
-    """Return the part of a database's engine that is what restores it."""
-    if engine.name == "postgresql":
+    """Return the part of a database's engine that restores it."""
+    return engine.part(load_restorer(engine.name))
+
+
+def load_restorer(name: str) -> Callable[[Any], Restorer]:
+    """Return what makes the part, for an engine of a name."""
+    if name == "postgresql":
         from .postgresql.restorer import PostgreSQLRestorer  # noqa: PLC0415 - its code is not for a host with files only
 
-        return engine.part(PostgreSQLRestorer)
+        return PostgreSQLRestorer
     from .sqlite.restore import SQLiteRestorer  # noqa: PLC0415 - as above
 
-    return engine.part(SQLiteRestorer)
+    return SQLiteRestorer

@@ -12,6 +12,7 @@ from typing import Any
 
 from .._core.job import Database, Job
 from .._core.processes import redirect_output, run_in_processes
+from .._engines.loaded import load_engines
 from .._migration.preload import warm
 
 
@@ -27,6 +28,7 @@ def do_each(job: Job, databases: Sequence[Database], task: Callable[[Database, J
             return error
 
     if databases:
+        load_engines(databases)
         warm(job, databases)
     run_in_processes(databases, job.workers, alone, 0, lambda database, answer: said.update({database.name: answer}))
     return said

@@ -23,7 +23,7 @@ from .._core.paths import private_directory
 from .._core.processes import Died, Late, let_go, redirect_output, run_in_processes
 from .._core.progress import Progress
 from .._core.serve import clean_for
-from .._engines.registry import load_engines
+from .._engines.loaded import load_engines
 from .._journal.events import Journal, ending
 from .._journal.worker_lock import locked
 from .._migration.preload import warm

@@ -48,7 +48,7 @@ def test_no_module_ships_more_than_it_did(module: str) -> None:
     """A closure grows by itself; whoever lets one grow says so here."""
     found = shipped(module)
     lines = sum(len((PLUGINS / "module_utils" / name).read_text().splitlines()) for name in found)
-    assert len(found) <= (179 if module == "plan_info" else 217)
+    assert len(found) <= (179 if module == "plan_info" else 218)
     assert lines <= (23_600 if module == "plan_info" else 28_400)
 
 

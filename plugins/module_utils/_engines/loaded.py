@@ -1,0 +1,32 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All of the engines that a job needs, loaded at once.
+
+What works on a database may outlive the module, whose archive is gone then, or have become a user who cannot read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from .._core.urls import backend_of
+from .registry import load_engine
+from .rehearsers import load_rehearser
+from .restorers import load_restorer
+from .write_trackers import load_write_tracker
+
+if TYPE_CHECKING:
+    from .._core.job import Database
+
+_KNOWN = ("postgresql", "sqlite")
+
+
+def load_engines(databases: Iterable[Database]) -> None:
+    """Load the engines of databases with all their parts, before a process is forked that works on one."""
+    for backend in {backend_of(database.direct_url or database.url) for database in databases}:
+        if backend in _KNOWN:
+            for load in (load_engine, load_restorer, load_write_tracker, load_rehearser):
+                load(backend)
