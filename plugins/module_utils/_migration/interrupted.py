@@ -14,8 +14,11 @@ from typing import Any
 from .reported_error import reported
 from .step import Step
 
-#: What is quoted in a statement is data, and data may be secret.
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", re.DOTALL)
+#: From here on a statement may hold data, and data may be secret. Nothing behind it is taken for anything else: whether
+#: a quote ends a literal depends on the server's settings.
+_DATA = re.compile(r"['$]|--|/\*|\bpassword\b", re.IGNORECASE)
+_DATA_OF_ROWS = re.compile(r"[('\"$=]|--|/\*|\b(?:values|set|where|select)\b", re.IGNORECASE)
+_DEFINES = re.compile(r"\s*(?:create|alter|drop|truncate|comment|grant|revoke|reindex)\b", re.IGNORECASE)
 _LONGEST = 160
 
 
@@ -58,5 +61,10 @@ def _statement(error: BaseException) -> str:
     text = getattr(error, "statement", None)
     if not isinstance(text, str):
         return ""
-    line = " ".join(_QUOTED.sub("'…'", text).split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+    data = _DATA if _DEFINES.match(text) else _DATA_OF_ROWS
+    rows = re.match(r"\s*(?:select|values)\b", text, re.IGNORECASE)  # nothing but data follows
+    found = data.search(text, rows.end() if rows else 0)
+    shown = "" if rows else text[: found.start()] if found else text
+    line = " ".join(shown.split())
+    cut = line[:_LONGEST]
+    return f"{cut} …" if line and (found or cut != line) else line

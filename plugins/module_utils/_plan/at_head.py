@@ -32,7 +32,7 @@ from .._core.revisions import Stream
 from .._core.urls import password_of
 from .._engines.probe import probe_database
 from .._journal.run_state import last_run_state
-from .model import Plan
+from .model import CHANGED_MEANWHILE, Plan
 
 if TYPE_CHECKING:
     from .._migration.environment import Environment
@@ -91,7 +91,7 @@ def remember(
         table=table,
         heads=standing,
         outside={folder: content_of(folder) for folder in environment.locations.outside()},
-        changed_history=[finding.facts() for finding in found],
+        changed_history=[finding.facts() for finding in found if finding.code != CHANGED_MEANWHILE],
         made=engine.own().run(engine.made),
     )
     with suppress(OSError, Refused):  # without it the next plan is a full one, which is no reason to fail

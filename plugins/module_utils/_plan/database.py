@@ -32,12 +32,11 @@ from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .at_head import remember
 from .changed_history import MADE_ANEW, History, applied_elsewhere, changed_history, made_anew
-from .model import Plan
+from .model import CHANGED_MEANWHILE, Plan
 from .other_entries import made_by_other_entry
 from .rehearsal_record import missing_rehearsal
 
 #: The code of a database that was changed while env.py was run for its plan.
-CHANGED_MEANWHILE = "changed-while-planned"
 _MOST_NAMED = 5
 
 
@@ -142,9 +141,10 @@ def _compare_with_journals(plan: Plan, environment: Environment, meanwhile: list
     # What was applied to another database says nothing of this one.
     plan.changed_history = _made_anew(plan.name, history, environment.engine, _lasting(job))
     plan.changed_history = plan.changed_history or changed_history(environment, plan.streams, history)
-    plan.changed_history += meanwhile
     if plan.pending and job.on_changed_history == "refuse":
         plan.obstacles += plan.changed_history
+    # Others may have done it, so it refuses nothing.
+    plan.changed_history += meanwhile
     if plan.pending:
         plan.obstacles += applied_elsewhere(environment, plan.streams, history)
 

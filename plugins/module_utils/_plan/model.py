@@ -12,6 +12,9 @@ from typing import Any
 from .._core.errors import Refused
 from .._core.revisions import Revision, Stream
 
+#: The code of what was seen while a plan was made, which says nothing of the next one.
+CHANGED_MEANWHILE = "changed-while-planned"
+
 
 @dataclass
 class Plan:

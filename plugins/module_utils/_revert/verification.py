@@ -15,6 +15,7 @@ from .._backup.manifest import Manifest, proven
 from .._core.errors import Failed, Refused
 from .._core.progress import Progress
 from .._engines.comparison import Comparison
+from .._engines.connection import first_line
 from .._engines.data import Restored
 from .._engines.interface import Engine
 from .._engines.write_trackers import write_tracker_of
@@ -127,7 +128,10 @@ def describe_changed_rows(engine: Engine, backup: Manifest, wrote: dict[str, int
     """
     if backup.tool == TOOL or not engine.exists():
         return ""
-    changed = write_tracker_of(engine).rows_changed_by(backup.archive(), wrote, limit)
+    try:
+        changed = write_tracker_of(engine).rows_changed_by(backup.archive(), wrote, limit)
+    except Exception as error:  # noqa: BLE001 - a note is no reason to hold what was rolled back
+        return f"rows were not compared with the backup {backup.path} ({first_line(error)})"
     if not changed:
         return ""
     named = ", ".join(changed[:_MOST_NAMED])

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,7 +178,8 @@ class InPlace:
         try:
             aside = self._restore(contents, guard)
         except Failed:
-            self._hand_over_counts()
+            with suppress(Exception):  # it would hide the failure; what is not handed over counts as others'
+                self._hand_over_counts()
             raise
         refuse_in_place(self._engine, self._tools, self._archive.path, contents, self._tell)
         self._analyze()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.interrupted import failing_place
@@ -33,8 +34,8 @@ def raised(tmp_path: Path, text: str) -> BaseException:
     raise AssertionError("it did not fail")
 
 
-def test_it_names_file_line_and_statement_without_what_is_quoted(tmp_path: Path) -> None:
-    assert failing_place(raised(tmp_path, REVISION)) == "versions/b2_total.py:4: INSERT INTO itme VALUES ('…', '…')"
+def test_it_names_file_line_and_statement_without_its_data(tmp_path: Path) -> None:
+    assert failing_place(raised(tmp_path, REVISION)) == "versions/b2_total.py:4: INSERT INTO itme …"
 
 
 def test_an_error_without_a_statement_has_its_place(tmp_path: Path) -> None:
@@ -45,3 +46,23 @@ def test_an_error_without_a_statement_has_its_place(tmp_path: Path) -> None:
 def test_what_is_not_of_a_revision_has_none() -> None:
     assert failing_place(RuntimeError("no")) == ""
     assert failing_place(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("statement", "shown"),
+    [
+        ("ALTER TABLE plan ADD COLUMN price INTEGER", "ALTER TABLE plan ADD COLUMN price INTEGER"),
+        ("ALTER ROLE x PASSWORD E'it\\'s secret'", "ALTER ROLE x …"),
+        ("/* it's */ CREATE SERVER s OPTIONS (password 'secret')", ""),
+        ("CREATE TABLE a (b text DEFAULT 'secret')", "CREATE TABLE a (b text DEFAULT …"),
+        ("DO $body$ select 'secret' $body$", "DO …"),
+        ('UPDATE item SET name = "secret"', "UPDATE item …"),
+        ("insert into cards values (4111111111111111)", "insert into cards …"),
+        ("select 'secret'", ""),
+        ("delete from item where name = secret", "delete from item …"),
+    ],
+)
+def test_of_a_statement_nothing_is_shown_that_may_be_data(statement: str, shown: str) -> None:
+    error = RuntimeError("no")
+    error.statement = statement  # type: ignore[attr-defined]
+    assert failing_place(error) == shown
