@@ -127,7 +127,8 @@ def test_only_tables_that_may_have_changed_are_read(stage: Stage, statements: li
     done = WrittenRows([], VERSIONS, stage.archive.activity)
     found = write_tracker_of(stage.engine).compare(stage.archive, done, 0, lambda _words: None)
     # Whatever would be read is larger than nothing.
-    assert [words.partition(":")[0] for words in found.not_compared] == (["table public.first"] if read else [])
+    read_tables = [words.partition(":")[0] for words in found.not_compared]
+    assert read_tables == (["table public.first"] if read else []), found.notes
 
 
 def test_a_large_object_of_the_run_is_compared_whatever_is_counted(stage: Stage) -> None:
