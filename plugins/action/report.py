@@ -12,7 +12,6 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report import report as reporting
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
 
 
@@ -29,7 +28,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         lines = _completed(report.lines, host, self._task.args)
         failure = _completed(report.failure, host, self._task.args)
         if failure:
-            raise FailedOnce("\n".join([*lines, *([""] if lines else []), *failure]))
+            # Ansible prints the message of a result with ``failed`` as it is, too: a command can be pasted from there
+            # whatever the format of results.
+            return {"failed": True, "msg": "\n".join(["", *lines, *([""] if lines else []), *failure])}
         show([host, *(f"  {line}" for line in lines)])
         return {"changed": False, "lines": lines}
 

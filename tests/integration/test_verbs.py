@@ -298,7 +298,7 @@ def test_status_tells_revision_pending_last_run_and_last_backup(
     assert outcome.changed == 0
     for target in (sqlite, postgres):
         assert_says(outcome.output, f"{target.name} 0002 1 the-first upgraded")
-    found = {entry["name"]: entry for entry in outcome.results("Plan every database")[-1]["databases"]}
+    found = {entry["name"]: entry for entry in outcome.results("Read the status of every database")[-1]["databases"]}
     assert found[postgres.name]["current"] == ["0002"]
     assert [step["revision"] for step in found[postgres.name]["pending"]] == ["0003"]
     assert found[postgres.name]["last_backup"]["path"] == str(site.backups(postgres.name)[-1])

@@ -12,6 +12,10 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from . import invocation
+from .screen import is_read_by_people
+
+#: Characters that YAML leaves on one line.
+_LONGEST_PLAIN = 100
 
 
 class FailedOnce(AnsibleActionFail):  # type: ignore[misc]
@@ -25,9 +29,23 @@ class FailedOnce(AnsibleActionFail):  # type: ignore[misc]
         super().__init__(msg, result=dict(result or {}))
 
     @property
+    def result_contribution(self) -> Mapping[str, Any]:
+        """Return the result with the message as it is to be printed."""
+        return {**super().result_contribution, "msg": _in_a_block(self.message)}
+
+    @property
     def omit_exception_key(self) -> bool:
         """Tell Ansible not to add the error."""
         return True
+
+
+def _in_a_block(msg: str) -> str:
+    """Return a message so that it is printed as it is: YAML would double its quotes and break its line.
+
+    A command in it could not be pasted then. YAML prints a text of several lines as a block.
+    """
+    is_plain = "'" not in msg and len(msg) <= _LONGEST_PLAIN
+    return msg if is_plain or "\n" in msg or not is_read_by_people() else f"\n{msg}"
 
 
 def keep_whole(kind: str, host: str, answer: Mapping[str, Any]) -> FailedOnce:
