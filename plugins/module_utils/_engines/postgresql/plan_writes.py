@@ -28,7 +28,7 @@ _NEXT = "select 3 + age('3'::xid)::bigint"
 _STATE = f"""
 {_NEXT}, (select tup_inserted + tup_updated + tup_deleted from pg_stat_database where datname = current_database()),
        (select sum(pg_stat_get_tuples_inserted(c) + pg_stat_get_tuples_updated(c) + pg_stat_get_tuples_deleted(c))
-          from unnest(cast(:catalogs as regclass[])) c), exists ({AT_WORK})
+          from unnest(cast(string_to_array(:catalogs, ',') as regclass[])) c), exists ({AT_WORK})
 """
 _SMALL = f"""
 select schemaname || '.' || relname, format('%I.%I', schemaname, relname) from pg_stat_user_tables
@@ -53,7 +53,7 @@ class State:
 def read_state(connection: Connection) -> State:
     """Return the state of now."""
     catalogs = sorted({catalog for catalog, _described, _which in catalogs_of(connection)})
-    following, rows, in_catalogs, busy = execute(connection, _STATE, {"catalogs": f"{{{','.join(catalogs)}}}"})[0]
+    following, rows, in_catalogs, busy = execute(connection, _STATE, {"catalogs": ",".join(catalogs)})[0]
     return State(int(following) % NUMBERS, int(rows), int(in_catalogs), bool(busy))
 
 
