@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.daily import DAILY, is_daily
-from tests.faults.fault import Fault
+from tests.faults.fault import FAULTS, Fault
 from tests.faults.scene import Scene
-from tests.faults.suite import FAULTS
 from tests.integration.site import Site
 from tests.integration.targets import Target
 

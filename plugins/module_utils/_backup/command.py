@@ -29,7 +29,7 @@ TOOL = "command"
 
 _BACKUP = "migrate_backup_command"
 _CHECK = "migrate_backup_check_command"
-_RESTORE = "migrate_restore_command"
+RESTORE_COMMAND = "migrate_restore_command"
 
 
 def command_obstacles(job: Job) -> list[Refused]:
@@ -37,7 +37,7 @@ def command_obstacles(job: Job) -> list[Refused]:
     if not job.backup_command:
         return []
     found = missing_program(job.backup_command, _BACKUP) + missing_program(job.backup_check_command, _CHECK)
-    found += missing_program(job.restore_command, _RESTORE)
+    found += missing_program(job.restore_command, RESTORE_COMMAND)
     if not job.backup_check_command:
         found.append(
             Refused(
@@ -87,7 +87,7 @@ def method_for(engine: Engine, made_by_command: object) -> RestoreMethod:
         return engine.restore_method()
     missing = [
         name
-        for name, command in ((_RESTORE, engine.job.restore_command), (_CHECK, engine.job.backup_check_command))
+        for name, command in ((RESTORE_COMMAND, engine.job.restore_command), (_CHECK, engine.job.backup_check_command))
         if not command
     ]
     if not missing and engine.job.backup_command:
@@ -95,14 +95,14 @@ def method_for(engine: Engine, made_by_command: object) -> RestoreMethod:
     obstacle = Refused(
         f"Backups of {engine.database.name!r} are made by a command, and nothing says how to restore one",
         f"{', '.join(missing) or _BACKUP} is empty; the backup command is needed to keep what a restore replaces",
-        f"Set {_BACKUP}, {_CHECK} and {_RESTORE}",
+        f"Set {_BACKUP}, {_CHECK} and {RESTORE_COMMAND}",
         code="backup-command-without-restore",
     )
     return RestoreMethod(TOOL, [], obstacle)
 
 
 def rights_for_restore(engine: Engine, manifest: Manifest) -> tuple[str, dict[str, Any]] | None:
-    """Return what to type so that a restore can be done, as ``Engine.rights_for_restore``; nothing where it can be."""
+    """Return what to type so that a restore can be done, as its ``Restorer`` says; nothing where it can be."""
     method = method_of(engine, manifest)
     if method.obstacle is None:
         return "", {}

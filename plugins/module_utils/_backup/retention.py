@@ -28,6 +28,7 @@ def remove_old_backups(folder: Path, keep: int, keep_days: int, needed: frozense
 
 
 def prune_backups(job: Job) -> None:
+    """Remove the old backups of each database of a job."""
     for database in job.databases:
         runs = newest_first(job.layout.journals_of(database.name))
         way_back = next((run for run, events in runs if net_outcome(events)), "")

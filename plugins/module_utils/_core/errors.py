@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +83,9 @@ def cause_of(error: BaseException) -> str:
     where = f" at line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
     words = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
     return f"{type(error).__name__}{where}{words}"
+
+
+def first_of(words: Sequence[str], most: int, separator: str = ", ") -> str:
+    """Return the first of some words for a message, and how many more there are."""
+    shown = separator.join(words[:most])
+    return f"{shown} and {len(words) - most} more" if len(words) > most else shown

@@ -157,7 +157,7 @@ class WrittenRows:
     #: The numbers of its transactions, and from where to where others were given while a revision ran.
     transactions: frozenset[int] = frozenset()
     spans: list[list[int]] = field(default_factory=list)
-    #: What ``Engine.content_digest`` told at the run's end.
+    #: What ``WriteTracker.content_digest`` told at the run's end.
     content_digest: dict[str, Any] = field(default_factory=dict)
     #: Tables that revisions wrote whose rows were not rolled back.
     stayed: frozenset[str] = frozenset()

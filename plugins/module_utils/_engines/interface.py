@@ -19,7 +19,6 @@ from .._core.errors import Refused
 from .apart import Apart
 from .connection import OwnConnection
 from .data import Archive, Dump, Identity, RestoreMethod
-from .lock import Lock
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -46,6 +45,24 @@ class Scratch:
 
 #: Is called when nobody else can write any more and nothing was replaced yet; raises if the restore must not be.
 Guard = Callable[[], None]
+
+
+class Lock(ABC):
+    """The lock on a whole database, held by a connection or file of its own."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise Failed if the lock was lost."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give the lock back."""
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 class Engine(Apart, ABC):

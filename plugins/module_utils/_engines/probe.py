@@ -18,10 +18,10 @@ from .sqlite.probe import look as look_at_sqlite
 _LOOKS = {"postgresql": look_at_postgresql, "sqlite": look_at_sqlite}
 
 
-def probe_database(engine: str, door: dict[str, Any], password: str | None, table: str) -> Probe | None:
+def probe_database(engine: str, connect_options: dict[str, Any], password: str | None, table: str) -> Probe | None:
     """Return where a version table (schema.table) stands. None means that only a look in full can tell.
 
     Raises:
         Exception: the driver's own, or any other, which means the same.
     """
-    return _LOOKS[engine](door, password, table)
+    return _LOOKS[engine](connect_options, password, table)

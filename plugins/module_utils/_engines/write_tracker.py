@@ -160,7 +160,7 @@ class WriteTracker(ABC):
 
         Args:
             connection: env.py's, which is about to drop them.
-            deeds: what the run has done.
+            written_rows: what the run has done.
         """
 
     def overwritten(self, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]) -> Writes:
@@ -168,7 +168,7 @@ class WriteTracker(ABC):
 
         Args:
             connection: env.py's, before the downgrade is committed.
-            deeds: what the run has done.
+            written_rows: what the run has done.
             wrote: the tables whose rows the downgrade has written.
         """
         return Writes()
@@ -185,7 +185,7 @@ class WriteTracker(ABC):
         Args:
             before: what ``positions`` returned before the downgrades.
             archive: the backup of the run, if there is one.
-            deeds: what the run has done, its downgrades included.
+            written_rows: what the run has done, its downgrades included.
         """
         return {}
 
@@ -214,7 +214,7 @@ class WriteTracker(ABC):
 
         Args:
             archive: the backup.
-            deeds: what the run has done; ``before`` has the schema changes that others made since.
+            written_rows: what the run has done; ``before`` has the schema changes that others made since.
             limit: bytes; a larger table that may have changed is not compared, which counts as different.
             tell: is called with what is being compared.
         """
@@ -225,7 +225,7 @@ class WriteTracker(ABC):
 
         Args:
             archive: the backup.
-            deeds: what the run has done since, its downgrades included.
+            written_rows: what the run has done since, its downgrades included.
             tell: is called with what is being compared.
 
         Raises:
@@ -250,7 +250,7 @@ class WriteTracker(ABC):
 
         Args:
             archive: the backup.
-            deeds: what the run has done.
+            written_rows: what the run has done.
             limit: bytes; a larger table is not compared, and what was written to it counts as others'.
             tell: is called with what is being compared.
         """

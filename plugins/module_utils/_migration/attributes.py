@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._engines.connection import ASYNC_DRIVERS, own_url
+from .._engines.interface import Engine
+from .._engines.sqlalchemy_import import sa
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
@@ -30,3 +34,13 @@ class Attributes(dict[Any, Any]):
             raise KeyError(key)
         self[key] = connection
         return connection
+
+
+def offer_connection(engine: Engine, opened: list[Connection]) -> Connection | None:
+    """Open what env.py may take from ``config.attributes``; only a synchronous connection can be handed over."""
+    url = own_url(engine.url)
+    if url.get_driver_name() in ASYNC_DRIVERS:
+        return None
+    connection = sa.create_engine(url, poolclass=sa.pool.NullPool).connect()
+    opened.append(connection)
+    return connection

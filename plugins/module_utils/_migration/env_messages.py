@@ -108,14 +108,14 @@ def stream_from(facts: dict[str, Any]) -> Stream:
 
 
 def written_rows_facts(written_rows: WrittenRows) -> dict[str, Any]:
-    """Return deeds as data."""
+    """Return what a run has written as data."""
     found = {each.name: getattr(written_rows, each.name) for each in fields(written_rows)}
     plain = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in found.items()}
     return {**plain, "kept_in": str(written_rows.kept_in) if written_rows.kept_in else None}
 
 
 def written_rows_from(facts: dict[str, Any]) -> WrittenRows:
-    """Return deeds from their data."""
+    """Return what a run has written from its data."""
     kinds = {each.name: "frozenset" in str(each.type) for each in fields(WrittenRows)}
     whole: dict[str, Any] = {name: frozenset(value) if kinds[name] else value for name, value in facts.items()}
     return WrittenRows(**{**whole, "kept_in": Path(str(facts["kept_in"])) if facts["kept_in"] else None})

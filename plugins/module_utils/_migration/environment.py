@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING, Any
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.revisions import CONTRACT, EXPAND, Heads, Revision, Stream
-from .._engines.connection import ASYNC_DRIVERS, own_url, url_for_env
+from .._engines.connection import url_for_env
 from .._engines.data import Identity
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
-from .._engines.sqlalchemy_import import sa
 from .._release.source import Source
 from .alembic_import import CommandError, EnvironmentContext, MigrationContext, MigrationStep, ScriptDirectory
-from .attributes import Attributes
+from .attributes import Attributes, offer_connection
 from .autogenerate import differences_of
 from .command_line import command_options, context_options, named_config
 from .contexts import end_reading
@@ -292,7 +291,7 @@ class Environment(Revisions):
             self.locations.follow()
             return runs.followed(function(heads, context))
 
-        self.config.attributes = Attributes(lambda: self._offer_connection(opened))
+        self.config.attributes = Attributes(lambda: offer_connection(self.engine, opened))
         arguments = tuple(filled(argument, self._url) for argument in self.database.x_arguments)
         named = named_config(self.config, self.source.folder)
         self.config.cmd_opts = command_options(command, revision, named, arguments)
@@ -306,15 +305,6 @@ class Environment(Revisions):
             self.locations.follow()
             for connection in opened:
                 connection.close()
-
-    def _offer_connection(self, opened: list[Connection]) -> Connection | None:
-        """Open what env.py may take from ``config.attributes``; only a synchronous connection can be handed over."""
-        url = own_url(self.engine.url)
-        if url.get_driver_name() in ASYNC_DRIVERS:
-            return None
-        connection = sa.create_engine(url, poolclass=sa.pool.NullPool).connect()
-        opened.append(connection)
-        return connection
 
     def _prepare(self) -> None:
         """Set the process up as the database's entry asks."""

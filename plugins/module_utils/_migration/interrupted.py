@@ -18,6 +18,8 @@ from .step import Step
 #: a quote ends a literal depends on the server's settings.
 _DATA = re.compile(r"['$]|--|/\*|\bpassword\b", re.IGNORECASE)
 _DATA_OF_ROWS = re.compile(r"[('\"$=]|--|/\*|\b(?:values|set|where|select)\b", re.IGNORECASE)
+#: What has nothing but data behind its first word.
+_IS_DATA = re.compile(r"\s*(?:select|values)\b", re.IGNORECASE)
 _DEFINES = re.compile(r"\s*(?:create|alter|drop|truncate|comment|grant|revoke|reindex)\b", re.IGNORECASE)
 _LONGEST = 160
 
@@ -61,10 +63,9 @@ def _statement(error: BaseException) -> str:
     text = getattr(error, "statement", None)
     if not isinstance(text, str):
         return ""
-    data = _DATA if _DEFINES.match(text) else _DATA_OF_ROWS
-    rows = re.match(r"\s*(?:select|values)\b", text, re.IGNORECASE)  # nothing but data follows
-    found = data.search(text, rows.end() if rows else 0)
-    shown = "" if rows else text[: found.start()] if found else text
-    line = " ".join(shown.split())
+    if _IS_DATA.match(text):
+        return ""
+    found = (_DATA if _DEFINES.match(text) else _DATA_OF_ROWS).search(text)
+    line = " ".join(text[: found.start() if found else None].split())
     cut = line[:_LONGEST]
     return f"{cut} …" if line and (found or cut != line) else line

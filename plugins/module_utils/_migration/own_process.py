@@ -25,7 +25,7 @@ from .._core.errors import Failed, Refused
 from .._core.kernel import end_with_parent
 from .._core.processes import Died, Overdue, let_go
 from .._core.progress import Progress
-from .._engines.lock import Lock
+from .._engines.interface import Lock
 
 _LOCK, _PHASE, _DETAIL, _ANSWER, _REFUSED = "lock", "phase", "detail", "answer", "refused"
 

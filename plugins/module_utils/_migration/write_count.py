@@ -23,7 +23,7 @@ class Counter:
     """Count what the step that runs has written; the backend's own counts are taken as they were before it."""
 
     def __init__(self, engine: Engine, connection: Connection, rows_of_savepoints: bool) -> None:
-        self._engine = engine
+        self._tracker = write_tracker_of(engine)
         self._rows_of_savepoints = rows_of_savepoints
         self._connection = connection
         self._before: dict[str, int] = {}
@@ -37,7 +37,7 @@ class Counter:
     def start(self) -> None:
         """Begin to count."""
         self._has_ended = False
-        counted = write_tracker_of(self._engine).count_transaction(self._connection)
+        counted = self._tracker.count_transaction(self._connection)
         self._before, self._used_before, self._first = counted.rows, counted.used, counted.newest
         self._pending = counted.pending
         if self.unseen:
@@ -47,20 +47,18 @@ class Counter:
         """Add what was written since the start, or since this was asked last."""
         if self.unseen:
             self.unseen.looks()
-        counted = write_tracker_of(self._engine).count_transaction(self._connection, held=True)
+        counted = self._tracker.count_transaction(self._connection, held=True)
         if self.unseen:
             self.unseen.looks(counted.began)
         self._add(step, counted)
         if counted.newest:
-            step.span = [step.span[0] if step.span else self._first, write_tracker_of(self._engine).next_transaction()]
+            step.span = [step.span[0] if step.span else self._first, self._tracker.next_transaction()]
             if step.has_savepoints:
                 tables = list(counted.rows) if self._rows_of_savepoints else []
-                self._know(step, write_tracker_of(self._engine).subtransactions(self._connection, step.span, tables))
+                self._know(step, self._tracker.subtransactions(self._connection, step.span, tables))
         if counted.number and counted.catalogs:
             with suppress(Exception):  # what is not known counts as others'
-                rows = write_tracker_of(self._engine).catalog_rows(
-                    self._connection, counted, step.span if step.has_savepoints else []
-                )
+                rows = self._tracker.catalog_rows(self._connection, counted, step.span if step.has_savepoints else [])
                 step.catalog_rows[str(counted.number)] = rows
 
     def _add(self, step: Step, counted: Counted) -> None:
@@ -97,7 +95,7 @@ class Counter:
     def look(self) -> None:
         """Let the engine look whether others have written meanwhile, if the connection still answers."""
         with suppress(Exception):
-            write_tracker_of(self._engine).check_other_writers(self._connection)
+            self._tracker.check_other_writers(self._connection)
 
     def failed(self, step: Step) -> None:
         """Look a last time before anything is rolled back."""
@@ -106,4 +104,4 @@ class Counter:
             self.add_to(step)
         except Exception:  # noqa: BLE001 - in a transaction that failed nothing else can be asked
             with suppress(Exception):
-                self._add(step, write_tracker_of(self._engine).count_failed_transaction(self._connection))
+                self._add(step, self._tracker.count_failed_transaction(self._connection))

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._core.errors import Refused
+from .._core.paths import Layout
 from .._core.playbook_command import playbook_command
-from .._journal.events import Event, newest_first
+from .._engines.interface import Engine
+from .._journal.events import Event, ending, journals_of_others, newest_first
 from .._migration.version_table import read_heads
 
 if TYPE_CHECKING:
@@ -235,3 +237,22 @@ def _said(name: str, changed: list[str], gone: list[str], unknown: list[str]) ->
 def _listed(revisions: list[str]) -> str:
     more = len(revisions) - _MOST_NAMED
     return ", ".join(revisions[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def made_by_other_entry(engine: Engine, layout: Layout, made: str, since: str) -> bool:
+    """Return whether the journals of another entry say that its database was made so, by a restore of that entry.
+
+    Args:
+        engine: the engine of the database, which is the other entry's as well.
+        layout: where the journals are.
+        made: what ``Engine.made`` returns of it.
+        since: when this entry's own journals knew another one.
+    """
+    identity = str(engine.own_identity())
+    for journals in journals_of_others(layout, engine.database.name):
+        done = [ending(events, "upgrade") for events in journals]
+        if any(each and each["result"].get("identity") == identity for each in done) and any(
+            event.get("made") == made and event["at"] >= since for events in journals for event in events
+        ):
+            return True
+    return False

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .._backup.preflight import backup_obstacles
 from .._backup.restore_forecast import forecast_restore
-from .._core.errors import Refused
+from .._core.errors import Refused, first_of
 from .._core.job import Database, Job
 from .._core.paths import Layout
 from .._core.playbook_command import playbook_command
@@ -31,9 +31,8 @@ from .._migration.dry_run import WritesBefore
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .at_head import remember
-from .changed_history import MADE_ANEW, History, applied_elsewhere, changed_history, made_anew
+from .changed_history import MADE_ANEW, History, applied_elsewhere, changed_history, made_anew, made_by_other_entry
 from .model import CHANGED_MEANWHILE, Plan
-from .other_entries import made_by_other_entry
 from .rehearsal_record import missing_rehearsal
 
 #: The code of a database that was changed while env.py was run for its plan.
@@ -161,11 +160,10 @@ def _changed_meanwhile(name: str, written: list[str]) -> list[Refused]:
     """Return that a database was changed while env.py was run for its plan."""
     if not written:
         return []
-    more = f" and {len(written) - _MOST_NAMED} more" if len(written) > _MOST_NAMED else ""
     return [
         Refused(
             f"Database {name!r} was changed while it was planned",
-            f"env.py or another session wrote {', '.join(written[:_MOST_NAMED])}{more}",
+            f"env.py or another session wrote {first_of(written, _MOST_NAMED)}",
             "Where env.py does so by a driver itself, let it do so in a transaction of SQLAlchemy or in a revision",
             code=CHANGED_MEANWHILE,
         )

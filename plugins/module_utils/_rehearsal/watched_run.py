@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._core.progress import Progress
-from .._engines.lock import Lock
+from .._engines.interface import Lock
 from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
 from .._migration.own_process import ProgressOfParent, Standby

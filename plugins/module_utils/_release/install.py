@@ -28,10 +28,9 @@ from .digest import digest_of_all
 from .lookup import refuse_if_not_ours_virtualenv
 from .pip_arguments import (
     ARGUMENTS,
-    NETRC,
     PACKAGES,
-    for_netrc,
     remove_left_secrets,
+    secrets_for_pip,
     split_arguments,
     split_packages,
 )
@@ -245,7 +244,7 @@ class Installer:
         plain, variables, lines = split_arguments(self.installation.pip_arguments)
         packages, secret_packages = split_packages(self.installation.packages)
         lists = {ARGUMENTS: lines, PACKAGES: secret_packages}
-        with _secrets_for_pip(place, variables, lists) as (variables, files):
+        with secrets_for_pip(place, variables, lists) as (variables, files):
             self._fill(place, [*pip, *plain, *files[ARGUMENTS]], [*packages, *files[PACKAGES]], variables)
 
     def _fill(self, place: Path, pip: list[str], packages: list[str], variables: dict[str, str]) -> None:
@@ -365,26 +364,6 @@ def _run(command: list[str], what: str, folder: Path | None = None, variables: d
             "For a host without a package index set migrate_wheelhouse; for venv install python3-venv",
             code="installation-failed",
         )
-
-
-@contextmanager
-def _secrets_for_pip(
-    virtualenv: Path, variables: dict[str, str], lists: dict[str, list[str]]
-) -> Iterator[tuple[dict[str, str], dict[str, list[str]]]]:
-    """Yield variables for pip, and arguments for each list of lines that hold a secret; their files go again."""
-    variables, logins = for_netrc(variables)
-    known = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
-    netrc, *listed = (virtualenv.with_name(f".{virtualenv.name}.{kind}") for kind in (NETRC, *lists))
-    try:
-        if logins:
-            write_durably(netrc, logins + (known.read_text() if known.is_file() else ""))
-            variables["NETRC"] = str(netrc)
-        for path, lines in zip(listed, lists.values()):
-            write_durably(path, "".join(f"{line}\n" for line in lines))
-        yield variables, {kind: ["-r", str(path)] * bool(lists[kind]) for kind, path in zip(lists, listed)}
-    finally:
-        for path in (netrc, *listed):
-            path.unlink(missing_ok=True)
 
 
 @contextmanager

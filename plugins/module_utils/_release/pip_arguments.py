@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
+from .._core.paths import write_durably
 from .._core.secrets import credentials_in
 
 # Each option by its names, and how pip is told by its environment; a list is separated by spaces.
@@ -110,3 +112,23 @@ def remove_left_secrets(virtualenvs: Path) -> None:
     for kind in SECRET_FILES:
         for path in virtualenvs.glob(f".*.{kind}"):
             path.unlink()
+
+
+@contextmanager
+def secrets_for_pip(
+    virtualenv: Path, variables: dict[str, str], lists: dict[str, list[str]]
+) -> Iterator[tuple[dict[str, str], dict[str, list[str]]]]:
+    """Yield variables for pip, and arguments for each list of lines that hold a secret; their files go again."""
+    variables, logins = for_netrc(variables)
+    known = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    netrc, *listed = (virtualenv.with_name(f".{virtualenv.name}.{kind}") for kind in (NETRC, *lists))
+    try:
+        if logins:
+            write_durably(netrc, logins + (known.read_text() if known.is_file() else ""))
+            variables["NETRC"] = str(netrc)
+        for path, lines in zip(listed, lists.values()):
+            write_durably(path, "".join(f"{line}\n" for line in lines))
+        yield variables, {kind: ["-r", str(path)] * bool(lists[kind]) for kind, path in zip(lists, listed)}
+    finally:
+        for path in (netrc, *listed):
+            path.unlink(missing_ok=True)

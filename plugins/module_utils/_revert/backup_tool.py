@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from .._backup.command import _RESTORE, TOOL, check_by_command, run_backup_command
+from .._backup.command import RESTORE_COMMAND, TOOL, check_by_command, run_backup_command
 from .._backup.manifest import Manifest
 from .._backup.take import take
 from .._core.errors import HALF_WAY, Failed
@@ -29,26 +29,24 @@ ReadWrites = Callable[["Engine", Manifest, "dict[str, int]", "dict[str, str] | N
 
 def writes_since(engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
     """Return what others wrote since a backup."""
-    return (
-        _UNKNOWN if manifest.tool == TOOL else write_tracker_of(engine).writes_since(manifest.archive(), ours, content)
-    )
+    if manifest.tool == TOOL:
+        return _UNKNOWN
+    return write_tracker_of(engine).writes_since(manifest.archive(), ours, content)
 
 
 def foreseen_writes(engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
     """Return the same while others are still at work."""
-    return (
-        _UNKNOWN
-        if manifest.tool == TOOL
-        else write_tracker_of(engine).foreseen_writes(manifest.archive(), ours, content)
-    )
+    if manifest.tool == TOOL:
+        return _UNKNOWN
+    return write_tracker_of(engine).foreseen_writes(manifest.archive(), ours, content)
 
 
 def restore_backup(engine: Engine, manifest: Manifest, run: str, tell: Tell, guard: Guard) -> Restored:
     """Restore a backup by what made it.
 
     Raises:
-        Refused: as ``Engine.restore``.
-        Failed: as ``Engine.restore``; but a restore command that fails leaves the database as the command does, and
+        Refused: as ``Restorer.restore``.
+        Failed: as ``Restorer.restore``; but a restore command that fails leaves the database as the command does, and
             what it replaced is in the backup that its message names.
     """
     if manifest.tool != TOOL:
@@ -60,7 +58,7 @@ def restore_backup(engine: Engine, manifest: Manifest, run: str, tell: Tell, gua
     guard()
     engine.close()
     tell(f"runs {engine.job.restore_command[0]}")
-    what = f"{_RESTORE} failed; what it was to replace is in the backup {replaced.path}"
+    what = f"{RESTORE_COMMAND} failed; what it was to replace is in the backup {replaced.path}"
     try:
         run_backup_command(engine.job.restore_command, engine, folder, manifest.run, what)
     except Failed as failure:

@@ -42,7 +42,7 @@ def losses(engine: Engine, manifest: Manifest | None, run_record: RunRecord, now
     Args:
         engine: the engine of the database.
         manifest: the backup that the run took.
-        account: what the run did.
+        run_record: what the run did.
         now: where the database stands, with its rows counted if the backup counted them.
     """
     present = set(map(_object, now.fingerprint))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._core.progress import Progress
-from .._engines.lock import Lock
+from .._engines.interface import Lock
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.environment import Environment

@@ -23,7 +23,7 @@ def changed_by_others(engine: Engine, run_record: RunRecord, now: Position) -> l
 
     Args:
         engine: the engine of the database.
-        account: what the run did.
+        run_record: what the run did.
         now: where the database stands, without the version tables of the run.
     """
     if not run_record.cut_short:

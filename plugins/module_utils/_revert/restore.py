@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from .._backup.command import TOOL, method_of
-from .._backup.manifest import Manifest, check, proven
+from .._backup.manifest import Manifest, check
 from .._core.errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
 from .._core.job import Database, Job
-from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
 from .._engines.data import Restored
 from .._engines.interface import Engine
 from .._engines.restorers import restorer_of
 from .._journal.events import Journal, newest_first
 from .._migration.state import Position, differences, read_position
-from .backup_tool import restore_backup, run_of_replaced
+from .backup_tool import restore_backup
 from .restore_guard import RestoreGuard
 from .run_record import RunRecord
 
@@ -42,7 +41,7 @@ def bring_back(
     Args:
         engine: the engine of the database.
         manifest: the backup.
-        account: what our own runs have done since the backup.
+        run_record: what our own runs have done since the backup.
         journal: is told before anything is replaced, and after.
         progress: says how far it is.
         reason: why, for the journal.
@@ -91,22 +90,6 @@ def _without_empty(engine: Engine, restored: Restored, run: str) -> Restored:
     return replace(restored, aside="")
 
 
-def ways_out_of(database: Database, job: Job, path: str, run: str) -> dict[str, str]:
-    """Return the commands that lead out of a restore that stopped half-way.
-
-    Args:
-        database: the database.
-        job: names the folders.
-        path: the backup that was being restored.
-        run: the run that was restoring it.
-    """
-    replaced = run_of_replaced(run)
-    kept = [each.path for each in proven(job.layout.backups_of(database.name)) if each.run == replaced]
-    places = {"forward": path, **({"back": kept[0]} if kept else {})}
-    only = {"migrate_restore_databases": [database.name], "migrate_restore_loses_writes": True}
-    return {way: playbook_command("restore", migrate_restore_backup=place, **only) for way, place in places.items()}
-
-
 def written_rows_since(database: Database, job: Job, manifest: Manifest) -> RunRecord:
     """Return what our own runs have done since a backup was taken."""
     left = Position(manifest.heads, manifest.fingerprint)
@@ -116,6 +99,6 @@ def written_rows_since(database: Database, job: Job, manifest: Manifest) -> RunR
     run_record.backup = Path(manifest.path)
     for _run, events in reversed(list(newest_first(job.layout.journals_of(database.name)))):
         since = [event for event in events if event["at"] >= manifest.taken]
-        run_record.add_deeds(since)
+        run_record.add_written_rows(since)
         run_record.follow(since)
     return run_record

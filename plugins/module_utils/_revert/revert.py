@@ -7,23 +7,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from .._backup.command import rights_for_restore
-from .._backup.manifest import Manifest, check, proven
+from .._backup.manifest import Manifest, proven
 from .._backup.take import take
-from .._core.errors import NOT_PERMITTED, REPLACED_NOTHING, Failed, Refused
+from .._core.errors import REPLACED_NOTHING, Failed, Refused
 from .._core.job import Database, Job
-from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
 from .._engines.connection import first_line
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
 from .._engines.restorers import restorer_of
 from .._engines.write_trackers import write_tracker_of
-from .._journal.events import Journal, ending
+from .._journal.events import Journal
 from .._journal.run_state import retry_command
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
@@ -40,12 +36,12 @@ from .later_writes import LaterWrites
 from .other_applications import changed_by_others, with_changes
 from .restore import bring_back
 from .run_record import RunRecord
+from .ways_out import command_for, restore_command
 
 Result = dict[str, Any]
 
 
 _LEFT = "the failed revision left something behind that no downgrade undoes"
-_LOSES = {"migrate_restore_loses_writes": True}
 
 
 class Revert(OneDatabase):
@@ -150,7 +146,7 @@ class Revert(OneDatabase):
         error = Failed(
             f"The rollback of {self.database.name!r} failed, and the database is as before it",
             why,
-            f"Correct the downgrade, then: {self._command('rollback', migrate_rollback_run=self.run_record.run)}",
+            f"Correct the downgrade, then: {self._rollback_command()}",
             code="rollback-failed",
         ).facts()
         facts = {"aside": restored.aside, "method": restored.method} if restored else {}
@@ -284,7 +280,7 @@ class Revert(OneDatabase):
 
     def _keep_positions(self, engine: Engine, watcher: DowngradeJournal, before: dict[str, Any]) -> None:
         if watcher.ran_steps:
-            done, manifest = self._account_of_now(), self._manifest()
+            done, manifest = self._record_of_now(), self._manifest()
             self.notes += verification.keep_positions(engine, self.journal, before, manifest, done)
 
     def _read_undone(self, environment: Environment, watcher: DowngradeJournal) -> None:
@@ -317,12 +313,12 @@ class Revert(OneDatabase):
                 "the downgrades did not bring the old schema back", "; ".join(changed[:5]), code="downgrade-not-exact"
             )
         found = verification.compare_with(
-            manifest, environment.engine, self._account_of_now(), self.progress, self.job.compare_limit
+            manifest, environment.engine, self._record_of_now(), self.progress, self.job.compare_limit
         )
         self.notes += verification.notes_of(found)
         verification.note_reads(environment.engine, self.journal)
         if self.backup:  # of a rollback on purpose, which has no backup of its own run to compare with
-            done = self._account_of_now()
+            done = self._record_of_now()
             self.notes += verification.compare_rolled_back(
                 self._manifest(), environment.engine, self.run_record, done, self.progress
             )
@@ -331,7 +327,7 @@ class Revert(OneDatabase):
         self.journal.write("downgraded", **now.facts())
         return self._result("downgraded" if self.undone else "untouched", now)
 
-    def _account_of_now(self) -> RunRecord:
+    def _record_of_now(self) -> RunRecord:
         """Return what the run has done, its downgrades included."""
         run_record = RunRecord.of(self.run_record.run, self.journal.events())
         run_record.before, run_record.committed = self.run_record.before, self.run_record.committed
@@ -370,48 +366,14 @@ class Revert(OneDatabase):
         # It backs up all that is there before it downgrades, so it keeps more than a restore.
         keeps_more = refused and not self.undone and not self.run_record.may_have_left
         if manifest and not keeps_more:
-            ways["back"] = self._way_back(engine, manifest, failure.code)
+            ways["back"] = restore_command(engine, manifest, failure.code)
         elif refused:
-            ways["back"] = self._command("rollback", migrate_rollback_run=self.run_record.run)
+            ways["back"] = self._rollback_command()
         self.journal.write("held", error=failure.facts(), ways_out=ways)
         return self._result("held", self._where(engine), error=failure.facts(), ways_out=ways)
 
-    def _way_back(self, engine: Engine, manifest: Manifest, code: str) -> str:
-        """Return the command that restores the backup: our own, or by hand where that cannot be.
-
-        A damaged backup is never put into a command; if there is an older one that is whole, that one is.
-        """
-        try:
-            check(manifest)
-        except Failed as damage:
-            return f"not with the backup of this run ({damage.why}){self._older_way(manifest)}"
-        except Refused as sealed:
-            return sealed.remedy
-        try:
-            # What the server did not permit, it would not permit to our own command either.
-            rights = None if code == NOT_PERMITTED else rights_for_restore(engine, manifest)
-        except Refused:
-            rights = "", {}  # the server may be what failed, and is back when the command is typed
-        if rights is not None:
-            first, variables = rights
-            restore = self._command("restore", migrate_restore_run=manifest.run, **_LOSES, **variables)
-            return f"{first} && {restore}" if first else restore
-        return restorer_of(engine).command_by_hand(Path(manifest.path) / manifest.dump)
-
-    def _older_way(self, damaged: Manifest) -> str:
-        for manifest in proven(Path(damaged.path).parent):
-            if manifest.taken >= damaged.taken:
-                continue
-            with suppress(Refused):
-                check(manifest)
-                command = self._command("restore", migrate_restore_backup=manifest.path, **_LOSES)
-                return f"; an older one, of {manifest.taken[:19]} UTC: {command}"
-        return ", and there is no older one on this host"
-
-    def _command(self, verb: str, **what: Any) -> str:
-        """Return what has a playbook do its verb to this database alone."""
-        only = {f"migrate_{verb}_databases": [self.database.name]}
-        return playbook_command(verb, **what, **only)
+    def _rollback_command(self) -> str:
+        return command_for(self.database.name, "rollback", migrate_rollback_run=self.run_record.run)
 
     def _where(self, engine: Engine) -> Position | None:
         """Read once more where the database stands; None if it cannot be told."""
@@ -435,16 +397,3 @@ class Revert(OneDatabase):
             "seconds": self.seconds,
             **facts,
         }
-
-
-def downgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
-    """Lead a database back from what this run did to it.
-
-    Raises:
-        Refused: its URL cannot be used.
-    """
-    events = journal.events()
-    done = ending(events, "downgrade")
-    if done and done["result"]["outcome"] != "failed":
-        return dict(done["result"])  # another controller has led it back meanwhile
-    return Revert(database, job, journal, progress, RunRecord.of(job.run, events)).run(on_purpose=False)

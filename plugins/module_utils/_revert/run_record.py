@@ -81,7 +81,7 @@ class RunRecord:
 
     @classmethod
     def of(cls, run: str, events: list[Event]) -> RunRecord:
-        """Read an account from the events of an upgrade; one that was cut short may have left anything behind."""
+        """Read a run from the events of an upgrade; one that was cut short may have left anything behind."""
         run_record = cls(run)
         rows: dict[str, int] = {}  # of the step that runs, until it tells itself
         for event in events:
@@ -114,7 +114,7 @@ class RunRecord:
         kept = [event["dump"] for event in events if event["event"] == "secured" and "dump" in event]
         run_record.kept_in = Path(kept[-1]) if kept else None
         run_record.error = next((event["error"] for event in events if event["event"] == "rejected"), run_record.error)
-        run_record.add_deeds([*events, {"wrote": rows}])
+        run_record.add_written_rows([*events, {"wrote": rows}])
         return run_record
 
     def follow(self, events: Iterable[Event]) -> None:
@@ -137,7 +137,7 @@ class RunRecord:
             self.transactions.update(event.get("transactions", ()))
             self.spans += [event["span"]] if event.get("span") else []
 
-    def add_deeds(self, events: list[Event]) -> None:
+    def add_written_rows(self, events: list[Event]) -> None:
         """Add the rows that steps have written, and the transactions."""
         self.add_transactions(events)
         for event in events:

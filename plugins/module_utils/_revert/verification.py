@@ -12,7 +12,7 @@ from typing import Any
 
 from .._backup.command import TOOL
 from .._backup.manifest import Manifest, proven
-from .._core.errors import Failed, Refused
+from .._core.errors import Failed, Refused, first_of
 from .._core.progress import Progress
 from .._engines.comparison import Comparison
 from .._engines.connection import first_line
@@ -36,7 +36,7 @@ def compare_with(
     Args:
         manifest: the backup.
         engine: the engine of the database.
-        account: what the run has done.
+        run_record: what the run has done.
         progress: says what is compared.
         limit: bytes of a table above which it is not compared.
     """
@@ -89,7 +89,7 @@ def compare_rolled_back(
     Args:
         manifest: the backup, if there still is one.
         engine: the engine of the database.
-        account: what the upgrade has done.
+        run_record: what the upgrade has done.
         downgrades: what the rollback has done.
         progress: says what is compared.
 
@@ -134,9 +134,8 @@ def describe_changed_rows(engine: Engine, backup: Manifest, wrote: dict[str, int
         return f"rows were not compared with the backup {backup.path} ({first_line(error)})"
     if not changed:
         return ""
-    named = ", ".join(changed[:_MOST_NAMED])
-    more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
-    return f"the downgrade changed rows of {named}{more}; as they were before it, they are in the backup {backup.path}"
+    named = first_of(changed, _MOST_NAMED)
+    return f"the downgrade changed rows of {named}; as they were before it, they are in the backup {backup.path}"
 
 
 def notes_of(found: Comparison) -> list[str]:
@@ -154,7 +153,7 @@ def keep_positions(
         journal: of the run.
         before: the positions before the downgrades.
         manifest: the backup that the upgrade took, if there still is one.
-        account: what the run has done, its downgrades included.
+        run_record: what the run has done, its downgrades included.
     """
     archive = manifest.archive() if manifest and manifest.tool != TOOL else None
     notes = write_tracker_of(engine).keep_positions(

@@ -10,8 +10,10 @@ import time
 
 from .._core.errors import Failed
 from .._core.job import Answer, Database, Job
-from .._journal.events import Journal, needs_leading_back, reject
-from .._revert.revert import downgrade_database
+from .._core.progress import Progress
+from .._journal.events import Journal, ending, needs_leading_back, read_events, reject
+from .._revert.revert import Result, Revert
+from .._revert.run_record import RunRecord
 from .._worker.follow import is_alive
 from .._worker.worker import attend
 
@@ -27,9 +29,22 @@ def downgrade(job: Job) -> Answer:
         error = Failed("The upgrade was verified and then rejected", job.rejected, code="upgrade-rejected").facts()
         for database in job.databases:
             reject(Journal(job.layout.journal(database.name, job.run), "upgrade"), error)
-    failed = [database for database in job.databases if needs_leading_back(_journal(job, database).events())]
+    failed = [
+        database
+        for database in job.databases
+        if needs_leading_back(read_events(job.layout.journal(database.name, job.run)))
+    ]
     return attend(job, failed, downgrade_database)
 
 
-def _journal(job: Job, database: Database) -> Journal:
-    return Journal(job.layout.journal(database.name, job.run), job.verb)
+def downgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+    """Lead a database back from what this run did to it.
+
+    Raises:
+        Refused: its URL cannot be used.
+    """
+    events = journal.events()
+    done = ending(events, "downgrade")
+    if done and done["result"]["outcome"] != "failed":
+        return dict(done["result"])  # another controller has led it back meanwhile
+    return Revert(database, job, journal, progress, RunRecord.of(job.run, events)).run(on_purpose=False)

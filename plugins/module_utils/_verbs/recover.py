@@ -28,10 +28,10 @@ from .._migration.environment import Environment
 from .._migration.state import Position, differences, read_position
 from .._revert.downgrade_attempts import DowngradeAttempts
 from .._revert.other_applications import changed_by_others, with_changes
-from .._revert.restore import ways_out_of
 from .._revert.revert import Revert
 from .._revert.run_record import RunRecord
 from .._revert.verification import compare_with
+from .._revert.ways_out import ways_out_of
 from .._worker.follow import result_of_dead
 from .._worker.worker import attend
 
@@ -110,7 +110,7 @@ class Recovery(Revert):
             return True
         restorer_of(engine).drop_unused_aside(self.journal.path.stem)
         manifest = self._manifest()
-        return manifest is not None and _holds(engine, manifest, self._account_of_now(), self.progress)
+        return manifest is not None and _holds(engine, manifest, self._record_of_now(), self.progress)
 
     def _other_rows(self, engine: Engine) -> set[str]:
         """Return tables with other rows than the backup's, where the rows themselves can be compared."""

@@ -18,7 +18,8 @@ from .._engines.registry import engine_for
 from .._engines.restorers import restorer_of
 from .._journal.events import Journal
 from .._migration.state import Position, read_position
-from .._revert.restore import Result, bring_back, ways_out_of, written_rows_since
+from .._revert.restore import Result, bring_back, written_rows_since
+from .._revert.ways_out import ways_out_of
 from .._worker.worker import attend
 
 

@@ -18,8 +18,7 @@ from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
 from .._engines.connection import first_line
 from .._engines.data import WrittenRows
-from .._engines.interface import Engine
-from .._engines.lock import Lock
+from .._engines.interface import Engine, Lock
 from .._engines.registry import engine_for
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal

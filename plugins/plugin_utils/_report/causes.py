@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
 
 #: So many databases or hosts are named; of more, how many more there are.
 MOST_NAMED = 5
@@ -38,7 +38,7 @@ def cause_line(names: Sequence[str], text: str) -> str:
     """Return a cause with the databases that it stopped; of one alone it is said as it was."""
     if len(names) == 1:
         return f"{names[0]}: {text}"
-    return f"{len(names)} databases ({some(names)}): {without_name(text, names[0])}"
+    return f"{len(names)} databases ({first_of(names, MOST_NAMED)}): {without_name(text, names[0])}"
 
 
 def without_name(text: str, name: str) -> str:
@@ -46,9 +46,3 @@ def without_name(text: str, name: str) -> str:
     for quoted in (repr(name), f'"{name}"'):
         text = text.replace(f" in database {quoted}", "").replace(f"atabase {quoted}", "atabase")
     return text
-
-
-def some(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
-    shown = ", ".join(names[:MOST_NAMED])
-    return f"{shown} and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else shown

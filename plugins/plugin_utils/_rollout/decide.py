@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import FAILED_BEFORE
 
@@ -226,7 +226,7 @@ def summary(manifest: Manifest, where: str, *, check_mode: bool = False) -> list
     lines = [f"{title}{_because_of(manifest)}"]
     for state, words in states.items():
         names = [name for name, host in manifest.hosts.items() if host.state == state]
-        lines += [f"  {len(names)} {words}: {_some(names)}"] if names else []
+        lines += [f"  {len(names)} {words}: {first_of(names, _MOST_NAMES)}"] if names else []
     lines += [f"  {line}" for line in causes_of_run(manifest)]
     if manifest.bad or manifest.unfinished:
         if manifest.run and not check_mode:
@@ -270,11 +270,6 @@ def _ending(manifest: Manifest) -> str:
     if manifest.ended < count:
         return f"stopped after batch {manifest.ended} of {count}"
     return f"finished ({count} batch{'' if count == 1 else 'es'})"
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:_MOST_NAMES])
-    return f"{shown} and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else shown
 
 
 _MOST_NAMES = 20

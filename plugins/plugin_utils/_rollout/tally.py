@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from .._report.causes import some, without_name
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
+
+from .._report.causes import MOST_NAMED, without_name
 from .._report.tally import tally
 from .manifest import GOOD, Database, Host, Manifest
 
@@ -50,7 +52,7 @@ def _whose(places: list[tuple[str, str]]) -> str:
     if len(places) == 1:
         return f"{places[0][1]} on {hosts[0]}"
     names = list(dict.fromkeys(name for _, name in places))
-    return f"{len(places)} databases ({some(names)}) on {some(hosts)}"
+    return f"{len(places)} databases ({first_of(names, MOST_NAMED)}) on {first_of(hosts, MOST_NAMED)}"
 
 
 def _word(host: Host, entry: Database, *, check_mode: bool) -> str:

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PLUGINS = Path(__file__).parents[3] / "plugins"
-
-
-def imported(path: Path) -> Iterator[Path]:
-    """Yield the files that a file imports relative to itself, or that a module imports of module_utils."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if not isinstance(node, ast.ImportFrom):
-            continue
-        folder = path.parents[node.level - 1] if node.level else PLUGINS
-        words = (node.module or "").rpartition("hosting.alembic.plugins.")[2] if not node.level else node.module or ""
-        base = folder.joinpath(*words.split(".")) if words else folder
-        for candidate in (base, *(base / alias.name for alias in node.names)):
-            if PLUGINS in candidate.parents and candidate.with_suffix(".py").is_file():
-                yield candidate.with_suffix(".py")
+from tests.layers import PLUGINS, imported
 
 
 def shipped(module: str) -> set[str]:

@@ -35,7 +35,7 @@ def restore_by(
     replayed once more with the path that sessions of the database's user have; all other names have their schemas.
 
     Raises:
-        Refused, Failed: as ``Engine.restore``.
+        Refused, Failed: as ``Restorer.restore``.
     """
     path = str(archive.activity.get("search_path") or engine.own().rows("show search_path")[0][0])
     reason, last = "", Failed(f"Database {engine.database.name!r} was not restored", code="restore-failed")

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from ..connection import execute
 from ..data import Counted, WrittenRows
 from .catalogs import catalogs_of, not_of
+from .relations import Relation, relations_of
 from .sessions import AT_WORK
-from .transaction_numbers import NUMBERS, XMIN, is_one_of, is_since, is_within
-from .write_counters import UNKNOWN, Relation, relations_of
+from .transaction_numbers import NEXT, NUMBERS, XMIN, is_one_of, is_since, is_within
+from .write_counters import UNKNOWN
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -33,8 +34,8 @@ CatalogRows = dict[str, dict[str, int]]
 _Row = tuple[str, str, str]
 
 #: The number after that of the newest transaction that has ended, how many before it have not, and the next number.
-_NEXT = """
-select txid_snapshot_xmax(s), (select count(*) from txid_snapshot_xip(s)), 3 + age('3'::xid)::bigint
+_NEXT = f"""
+select txid_snapshot_xmax(s), (select count(*) from txid_snapshot_xip(s)), {NEXT}
   from txid_current_snapshot() s
 """
 
@@ -132,7 +133,7 @@ def changed_by_others(
     Args:
         connection: our own.
         before: the rows at the backup.
-        deeds: what the run has done.
+        written_rows: what the run has done.
         leave_out: the numbers of tables whose rows do not count.
     """
     now, own = read_catalog_rows(connection), _committed(connection, written_rows.catalog_rows)

@@ -25,19 +25,12 @@ from . import client_tools
 from .content import Contents, TableContent, printed
 from .psql import Contents as Listing
 from .psql import use_list
+from .relations import Relation, keeps_columns, relations_of, size_of
 from .run_sessions import close_sessions_of_run
 from .schema_entries import Entry, differences, dumped_by, one_sided, parse
 from .sequences import is_behind, read_positions, used_by_dump, used_by_others
 from .session import major_version
-from .write_counters import (
-    LARGE_OBJECTS,
-    Relation,
-    activity,
-    counters_cannot_be_trusted,
-    keeps_columns,
-    relations_of,
-    size_of,
-)
+from .write_counters import LARGE_OBJECTS, activity, counters_cannot_be_trusted
 
 if TYPE_CHECKING:
     from .session import PostgreSQLSession

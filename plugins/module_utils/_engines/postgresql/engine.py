@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Failed, Refused
 from ..connection import OwnConnection, execute
 from ..data import Archive, Dump, RestoreMethod
-from ..interface import ITSELF, Tell
-from ..lock import Lock
+from ..interface import ITSELF, Lock, Tell
 from ..restorers import restorer_of
 from . import catalog, client_tools, plan_writes, write_counters
 from .catalog_rows import (
     read_catalog_rows,
 )
-from .locks import LOCK_DATABASE, AdvisoryLock
-from .orphans import wait_for_orphan
+from .locks import LOCK_DATABASE, AdvisoryLock, wait_for_orphan
 from .preflight import obstacles
 from .read_only import is_kept, only_reading
 from .restore_method import ASIDE_SCHEMA, method

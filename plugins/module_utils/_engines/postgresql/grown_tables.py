@@ -23,8 +23,9 @@ from ..data import ANY_TABLE, Archive, WrittenRows
 from ..interface import Tell
 from .compare import ArchiveComparison
 from .content import TableContent
+from .relations import Relation, relations_of, size_of
 from .transaction_numbers import XMIN, is_one_of, is_since
-from .write_counters import Relation, counters_cannot_be_trusted, relations_of, size_of
+from .write_counters import counters_cannot_be_trusted
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -51,7 +52,7 @@ def without_writes_of_others(
     Args:
         engine: of the database.
         archive: the backup.
-        deeds: what the run has done.
+        written_rows: what the run has done.
         limit: bytes of a table above which it is not read.
         tell: is called with what is being compared.
     """

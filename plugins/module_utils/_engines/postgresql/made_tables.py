@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..data import Writes, WrittenRows
+from .relations import relations_of
 from .row_authors import Read, reading, written
 from .run_sessions import close_sessions_of_run
-from .write_counters import counters_cannot_be_trusted, relations_of
+from .write_counters import counters_cannot_be_trusted
 
 if TYPE_CHECKING:
     from .session import PostgreSQLSession
@@ -22,7 +23,7 @@ def writes_into_made(engine: PostgreSQLSession, written_rows: WrittenRows, read_
 
     Args:
         engine: of the database.
-        deeds: what the run has done.
+        written_rows: what the run has done.
         read_locked: reads in the session that has locked all tables; nobody else could read them.
     """
     own = engine.own()

@@ -14,21 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..._core.errors import first_of
 from ..connection import execute
 from ..data import Archive, WrittenRows
 from .catalog_rows import changed_by_others
 from .catalogs import catalogs_of, not_of
+from .relations import Relation, relations_of
 from .transaction_numbers import XMIN, is_one_of, is_since
-from .write_counters import (
-    COMMENTS,
-    LARGE_OBJECTS,
-    MAPPINGS,
-    UNKNOWN,
-    Relation,
-    activity,
-    counters_cannot_be_trusted,
-    relations_of,
-)
+from .write_counters import COMMENTS, LARGE_OBJECTS, MAPPINGS, UNKNOWN, activity, counters_cannot_be_trusted
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -42,7 +35,7 @@ def changes_of_others(connection: Connection, archive: Archive, written_rows: Wr
     Args:
         connection: our own.
         archive: the backup.
-        deeds: what the run has done.
+        written_rows: what the run has done.
     """
     before = archive.activity
     if "files" not in before:
@@ -74,8 +67,7 @@ def schema_changes_of_others(connection: Connection, archive: Archive, written_r
     found = [f"the schema was changed by others: {', '.join(gone)}"] if gone else []
     named = sorted(set(_catalogs(connection, written_rows, numbers)))
     if named:
-        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-        found.append(f"the schema was changed: {', '.join(named[:_MOST_NAMED])}{more}")
+        found.append(f"the schema was changed: {first_of(named, _MOST_NAMED)}")
     return found
 
 

@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING
 from ..connection import execute
 from .catalogs import catalogs_of
 from .sessions import AT_WORK
-from .transaction_numbers import NUMBERS, XMIN, is_within
+from .transaction_numbers import NEXT, NUMBERS, XMIN, is_within
+from .write_counters import next_transaction
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from ..connection import OwnConnection
 
-_NEXT = "select 3 + age('3'::xid)::bigint"
 _STATE = f"""
-{_NEXT}, (select tup_inserted + tup_updated + tup_deleted from pg_stat_database where datname = current_database()),
+select {NEXT},
+       (select tup_inserted + tup_updated + tup_deleted from pg_stat_database where datname = current_database()),
        (select sum(pg_stat_get_tuples_inserted(c) + pg_stat_get_tuples_updated(c) + pg_stat_get_tuples_deleted(c))
           from unnest(cast(string_to_array(:catalogs, ',') as regclass[])) c), exists ({AT_WORK})
 """
@@ -64,7 +65,7 @@ def written_since(own: OwnConnection, before: State) -> list[str]:
         own: our own connection, which sees what is committed.
         before: the state.
     """
-    if int(own.rows(_NEXT)[0][0]) % NUMBERS == before.following:
+    if own.run(next_transaction) == before.following:
         return []
     now = own.run(read_state)
     deadline = time.monotonic() + _PATIENCE

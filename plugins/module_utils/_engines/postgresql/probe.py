@@ -44,18 +44,18 @@ def connect_options_of(url: URL) -> Options | None:
     return {"driver": dialect.driver, "options": {key: options[key] for key in options if key != "password"}}
 
 
-def look(door: Options, password: str | None, table: str) -> Probe | None:
+def look(connect_options: Options, password: str | None, table: str) -> Probe | None:
     """Return where a version table stands, or None behind a pooler.
 
     Raises:
         Exception: the driver's own, if the server cannot be reached or the table is not there.
     """
-    options = {**door["options"], **({} if password is None else {"password": password})}
+    options = {**connect_options["options"], **({} if password is None else {"password": password})}
     question = _QUESTION.format(
         table=qualified(table), identity=catalog.IDENTITY, instance=catalog.INSTANCE, made=catalog.MADE
     )
-    asked = _ask_asyncpg if door["driver"] == "asyncpg" else _ask
-    given, (pid, version, server, database, instance, made, heads) = asked(door["driver"], options, question)
+    asked = _ask_asyncpg if connect_options["driver"] == "asyncpg" else _ask
+    given, (pid, version, server, database, instance, made, heads) = asked(connect_options["driver"], options, question)
     if pid != given:
         return None  # the plan in full says so
     said = described(version, options.get("host"), options.get("port"))
@@ -68,7 +68,7 @@ def described(version: str, host: Any, port: Any) -> str:
 
 
 def _ask(driver: str, options: Options, question: str) -> tuple[int, Any]:
-    """Return the process id that was given at the door, and the answer; for psycopg2 and psycopg."""
+    """Return the process id that was given at the connect_options, and the answer; for psycopg2 and psycopg."""
     connect = importlib.import_module(driver).connect
     with closing(connect(**options, connect_timeout=_CONNECT_TIMEOUT, application_name=_name())) as connection:
         cursor = connection.cursor()

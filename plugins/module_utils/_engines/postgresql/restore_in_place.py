@@ -26,6 +26,7 @@ from ..data import Archive, Restored
 from ..interface import Guard, Tell
 from ..sql import quoted
 from . import catalog, client_tools, defaults, publications
+from .in_place_queries import CASTS, DEFAULT_PRIVILEGES, EXTENSION_TABLES, LOCKS, MOVES, OWNED, PUBLIC, SCHEMAS
 from .psql import TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts, use_list
 from .rendering import fixed_statements, normalised
 from .replay import header
@@ -43,99 +44,6 @@ if TYPE_CHECKING:
 
     from .session import PostgreSQLSession
 
-#: Whether the schema itself stays. A range type moves only with its schema, so then public is made anew as well; before
-#: PostgreSQL 15 it is the superuser's.
-_SCHEMAS = f"""
-select n.nspname, n.nspname = 'public' and (current_setting('server_version_num')::int < 150000 or not exists (
-         select from pg_type t where t.typnamespace = n.oid and t.typtype = 'r'))
-       or not pg_has_role(n.nspowner, 'usage') or exists (select from pg_extension x where x.extnamespace = n.oid)
-  from pg_namespace n where {catalog.ours("pg_namespace", "n.oid")}
-"""
-
-#: As each database of PostgreSQL 15 and newer has it; an archive says only what differs from that, and never makes it.
-_PUBLIC = """
-create schema public authorization pg_database_owner;
-grant usage on schema public to public;
-comment on schema public is 'standard public schema';
-"""
-
-_OWNED = "select nspname, 1 from pg_namespace where pg_has_role(nspowner, 'usage')"
-
-#: Whatever lies in a schema by itself: (catalog, oid, schema's oid, order). Routines go first: the text that names
-#: them names the schemas of their arguments' types too.
-_OBJECTS = """
-select 'pg_proc'::regclass classid, oid, pronamespace ns, 1 turn from pg_proc
-union all select 'pg_operator'::regclass, oid, oprnamespace, 1 from pg_operator
-union all select 'pg_opclass'::regclass, oid, opcnamespace, 1 from pg_opclass
-union all select 'pg_opfamily'::regclass, oid, opfnamespace, 1 from pg_opfamily
-union all select 'pg_collation'::regclass, oid, collnamespace, 2 from pg_collation
-union all select 'pg_conversion'::regclass, oid, connamespace, 2 from pg_conversion
-union all select 'pg_statistic_ext'::regclass, oid, stxnamespace, 2 from pg_statistic_ext
-union all select 'pg_ts_config'::regclass, oid, cfgnamespace, 2 from pg_ts_config
-union all select 'pg_ts_dict'::regclass, oid, dictnamespace, 2 from pg_ts_dict
-union all select 'pg_ts_parser'::regclass, oid, prsnamespace, 2 from pg_ts_parser
-union all select 'pg_ts_template'::regclass, oid, tmplnamespace, 2 from pg_ts_template
-union all select 'pg_class'::regclass, c.oid, relnamespace, 3 from pg_class c
-  where relkind in ('r', 'p', 'f', 'v', 'm') or relkind = 'S' and not exists (
-    select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
-       and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i'))
-union all select 'pg_type'::regclass, t.oid, typnamespace, 4 from pg_type t
-  where typtype in ('e', 'd', 'r', 'm') or typtype = 'b' and not exists (select from pg_type e where e.typarray = t.oid)
-     or typtype = 'c' and exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c')
-"""
-
-_MOVES = f"""
-select format('alter %s %s set schema %I', case i.type when 'statistics object' then 'statistics' else i.type end,
-              i.identity, moved.target)
-  from ({_OBJECTS}) o
-  join (values {{pairs}}) moved(name, target) on o.ns = (select n.oid from pg_namespace n where n.nspname = moved.name)
-  cross join lateral pg_identify_object(o.classid, o.oid, 0) i
- where not exists (select from pg_depend e where e.classid = o.classid and e.objid = o.oid and e.deptype = 'e')
- order by o.turn
-"""
-
-#: A cast has no schema that it could be moved to, and would be in the next dump without its types.
-_CASTS = """
-select format('drop cast (%s as %s)', format_type(k.castsource, null), format_type(k.casttarget, null))
-  from pg_cast k join pg_type s on s.oid = k.castsource join pg_type t on t.oid = k.casttarget
-  join pg_namespace n on n.oid in (s.typnamespace, t.typnamespace)
- where n.nspname like 'alembic\\_aside\\_%' and not exists (
-   select from pg_depend e where e.classid = 'pg_cast'::regclass and e.objid = k.oid and e.deptype in ('e', 'i'))
-"""
-
-_LOCKS = f"""
-select format('lock table only %I.%I in access exclusive mode', n.nspname, c.relname)
-  from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where c.relkind in ('r', 'p') and {catalog.ours("pg_class", "c.oid")} order by c.oid
-"""
-
-#: Privileges that would be added to what is made anew, and that the archive has itself.
-_DEFAULT_PRIVILEGES = """
-select format('alter default privileges for role %I %s revoke all on %s from %s', pg_get_userbyid(defaclrole),
-              case when defaclnamespace <> 0 then format('in schema %I', n.nspname) end, kind,
-              case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
-  from pg_default_acl d left join pg_namespace n on n.oid = d.defaclnamespace
-  cross join lateral (select case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then
-                             'routines' when 'T' then 'types' when 'n' then 'schemas' end kind) k
-  cross join lateral (select distinct grantee from aclexplode(defaclacl)) a
- where a.grantee <> d.defaclrole or d.defaclnamespace <> 0
-union all
-select format('alter default privileges for role %I grant all on %s to %1$I', pg_get_userbyid(defaclrole),
-              case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'routines'
-                                 when 'T' then 'types' when 'n' then 'schemas' end)
-  from pg_default_acl where defaclnamespace = 0
-union all
-select format('alter default privileges for role %I grant %s to public', pg_get_userbyid(defaclrole),
-              case defaclobjtype when 'f' then 'execute on routines' else 'usage on types' end)
-  from pg_default_acl where defaclnamespace = 0 and defaclobjtype in ('f', 'T')
-"""
-
-_EXTENSION_TABLES = """
-select n.nspname, c.relname from pg_depend e
-  join pg_class c on e.classid = 'pg_class'::regclass and e.objid = c.oid
-  join pg_namespace n on n.oid = c.relnamespace
- where e.deptype = 'e' and c.relkind in ('r', 'p', 'S')
-"""
 
 #: What stays as it is, because it cannot be moved aside.
 _LEFT_OUT = [
@@ -171,7 +79,7 @@ class InPlace:
         """Restore the archive and return where the replaced objects lie.
 
         Raises:
-            Refused, Failed: as ``Engine.restore``.
+            Refused, Failed: as ``Restorer.restore``.
         """
         contents = Contents.of(self._tools, self._archive.path, self._tell)
         refuse_what_stays(self._engine, self._tools, self._archive.path, contents, self._tell)
@@ -242,7 +150,7 @@ class InPlace:
             psql.ask(
                 "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;"
                 " set client_min_messages = warning; begin isolation level read committed read write;"
-                f" set local lock_timeout = {timeout};\n{_LOCKS}\n\\gexec"
+                f" set local lock_timeout = {timeout};\n{LOCKS}\n\\gexec"
             )
         except PsqlError as error:
             if error.sqlstate not in ("55P03", "40P01"):
@@ -284,7 +192,7 @@ class InPlace:
 
     def _replace(self, psql: Psql, contents: Contents, folder: Path) -> str:
         """Move what is there aside, replay the archive and verify it, and return the name of what lies aside."""
-        schemas = {str(name): bool(kept) for name, kept in self._json(psql, _SCHEMAS)}
+        schemas = {str(name): bool(kept) for name, kept in self._json(psql, SCHEMAS)}
         group = self._free_name(psql)
         names = {name: group if name == "public" else fitted(group, f"_{name}") for name in schemas}
         if "public" not in names:
@@ -292,13 +200,13 @@ class InPlace:
         self._tell("moves what is there aside")
         psql.ask(self._make_room(group, names, schemas))
         if not schemas.get("public", True):
-            psql.ask(_PUBLIC)
+            psql.ask(PUBLIC)
         pairs = ", ".join(f"({literal(name)}, {literal(names[name])})" for name, kept in schemas.items() if kept)
         if pairs:
-            psql.ask(f"{_MOVES.format(pairs=pairs)}\n\\gexec")
-        psql.ask(f"{_CASTS}\n\\gexec")
+            psql.ask(f"{MOVES.format(pairs=pairs)}\n\\gexec")
+        psql.ask(f"{CASTS}\n\\gexec")
         psql.ask(f"{publications.DROP}\n\\gexec")
-        psql.ask(f"{_DEFAULT_PRIVILEGES}\n\\gexec")
+        psql.ask(f"{DEFAULT_PRIVILEGES}\n\\gexec")
         self._put_large_objects_aside(psql, group)
         self._count(psql)
         kept = {name for name, stays in schemas.items() if stays}
@@ -365,7 +273,7 @@ class InPlace:
         """Return the entries to replay: without what stays, and without what belongs to extensions."""
         left_out = list(_LEFT_OUT)
         left_out += [f"SCHEMA - {name}" for name in kept] + _facts_of(kept)
-        for schema, table in self._json(psql, _EXTENSION_TABLES):
+        for schema, table in self._json(psql, EXTENSION_TABLES):
             left_out += [f"{kind} {schema} {table}" for kind in ("TABLE DATA", "SEQUENCE SET")]
         there = [row[0] for row in self._json(psql, "select extname, 1 from pg_extension")]
         left_out += [f"EXTENSION - {name}" for name in there]
@@ -382,7 +290,7 @@ class InPlace:
         """
         names = f"array[{', '.join(map(literal, sorted(kept)))}]::text[]"
         psql.ask(f"reset all;\n{defaults.SCHEMAS.format(kept=names)}\n\\gexec")
-        mine = {row[0] for row in self._json(psql, _OWNED)}
+        mine = {row[0] for row in self._json(psql, OWNED)}
         lines = contents.only(_facts_of(kept & mine))
         if lines:
             self._replay(psql, folder, lines, [])

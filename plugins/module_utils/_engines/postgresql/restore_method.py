@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from ..._core.errors import Refused
+from ..._core.errors import Refused, first_of
 from ..._core.job import Database
 from ..connection import OwnConnection, migration_url
 from ..data import Archive, RestoreMethod
@@ -269,10 +269,9 @@ def _membership(engine: PostgreSQLSession, mine: Powers) -> str:
     own = engine.own()
     if own.rows(ownership.SUPERUSERS):
         given = [row[0] for row in own.rows(ownership.TO_GIVE_AWAY)]
-        more = f" and {len(given) - _MOST_NAMED} more" if len(given) > _MOST_NAMED else ""
         return (
             "This backup is restored by hand, as a superuser. The next one can be restored by its user after, as a"
-            f" superuser: {'; '.join(given[:_MOST_NAMED])}{more}"
+            f" superuser: {first_of(given, _MOST_NAMED, '; ')}"
         )
     grants = [f"GRANT {quoted(name)} TO {quoted(engine.url.username or '')};" for (name,) in _strangers(engine, mine)]
     return f"As a superuser: {' '.join(grants)}"

@@ -43,7 +43,7 @@ from .restored_content import RestoredContent
 from .restored_schema import RestoredSchema
 from .session import major_version
 from .sessions import in_use, refusal_of_prepared
-from .swap_state import _DATABASE, _drop_scratch, _end_sessions, _mend, _open, _scratch_name
+from .swap_state import DATABASE, drop_scratch, end_sessions, open_again, put_right, scratch_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -69,7 +69,7 @@ class Swap:
         self._run = run
         self._tell = tell
         self._name = engine.name_on_server
-        self._scratch = _scratch_name(engine)
+        self._scratch = scratch_name(engine)
         self._server = engine.own().run(major_version)
         self._tools = client_tools.usable(engine.job.pg_bin, engine.database.name, self._server, archive.path)
         self._closed = False
@@ -82,7 +82,7 @@ class Swap:
         """Restore the archive and return where the replaced database lies.
 
         Raises:
-            Refused, Failed: as ``Engine.restore``.
+            Refused, Failed: as ``Restorer.restore``.
         """
         with beside(self._engine) as (other, url):
             self._begin(other)
@@ -115,8 +115,8 @@ class Swap:
         return Restored(aside, "swap", self.not_restored)
 
     def _begin(self, other: OwnConnection) -> None:
-        _mend(self._engine, other)
-        row = other.rows(_DATABASE, name=self._name)[0]
+        put_right(self._engine, other)
+        row = other.rows(DATABASE, name=self._name)[0]
         self._comment, self._owner, self._oid = row[1], row[2], int(row[6])
         prepared = refusal_of_prepared(other, self._name, self._engine.database.name)
         if prepared:
@@ -197,7 +197,7 @@ class Swap:
         schema.refuse_differences(lines, url, name)
 
     def _create_statement(self, other: OwnConnection) -> str:
-        row = other.rows(_DATABASE, name=self._name)[0]
+        row = other.rows(DATABASE, name=self._name)[0]
         facts = json.loads(row[0])
         provider = facts.get("datlocprovider", "c")
         options = [
@@ -205,7 +205,7 @@ class Swap:
             f"connection limit {0 if self._by_superuser else -1}",
             f"encoding {literal(row[4])}",
         ]
-        if row[3] != other.rows(_DATABASE, name="template0")[0][3]:  # to name the template's own takes a right to it
+        if row[3] != other.rows(DATABASE, name="template0")[0][3]:  # to name the template's own takes a right to it
             options.append(f"tablespace {quoted(row[3])}")
         if facts.get("datcollate") is not None:
             options.append(f"lc_collate {literal(facts['datcollate'])} lc_ctype {literal(facts['datctype'])}")
@@ -235,7 +235,7 @@ class Swap:
     def _send_away(self, other: OwnConnection, keep: tuple[int, ...]) -> None:
         deadline = time.monotonic() + _PATIENCE
         while True:
-            left = _end_sessions(other, self._oid, keep)
+            left = end_sessions(other, self._oid, keep)
             if not left:
                 return
             if time.monotonic() >= deadline:
@@ -245,7 +245,7 @@ class Swap:
 
     def _swap(self, other: OwnConnection, url: URL, aside: str, facts: str) -> None:
         """Rename both in one transaction, in which the new one gets what its archive says of the database itself."""
-        scratch_oid = int(other.rows(_DATABASE, name=self._scratch)[0][6])
+        scratch_oid = int(other.rows(DATABASE, name=self._scratch)[0][6])
         # Whoever gets the run's lock on the new database sees by this that it is not his yet.
         self._mark_swapping(other, scratch_oid)
         self._engine.close()
@@ -284,8 +284,8 @@ class Swap:
                 self._swapped = bool(names) and names[0][0] != self._name
                 if not self._swapped:
                     if self._closed:
-                        _open(other, self._name, {"comment": self._comment})
-                    _drop_scratch(other, self._scratch)
+                        open_again(other, self._name, {"comment": self._comment})
+                    drop_scratch(other, self._scratch)
             self._engine.take_lock_again()
         except Exception as failure:  # noqa: BLE001 - the server may be gone, in whatever words
             if not self._closed:

@@ -82,7 +82,7 @@ def written(read: Read, written_rows: WrittenRows, counts: Mapping[str, int] | N
 
     Args:
         read: reads in a session that sees all that is committed.
-        deeds: what the run has done.
+        written_rows: what the run has done.
         counts: all rows that the server has counted for each table, by number, once all sessions have ended; what it
             has not counted, nobody else has written.
     """

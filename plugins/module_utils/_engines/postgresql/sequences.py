@@ -41,7 +41,7 @@ def used_by_others(
     Args:
         connection: our own; what sessions have counted is there for certain once they have ended.
         archive: the backup.
-        deeds: what the run has done.
+        written_rows: what the run has done.
         own_reads: how often our own programs have used sequences since, by number, but for dumps of the run.
     """
     before, now = archive.activity.get("sequence_uses"), sequence_reads(connection)
@@ -79,7 +79,7 @@ def changes_of_sequences(
     Args:
         connection: our own.
         archive: the backup.
-        deeds: what the run has done.
+        written_rows: what the run has done.
         positions: the sequences of the archive, by quoted name.
         now_at: those of the database, read before.
         own_reads: as for ``used_by_others``.
@@ -120,7 +120,7 @@ def set_forward(
         engine: of the database.
         before: the positions before the downgrades.
         archive: the backup of the run; without one nothing says that others have not used a sequence.
-        deeds: what the run has done, its downgrades included.
+        written_rows: what the run has done, its downgrades included.
     """
     own = engine.own()
     close_sessions_of_run(engine)  # they hand in what they have counted when they end

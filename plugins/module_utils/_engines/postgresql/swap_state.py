@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SCRATCH = "_alembic_restoring"
 
 
-_DATABASE = """
+DATABASE = """
 select to_jsonb(d)::text, shobj_description(d.oid, 'pg_database'), pg_get_userbyid(datdba),
        (select spcname from pg_tablespace t where t.oid = d.dattablespace), pg_encoding_to_char(encoding),
        datallowconn, d.oid::bigint
@@ -51,7 +51,7 @@ def is_being_swapped(engine: PostgreSQLSession) -> bool:
     """Tell the same of a database that cannot be asked itself; False if nobody can be asked."""
     try:
         with beside(engine) as (other, _url):
-            rows = other.rows(_DATABASE, name=engine.name_on_server)
+            rows = other.rows(DATABASE, name=engine.name_on_server)
             return bool(rows) and being_swapped(other, int(rows[0][6]))
     except Refused:
         return False
@@ -64,12 +64,12 @@ def recover_interrupted_restore(engine: PostgreSQLSession) -> list[str]:
         Refused: nobody lets us in, or another restore is at work.
     """
     with beside(engine) as (other, _url):
-        return _mend(engine, other)
+        return put_right(engine, other)
 
 
-def _mend(engine: PostgreSQLSession, other: OwnConnection) -> list[str]:
+def put_right(engine: PostgreSQLSession, other: OwnConnection) -> list[str]:
     done = []
-    rows = other.rows(_DATABASE, name=engine.name_on_server)
+    rows = other.rows(DATABASE, name=engine.name_on_server)
     if not rows:
         return []
     comment, is_open, oid = rows[0][1], rows[0][5], int(rows[0][6])
@@ -78,24 +78,24 @@ def _mend(engine: PostgreSQLSession, other: OwnConnection) -> list[str]:
             f"Database {engine.database.name!r} is being restored by another run", code="database-being-restored"
         )
     if not is_open and "closed_by" in marked(comment):
-        _open(other, engine.name_on_server, marked(comment))
+        open_again(other, engine.name_on_server, marked(comment))
         done.append("opened the database for connections, which an interrupted restore had closed")
-    if _drop_scratch(other, _scratch_name(engine)):
+    if drop_scratch(other, scratch_name(engine)):
         done.append("dropped the scratch database of an interrupted restore")
     return done
 
 
-def _scratch_name(engine: PostgreSQLSession) -> str:
+def scratch_name(engine: PostgreSQLSession) -> str:
     return fitted(engine.name_on_server, _SCRATCH)
 
 
-def _drop_scratch(other: OwnConnection, scratch: str) -> bool:
-    rows = other.rows(_DATABASE, name=scratch)
+def drop_scratch(other: OwnConnection, scratch: str) -> bool:
+    rows = other.rows(DATABASE, name=scratch)
     if not rows:
         return False
     # A pg_restore outlives its killed parent.
     for _try in range(50):
-        sessions = _end_sessions(other, int(rows[0][6]), ())
+        sessions = end_sessions(other, int(rows[0][6]), ())
         if not sessions:
             break
         time.sleep(0.1)
@@ -103,7 +103,7 @@ def _drop_scratch(other: OwnConnection, scratch: str) -> bool:
     return True
 
 
-def _open(other: OwnConnection, name: str, facts: dict[str, Any]) -> None:
+def open_again(other: OwnConnection, name: str, facts: dict[str, Any]) -> None:
     comment = facts.get("comment")
     in_transaction(
         other,
@@ -112,7 +112,7 @@ def _open(other: OwnConnection, name: str, facts: dict[str, Any]) -> None:
     )
 
 
-def _end_sessions(other: OwnConnection, oid: int, keep: tuple[int, ...]) -> list[str]:
+def end_sessions(other: OwnConnection, oid: int, keep: tuple[int, ...]) -> list[str]:
     """Ask the sessions in a database to end and return those that were there."""
     found = []
     for pid, user, application in other.rows(_SESSIONS, oid=oid):

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from ..connection import execute
 from ..data import Writes, WrittenRows
+from .relations import Relation, keeps_columns, relations_of
 from .sessions import IS_CLIENT
 from .transaction_numbers import XMIN, is_one_of, is_since
-from .write_counters import Relation, keeps_columns, relations_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -57,7 +57,7 @@ def written_after(connection: Connection, written_rows: WrittenRows) -> Writes:
 
     Args:
         connection: env.py's, which is about to change them.
-        deeds: what the run has done.
+        written_rows: what the run has done.
     """
     tables = [here for _was, here in _touched(connection, written_rows)]
     if not tables:
@@ -89,7 +89,7 @@ def overwritten(
     Args:
         engine: of the database.
         connection: env.py's, before the downgrade is committed.
-        deeds: what the run has done; ``secured`` is what was counted when all was backed up last.
+        written_rows: what the run has done; ``secured`` is what was counted when all was backed up last.
         wrote: the tables whose rows the downgrade has written.
     """
     own = engine.own()

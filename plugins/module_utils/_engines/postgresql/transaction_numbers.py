@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from typing import Any
 
 NUMBERS = 1 << 32
+#: The number that the server will give next, not yet of 32 bits; 3 is the first that is a transaction's.
+NEXT = "3 + age('3'::xid)::bigint"
 #: Half of the numbers that a transaction can have lie before any one, and half after it.
 _HALF = NUMBERS // 2
 

@@ -13,20 +13,17 @@ Rows of transactions that were rolled back count as well. Where more was counted
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..connection import driver_connection, execute
 from ..data import Counted, Writes
+from .relations import _RELATIONS, Relation, relations_of
 from .restore_method import marked
 from .sessions import AT_WORK, other_sessions
-from .transaction_numbers import NUMBERS
+from .transaction_numbers import NEXT, NUMBERS
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
-
-#: The first numbers of transactions have a meaning of their own.
-_FIRST_NUMBER = 3
 
 #: The newest transaction of the whole cluster, those before it that are open, and what changes when the counters were
 #: set back.
@@ -45,21 +42,6 @@ _COUNTED = """
 select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_user_tables
 """
 
-_ROW_TYPE = "md5(string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attisdropped), ',' order by attnum))"
-
-#: Each table by its number, which a new name does not change: how many columns it has had, the file its rows lie in,
-#: its row type, and what was counted. A file of 0 is that of a partitioned table, which has no rows of its own.
-_RELATIONS = f"""
-select c.oid::text, c.relnatts, n.nspname || '.' || c.relname, c.relfilenode::text, a.row_type,
-       pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid),
-       c.relkind = 'r', format('%I.%I', n.nspname, c.relname)
-  from pg_class c join pg_namespace n on n.oid = c.relnamespace
-  cross join lateral (
-    select {_ROW_TYPE}
-      from pg_attribute where attrelid = c.oid and attnum > 0) a(row_type)
- where c.relkind in ('r', 'p') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
-   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
-"""
 
 _DATABASE = """
 select pg_get_userbyid(datdba), coalesce(datacl::text, ''), shobj_description(oid, 'pg_database')
@@ -179,53 +161,6 @@ select 'catalog', relname, 0, 0 from pg_stat_xact_all_tables
 
 #: A transaction that an error has ended, as libpq tells.
 _FAILED = 3
-
-
-@dataclass(frozen=True)
-class Relation:
-    """One table: its name as counters have it, its file, its row type, and what was counted for it."""
-
-    name: str
-    file: str
-    row_type: str
-    count: int
-    oid: str = field(default="", compare=False)
-    quoted: str = field(default="", compare=False)
-
-    def facts(self) -> list[Any]:
-        """Return what a backup keeps of it."""
-        return [self.name, self.file, self.row_type, self.count, self.oid, self.quoted]
-
-    def rows_of_run(self, earlier: str, wrote: dict[str, int]) -> int:
-        """Return how many rows the run has written to it, under the name that it has and the one that it had."""
-        return sum(wrote.get(name, 0) for name in sorted({earlier, self.name}))
-
-
-def relations_of(connection: Connection) -> dict[str, Relation]:
-    """Return the tables that have rows of their own by number; no lock on any of them is waited for."""
-    return {
-        oid: Relation(name, file, row_type, int(count), oid, quoted)
-        for oid, _columns, name, file, row_type, count, has_rows, quoted in execute(connection, _RELATIONS)
-        if has_rows
-    }
-
-
-def keeps_columns(connection: Connection, oid: str, was: Relation, columns: int) -> bool:
-    """Return whether the first columns of a table are still those that it had: more may have come and gone since.
-
-    Args:
-        connection: our own.
-        oid: the table's number.
-        was: the table at the backup.
-        columns: how many it had had until then.
-    """
-    statement = f"select {_ROW_TYPE} from pg_attribute where attrelid = {int(oid)} and attnum between 1 and {columns}"
-    return bool(execute(connection, statement)[0][0] == was.row_type)
-
-
-def size_of(connection: Connection, oid: str) -> int:
-    """Return the bytes of a table; waits for whoever has locked it for themselves."""
-    return int(execute(connection, f"select coalesce(pg_table_size({int(oid)}), 0)")[0][0])
 
 
 def sequence_reads(connection: Connection) -> dict[str, tuple[str, int]]:
@@ -351,7 +286,7 @@ def count_failed_transaction(connection: Connection) -> Counted:
 
 def next_transaction(connection: Connection) -> int:
     """Return the number that the server will give next, of 32 bits; the connection's transaction may have none."""
-    return (_FIRST_NUMBER + int(execute(connection, f"select age('{_FIRST_NUMBER}'::xid)")[0][0])) % NUMBERS
+    return int(execute(connection, f"select {NEXT}")[0][0]) % NUMBERS
 
 
 def written(

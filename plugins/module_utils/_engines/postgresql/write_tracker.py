@@ -27,6 +27,7 @@ from .grown_tables import without_writes_of_others
 from .made_tables import writes_into_made
 from .other_changes import changes_of_others, schema_changes_of_others
 from .own_transactions import read_own_of_statement, read_subtransactions
+from .relations import relations_of
 from .run_sessions import close_sessions_of_run
 from .sequences import changes_of_sequences, read_positions, set_forward
 from .sessions import not_to_be_ended
@@ -150,7 +151,7 @@ class PostgreSQLWriteTracker(WriteTracker):
 
     def rows_changed_by(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
         """Return those that the backend counted rows for, and that are still there."""
-        there = {table.name for table in self.engine.own().run(write_counters.relations_of).values()}
+        there = {table.name for table in self.engine.own().run(relations_of).values()}
         return [table for table in self.rows_changed(archive, wrote) if table in there]
 
     def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> Comparison:

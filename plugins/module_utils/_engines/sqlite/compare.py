@@ -181,7 +181,7 @@ def compare(
     Args:
         path: the file.
         archive: the backup.
-        deeds: what the run has done.
+        written_rows: what the run has done.
         limit: bytes; a larger file is not compared.
         acting: gives the rights with which the file is read.
         written: the only tables whose rows can have changed, None where all can.

@@ -19,8 +19,7 @@ from ..._core.paths import sync
 from .. import disk_space
 from ..connection import OPENING_OWN, OwnConnection, driver_connection, first_line, own_url
 from ..data import Dump, Identity
-from ..interface import Tell
-from ..lock import Lock
+from ..interface import Lock, Tell
 from ..sqlalchemy_import import sa
 from .birth import birth_of
 from .catalog import (

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from ..._core.errors import Refused
-from ..lock import Lock
+from ..interface import Lock
 
 _LONGEST = 200
 

@@ -21,15 +21,15 @@ from .birth import birth_of
 from .location import check_is_file, check_links
 
 
-def look(door: dict[str, Any], _password: str | None, table: str) -> Probe:
+def look(connect_options: dict[str, Any], _password: str | None, table: str) -> Probe:
     """Return where a version table stands.
 
     Raises:
         sqlite3.Error: the file or the table cannot be read.
         Refused: it is behind a link of another user.
     """
-    check_links(door["path"], "")
-    path = os.path.realpath(door["path"])
+    check_links(connect_options["path"], "")
+    path = os.path.realpath(connect_options["path"])
     check_is_file(path, "")
     with acting_as(user_of(os.stat(path).st_uid)), reading(Path(path)) as reader:
         rows = reader.execute(f"select version_num from {qualified(table)}")

@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._core.processes import Died
 from ansible_collections.hosting.alembic.plugins.module_utils._core.progress import Progress
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.lock import Lock
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Lock
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.own_process import Standby
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.reported_error import reported
 from tests.lab.waiting import wait_until

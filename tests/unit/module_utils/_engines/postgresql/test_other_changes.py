@@ -6,7 +6,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import _tables
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import Relation
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.relations import Relation
 
 OLD = Relation("public.item", "100", "row", 10, "1")
 HELD = ["others may have written to table public.item before the run dropped it"]

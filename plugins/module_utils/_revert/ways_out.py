@@ -1,0 +1,86 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What to type where a database is held."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .._backup.command import rights_for_restore
+from .._backup.manifest import Manifest, check, proven
+from .._core.errors import NOT_PERMITTED, Failed, Refused
+from .._core.job import Database, Job
+from .._core.playbook_command import playbook_command
+from .._engines.interface import Engine
+from .._engines.restorers import restorer_of
+from .backup_tool import run_of_replaced
+
+_LOSES = {"migrate_restore_loses_writes": True}
+
+
+def restore_command(engine: Engine, manifest: Manifest, code: str) -> str:
+    """Return the command that restores a held database's backup: our own, or by hand where that cannot be.
+
+    A damaged backup is never put into a command; if there is an older one that is whole, that one is.
+
+    Args:
+        engine: of the database.
+        manifest: of its backup.
+        code: of the error that it is held for.
+    """
+    try:
+        check(manifest)
+    except Failed as damage:
+        return f"not with the backup of this run ({damage.why}){_older_backup(engine.database.name, manifest)}"
+    except Refused as sealed:
+        return sealed.remedy
+    try:
+        # What the server did not permit, it would not permit to our own command either.
+        rights = None if code == NOT_PERMITTED else rights_for_restore(engine, manifest)
+    except Refused:
+        rights = "", {}  # the server may be what failed, and is back when the command is typed
+    if rights is not None:
+        first, variables = rights
+        restore = command_for(engine.database.name, "restore", migrate_restore_run=manifest.run, **_LOSES, **variables)
+        return f"{first} && {restore}" if first else restore
+    return restorer_of(engine).command_by_hand(Path(manifest.path) / manifest.dump)
+
+
+def _older_backup(name: str, damaged: Manifest) -> str:
+    """Return the command that restores an older backup, or that there is none."""
+    for manifest in proven(Path(damaged.path).parent):
+        if manifest.taken >= damaged.taken:
+            continue
+        with suppress(Refused):
+            check(manifest)
+            command = command_for(name, "restore", migrate_restore_backup=manifest.path, **_LOSES)
+            return f"; an older one, of {manifest.taken[:19]} UTC: {command}"
+    return ", and there is no older one on this host"
+
+
+def command_for(name: str, verb: str, **what: Any) -> str:
+    """Return what has a playbook do its verb to one database alone."""
+    only = {f"migrate_{verb}_databases": [name]}
+    return playbook_command(verb, **what, **only)
+
+
+def ways_out_of(database: Database, job: Job, path: str, run: str) -> dict[str, str]:
+    """Return the commands that lead out of a restore that stopped half-way.
+
+    Args:
+        database: the database.
+        job: names the folders.
+        path: the backup that was being restored.
+        run: the run that was restoring it.
+    """
+    replaced = run_of_replaced(run)
+    kept = [each.path for each in proven(job.layout.backups_of(database.name)) if each.run == replaced]
+    places = {"forward": path, **({"back": kept[0]} if kept else {})}
+    return {
+        way: command_for(database.name, "restore", migrate_restore_backup=place, **_LOSES)
+        for way, place in places.items()
+    }
