@@ -17,7 +17,7 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "CHANGELOG.md"
-#: What is not released has no day yet; antsibull-changelog asks for one, and does not print it.
+#: What is not released has no day yet; antsibull-changelog requires one, and does not print it.
 SOME_DAY = "2000-01-01"
 
 _HARMLESS = re.compile(r"""\\([.,:;!?()'"=/+&%@~{}\-\[\]#>])""")

@@ -21,5 +21,5 @@ html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
 pygments_style = "default"
-# Ansible's own marks and the output of commands are no language that can be coloured.
+# Ansible's own marks and the output of commands have no highlighting.
 highlight_language = "none"

@@ -56,7 +56,7 @@ _VARIES = re.compile(r"\b[0-9a-f]{64}\b|\d+(\.\d+)?( (s|ms|B|kB|MB|days?|hours?|
 
 @dataclass
 class Block:
-    """One block of a page that is run, with where it stands."""
+    """One block of a page that is run, with its line."""
 
     start: int
     end: int
@@ -140,9 +140,9 @@ def shorten(output: str) -> list[str]:
             continue
         # Below its own error Ansible repeats it, with the place in the role.
         whole = list(itertools.takewhile(lambda line: not line.startswith("Origin: "), body))
-        told = [line for line in whole if not _NOISE.match(line)]
-        if told or not _HEADER.match(header):
-            kept += ["", header, *told] if kept else [header, *told]
+        lines = [line for line in whole if not _NOISE.match(line)]
+        if lines or not _HEADER.match(header):
+            kept += ["", header, *lines] if kept else [header, *lines]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept).strip("\n")).splitlines()
 
 
