@@ -17,7 +17,8 @@ display = Display()
 
 #: Callbacks that print data to standard output, by the last part of their names.
 _DATA = ("json", "jsonl")
-_ALARMING = re.compile(r"\b(FAILED|HELD|REFUSED|NOT rolled back|failed|held)\b")
+#: An outcome, alone in its column or before what it counts; within a sentence or a code the same word is text.
+_ALARMING = re.compile(r"\b(?:FAILED|HELD|REFUSED|NOT rolled back)\b|(?<!\S)(?:failed|held|refused)(?=:|,|  |$)")
 
 
 def is_read_by_people() -> bool:
