@@ -31,6 +31,7 @@ PAGES = [
     "tutorial/break_and_recover.md",
     "playbooks/status.md",
     "playbooks/backup.md",
+    "playbooks/backups.md",
     "playbooks/rollback.md",
     "playbooks/plan.md",
     "playbooks/rehearse.md",

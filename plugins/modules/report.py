@@ -56,6 +56,10 @@ options:
     description: Result of M(hosting.alembic.status_info).
     type: dict
     default: {}
+  backups:
+    description: Result of M(hosting.alembic.backups_info).
+    type: dict
+    default: {}
   maintenance:
     description: Result of M(hosting.alembic.maintenance).
     type: dict

@@ -29,6 +29,7 @@ options:
     type: float
     default: 14
 seealso:
+  - module: hosting.alembic.backups_info
   - module: hosting.alembic.plan_info
   - module: hosting.alembic.recover
 """
@@ -102,8 +103,9 @@ databases:
       type: list
       elements: dict
     backups:
-      description: How many proven backups there are.
-      type: int
+      description: Its backups, as M(hosting.alembic.backups_info) lists them; null where their folder cannot be read.
+      type: list
+      elements: dict
 maintenance:
   description:
     - What is known of a maintenance that goes on, as M(hosting.alembic.maintenance) returns it; none if none does.

@@ -45,6 +45,7 @@ CALLS = {
     "migrate": "plan_info release release plan_info maintenance upgrade health maintenance",
     "migrate that fails": "plan_info release release plan_info maintenance upgrade downgrade maintenance",
     "backup": "backup",
+    "backups": "backups_info",
     "rollback": "status_info rollback maintenance rollback maintenance",
     "restore": "restore maintenance restore maintenance",
     "rehearse": "plan_info release release plan_info rehearse",

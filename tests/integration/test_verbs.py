@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
 from tests.integration.site import PLAYBOOKS, Site, assert_says, said
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target, program
 from tests.integration.virtualenvs import from_wheelhouse
@@ -169,6 +170,15 @@ def test_a_backup_brings_the_rows_back_into_a_new_postgresql_database(site: Site
     manifest = prove(backup)
     assert manifest["heads"] == {"public.alembic_version": ["0002"]}
     assert manifest["row_counts"] == {"public.alembic_version": 1, "public.item": 500}
+
+    (listed,) = list_backups(str(site.root), [postgres.name])
+    sizes = {
+        path: sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        for path in site.backups(postgres.name)
+    }
+    for path, entry in zip(reversed(site.backups(postgres.name)), listed["backups"]):
+        assert (entry["path"], entry["proven"], entry["problem"]) == (str(path), True, None)
+        assert entry["size"] == sizes[path] - (path / "manifest.json").stat().st_size
 
     server = postgres.database.server
     server.create_database("brought_back", owner=postgres.name)
@@ -371,6 +381,10 @@ def test_every_playbook_has_its_part_in_a_day(site: Site, sqlite: SQLiteTarget) 
     assert "0002" in said(site.run("status", **settings).output)
     site.run("backup", **settings)
     assert len(site.backups("app")) == 2
+    tree, outcome = site.tree(), site.run("backups", **settings)
+    assert (site.tree(), outcome.changed) == (tree, 0)
+    for backup, revision in zip(site.backups("app"), ("base", "0002")):
+        assert_says(outcome.output, f"{revision} {backup.name} yes no none")
     site.run("rollback", **settings)
     assert sqlite.revisions == []
     assert_says(site.run("prune", **settings).output, "Nothing is retained.")

@@ -35,7 +35,7 @@ def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, o
             raise Refused(
                 f"There is no such backup of database {name!r} on this host",
                 f"none of run {run}" if run else f"none at {path}" if path else "there is none at all",
-                f"This shows the last one: {playbook_command('status')}",
+                f"This lists what there is: {playbook_command('backups')}",
                 code="backup-not-found",
             )
     wanted = {name: manifest for name, manifest in found.items() if not only or name in only}

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 
+#: The record of the copies of a backup, beside its manifest.
+COPIES = "copies.json"
+
 #: A line of a fingerprint about a table that has no rows of its own.
 _ROWLESS = re.compile(r"(?:partitioned|foreign) table (.+?) owner ", re.DOTALL)
 

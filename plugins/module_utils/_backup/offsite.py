@@ -27,11 +27,10 @@ from .._core.errors import Failed, Refused
 from .._core.job import Job
 from .._core.paths import key_of, private_directory, sha256_of, sync, unused, write_durably
 from .._journal.events import now
-from .manifest import MANIFEST, Manifest, check_sealed, proven
+from .manifest import COPIES, MANIFEST, Manifest, check_sealed, proven
 
 CONTROLLER = "controller:"
 
-_RECORD = "copies.json"
 _CHUNK = 1 << 20
 _COMMAND = "migrate_backup_copy_command"
 
@@ -101,7 +100,7 @@ def waits_for_copies(manifest: Manifest, job: Job) -> list[str]:
 def copies_of(manifest: Manifest) -> dict[str, str]:
     """Return where copies of a backup are, each with the time that it was made."""
     try:
-        return dict(json.loads((Path(manifest.path) / _RECORD).read_text(encoding="utf-8")))
+        return dict(json.loads((Path(manifest.path) / COPIES).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
 
@@ -109,7 +108,7 @@ def copies_of(manifest: Manifest) -> dict[str, str]:
 def note_copy(manifest: Manifest, to: str) -> None:
     """Remember that there is a copy."""
     record = {**copies_of(manifest), to: now()}
-    write_durably(Path(manifest.path) / _RECORD, json.dumps(record))
+    write_durably(Path(manifest.path) / COPIES, json.dumps(record))
 
 
 def leaving(manifest: Manifest) -> list[Leaving]:

@@ -105,6 +105,14 @@ def prune() -> Spec:
     }
 
 
+def backups() -> Spec:
+    """Options of the backups_info module."""
+    return {
+        "root": {"type": "path", "required": True},
+        "databases": {"type": "list", "elements": "str", "required": True},
+    }
+
+
 def fetch_backups() -> Spec:
     """Options of the fetch_backups module."""
     return {

@@ -141,5 +141,4 @@ def unshipped_status(name: str) -> dict[str, Any]:
         "last_run": None,
         "last_change": None,
         "last_backup": None,
-        "backups": 0,
     }

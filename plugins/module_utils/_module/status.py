@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._backup.listing import list_backups
 from .._core.errors import Refused
 from .._journal.history import unshipped_status
 from .._release.lookup import current_release, missing_release, release_of_database, virtualenv_python
@@ -33,7 +34,17 @@ def statuses(options: Options, *, named: bool) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for release, entries in by_release.items():
         found.update({status["name"]: status for status in _with(release, entries, options, len(by_release) == 1)})
-    return [found[entry["name"]] for entry in options["databases"]]
+    listed = list_backups(options["root"], [entry["name"] for entry in options["databases"]])
+    return [_with_backups(found[each["name"]], each) for each in listed]
+
+
+def _with_backups(status: dict[str, Any], listed: dict[str, Any]) -> dict[str, Any]:
+    problems = [listed["problem"]] if listed["problem"] else []
+    return {
+        **status,
+        "backups": listed["backups"],
+        "backup_problems": [*status["backup_problems"], *problems],
+    }
 
 
 def _with(release: str, entries: list[Options], options: Options, only: bool) -> list[dict[str, Any]]:

@@ -51,7 +51,6 @@ def status_of(database: Database, job: Job, planned: Facts | None, aside: list[F
         "last_change": next((run for run in runs if run["moved"] == "upgraded"), None),
         "last_backup": last,
         "backup_problems": _not_copied(taken[:1], job),
-        "backups": len(taken),
     }
 
 

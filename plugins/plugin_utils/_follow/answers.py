@@ -52,6 +52,19 @@ _BACKUP = Record(
         "copies": Table(_LINE),
     }
 )
+_LISTED = Items(
+    Record(
+        {
+            **dict.fromkeys(("path", "taken", "engine"), _LINE),
+            **dict.fromkeys(("age", "size"), _NUMBER),
+            **dict.fromkeys(("proven", "sealed"), Flag()),
+            "run": _RUN_ID,
+            "revision": _LINES,
+            "copies": Table(_LINE),
+            "problem": _REASON,
+        }
+    )
+)
 _LAST_RUN = Record({"run": _RUN_ID, "at": _LINE, "outcome": _LINE, "moved": _LINE, "error": _REASON})
 _MAINTENANCE = Record(
     {
@@ -129,13 +142,14 @@ _STATUS: dict[str, Shape] = {
     "aside": Items(_LEFTOVER),
     **dict.fromkeys(("last_run", "last_change"), _LAST_RUN),
     "last_backup": _BACKUP,
-    "backups": _WHOLE,
+    "backups": _LISTED,
 }
 _PRUNED: dict[str, Shape] = {"outcome": _LINE, "changed": Flag(), "leftovers": Items(_LEFTOVER), "error": _REASON}
 
 # What a module says of each database, beside its name.
 _DATABASES: dict[str, dict[str, Shape]] = {
     "backup": {**_WORKED_ON, "restore": _FORECAST},
+    "backups_info": {"backups": _LISTED, "more": _WHOLE, "problem": _REASON},
     "downgrade": _LED_BACK,
     "plan_info": _PLANNED,
     "prune": _PRUNED,
@@ -150,6 +164,7 @@ _DATABASES: dict[str, dict[str, Shape]] = {
 # What a module says besides.
 _MODULES: dict[str, dict[str, Shape]] = {
     "backup": _FOLLOWED,
+    "backups_info": {},
     "downgrade": _FOLLOWED,
     "fetch_backups": {"waiting": Items(Record({})), "data": Base64(PART)},  # its list is made below
     "health": {

@@ -27,6 +27,7 @@ _MUST_HOLD: dict[str, dict[str, type]] = {
     "restore": _FOLLOWED,
     "rollback": _FOLLOWED,
     "upgrade": _FOLLOWED,
+    "backups_info": _DATABASES,
     "health": {"finished": bool},
     "maintenance": {"done": list},
     "plan_info": {**_DATABASES, "pending": bool, "shipped": bool, "refusals": list, "unsettled": list},

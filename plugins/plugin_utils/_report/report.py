@@ -14,11 +14,13 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 
 from .._follow.judge import has_failed
+from .backup_lines import backup_lines
 from .causes import cause_line, cause_lines, without_name
 from .failures import failure_lines
 from .maintenance import maintenance_failure, maintenance_lines
 from .rehearsal_lines import rehearsed_lines
 from .sizes import size
+from .tables import table
 from .tally import tally_of_plan
 
 Result = dict[str, Any]
@@ -55,14 +57,6 @@ def _backup_problems(results: Result) -> list[str]:
             problems = entry.get("backup_problems") or []
             found += [f"WARNING: {entry['name']}: {Refused.of(problem)}" for problem in problems]
     return found
-
-
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return aligned lines; a column that is empty in every row is left out."""
-    kept = [index for index in range(len(headings)) if any(row[index] for row in rows)]
-    cells = [[line[index] for index in kept] for line in [headings, *rows]]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(kept))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]
 
 
 def _outcome(entry: Result, check_mode: bool) -> str:
@@ -262,6 +256,10 @@ def _backups(results: Result, check_mode: bool) -> Report:
     return Report(lines + _restores(backup.get("databases", [])), _wrong(backup))
 
 
+def _listed(results: Result, _check_mode: bool) -> Report:
+    return Report(backup_lines(results["backups"]))
+
+
 def _restores(entries: list[Result]) -> list[str]:
     """Return what is to be known of restores before one is needed, each note once."""
     found: dict[str, tuple[str, list[str]]] = {}
@@ -392,5 +390,6 @@ _REPORTS = {
     "recover": _recover,
     "prune": _prune,
     "status": _status,
+    "backups": _listed,
     "plan": _plan,
 }

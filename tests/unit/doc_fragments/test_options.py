@@ -16,6 +16,7 @@ MODULES = sorted(path.stem for path in (PROJECT / "plugins" / "modules").glob("*
 
 DEFINED = {
     "backup": argument_specs.run(),
+    "backups_info": argument_specs.backups(),
     "downgrade": argument_specs.downgrade(),
     "fetch_backups": argument_specs.fetch_backups(),
     "health": argument_specs.health(),

@@ -20,7 +20,9 @@ def shipped(module: str) -> set[str]:
     return {str(path.relative_to(PLUGINS / "module_utils")) for path in found}
 
 
-@pytest.mark.parametrize(("module", "most"), [("fetch_backups", 20), ("release", 16), ("maintenance", 16)])
+@pytest.mark.parametrize(
+    ("module", "most"), [("backups_info", 16), ("fetch_backups", 20), ("release", 16), ("maintenance", 16)]
+)
 def test_a_module_that_needs_no_engine_ships_none(module: str, most: int) -> None:
     found = shipped(module)
     assert "_core/errors.py" in found
@@ -33,8 +35,8 @@ def test_no_module_ships_more_than_it_did(module: str) -> None:
     """A closure grows by itself; whoever lets one grow says so here."""
     found = shipped(module)
     lines = sum(len((PLUGINS / "module_utils" / name).read_text().splitlines()) for name in found)
-    assert len(found) <= (179 if module == "plan_info" else 218)
-    assert lines <= (23_600 if module == "plan_info" else 28_400)
+    assert len(found) <= (179 if module == "plan_info" else 219)
+    assert lines <= (23_600 if module == "plan_info" else 28_500)
 
 
 def test_the_files_of_an_engine_are_found_where_they_are_shipped() -> None:

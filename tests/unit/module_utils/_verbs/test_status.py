@@ -17,7 +17,7 @@ def test_before_anything_was_done_there_is_nothing_to_tell(host: Host, file: Pat
     found = status(host, file)
 
     assert (found["server"], found["current"], len(found["pending"])) == ("not there yet", [], 2)
-    assert (found["last_run"], found["last_change"], found["last_backup"], found["backups"]) == (None, None, None, 0)
+    assert (found["last_run"], found["last_change"], found["last_backup"]) == (None, None, None)
     assert not file.exists()
 
 
@@ -31,7 +31,7 @@ def test_it_tells_the_last_run_apart_from_the_last_change(host: Host, file: Path
     assert (found["current"], found["pending"]) == (["0002"], [])
     assert (found["last_run"]["run"], found["last_run"]["outcome"]) == ("second", "unchanged")
     assert (found["last_change"]["run"], found["last_change"]["moved"]) == ("first", "upgraded")
-    assert (found["last_backup"]["run"], found["backups"]) == ("first", 1)
+    assert found["last_backup"]["run"] == "first"
 
 
 def test_a_run_that_failed_and_was_led_back_is_no_change(host: Host, file: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.judge import has_failed, judged
 
 FOLLOWED = ["backup", "downgrade", "recover", "rehearse", "restore", "rollback", "upgrade"]
-EVERY = [*FOLLOWED, "health", "maintenance", "plan_info", "prune", "release", "status_info"]
+EVERY = [*FOLLOWED, "backups_info", "health", "maintenance", "plan_info", "prune", "release", "status_info"]
 
 
 @pytest.mark.parametrize("module", EVERY)

@@ -23,6 +23,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.shapes imp
 
 ON_HOSTS = [
     "backup",
+    "backups_info",
     "downgrade",
     "fetch_backups",
     "health",

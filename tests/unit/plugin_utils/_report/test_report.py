@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import report, table
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import report
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.sizes import size
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.tables import table
 
 ERROR = {"what": "Revision 0003 failed", "why": "because", "remedy": "Correct it"}
 BACKUP = {"path": "/srv/backups/shop/r1", "size": 12_345_678, "taken": "2026-11-22T03:00:00.123+00:00"}

@@ -1,0 +1,20 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's half of the backups_info module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
+
+
+class ActionModule(FollowingAction):
+    """Call the module once; of what the host answers, only what is declared is passed on."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's answer."""
+        super().run(tmp, task_vars)
+        return self.call(self._task.args, task_vars or {})

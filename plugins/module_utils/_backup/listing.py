@@ -1,0 +1,172 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The backups of each database as they lie on the disk. Opens files for reading only, and takes no lock.
+
+``proven`` in manifest.py returns the backups that count. This lists the others as well, with what is wrong with each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from .._core.errors import Failed, Refused
+from .._core.paths import Layout, is_run
+from .manifest import COPIES, MANIFEST, Manifest, read_manifest
+
+Facts = dict[str, Any]
+
+#: How many backups of one database are listed, the newest ones.
+MOST = 200
+
+# A manifest names each object of its database; this is enough for several hundred thousand.
+_LARGEST = 256 << 20
+_OF_OURS = (MANIFEST, COPIES)
+
+
+def list_backups(root: str, names: Sequence[str]) -> list[Facts]:
+    """Return the backups of each database, the newest first; what cannot be read is None, with the reason."""
+    layout = Layout(Path(root))
+    return [{"name": name, **_backups_in(layout.backups_of(name), name)} for name in names]
+
+
+def _backups_in(folder: Path, name: str) -> Facts:
+    try:
+        with os.scandir(folder) as entries:
+            # A hidden one is a backup that is being made, or copied.
+            places = [Path(entry.path) for entry in entries if is_run(entry.name)]
+    except FileNotFoundError:
+        return {"backups": [], "more": 0, "problem": None}
+    except OSError as error:
+        return {"backups": None, "more": 0, "problem": _unreadable(folder, _words(error)).facts()}
+    found = sorted((_backup_at(place, name) for place in places), key=_moment, reverse=True)
+    return {"backups": found[:MOST], "more": len(found[MOST:]), "problem": None}
+
+
+def _moment(backup: Facts) -> tuple[float, str]:
+    """Return when a backup was taken; of one that does not say it, when something was last put into its folder."""
+    if backup["taken"]:
+        return datetime.fromisoformat(backup["taken"]).timestamp(), backup["run"]
+    return os.lstat(backup["path"]).st_mtime, backup["run"]
+
+
+def _backup_at(place: Path, name: str) -> Facts:
+    """Return what is known of one backup."""
+    facts: Facts = {
+        **dict.fromkeys(("taken", "age", "size", "revision", "engine", "proven", "sealed", "copies", "problem")),
+        "run": place.name,
+        "path": str(place),
+    }
+    try:
+        if not stat.S_ISDIR(os.lstat(place).st_mode):
+            raise ValueError("it is not a directory")
+        sizes = dict(_sizes_in(place))
+        facts["size"] = sum(sizes.values())
+        manifest = _manifest_at(place)
+        facts.update(_stated(manifest))
+        facts["copies"] = _copies_at(place)
+        facts["sealed"] = bool(manifest.sealed)
+        damage = _damage(manifest, sizes, place, name)
+        facts["proven"] = damage is None
+        facts["problem"] = damage.facts() if damage else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        facts["problem"] = _unreadable(place, _words(error)).facts()
+    return facts
+
+
+def _sizes_in(place: Path, below: str = "") -> Iterator[tuple[str, int]]:
+    """Yield the files of a backup with their bytes, but for those that describe it; no link is followed."""
+    with os.scandir(place / below) as entries:
+        for entry in entries:
+            name = f"{below}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sizes_in(place, f"{name}/")
+            elif entry.is_file(follow_symlinks=False) and name not in _OF_OURS:
+                yield name, entry.stat(follow_symlinks=False).st_size
+
+
+def _read(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is not a regular file, or not JSON.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as handle:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > _LARGEST:
+            raise ValueError(f"{path.name} is not a file of at most {_LARGEST >> 20} MB")
+        try:
+            return json.loads(handle.read().decode("utf-8"))
+        except ValueError:
+            raise ValueError(f"{path.name} is not JSON") from None
+
+
+def _manifest_at(place: Path) -> Manifest:
+    try:
+        return read_manifest(_read(place / MANIFEST))
+    except TypeError as error:
+        raise ValueError(f"{MANIFEST} is incomplete: {error}") from None
+
+
+def _stated(manifest: Manifest) -> Facts:
+    """Return what a manifest says of when it was taken, and of what."""
+    taken = datetime.fromisoformat(manifest.taken)
+    age = (datetime.now(timezone.utc) - taken).total_seconds()
+    heads = [str(head) for table in manifest.heads.values() for head in table]
+    return {
+        "taken": manifest.taken,
+        "age": max(round(age), 0),
+        "revision": sorted({*heads}),
+        "engine": str(manifest.engine),
+    }
+
+
+def _copies_at(place: Path) -> dict[str, str]:
+    """Return where copies of a backup are, each with the time that it was made."""
+    try:
+        record = _read(place / COPIES)
+    except FileNotFoundError:
+        return {}
+    if isinstance(record, Mapping):
+        return {str(to): str(made) for to, made in record.items()}
+    raise ValueError(f"{COPIES} is not a mapping")
+
+
+def _damage(manifest: Manifest, sizes: Mapping[str, int], place: Path, name: str) -> Failed | None:
+    """Return what of a backup is not there as its manifest says; the content of its files is not read."""
+    why = ""
+    if manifest.database != name:
+        why = f"its manifest is that of database {manifest.database!r}"
+    elif manifest.sealed:
+        # What is still plain beside it is removed by the next run.
+        if sizes.get(manifest.sealed["file"]) != manifest.sealed["size"]:
+            why = f"{manifest.sealed['file']} is missing or has another size"
+    else:
+        missing = sorted(file for file in manifest.files if file not in sizes)
+        if missing:
+            why = f"{missing[0]} is missing"
+        elif sum(sizes[file] for file in manifest.files) != manifest.size:
+            why = f"its files do not have the {manifest.size} bytes that its manifest names"
+    return Failed(f"The backup {place} is damaged", why, _TAKE_ANOTHER, code="backup-damaged") if why else None
+
+
+_TAKE_ANOTHER = "Look at the disk, and take another backup"
+
+
+def _unreadable(path: Path, why: str) -> Refused:
+    return Refused(f"The backup {path} could not be read", why, _TAKE_ANOTHER, code="backup-not-readable")
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{Path(str(error.filename)).name}: {error.strerror}" if error.filename else str(error.strerror)
+    return str(error) if isinstance(error, ValueError) else f"{MANIFEST} is not one of this collection"

@@ -1,0 +1,85 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The backups of a host's databases, as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
+
+from .sizes import size
+from .tables import table
+
+Result = dict[str, Any]
+
+#: Of each database so many are printed, the newest; the module's result has more.
+_MOST = 20
+_MOST_PROBLEMS = 20
+_LONGEST_CELL = 60
+_HEADINGS = ("DATABASE", "TAKEN (UTC)", "AGE", "SIZE", "REVISION", "RUN", "PROVEN", "SEALED", "COPIES")
+_UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"))
+
+
+def backup_lines(listed: Result) -> list[str]:
+    """Return a table of backups, grouped by database, and below it what could not be read."""
+    entries = listed.get("databases", [])
+    rows = [row for entry in entries for row in _rows(entry)]
+    problems = [line for entry in entries for line in _problems(entry)]
+    return [
+        *table(_HEADINGS, rows),
+        *problems[:_MOST_PROBLEMS],
+        *([f"and {len(problems) - _MOST_PROBLEMS} more of these"] if len(problems) > _MOST_PROBLEMS else []),
+    ]
+
+
+def _rows(entry: Result) -> Iterator[list[str]]:
+    backups = entry.get("backups")
+    if not backups:
+        yield [entry["name"], "unknown" if backups is None else "none", *[""] * 7]
+        return
+    for number, backup in enumerate(backups[:_MOST]):
+        yield [
+            "" if number else entry["name"],
+            _of(backup, "taken", lambda taken: str(taken)[:19].replace("T", " ")),
+            _of(backup, "age", age),
+            _of(backup, "size", size),
+            _of(backup, "revision", lambda heads: _cut(", ".join(heads) or "base")),
+            backup["run"],
+            _of(backup, "proven", _yes_or_no),
+            _of(backup, "sealed", _yes_or_no),
+            _of(backup, "copies", lambda copies: _cut(first_of(sorted(copies), 3) or "none")),
+        ]
+    more = len(backups[_MOST:]) + (entry.get("more") or 0)
+    if more:
+        yield ["", f"and {more} more", *[""] * 7]
+
+
+def _of(backup: Result, key: str, in_words: Any) -> str:
+    value = backup.get(key)
+    return "unknown" if value is None else str(in_words(value))
+
+
+def _yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def age(seconds: float) -> str:
+    """Return seconds in the largest unit of which there are at least two."""
+    for length, unit in _UNITS:
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= _LONGEST_CELL else f"{words[: _LONGEST_CELL - 2]} …"
+
+
+def _problems(entry: Result) -> Iterator[str]:
+    for problem in [entry.get("problem"), *(backup.get("problem") for backup in entry.get("backups") or [])]:
+        if problem:
+            yield f"WARNING: {entry['name']}: {Refused.of(problem)}"
