@@ -24,7 +24,7 @@ def grouped(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[list[
     found: dict[str, tuple[list[str], Refused]] = {}
     for name, facts in errors:
         error = Refused.of(facts)
-        names, _ = found.setdefault(without_name(str(error), name), ([], error))
+        names, _error = found.setdefault(without_name(str(error), name), ([], error))
         names.append(name)
     return list(found.values())
 

@@ -45,7 +45,7 @@ def failure_lines(failures: Sequence[tuple[Result, Result | None]]) -> list[str]
     for entry, back in failures:
         cause = without_name(str(Refused.of(entry["error"])), entry["name"])
         groups.setdefault((cause, _reverted(entry["name"], back)), []).append((entry, back))
-    return [line for (_, reverted), members in groups.items() for line in _lines(reverted, members)]
+    return [line for (_cause, reverted), members in groups.items() for line in _lines(reverted, members)]
 
 
 def _reverted(name: str, back: Result | None) -> Reverted:
@@ -63,7 +63,7 @@ def _reverted(name: str, back: Result | None) -> Reverted:
 
 
 def _lines(reverted: Reverted, members: Sequence[tuple[Result, Result | None]]) -> list[str]:
-    (entry, back), names = members[0], [entry["name"] for entry, _ in members]
+    (entry, back), names = members[0], [entry["name"] for entry, _back in members]
     lines = [cause_line(names, str(Refused.of(entry["error"])))]
     if back is None:
         return [*lines, "  Nothing was tried in it." if len(names) == 1 else "  Nothing was tried in them."]

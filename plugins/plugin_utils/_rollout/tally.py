@@ -48,10 +48,10 @@ def causes_of_run(manifest: Manifest) -> list[str]:
 
 def _whose(places: list[tuple[str, str]]) -> str:
     """Return the databases of one cause, and their hosts."""
-    hosts = list(dict.fromkeys(host for host, _ in places))
+    hosts = list(dict.fromkeys(host for host, _name in places))
     if len(places) == 1:
         return f"{places[0][1]} on {hosts[0]}"
-    names = list(dict.fromkeys(name for _, name in places))
+    names = list(dict.fromkeys(name for _host, name in places))
     return f"{len(places)} databases ({first_of(names, MOST_NAMED)}) on {first_of(hosts, MOST_NAMED)}"
 
 

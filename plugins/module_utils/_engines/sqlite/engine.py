@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -254,15 +254,12 @@ class SQLite(Engine, SQLiteApart):
     def end_migrating(self, patience: float, tell: Tell) -> None:
         """Do nothing, for the same reason."""
 
-    @contextmanager
-    def only_reading(self, writes: list[str], *, uncommitted: bool) -> Iterator[URL | None]:
+    def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Have SQLite refuse what writes, or let it write to a copy."""
         if not self.exists():
-            yield None
-            return
+            return nullcontext()
         self.written.is_deaf = True  # a connection has one authorizer
-        with only_reading(self.path, self.job.layout.root, writes, with_copy=uncommitted) as copy:
-            yield self.url.set(database=str(copy)) if copy else None
+        return only_reading(self.path, self.url, self.job.layout.root, writes, with_copy=uncommitted)
 
     @contextmanager
     def watch_connections(self) -> Iterator[None]:

@@ -16,10 +16,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..connection import OPENING_OWN
 from .probe import reading
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 _OK, _DENY, _IGNORE = 0, 1, 2
 _PRAGMA, _ATTACH, _ALTER = 19, 24, 26
@@ -35,14 +38,15 @@ _OWN = ("temp", "vacuum_db")
 
 
 @contextmanager
-def only_reading(path: Path, root: Path, writes: list[str], *, with_copy: bool) -> Iterator[Path | None]:
+def only_reading(path: Path, url: URL, root: Path, writes: list[str], *, with_copy: bool) -> Iterator[URL | None]:
     """Keep connections that are opened inside the block from changing anything that lasts.
 
     Args:
         path: the database.
+        url: of the database.
         root: a folder of ours, where a copy may be.
         writes: receives what was refused.
-        with_copy: yield a copy of the database, which may be changed.
+        with_copy: yield the URL of a copy of the database, which may be changed.
     """
     if not with_copy:
         with _guarded(writes, None):
@@ -51,7 +55,7 @@ def only_reading(path: Path, root: Path, writes: list[str], *, with_copy: bool) 
     with tempfile.TemporaryDirectory(dir=root if os.access(root, os.W_OK) else None) as folder:
         copy = _copied(path, folder)
         with _guarded(writes, copy):
-            yield copy
+            yield url.set(database=str(copy))
 
 
 @contextmanager
