@@ -138,7 +138,7 @@ def main() -> None:
         if module.check_mode:
             leave(module, changed=False, finished=True, lines=[], cursor={}, results=[], tries=0)
 
-        def ask_databases(statements: list[dict[str, Any]]) -> dict[str, Any]:
+        def query_databases(statements: list[dict[str, Any]]) -> dict[str, Any]:
             found: dict[str, Any] = {}
             wanted = {statement["database"] for statement in statements}
             entries = [entry for entry in options["databases"] if wanted & {"", entry["name"]}]
@@ -147,11 +147,11 @@ def main() -> None:
                     found.setdefault(number, []).extend(answers)
             return found
 
-        answer = attend(checks, options, lambda numbers: failing_statements(checks, numbers, ask_databases))
+        answer = attend(checks, options, lambda numbers: failing_statements(checks, numbers, query_databases))
         wrong = [result for result in answer.get("results", []) if not result["passed"]]
         if answer["finished"] and wrong:
-            said = "; ".join(f"{result['check']}: {result['why']}" for result in wrong)
-            fail(module, f"Not healthy after {answer['tries']} tries: {said}", changed=False, **answer)
+            message = "; ".join(f"{result['check']}: {result['why']}" for result in wrong)
+            fail(module, f"Not healthy after {answer['tries']} tries: {message}", changed=False, **answer)
         leave(module, changed=False, **answer)
 
 

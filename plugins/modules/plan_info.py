@@ -224,16 +224,16 @@ error:
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import standing
+from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import read_maintenance
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import unsettled
-from ansible_collections.hosting.alembic.plugins.module_utils._module.call_plan import ask_plan
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import find_unrecovered
+from ansible_collections.hosting.alembic.plugins.module_utils._module.call_plan import call_plan
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
     answering,
+    format_errors,
     leave,
     module_of,
-    said,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._module.staged_plan import plan_with_unshipped
 from ansible_collections.hosting.alembic.plugins.module_utils._plan.model import Plan
@@ -248,15 +248,15 @@ def main() -> None:
         options: dict[str, Any] = module.params
         groups = group_by_release(options)
         pythons = [virtualenv_python(options["root"], group["release"]) for group in groups]
-        maintenance = standing(options["root"])
-        left = [left.name for left in unsettled(options)]
+        maintenance = read_maintenance(options["root"])
+        left = [left.name for left in find_unrecovered(options)]
         databases: list[dict[str, Any]] = []
-        is_to_settle = bool(left) and options["recovers"]
-        if any(pythons) and not is_to_settle:
+        is_to_recover = bool(left) and options["recovers"]
+        if any(pythons) and not is_to_recover:
             remember = options["recovers"] and not module.check_mode
             for python, group in zip(pythons, groups):
-                databases += ask_plan(python, {**group, "remember": remember}) if python else _without_release(group)
-        elif module.check_mode and options["archive"] and not is_to_settle:
+                databases += call_plan(python, {**group, "remember": remember}) if python else _without_release(group)
+        elif module.check_mode and options["archive"] and not is_to_recover:
             databases = plan_with_unshipped(options)
         places = [entry["name"] for entry in options["databases"]]
         databases.sort(key=lambda plan: places.index(plan["name"]))
@@ -268,10 +268,10 @@ def main() -> None:
             shipped=all(pythons),
             release=groups[0]["release"] if len(groups) == 1 else "",
             pending=pending,
-            unsettled=left,
+            find_unrecovered=left,
             maintenance=maintenance,
             left_maintenance=maintenance is not None and not maintenance["kept_by"],
-            refusals=said(refused).splitlines(),
+            refusals=format_errors(refused).splitlines(),
             databases=databases,
         )
 

@@ -88,9 +88,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils._module.result imp
     BAD,
     answering,
     fail,
+    format_errors,
     leave,
     module_of,
-    said,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import have_done
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
@@ -110,7 +110,7 @@ def main() -> None:
         diff = {"before": "".join(f"{name}\n" for name in before), "after": "".join(f"{name}\n" for name in kept)}
         bad = [result for result in results if result["outcome"] in BAD]
         if bad:
-            fail(module, said(bad), changed=changed, databases=results, diff=diff)
+            fail(module, format_errors(bad), changed=changed, databases=results, diff=diff)
         leave(module, changed=changed, databases=results, diff=diff)
 
 

@@ -106,7 +106,7 @@ cursor:
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import unsettled
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import find_unrecovered
 from ansible_collections.hosting.alembic.plugins.module_utils._module.recover import (
     littered,
     recover,
@@ -117,9 +117,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils._module.result imp
     answering,
     difference,
     fail,
+    format_errors,
     leave,
     module_of,
-    said,
 )
 
 
@@ -130,7 +130,7 @@ def main() -> None:
         if module.check_mode:
             results = [
                 {"name": left.name, "outcome": "unsettled", "changed": True, "of_run": left.run}
-                for left in [*unsettled(options), *littered(options)]
+                for left in [*find_unrecovered(options), *littered(options)]
             ]
             answer: dict[str, Any] = {"finished": True, "lines": [], "cursor": {}, "results": results}
         else:
@@ -140,7 +140,7 @@ def main() -> None:
         facts = {"changed": any(result["changed"] for result in results), "databases": results, **answer}
         facts.update(strangers=strangers(options))
         if answer["finished"] and bad:
-            fail(module, said(bad), **facts)
+            fail(module, format_errors(bad), **facts)
         leave(module, diff=difference(results), **facts)
 
 

@@ -136,8 +136,8 @@ def main() -> None:
         options = dict(module.params)
         options["of_run"] = options["of_run"] or last_change(options["root"])
         names = [entry["name"] for entry in options["databases"]]
-        asked = (options["root"], options["run"], options["of_run"], names, options["only"])
-        names = rolled_back_by(*asked, attach=options["attach"])
+        request = (options["root"], options["run"], options["of_run"], names, options["only"])
+        names = rolled_back_by(*request, attach=options["attach"])
         if module.check_mode or not names:
             # What is refused here does not keep the others from being rolled back; the report fails.
             foretell(module, predicted_rollback(options["root"], options["run"], options["of_run"], names), fails=False)

@@ -118,7 +118,7 @@ error:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import standing
+from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import read_maintenance
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import runs_of
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
@@ -141,7 +141,7 @@ def main() -> None:
             release=options["release"],
             runs=runs_of(options["root"]),
             databases=databases,
-            maintenance=standing(options["root"]),
+            maintenance=read_maintenance(options["root"]),
         )
 
 

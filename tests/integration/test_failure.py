@@ -129,16 +129,16 @@ def test_sqlite_is_restored_where_a_failed_revision_left_a_table_behind(site: Si
     dump = sqlite.dump()
     outcome = site.run("migrate", code=2, **settings)
     assert sqlite.dump() == dump
-    asides = list(sqlite.path.parent.glob("app.db.aside-*"))
-    assert len(asides) == 1
+    list_retained = list(sqlite.path.parent.glob("app.db.aside-*"))
+    assert len(list_retained) == 1
     # Nothing is dropped: what the restore replaced can still be read.
-    assert SQLiteTarget(asides[0]).tables() == ["half", "item"]
-    assert SQLiteTarget(asides[0]).rows("SELECT count(*) FROM item") == [(3,)]
+    assert SQLiteTarget(list_retained[0]).tables() == ["half", "item"]
+    assert SQLiteTarget(list_retained[0]).rows("SELECT count(*) FROM item") == [(3,)]
     assert_says(
         outcome.output,
         "Revision 0003 (fails in its middle) failed",
         "Restored from its backup, because the failed revision left something behind that no downgrade undoes",
-        f"what it replaced is {asides[0]}",
+        f"what it replaced is {list_retained[0]}",
         "It is at 0001, as before.",
         "Next:",
     )

@@ -106,16 +106,16 @@ def test_clients_wait_while_the_pool_is_paused_and_none_sees_an_error(
     settings["migrate_source"].add("0003", "0002", waits)
     seen: list[Any] = []
 
-    def ask() -> None:
+    def execute() -> None:
         with client, client.cursor() as cursor:
             cursor.execute("SELECT version_num FROM alembic_version")
             seen.append(cursor.fetchone())
 
     with closing(psycopg2.connect(console.pooled)) as client, site.start("migrate", **settings) as running:
-        ask()
+        execute()
         running.wait_for("0003", seconds=240)
         assert console.paused()[postgres.name]
-        waiting = threading.Thread(target=ask)
+        waiting = threading.Thread(target=execute)
         waiting.start()
         gate.touch()
         output = running.end(seconds=240)

@@ -15,10 +15,10 @@ def test_what_a_restore_replaced_is_listed_warned_of_and_dropped_when_asked(site
     site.run("migrate", code=2, migrate_source=site.source("broken"), **settings)
     assert sqlite.revisions == ["0002"]
     (path,) = sqlite.path.parent.glob("app.db.aside-*")
-    aside = SQLiteTarget(path)
-    before, replaced = sqlite.dump(), aside.dump()
+    retained = SQLiteTarget(path)
+    before, replaced = sqlite.dump(), retained.dump()
     assert replaced != before
-    assert aside.rows("SELECT count(*) FROM item") == [(3,)]
+    assert retained.rows("SELECT count(*) FROM item") == [(3,)]
 
     assert "WARNING" not in site.run("status", **settings).output
     assert_says(site.run("status", migrate_aside_days=0, **settings).output, f"{path} has been retained for 0 days")
@@ -30,7 +30,7 @@ def test_what_a_restore_replaced_is_listed_warned_of_and_dropped_when_asked(site
     foreseen = site.run("prune", "--check", "--diff", migrate_prune=True, migrate_prune_days=0, **settings)
     assert_says(foreseen.output, "would be dropped", f"-{path}")
     assert (listed.changed, young.changed, foreseen.changed) == (0, 0, 1)
-    assert (sqlite.dump(), aside.dump()) == (before, replaced)
+    assert (sqlite.dump(), retained.dump()) == (before, replaced)
 
     dropped = site.run("prune", migrate_prune=True, migrate_prune_days=0, **settings)
     assert dropped.changed == 1
@@ -46,16 +46,16 @@ def test_a_replaced_database_on_a_server_is_listed_and_dropped_when_asked(site: 
     before = creator.dump()
     site.run("migrate", migrate_source=site.source("generic"), **settings)
     site.run("restore", migrate_restore_databases=[creator.name], migrate_run="back", **settings)
-    aside = f"{creator.name}_aside_back"
-    assert aside in databases(creator)
+    retained = f"{creator.name}_aside_back"
+    assert retained in databases(creator)
     assert creator.dump() == before
 
     listed = site.run("prune", migrate_prune_days=0, **settings)
-    assert_says(listed.output, f"{creator.name} aside {aside} 0 days", "kept: migrate_prune is false")
-    assert aside in databases(creator)
+    assert_says(listed.output, f"{creator.name} aside {retained} 0 days", "kept: migrate_prune is false")
+    assert retained in databases(creator)
 
     assert site.run("prune", migrate_prune=True, migrate_prune_days=0, **settings).changed == 1
-    assert aside not in databases(creator)
+    assert retained not in databases(creator)
     assert creator.dump() == before
 
 

@@ -63,9 +63,9 @@ def test_a_backup_is_brought_back_and_what_it_replaces_is_kept(
     assert outcome.changed == 1
     assert sqlite.revisions == ["0001"]
     assert sqlite.rows("SELECT count(*) FROM item") == [(3,)]
-    (aside,) = sqlite.path.parent.glob("app.db.aside-*")
-    assert SQLiteTarget(aside).rows("SELECT count(*) FROM item") == [(4,)]
-    assert_says(outcome.output, "app restored 0002 0001", str(backup), str(aside))
+    (retained,) = sqlite.path.parent.glob("app.db.aside-*")
+    assert SQLiteTarget(retained).rows("SELECT count(*) FROM item") == [(4,)]
+    assert_says(outcome.output, "app restored 0002 0001", str(backup), str(retained))
 
     site.run("migrate", **migrated)
     assert sqlite.revisions == ["0002"]

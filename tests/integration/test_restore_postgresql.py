@@ -219,9 +219,9 @@ def test_everything_comes_back_and_what_was_there_lies_aside(
     assert customer.dump() == before
     assert customer.server.execute("SELECT count(*) FROM item WHERE name % 'item 77'", customer.name) != [["0"]]
     if method == "swap":
-        assert customer.server.execute("SELECT count(*) FROM item", restored.aside) == [["10"]]
+        assert customer.server.execute("SELECT count(*) FROM item", restored.retained) == [["10"]]
     else:
-        schema = restored.aside.split()[1]
+        schema = restored.retained.split()[1]
         assert customer.server.execute(f"SELECT count(*) FROM {schema}.item", customer.name) == [["10"]]
 
 
@@ -243,12 +243,12 @@ def test_hostile_names_and_what_belongs_to_the_database_itself(make: Callable[..
     assert restored.not_restored == []
     assert customer.dump() == before
     with customer.engine() as engine:
-        (aside,) = restorer_of(engine).asides()
-        assert (aside.name, aside.run) == (restored.aside, "r1")
-        assert aside.made
-        assert aside.size
-        restorer_of(engine).drop_aside(aside)
-        assert restorer_of(engine).asides() == []
+        (retained,) = restorer_of(engine).list_retained()
+        assert (retained.name, retained.run) == (restored.retained, "r1")
+        assert retained.made
+        assert retained.size
+        restorer_of(engine).drop_retained(retained)
+        assert restorer_of(engine).list_retained() == []
     assert customer.databases() == [HOSTILE]
     assert customer.dump() == before
 
@@ -404,21 +404,21 @@ def test_what_lies_aside_in_place_is_dropped_unless_it_is_in_use(make: Callable[
     customer.as_owner(RUIN)
     customer.restore(archive)
     with customer.engine() as engine:
-        (aside,) = restorer_of(engine).asides()
-        assert aside.run == "r1"
-        schema = aside.name.split()[1]
+        (retained,) = restorer_of(engine).list_retained()
+        assert retained.run == "r1"
+        schema = retained.name.split()[1]
         assert customer.server.execute(f"SELECT count(*) FROM {schema}.item", customer.name) == [["10"]]
         customer.as_owner(f"CREATE VIEW public.peek AS SELECT * FROM {schema}.item")
         with pytest.raises(Refused, match="in use"):
-            restorer_of(engine).drop_aside(aside)
+            restorer_of(engine).drop_retained(retained)
         assert customer.server.execute(f"SELECT count(*) FROM {schema}.item", customer.name) == [["10"]]
         customer.as_owner("DROP VIEW public.peek")
         # A backup leaves out what lies aside.
         again = customer.folder / "again"
         again.mkdir()
         assert engine.dump(again, True, quiet).row_counts == archive.row_counts
-        restorer_of(engine).drop_aside(aside)
-        assert restorer_of(engine).asides() == []
+        restorer_of(engine).drop_retained(retained)
+        assert restorer_of(engine).list_retained() == []
     assert customer.server.execute("SELECT 1 FROM pg_namespace WHERE nspname LIKE 'alembic%'", customer.name) == []
     assert customer.dump() == before
 
@@ -562,6 +562,6 @@ def test_a_restore_that_fails_after_the_swap_names_what_it_replaced(
 
     assert caught.value.code == HALF_WAY
     assert customer.dump() == before
-    (aside,) = [name for name in customer.databases() if name != customer.name]
-    assert aside in caught.value.remedy
-    assert customer.server.execute("SELECT a FROM t", aside) == [["2"]]
+    (retained,) = [name for name in customer.databases() if name != customer.name]
+    assert retained in caught.value.remedy
+    assert customer.server.execute("SELECT a FROM t", retained) == [["2"]]

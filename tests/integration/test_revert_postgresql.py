@@ -539,7 +539,7 @@ def test_what_others_change_during_a_restore_in_place_is_not_lost(
     engine = engine_for(stage.entry, stage.host.job("restore", stage.entry, run="r1"))
     told: list[str] = []
 
-    def tell(words: str) -> None:
+    def report(words: str) -> None:
         # The guard has had its word by then.
         if words == "moves what is there aside":
             told.append(theirs)
@@ -548,7 +548,7 @@ def test_what_others_change_during_a_restore_in_place_is_not_lost(
     try:
         archive = proven(stage.host.layout.backups_of("app"))[0].archive()
         with pytest.raises(Refused, match="would lose what others wrote"):
-            restorer_of(engine).restore(archive, "r1", tell, lambda: None)
+            restorer_of(engine).restore(archive, "r1", report, lambda: None)
     finally:
         engine.close()
 
@@ -728,14 +728,14 @@ def test_a_row_that_did_not_arrive_in_place_is_noticed_before_the_commit(stage: 
     (data,) = [path for path in archive.path.glob("[0-9]*.dat.gz") if b"1\tuno" in gunzip(path)]
     spoilt: list[str] = []
 
-    def tell(words: str) -> None:
+    def report(words: str) -> None:
         if words == "verifies":
             spoilt.append(words)
             data.write_bytes(gzip.compress(gunzip(data).replace(b"1\tuno", b"1\tUNO")))
 
     try:
         with pytest.raises(Failed, match="is not what was backed up") as refused:
-            restorer_of(engine).restore(archive, "r1", tell, lambda: None)
+            restorer_of(engine).restore(archive, "r1", report, lambda: None)
     finally:
         engine.close()
 

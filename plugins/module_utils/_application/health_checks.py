@@ -121,24 +121,27 @@ class _NoRedirect(HTTPRedirectHandler):
         return None
 
 
-AskDatabases = Callable[[list[int]], dict[int, str]]
+QueryDatabases = Callable[[list[int]], dict[int, str]]
 
 
-def attend(checks: list[Check], options: Result, ask_databases: AskDatabases) -> Result:
+def attend(checks: list[Check], options: Result, query_databases: QueryDatabases) -> Result:
     """Try what has not passed yet, again and again, for as long as a call may take.
 
     Args:
         checks: all checks.
         options: ``retries``, ``delay``, ``follow``, and the ``cursor`` of the call before.
-        ask_databases: returns what is wrong with the statements of some checks, by their numbers.
+        query_databases: returns what is wrong with the statements of some checks, by their numbers.
     """
     cursor = options["cursor"]
     tries = int(cursor.get("tries", 0))
     failing = dict.fromkeys(cursor.get("failing", range(len(checks))), "")
     patience_ends = monotonic() + options["follow"]
     while failing:
-        asked = ask_databases([number for number in failing if checks[number].sql])
-        found = {**asked, **{number: checks[number].failure_of_url() for number in failing if checks[number].url}}
+        answers_there = query_databases([number for number in failing if checks[number].sql])
+        found = {
+            **answers_there,
+            **{number: checks[number].failure_of_url() for number in failing if checks[number].url},
+        }
         failing = {number: found[number] for number in sorted(failing) if found[number]}
         tries += 1
         if not failing or tries > options["retries"]:
@@ -155,13 +158,13 @@ def attend(checks: list[Check], options: Result, ask_databases: AskDatabases) ->
 
 
 def failing_statements(
-    checks: list[Check], numbers: list[int], ask: Callable[[list[Result]], dict[str, Any]]
+    checks: list[Check], numbers: list[int], query: Callable[[list[Result]], dict[str, Any]]
 ) -> dict[int, str]:
     """Return what is wrong with the statements of some checks, in the words of the first database that differs."""
     statements = [
         {"number": number, "database": checks[number].database, "sql": checks[number].sql} for number in numbers
     ]
-    found = ask(statements)
+    found = query(statements)
     failures = {}
     for number in numbers:
         answers = found.get(str(number), [])
@@ -169,9 +172,9 @@ def failing_statements(
             (answer["database"], answer.get("error") or checks[number].failure_of_rows(answer["rows"]))
             for answer in answers
         ]
-        said = [f"{name}: {why}" for name, why in wrong if why]
-        nobody = "" if answers else f"there is no database {checks[number].database!r} on this host"
-        failures[number] = said[0] if said else nobody
+        reasons = [f"{name}: {why}" for name, why in wrong if why]
+        missing = "" if answers else f"there is no database {checks[number].database!r} on this host"
+        failures[number] = reasons[0] if reasons else missing
     return failures
 
 

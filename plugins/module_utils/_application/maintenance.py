@@ -77,7 +77,7 @@ class Maintenance:
         }
 
 
-def standing(root: str) -> Result | None:
+def read_maintenance(root: str) -> Result | None:
     """Return what is known of a maintenance that goes on, or None."""
     layout = Layout(Path(root))
     found = _read(layout)
@@ -93,7 +93,7 @@ def begin(options: Result, *, check: bool = False) -> Result:
     """
     layout = Layout(Path(options["root"]))
     services = [Service.of(entry) for entry in options["services"]]
-    with _alone(layout, check):
+    with _locked(layout, check):
         found = _read(layout) or Maintenance(now())
         running = [service for service in services if service.runs()]
         flag = _flag_to_raise(options["file"])
@@ -128,7 +128,7 @@ def end(options: Result, *, check: bool = False) -> Result:
     layout = Layout(Path(options["root"]))
     if _read(layout) is None:
         return {"changed": False, "done": [], "maintenance": None}
-    with _alone(layout, check):
+    with _locked(layout, check):
         found = _read(layout)
         if found is None:
             return {"changed": False, "done": [], "maintenance": None}
@@ -235,7 +235,7 @@ def _raise_flag(path: Path) -> None:
 
 
 @contextmanager
-def _alone(layout: Layout, check: bool) -> Iterator[None]:
+def _locked(layout: Layout, check: bool) -> Iterator[None]:
     """Let one at a time begin or end."""
     if check:
         yield

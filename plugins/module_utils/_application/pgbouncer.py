@@ -40,7 +40,7 @@ class PgBouncer:
         Raises:
             Refused: it does not answer.
         """
-        lines = [line.split("\t") for line in self._say("SHOW DATABASES").splitlines() if line]
+        lines = [line.split("\t") for line in self._execute("SHOW DATABASES").splitlines() if line]
         heading = lines[0]
         rows = [dict(zip(heading, line)) for line in lines[1:] if len(line) == len(heading)]
         return {row["name"]: row["paused"] == "1" for row in rows if row["name"] != "pgbouncer"}
@@ -52,7 +52,7 @@ class PgBouncer:
             Failed: they did not end in time; then the pool goes on as before.
         """
         try:
-            self._say(f"PAUSE {_quoted(name)}", self.timeout)
+            self._execute(f"PAUSE {_quoted(name)}", self.timeout)
         except subprocess.TimeoutExpired:
             if self.databases().get(name):
                 self.resume(name)
@@ -70,9 +70,9 @@ class PgBouncer:
         Raises:
             Failed: it does not.
         """
-        self._say(f"RESUME {_quoted(name)}")
+        self._execute(f"RESUME {_quoted(name)}")
 
-    def _say(self, command: str, timeout: float = 20) -> str:
+    def _execute(self, command: str, timeout: float = 20) -> str:
         program = str(Path(self.pg_bin) / "psql") if self.pg_bin else "psql"
         words = [program, "--no-psqlrc", "--no-align", "--no-password", "--field-separator=\t", "--pset=footer=off"]
         try:
@@ -92,9 +92,9 @@ class PgBouncer:
                 code="client-program-missing",
             ) from error
         if done.returncode:
-            words_said = done.stderr.decode(errors="replace").strip()
+            message = done.stderr.decode(errors="replace").strip()
             remedy = "migrate_pgbouncer_url has to lead to its console, as one of its admin_users"
-            raise Failed(f"PgBouncer refused {command}", words_said, remedy, code="pgbouncer-failed")
+            raise Failed(f"PgBouncer refused {command}", message, remedy, code="pgbouncer-failed")
         return done.stdout.decode(errors="replace")
 
     def _environment(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ from .._core.errors import Failed, Refused
 
 _COMMANDS = ("start", "stop", "status")
 _RUNNING = ("active", "reloading", "activating")
-_LOOK_EVERY = 0.2  # seconds
+_POLL_INTERVAL = 0.2  # seconds
 _MOST_WORDS = 500  # characters of what a command said
 
 
@@ -80,10 +80,10 @@ class Service:
         if self.status:
             return self._call(self.status)[0] == 0
         question = ("systemctl", "show", "--property=LoadState", "--property=ActiveState", "--", self.name)
-        code, said = self._call(question)
-        states = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+        code, output = self._call(question)
+        states = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
         if code or "ActiveState" not in states:
-            raise Refused(f"systemd does not say whether {self.name} runs", said, _EXAMPLE, code="service-unknown")
+            raise Refused(f"systemd does not say whether {self.name} runs", output, _EXAMPLE, code="service-unknown")
         if states.get("LoadState") != "loaded":
             raise Refused(
                 f"There is no unit {self.name} on this host",
@@ -114,9 +114,9 @@ class Service:
             self._wait(lambda: self._call(self.ready)[0] == 0, f"does not answer {' '.join(self.ready)}")
 
     def _do(self, doing: str, command: Sequence[str]) -> None:
-        code, said = self._call(command)
+        code, output = self._call(command)
         if code:
-            why = f"{command[0]} ended with exit code {code}: {said or 'it said nothing'}"
+            why = f"{command[0]} ended with exit code {code}: {output or 'it printed nothing'}"
             raise Failed(
                 f"The service {self.name} could not be {_DONE[doing]}",
                 why,
@@ -133,7 +133,7 @@ class Service:
                     f"{self.timeout:.0f} s were not enough",
                     code="service-failed",
                 )
-            sleep(_LOOK_EVERY)
+            sleep(_POLL_INTERVAL)
 
     def _call(self, command: Sequence[str]) -> tuple[int, str]:
         """Run a command. What it starts may keep its output open, so that goes into a file and not into a pipe."""

@@ -19,7 +19,7 @@ from .._core.errors import Refused
 from .._core.job import Job
 from .._core.paths import key_of
 from .._engines.data import Dump, RestoreMethod
-from .._engines.interface import Engine, Tell
+from .._engines.interface import Engine, Report
 from .._engines.restorers import restorer_of
 from .manifest import Manifest
 
@@ -50,14 +50,14 @@ def command_obstacles(job: Job) -> list[Refused]:
     return found
 
 
-def dump_by_command(engine: Engine, folder: Path, tell: Tell, run: str) -> Dump:
+def dump_by_command(engine: Engine, folder: Path, report: Report, run: str) -> Dump:
     """Have a backup made and proven; what the command writes into the folder belongs to it.
 
     Raises:
         Failed: one of the commands failed.
     """
     job = engine.job
-    tell(f"runs {job.backup_command[0]}")
+    report(f"runs {job.backup_command[0]}")
     activity = engine.activity()
     what = f"The backup of {engine.database.name!r} by {_BACKUP} failed"
     run_backup_command(job.backup_command, engine, folder, run, what)

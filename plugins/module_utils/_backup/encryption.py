@@ -76,10 +76,10 @@ def recipient_of(to: str) -> Recipient:
     with _command(recipient) as command:
         tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if tried.returncode or not tried.stdout:
-        said = tried.stderr.decode(errors="replace").strip()
+        message = tried.stderr.decode(errors="replace").strip()
         raise Refused(
             f"Backups cannot be encrypted to {_OPTION}",
-            said,
+            message,
             "Name a public key that can encrypt",
             code="encryption-not-possible",
         )
@@ -152,10 +152,10 @@ def _encrypt(folder: Path, names: Sequence[str], recipient: Recipient, target: P
         os.fsync(out.fileno())
         errors.seek(0)
         if code or plain < 0 or not answers:
-            said = errors.read().decode(errors="replace").strip() or "what it wrote could not be kept"
+            message = errors.read().decode(errors="replace").strip() or "what it wrote could not be kept"
             raise Failed(
                 f"{recipient.tool} could not encrypt the backup in {folder}",
-                said,
+                message,
                 f"Look at {_OPTION}",
                 code="encryption-failed",
             )

@@ -25,29 +25,29 @@ from .manifest import Manifest, check, check_sealed, proven, write_manifest
 from .offsite import copy_off
 
 if TYPE_CHECKING:
-    from .._engines.interface import Tell
+    from .._engines.interface import Report
 
 Result = dict[str, Any]
 
 
-def settle(database: Database, job: Job, journal: Journal, result: Result, tell: Tell) -> None:
+def finish_backups(database: Database, job: Job, journal: Journal, result: Result, report: Report) -> None:
     """Seal and copy what can be, and say in the result what could not; the database's own outcome stays as it is."""
     folder = job.layout.backups_of(database.name)
     if not folder.is_dir():
         return
     problems = []
     answers = True
-    with _alone(folder):
-        unsettled = _unsettled(database, job, journal, result)
+    with _locked(folder):
+        unrecovered = _find_unrecovered(database, job, journal, result)
         for manifest in proven(folder):
             try:
-                if manifest.run in unsettled:
+                if manifest.run in unrecovered:
                     continue
-                _put_in_order(manifest, job, tell)
+                _put_in_order(manifest, job, report)
                 # What did not take one copy takes no other, and may take as long again to say so.
                 if answers:
                     answers = False
-                    copy_off(manifest, job, tell)
+                    copy_off(manifest, job, report)
                     answers = True
             except (Refused, OSError) as error:
                 problems.append(error.facts() if isinstance(error, Refused) else _explained(manifest, error))
@@ -56,7 +56,7 @@ def settle(database: Database, job: Job, journal: Journal, result: Result, tell:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Let one run at a time do this: the lock on the database was given back already."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -66,10 +66,10 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _put_in_order(manifest: Manifest, job: Job, tell: Tell) -> None:
+def _put_in_order(manifest: Manifest, job: Job, report: Report) -> None:
     if job.backup_encrypt_to:
         if not manifest.sealed and manifest.files:
-            tell(f"encrypts the backup of run {manifest.run}")
+            report(f"encrypts the backup of run {manifest.run}")
             seal(manifest, job.backup_encrypt_to)
         if manifest.sealed:
             remove_plain(manifest)
@@ -81,7 +81,7 @@ def _explained(manifest: Manifest, error: OSError) -> dict[str, str]:
     ).facts()
 
 
-def _unsettled(database: Database, job: Job, journal: Journal, result: Result) -> set[str]:
+def _find_unrecovered(database: Database, job: Job, journal: Journal, result: Result) -> set[str]:
     """Return the runs whose way back may still need their plain backups, this one judged by its result."""
     needed = set()
     for run, events in newest_first(job.layout.journals_of(database.name)):

@@ -60,13 +60,13 @@ def copy_obstacles(job: Job) -> list[Refused]:
     return found
 
 
-def copy_off(manifest: Manifest, job: Job, tell: Callable[[str], None]) -> list[str]:
+def copy_off(manifest: Manifest, job: Job, report: Callable[[str], None]) -> list[str]:
     """Copy a backup to wherever it must be and is not yet, but for the controller, which comes for it.
 
     Args:
         manifest: the backup.
         job: says where to.
-        tell: is called with where it is copied to now.
+        report: is called with where it is copied to now.
 
     Returns:
         Where it was copied to.
@@ -81,7 +81,7 @@ def copy_off(manifest: Manifest, job: Job, tell: Callable[[str], None]) -> list[
             continue
         for obstacle in copy_obstacles(job):
             raise obstacle
-        tell(f"copies the backup of run {manifest.run} to {to}")
+        report(f"copies the backup of run {manifest.run} to {to}")
         if to == job.backup_copy_to:
             _copy_to_directory(manifest, Path(to))
         else:

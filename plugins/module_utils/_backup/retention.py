@@ -31,6 +31,6 @@ def prune_backups(job: Job) -> None:
     """Remove the old backups of each database of a job."""
     for database in job.databases:
         runs = newest_first(job.layout.journals_of(database.name))
-        way_back = next((run for run, events in runs if net_outcome(events)), "")
+        last_changed = next((run for run, events in runs if net_outcome(events)), "")
         folder = job.layout.backups_of(database.name)
-        remove_old_backups(folder, job.backup_keep, job.backup_keep_days, frozenset({way_back}))
+        remove_old_backups(folder, job.backup_keep, job.backup_keep_days, frozenset({last_changed}))

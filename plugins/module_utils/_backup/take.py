@@ -27,17 +27,17 @@ from .offsite import copy_off
 from .preflight import backup_obstacles
 
 if TYPE_CHECKING:
-    from .._engines.interface import Engine, Tell
+    from .._engines.interface import Engine, Report
 
 
-def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> Manifest:
+def take(engine: Engine, heads: dict[str, list[str]], job: Job, report: Report) -> Manifest:
     """Back a database up and return the manifest of the proven backup.
 
     Args:
         engine: the database's engine.
         heads: where it stands.
         job: names the run, the folders and the tools' options.
-        tell: is called with how far the dump is.
+        report: is called with how far the dump is.
 
     Raises:
         Failed: the dump failed or could not be proven; nothing of it is left. Or it could not be copied off the host,
@@ -56,7 +56,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
         own = engine.own() if engine.exists() else None
         small = own is not None and own.run(engine.size) <= job.row_counts_limit
         by_hand = job.backup_command and own is not None
-        dump = dump_by_command(engine, beside, tell, job.run) if by_hand else engine.dump(beside, small, tell)
+        dump = dump_by_command(engine, beside, report, job.run) if by_hand else engine.dump(beside, small, report)
         manifest = Manifest(
             database=engine.database.name,
             run=job.run,
@@ -77,7 +77,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
             seconds=round(time.monotonic() - begun, 3),
         )
         if job.backup_encrypt_to and manifest.files:
-            tell("encrypts")
+            report("encrypts")
             manifest.sealed = encryption.seal(beside, sorted(manifest.files), job.backup_encrypt_to).facts()
         write_manifest(manifest, beside)
         shutil.rmtree(place, ignore_errors=True)
@@ -93,7 +93,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, tell: Tell) -> M
         shutil.rmtree(beside, ignore_errors=True)
     sync(place.parent)
     manifest.path = str(place)
-    copy_off(manifest, job, tell)
+    copy_off(manifest, job, report)
     return manifest
 
 

@@ -76,12 +76,15 @@ def run_command(
                 raise
             why = f"{words[0]} had not ended after {patience:g} s, and was ended with all that it had started"
             raise Failed(
-                what, f"{why}: {_said(output, variables)}", f"{remedy}; or raise {_PATIENCE}", code="command-timeout"
+                what,
+                f"{why}: {_read_output(output, variables)}",
+                f"{remedy}; or raise {_PATIENCE}",
+                code="command-timeout",
             ) from None
         if code:
             raise Failed(
                 what,
-                f"{words[0]} ended with exit code {code}: {_said(output, variables)}",
+                f"{words[0]} ended with exit code {code}: {_read_output(output, variables)}",
                 remedy,
                 code="command-failed",
             )
@@ -102,7 +105,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _said(output: IO[bytes], variables: dict[str, str]) -> str:
+def _read_output(output: IO[bytes], variables: dict[str, str]) -> str:
     """Return the last words of a command."""
     output.seek(max(output.seek(0, os.SEEK_END) - 4 * _MOST_WORDS, 0))
     text = output.read().decode(errors="replace").strip()

@@ -38,7 +38,7 @@ def handed_over(options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]
         for entry in options["databases"]:
             content = json.dumps(entry).encode()
             os.write(descriptor, content)
-            places[entry["name"]] = [offset, len(content), _runs_apart(entry, options)]
+            places[entry["name"]] = [offset, len(content), _in_own_process(entry, options)]
             offset += len(content)
         public = [_public(entry) for entry in options["databases"]]
         yield {**options, "databases": public, "entries": {"descriptor": descriptor, "places": places}}, descriptor
@@ -46,7 +46,7 @@ def handed_over(options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]
         os.close(descriptor)
 
 
-def _runs_apart(entry: Entry, options: dict[str, Any]) -> bool:
+def _in_own_process(entry: Entry, options: dict[str, Any]) -> bool:
     """Return whether env.py of a database may need a process that was forked before its entry was read.
 
     The owner of a SQLite file may read its entry, which has no password for others: that process is forked when it is
@@ -77,7 +77,7 @@ class Entries:
         self.descriptor = -1
         self._places: dict[str, list[int]] = {}
 
-    def runs_apart(self, name: str) -> bool:
+    def in_own_process(self, name: str) -> bool:
         """Return whether env.py of a database may need a process that has not read its entry."""
         return self.descriptor >= 0 and name in self._places and bool(self._places[name][2])
 

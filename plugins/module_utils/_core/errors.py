@@ -45,12 +45,12 @@ class Refused(Exception):
 
     def __str__(self) -> str:
         what = self.what.strip().rstrip(".") + (f" [{self.code}]" if self.code and self.what.strip() else "")
-        said = ": ".join(part for part in (what, self.why.strip().rstrip(".")) if part)
+        message = ": ".join(part for part in (what, self.why.strip().rstrip(".")) if part)
         remedy = self.remedy.rstrip().rstrip(".")
         remedy = remedy if remedy.startswith("\n") else remedy.lstrip()
         # What is pasted with a full stop behind it is another command.
         stop = "" if _ENDS_IN_COMMAND.search(remedy) else "."
-        return f"{said}:{remedy}" if remedy.startswith("\n") else ". ".join(filter(None, (said, remedy))) + stop
+        return f"{message}:{remedy}" if remedy.startswith("\n") else ". ".join(filter(None, (message, remedy))) + stop
 
     def facts(self) -> dict[str, str]:
         """Return the parts as data, for results and journals."""

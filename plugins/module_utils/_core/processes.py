@@ -150,7 +150,7 @@ def redirect_output(path: Path | str) -> None:
     os.close(nothing)
 
 
-def let_go(*keep: int) -> None:
+def redirect_descriptors(*keep: int) -> None:
     """Point every inherited descriptor but a few at nothing: an open one would keep SSH waiting for this process.
 
     None is closed. Whoever still had its number, a log's handler for one, would write into the file that is given that

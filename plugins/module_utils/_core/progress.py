@@ -35,7 +35,7 @@ class Progress:
         """Begin a phase."""
         self._phase, self._detail, self._begun = phase, "", time.monotonic()
 
-    def tell(self, detail: str) -> None:
+    def report(self, detail: str) -> None:
         """Say how far the phase is."""
         self._detail = detail
 

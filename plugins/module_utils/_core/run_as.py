@@ -23,7 +23,7 @@ from .errors import Refused
 
 #: Asks the kernel for the present number, and changes nothing.
 _PRESENT = 0xFFFFFFFF
-_READ_AND_ENTER = 5
+_READ_AND_TRAVERSE = 5
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,12 @@ def admit(user: User, folder: Path, *below: Path) -> None:
         below: folders in it, the outermost first; the last one may be listed by this user, and by no others.
     """
     for path in (folder, *below[:-1]):
-        _let_enter(path)
+        _allow_traversal(path)
     if below and not _is_open(below[-1], user):
         _add_to_list(below[-1], user.uid)
 
 
-def _let_enter(path: Path) -> None:
+def _allow_traversal(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
@@ -187,7 +187,7 @@ def _let_enter(path: Path) -> None:
 
 def _is_open(path: Path, user: User) -> bool:
     found = os.stat(path, follow_symlinks=False)
-    return found.st_uid == user.uid or found.st_mode & 0o005 == _READ_AND_ENTER
+    return found.st_uid == user.uid or found.st_mode & 0o005 == _READ_AND_TRAVERSE
 
 
 def _add_to_list(path: Path, uid: int) -> None:
@@ -204,12 +204,12 @@ def _add_to_list(path: Path, uid: int) -> None:
         # What a default list of the folder above has named is kept out by the mask until now, and stays out.
         limit = next((rights for tag, rights, _number in known if tag == MASK), 7)
         users = {number: rights & limit for tag, rights, number in known if tag == USER}
-        if users.get(uid) == _READ_AND_ENTER:
+        if users.get(uid) == _READ_AND_TRAVERSE:
             return
-        users[uid] = _READ_AND_ENTER
+        users[uid] = _READ_AND_TRAVERSE
         group = next((rights & limit for tag, rights, _number in known if tag == GROUP), mode >> 3 & 7)
         named = [(USER, rights, number) for number, rights in sorted(users.items())]
-        rest = [(GROUP, group, NOBODY), (MASK, _READ_AND_ENTER, NOBODY), (OTHERS, mode & 7, NOBODY)]
+        rest = [(GROUP, group, NOBODY), (MASK, _READ_AND_TRAVERSE, NOBODY), (OTHERS, mode & 7, NOBODY)]
         set_entries(descriptor, [(OWNER, mode >> 6 & 7, NOBODY), *named, *rest])
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL):

@@ -40,7 +40,7 @@ def with_secrets(before: Callable[[], None], item: Any) -> Any:
     if ENTRIES.descriptor < 0 or not all(isinstance(database, Database) for database in databases):
         ENTRIES.close()
         return item
-    if isinstance(item, Database) and ENTRIES.runs_apart(item.name):
+    if isinstance(item, Database) and ENTRIES.in_own_process(item.name):
         before()
     entries = [ENTRIES.entry_of(database.name) for database in databases]
     ENTRIES.close()

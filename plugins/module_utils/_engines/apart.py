@@ -46,8 +46,8 @@ class Apart:
         """
         return user_for(self.database.name, self.database.run_as or self.job.run_as, self.owner)
 
-    def writes_apart(self, environment: Any) -> None:
-        """Hear which environment is about to open connections in another process; ``let_go`` closes them."""
+    def use_environment_process(self, environment: Any) -> None:
+        """Take the environment that is about to open connections in another process."""
 
     def take_facts_there(self, facts: dict[str, Any]) -> None:
         """Take what ``facts_there`` returned in env.py's process."""

@@ -87,9 +87,9 @@ class RestoreMethod:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did: ``aside`` is where the replaced database lies now, a file, a database or a schema."""
+    """What a restore did: ``retained`` is where the replaced database lies now, a file, a database or a schema."""
 
-    aside: str
+    retained: str
     method: str
     not_restored: list[str] = field(default_factory=list)
 
@@ -197,7 +197,7 @@ class WrittenRows:
 
 
 @dataclass(frozen=True)
-class Aside:
+class RetainedCopy:
     """What an earlier restore left. ``made`` is ISO 8601 in UTC, ``size`` is bytes; both may be unknown."""
 
     name: str

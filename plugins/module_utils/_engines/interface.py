@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: What a line about a blocking session begins with if the session is the migration's own.
 ITSELF = "the migration itself, "
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 Part = TypeVar("Part")
 
@@ -233,12 +233,12 @@ class Engine(Apart, ABC):
         """
 
     @abstractmethod
-    def end_migrating(self, patience: float, tell: Tell) -> None:
+    def end_migrating(self, patience: float, report: Report) -> None:
         """Come back only when no backend of a dead run works in the database; ask with its lock held.
 
         Args:
             patience: seconds until such a backend is ended.
-            tell: is called with who it is.
+            report: is called with who it is.
 
         Raises:
             Refused: there still is one, and it may not be ended.
@@ -269,7 +269,7 @@ class Engine(Apart, ABC):
         return {}
 
     @abstractmethod
-    def dump(self, folder: Path, count_rows: bool, tell: Tell) -> Dump:
+    def dump(self, folder: Path, count_rows: bool, report: Report) -> Dump:
         """Write a dump into an empty folder and prove it.
 
         Raises:
@@ -284,12 +284,12 @@ class Engine(Apart, ABC):
         """Return what a person has to know about a restore by a method beforehand; ``archive`` is a dump just made."""
         return []
 
-    def lock(self, patience: float, tell: Tell) -> Lock:
+    def lock(self, patience: float, report: Report) -> Lock:
         """Wait for the lock by polling; a lock that *waits* would deadlock with CREATE INDEX CONCURRENTLY.
 
         Args:
             patience: seconds to wait at the most.
-            tell: called with who holds the lock while it is waited for.
+            report: called with who holds the lock while it is waited for.
 
         Raises:
             Refused: somebody else held it all the time.
@@ -307,7 +307,7 @@ class Engine(Apart, ABC):
                     "Wait for that run to end, or raise migrate_database_wait",
                     code="database-locked",
                 )
-            tell(f"waits for {holder}")
+            report(f"waits for {holder}")
             time.sleep(random.uniform(0.2, 0.6))  # noqa: S311 - jitter, not a secret
 
     def command_variables(self) -> dict[str, str]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 from .data import Probe
-from .postgresql.probe import look as look_at_postgresql
-from .sqlite.probe import look as look_at_sqlite
+from .postgresql.probe import read_probe as probe_postgresql
+from .sqlite.probe import read_probe as probe_sqlite
 
-_LOOKS = {"postgresql": look_at_postgresql, "sqlite": look_at_sqlite}
+_PROBES = {"postgresql": probe_postgresql, "sqlite": probe_sqlite}
 
 
 def probe_database(engine: str, connect_options: dict[str, Any], password: str | None, table: str) -> Probe | None:
@@ -24,4 +24,4 @@ def probe_database(engine: str, connect_options: dict[str, Any], password: str |
     Raises:
         Exception: the driver's own, or any other, which means the same.
     """
-    return _LOOKS[engine](connect_options, password, table)
+    return _PROBES[engine](connect_options, password, table)

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from .comparison import Comparison
-from .data import Archive, Aside, Content
-from .interface import Scratch, Tell
+from .data import Archive, Content, RetainedCopy
+from .interface import Report, Scratch
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class Rehearser(ABC):
     """Makes copies of a database, and reads what a rehearsal wants to know of them."""
 
-    def read_copy(self, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell) -> Any:
+    def read_copy(self, archive: Archive, leave_out: frozenset[str], in_full: bool, report: Report) -> Any:
         """Return what a rehearsal's copy holds that was just filled from an archive, for ``compare_copy``.
 
         Args:
             archive: the backup.
             leave_out: version tables, as schema.table.
             in_full: also read the rows.
-            tell: is called with what is being read.
+            report: is called with what is being read.
 
         Raises:
             Failed: the copy does not hold what the archive holds.
@@ -36,7 +36,7 @@ class Rehearser(ABC):
         return None
 
     def compare_copy(
-        self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell
+        self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, report: Report
     ) -> Comparison:
         """Compare a copy whose revisions were all undone with what it was; sequences that moved are in the notes.
 
@@ -45,12 +45,12 @@ class Rehearser(ABC):
             archive: the backup.
             leave_out: as for ``read_copy``.
             in_full: as for ``read_copy``.
-            tell: is called with what is being compared.
+            report: is called with what is being compared.
         """
         return Comparison()
 
     @abstractmethod
-    def scratch(self, archive: Archive, tell: Tell) -> AbstractContextManager[Scratch]:
+    def scratch(self, archive: Archive, report: Report) -> AbstractContextManager[Scratch]:
         """Return a place for a copy of a backup, empty at first and dropped at the end, whatever happens.
 
         What a rehearsal that was killed has left of this database is dropped before.
@@ -60,11 +60,11 @@ class Rehearser(ABC):
         """
 
     @abstractmethod
-    def scratches(self) -> list[Aside]:
+    def scratches(self) -> list[RetainedCopy]:
         """Return the copies that killed rehearsals of this database have left."""
 
     @abstractmethod
-    def drop_scratch(self, scratch: Aside) -> None:
+    def drop_scratch(self, scratch: RetainedCopy) -> None:
         """Drop such a copy, unless a rehearsal works with it by now."""
 
     @abstractmethod

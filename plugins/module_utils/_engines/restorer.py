@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .._core.errors import Refused
-from .data import Archive, Aside, Restored
-from .interface import Guard, Tell
+from .data import Archive, Restored, RetainedCopy
+from .interface import Guard, Report
 
 
 class Restorer(ABC):
@@ -29,7 +29,7 @@ class Restorer(ABC):
         """Return whether there is anything that a restore could lose; what is gone or damaged cannot be compared."""
         return True
 
-    def make_if_dropped(self, archive: Archive, tell: Tell) -> bool:
+    def make_if_dropped(self, archive: Archive, report: Report) -> bool:
         """Make a database that a restore needs and that is gone, empty, and return whether that was necessary.
 
         Raises:
@@ -62,13 +62,13 @@ class Restorer(ABC):
         return []
 
     @abstractmethod
-    def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
+    def restore(self, archive: Archive, run: str, report: Report, guard: Guard) -> Restored:
         """Bring a dump back, verified, in the place of the database; what it replaces is kept aside.
 
         Args:
             archive: what to bring back.
             run: names what is kept aside.
-            tell: is called with how far it is.
+            report: is called with how far it is.
             guard: has the last word before anything is replaced.
 
         Raises:
@@ -85,15 +85,15 @@ class Restorer(ABC):
         return []
 
     @abstractmethod
-    def asides(self) -> list[Aside]:
+    def list_retained(self) -> list[RetainedCopy]:
         """Return what earlier restores of this database have left."""
 
-    def drop_unused_aside(self, run: str) -> None:
+    def drop_unused_retained(self, run: str) -> None:
         """Drop what a run's restore kept before it died, where it is still what the database holds."""
         return
 
     @abstractmethod
-    def drop_aside(self, aside: Aside) -> None:
+    def drop_retained(self, copy: RetainedCopy) -> None:
         """Drop what an earlier restore has left, for good."""
 
     def rights_for_restore(self) -> tuple[str, dict[str, Any]] | None:

@@ -103,7 +103,7 @@ class UnseenWrites:
     def starts(self, began: str) -> None:
         """Begin with a step, in the transaction that began at some time."""
 
-    def looks(self, began: str = "") -> None:
+    def checks(self, began: str = "") -> None:
         """Look whether the transaction has ended, without asking the server.
 
         Args:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .comparison import Comparison
 from .data import Archive, Counted, Writes, WrittenRows
-from .interface import Tell
+from .interface import Report
 from .unseen_writes import Current, Note, UnseenWrites
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class WriteTracker(ABC):
         """
         return []
 
-    def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> Comparison:
+    def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> Comparison:
         """Compare the database with a backup: the schema to the letter, and the content of what may have changed.
 
         It is called after a failure, when what the run did is rolled back or downgraded, with the lock held.
@@ -216,17 +216,19 @@ class WriteTracker(ABC):
             archive: the backup.
             written_rows: what the run has done; ``before`` has the schema changes that others made since.
             limit: bytes; a larger table that may have changed is not compared, which counts as different.
-            tell: is called with what is being compared.
+            report: is called with what is being compared.
         """
         return Comparison()
 
-    def compare_schema(self, archive: Archive, written_rows: WrittenRows, tell: Tell) -> tuple[list[str], list[str]]:
+    def compare_schema(
+        self, archive: Archive, written_rows: WrittenRows, report: Report
+    ) -> tuple[list[str], list[str]]:
         """Compare the schema with that of an older backup, and return how it differs, and what others changed in it.
 
         Args:
             archive: the backup.
             written_rows: what the run has done since, its downgrades included.
-            tell: is called with what is being compared.
+            report: is called with what is being compared.
 
         Raises:
             Failed: it could not be read.
@@ -243,7 +245,7 @@ class WriteTracker(ABC):
             content: what ``content`` told later than the backup, if it did.
         """
 
-    def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> None:
+    def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> None:
         """Compare what others seem to have written with a backup: ``writes_since`` leaves out what is none of theirs.
 
         It is called before a restore, while others may still write.
@@ -252,7 +254,7 @@ class WriteTracker(ABC):
             archive: the backup.
             written_rows: what the run has done.
             limit: bytes; a larger table is not compared, and what was written to it counts as others'.
-            tell: is called with what is being compared.
+            report: is called with what is being compared.
         """
         return
 

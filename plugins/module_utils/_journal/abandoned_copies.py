@@ -18,7 +18,7 @@ def abandoned(layout: Layout, name: str) -> list[str]:
     """Return the rehearsals of a database that are dead and have not said that their copy is gone, newest first."""
     found = []
     for run, events in newest_first(layout.journals_of(name) / "rehearsals"):
-        said = [event["event"] for event in events]
-        if MADE in said and DROPPED not in said and not works(layout, run, "rehearse"):
+        names = [event["event"] for event in events]
+        if MADE in names and DROPPED not in names and not works(layout, run, "rehearse"):
             found.append(run)
     return found

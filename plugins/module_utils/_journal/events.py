@@ -25,10 +25,10 @@ _MILLISECOND = 1_000_000  # nanoseconds
 
 def now() -> str:
     """Return this moment in UTC, as ISO 8601 with milliseconds."""
-    return _said(time.time_ns())
+    return _format_time(time.time_ns())
 
 
-def _said(moment: int) -> str:
+def _format_time(moment: int) -> str:
     at = datetime.fromtimestamp(moment // _MILLISECOND / 1000, timezone.utc)
     return at.isoformat(timespec="milliseconds")
 
@@ -60,13 +60,13 @@ class Journal:
     def write(self, event: str, **facts: Any) -> None:
         """Append one event; when this returns, it is on the disk, but for one that announces no step."""
         moment, clock_went_back = self._moment()
-        line = json.dumps({"at": _said(moment), "verb": self.verb, "event": event, **masked(facts)}, default=str)
+        line = json.dumps({"at": _format_time(moment), "verb": self.verb, "event": event, **masked(facts)}, default=str)
         new = not self.path.exists()
         if new:
             private_directory(self.path.parent)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "ab") as handle:
-            handle.write(_mended(descriptor) + line.encode() + b"\n")
+            handle.write(_separate_line(descriptor) + line.encode() + b"\n")
             handle.flush()
             if clock_went_back:
                 os.utime(handle.fileno(), ns=(moment, moment))
@@ -93,7 +93,7 @@ class Journal:
         return read_events(self.path)
 
 
-def _mended(descriptor: int) -> bytes:
+def _separate_line(descriptor: int) -> bytes:
     """Return the end of a line that a crash or a full disk cut short, so that the next event is not lost with it."""
     size = os.fstat(descriptor).st_size
     return b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
@@ -148,7 +148,7 @@ def net_outcome(events: list[Event]) -> str:
     return outcomes[-1] if outcomes[-1] in ("upgraded", "downgraded", "restored", "failed", "held") else ""
 
 
-def needs_leading_back(events: list[Event]) -> bool:
+def needs_revert(events: list[Event]) -> bool:
     """Tell whether the upgrade of a journal began a revision and ended badly, never ended, or was rejected."""
     done = ending(events, "upgrade")
     began = any(event["event"] == "begun" for event in events)
@@ -168,7 +168,7 @@ def reject(journal: Journal, error: dict[str, str]) -> None:
         journal.write("rejected", error=error)
 
 
-def unsettled(folder: Path) -> str:
+def find_unrecovered(folder: Path) -> str:
     """Return the run that left a database where a person or a way back has yet to decide, or nothing."""
     for run, events in newest_first(folder):
         how = net_outcome(events)

@@ -15,7 +15,7 @@ from typing import Any
 from .._core.errors import CORRECT_IT, Refused
 from .._core.paths import Layout, key_of
 from .._core.playbook_command import playbook_command
-from .events import Event, ending, needs_leading_back, read_events, rejection
+from .events import Event, ending, needs_revert, read_events, rejection
 from .worker_lock import works
 
 #: Verbs of which nothing can be half done in the database before this event.
@@ -132,7 +132,7 @@ def last_run_state(layout: Layout, name: str, besides: str = "") -> RunState:
     return RunState(name)
 
 
-def unsettled(options: dict[str, Any]) -> list[RunState]:
+def find_unrecovered(options: dict[str, Any]) -> list[RunState]:
     """Return what earlier runs left in the databases of the inventory and must be settled first."""
     layout = Layout(Path(options["root"]))
     found = [last_run_state(layout, entry["name"]) for entry in options["databases"]]
@@ -189,7 +189,7 @@ def _left(layout: Layout, name: str, run: str, events: list[Event]) -> RunState 
 def _after_upgrade(events: list[Event], result: dict[str, Any]) -> str | None:
     if result["outcome"] == "upgraded" and rejection(events) is None:
         return ""
-    return "cut_short" if needs_leading_back(events) else None  # what began no revision is tried again by itself
+    return "cut_short" if needs_revert(events) else None  # what began no revision is tried again by itself
 
 
 def _after_downgrade(events: list[Event], result: dict[str, Any]) -> str | None:

@@ -19,22 +19,22 @@ def differences_of(context: MigrationContext) -> list[str]:
     """Return the differences between a database and the ``target_metadata`` of its env.py."""
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415 - it takes time, and only a rehearsal wants it
 
-    return list(_said(compare_metadata(context, context.opts["target_metadata"])))
+    return list(_describe(compare_metadata(context, context.opts["target_metadata"])))
 
 
-def _said(found: Any) -> Iterator[str]:
+def _describe(found: Any) -> Iterator[str]:
     for difference in found:
         if isinstance(difference, list):  # all that was modified of one column
             yield from map(_modified, difference)
             continue
         kind, *facts = difference
         verb, _underscore, what = kind.partition("_")
-        said = _ONLY_IN_MODELS if verb == "add" else _ONLY_IN_DATABASE
+        where = _ONLY_IN_MODELS if verb == "add" else _ONLY_IN_DATABASE
         if what == "column":
             schema, table, column = facts
-            yield said.format(f"column {_qualified(schema, table)}.{column.name}")
+            yield where.format(f"column {_qualified(schema, table)}.{column.name}")
         elif verb in ("add", "remove"):
-            yield said.format(f"{what.replace('_', ' ')} {_named(facts[0])}")
+            yield where.format(f"{what.replace('_', ' ')} {_named(facts[0])}")
         else:
             yield f"{kind.replace('_', ' ')} {_named(facts[0])}"
 

@@ -38,7 +38,7 @@ class EarlyCommits:
         #: What is executed now is permanent at once: in an autocommit block, or after a plain COMMIT.
         self._in_block = False
         self._past_commit = False
-        self._told = False
+        self._announced = False
         #: The step that wrote rows in the transaction that is open; not every engine counts them.
         self._writer: Step | None = None
 
@@ -53,18 +53,18 @@ class EarlyCommits:
         original = context.autocommit_block
 
         @contextmanager
-        def told() -> Iterator[None]:
+        def announced() -> Iterator[None]:
             self._early()
-            self._told = True
+            self._announced = True
             try:
                 with original():
-                    self._told, self._in_block = False, True
+                    self._announced, self._in_block = False, True
                     yield
             finally:
-                self._told = self._in_block = False
+                self._announced = self._in_block = False
             self._counter.start()
 
-        context.autocommit_block = told  # type: ignore[method-assign]
+        context.autocommit_block = announced  # type: ignore[method-assign]
         for name, listener in listeners.items():
             sa.event.listen(connection, name, listener)
         try:
@@ -94,7 +94,7 @@ class EarlyCommits:
             self._watcher.writes_early(step)
 
     def _commits(self, _connection: Connection) -> None:
-        if not self._told and not self._in_block:
+        if not self._announced and not self._in_block:
             self._early()
         self._past_commit, self._writer = False, None
         self._counter.end()

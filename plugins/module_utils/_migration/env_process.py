@@ -78,7 +78,7 @@ class _EnvProcess:
             "contents": self._contents,
             "still_writes": self._still_writes,
             "version_there": lambda: int(self._engine.version_there()),
-            "let_go": self._close_opened,
+            "close_env_connections": self._close_opened,
         }
 
     def _of_environment(self, name: str) -> Callable[[str], Any]:
@@ -161,8 +161,8 @@ class _EnvProcess:
         with open(has_answered, "rb", buffering=0) as pipe:
             # What env.py has started may have the other end open still.
             os.set_blocking(has_answered, False)
-            said = pipe.read(1)
-        if not said:
+            byte = pipe.read(1)
+        if not byte:
             code = os.waitstatus_to_exitcode(status)
             how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
             raise process_ended(self.environment.database.name, how)
@@ -224,8 +224,8 @@ class _Reporter(Watcher):
         self.steps.append(step)
         step.began = float(self._report("begins", step, number, count))
 
-    def enters(self) -> None:
-        self._report("enters")
+    def enters_revision(self) -> None:
+        self._report("enters_revision")
 
     def ran(self, step: Step) -> None:
         self._report("ran", step)

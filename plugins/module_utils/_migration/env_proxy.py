@@ -42,7 +42,7 @@ from .step import Step, Watcher
 
 #: Loaded now, because its archive may be gone when the process is forked.
 _LOADED_EARLY = env_process
-_EVENTS = ("enters", "ran", "failed", "left", "commits_early", "writes_early")
+_EVENTS = ("enters_revision", "ran", "failed", "left", "commits_early", "writes_early")
 
 
 def environment_of(database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> Environment:
@@ -76,7 +76,7 @@ class _Locations:
 class EnvironmentApart(Environment):
     """The same environment, in another process, which gives each run of env.py one of its own."""
 
-    runs_apart = True
+    in_own_process = True
 
     def __init__(
         self, database: Database, job: Job, engine: Engine, user: User | None, outside: OwnCommits | None
@@ -98,7 +98,7 @@ class EnvironmentApart(Environment):
             "start", database_facts(database), job_facts(job), user.facts() if user else None, self._counts_outside()
         )
         self.locations = _Locations(self._channel)  # type: ignore[assignment]
-        engine.writes_apart(self)
+        engine.use_environment_process(self)
 
     def _handlers(self) -> dict[str, Callable[..., Any]]:
         handlers: dict[str, Callable[..., Any]] = {name: self._event(name) for name in _EVENTS}
@@ -163,10 +163,10 @@ class EnvironmentApart(Environment):
         self.engine.take_facts_there(facts)
         self.engine.compares_versions_there(lambda: int(self._channel.call("version_there")))
 
-    def let_go(self) -> None:
+    def close_env_connections(self) -> None:
         """Have env.py's connections closed: it is done, and its file is about to be replaced."""
         with suppress(Refused):
-            self._call("let_go")
+            self._call("close_env_connections")
 
     def streams(self, instance: str = "") -> list[Stream]:
         """Run env.py there, changing nothing, and return where the database stands."""

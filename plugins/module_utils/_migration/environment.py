@@ -41,7 +41,7 @@ from .locations import Locations
 from .placeholders import filled, variables_for
 from .revisions import Revisions
 from .scripts import configuration, script_directory
-from .setup import enter_setup
+from .setup import run_setup
 from .step import Step, Watcher
 from .steps import connection_of, heads_after, watched
 
@@ -55,7 +55,7 @@ class Environment(Revisions):
     """One release's Alembic environment, aimed at one database. Needs a process of its own: env.py may do anything."""
 
     #: Whether each run of env.py has a process of its own anyway.
-    runs_apart = False
+    in_own_process = False
     #: Is called when env.py begins and ends, where this process is thrown away after it has read the database.
     in_place: Callable[[bool], None] | None = None
     #: Calls ``read_dry`` in another process, where there is one that was forked before.
@@ -132,25 +132,25 @@ class Environment(Revisions):
             Refused: the target cannot be reached.
         """
         if self.locations.are_empty():  # env.py may name others
-            found, locations = self._dry(self._read_stand_in)
+            found, locations = self._dry(self._read_placeholder)
             self.locations.take(locations)
             return list(found)
         with self._refusing():
             return [self._planned("main.alembic_version", ())]
 
-    def _read_stand_in(self) -> tuple[list[Stream], list[str]]:
+    def _read_placeholder(self) -> tuple[list[Stream], list[str]]:
         """Run env.py with an empty database that is thrown away, in a process that is thrown away too."""
         with tempfile.TemporaryDirectory() as folder:
             self._aim(self.engine.url.set(database=str(Path(folder) / "empty.db")))
             return self._read_streams()
 
-    def _read_here(self, tell: Callable[[bool], None]) -> tuple[list[Stream], list[str]]:
-        tell(True)
+    def _read_here(self, report: Callable[[bool], None]) -> tuple[list[Stream], list[str]]:
+        report(True)
         try:
             found: tuple[list[Stream], list[str]] = run_here(self.engine, lambda _copy: self._read_streams())
             return found
         finally:
-            tell(False)
+            report(False)
 
     def _dry(self, read: Callable[[], Any], elsewhere: Elsewhere | None = None) -> Any:
         """Run env.py by a function, without letting it change anything."""
@@ -328,7 +328,7 @@ class Environment(Revisions):
         """Call ``migrate_setup`` once, where env.py is about to run: it may write, and a plan changes nothing."""
         if not self._is_set_up:
             self._is_set_up = True
-            enter_setup(self.job.setup, self._inside)
+            run_setup(self.job.setup, self._inside)
 
     def _stream(self, heads: Heads, context: MigrationContext) -> Stream:
         self._check_same_database(connection_of(context))

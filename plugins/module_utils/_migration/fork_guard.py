@@ -25,7 +25,7 @@ def guarded_forks() -> Iterator[None]:
     """Let every process that is forked inside the block let go of the descriptors that were open before it."""
     pid = os.getpid()
     if not _GUARDED:
-        os.register_at_fork(after_in_child=_let_go)
+        os.register_at_fork(after_in_child=_release_guard)
         _GUARDED.append(True)
     _OURS[pid] = [descriptor for descriptor in map(int, os.listdir("/proc/self/fd")) if descriptor > 2]
     try:
@@ -58,7 +58,7 @@ def _end_copy(pid: int) -> None:
         os._exit(code)
 
 
-def _let_go() -> None:
+def _release_guard() -> None:
     descriptors = _OURS.pop(os.getppid(), [])
     _OURS.clear()
     if not descriptors:

@@ -87,7 +87,7 @@ class JournalWriter(Watcher):
             return
         try:
             with self._engine.short_lock_timeout():
-                self.before_step = self._look()
+                self.before_step = self._read_fingerprint()
         except Exception as error:
             if not self._engine.is_lock_timeout(error):
                 raise
@@ -114,11 +114,11 @@ class JournalWriter(Watcher):
         if not self._engine.ddl_survives_rollback:
             self.before_step = None
         elif write_tracker_of(self._engine).can_read_now():
-            self.before_step, self._read_after = self._look(), len(self.committed)
+            self.before_step, self._read_after = self._read_fingerprint(), len(self.committed)
         elif self._read_after != len(self.committed):
             self.before_step = None
 
-    def _look(self) -> list[str]:
+    def _read_fingerprint(self) -> list[str]:
         return read_fingerprint(self._engine, self._engine.own(), self.tables)
 
     def hand_over(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class OwnCommits:
         #: What was committed before the backup is in it.
         self._is_on = since_backup
         self._began: dict[int, Counted] = {}
-        self._asking = False
+        self._reading = False
         #: The connections whose steps count what is written.
         self._in_steps: list[Connection] = []
 
@@ -98,16 +98,16 @@ class OwnCommits:
                 self.note(wrote, counted.replaced, [counted.number], replaced, used)
 
     def _count(self, connection: Connection, *, held: bool = False) -> Counted:
-        self._asking = True
+        self._reading = True
         try:
             return write_tracker_of(self._engine).count_transaction(connection, held)
         finally:
-            self._asking = False
+            self._reading = False
 
     def _is_outside(self, connection: Connection) -> bool:
         return (
             self._is_on
-            and not self._asking
+            and not self._reading
             and connection.dialect.name == self._engine.name
             and not connection.get_execution_options().get(OWN)
             and connection not in self._in_steps

@@ -23,7 +23,7 @@ from typing import Any
 
 from .._core.errors import Failed, Refused
 from .._core.kernel import end_with_parent
-from .._core.processes import Died, Overdue, let_go
+from .._core.processes import Died, Overdue, redirect_descriptors
 from .._core.progress import Progress
 from .._engines.interface import Lock
 
@@ -62,7 +62,7 @@ class ProgressOfParent(Progress):
         """Begin a phase."""
         self._pipe.send((_PHASE, phase))
 
-    def tell(self, detail: str) -> None:
+    def report(self, detail: str) -> None:
         """Report how far the phase is."""
         self._pipe.send((_DETAIL, detail))
 
@@ -86,7 +86,7 @@ class Standby:
             try:
                 _end_with(parent)
                 # Sockets and locks of the process that waits would outlive it here.
-                let_go(theirs.fileno())
+                redirect_descriptors(theirs.fileno())
                 _serve(theirs, self._task)
             finally:
                 os._exit(1)
@@ -165,7 +165,7 @@ def _answer_of(pipe: Connection, lock: Lock, progress: Progress, until: float | 
         elif kind == _PHASE:
             progress.phase(value)
         elif kind == _DETAIL:
-            progress.tell(value)
+            progress.report(value)
         elif kind == _REFUSED or isinstance(value, Died):
             raise value
         else:

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from .._core.errors import Refused
 
 
-def enter_setup(setup: str, inside: ExitStack) -> None:
+def run_setup(setup: str, inside: ExitStack) -> None:
     """Call it, if anything is named, and stay inside of what it returns.
 
     Raises:

@@ -17,7 +17,7 @@ import traceback
 
 from .._core.entries import ENTRIES
 from .._core.kernel import end_with_parent
-from .._core.processes import let_go
+from .._core.processes import redirect_descriptors
 
 
 class Spawner:
@@ -63,7 +63,7 @@ def _serve(connection: socket.socket) -> None:
     """Start a process for each message, with the descriptors that came with it."""
     end_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    let_go(connection.fileno())
+    redirect_descriptors(connection.fileno())
     while True:
         content, descriptors, _flags, _address = socket.recv_fds(connection, 16, 3)
         if not content:

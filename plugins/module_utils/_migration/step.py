@@ -79,7 +79,7 @@ class Watcher:
     def begins(self, step: Step, number: int, count: int) -> None:
         """Hear that a revision is about to run."""
 
-    def enters(self) -> None:
+    def enters_revision(self) -> None:
         """Hear that a revision's function is about to run, in its transaction."""
 
     def ran(self, step: Step) -> None:

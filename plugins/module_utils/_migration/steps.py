@@ -103,7 +103,7 @@ def watched(
             alembic_step.migration_fn = _noting(alembic_step.migration_fn, step, counter, watcher)
             counter.start()
             yield alembic_step
-            counter.look()
+            counter.read_counters()
             watcher.left(step)
     streams[table] = True
 
@@ -114,7 +114,7 @@ def _noting(function: Callable[..., Any], step: Step, counter: Counter, watcher:
     @functools.wraps(function)
     def noting(*args: Any, **keywords: Any) -> Any:
         try:
-            watcher.enters()
+            watcher.enters_revision()
             return function(*args, **keywords)
         except BaseException as error:
             step.error = error

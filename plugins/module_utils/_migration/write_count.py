@@ -46,10 +46,10 @@ class Counter:
     def add_to(self, step: Step) -> None:
         """Add what was written since the start, or since this was asked last."""
         if self.unseen:
-            self.unseen.looks()
+            self.unseen.checks()
         counted = self._tracker.count_transaction(self._connection, held=True)
         if self.unseen:
-            self.unseen.looks(counted.began)
+            self.unseen.checks(counted.began)
         self._add(step, counted)
         if counted.newest:
             step.span = [step.span[0] if step.span else self._first, self._tracker.next_transaction()]
@@ -92,14 +92,14 @@ class Counter:
         if self._has_ended:
             self.start()
 
-    def look(self) -> None:
+    def read_counters(self) -> None:
         """Let the engine look whether others have written meanwhile, if the connection still answers."""
         with suppress(Exception):
             self._tracker.check_other_writers(self._connection)
 
     def failed(self, step: Step) -> None:
         """Look a last time before anything is rolled back."""
-        self.look()
+        self.read_counters()
         try:
             self.add_to(step)
         except Exception:  # noqa: BLE001 - in a transaction that failed nothing else can be asked

@@ -20,10 +20,10 @@ from .._core.job import Job
 # What is imported stays; looking for garbage among it meanwhile takes a tenth of the time.
 # The packed code comes as an argument: PYTHONPATH would be inherited by every command that is started from there.
 _UTILS = __name__.rpartition("._module.")[0]
-_ENTRY = "import gc, sys; gc.disable(); sys.path[:1] = [sys.argv.pop()]; from {room} import main; main()"
+_ENTRY = "import gc, sys; gc.disable(); sys.path[:1] = [sys.argv.pop()]; from {entry} import main; main()"
 
 
-def asked(room: str, python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
+def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
     """Have a verb done in a room, the name of a module here whose ``main`` serves, and return its answer.
 
     The job goes through a pipe: a command line can be read by everybody on the host. The databases' secrets go apart,
@@ -36,7 +36,7 @@ def asked(room: str, python: Path, verb: str, options: dict[str, Any]) -> dict[s
     known = {field.name for field in fields(Job)}  # whatever else the module was given is not for a customer's code
     with handed_over({name: value for name, value in options.items() if name in known}) as (public, entries):
         done = subprocess.run(
-            [str(python), "-c", _ENTRY.format(room=f"{_UTILS}.{room}"), packed],
+            [str(python), "-c", _ENTRY.format(entry=f"{_UTILS}.{entry}"), packed],
             input=json.dumps({**public, "verb": verb}).encode(),
             capture_output=True,
             check=False,

@@ -10,16 +10,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .call import asked
+from .call import call_python
 
 if TYPE_CHECKING:  # as in ask.py
     from .._plan import entry  # noqa: F401
 
 
-def ask_plan(python: Path, options: dict[str, Any]) -> list[dict[str, Any]]:
+def call_plan(python: Path, options: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the plan of each database.
 
     Raises:
-        Refused: as ``ask``.
+        Refused: as ``call_verb``.
     """
-    return list(asked("_plan.entry", python, "plan", options)["databases"])
+    return list(call_python("_plan.entry", python, "plan", options)["databases"])

@@ -10,16 +10,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .call import asked
+from .call import call_python
 
 if TYPE_CHECKING:  # it is imported by the other process, and packed with the module because it is named here
     from .._verbs import entry  # noqa: F401
 
 
-def ask(python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
+def call_verb(python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
     """Have a verb done and return its answer.
 
     Raises:
         Refused: the engine room refused, or could not start.
     """
-    return asked("_verbs.entry", python, verb, options)
+    return call_python("_verbs.entry", python, verb, options)

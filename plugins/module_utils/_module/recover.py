@@ -18,15 +18,15 @@ from .._core.playbook_command import playbook_command
 from .._core.progress import read_progress
 from .._journal.abandoned_copies import abandoned
 from .._journal.events import Journal, ending, read_events
-from .._journal.run_state import RunState, last_run_state, retries, unknown_to, unsettled
+from .._journal.run_state import RunState, find_unrecovered, last_run_state, retries, unknown_to
 from .._release.digest import is_as_shipped
 from .._release.lookup import release_of_database, virtualenv_python
 from .._worker.follow import result_of_dead
-from .call_verbs import ask
+from .call_verbs import call_verb
 
 Options = dict[str, Any]
 
-_LOOK_EVERY = 0.1  # seconds
+_POLL_INTERVAL = 0.1  # seconds
 
 
 def littered(options: Options) -> list[RunState]:
@@ -55,25 +55,25 @@ class _Recovery:
         self.run = checked_run(options["run"])
         cursor = options["cursor"]
         self.followed: dict[str, str] = dict(cursor.get("followed") or {})
-        self.rooms: dict[str, dict[str, Any]] = dict(cursor.get("rooms") or {})
+        self.states: dict[str, dict[str, Any]] = dict(cursor.get("rooms") or {})
 
     def go(self) -> dict[str, Any]:
         if self._still_run():
             return self._unfinished([line for left in self._alive() for line in self._doing(left)])
         self._clear_failures()
         releases: dict[str, list[RunState]] = {}
-        for left in unsettled(self.options):
+        for left in find_unrecovered(self.options):
             if self._ended(left.name):
                 continue  # it was tried, and could not be settled now
-            if left.state == "held" or not self._settled_by_files(left):
+            if left.state == "held" or not self._recover_by_files(left):
                 release = left.release or release_of_database(self.options["root"], left.name)
                 releases.setdefault(release, []).append(left)
         for left in littered(self.options):
             if not self._ended(left.name):
                 releases.setdefault(release_of_database(self.options["root"], left.name), []).append(left)
         # A room that was entered before is followed to its end, though its databases are settled one by one.
-        for release in sorted({*releases, *(name for name, room in self.rooms.items() if not room["finished"])}):
-            answer = self._in_its_room(release, releases.get(release, []))
+        for release in sorted({*releases, *(name for name, state in self.states.items() if not state["finished"])}):
+            answer = self._recover_release(release, releases.get(release, []))
             if answer and not answer["finished"]:
                 return self._unfinished(answer["lines"])
         return {"finished": True, "lines": [], "cursor": self._cursor(), "results": self._results()}
@@ -93,17 +93,17 @@ class _Recovery:
             self.followed.update({left.name: left.run for left in alive})
             if monotonic() > deadline:
                 return True
-            sleep(_LOOK_EVERY)
+            sleep(_POLL_INTERVAL)
         return False
 
     def _alive(self) -> list[RunState]:
-        return [left for left in unsettled(self.options) if left.state == "running"]
+        return [left for left in find_unrecovered(self.options) if left.state == "running"]
 
     def _doing(self, left: RunState) -> list[str]:
         doing = read_progress(self.layout.journal(left.name, left.run).with_suffix(".progress"))
         return [f"{left.name}: run {left.run} still works: {doing}"] if doing else []
 
-    def _settled_by_files(self, left: RunState) -> bool:
+    def _recover_by_files(self, left: RunState) -> bool:
         """End the journal of a run that was verified already, or had not touched the database yet."""
         path = self.layout.journal(left.name, left.run)
         events = read_events(path)
@@ -119,24 +119,24 @@ class _Recovery:
         self._note(left.name, {**result, "outcome": outcome, "of_run": left.run, "changed": False})
         return True
 
-    def _in_its_room(self, release: str, lefts: list[RunState]) -> dict[str, Any] | None:
+    def _recover_release(self, release: str, lefts: list[RunState]) -> dict[str, Any] | None:
         """Have databases settled by the release that their run worked with."""
-        room = self.rooms.setdefault(
+        state = self.states.setdefault(
             release, {"names": [left.name for left in lefts], "cursor": {}, "finished": False, "attach": False}
         )
-        entries = [entry for entry in self.options["databases"] if entry["name"] in room["names"]]
+        entries = [entry for entry in self.options["databases"] if entry["name"] in state["names"]]
         try:
             python = self._python_of(release, lefts)
-            options = {**self.options, "release": release, "databases": entries, "cursor": room["cursor"]}
-            options["attach"] = room["attach"] or self.options["attach"]
-            answer = ask(python, "recover", options)
+            options = {**self.options, "release": release, "databases": entries, "cursor": state["cursor"]}
+            options["attach"] = state["attach"] or self.options["attach"]
+            answer = call_verb(python, "recover", options)
         except Refused as refusal:
             for entry in entries:
                 refused = {"name": entry["name"], "outcome": "refused", "changed": False, "error": refusal.facts()}
                 self._note(entry["name"], refused)
-            room["finished"] = True
+            state["finished"] = True
             return None
-        room.update(cursor=answer["cursor"], finished=answer["finished"], attach=True)
+        state.update(cursor=answer["cursor"], finished=answer["finished"], attach=True)
         return answer
 
     def _python_of(self, release: str, lefts: list[RunState]) -> Path:
@@ -171,8 +171,10 @@ class _Recovery:
     def _ended(self, name: str) -> dict[str, Any] | None:
         """Return what this run's recovery has said of a database."""
         events = read_events(self.layout.journal(name, self.run))
-        said = [event["result"] for event in events if event["event"] == "done" and _is_recovery(event["verb"])]
-        return dict(said[-1]) if said else None
+        results_of_recovery = [
+            event["result"] for event in events if event["event"] == "done" and _is_recovery(event["verb"])
+        ]
+        return dict(results_of_recovery[-1]) if results_of_recovery else None
 
     def _results(self) -> list[dict[str, Any]]:
         results = []
@@ -192,7 +194,7 @@ class _Recovery:
         return {"of_run": run, **done["result"], "changed": False} if done else None
 
     def _cursor(self) -> dict[str, Any]:
-        return {"followed": self.followed, "rooms": self.rooms}
+        return {"followed": self.followed, "rooms": self.states}
 
     def _unfinished(self, lines: list[str]) -> dict[str, Any]:
         return {"finished": False, "lines": lines, "cursor": self._cursor(), "results": []}

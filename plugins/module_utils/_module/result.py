@@ -87,7 +87,7 @@ def fail(module: AnsibleModule, msg: str, **facts: Any) -> NoReturn:
     raise AssertionError("fail_json does not return")
 
 
-def said(results: list[Result]) -> str:
+def format_errors(results: list[Result]) -> str:
     """Return what went wrong, one line a database."""
     errors = [Refused.of(result.get("error") or {"what": result["outcome"]}) for result in results]
     return "\n".join(f"{result['name']}: {' '.join(str(error).split())}" for result, error in zip(results, errors))

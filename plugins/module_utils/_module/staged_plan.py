@@ -15,7 +15,7 @@ from .._core.errors import Refused
 from .._core.paths import Layout
 from .._release.install import Installation, Installer
 from .._release.lookup import virtualenv_python
-from .call_plan import ask_plan
+from .call_plan import call_plan
 
 
 def plan_with_unshipped(options: dict[str, Any]) -> list[dict[str, Any]]:
@@ -33,6 +33,6 @@ def plan_with_unshipped(options: dict[str, Any]) -> list[dict[str, Any]]:
         if python is None:
             raise Refused("The release could not be tried in a temporary folder", folder, code="release-check-failed")
         staged = {**options, "root": folder, "shipping_makes": options["root"]}
-        return ask_plan(python, staged)
+        return call_plan(python, staged)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

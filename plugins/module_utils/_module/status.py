@@ -12,7 +12,7 @@ from .._backup.listing import list_backups
 from .._core.errors import Refused
 from .._journal.history import unshipped_status
 from .._release.lookup import current_release, missing_release, release_of_database, virtualenv_python
-from .call_verbs import ask
+from .call_verbs import call_verb
 
 Options = dict[str, Any]
 
@@ -56,7 +56,7 @@ def _with(release: str, entries: list[Options], options: Options, only: bool) ->
     if python is None:
         return [unshipped_status(entry["name"]) for entry in entries]
     try:
-        return list(ask(python, "status", {**options, "release": release, "databases": entries})["databases"])
+        return list(call_verb(python, "status", {**options, "release": release, "databases": entries})["databases"])
     except Refused as refusal:
         if only:
             raise

@@ -15,8 +15,8 @@ from .._core.job import Job
 from .._release.by_application import answer_by_release, group_by_release
 from .._release.lookup import missing_release, virtualenv_python
 from .._worker.follow import still_at_work
-from .call_verbs import ask
-from .result import BAD, difference, fail, leave, said
+from .call_verbs import call_verb
+from .result import BAD, difference, fail, format_errors, leave
 
 Result = dict[str, Any]
 
@@ -30,7 +30,7 @@ def have_done(verb: str, options: Result) -> Result:
     python = virtualenv_python(options["root"], options["release"])
     if python is None:
         raise missing_release(options["root"], options["release"], [entry["name"] for entry in options["databases"]])
-    return ask(python, verb, options)
+    return call_verb(python, verb, options)
 
 
 def follow(module: AnsibleModule, verb: str, groups: list[Result]) -> NoReturn:
@@ -50,7 +50,7 @@ def follow(module: AnsibleModule, verb: str, groups: list[Result]) -> NoReturn:
     facts = {key: answer[key] for key in ("finished", "lines", "cursor")}
     bad = [result for result in results if result["outcome"] in BAD]
     if answer["finished"] and bad:
-        fail(module, said(bad), changed=changed, databases=results, **facts)
+        fail(module, format_errors(bad), changed=changed, databases=results, **facts)
     leave(module, changed=changed, databases=results, diff=difference(results), **facts)
 
 
@@ -100,7 +100,7 @@ def foretell(module: AnsibleModule, results: list[Result], *, fails: bool = True
     facts.update(finished=True, lines=[], cursor={}, diff=difference(results))
     bad = [result for result in results if result["outcome"] in BAD]
     if bad and fails:
-        fail(module, said(bad), **facts)
+        fail(module, format_errors(bad), **facts)
     leave(module, **facts)
 
 

@@ -166,7 +166,7 @@ def content_of(folder: str) -> str:
 
 def entry_digest(database: Database, job: Job, salt: str) -> str:
     """Return a digest of all that decides what env.py does, but for passwords, which only open doors."""
-    doors = dict.fromkeys(("password", "admin_password", "rehearse_password"))
-    entry = {**asdict(database), **doors, "target": database.target or job.target}
+    no_passwords = dict.fromkeys(("password", "admin_password", "rehearse_password"))
+    entry = {**asdict(database), **no_passwords, "target": database.target or job.target}
     facts = [salt, job.release, entry, sorted(job.alembic_options.items()), job.setup]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -51,7 +51,7 @@ class History:
     """What all journals of one database say together, the oldest run first."""
 
     #: By (version table, revision): what a run applied and none has undone since.
-    standing: dict[tuple[str, str], Applied] = field(default_factory=dict)
+    applied_now: dict[tuple[str, str], Applied] = field(default_factory=dict)
     #: What a run may have undone or not: neither missed nor called unknown.
     uncertain: set[tuple[str, str]] = field(default_factory=set)
     #: By version table: each head that an upgrade or a way back has seen.
@@ -78,10 +78,10 @@ class History:
         kind = event["event"]
         place = (str(event.get("table", "")), str(event.get("revision", "")))
         if kind == "committed":
-            self.standing[place] = Applied(run, event["at"], event.get("sha256", ""))
+            self.applied_now[place] = Applied(run, event["at"], event.get("sha256", ""))
             self.uncertain.discard(place)
-        elif kind == "downgrade_ran" and place in self.standing:
-            del self.standing[place]
+        elif kind == "downgrade_ran" and place in self.applied_now:
+            del self.applied_now[place]
             self.uncertain.add(place)
         elif kind == "downgraded":
             self.uncertain.clear()
@@ -96,11 +96,11 @@ class History:
     def _restored(self, event: Event) -> None:
         """Forget what was applied after the backup that was brought back; of another's nobody knows what it held."""
         since = self._backed_up.get(event.get("path", ""))
-        for place, applied in list(self.standing.items()):
+        for place, applied in list(self.applied_now.items()):
             if since is None:
                 self.uncertain.add(place)
             if since is None or applied.at > since:
-                del self.standing[place]
+                del self.applied_now[place]
 
 
 def changed_history(environment: Environment, streams: Iterable[Stream], history: History) -> list[Refused]:
@@ -111,13 +111,15 @@ def changed_history(environment: Environment, streams: Iterable[Stream], history
         streams: where the database stands.
         history: what its journals say.
     """
-    if not history.standing:
+    if not history.applied_now:
         return []
     changed: list[str] = []
     gone: list[str] = []
     unknown: list[str] = []
     for stream in streams:
-        mine = {revision: applied for (table, revision), applied in history.standing.items() if table == stream.table}
+        mine = {
+            revision: applied for (table, revision), applied in history.applied_now.items() if table == stream.table
+        }
         if not mine:
             continue
         there = environment.applied(stream.heads)
@@ -129,7 +131,7 @@ def changed_history(environment: Environment, streams: Iterable[Stream], history
         known = set(mine) | {revision for table, revision in history.uncertain if table == stream.table}
         known |= environment.applied_below(history.seen.get(stream.table, ()))
         unknown += sorted(there - known)
-    return _said(environment.database.name, changed, gone, unknown)
+    return _describe(environment.database.name, changed, gone, unknown)
 
 
 def made_anew(database: str, history: History, made: str | None) -> list[Refused]:
@@ -174,7 +176,7 @@ def applied_elsewhere(environment: Environment, streams: Iterable[Stream], histo
     """
     streams = list(streams)
     found = []
-    for table in sorted({table for table, _revision in history.standing} - {each.table for each in streams}):
+    for table in sorted({table for table, _revision in history.applied_now} - {each.table for each in streams}):
         heads = read_heads(environment.engine.own(), table)
         there = environment.applied_below(heads)
         for stream in streams:
@@ -202,7 +204,7 @@ def _differs(environment: Environment, revision: str, applied: Applied) -> bool:
     return bool(applied.sha256) and environment.sha256_of(revision) != applied.sha256
 
 
-def _said(name: str, changed: list[str], gone: list[str], unknown: list[str]) -> list[Refused]:
+def _describe(name: str, changed: list[str], gone: list[str], unknown: list[str]) -> list[Refused]:
     found = []
     if changed:
         found.append(

@@ -60,9 +60,9 @@ class Traces(Watcher):
 
     def ran(self, step: Step) -> None:
         """Look."""
-        self.look()
+        self.read_contents()
 
-    def look(self) -> None:
+    def read_contents(self) -> None:
         """Read the schema and the rows as the migration sees them."""
         if self._connection is None:
             return
@@ -80,7 +80,7 @@ class StateBefore(Traces):
     def begins(self, step: Step, number: int, count: int) -> None:
         """Read it when the step is about to run."""
         if key_of(step) == self._key:
-            self.look()
+            self.read_contents()
 
     def ran(self, step: Step) -> None:
         """Read nothing: what comes after the step is another's to read."""
@@ -102,7 +102,7 @@ class Observer(Traces):
         self.before: dict[Key, State] = {}
         #: Seconds that the watching took, which the real run will not need.
         self.overhead = 0.0
-        self._footprint = 0
+        self._disk_usage = 0
         self._locked: set[tuple[str, str]] = set()
 
     def shows_in(self, progress: Progress) -> None:
@@ -115,12 +115,12 @@ class Observer(Traces):
         self.journal.write("begun", revision=step.revision, table=step.table, number=number, count=count)
         self.progress.phase(f"rehearses revision {number} of {count}, {step.revision} {step.message}".strip())
         if number == 1:
-            self.look()
+            self.read_contents()
         if self.latest:
             self.before[key_of(step)] = self.latest
         self.verdicts.append(Verdict(step))
         self._locked = rehearser_of(self.engine).locks()
-        self._footprint = rehearser_of(self.engine).disk_usage()
+        self._disk_usage = rehearser_of(self.engine).disk_usage()
         self.overhead += time.monotonic() - begun
         step.began = time.monotonic()
 
@@ -130,7 +130,7 @@ class Observer(Traces):
         verdict = self.verdicts[-1]
         self._note_locks(verdict)
         self._weigh(verdict)
-        self.look()
+        self.read_contents()
         facts = {"revision": step.revision, "table": step.table, "message": step.message, "seconds": step.seconds}
         self.journal.write("rehearsed", **facts, locks=verdict.locks, space=verdict.space)
         self.overhead += time.monotonic() - begun
@@ -149,4 +149,4 @@ class Observer(Traces):
                 verdict.locks[table] = rehearser_of(self.engine).strongest({mode, verdict.locks.get(table, mode)})
 
     def _weigh(self, verdict: Verdict) -> None:
-        verdict.space = max(verdict.space, rehearser_of(self.engine).disk_usage() - self._footprint)
+        verdict.space = max(verdict.space, rehearser_of(self.engine).disk_usage() - self._disk_usage)

@@ -74,7 +74,7 @@ class Rehearsal(OneDatabase):
                 return self._result("unchanged")
             refuse_literal_url(self.database, self.engine.url)
             self.backup = self._proven_backup() or self._take_backup()
-            self._rehearse_apart(self.backup)
+            self._rehearse_in_process(self.backup)
             self._complain()
         except Refused as refusal:
             if isinstance(refusal, Failed):
@@ -140,7 +140,7 @@ class Rehearsal(OneDatabase):
 
     def _take_backup(self) -> Manifest:
         self.progress.phase("waits for the lock on the database")
-        with self.engine.lock(self.job.database_wait, self.progress.tell):
+        with self.engine.lock(self.job.database_wait, self.progress.report):
             if read_position(self.engine, list(self.plan.heads)).heads != self.plan.heads:
                 raise Refused(
                     f"Database {self.database.name!r} was moved while it was rehearsed",
@@ -151,15 +151,15 @@ class Rehearsal(OneDatabase):
             self.progress.phase("backs up")
             # A backup that a command made can be restored by a command only, and not into a copy.
             job = replace(self.job, backup_command=())
-            manifest = take(self.engine, self.plan.heads, job, self.progress.tell)
+            manifest = take(self.engine, self.plan.heads, job, self.progress.report)
         self.backup_taken = True
         self.journal.write("backed_up", path=manifest.path, size=manifest.size)
         return manifest
 
-    def _rehearse_apart(self, backup: Manifest) -> None:
+    def _rehearse_in_process(self, backup: Manifest) -> None:
         """Rehearse on a copy that is gone afterwards, and let the journal say so: a recovery looks for the others."""
         problem = None
-        with rehearser_of(self.engine).scratch(backup.archive(), self.progress.tell) as scratch:
+        with rehearser_of(self.engine).scratch(backup.archive(), self.progress.report) as scratch:
             self.journal.write(MADE)
             try:
                 self._rehearse(scratch)
@@ -177,8 +177,8 @@ class Rehearsal(OneDatabase):
         self.journal.write("scratch_filled", path=self.backup.path if self.backup else "", seconds=seconds)
         environment = environment_of(scratch.engine.database, self.job, scratch.engine)
         tables = self._checked(environment)
-        in_full, tell = self._in_full(), self.progress.tell
-        known = (self.backup.archive(), tables, in_full, tell) if self.backup else None
+        in_full, report = self._in_full(), self.progress.report
+        known = (self.backup.archive(), tables, in_full, report) if self.backup else None
         filled = rehearser_of(scratch.engine).read_copy(*known) if known else None
         observer = Observer(scratch.engine, tables, in_full, self.journal, self.progress)
         steps = self._upgraded(environment, observer)
@@ -267,17 +267,17 @@ class Rehearsal(OneDatabase):
             "again": [f"{entry.step.revision} fails a second time" for entry in self.verdicts if entry.again is False],
             "models": self.models or [],
         }
-        asked = [line for kind in self.job.rehearsal_fails_on for line in found[kind]]
-        if asked:
+        failing = [line for kind in self.job.rehearsal_fails_on for line in found[kind]]
+        if failing:
             raise Failed(
                 f"The rehearsal of {self.database.name!r} found what migrate_rehearsal_fails_on names",
-                "; ".join(asked[:5]) + ("; …" if len(asked) > 5 else ""),
+                "; ".join(failing[:5]) + ("; …" if len(failing) > 5 else ""),
                 "Correct the release, or take the word out of migrate_rehearsal_fails_on",
                 code="rehearsal-not-clean",
             )
 
     def _result(self, outcome: str, error: Refused | None = None) -> Result:
-        standing = Position(self.plan.heads).revisions
+        current = Position(self.plan.heads).revisions
         expected = None
         if self.upgrade_seconds is not None and self.backup:
             expected = round(self.upgrade_seconds + self.backup.seconds, 3)
@@ -288,8 +288,8 @@ class Rehearsal(OneDatabase):
             "changed": outcome == "rehearsed" or self.backup_taken,
             "identity": self.plan.identity,
             "target": self.plan.target,
-            "before": standing,
-            "after": standing,
+            "before": current,
+            "after": current,
             "goal": sorted({head for stream in self.plan.streams for head in stream.goal}),
             "backup": self.backup.facts() if self.backup else None,
             "backup_taken": self.backup_taken,

@@ -105,7 +105,7 @@ class Undoing:
         try:
             self._run(traces, lambda: self.environment.downgrade({step.table: [step.revision]}, traces))
         except Interrupted as interruption:
-            _condemn(verdict, _said(interruption))
+            _condemn(verdict, _describe(interruption))
             return
         if step.revision in self.environment.applied(read_heads(self.scratch.engine.own(), step.table)):
             _condemn(verdict, "its downgrade was not committed")
@@ -124,7 +124,7 @@ class Undoing:
             applied = self._run(traces, lambda: self.environment.upgrade(traces, _by_table(verdicts)))
         except Interrupted as interruption:
             applied = interruption.steps
-            error = _said(interruption)
+            error = _describe(interruption)
         else:
             error = ""
         keys = [key_of(step) for step in applied]
@@ -152,7 +152,7 @@ class Undoing:
         try:
             self._run(again, lambda: self.environment.upgrade(again, _by_table(todo)))
         except Interrupted as interruption:
-            _give_up(todo, f"the copy could not be led to it again: {_said(interruption)}")
+            _give_up(todo, f"the copy could not be led to it again: {_describe(interruption)}")
             return False
         if again.latest:
             self.observer.before[key_of(todo[-1].step)] = again.latest
@@ -181,6 +181,6 @@ def _give_up(todo: Sequence[Verdict], why: str) -> None:
         verdict.verdict, verdict.why = UNKNOWN, why
 
 
-def _said(interruption: Interrupted) -> str:
+def _describe(interruption: Interrupted) -> str:
     cause = interruption.cause
     return f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)

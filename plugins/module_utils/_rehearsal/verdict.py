@@ -36,7 +36,7 @@ class Verdict:
     space: int = 0
     verdict: str = UNKNOWN
     why: str = ""
-    losses: list[dict[str, Any]] = field(default_factory=list)
+    data_loss: list[dict[str, Any]] = field(default_factory=list)
     schema: list[str] = field(default_factory=list)
     #: Whether it could be applied a second time, None if that was not tried.
     again: bool | None = None
@@ -44,9 +44,9 @@ class Verdict:
 
     def judge(self, before: State, after: State) -> None:
         """Compare what was before the upgrade with what is after the downgrade."""
-        self.losses = list(losses(before.contents, after.contents))
+        self.data_loss = list(data_loss(before.contents, after.contents))
         self.schema = differences(before.fingerprint, after.fingerprint)
-        self.verdict = LOSSY if self.losses or self.schema else REVERSIBLE
+        self.verdict = LOSSY if self.data_loss or self.schema else REVERSIBLE
 
     def facts(self) -> dict[str, Any]:
         """Return what a result shows."""
@@ -59,14 +59,14 @@ class Verdict:
             "space": self.space,
             "verdict": self.verdict,
             "why": self.why,
-            "losses": self.losses,
+            "losses": self.data_loss,
             "schema": self.schema,
             "again": self.again,
             "again_error": self.again_error,
         }
 
 
-def losses(before: dict[str, Content], after: dict[str, Content]) -> Iterator[dict[str, Any]]:
+def data_loss(before: dict[str, Content], after: dict[str, Content]) -> Iterator[dict[str, Any]]:
     """Yield the tables and columns that did not come back as they were."""
     for table, old in sorted(before.items()):
         new = after.get(table)

@@ -43,7 +43,7 @@ def run_watched(
     Raises:
         Interrupted: a revision failed, or env.py did.
     """
-    if environment.runs_apart:
+    if environment.in_own_process:
         return act()
     engine = environment.engine
     engine.before_fork()

@@ -131,7 +131,7 @@ class Installer:
         for folder in (self.layout.root, self.layout.releases, self.layout.virtualenvs):
             private_directory(folder)
             refuse_if_not_ours(folder, "migrate_root")
-        with _alone(self.layout.releases / ".lock"):
+        with _locked(self.layout.releases / ".lock"):
             remove_left_secrets(self.layout.virtualenvs)
             if wheelhouse:
                 self._unpack_wheels(wheelhouse)
@@ -223,8 +223,8 @@ class Installer:
 
     def _python_version(self) -> str:
         try:
-            asked = [self.installation.python, "-c", "import platform; print(platform.python_version())"]
-            return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+            command = [self.installation.python, "-c", "import platform; print(platform.python_version())"]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
         except (OSError, subprocess.CalledProcessError) as error:
             raise Refused(
                 f"There is no Python called {self.installation.python!r} on the host",
@@ -282,7 +282,7 @@ def prune(layout: Layout, keep: int) -> list[str]:
     Returns:
         The names of the releases that were removed.
     """
-    with _alone(layout.releases / ".lock"):  # another controller's virtualenv is linked only once it is complete
+    with _locked(layout.releases / ".lock"):  # another controller's virtualenv is linked only once it is complete
         remove_left_secrets(layout.virtualenvs)
         return _prune(layout, keep)
 
@@ -293,7 +293,7 @@ def _prune(layout: Layout, keep: int) -> list[str]:
     newest = sorted(records, key=lambda name: records[name]["shipped"], reverse=True)
     current = {os.readlink(layout.current)} if layout.current.is_symlink() else set()
     current |= {os.readlink(link) for link in layout.releases.glob(".of/*") if link.is_symlink()}
-    needed = set(newest[:keep]) | _ways_back(layout) | current
+    needed = set(newest[:keep]) | _needed_for_revert(layout) | current
     removed = [name for name in newest if name not in needed]
     for name in removed:
         shutil.rmtree(layout.release(name))
@@ -308,7 +308,7 @@ def _prune(layout: Layout, keep: int) -> list[str]:
     return removed
 
 
-def _ways_back(layout: Layout) -> set[str]:
+def _needed_for_revert(layout: Layout) -> set[str]:
     """Return the releases of the last run that changed each database."""
     releases = set()
     for folder in layout.journals.glob("*"):
@@ -367,7 +367,7 @@ def _run(command: list[str], what: str, folder: Path | None = None, variables: d
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     """Keep two controllers from installing at once."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -15,7 +15,7 @@ from .._backup.manifest import Manifest
 from .._backup.take import take
 from .._core.errors import HALF_WAY, Failed
 from .._engines.data import Restored, Writes
-from .._engines.interface import Engine, Guard, Tell
+from .._engines.interface import Engine, Guard, Report
 from .._engines.restorers import restorer_of
 from .._engines.write_trackers import write_tracker_of
 from .._migration.state import read_position
@@ -41,7 +41,7 @@ def foreseen_writes(engine: Engine, manifest: Manifest, ours: dict[str, int], co
     return write_tracker_of(engine).foreseen_writes(manifest.archive(), ours, content)
 
 
-def restore_backup(engine: Engine, manifest: Manifest, run: str, tell: Tell, guard: Guard) -> Restored:
+def restore_backup(engine: Engine, manifest: Manifest, run: str, report: Report, guard: Guard) -> Restored:
     """Restore a backup by what made it.
 
     Raises:
@@ -50,14 +50,14 @@ def restore_backup(engine: Engine, manifest: Manifest, run: str, tell: Tell, gua
             what it replaced is in the backup that its message names.
     """
     if manifest.tool != TOOL:
-        return restorer_of(engine).restore(manifest.archive(), run, tell, guard)
+        return restorer_of(engine).restore(manifest.archive(), run, report, guard)
     folder = Path(manifest.path)
     check_by_command(engine, folder, manifest.run)
     heads = read_position(engine, list(manifest.heads)).heads
-    replaced = take(engine, heads, replace(engine.job, run=run_of_replaced(run)), tell)
+    replaced = take(engine, heads, replace(engine.job, run=run_of_replaced(run)), report)
     guard()
     engine.close()
-    tell(f"runs {engine.job.restore_command[0]}")
+    report(f"runs {engine.job.restore_command[0]}")
     what = f"{RESTORE_COMMAND} failed; what it was to replace is in the backup {replaced.path}"
     try:
         run_backup_command(engine.job.restore_command, engine, folder, manifest.run, what)

@@ -20,7 +20,7 @@ from .run_record import RunRecord
 
 
 @dataclass(frozen=True)
-class Losses:
+class DataLoss:
     """What a downgrade would not bring back: for certain, and perhaps."""
 
     certain: list[str] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Losses:
         return "; ".join(self.certain + self.possible)
 
 
-def losses(engine: Engine, manifest: Manifest | None, run_record: RunRecord, now: Position) -> Losses:
+def find_data_loss(engine: Engine, manifest: Manifest | None, run_record: RunRecord, now: Position) -> DataLoss:
     """Return what a run has taken from a database or may have changed in it.
 
     Args:
@@ -51,8 +51,8 @@ def losses(engine: Engine, manifest: Manifest | None, run_record: RunRecord, now
     fewer = lost_rows(manifest.row_counts if manifest else None, now.row_counts)
     certain += [f"table {table} had {before} rows and has {after}" for table, (before, after) in sorted(fewer.items())]
     if manifest is None or not engine.exists():
-        return Losses(certain)
-    return Losses(certain, write_tracker_of(engine).rows_changed(manifest.archive(), run_record.wrote))
+        return DataLoss(certain)
+    return DataLoss(certain, write_tracker_of(engine).rows_changed(manifest.archive(), run_record.wrote))
 
 
 def _object(line: str) -> str:

@@ -42,7 +42,7 @@ class DowngradeAttempts:
         self._journal = journal
         self._progress = progress
         self._run_record = run_record
-        self._standby = Standby(self._again_apart)
+        self._standby = Standby(self._retry_in_process)
 
     def __enter__(self) -> DowngradeAttempts:
         self._standby.__enter__()
@@ -73,7 +73,7 @@ class DowngradeAttempts:
             self._environment.downgrade(applied, watcher)
 
     def _again(self, lock: Lock, watcher: DowngradeJournal, later: LaterWrites | None) -> None:
-        if self._environment.runs_apart:
+        if self._environment.in_own_process:
             self._attempt(watcher)
             return
         known = (self._environment.hand_over(), write_tracker_of(self._engine).hand_over(), watcher.hand_over())
@@ -90,7 +90,7 @@ class DowngradeAttempts:
         if interruption:
             raise interruption
 
-    def _again_apart(self, request: Any, _lock: LockOfParent, progress: ProgressOfParent) -> tuple[Any, ...]:
+    def _retry_in_process(self, request: Any, _lock: LockOfParent, progress: ProgressOfParent) -> tuple[Any, ...]:
         of_environment, of_engine, of_watcher, run_record, of_later = request
         self._environment.take_over(of_environment)
         write_tracker_of(self._engine).take_over(of_engine)

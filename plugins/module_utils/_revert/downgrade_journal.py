@@ -43,7 +43,7 @@ class DowngradeJournal(Watcher):
         self._journal.write("downgrade_begun", revision=step.revision, table=step.table)
         self._progress.phase(f"downgrades {number} of {count}, {step.revision} {step.message}".strip())
 
-    def enters(self) -> None:
+    def enters_revision(self) -> None:
         """Look a last time whether the step may run."""
         if self._connection is not None and self._later:
             self._later.check(self._connection)

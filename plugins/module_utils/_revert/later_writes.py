@@ -88,7 +88,7 @@ class LaterWrites:
         written_rows = replace(self._written_rows(), secured=self._secured, cleared=self._cleared)
         self._refuse(write_tracker_of(self._engine).overwritten(connection, written_rows, wrote))
 
-    def told(self, backup: Manifest) -> str:
+    def describe(self, backup: Manifest) -> str:
         """Return a note about what a backup has kept of them already; nothing if there is none."""
         later = write_tracker_of(self._engine).later_writes(self._written_rows())
         return f"{later}; all is in the backup {backup.path}" if later else ""
@@ -121,4 +121,4 @@ class LaterWrites:
         job = self._engine.job
         folder = job.layout.backups_of(self._engine.database.name)
         name = unused(folder / f"{self._run_record.run[:50]}-downgraded").name
-        return take(self._engine, now.heads, replace(job, run=name), self._progress.tell)
+        return take(self._engine, now.heads, replace(job, run=name), self._progress.report)

@@ -30,7 +30,7 @@ def changed_by_others(engine: Engine, run_record: RunRecord, now: Position) -> l
         return differences(run_record.after.fingerprint, now.fingerprint)
     fingerprint = run_record.before.fingerprint
     tables = set(now.heads)
-    for events in _of_neighbours(engine, run_record.since):
+    for events in _events_of_others(engine, run_record.since):
         seen = [event for event in events if "fingerprint" in event]
         tables.update(*(event["heads"] for event in seen))
         fingerprint = with_changes(fingerprint, differences(seen[0]["fingerprint"], seen[-1]["fingerprint"]))
@@ -52,7 +52,7 @@ def with_changes(fingerprint: Iterable[str], changes: Iterable[str]) -> list[str
     return sorted(lines)
 
 
-def _of_neighbours(engine: Engine, since: str) -> Iterator[list[Event]]:
+def _events_of_others(engine: Engine, since: str) -> Iterator[list[Event]]:
     """Yield the journals of runs in which other entries of this host upgraded the same database, the first first."""
     identity, found = str(engine.own_identity()), []
     for journals in journals_of_others(engine.job.layout, engine.database.name):

@@ -69,7 +69,7 @@ def bring_back(
     guard = RestoreGuard(engine, manifest, run_record, journal, progress)
     progress.phase("restores")
     journal.write("restore_begun", path=manifest.path, method=method.name, reason=reason)
-    restored = restore_backup(engine, manifest, journal.path.stem, progress.tell, guard)
+    restored = restore_backup(engine, manifest, journal.path.stem, progress.report, guard)
     now = read_position(engine, list(manifest.heads))
     if now.heads != manifest.heads:
         raise Failed("the restore did not lead to the revision of the backup", f"it is at {now}", code=HALF_WAY)
@@ -78,16 +78,16 @@ def bring_back(
         raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]), code=HALF_WAY)
     if guard.is_empty:
         restored = _without_empty(engine, restored, journal.path.stem)
-    journal.write("restored", path=manifest.path, aside=restored.aside, method=restored.method, **now.facts())
+    journal.write("restored", path=manifest.path, aside=restored.retained, method=restored.method, **now.facts())
     return restored, now
 
 
 def _without_empty(engine: Engine, restored: Restored, run: str) -> Restored:
     """Drop what a restore has kept of a database in which there was nothing."""
-    for aside in restorer_of(engine).asides():
-        if aside.run == run:
-            restorer_of(engine).drop_aside(aside)
-    return replace(restored, aside="")
+    for retained in restorer_of(engine).list_retained():
+        if retained.run == run:
+            restorer_of(engine).drop_retained(retained)
+    return replace(restored, retained="")
 
 
 def written_rows_since(database: Database, job: Job, manifest: Manifest) -> RunRecord:

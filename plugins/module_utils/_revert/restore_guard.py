@@ -47,7 +47,7 @@ class RestoreGuard:
             self._later = write_tracker_of(engine).later_writes(self._written_rows).tables
             if self._is_ours:
                 write_tracker_of(engine).compare_written(
-                    manifest.archive(), self._written_rows, engine.job.compare_limit, progress.tell
+                    manifest.archive(), self._written_rows, engine.job.compare_limit, progress.report
                 )
 
     def __call__(self) -> None:

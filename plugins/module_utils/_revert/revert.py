@@ -29,7 +29,7 @@ from .._migration.state import Position, differences, read_position
 from .._migration.step import Step, shown
 from .._worker.task import OneDatabase
 from . import verification
-from .data_loss import losses
+from .data_loss import find_data_loss
 from .downgrade_attempts import DowngradeAttempts, still_applied
 from .downgrade_journal import DowngradeJournal, has_begun
 from .later_writes import LaterWrites
@@ -71,7 +71,7 @@ class Revert(OneDatabase):
             outside = OwnCommits(engine, self.journal, since_backup=not on_purpose)
             environment = environment_of(self.database, self.job, engine, outside)
             attempts = DowngradeAttempts(environment, self.journal, self.progress, self.run_record)
-            with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.tell) as self._lock:
+            with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.report) as self._lock:
                 return self._locked(environment, on_purpose)
         except Refused as refusal:
             if on_purpose and not isinstance(refusal, Failed) and not has_begun(self.journal):
@@ -126,7 +126,7 @@ class Revert(OneDatabase):
         before = verification.backup_of_interrupted(self.journal)
         taken = self._back_up(environment.engine, now)
         self.backup = before or taken
-        self._note(self._later_writes(environment.engine).told(taken))
+        self._note(self._later_writes(environment.engine).describe(taken))
         try:
             return self._downgraded(environment, None)
         except Failed as failure:
@@ -149,7 +149,7 @@ class Revert(OneDatabase):
             f"Correct the downgrade, then: {self._rollback_command()}",
             code="rollback-failed",
         ).facts()
-        facts = {"aside": restored.aside, "method": restored.method} if restored else {}
+        facts = {"aside": restored.retained, "method": restored.method} if restored else {}
         return self._result("failed", now, error=error, as_before=True, **facts)
 
     def _restored_if_needed(self, environment: Environment) -> Result | None:
@@ -164,7 +164,7 @@ class Revert(OneDatabase):
         engine = environment.engine
         count = manifest is not None and manifest.row_counts is not None
         now = read_position(engine, list(self.run_record.after.heads), count_rows=count)
-        found = losses(engine, manifest, self.run_record, now)
+        found = find_data_loss(engine, manifest, self.run_record, now)
         self.other_rows = set(found.changed)
         if found.certain or (found.possible and restorer_of(engine).restores_quickly):
             try:
@@ -255,7 +255,7 @@ class Revert(OneDatabase):
         self.run_record.after = now
 
     def _back_up(self, engine: Engine, now: Position) -> Manifest:
-        taken = take(engine, now.heads, self.job, self.progress.tell)
+        taken = take(engine, now.heads, self.job, self.progress.report)
         self.journal.write("backed_up", path=taken.path, size=taken.size, **now.facts())
         return taken
 
@@ -346,7 +346,7 @@ class Revert(OneDatabase):
         return self._result(
             "restored",
             now,
-            aside=restored.aside,
+            aside=restored.retained,
             method=restored.method,
             not_restored=restored.not_restored,
             reason=reason,

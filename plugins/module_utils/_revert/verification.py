@@ -46,7 +46,7 @@ def compare_with(
         return Comparison(not_compared=[_BY_COMMAND] if _has_committed(run_record) else [])
     progress.phase("compares with the backup")
     return write_tracker_of(engine).compare(
-        manifest.archive(), run_record.written_rows(manifest.activity), limit, progress.tell
+        manifest.archive(), run_record.written_rows(manifest.activity), limit, progress.report
     )
 
 
@@ -104,7 +104,7 @@ def compare_rolled_back(
         transactions=written_rows.transactions | frozenset(downgrades.transactions),
         catalog_rows={**written_rows.catalog_rows, **downgrades.catalog_rows},
     )
-    words, others = write_tracker_of(engine).compare_schema(manifest.archive(), written_rows, progress.tell)
+    words, others = write_tracker_of(engine).compare_schema(manifest.archive(), written_rows, progress.report)
     if not words:
         return []
     named = "; ".join(words[:_MOST_NAMED])

@@ -37,7 +37,7 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
     engine = engine_for(database, job)
     environment = environment_of(database, job, engine)
     journal.write("planned", release=job.release)
-    with engine.lock(job.database_wait, progress.tell):
+    with engine.lock(job.database_wait, progress.report):
         journal.write("locked")
         with engine.watch_connections():
             tables = [stream.table for stream in environment.streams()] if engine.exists() else []
@@ -48,7 +48,7 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
             )
         progress.phase("backs up")
         position = read_position(environment.engine, tables)
-        manifest = take(engine, position.heads, job, progress.tell)
+        manifest = take(engine, position.heads, job, progress.report)
         restore = forecast_restore(engine, manifest)
     journal.write("backed_up", path=manifest.path, size=manifest.size, **position.facts())
     return {

@@ -11,7 +11,7 @@ import time
 from .._core.errors import Failed
 from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
-from .._journal.events import Journal, ending, needs_leading_back, read_events, reject
+from .._journal.events import Journal, ending, needs_revert, read_events, reject
 from .._revert.revert import Result, Revert
 from .._revert.run_record import RunRecord
 from .._worker.follow import is_alive
@@ -30,9 +30,7 @@ def downgrade(job: Job) -> Answer:
         for database in job.databases:
             reject(Journal(job.layout.journal(database.name, job.run), "upgrade"), error)
     failed = [
-        database
-        for database in job.databases
-        if needs_leading_back(read_events(job.layout.journal(database.name, job.run)))
+        database for database in job.databases if needs_revert(read_events(job.layout.journal(database.name, job.run)))
     ]
     return attend(job, failed, downgrade_database)
 

@@ -101,8 +101,8 @@ def _refuse_if_locked(engine: Engine) -> None:
 
 def foresee_restore(job: Job) -> Answer:
     """Say of every database what a restore would say, and change nothing."""
-    said = do_each(job, job.databases, foresee_restore_of)
-    return {"results": [_answer_of(database, said[database.name]) for database in job.databases]}
+    answers = do_each(job, job.databases, foresee_restore_of)
+    return {"results": [_answer_of(database, answers[database.name]) for database in job.databases]}
 
 
 def _answer_of(database: Database, answer: Any) -> Answer:

@@ -54,18 +54,18 @@ def _plain(value: Any) -> Any:
 
 def health(job: Job) -> Answer:
     """Say what each statement of a health check returns, or why it returns nothing."""
-    asked = [database for database in job.databases if statements_for(job, database)]
+    queried = [database for database in job.databases if statements_for(job, database)]
     found: dict[int, list[Answer]] = {}
 
     def answered(database: Database, answer: Any) -> None:
         for statement in statements_for(job, database):
-            said = {"error": str(answer)} if isinstance(answer, Exception) else answer[statement["number"]]
-            found.setdefault(statement["number"], []).append({"database": database.name, **said})
+            values = {"error": str(answer)} if isinstance(answer, Exception) else answer[statement["number"]]
+            found.setdefault(statement["number"], []).append({"database": database.name, **values})
 
-    def alone(database: Database) -> Any:
+    def work(database: Database) -> Any:
         redirect_output(os.devnull)
         return returned(database, job)
 
-    warm(job, asked)
-    run_in_processes(asked, job.workers, alone, job.plan_timeout, answered)
+    warm(job, queried)
+    run_in_processes(queried, job.workers, work, job.plan_timeout, answered)
     return {"found": found}

@@ -21,19 +21,19 @@ from .._backup.manifest import MANIFEST, proven
 from .._core.errors import Failed, Refused
 from .._core.job import Answer, Database, Job
 from .._core.paths import Layout, is_run
-from .._engines.data import Aside
+from .._engines.data import RetainedCopy
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
 from .._engines.rehearsers import rehearser_of
 from .._engines.restorers import restorer_of
-from .._journal.events import Journal, read_events, unsettled
+from .._journal.events import Journal, find_unrecovered, read_events
 from .._journal.run_state import last_run_state
 from .._worker.each import do_each
 
 Facts = dict[str, Any]
 
 #: What an earlier run may have left of which a person, or a recovery, may need what lies aside.
-_UNSETTLED = ("running", "cut_short", "held")
+_UNRECOVERED_STATES = ("running", "cut_short", "held")
 
 
 @dataclass
@@ -58,7 +58,7 @@ def leftovers_of(database: Database, job: Job) -> list[Facts]:
     """
     engine = engine_for(database, job)
     try:
-        return [asdict(leftover) for leftover in _asides(engine, job.layout)]
+        return [asdict(leftover) for leftover in _list_retained(engine, job.layout)]
     finally:
         engine.close()
 
@@ -70,7 +70,7 @@ def prune_database(database: Database, job: Job) -> Facts:
     try:
         engine = engine_for(database, job)
         with engine.lock(0, lambda _: None):
-            found = [*_asides(engine, job.layout), *_unproven(job.layout, database.name), *_scratches(engine)]
+            found = [*_list_retained(engine, job.layout), *_unproven(job.layout, database.name), *_scratches(engine)]
             obstacle = _obstacle(engine, job)
             for leftover in found:
                 try:
@@ -94,11 +94,11 @@ def _what(database: Database) -> str:
 
 
 def _result(database: Database, found: list[Leftover], error: Refused | None) -> Facts:
-    moved = [leftover for leftover in found if leftover.outcome != "kept"]
+    changed = [leftover for leftover in found if leftover.outcome != "kept"]
     return {
         "name": database.name,
-        "outcome": ("failed" if moved else "refused") if error else ("pruned" if moved else "unchanged"),
-        "changed": bool(moved),
+        "outcome": ("failed" if changed else "refused") if error else ("pruned" if changed else "unchanged"),
+        "changed": bool(changed),
         "leftovers": [asdict(leftover) for leftover in found],
         "error": error.facts() if error else None,
     }
@@ -109,7 +109,9 @@ def _obstacle(engine: Engine, job: Job) -> str:
     if not engine.exists():
         return "the database is not there, so this may be the only copy"
     left = last_run_state(job.layout, engine.database.name)
-    run = unsettled(job.layout.journals_of(engine.database.name)) or (left.run if left.state in _UNSETTLED else "")
+    run = find_unrecovered(job.layout.journals_of(engine.database.name)) or (
+        left.run if left.state in _UNRECOVERED_STATES else ""
+    )
     if run:
         return f"run {run} left the database unsettled, and a way out may need it"
     return "" if job.prune else "migrate_prune is false"
@@ -134,9 +136,9 @@ def _judge(leftover: Leftover, engine: Engine, job: Job, obstacle: str) -> None:
 
 
 def _drop(leftover: Leftover, engine: Engine) -> None:
-    lies = Aside(leftover.name, leftover.run, leftover.made, leftover.size)
+    lies = RetainedCopy(leftover.name, leftover.run, leftover.made, leftover.size)
     if leftover.kind == "aside":
-        restorer_of(engine).drop_aside(lies)
+        restorer_of(engine).drop_retained(lies)
     elif leftover.kind == "scratch":
         rehearser_of(engine).drop_scratch(lies)
     else:
@@ -152,12 +154,12 @@ def _note(leftover: Leftover, database: str, job: Job) -> None:
     journal.write("pruned", kind=leftover.kind, name=leftover.name, of_run=leftover.run)
 
 
-def _asides(engine: Engine, layout: Layout) -> list[Leftover]:
-    asides = [
-        _leftover("aside", aside.name, aside.run, _made(aside, layout, engine.database.name), aside.size)
-        for aside in restorer_of(engine).asides()
+def _list_retained(engine: Engine, layout: Layout) -> list[Leftover]:
+    list_retained = [
+        _leftover("aside", retained.name, retained.run, _made(retained, layout, engine.database.name), retained.size)
+        for retained in restorer_of(engine).list_retained()
     ]
-    return sorted(asides, key=lambda leftover: (leftover.made, leftover.name))
+    return sorted(list_retained, key=lambda leftover: (leftover.made, leftover.name))
 
 
 def _scratches(engine: Engine) -> list[Leftover]:
@@ -166,11 +168,11 @@ def _scratches(engine: Engine) -> list[Leftover]:
     ]
 
 
-def _made(aside: Aside, layout: Layout, database: str) -> str:
+def _made(retained: RetainedCopy, layout: Layout, database: str) -> str:
     """Return when something was put aside; the journal knows where the engine does not."""
-    if aside.made:
-        return aside.made
-    events = [path for path in layout.journals_of(database).glob("*.jsonl") if path.stem == aside.run]
+    if retained.made:
+        return retained.made
+    events = [path for path in layout.journals_of(database).glob("*.jsonl") if path.stem == retained.run]
     return str(read_events(events[0])[-1]["at"]) if events else ""
 
 

@@ -50,21 +50,21 @@ class Recovery(Revert):
         engine = engine_for(self.database, self.job)
         environment = environment_of(self.database, self.job, engine)
         attempts = DowngradeAttempts(environment, self.journal, self.progress, self.run_record)
-        with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.tell) as self._lock:
-            engine.end_migrating(self.job.lock_wait, self.progress.tell)
+        with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.report) as self._lock:
+            engine.end_migrating(self.job.lock_wait, self.progress.report)
             done = ending(self.journal.events(), self.journal.verb)
             if done and done["result"]["outcome"] != "failed":
                 return {**done["result"], "changed": False}
             if not on_purpose:
-                self._settle_upgrade()
+                self._recover_upgrade()
             try:
-                result = self._led_back(environment, on_purpose)
+                result = self._revert(environment, on_purpose)
             except Refused as refusal:
                 result = self._held(engine, refusal)
             self.journal.write("done", result=result)
         return result
 
-    def _settle_upgrade(self) -> None:
+    def _recover_upgrade(self) -> None:
         """End the upgrade in the journal, which its worker could not do, and read what it did."""
         events = self.journal.events()
         if ending(events, "upgrade") is None:
@@ -75,7 +75,7 @@ class Recovery(Revert):
         done = ending(self.journal.events(), "upgrade")
         self.run_record.error = self.run_record.error or (done["result"].get("error") if done else None) or {}
 
-    def _led_back(self, environment: Environment, on_purpose: bool) -> Result:
+    def _revert(self, environment: Environment, on_purpose: bool) -> Result:
         now = read_position(environment.engine, list(self.run_record.before.heads))
         self._expect_others(environment.engine, now)
         replaced = self._replaced(environment.engine, now)
@@ -95,11 +95,13 @@ class Recovery(Revert):
         if events[-1]["event"] == "restore_begun" and not self._is_proven(engine):
             return None
         begun = next(event for event in reversed(events) if event["event"] == "restore_begun")
-        asides = [aside.name for aside in restorer_of(engine).asides() if aside.run == self.journal.path.stem]
-        aside = events[-1].get("aside") or next(iter(asides), "")
-        if not aside:
+        list_retained = [
+            retained.name for retained in restorer_of(engine).list_retained() if retained.run == self.journal.path.stem
+        ]
+        retained = events[-1].get("aside") or next(iter(list_retained), "")
+        if not retained:
             return None
-        facts = {"aside": aside, "method": begun["method"]}
+        facts = {"aside": retained, "method": begun["method"]}
         if events[-1] is begun:
             self.journal.write("restored", path=begun["path"], **facts, **now.facts())
         return self._result("restored", now, not_restored=[], reason=begun["reason"], **facts)
@@ -108,7 +110,7 @@ class Recovery(Revert):
         """Return whether the database holds what the backup does, where what is kept of it does not prove that."""
         if restorer_of(engine).retained_means_replaced:
             return True
-        restorer_of(engine).drop_unused_aside(self.journal.path.stem)
+        restorer_of(engine).drop_unused_retained(self.journal.path.stem)
         manifest = self._manifest()
         return manifest is not None and _holds(engine, manifest, self._record_of_now(), self.progress)
 
@@ -140,13 +142,13 @@ def recover_database(database: Database, job: Job, journal: Journal, progress: P
         dropped = _drop_abandoned(database, job)
         facts = {"outcome": "pruned" if dropped else "unchanged", "changed": bool(dropped), "dropped": dropped}
         return {"name": database.name, "of_run": runs[0] if runs else left.run, **facts}
-    result = _settled(database, job, journal, progress, left)
+    result = _recover_run(database, job, journal, progress, left)
     with suppress(Refused):  # what was settled is what counts; the next recovery looks for the copies again
         _drop_abandoned(database, job)
     return {"of_run": left.run, **result}
 
 
-def _settled(database: Database, job: Job, journal: Journal, progress: Progress, left: RunState) -> Result:
+def _recover_run(database: Database, job: Job, journal: Journal, progress: Progress, left: RunState) -> Result:
     path = job.layout.journal(database.name, left.run) if left.run else journal.path
     if left.state == "held":
         result = _cleared(database, job, left, progress)
@@ -179,7 +181,7 @@ def _restored(database: Database, job: Job, left: RunState, progress: Progress) 
         (each for each in proven(job.layout.backups_of(database.name)) if each.path == begun["path"]),
         None,
     )
-    with engine.lock(job.database_wait, progress.tell):
+    with engine.lock(job.database_wait, progress.report):
         if (
             not ended
             and not restorer_of(engine).retained_means_replaced
@@ -188,16 +190,16 @@ def _restored(database: Database, job: Job, left: RunState, progress: Progress) 
         ):
             return _restored_half(database, job, left, journal, begun["path"])
         if not ended:
-            restorer_of(engine).drop_unused_aside(left.run)
+            restorer_of(engine).drop_unused_retained(left.run)
         now = read_position(engine, list(manifest.heads) if manifest else [])
         # What it replaced may have been pruned since; the journal knows that it was replaced.
-        aside = ended.get("aside") or next(
-            (aside.name for aside in restorer_of(engine).asides() if aside.run == left.run), ""
+        retained = ended.get("aside") or next(
+            (retained.name for retained in restorer_of(engine).list_retained() if retained.run == left.run), ""
         )
-        if aside and not ended and not _is_replaced(engine, manifest, now, progress):
+        if retained and not ended and not _is_replaced(engine, manifest, now, progress):
             return _restored_half(database, job, left, journal, begun["path"])
-        outcome = "restored" if aside or ended else "untouched"
-        facts = {"name": database.name, "outcome": outcome, "changed": False, "aside": aside, "after": now.revisions}
+        outcome = "restored" if retained or ended else "untouched"
+        facts = {"name": database.name, "outcome": outcome, "changed": False, "aside": retained, "after": now.revisions}
         journal.write("done", result=facts)
     return facts
 
@@ -247,8 +249,8 @@ def _cleared(database: Database, job: Job, left: RunState, progress: Progress) -
     run_record = RunRecord.of(
         left.of_run or left.run, read_events(job.layout.journal(database.name, left.of_run or left.run))
     )
-    with engine.lock(job.database_wait, progress.tell):
-        engine.end_migrating(job.lock_wait, progress.tell)
+    with engine.lock(job.database_wait, progress.report):
+        engine.end_migrating(job.lock_wait, progress.report)
         now = read_position(engine, list(run_record.before.heads))
         run_record.cut_short = True  # a person was at work since, so the journals alone tell what is the neighbours'
         before = with_changes(run_record.before.fingerprint, changed_by_others(engine, run_record, now))

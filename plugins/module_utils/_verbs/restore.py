@@ -32,9 +32,9 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
     begun = time.monotonic()
     engine = engine_for(database, job)
     manifest = chosen(database, job)
-    made = manifest.tool != TOOL and restorer_of(engine).make_if_dropped(manifest.archive(), progress.tell)
+    made = manifest.tool != TOOL and restorer_of(engine).make_if_dropped(manifest.archive(), progress.report)
     try:
-        with engine.lock(job.database_wait, progress.tell):
+        with engine.lock(job.database_wait, progress.report):
             unread = Position({table: [] for table in manifest.heads})
             before = (
                 read_position(engine, list(manifest.heads))
@@ -60,7 +60,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
         "before": before.revisions,
         "after": now.revisions,
         "backup": manifest.facts(),
-        "aside": restored.aside,
+        "aside": restored.retained,
         "method": restored.method,
         "not_restored": restored.not_restored,
         "seconds": round(time.monotonic() - begun, 3),

@@ -22,17 +22,17 @@ from .prune import leftovers_of
 Facts = dict[str, Any]
 
 #: How a run has ended, whatever was refused since: a person has yet to decide.
-_STILL_STANDS = {"held": "held", "failed": "failed", "cut_short": "interrupted"}
+_UNFINISHED_STATES = {"held": "held", "failed": "failed", "cut_short": "interrupted"}
 
 
-def status_of(database: Database, job: Job, planned: Facts | None, aside: list[Facts]) -> Facts:
+def status_of(database: Database, job: Job, planned: Facts | None, retained: list[Facts]) -> Facts:
     """Return the status of a database; what cannot be read is said in ``problems``.
 
     Args:
         database: the database.
         job: names the folders.
         planned: its plan against the current release, None if there is no release.
-        aside: what restores have replaced.
+        retained: what restores have replaced.
     """
     plan = planned or {}
     runs = [_run(run, events) for run, events in newest_first(job.layout.journals_of(database.name))]
@@ -46,7 +46,7 @@ def status_of(database: Database, job: Job, planned: Facts | None, aside: list[F
         "pending": plan.get("pending", []),
         "problems": plan.get("obstacles", []),
         "changed_history": plan.get("changed_history", []),
-        "aside": [{**leftover, "old": (leftover["days"] or 0) >= job.aside_days} for leftover in aside],
+        "aside": [{**leftover, "old": (leftover["days"] or 0) >= job.aside_days} for leftover in retained],
         "last_run": _last_run(runs, left),
         "last_change": next((run for run in runs if run["moved"] == "upgraded"), None),
         "last_backup": last,
@@ -56,9 +56,9 @@ def status_of(database: Database, job: Job, planned: Facts | None, aside: list[F
 
 def _last_run(runs: list[Facts], left: RunState) -> Facts | None:
     """Return the last run; where an earlier one left something that still stands, that one."""
-    for run in runs if left.state in _STILL_STANDS else ():
+    for run in runs if left.state in _UNFINISHED_STATES else ():
         if run["run"] == left.run:
-            return {**run, "outcome": _STILL_STANDS[left.state], "error": left.error or run["error"]}
+            return {**run, "outcome": _UNFINISHED_STATES[left.state], "error": left.error or run["error"]}
     return runs[0] if runs else None
 
 
@@ -92,15 +92,15 @@ def status(job: Job) -> Answer:
     """Say of every database where it is, what is pending, and what was last done to it."""
     planned = {entry["name"]: entry for entry in plan(job)["databases"]} if job.release else {}
     reachable = [database for database in job.databases if planned.get(database.name, {}).get("server")]
-    aside = do_each(job, reachable, leftovers_of)
+    retained = do_each(job, reachable, leftovers_of)
     return {
         "databases": [
-            status_of(database, job, planned.get(database.name), _listed(aside.get(database.name)))
+            status_of(database, job, planned.get(database.name), _listed(retained.get(database.name)))
             for database in job.databases
         ]
     }
 
 
-def _listed(aside: Any) -> list[Answer]:
+def _listed(retained: Any) -> list[Answer]:
     """Return what lies aside; a database that could not be asked says so in its plan."""
-    return aside if isinstance(aside, list) else []
+    return retained if isinstance(retained, list) else []

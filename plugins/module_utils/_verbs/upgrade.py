@@ -66,8 +66,8 @@ class Upgrade(OneDatabase):
                 self.journal.write("overridden", reason=self.job.window_override)
             self.progress.phase("waits for the lock on the database")
             # Forked while this process has no connection that another one could meddle with.
-            standby = Standby(lambda *asked: self._again_apart(environment, *asked))
-            with standby as self._standby, self.engine.lock(self.job.database_wait, self.progress.tell) as lock:
+            standby = Standby(lambda *request: self._retry_in_process(environment, *request))
+            with standby as self._standby, self.engine.lock(self.job.database_wait, self.progress.report) as lock:
                 self.journal.write("locked")
                 environment.elsewhere = lambda uncommitted: self._read_elsewhere(environment, lock, uncommitted)
                 return self._locked(environment, lock)
@@ -97,36 +97,36 @@ class Upgrade(OneDatabase):
         if late:
             return self._result("deferred", error=late.facts())
         self._back_up()
-        chronicle = JournalWriter(environment, lock, self.journal, self.progress)
-        chronicle.tables = list(self.before.heads)
+        writer = JournalWriter(environment, lock, self.journal, self.progress)
+        writer.tables = list(self.before.heads)
         try:
             retry_on_lock(
                 self.engine,
                 self.journal,
                 self.progress,
-                lambda: self._attempt(environment, chronicle),
-                lambda interruption: not self._left(environment, chronicle, interruption.steps),
-                lambda: self._again(environment, chronicle, lock),
+                lambda: self._attempt(environment, writer),
+                lambda interruption: not self._left(environment, writer, interruption.steps),
+                lambda: self._again(environment, writer, lock),
             )
         except Interrupted as interruption:
-            return self._interrupted(environment, chronicle, interruption)
-        return self._verified(environment, chronicle)
+            return self._interrupted(environment, writer, interruption)
+        return self._verified(environment, writer)
 
     def _back_up(self) -> None:
         self.progress.phase("backs up")
         self.progress.waits_for = Blockers(self.engine)
-        self.backup = take(self.engine, self.before.heads, self.job, self.progress.tell)
+        self.backup = take(self.engine, self.before.heads, self.job, self.progress.report)
         self.before = Position(self.before.heads, self.backup.fingerprint, self.backup.row_counts)
         self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **self.before.facts())
         self._outside.start(self.journal)
 
-    def _attempt(self, environment: Environment, chronicle: JournalWriter) -> None:
+    def _attempt(self, environment: Environment, writer: JournalWriter) -> None:
         try:
-            steps = environment.upgrade(chronicle)
+            steps = environment.upgrade(writer)
         except Interrupted as interruption:
-            self._note(environment, chronicle, interruption.steps)
+            self._note(environment, writer, interruption.steps)
             raise
-        self._note(environment, chronicle, steps)
+        self._note(environment, writer, steps)
 
     def _read_elsewhere(self, environment: Environment, lock: Lock, uncommitted: bool) -> Found:
         """Run env.py to find out where the database stands, in a fork of one that has changed little memory."""
@@ -134,57 +134,57 @@ class Upgrade(OneDatabase):
         answer: Found = self._standby.call(request, lock, self.progress, self.job.plan_timeout * SHARE)
         return answer
 
-    def _again(self, environment: Environment, chronicle: JournalWriter, lock: Lock) -> None:
+    def _again(self, environment: Environment, writer: JournalWriter, lock: Lock) -> None:
         """Make another attempt, in a process in which env.py has not run."""
-        if environment.runs_apart:
-            self._attempt(environment, chronicle)
+        if environment.in_own_process:
+            self._attempt(environment, writer)
             return
-        request = (environment.hand_over(), write_tracker_of(self.engine).hand_over(), chronicle.hand_over())
+        request = (environment.hand_over(), write_tracker_of(self.engine).hand_over(), writer.hand_over())
         attempt = self._standby.call(request, lock, self.progress)
-        of_environment, of_engine, of_chronicle, interruption = attempt
+        of_environment, of_engine, of_writer, interruption = attempt
         environment.take_over(of_environment)
         write_tracker_of(self.engine).take_over(of_engine)
-        chronicle.take_over(of_chronicle)
+        writer.take_over(of_writer)
         if interruption:
             raise interruption
 
-    def _again_apart(
+    def _retry_in_process(
         self, environment: Environment, request: Any, lock: LockOfParent, progress: ProgressOfParent
     ) -> Any:
         if request[0] == _DRY:
             return environment.read_dry(*request[1:])
-        of_environment, of_engine, of_chronicle = request
+        of_environment, of_engine, of_writer = request
         environment.take_over(of_environment)
         write_tracker_of(self.engine).take_over(of_engine)
         journal = Journal(self.journal.path, self.journal.verb)
         self._outside.start(journal)
-        chronicle = JournalWriter(environment, lock, journal, progress)
-        chronicle.take_over(of_chronicle)
+        writer = JournalWriter(environment, lock, journal, progress)
+        writer.take_over(of_writer)
         interruption = None
         try:
             with self.engine.watch_connections():
-                self._attempt(environment, chronicle)
+                self._attempt(environment, writer)
         except Interrupted as caught:
             interruption = caught.portable()
-        return environment.hand_over(), write_tracker_of(self.engine).hand_over(), chronicle.hand_over(), interruption
+        return environment.hand_over(), write_tracker_of(self.engine).hand_over(), writer.hand_over(), interruption
 
-    def _note(self, environment: Environment, chronicle: JournalWriter, steps: list[Step]) -> None:
+    def _note(self, environment: Environment, writer: JournalWriter, steps: list[Step]) -> None:
         """Read what is committed; in a single transaction that is known only at its end."""
         if not steps or not self.engine.exists():
             return
         applied = read_applied(environment, self.engine.own(), sorted({step.table for step in steps}))
         for step in steps:
             if step.revision in applied[step.table]:
-                chronicle.note_committed(step)
+                writer.note_committed(step)
 
-    def _left(self, environment: Environment, chronicle: JournalWriter, steps: list[Step]) -> list[str]:
+    def _left(self, environment: Environment, writer: JournalWriter, steps: list[Step]) -> list[str]:
         """Return what the step that failed left and no rollback took away, as differences of the fingerprint."""
-        failed = [step for step in steps if step not in chronicle.committed]
+        failed = [step for step in steps if step not in writer.committed]
         if not failed:
             return []
-        expected = chronicle.before_step
+        expected = writer.before_step
         if expected is None:
-            if chronicle.committed:
+            if writer.committed:
                 return []  # its own transaction was rolled back, and the schema before it was not looked at
             expected = self.before.fingerprint
         now = read_position(environment.engine, list(self.before.heads))
@@ -193,9 +193,9 @@ class Upgrade(OneDatabase):
             left.append("+rows that the revision committed before its end")
         return left
 
-    def _interrupted(self, environment: Environment, chronicle: JournalWriter, interruption: Interrupted) -> Result:
+    def _interrupted(self, environment: Environment, writer: JournalWriter, interruption: Interrupted) -> Result:
         # In a single transaction none is committed; the one that ran last is the one that failed.
-        failed = next((step for step in reversed(interruption.steps) if step not in chronicle.committed), None)
+        failed = next((step for step in reversed(interruption.steps) if step not in writer.committed), None)
         cause = self.engine.explained(interruption.cause) if interruption.cause else None
         what = f"Revision {failed.revision} ({failed.message})" if failed else "env.py"
         if isinstance(cause, Refused):
@@ -212,32 +212,32 @@ class Upgrade(OneDatabase):
                 remedy,
                 code="revision-failed" if failed else "env-py-failed",
             ).facts()
-        left = self._left(environment, chronicle, interruption.steps)
+        left = self._left(environment, writer, interruption.steps)
         after = read_position(environment.engine, list(self.before.heads))
         self.journal.write(
             "failed",
             error=error,
             left=left,
             content=write_tracker_of(self.engine).content() if self.engine.exists() else None,
-            imprint=self._imprint(after),
-            unchanged=self._unchanged(chronicle),
+            imprint=self._content_digest(after),
+            unchanged=self._unchanged(writer),
             **after.facts(),
         )
-        return self._result("failed", chronicle, after, error)
+        return self._result("failed", writer, after, error)
 
-    def _unchanged(self, chronicle: JournalWriter) -> list[str]:
+    def _unchanged(self, writer: JournalWriter) -> list[str]:
         """Return the tables that were written and hold the rows of the backup, where a downgrade will need that."""
-        if not chronicle.committed or self.backup is None or self.backup.tool == TOOL:
+        if not writer.committed or self.backup is None or self.backup.tool == TOOL:
             return []
         return write_tracker_of(self.engine).unchanged_tables(self.backup.archive())
 
-    def _verified(self, environment: Environment, chronicle: JournalWriter) -> Result:
+    def _verified(self, environment: Environment, writer: JournalWriter) -> Result:
         self.progress.phase("verifies")
-        tables = sorted({step.table for step in chronicle.committed} | set(self.before.heads))
+        tables = sorted({step.table for step in writer.committed} | set(self.before.heads))
         after = read_position(environment.engine, tables, count_rows=self.before.row_counts is not None)
         # What was committed may have been taken back since, by env.py itself.
-        standing = {table: environment.applied(tuple(heads)) for table, heads in after.heads.items()}
-        committed = {step.revision for step in chronicle.committed if step.revision in standing[step.table]}
+        applied = {table: environment.applied(tuple(heads)) for table, heads in after.heads.items()}
+        committed = {step.revision for step in writer.committed if step.revision in applied[step.table]}
         missing = [revision.revision for revision in self.plan.pending if revision.revision not in committed]
         if missing:
             why, remedy = kept_open(environment)
@@ -249,15 +249,15 @@ class Upgrade(OneDatabase):
             ).facts()
             content = write_tracker_of(self.engine).content() if self.engine.exists() else None
             self.journal.write("failed", error=error, left=[], content=content, **after.facts())
-            return self._result("failed", chronicle, after, error)
+            return self._result("failed", writer, after, error)
         # Like the rows, it is not read where the database is large; a way back backs up once more then.
-        imprint = self._imprint(after) if after.row_counts is not None else {}
-        self.journal.write("verified", imprint=imprint, **after.facts())
+        digest = self._content_digest(after) if after.row_counts is not None else {}
+        self.journal.write("verified", imprint=digest, **after.facts())
         found = [finding for finding in self.plan.changed_history if not is_unknown(finding)]
         remember(environment, self.plan.identity, after.heads, found)
-        return self._result("upgraded", chronicle, after)
+        return self._result("upgraded", writer, after)
 
-    def _imprint(self, after: Position) -> dict[str, Any]:
+    def _content_digest(self, after: Position) -> dict[str, Any]:
         return write_tracker_of(self.engine).content_digest(
             WrittenRows(self.before.fingerprint, frozenset({*self.before.heads, *after.heads}))
         )
@@ -265,11 +265,11 @@ class Upgrade(OneDatabase):
     def _result(
         self,
         outcome: str,
-        chronicle: JournalWriter | None = None,
+        writer: JournalWriter | None = None,
         after: Position | None = None,
         error: dict[str, str] | None = None,
     ) -> Result:
-        committed = chronicle.committed if chronicle else []
+        committed = writer.committed if writer else []
         return {
             "name": self.database.name,
             "outcome": outcome,

@@ -18,9 +18,9 @@ from .._migration.preload import warm
 
 def do_each(job: Job, databases: Sequence[Database], task: Callable[[Database, Job], Any]) -> dict[str, Any]:
     """Call a task for every database in a process of its own, and return what each said."""
-    said: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
 
-    def alone(database: Database) -> Any:
+    def work(database: Database) -> Any:
         redirect_output(os.devnull)
         try:
             return task(database, job)
@@ -30,5 +30,5 @@ def do_each(job: Job, databases: Sequence[Database], task: Callable[[Database, J
     if databases:
         load_engines(databases)
         warm(job, databases)
-    run_in_processes(databases, job.workers, alone, 0, lambda database, answer: said.update({database.name: answer}))
-    return said
+    run_in_processes(databases, job.workers, work, 0, lambda database, answer: answers.update({database.name: answer}))
+    return answers

@@ -15,7 +15,7 @@ from .._core.progress import read_progress
 from .._journal.events import Event, ending, read_events
 from .._journal.worker_lock import works
 
-LOOK_EVERY = 0.05  # seconds
+POLL_INTERVAL = 0.05  # seconds
 
 
 def still_at_work(job: Job) -> dict[str, Any] | None:
@@ -27,7 +27,7 @@ def still_at_work(job: Job) -> dict[str, Any] | None:
             return None
         if monotonic() > patience_ends:
             return report(job, list(job.databases), finished=False)
-        sleep(LOOK_EVERY)
+        sleep(POLL_INTERVAL)
     return None
 
 
@@ -75,15 +75,15 @@ def report(job: Job, databases: list[Database], finished: bool) -> dict[str, Any
         done = ending(events, job.verb)
         cursor[database.name] = len(events)
         new = [event for event in events[job.cursor.get(database.name, 0) :] if event["verb"] == job.verb]
-        said = [_said(event) for event in new if event["event"] in _SAID]
+        described = [_describe(event) for event in new if event["event"] in _DESCRIPTIONS]
         doing = "" if done else read_progress(path.with_suffix(".progress"))
-        lines += [f"{database.name}: {line}" for line in [*said, doing] if line]
+        lines += [f"{database.name}: {line}" for line in [*described, doing] if line]
         if done:
             results.append(done["result"])
     return {"finished": finished, "results": results, "lines": lines, "cursor": cursor}
 
 
-_SAID: dict[str, str] = {
+_DESCRIPTIONS: dict[str, str] = {
     "overridden": "no window binds this run: {reason}",
     "backed_up": "backed up to {path}, {size:,} bytes",
     "committed": "committed {revision} {message}",
@@ -99,5 +99,5 @@ _SAID: dict[str, str] = {
 }
 
 
-def _said(event: Event) -> str:
-    return _SAID[event["event"]].format(**event)
+def _describe(event: Event) -> str:
+    return _DESCRIPTIONS[event["event"]].format(**event)

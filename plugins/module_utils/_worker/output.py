@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .._core.entries import ENTRIES
-from .._core.processes import let_go
+from .._core.processes import redirect_descriptors
 
 #: Bytes; a longer line is cleaned in pieces.
 _LONGEST_LINE = 1 << 20
@@ -43,7 +43,7 @@ class CleanedOutput:
         if os.fork() == 0:
             try:
                 os.setsid()  # whoever ends a process with all that it has started is not to end this one
-                let_go(theirs.fileno(), ENTRIES.descriptor)
+                redirect_descriptors(theirs.fileno(), ENTRIES.descriptor)
                 _serve(theirs, clean_for)
             finally:
                 os._exit(0)

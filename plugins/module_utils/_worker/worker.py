@@ -15,12 +15,12 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
-from .._backup.finish import settle
+from .._backup.finish import finish_backups
 from .._core.entries import ENTRIES
 from .._core.errors import Failed, Refused
 from .._core.job import Database, Job
 from .._core.paths import private_directory
-from .._core.processes import Died, Late, let_go, redirect_output, run_in_processes
+from .._core.processes import Died, Late, redirect_descriptors, redirect_output, run_in_processes
 from .._core.progress import Progress
 from .._core.serve import clean_for
 from .._engines.loaded import load_engines
@@ -28,7 +28,7 @@ from .._journal.events import Journal, ending
 from .._journal.worker_lock import locked
 from .._migration.preload import warm
 from .deadline import GRACE, cancelled, too_late
-from .follow import LOOK_EVERY, ending_of, is_alive, not_ended, report, result_of_dead
+from .follow import POLL_INTERVAL, ending_of, is_alive, not_ended, report, result_of_dead
 from .output import CleanedOutput
 
 Task = Callable[[Database, Job, Journal, Progress], dict[str, Any]]
@@ -55,11 +55,11 @@ def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
         # The worker of this run on another application's databases has to end first.
         if monotonic() >= patience_ends:
             return report(job, databases, finished=False)
-        sleep(LOOK_EVERY)
+        sleep(POLL_INTERVAL)
     # Looking costs the work its time: a database that has ended is not looked at again.
     unfinished = not_ended(job, databases)
     while unfinished and monotonic() < patience_ends:
-        sleep(LOOK_EVERY)
+        sleep(POLL_INTERVAL)
         unfinished = not_ended(job, unfinished)
     finished = not unfinished
     if not finished and not is_alive(job, job.verb):
@@ -80,17 +80,17 @@ def _is_started(job: Job, databases: list[Database], task: Task) -> bool:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(job.layout.worker(job.run, job.verb), flags, 0o600)
     try:
-        nobody_works = locked(descriptor)
+        is_idle = locked(descriptor)
         started = _read_names(descriptor)
         new = [database for database in databases if database.name not in started]
-        if nobody_works and len(new) < len(databases) and not job.attach:
+        if is_idle and len(new) < len(databases) and not job.attach:
             raise Refused(
                 f"Run {job.run} has ended on this host already",
                 "a run id names one run",
                 "Leave migrate_run empty, or choose another id",
                 code="run-ended",
             )
-        if new and not nobody_works:
+        if new and not is_idle:
             return False
         if new:
             os.write(descriptor, json.dumps(sorted({*started, *(each.name for each in new)})).encode() + b"\n")
@@ -116,7 +116,7 @@ def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
     try:
         os.setsid()
         redirect_output(os.devnull)
-        let_go(lock, ENTRIES.descriptor)
+        redirect_descriptors(lock, ENTRIES.descriptor)
         _OUTPUT.start(clean_for)
         warm(job, databases)
         canary = [database for database in databases if database.name == job.canary]
@@ -137,7 +137,7 @@ def _work_on_each(job: Job, databases: list[Database], task: Task) -> None:
         job.workers,
         lambda database: _work_on(database, job, task),
         0,
-        lambda database, answer: _settle(database, job, answer),
+        lambda database, answer: _finish_database(database, job, answer),
         until=None if job.ends_at is None else job.ends_at + GRACE,
     )
 
@@ -194,7 +194,7 @@ def _put_backups_in_order(
     progress.phase("puts its backups in order")
     progress.waits_for = list
     try:
-        settle(database, job, journal, result, progress.tell)
+        finish_backups(database, job, journal, result, progress.report)
     except Exception as error:  # noqa: BLE001 - whatever becomes of copies, the database's own outcome stands
         problem = Failed(
             f"The backups of {database.name!r} are not in order",
@@ -204,7 +204,7 @@ def _put_backups_in_order(
         result["backup_problems"] = [problem.facts()]
 
 
-def _settle(database: Database, job: Job, answer: Any, *, ended_from_outside: bool = False) -> None:
+def _finish_database(database: Database, job: Job, answer: Any, *, ended_from_outside: bool = False) -> None:
     """Write the end of a database's journal if its process could not.
 
     What ended the whole worker was not the migration, so the next run may try it again.
@@ -233,7 +233,7 @@ def _settle(database: Database, job: Job, answer: Any, *, ended_from_outside: bo
 def _bury(job: Job, databases: list[Database]) -> None:
     """Settle what a dead worker left: its machine or its whole session was ended."""
     for database in databases:
-        _settle(database, job, Died("the worker was ended"), ended_from_outside=True)
+        _finish_database(database, job, Died("the worker was ended"), ended_from_outside=True)
 
 
 def _without_result(database: Database, outcome: str, error: Refused) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import HALF_WAY, NOT_PERMITTED, Failed, Refused
 from ..data import Archive, Restored, RestoreMethod
-from ..interface import Guard, Tell
+from ..interface import Guard, Report
 from . import restore_method
 from .restore_in_place import InPlace
 from .restore_swap import Swap
@@ -27,7 +27,7 @@ _NOT_PERMITTED = re.compile(r"permission denied|must be (?:owner|member|superuse
 
 
 def restore_by(
-    engine: PostgreSQLSession, method: RestoreMethod, archive: Archive, run: str, tell: Tell, guard: Guard
+    engine: PostgreSQLSession, method: RestoreMethod, archive: Archive, run: str, report: Report, guard: Guard
 ) -> Restored:
     """Restore by a method; by the next one where it fails before anything was replaced.
 
@@ -40,7 +40,7 @@ def restore_by(
     path = str(archive.activity.get("search_path") or engine.own().rows("show search_path")[0][0])
     reason, last = "", Failed(f"Database {engine.database.name!r} was not restored", code="restore-failed")
     for number, (name, search_path) in enumerate(_ways(engine, method, path)):
-        way = (Swap if name == "swap" else InPlace)(engine, archive, run, tell, search_path)
+        way = (Swap if name == "swap" else InPlace)(engine, archive, run, report, search_path)
         if number and search_path and _NOT_FOUND not in reason:
             continue
         try:

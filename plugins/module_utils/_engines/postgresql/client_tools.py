@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed
-from ..interface import Tell
+from ..interface import Report
 from .libpq_options import program_options
 from .service_file import SERVICE, handed_over, service_options, with_service
 
@@ -129,7 +129,7 @@ def plain_environment() -> dict[str, str]:
     return {**os.environ, "LC_MESSAGES": "C"}
 
 
-def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: Tell, doing: str = "") -> str:
+def run_tool(command: list[str], variables: dict[str, str], folder: Path, report: Report, doing: str = "") -> str:
     """Run a client program and return its standard output, telling how much lies in ``folder`` meanwhile.
 
     What it prints of an archive is in the archive's encoding; bytes that are not UTF-8 stay what they are.
@@ -145,7 +145,7 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, tell: 
             )
         try:
             while not has_ended(process, 0.5):
-                tell((doing or f"{size_of(folder):,} bytes dumped") + f" in {time.monotonic() - begun:.0f} s")
+                report((doing or f"{size_of(folder):,} bytes dumped") + f" in {time.monotonic() - begun:.0f} s")
             code = process.wait()
         except BaseException:
             process.kill()

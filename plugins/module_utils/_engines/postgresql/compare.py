@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Failed, Refused
 from ..comparison import Comparison
 from ..data import Archive, WrittenRows
-from ..interface import Tell
+from ..interface import Report
 from . import client_tools
 from .content import Contents, TableContent, printed
 from .psql import Contents as Listing
@@ -62,13 +62,13 @@ class ArchiveComparison:
     """One comparison."""
 
     def __init__(
-        self, engine: PostgreSQLSession, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell
+        self, engine: PostgreSQLSession, archive: Archive, written_rows: WrittenRows, limit: int, report: Report
     ) -> None:
         self._engine = engine
         self._archive = archive
         self._written_rows = written_rows
         self._limit = limit
-        self._tell = tell
+        self._report = report
         self._tools = client_tools.usable(
             engine.job.pg_bin, engine.database.name, engine.own().run(major_version), archive.path
         )
@@ -100,7 +100,7 @@ class ArchiveComparison:
     # The schema
 
     def _compare_schema(self) -> tuple[list[str], list[str]]:
-        self._tell("compares the schema with the backup")
+        self._report("compares the schema with the backup")
         before = self._printed(
             ["pg_restore", "--schema-only", "--create", "--file=-", str(self._archive.path)], own=True
         )
@@ -123,7 +123,7 @@ class ArchiveComparison:
             else client_tools.environment(self._engine.url, self._engine.application)
         )
         words = [str(self._tools.folder / command[0]), *command[1:]]
-        return client_tools.run_tool(words, variables, self._archive.path, self._tell, "compares the schema")
+        return client_tools.run_tool(words, variables, self._archive.path, self._report, "compares the schema")
 
     def _entries(self, script: str, leave_out: set[str]) -> list[Entry]:
         changed = changed_names(set(self._archive.fingerprint) ^ set(self._written_rows.before))
@@ -163,7 +163,7 @@ class ArchiveComparison:
                 wanted[here.name] = was, here
         if "files" not in before:
             self._found.not_compared.append("the rows: the backup does not say which tables there were")
-        listing = Listing.of(self._tools, self._archive.path, self._tell)
+        listing = Listing.of(self._tools, self._archive.path, self._report)
         self._compare_tables(folder, listing, wanted)
         self._compare_large_objects(folder, listing, bool(doubt) or self._is_written(LARGE_OBJECTS))
         self._compare_sequences(folder, listing)
@@ -204,7 +204,7 @@ class ArchiveComparison:
 
     def rows_of(self, folder: Path, pairs: list[tuple[Relation, Relation]]) -> Iterator[Pair]:
         """Yield tables with what the archive and the database hold of them, by the columns that the archive has."""
-        listing = Listing.of(self._tools, self._archive.path, self._tell)
+        listing = Listing.of(self._tools, self._archive.path, self._report)
         yield from self._rows_of(folder, listing, pairs, only_archived=True)
 
     def _rows_of(
@@ -295,7 +295,7 @@ class ArchiveComparison:
 
     def positions(self, folder: Path) -> dict[str, tuple[int, bool]]:
         """Return the positions of the archive's sequences."""
-        listing = Listing.of(self._tools, self._archive.path, self._tell)
+        listing = Listing.of(self._tools, self._archive.path, self._report)
         return self._archived(folder, listing.only(["SEQUENCE SET"])).sequences
 
     def _archived(self, folder: Path, lines: list[str]) -> Contents:
@@ -305,7 +305,7 @@ class ArchiveComparison:
         chosen = use_list(folder, "chosen", lines)
         command = [str(self._tools.folder / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive.path)]
         with printed(command, client_tools.plain_environment()) as stream:
-            found.read(stream, self._tell)
+            found.read(stream, self._report)
         return found
 
     def _dumped(self, words: list[str], columns: dict[str, list[bytes]] | None = None) -> Contents:
@@ -313,7 +313,7 @@ class ArchiveComparison:
         command = [str(self._tools.folder / "pg_dump"), "--no-password", *self._lock_wait(), *words]
         command += [f"--dbname={client_tools.conninfo(self._engine.url)}"]
         with printed(command, client_tools.environment(self._engine.url, self._engine.application)) as stream:
-            found.read(stream, self._tell)
+            found.read(stream, self._report)
         return found
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from ..._core.errors import Failed
-from ..interface import Tell
+from ..interface import Report
 from .service_file import handed_over
 
 _COPY = re.compile(rb"^COPY (?P<table>.+?) \((?P<columns>.*)\) FROM stdin;$")
@@ -26,7 +26,7 @@ _LARGE_DATA = re.compile(rb"^SELECT pg_catalog\.lowrite\(0, '\\x([0-9a-f]*)'\);$
 _LARGE_MADE = re.compile(rb"^(?:SELECT pg_catalog\.lo_create|ALTER LARGE OBJECT|COMMENT ON LARGE OBJECT|GRANT|REVOKE)")
 _SETVAL = re.compile(rb"^SELECT pg_catalog\.setval\('(.*)', (-?\d+), (true|false)\);$")
 _COLUMN = re.compile(rb'"(?:[^"]|"")*"|[^, ]+')
-_TOLD_EVERY = 1 << 18
+_REPORT_EVERY = 1 << 18
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Contents:
     #: The only columns to read of a table, by its name; all of others.
     columns: dict[str, list[bytes]] = field(default_factory=dict)
 
-    def read(self, lines: Iterable[bytes], tell: Tell) -> None:
+    def read(self, lines: Iterable[bytes], report: Report) -> None:
         """Read a script."""
         stream = iter(lines)
         digests: dict[str, hashlib._Hash] = {}
@@ -75,7 +75,7 @@ class Contents:
             copied = _COPY.match(text) or _COPY_NOTHING.match(text)
             opened, data, position = _LARGE.match(text), _LARGE_DATA.match(text), _SETVAL.match(text)
             if copied:
-                self._read_rows(copied, stream, tell)
+                self._read_rows(copied, stream, report)
             elif opened:
                 large = opened[1].decode()
                 digests.setdefault(large, hashlib.sha256())
@@ -87,7 +87,7 @@ class Contents:
                 self.made.add(text)
         self.large_objects.update({number: digest.hexdigest() for number, digest in digests.items()})
 
-    def _read_rows(self, copied: re.Match[bytes], stream: Iterator[bytes], tell: Tell) -> None:
+    def _read_rows(self, copied: re.Match[bytes], stream: Iterator[bytes], report: Report) -> None:
         columns = _COLUMN.findall(copied["columns"]) if "columns" in copied.groupdict() else []
         table = _text(copied["table"])
         known = self.columns.get(table, columns)
@@ -101,8 +101,8 @@ class Contents:
             if row == b"\\.":
                 return
             content.add(row, [] if plain else order)
-            if not content.rows % _TOLD_EVERY:
-                tell(f"compares {table}, {content.rows:,} rows")
+            if not content.rows % _REPORT_EVERY:
+                report(f"compares {table}, {content.rows:,} rows")
 
 
 def _text(name: bytes) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed
 from ..comparison import Comparison
-from ..interface import Tell
+from ..interface import Report
 from . import client_tools
 from .content import Contents, differing_objects, printed
 from .psql import Contents as Listing
@@ -37,16 +37,16 @@ class CopyState:
     contents: Contents | None
 
 
-def check_copy(engine: PostgreSQLSession, archive: Archive, tell: Tell) -> None:
+def check_copy(engine: PostgreSQLSession, archive: Archive, report: Report) -> None:
     """Compare the rows of a copy that was just filled with the archive.
 
     Raises:
         Failed: something did not arrive.
     """
     found = _tools(engine, archive)
-    listing = Listing.of(found, archive.path, tell)
+    listing = Listing.of(found, archive.path, report)
     with tempfile.TemporaryDirectory() as folder:
-        content = RestoredContent(found, archive.path, engine.url, engine.application, tell)
+        content = RestoredContent(found, archive.path, engine.url, engine.application, report)
         try:
             content.refuse_differences(listing, Path(folder), engine.database.name)
         except Failed as failure:
@@ -57,7 +57,7 @@ def check_copy(engine: PostgreSQLSession, archive: Archive, tell: Tell) -> None:
 
 
 def read_copy(
-    engine: PostgreSQLSession, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell
+    engine: PostgreSQLSession, archive: Archive, leave_out: frozenset[str], in_full: bool, report: Report
 ) -> CopyState:
     """Return what a copy holds now.
 
@@ -66,21 +66,21 @@ def read_copy(
         archive: what it was filled from.
         leave_out: version tables, as schema.table.
         in_full: also read the rows.
-        tell: is called with what is being read.
+        report: is called with what is being read.
     """
     program = str(_tools(engine, archive).folder / "pg_dump")
     words = ["--no-password", f"--lock-wait-timeout={_LOCK_WAIT}", f"--dbname={client_tools.conninfo(engine.url)}"]
     variables = client_tools.environment(engine.url, engine.application)
-    tell("reads the copy's schema")
+    report("reads the copy's schema")
     script = client_tools.run_tool(
-        [program, "--schema-only", *words], variables, archive.path, tell, "reads the schema"
+        [program, "--schema-only", *words], variables, archive.path, report, "reads the schema"
     )
     entries = [entry for entry in parse(script) if not entry.belongs_to(leave_out)]
     if not in_full:
         return CopyState(entries, None)
     contents = Contents()
     with printed([program, "--data-only", "--blobs", *words], variables) as stream:
-        contents.read(stream, tell)
+        contents.read(stream, report)
     return CopyState(entries, contents)
 
 

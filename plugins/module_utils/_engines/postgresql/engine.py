@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Failed, Refused
 from ..connection import OwnConnection, execute
 from ..data import Archive, Dump, RestoreMethod
-from ..interface import ITSELF, Lock, Tell
+from ..interface import ITSELF, Lock, Report
 from ..restorers import restorer_of
 from . import catalog, client_tools, plan_writes, write_counters
 from .catalog_rows import (
@@ -25,7 +25,7 @@ from .catalog_rows import (
 from .locks import LOCK_DATABASE, AdvisoryLock, wait_for_orphan
 from .preflight import obstacles
 from .read_only import is_kept, only_reading
-from .restore_method import ASIDE_SCHEMA, method
+from .restore_method import RETAINED_SCHEMA, method
 from .restore_notes import restore_notes
 from .session import PostgreSQLSession, major_version
 from .swap_state import being_swapped, is_being_swapped
@@ -64,12 +64,12 @@ class PostgreSQL(PostgreSQLSession):
             if is_being_swapped(self):
                 return None
             try:
-                mended = restorer_of(self).recover_interrupted_restore()
+                recovered = restorer_of(self).recover_interrupted_restore()
             except Refused as other:
                 if other.code == "database-being-restored":  # by a swap that has begun since
                     return None
                 raise refusal from None  # nobody lets us in there either
-            if not mended:
+            if not recovered:
                 raise
             own = self.connect()
         lock = AdvisoryLock(own, self.database.name)
@@ -100,9 +100,9 @@ class PostgreSQL(PostgreSQLSession):
                 )
             time.sleep(random.uniform(0.1, 0.4))  # noqa: S311 - jitter, not a secret
 
-    def end_migrating(self, patience: float, tell: Tell) -> None:
+    def end_migrating(self, patience: float, report: Report) -> None:
         """Wait for the lock on the migrating connection, which lives as long as its backend."""
-        wait_for_orphan(self.own(), _LOCK_MIGRATING, self.database.name, patience, tell)
+        wait_for_orphan(self.own(), _LOCK_MIGRATING, self.database.name, patience, report)
 
     def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Have the server refuse what writes, or keep it from being committed."""
@@ -137,7 +137,7 @@ class PostgreSQL(PostgreSQLSession):
         """Ask the server's counters and catalogs."""
         return {**self.own().run(write_counters.activity), "catalogs": self.own().run(read_catalog_rows)}
 
-    def dump(self, folder: Path, count_rows: bool, tell: Tell) -> Dump:
+    def dump(self, folder: Path, count_rows: bool, report: Report) -> Dump:
         """Run pg_dump at an exported snapshot, count rows at the same one, and read the archive back."""
         found = client_tools.find_tools(self.job.pg_bin, self.own().run(major_version))
         if found is None:
@@ -151,17 +151,17 @@ class PostgreSQL(PostgreSQLSession):
             tables = own.rows(catalog.TABLES)
             counts = own.run(self.row_counts) if count_rows else None
             jobs = self.job.backup_jobs if own.run(self.size) > _WORTH_TWO_JOBS else 1
-            self._pg_dump(found, target, jobs, snapshot, tell)
+            self._pg_dump(found, target, jobs, snapshot, report)
         listing = client_tools.run_tool(
             [str(found.folder / "pg_restore"), "--list", str(target)],
             client_tools.environment(self.url, ""),
             target,
-            tell,
+            report,
         )
         client_tools.check_archive(listing, target, str(self.url.database), len(tables))
         return Dump(target, f"pg_dump {found.version}", counts, activity)
 
-    def _pg_dump(self, found: client_tools.Tools, target: Path, jobs: int, snapshot: str, tell: Tell) -> None:
+    def _pg_dump(self, found: client_tools.Tools, target: Path, jobs: int, snapshot: str, report: Report) -> None:
         command = [
             str(found.folder / "pg_dump"),
             "--format=directory",
@@ -170,12 +170,12 @@ class PostgreSQL(PostgreSQLSession):
             f"--lock-wait-timeout={int(self.job.backup_lock_wait * 1000)}",
             f"--snapshot={snapshot}",
             f"--file={target}",
-            f"--exclude-schema={ASIDE_SCHEMA}*",
+            f"--exclude-schema={RETAINED_SCHEMA}*",
             "--no-password",
             f"--dbname={client_tools.conninfo(self.url)}",
         ]
         target.mkdir(mode=0o700)
-        client_tools.run_tool(command, client_tools.environment(self.url, self.application), target, tell)
+        client_tools.run_tool(command, client_tools.environment(self.url, self.application), target, report)
 
     def restore_method(self) -> RestoreMethod:
         """Swap where a database can be made, else in place."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Failed
 from ..connection import execute
 from ..data import ANY_TABLE, Archive, WrittenRows
-from ..interface import Tell
+from ..interface import Report
 from .compare import ArchiveComparison
 from .content import TableContent
 from .relations import Relation, relations_of, size_of
@@ -43,7 +43,7 @@ class _Rows:
 
 
 def without_writes_of_others(
-    engine: PostgreSQLSession, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell
+    engine: PostgreSQLSession, archive: Archive, written_rows: WrittenRows, limit: int, report: Report
 ) -> dict[str, int]:
     """Return by number the tables in which nothing of others would be lost, with the count until which that holds.
 
@@ -54,7 +54,7 @@ def without_writes_of_others(
         archive: the backup.
         written_rows: what the run has done.
         limit: bytes of a table above which it is not read.
-        tell: is called with what is being compared.
+        report: is called with what is being compared.
     """
     own = engine.own()
     if "files" not in archive.activity or own.run(counters_cannot_be_trusted, archive.activity):
@@ -64,12 +64,12 @@ def without_writes_of_others(
     small = [(was, here) for was, here in grown if own.run(size_of, here.oid) <= limit]
     if not small:
         return {}
-    tell("compares the tables that others may have written")
+    report("compares the tables that others may have written")
     found = {}
     try:
         with engine.short_lock_timeout():
             rows = {here.oid: own.run(_rows_of, here, written_rows) for _was, here in small}
-        comparison = ArchiveComparison(engine, archive, written_rows, limit, tell)
+        comparison = ArchiveComparison(engine, archive, written_rows, limit, report)
         with tempfile.TemporaryDirectory() as folder:
             for was, here, old, new in comparison.rows_of(Path(folder), small):
                 if _is_only_added_to(was, here, old, rows[here.oid], written_rows) or _is_same(

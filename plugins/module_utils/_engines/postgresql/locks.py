@@ -11,7 +11,7 @@ import time
 from ..._core.errors import Failed, Refused
 from ..._core.playbook_command import playbook_command
 from ..connection import OwnConnection
-from ..interface import Lock, Tell
+from ..interface import Lock, Report
 from . import catalog
 
 # Advisory locks belong to a database, so this number serves for all of them. It is part of the protocol between
@@ -20,7 +20,7 @@ LOCK_DATABASE = 0x68616C_656D6201
 
 _PATIENCE = 5
 _TO_END = 10.0  # seconds that a backend may take to end once it was told
-_LOOK_EVERY = 0.2  # seconds
+_POLL_INTERVAL = 0.2  # seconds
 
 
 class AdvisoryLock(Lock):
@@ -30,7 +30,7 @@ class AdvisoryLock(Lock):
         self._own = own
         self._name = name
         self._released = False
-        self.is_let_go = False
+        self.is_suspended = False
 
     def attempt(self) -> bool:
         """Try to get it."""
@@ -43,13 +43,13 @@ class AdvisoryLock(Lock):
 
     def pid(self) -> int:
         """Return the backend that holds it, 0 once it was given back."""
-        return 0 if self._released or self.is_let_go else int(self._own.rows("select pg_backend_pid()")[0][0])
+        return 0 if self._released or self.is_suspended else int(self._own.rows("select pg_backend_pid()")[0][0])
 
-    def let_go(self) -> None:
+    def suspend(self) -> None:
         """Close its connection for a while."""
         if not self._released:
             self._own.close()
-            self.is_let_go = True
+            self.is_suspended = True
 
     def take(self, own: OwnConnection) -> None:
         """Take it on another connection.
@@ -58,7 +58,7 @@ class AdvisoryLock(Lock):
             Failed: somebody else has it.
         """
         self._own = own
-        self.is_let_go = False
+        self.is_suspended = False
         deadline = time.monotonic() + _PATIENCE
         # Another run may have got it for the moment that it takes to see that a swap is not over.
         while not self.attempt():
@@ -88,7 +88,7 @@ class AdvisoryLock(Lock):
         self._own.close()
 
 
-def wait_for_orphan(own: OwnConnection, key: int, name: str, patience: float, tell: Tell) -> None:
+def wait_for_orphan(own: OwnConnection, key: int, name: str, patience: float, report: Report) -> None:
     """Come back when nobody holds the lock on the migrating connection any more.
 
     Args:
@@ -96,24 +96,24 @@ def wait_for_orphan(own: OwnConnection, key: int, name: str, patience: float, te
         key: the lock's.
         name: the database's, for words.
         patience: seconds until the backend is ended.
-        tell: is called with who it is.
+        report: is called with who it is.
 
     Raises:
         Refused: it works on, and we may not end it, or it does not end.
     """
     deadline = time.monotonic() + patience
-    told = False
+    reported = False
     while not own.rows("select pg_try_advisory_lock(:key)", key=key)[0][0]:
         holders = own.rows(catalog.LOCK_HOLDER, key=key)
         who = f"{holders[0][0]} (pid {holders[0][1]})" if holders else "a session that has just ended"
-        tell(f"waits for the backend of a dead run, {who}")
+        report(f"waits for the backend of a dead run, {who}")
         if time.monotonic() >= deadline:
-            if not told and holders:
+            if not reported and holders:
                 _end(own, holders[0][1], name, who)
-                told, deadline = True, time.monotonic() + _TO_END
-            elif told:
+                reported, deadline = True, time.monotonic() + _TO_END
+            elif reported:
                 raise _works_on(name, who, "it was told to end and has not")
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_POLL_INTERVAL)
     own.rows("select pg_advisory_unlock(:key)", key=key)
 
 

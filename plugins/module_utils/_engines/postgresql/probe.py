@@ -44,7 +44,7 @@ def connect_options_of(url: URL) -> Options | None:
     return {"driver": dialect.driver, "options": {key: options[key] for key in options if key != "password"}}
 
 
-def look(connect_options: Options, password: str | None, table: str) -> Probe | None:
+def read_probe(connect_options: Options, password: str | None, table: str) -> Probe | None:
     """Return where a version table stands, or None behind a pooler.
 
     Raises:
@@ -54,12 +54,12 @@ def look(connect_options: Options, password: str | None, table: str) -> Probe | 
     question = _QUESTION.format(
         table=qualified(table), identity=catalog.IDENTITY, instance=catalog.INSTANCE, made=catalog.MADE
     )
-    asked = _ask_asyncpg if connect_options["driver"] == "asyncpg" else _ask
-    given, (pid, version, server, database, instance, made, heads) = asked(connect_options["driver"], options, question)
+    read = _query_asyncpg if connect_options["driver"] == "asyncpg" else _query
+    given, (pid, version, server, database, instance, made, heads) = read(connect_options["driver"], options, question)
     if pid != given:
         return None  # the plan in full says so
-    said = described(version, options.get("host"), options.get("port"))
-    return Probe(Identity(server, database), said, sorted(heads or []), instance, made)
+    server_name = described(version, options.get("host"), options.get("port"))
+    return Probe(Identity(server, database), server_name, sorted(heads or []), instance, made)
 
 
 def described(version: str, host: Any, port: Any) -> str:
@@ -67,7 +67,7 @@ def described(version: str, host: Any, port: Any) -> str:
     return f"PostgreSQL {version} at {host or 'a local socket'}:{port or 5432}"
 
 
-def _ask(driver: str, options: Options, question: str) -> tuple[int, Any]:
+def _query(driver: str, options: Options, question: str) -> tuple[int, Any]:
     """Return the process id that was given at the connect_options, and the answer; for psycopg2 and psycopg."""
     connect = importlib.import_module(driver).connect
     with closing(connect(**options, connect_timeout=_CONNECT_TIMEOUT, application_name=_name())) as connection:
@@ -78,12 +78,12 @@ def _ask(driver: str, options: Options, question: str) -> tuple[int, Any]:
         return connection.info.backend_pid, cursor.fetchone()
 
 
-def _ask_asyncpg(driver: str, options: Options, question: str) -> tuple[int, Any]:
+def _query_asyncpg(driver: str, options: Options, question: str) -> tuple[int, Any]:
     import asyncio  # noqa: PLC0415 - the others do without, and it costs as much as a look
 
     connect = importlib.import_module(driver).connect
 
-    async def ask() -> tuple[int, Any]:
+    async def query() -> tuple[int, Any]:
         settings = {"application_name": _name()}
         connection = await connect(**options, timeout=_CONNECT_TIMEOUT, server_settings=settings)
         try:
@@ -92,7 +92,7 @@ def _ask_asyncpg(driver: str, options: Options, question: str) -> tuple[int, Any
         finally:
             await connection.close()
 
-    return asyncio.run(ask())
+    return asyncio.run(query())
 
 
 def _name() -> str:

@@ -23,7 +23,7 @@ from queue import Empty, Queue
 from typing import IO, TYPE_CHECKING
 
 from ..._core.errors import Failed
-from ..interface import Tell
+from ..interface import Report
 from . import client_tools
 from .service_file import handed_over
 
@@ -93,7 +93,7 @@ class Psql:
             raise PsqlError("psql has no standard input")
         return self._process.stdin
 
-    def ask(self, script: str, tell: Tell | None = None, doing: str = "") -> list[str]:
+    def execute(self, script: str, report: Report | None = None, doing: str = "") -> list[str]:
         """Have SQL executed and return the lines it printed.
 
         Raises:
@@ -111,8 +111,8 @@ class Psql:
             try:
                 line = self._lines.get(timeout=0.5)
             except Empty:
-                if tell and doing:
-                    tell(f"{doing} for {time.monotonic() - begun:.0f} s")
+                if report and doing:
+                    report(f"{doing} for {time.monotonic() - begun:.0f} s")
                 continue
             if line is None:
                 raise PsqlError(self.errors())
@@ -159,7 +159,7 @@ class Psql:
         except OSError as error:
             raise PsqlError(self.errors()) from error
 
-    def replay(self, command: list[str], tell: Tell, header: dict[bytes, bytes] | None = None) -> None:
+    def replay(self, command: list[str], report: Report, header: dict[bytes, bytes] | None = None) -> None:
         """Feed it what a command prints, with lines replaced in what comes before the first entry of an archive.
 
         Raises:
@@ -175,7 +175,7 @@ class Psql:
                 if process.stdout is not None:
                     self._pass_on(process.stdout, header or {})
                 while not client_tools.has_ended(process, 0.5):
-                    tell(f"replays the dump for {time.monotonic() - begun:.0f} s")
+                    report(f"replays the dump for {time.monotonic() - begun:.0f} s")
             except BaseException:
                 process.kill()
                 process.wait()
@@ -244,14 +244,14 @@ class Contents:
     lines: list[str]
 
     @classmethod
-    def of(cls, found: client_tools.Tools, dump: Path, tell: Tell) -> Contents:
+    def of(cls, found: client_tools.Tools, dump: Path, report: Report) -> Contents:
         """Read the contents, those of the database itself included.
 
         Raises:
             Failed: it cannot be read.
         """
         command = [str(found.folder / "pg_restore"), "--list", "--create", str(dump)]
-        listing = client_tools.run_tool(command, client_tools.plain_environment(), dump, tell)
+        listing = client_tools.run_tool(command, client_tools.plain_environment(), dump, report)
         return cls([line for line in listing.splitlines() if _ENTRY.match(line)])
 
     def only(self, kinds: Iterable[str]) -> list[str]:
@@ -290,7 +290,7 @@ def use_list(folder: Path, name: str, lines: list[str]) -> Path:
     return path
 
 
-def database_facts(found: client_tools.Tools, dump: Path, contents: Contents, folder: Path, tell: Tell) -> str:
+def database_facts(found: client_tools.Tools, dump: Path, contents: Contents, folder: Path, report: Report) -> str:
     """Return the statements that give a database its settings, privileges and comment, from its own archive."""
     lines = contents.only(
         ["DATABASE PROPERTIES -", "ACL - DATABASE", "COMMENT - DATABASE", "SECURITY LABEL - DATABASE"]
@@ -299,7 +299,7 @@ def database_facts(found: client_tools.Tools, dump: Path, contents: Contents, fo
         return ""
     chosen = use_list(folder, "facts", lines)
     command = [str(found.folder / "pg_restore"), "--create", f"--use-list={chosen}", "--file=-", str(dump)]
-    script = client_tools.run_tool(command, client_tools.plain_environment(), dump, tell)
+    script = client_tools.run_tool(command, client_tools.plain_environment(), dump, report)
     # It begins by making the database, chosen or not, and connects to it more than once.
     printed = script.splitlines()
     begin = next((number for number, line in enumerate(printed) if line.startswith("\\connect ")), len(printed))

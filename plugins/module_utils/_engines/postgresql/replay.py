@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..connection import OwnConnection
-from ..interface import Tell
+from ..interface import Report
 from ..sql import quoted
 from . import client_tools
 from .psql import SEARCH_PATH, TRANSACTION_TIMEOUT, Contents, Psql, use_list
@@ -72,7 +72,7 @@ class Replay:
     application: str
     #: As ``client_encoding`` returns it for the database.
     encoding: str
-    tell: Tell
+    report: Report
 
     def run(self, url: URL, options: list[str], jobs: int = 1, search_path: str = "") -> None:
         """Replay into the database of a URL, as its user.
@@ -85,13 +85,13 @@ class Replay:
             target = [f"--jobs={jobs}", "--no-password", f"--dbname={client_tools.conninfo(url)}", str(self.archive)]
             variables = client_tools.environment(url, self.application)
             client_tools.run_tool(
-                [*program, *target], variables, self.archive, self.tell, "restored into a new database"
+                [*program, *target], variables, self.archive, self.report, "restored into a new database"
             )
             return
         with Psql(self.found, url, self.application, self.encoding) as psql:
-            psql.ask("\\o /dev/null")
-            psql.replay([*program, "--file=-", str(self.archive)], self.tell, header(search_path))
-            psql.ask("\\o", self.tell, "replays the dump")
+            psql.execute("\\o /dev/null")
+            psql.replay([*program, "--file=-", str(self.archive)], self.report, header(search_path))
+            psql.execute("\\o", self.report, "replays the dump")
 
     def _untrusted(self, own: OwnConnection, contents: Contents) -> list[str]:
         """Return the extensions of an archive that only a superuser may create."""

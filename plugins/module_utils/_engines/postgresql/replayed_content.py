@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..interface import Tell
+from ..interface import Report
 from . import client_tools
 from .arrival import refuse_what_did_not_arrive
 from .content import Contents, TableContent, differing_objects, printed
@@ -43,12 +43,12 @@ _AT_ONCE = 200
 class ReplayedContent:
     """One comparison of an archive with what a session has replayed of it."""
 
-    def __init__(self, psql: Psql, found: client_tools.Tools, archive: Path, folder: Path, tell: Tell) -> None:
+    def __init__(self, psql: Psql, found: client_tools.Tools, archive: Path, folder: Path, report: Report) -> None:
         self._psql = psql
         self._restore = str(found.folder / "pg_restore")
         self._archive = archive
         self._folder = folder
-        self._tell = tell
+        self._report = report
 
     def refuse_differences(self, lines: list[str], blobs: list[str], name: str) -> None:
         """Compare, and fail where something did not arrive.
@@ -61,7 +61,7 @@ class ReplayedContent:
         Raises:
             Failed: it is not the same; nothing is committed.
         """
-        self._tell("compares what was restored with the backup")
+        self._report("compares what was restored with the backup")
         listing = Listing(lines)
         rows, positions = listing.only(["TABLE DATA"]), listing.only(["SEQUENCE SET"])
         differing = self._tables(rows) if rows else []
@@ -76,7 +76,7 @@ class ReplayedContent:
     def _read(self, lines: list[str]) -> Contents:
         found = Contents()
         with printed(self._command(lines), client_tools.plain_environment()) as stream:
-            found.read(stream, self._tell)
+            found.read(stream, self._report)
         return found
 
     def _tables(self, lines: list[str]) -> list[str]:
@@ -105,7 +105,7 @@ class ReplayedContent:
         found = []
         for line in differing:
             now = Contents()
-            now.read(chain([line], _lines(self._copied(line)), [b"\\.\n"]), self._tell)
+            now.read(chain([line], _lines(self._copied(line)), [b"\\.\n"]), self._report)
             for table, here in now.tables.items():
                 was = archived.tables.get(table, TableContent([]))
                 if (was.rows, was.total) != (here.rows, here.total):
@@ -117,7 +117,7 @@ class ReplayedContent:
         for start in range(0, len(names), _AT_ONCE):
             part = names[start : start + _AT_ONCE]
             query = " union all ".join(f"select {n}, last_value, is_called from {name}" for n, name in enumerate(part))
-            for line in self._psql.ask(f"{query};"):
+            for line in self._psql.execute(f"{query};"):
                 number, value, given = line.split("|")
                 name = part[int(number)]
                 if archived.sequences[name] != (int(value), given == "t"):
@@ -125,7 +125,7 @@ class ReplayedContent:
         return found
 
     def _large_objects(self, archived: Contents) -> list[str]:
-        here = dict(line.split(" ", 1) for line in self._psql.ask(_LARGE_OBJECTS))
+        here = dict(line.split(" ", 1) for line in self._psql.execute(_LARGE_OBJECTS))
         return differing_objects(archived.large_objects, here)
 
 

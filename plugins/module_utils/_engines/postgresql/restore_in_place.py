@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Failed, Refused
 from ..connection import client_encoding, execute, sqlstate
 from ..data import Archive, Restored
-from ..interface import Guard, Tell
+from ..interface import Guard, Report
 from ..sql import quoted
 from . import catalog, client_tools, defaults, publications
 from .in_place_queries import CASTS, DEFAULT_PRIVILEGES, EXTENSION_TABLES, LOCKS, MOVES, OWNED, PUBLIC, SCHEMAS
@@ -31,7 +31,7 @@ from .psql import TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts
 from .rendering import fixed_statements, normalised
 from .replay import header
 from .replayed_content import ReplayedContent
-from .restore_method import ASIDE_SCHEMA, fitted, literal, mark, now, verify
+from .restore_method import RETAINED_SCHEMA, fitted, literal, mark, now, verify
 from .restored_schema import refuse_in_place, refuse_what_stays
 from .run_sessions import close_sessions_of_run
 from .session import major_version
@@ -60,7 +60,7 @@ class InPlace:
     """One restore."""
 
     def __init__(
-        self, engine: PostgreSQLSession, archive: Archive, run: str, tell: Tell, search_path: str = ""
+        self, engine: PostgreSQLSession, archive: Archive, run: str, report: Report, search_path: str = ""
     ) -> None:
         self._search_path = search_path
         self._not_restored: list[str] = []
@@ -71,7 +71,7 @@ class InPlace:
         self._engine = engine
         self._archive = archive
         self._run = run
-        self._tell = tell
+        self._report = report
         server = engine.own().run(major_version)
         self._tools = client_tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)
 
@@ -81,17 +81,17 @@ class InPlace:
         Raises:
             Refused, Failed: as ``Restorer.restore``.
         """
-        contents = Contents.of(self._tools, self._archive.path, self._tell)
-        refuse_what_stays(self._engine, self._tools, self._archive.path, contents, self._tell)
+        contents = Contents.of(self._tools, self._archive.path, self._report)
+        refuse_what_stays(self._engine, self._tools, self._archive.path, contents, self._report)
         try:
-            aside = self._restore(contents, guard)
+            retained = self._restore(contents, guard)
         except Failed:
             with suppress(Exception):  # it would hide the failure; what is not handed over counts as others'
                 self._hand_over_counts()
             raise
-        refuse_in_place(self._engine, self._tools, self._archive.path, contents, self._tell)
+        refuse_in_place(self._engine, self._tools, self._archive.path, contents, self._report)
         self._analyze()
-        return Restored(f"schema {aside}", "in_place", self._not_restored)
+        return Restored(f"schema {retained}", "in_place", self._not_restored)
 
     def _restore(self, contents: Contents, guard: Guard) -> str:
         """Restore in one transaction, and return the name of what lies aside."""
@@ -99,17 +99,17 @@ class InPlace:
         with tempfile.TemporaryDirectory() as folder:
             while True:
                 with self._psql() as psql:
-                    if not self._locked(psql, deadline):
+                    if not self._lock_tables(psql, deadline):
                         continue
                     seen = self._unlocked(psql)
                     with self._reading(psql):
                         guard()
-                    aside = self._replace(psql, contents, Path(folder))
+                    retained = self._replace(psql, contents, Path(folder))
                     self._restore_database_facts(psql, contents, Path(folder))
                     self._end_sessions()
                     seen.refuse_changes(self._unlocked(psql), self._engine.database.name)
-                    psql.ask("commit;")
-                return aside
+                    psql.execute("commit;")
+                return retained
 
     def _hand_over_counts(self) -> None:
         """Have the engine know what this session has read and written: in another attempt that is not others'."""
@@ -138,7 +138,7 @@ class InPlace:
         encoding = self._engine.own().run(client_encoding)
         return Psql(self._tools, self._engine.url, self._engine.application, encoding)
 
-    def _locked(self, psql: Psql, deadline: float) -> bool:
+    def _lock_tables(self, psql: Psql, deadline: float) -> bool:
         """Lock every table, ending whoever is in the way and may be ended; tell whether that succeeded.
 
         Raises:
@@ -147,7 +147,7 @@ class InPlace:
         others = self._end_sessions()
         timeout = int(max(self._engine.job.lock_timeout, 0.5) * 1000)
         try:
-            psql.ask(
+            psql.execute(
                 "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;"
                 " set client_min_messages = warning; begin isolation level read committed read write;"
                 f" set local lock_timeout = {timeout};\n{LOCKS}\n\\gexec"
@@ -162,11 +162,11 @@ class InPlace:
                     "End them, or raise migrate_lock_wait",
                     code="database-in-use",
                 ) from None
-            self._tell(f"waits for {', '.join(others[:3]) or 'locks'}")
+            self._report(f"waits for {', '.join(others[:3]) or 'locks'}")
             return False
         # What came in meanwhile waits for our locks, and may have written before.
         self._end_sessions()
-        psql.ask("set local lock_timeout = 0;")
+        psql.execute("set local lock_timeout = 0;")
         return True
 
     def _unlocked(self, psql: Psql) -> Unlocked:
@@ -197,17 +197,17 @@ class InPlace:
         names = {name: group if name == "public" else fitted(group, f"_{name}") for name in schemas}
         if "public" not in names:
             names[""] = group  # the large objects and the name of the whole
-        self._tell("moves what is there aside")
-        psql.ask(self._make_room(group, names, schemas))
+        self._report("moves what is there aside")
+        psql.execute(self._retain_current(group, names, schemas))
         if not schemas.get("public", True):
-            psql.ask(PUBLIC)
+            psql.execute(PUBLIC)
         pairs = ", ".join(f"({literal(name)}, {literal(names[name])})" for name, kept in schemas.items() if kept)
         if pairs:
-            psql.ask(f"{MOVES.format(pairs=pairs)}\n\\gexec")
-        psql.ask(f"{CASTS}\n\\gexec")
-        psql.ask(f"{publications.DROP}\n\\gexec")
-        psql.ask(f"{DEFAULT_PRIVILEGES}\n\\gexec")
-        self._put_large_objects_aside(psql, group)
+            psql.execute(f"{MOVES.format(pairs=pairs)}\n\\gexec")
+        psql.execute(f"{CASTS}\n\\gexec")
+        psql.execute(f"{publications.DROP}\n\\gexec")
+        psql.execute(f"{DEFAULT_PRIVILEGES}\n\\gexec")
+        self._retain_large_objects(psql, group)
         self._count(psql)
         kept = {name for name, stays in schemas.items() if stays}
         lines = self._chosen(psql, contents, kept)
@@ -217,21 +217,21 @@ class InPlace:
         self._count(psql)
         self._restore_kept_schemas(psql, folder, contents, kept)
         # The archive's prologue has made settings of its own, for the session.
-        psql.ask(f"reset all;\nset row_security = off;\n{fixed_statements()}")
+        psql.execute(f"reset all;\nset row_security = off;\n{fixed_statements()}")
         self._verify(psql)
-        content = ReplayedContent(psql, self._tools, self._archive.path, folder, self._tell)
+        content = ReplayedContent(psql, self._tools, self._archive.path, folder, self._report)
         content.refuse_differences(lines, contents.only(["BLOBS"]), self._engine.database.name)
-        psql.ask("reset all;")
+        psql.execute("reset all;")
         return group
 
     def _free_name(self, psql: Psql) -> str:
-        number, name = 1, fitted(ASIDE_SCHEMA, self._run)
-        while psql.ask(f"select 1 from pg_namespace where nspname = {literal(name)};"):
+        number, name = 1, fitted(RETAINED_SCHEMA, self._run)
+        while psql.execute(f"select 1 from pg_namespace where nspname = {literal(name)};"):
             number += 1
-            name = fitted(ASIDE_SCHEMA, f"{self._run}_{number}")
+            name = fitted(RETAINED_SCHEMA, f"{self._run}_{number}")
         return name
 
-    def _make_room(self, group: str, names: dict[str, str], schemas: dict[str, bool]) -> str:
+    def _retain_current(self, group: str, names: dict[str, str], schemas: dict[str, bool]) -> str:
         statements = []
         for name, target in names.items():
             if schemas.get(name, True):
@@ -242,11 +242,11 @@ class InPlace:
             statements.append(f"comment on schema {quoted(target)} is {literal(comment)};")
         return "\n".join(statements)
 
-    def _put_large_objects_aside(self, psql: Psql, group: str) -> None:
+    def _retain_large_objects(self, psql: Psql, group: str) -> None:
         """Copy them into a table: a large object has no schema that it could be moved to."""
-        if psql.ask("select 1 from pg_largeobject_metadata limit 1;"):
+        if psql.execute("select 1 from pg_largeobject_metadata limit 1;"):
             table = f"{quoted(group)}.large_objects"
-            psql.ask(
+            psql.execute(
                 f"create table {table} as select oid as id, lo_get(oid) as data from pg_largeobject_metadata;\n"
                 f"\\o /dev/null\nselect lo_unlink(id) from {table};\n\\o"
             )
@@ -255,11 +255,11 @@ class InPlace:
         """Give the database itself the settings, the privileges and the comment that it had."""
         if not contents.has(f"DATABASE - {self._engine.name_on_server}"):
             return  # the archive is of a database of another name
-        facts = database_facts(self._tools, self._archive.path, contents, folder, self._tell)
-        psql.ask(f"reset all;\n\\o /dev/null\n{defaults.DATABASE}\n\\gexec")
-        psql.ask("\\set ON_ERROR_STOP 0\n\\set ON_ERROR_ROLLBACK on")
-        psql.ask(f"{facts}\n\\o")
-        psql.ask("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")
+        facts = database_facts(self._tools, self._archive.path, contents, folder, self._report)
+        psql.execute(f"reset all;\n\\o /dev/null\n{defaults.DATABASE}\n\\gexec")
+        psql.execute("\\set ON_ERROR_STOP 0\n\\set ON_ERROR_ROLLBACK on")
+        psql.execute(f"{facts}\n\\o")
+        psql.execute("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")
         for state, words in psql.refusals():
             if state != "42501":
                 raise Failed(
@@ -279,7 +279,7 @@ class InPlace:
         left_out += [f"EXTENSION - {name}" for name in there]
         for name in there:
             if name != "plpgsql" and not contents.has(f"EXTENSION - {name}"):
-                psql.ask(f"drop extension {quoted(name)};")
+                psql.execute(f"drop extension {quoted(name)};")
         roles = [row[0] for row in self._json(psql, publications.ROLES)]
         return contents.without(left_out) + publications.own_entries(contents, roles)
 
@@ -289,7 +289,7 @@ class InPlace:
         At the end: others own what was replayed only if they may create it there, and a dump does not say so before.
         """
         names = f"array[{', '.join(map(literal, sorted(kept)))}]::text[]"
-        psql.ask(f"reset all;\n{defaults.SCHEMAS.format(kept=names)}\n\\gexec")
+        psql.execute(f"reset all;\n{defaults.SCHEMAS.format(kept=names)}\n\\gexec")
         mine = {row[0] for row in self._json(psql, OWNED)}
         lines = contents.only(_facts_of(kept & mine))
         if lines:
@@ -301,22 +301,22 @@ class InPlace:
         restore = str(self._tools.folder / "pg_restore")
         chosen = use_list(folder, "contents", lines)
         path = str(self._archive.path)
-        psql.ask("\\o /dev/null")
-        psql.replay([restore, f"--use-list={chosen}", "--file=-", path], self._tell, header(self._search_path))
+        psql.execute("\\o /dev/null")
+        psql.replay([restore, f"--use-list={chosen}", "--file=-", path], self._report, header(self._search_path))
         if blobs:
             # They come with a BEGIN and a COMMIT of their own; every other line of theirs is one call.
             chosen = use_list(folder, "blobs", blobs)
             script = folder / "blobs.sql"
             command = [restore, f"--use-list={chosen}", f"--file={script}", path]
-            client_tools.run_tool(command, client_tools.plain_environment(), folder, self._tell, "read large objects")
+            client_tools.run_tool(command, client_tools.plain_environment(), folder, self._report, "read large objects")
             with script.open("rb") as source:
                 for line in source:
                     if line.strip() not in (b"BEGIN;", b"COMMIT;", TRANSACTION_TIMEOUT.strip()):
                         psql.write(line)
-        psql.ask("\\o", self._tell, "replays the dump")
+        psql.execute("\\o", self._report, "replays the dump")
 
     def _verify(self, psql: Psql) -> None:
-        self._tell("verifies")
+        self._report("verifies")
         rows = self._json(psql, catalog.FINGERPRINT)
         leave_out = self._archive.version_tables
         fingerprint = sorted(normalised(line) for table, line in rows if table not in leave_out)
@@ -324,7 +324,7 @@ class InPlace:
         if self._archive.row_counts is not None:
             counts = {}
             for schema, table in self._json(psql, catalog.TABLES_WITH_ROWS):
-                rows_there = psql.ask(f"select count(*) from {quoted(schema)}.{quoted(table)};")
+                rows_there = psql.execute(f"select count(*) from {quoted(schema)}.{quoted(table)};")
                 counts[f"{schema}.{table}"] = int(rows_there[0])
         verify(self._archive, fingerprint, counts, self._engine.database.name)
 
@@ -333,12 +333,12 @@ class InPlace:
 
     def _json(self, psql: Psql, query: str) -> list[list[Any]]:
         """Return the rows of a query, which may hold anything."""
-        lines = psql.ask(f"select coalesce(json_agg(to_json(t)), '[]')::text from ({query}) t;")
+        lines = psql.execute(f"select coalesce(json_agg(to_json(t)), '[]')::text from ({query}) t;")
         # A record becomes an object whose order is that of its columns, whatever they are called.
         return [list(row) for row in json.loads("\n".join(lines), object_pairs_hook=_values)]
 
     def _analyze(self) -> None:
-        self._tell("analyzes what was restored")
+        self._report("analyzes what was restored")
         self._engine.own().run(_analyze)
 
 

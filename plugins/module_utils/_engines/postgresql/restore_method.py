@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MARK = "hosting.alembic "
 _NAME_BYTES = 63
 _MOST_NAMED = 10
-ASIDE_SCHEMA = "alembic_aside_"
+RETAINED_SCHEMA = "alembic_aside_"
 
 #: What identifies a swap, held by its session as an advisory lock with the database's oid. pg_locks shows it to all.
 SWAPPING = 0x68616C65
@@ -84,9 +84,9 @@ def fitted(name: str, suffix: str) -> str:
     if len((name + suffix).encode()) <= _NAME_BYTES:
         return name + suffix
     tail = "_" + hashlib.sha256((name + suffix).encode()).hexdigest()[:8]
-    kept = suffix.encode()[: _NAME_BYTES - len(tail) - len(ASIDE_SCHEMA)].decode(errors="ignore")
-    room = _NAME_BYTES - len(kept.encode()) - len(tail)
-    return name.encode()[:room].decode(errors="ignore") + kept + tail
+    kept = suffix.encode()[: _NAME_BYTES - len(tail) - len(RETAINED_SCHEMA)].decode(errors="ignore")
+    space = _NAME_BYTES - len(kept.encode()) - len(tail)
+    return name.encode()[:space].decode(errors="ignore") + kept + tail
 
 
 def literal(text: str) -> str:
@@ -311,25 +311,25 @@ def _left_out(own: OwnConnection) -> dict[str, str]:
 
 def _not_swapped(own: OwnConnection, superuser: bool) -> list[str]:
     found = _left_out(own)
-    said = []
+    lines = []
     if "slot" in found:
-        said.append(f"logical replication slots, which stay with the replaced database: {found['slot']}")
+        lines.append(f"logical replication slots, which stay with the replaced database: {found['slot']}")
     if "subscription" in found:
-        said.append(f"subscriptions, which stay with the replaced database: {found['subscription']}")
+        lines.append(f"subscriptions, which stay with the replaced database: {found['subscription']}")
     if "publication" in found and not superuser:
-        said.append(f"publications of others: {found['publication']}")
+        lines.append(f"publications of others: {found['publication']}")
     if "role" in found and not superuser:
-        said.append(f"settings in this database of other roles: {found['role']}")
+        lines.append(f"settings in this database of other roles: {found['role']}")
     if "setting" in found and not superuser:
-        said.append(f"settings of this database that only a superuser can make: {found['setting']}")
-    return said
+        lines.append(f"settings of this database that only a superuser can make: {found['setting']}")
+    return lines
 
 
 def _not_in_place(own: OwnConnection) -> list[str]:
     found = _left_out(own)
-    said = []
+    lines = []
     if "slot" in found:
-        said.append(f"logical replication slots, which see the restore as changes: {found['slot']}")
+        lines.append(f"logical replication slots, which see the restore as changes: {found['slot']}")
     for kind, why in (
         ("publication", "publications, which go on with the replaced tables"),
         ("subscription", "subscriptions, which go on with the replaced tables"),
@@ -338,8 +338,8 @@ def _not_in_place(own: OwnConnection) -> list[str]:
         ("role", "settings in this database of other roles, which stay as they are"),
     ):
         if kind in found:
-            said.append(f"{why}: {found[kind]}")
-    return said
+            lines.append(f"{why}: {found[kind]}")
+    return lines
 
 
 def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] | None, name: str) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import HALF_WAY, Failed, Refused
 from ..connection import OwnConnection, client_encoding, first_line
 from ..data import Archive, Restored
-from ..interface import Guard, Tell
+from ..interface import Guard, Report
 from ..sql import quoted
 from . import client_tools, publications
 from .psql import Contents, Psql, database_facts, use_list
@@ -59,7 +59,7 @@ class Swap:
     """One restore."""
 
     def __init__(
-        self, engine: PostgreSQLSession, archive: Archive, run: str, tell: Tell, search_path: str = ""
+        self, engine: PostgreSQLSession, archive: Archive, run: str, report: Report, search_path: str = ""
     ) -> None:
         self._search_path = search_path
         #: Whether it came as far as to have all of the archive restored beside the database.
@@ -67,7 +67,7 @@ class Swap:
         self._engine = engine
         self._archive = archive
         self._run = run
-        self._tell = tell
+        self._report = report
         self._name = engine.name_on_server
         self._scratch = scratch_name(engine)
         self._server = engine.own().run(major_version)
@@ -86,22 +86,22 @@ class Swap:
         """
         with beside(self._engine) as (other, url):
             self._begin(other)
-            aside = self._aside_name(other)
+            retained = self._retained_name(other)
             try:
                 with tempfile.TemporaryDirectory() as folder:
                     self._fill(other, url, Path(folder))
                     self.filled = True
-                    facts = database_facts(self._tools, self._archive.path, self._contents, Path(folder), self._tell)
+                    facts = database_facts(self._tools, self._archive.path, self._contents, Path(folder), self._report)
                 self._close_database(other)
                 guard()
-                self._swap(other, url, aside, facts)
+                self._swap(other, url, retained, facts)
             except BaseException as error:
                 self._leave_as_it_was(error)
                 if self._swapped and isinstance(error, Exception):
                     raise Failed(
                         f"Database {self._engine.database.name!r} was replaced, and its restore did not end",
                         first_line(error),
-                        f"The replaced database is kept as {aside}",
+                        f"The replaced database is kept as {retained}",
                         code=HALF_WAY,
                     ) from error
                 if isinstance(error, (Refused, KeyboardInterrupt, SystemExit)) or not isinstance(error, Exception):
@@ -112,7 +112,7 @@ class Swap:
                     "The database is as it was before the restore",
                     code="restore-failed",
                 ) from error
-        return Restored(aside, "swap", self.not_restored)
+        return Restored(retained, "swap", self.not_restored)
 
     def _begin(self, other: OwnConnection) -> None:
         put_right(self._engine, other)
@@ -132,7 +132,7 @@ class Swap:
         statement = "select pg_try_advisory_lock(cast(:swapping as int), cast(:oid as int))"
         return bool(other.rows(statement, swapping=SWAPPING, oid=signed)[0][0])
 
-    def _aside_name(self, other: OwnConnection) -> str:
+    def _retained_name(self, other: OwnConnection) -> str:
         number, name = 1, fitted(self._name, f"_aside_{self._run}")
         while other.rows("select 1 from pg_database where datname = :name", name=name):
             number += 1
@@ -141,8 +141,8 @@ class Swap:
 
     def _fill(self, other: OwnConnection, url: URL, folder: Path) -> None:
         """Make the scratch database, restore into it, verify and analyze it."""
-        self._contents = Contents.of(self._tools, self._archive.path, self._tell)
-        self._tell("makes a new database")
+        self._contents = Contents.of(self._tools, self._archive.path, self._report)
+        self._report("makes a new database")
         mine = powers(self._engine.own(), self._name)
         self._by_superuser = powers(other, self._name).superuser and not mine.superuser
         run_sql(other, self._create_statement(other))
@@ -155,7 +155,7 @@ class Swap:
         left_out += OF_DATABASE
         with self._engine.connect(url.set(database=self._scratch)) as made:
             application, encoding = self._engine.application, made.run(client_encoding)
-            replay = Replay(self._tools, self._server, self._archive.path, application, encoding, self._tell)
+            replay = Replay(self._tools, self._server, self._archive.path, application, encoding, self._report)
             admin_url = url.set(database=self._scratch)
             if self._by_superuser:
                 left_out += replay.make_extensions(made, admin_url, self._contents, folder)
@@ -176,11 +176,11 @@ class Swap:
             fingerprint = restored.run(self._engine.fingerprint, self._archive.version_tables)
             verify(self._archive, fingerprint, counts, self._engine.database.name)
             content = RestoredContent(
-                self._tools, self._archive.path, scratch_url, self._engine.application, self._tell
+                self._tools, self._archive.path, scratch_url, self._engine.application, self._report
             )
             content.refuse_differences(self._contents, folder, self._engine.database.name)
             self._compare_schema(scratch_url, mine.superuser or self._by_superuser)
-            self._tell("analyzes the new database")
+            self._report("analyzes the new database")
             restored.rows("analyze")
 
     def _compare_schema(self, url: URL, everything: bool) -> None:
@@ -192,7 +192,7 @@ class Swap:
             lines = self._contents.without([*OF_DATABASE, "SUBSCRIPTION", *publications.ENTRIES])
             lines += publications.own_entries(self._contents, roles)
         schema = RestoredSchema(
-            self._tools, self._archive.path, engine.application, self._tell, engine.job.backup_lock_wait, left_out
+            self._tools, self._archive.path, engine.application, self._report, engine.job.backup_lock_wait, left_out
         )
         schema.refuse_differences(lines, url, name)
 
@@ -223,7 +223,7 @@ class Swap:
         own = self._engine.own()
         keep = tuple(pid for pid in (_pid(own), self._engine.lock_pid()) if pid)
         facts = mark(closed_by=self._run, at=now(), comment=self._comment)
-        self._tell("refuses connections to the database")
+        self._report("refuses connections to the database")
         self._closed = True
         in_transaction(
             other,
@@ -240,30 +240,30 @@ class Swap:
                 return
             if time.monotonic() >= deadline:
                 raise in_use(self._engine.database.name, left)
-            self._tell(f"waits for {left[0]}")
+            self._report(f"waits for {left[0]}")
             time.sleep(0.1)
 
-    def _swap(self, other: OwnConnection, url: URL, aside: str, facts: str) -> None:
+    def _swap(self, other: OwnConnection, url: URL, retained: str, facts: str) -> None:
         """Rename both in one transaction, in which the new one gets what its archive says of the database itself."""
         scratch_oid = int(other.rows(DATABASE, name=self._scratch)[0][6])
         # Whoever gets the run's lock on the new database sees by this that it is not his yet.
         self._mark_swapping(other, scratch_oid)
         self._engine.close()
-        self._engine.let_go_of_lock()
+        self._engine.suspend_lock()
         self._send_away(other, ())
         note = mark(aside_of=self._name, run=self._run, made=now(), comment=self._comment)
         owner = self._contents.owner(self._name) or self._owner
         with Psql(self._tools, url, self._engine.application) as psql:
-            psql.ask(
+            psql.execute(
                 f"begin;\nalter database {quoted(self._scratch)} owner to {quoted(owner)};\n"
-                f"alter database {quoted(self._name)} rename to {quoted(aside)};\n"
+                f"alter database {quoted(self._name)} rename to {quoted(retained)};\n"
                 f"alter database {quoted(self._scratch)} rename to {quoted(self._name)};\n"
-                f"comment on database {quoted(aside)} is {literal(note)};"
+                f"comment on database {quoted(retained)} is {literal(note)};"
             )
             # Each that may not be set is told, and undone by itself.
-            psql.ask("\\set ON_ERROR_STOP 0\n\\set ON_ERROR_ROLLBACK on")
-            psql.ask(f"\\o /dev/null\n{facts}\n\\o")
-            psql.ask("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")
+            psql.execute("\\set ON_ERROR_STOP 0\n\\set ON_ERROR_ROLLBACK on")
+            psql.execute(f"\\o /dev/null\n{facts}\n\\o")
+            psql.execute("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")
             for state, words in psql.refusals():
                 if state != "42501":
                     raise Failed(
@@ -272,7 +272,7 @@ class Swap:
                         code="database-settings-not-restored",
                     )
                 self.not_restored.append(f"a property of the database: {words}")
-            psql.ask(f"alter database {quoted(aside)} allow_connections true;\ncommit;")
+            psql.execute(f"alter database {quoted(retained)} allow_connections true;\ncommit;")
         self._swapped = True
         self._engine.take_lock_again()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ..._core.errors import Failed
-from ..interface import Tell
+from ..interface import Report
 from . import client_tools
 from .arrival import refuse_what_did_not_arrive
 from .content import Contents, differing_objects, printed
@@ -37,12 +37,12 @@ _DATA = ["TABLE DATA", "SEQUENCE SET", "BLOBS", "BLOB DATA"]
 class RestoredContent:
     """One comparison of an archive with the database that it was restored into."""
 
-    def __init__(self, found: client_tools.Tools, archive: Path, url: URL, application: str, tell: Tell) -> None:
+    def __init__(self, found: client_tools.Tools, archive: Path, url: URL, application: str, report: Report) -> None:
         self._archive = archive
         self._programs = found.folder
         self._url = url
         self._application = application
-        self._tell = tell
+        self._report = report
 
     def refuse_differences(self, contents: Listing, folder: Path, name: str) -> None:
         """Compare, and fail where something did not arrive.
@@ -58,7 +58,7 @@ class RestoredContent:
         lines = contents.only(_DATA)
         if not lines:
             return
-        self._tell("compares what was restored with the backup")
+        self._report("compares what was restored with the backup")
         chosen = use_list(folder, "data", lines)
         before = [str(self._programs / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive)]
         now = [str(self._programs / "pg_dump"), "--data-only", "--blobs", "--no-password"]
@@ -80,7 +80,7 @@ class RestoredContent:
 
     def _read(self, stream: IO[bytes]) -> Contents:
         found = Contents()
-        found.read(stream, self._tell)
+        found.read(stream, self._report)
         return found
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..._core.errors import HALF_WAY, NOT_PERMITTED, Failed, Refused
-from ..interface import Tell
+from ..interface import Report
 from . import client_tools
 from .arrival import refuse_what_did_not_arrive
 from .psql import Contents as Listing
@@ -64,7 +64,7 @@ class RestoredSchema:
     found: client_tools.Tools
     archive: Path
     application: str
-    tell: Tell
+    report: Report
     lock_wait: float
     #: Kinds of entries, with their comments and privileges.
     left_out: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class RestoredSchema:
         Raises:
             Failed: one of them could not be read.
         """
-        self.tell("compares the schema with the backup")
+        self.report("compares the schema with the backup")
         with tempfile.TemporaryDirectory() as folder:
             chosen = use_list(Path(folder), "schema", lines)
             restore = ["pg_restore", "--schema-only", f"--use-list={chosen}", "--file=-", str(self.archive)]
@@ -115,7 +115,7 @@ class RestoredSchema:
 
     def _run(self, command: list[str], variables: dict[str, str]) -> str:
         words = [str(self.found.folder / command[0]), *command[1:]]
-        return client_tools.run_tool(words, variables, self.archive, self.tell, "compares the schema")
+        return client_tools.run_tool(words, variables, self.archive, self.report, "compares the schema")
 
     def _entries(self, script: str) -> list[Entry]:
         return [entry for entry in parse(script) if not entry.is_own and not self._is_left_out(entry)]
@@ -155,7 +155,7 @@ def _is_same(entry: Entry, other: Entry) -> bool:
 
 
 def refuse_what_stays(
-    engine: PostgreSQLSession, found: client_tools.Tools, archive: Path, contents: Listing, tell: Tell
+    engine: PostgreSQLSession, found: client_tools.Tools, archive: Path, contents: Listing, report: Report
 ) -> None:
     """Refuse a restore in place where what it leaves as it is differs from what the archive holds.
 
@@ -165,7 +165,7 @@ def refuse_what_stays(
     if not contents.only(_LEFT) and not engine.own().rows(_HAS_LEFT):
         return
     wait = engine.job.backup_lock_wait
-    schema = RestoredSchema(found, archive, engine.application, tell, wait, only=_LEFT)
+    schema = RestoredSchema(found, archive, engine.application, report, wait, only=_LEFT)
     words = schema.differences(contents.lines, engine.url)
     if words:
         raise Refused(
@@ -177,7 +177,7 @@ def refuse_what_stays(
 
 
 def refuse_in_place(
-    engine: PostgreSQLSession, found: client_tools.Tools, archive: Path, contents: Listing, tell: Tell
+    engine: PostgreSQLSession, found: client_tools.Tools, archive: Path, contents: Listing, report: Report
 ) -> None:
     """Compare what a restore in place has committed, but for what stays as it was.
 
@@ -188,7 +188,7 @@ def refuse_in_place(
     roles = tuple(str(row[0]) for row in own.rows(ROLES))
     strange = tuple(str(row[0]) for row in own.rows(_STRANGE_SCHEMAS))
     wait = engine.job.backup_lock_wait
-    schema = RestoredSchema(found, archive, engine.application, tell, wait, _STAYS, roles, strange)
+    schema = RestoredSchema(found, archive, engine.application, report, wait, _STAYS, roles, strange)
     words = schema.differences(contents.lines, engine.url)
     if words:
         raise Failed(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
 from ..connection import execute
-from ..data import Archive, Aside, Restored
-from ..interface import Guard, Tell
+from ..data import Archive, Restored, RetainedCopy
+from ..interface import Guard, Report
 from ..restorer import Restorer
 from . import by_hand, catalog, dropped, retained
 from .attempts import restore_by
@@ -36,11 +36,11 @@ class PostgreSQLRestorer(Restorer):
     def __init__(self, engine: PostgreSQLSession) -> None:
         self.engine = engine
 
-    def make_if_dropped(self, archive: Archive, tell: Tell) -> bool:
+    def make_if_dropped(self, archive: Archive, report: Report) -> bool:
         """Make it where the server has none of that name."""
         if not dropped.is_dropped(self.engine):
             return False
-        tell("makes the database, which is not on its server any more")
+        report("makes the database, which is not on its server any more")
         dropped.make_again(self.engine, archive)
         return True
 
@@ -75,24 +75,24 @@ class PostgreSQLRestorer(Restorer):
         """Read who could not be ended, what was prepared, and how much room there is."""
         return foreseen_obstacles(self.engine, archive)
 
-    def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
+    def restore(self, archive: Archive, run: str, report: Report, guard: Guard) -> Restored:
         """Restore as ``restore_method`` says."""
         method = self.engine.restore_method()
         if method.obstacle:
             raise method.obstacle
-        return restore_by(self.engine, method, archive, run, tell, guard)
+        return restore_by(self.engine, method, archive, run, report, guard)
 
     def recover_interrupted_restore(self) -> list[str]:
         """Open the database again and drop the scratch database, if a swap died."""
         return recover_interrupted_restore(self.engine)
 
-    def asides(self) -> list[Aside]:
+    def list_retained(self) -> list[RetainedCopy]:
         """Return replaced databases, and schemas of replaced objects."""
         return retained.of(self.engine)
 
-    def drop_aside(self, aside: Aside) -> None:
+    def drop_retained(self, copy: RetainedCopy) -> None:
         """Drop a replaced database, or the schemas of one restore."""
-        retained.drop(self.engine, aside)
+        retained.drop(self.engine, copy)
 
     def rights_for_restore(self) -> tuple[str, dict[str, Any]] | None:
         """Return the statements that let the owner restore."""

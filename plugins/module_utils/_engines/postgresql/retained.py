@@ -9,22 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Refused
-from ..data import Aside
+from ..data import RetainedCopy
 from ..sql import quoted
-from .restore_method import ASIDE_SCHEMA, MARK, beside, marked, run_sql
+from .restore_method import MARK, RETAINED_SCHEMA, beside, marked, run_sql
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .session import PostgreSQLSession
 
-_ASIDES = """
+_RETAINED = """
 select d.datname, shobj_description(d.oid, 'pg_database'),
        case when has_database_privilege(d.oid, 'connect') then pg_database_size(d.oid) end
   from pg_database d where shobj_description(d.oid, 'pg_database') like :mark
 """
 
-_ASIDE_SCHEMAS = """
+_RETAINED_SCHEMAS = """
 select n.nspname, obj_description(n.oid, 'pg_namespace'),
        (select coalesce(sum(pg_total_relation_size(c.oid)), 0) from pg_class c
          where c.relnamespace = n.oid and c.relkind in ('r', 'm'))
@@ -32,47 +32,48 @@ select n.nspname, obj_description(n.oid, 'pg_namespace'),
 """
 
 
-def of(engine: PostgreSQLSession) -> list[Aside]:
+def of(engine: PostgreSQLSession) -> list[RetainedCopy]:
     """Return the databases and the schemas that earlier restores of this database have left."""
     own = engine.own()
     found = []
-    for name, comment, size in own.rows(_ASIDES, mark=f"{MARK}%"):
+    for name, comment, size in own.rows(_RETAINED, mark=f"{MARK}%"):
         facts = marked(comment)
         if facts.get("aside_of") == engine.name_on_server:
-            found.append(Aside(name, str(facts.get("run", "")), str(facts.get("made", "")), size and int(size)))
-    schemas: dict[str, Aside] = {}
-    for name, comment, size in sorted(own.rows(_ASIDE_SCHEMAS, mark=f"{MARK}%")):
+            found.append(RetainedCopy(name, str(facts.get("run", "")), str(facts.get("made", "")), size and int(size)))
+    schemas: dict[str, RetainedCopy] = {}
+    for name, comment, size in sorted(own.rows(_RETAINED_SCHEMAS, mark=f"{MARK}%")):
         facts = marked(comment)
         group = str(facts.get("group", ""))
-        if not group or not name.startswith(ASIDE_SCHEMA):
+        if not group or not name.startswith(RETAINED_SCHEMA):
             continue
         known = schemas.get(group)
         total = int(size) + (known.size or 0 if known else 0)
-        schemas[group] = Aside(f"schema {group}", str(facts.get("run", "")), str(facts.get("made", "")), total)
+        schemas[group] = RetainedCopy(f"schema {group}", str(facts.get("run", "")), str(facts.get("made", "")), total)
     return [*found, *schemas.values()]
 
 
-def drop(engine: PostgreSQLSession, aside: Aside) -> None:
+def drop(engine: PostgreSQLSession, retained: RetainedCopy) -> None:
     """Drop a replaced database, or the schemas that a restore in place has moved away.
 
     Raises:
         Refused: it is not one, is in use, or something else depends on it.
     """
-    if aside.name not in {each.name for each in of(engine)}:
+    if retained.name not in {each.name for each in of(engine)}:
         raise Refused(
-            f"{aside.name!r} is not what a restore of {engine.database.name!r} retained", code="retained-copy-unknown"
+            f"{retained.name!r} is not what a restore of {engine.database.name!r} retained",
+            code="retained-copy-unknown",
         )
     try:
-        if aside.name.startswith("schema "):
-            engine.own().run(_drop_schemas, engine, aside.name[len("schema ") :])
+        if retained.name.startswith("schema "):
+            engine.own().run(_drop_schemas, engine, retained.name[len("schema ") :])
         else:
             with beside(engine) as (other, _url):
-                run_sql(other, f"drop database {quoted(aside.name)}")
+                run_sql(other, f"drop database {quoted(retained.name)}")
     except Refused:
         raise
     except Exception as error:
         raise Refused(
-            f"{aside.name!r} cannot be dropped",
+            f"{retained.name!r} cannot be dropped",
             str(getattr(error, "orig", error)).strip(),
             code="retained-copy-not-droppable",
         ) from error

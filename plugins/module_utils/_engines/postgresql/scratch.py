@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Failed, Refused
 from ..comparison import Comparison
 from ..connection import OwnConnection, client_encoding, execute, migration_url, sqlstate
-from ..data import Archive, Aside, Content
-from ..interface import Scratch, Tell
+from ..data import Archive, Content, RetainedCopy
+from ..interface import Report, Scratch
 from ..rehearser import Rehearser
 from . import catalog, client_tools, copy_state
 from .psql import Contents, use_list
@@ -111,7 +111,7 @@ class PostgreSQLRehearser(Rehearser):
         self.engine = engine
 
     @contextmanager
-    def scratch(self, archive: Archive, tell: Tell) -> Iterator[Scratch]:
+    def scratch(self, archive: Archive, report: Report) -> Iterator[Scratch]:
         """Make a database for a copy, and drop it at the end."""
         place = self._place()
         name = f"{self._prefix}{secrets.token_hex(4)}"
@@ -122,7 +122,7 @@ class PostgreSQLRehearser(Rehearser):
             engine = self._aimed_at(place.url.set(database=name))
 
             def fill() -> list[str]:
-                return self._fill(place, engine, name, archive, tell)
+                return self._fill(place, engine, name, archive, report)
 
             try:
                 yield Scratch(engine, fill)
@@ -132,7 +132,7 @@ class PostgreSQLRehearser(Rehearser):
         finally:
             place.own.close()
 
-    def scratches(self) -> list[Aside]:
+    def scratches(self) -> list[RetainedCopy]:
         """Look on the server where copies are made; who may make none has left none."""
         try:
             place = self._place()
@@ -142,9 +142,11 @@ class PostgreSQLRehearser(Rehearser):
             return []
         with place.own as own:
             rows = own.rows(_LEFTOVERS, prefix=self._prefix, comment=_COMMENT)
-            return [Aside(name, "", "", size) for name, size in rows if _drop_if_dead(own, name, only_look=True)]
+            return [
+                RetainedCopy(name, "", "", size) for name, size in rows if _drop_if_dead(own, name, only_check=True)
+            ]
 
-    def drop_scratch(self, scratch: Aside) -> None:
+    def drop_scratch(self, scratch: RetainedCopy) -> None:
         """Drop a database, if no rehearsal holds its lock."""
         with self._place().own as own:
             _drop_if_dead(own, scratch.name)
@@ -194,7 +196,7 @@ class PostgreSQLRehearser(Rehearser):
         url = migration_url(entry).set(drivername=self.engine.url.drivername)
         return url if url.database else url.set(database="postgres")
 
-    def _fill(self, place: _Place, engine: PostgreSQLSession, name: str, archive: Archive, tell: Tell) -> list[str]:
+    def _fill(self, place: _Place, engine: PostgreSQLSession, name: str, archive: Archive, report: Report) -> list[str]:
         """Create the scratch anew and restore into it, as it is if that can be, else without owners and grants."""
         server = place.own.run(major_version)
         found = client_tools.usable(self.engine.job.pg_bin, self.engine.database.name, server, archive.path)
@@ -210,7 +212,7 @@ class PostgreSQLRehearser(Rehearser):
             engine.close()
             notes = self._create(place, name)
             try:
-                self._replay(place, found, server, name, archive, [*options], search_path, tell)
+                self._replay(place, found, server, name, archive, [*options], search_path, report)
                 break
             except Failed as failure:
                 reasons += failure.why.splitlines()[:1] or [failure.what]
@@ -232,13 +234,13 @@ class PostgreSQLRehearser(Rehearser):
         archive: Archive,
         options: list[str],
         search_path: str,
-        tell: Tell,
+        report: Report,
     ) -> None:
         maker = place.maker.set(database=name)
-        contents = Contents.of(found, archive.path, tell)
+        contents = Contents.of(found, archive.path, report)
         left_out = ["SUBSCRIPTION", *OF_DATABASE, *LAST]
         with tempfile.TemporaryDirectory() as folder, self._aimed_at(maker).connect() as made:
-            replay = Replay(found, server, archive.path, self.engine.application, made.run(client_encoding), tell)
+            replay = Replay(found, server, archive.path, self.engine.application, made.run(client_encoding), report)
             if place.by_superuser:
                 left_out += replay.make_extensions(made, maker, contents, Path(folder))
                 let_in(place.own, name)
@@ -305,17 +307,17 @@ class PostgreSQLRehearser(Rehearser):
         """Return the mode that conflicts with most others."""
         return max(modes, key=lambda mode: _MODES.index(mode) if mode in _MODES else -1)
 
-    def read_copy(self, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell) -> Any:
+    def read_copy(self, archive: Archive, leave_out: frozenset[str], in_full: bool, report: Report) -> Any:
         """Compare the rows with the archive's, and read what pg_dump prints."""
         if in_full:
-            copy_state.check_copy(self.engine, archive, tell)
-        return copy_state.read_copy(self.engine, archive, leave_out, in_full, tell)
+            copy_state.check_copy(self.engine, archive, report)
+        return copy_state.read_copy(self.engine, archive, leave_out, in_full, report)
 
     def compare_copy(
-        self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell
+        self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, report: Report
     ) -> Comparison:
         """Compare what pg_dump prints."""
-        now = copy_state.read_copy(self.engine, archive, leave_out, in_full, tell)
+        now = copy_state.read_copy(self.engine, archive, leave_out, in_full, report)
         return copy_state.compare_copy(before, now, leave_out)
 
 
@@ -338,13 +340,13 @@ def _drop_leftovers(own: OwnConnection, prefix: str) -> None:
         _drop_if_dead(own, name)
 
 
-def _drop_if_dead(own: OwnConnection, name: str, *, only_look: bool = False) -> bool:
+def _drop_if_dead(own: OwnConnection, name: str, *, only_check: bool = False) -> bool:
     """Drop a scratch database whose rehearsal is dead, and tell whether it is."""
     lock = {"first": _LOCK_SCRATCH, "name": name}
     if not own.rows("select pg_try_advisory_lock(:first, hashtext(:name))", **lock)[0][0]:
         return False
     try:
-        if not only_look:
+        if not only_check:
             _drop(own, name)
     finally:
         own.rows("select pg_advisory_unlock(:first, hashtext(:name))", **lock)

@@ -56,7 +56,7 @@ _VARIABLES = {
     "PGSSLCRL": "sslcrl",
     "PGTARGETSESSIONATTRS": "target_session_attrs",
 }
-_GAVE_WAY = (LOCK_NOT_AVAILABLE, "40P01")
+_LOCK_TIMEOUT_STATES = (LOCK_NOT_AVAILABLE, "40P01")
 _SHORTEST_LOCK_WAIT = 1000
 
 
@@ -242,7 +242,7 @@ class PostgreSQLSession(Engine):
 
     def is_lock_timeout(self, error: BaseException) -> bool:
         """Tell lock_not_available and deadlock_detected."""
-        return sqlstate(error) in _GAVE_WAY
+        return sqlstate(error) in _LOCK_TIMEOUT_STATES
 
     def command_variables(self) -> dict[str, str]:
         """Add those that libpq reads, so that psql and pgBackRest connect by themselves."""
@@ -259,10 +259,10 @@ class PostgreSQLSession(Engine):
         """Return the backend that holds this process's lock on the database, 0 if there is none."""
         return self.held.pid() if self.held else 0
 
-    def let_go_of_lock(self) -> None:
+    def suspend_lock(self) -> None:
         """Close the lock's connection while the database is renamed, which refuses others meanwhile."""
         if self.held:
-            self.held.let_go()
+            self.held.suspend()
 
     def take_lock_again(self) -> None:
         """Take the lock on what has the database's name now.
@@ -270,7 +270,7 @@ class PostgreSQLSession(Engine):
         Raises:
             Failed: somebody else has it.
         """
-        if self.held and self.held.is_let_go:
+        if self.held and self.held.is_suspended:
             self.held.take(self.connect())
 
 

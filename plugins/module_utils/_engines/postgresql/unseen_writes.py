@@ -80,7 +80,7 @@ class PostgreSQLUnseenWrites(UnseenWrites):
         self._began = began
         self._open = self._status() not in (None, _IDLE)
 
-    def looks(self, began: str = "") -> None:
+    def checks(self, began: str = "") -> None:
         """Look whether the transaction has ended, without asking the server.
 
         Args:
@@ -102,7 +102,7 @@ class PostgreSQLUnseenWrites(UnseenWrites):
         if driver_connection(connection) is not driver_connection(self._connection):
             self._note("it used another connection")
             return
-        self.looks()
+        self.checks()
         words = statement.strip()
         for reason, pattern in _UNCOUNTED.items():
             if pattern.search(words):

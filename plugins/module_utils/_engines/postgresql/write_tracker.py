@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..comparison import Comparison
 from ..data import Archive, Counted, Writes, WrittenRows
-from ..interface import Tell
+from ..interface import Report
 from ..write_tracker import WriteTracker
 from . import row_authors, write_counters
 from .catalog_rows import (
@@ -154,18 +154,20 @@ class PostgreSQLWriteTracker(WriteTracker):
         there = {table.name for table in self.engine.own().run(relations_of).values()}
         return [table for table in self.rows_changed(archive, wrote) if table in there]
 
-    def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> Comparison:
+    def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> Comparison:
         """Compare with what pg_restore prints of the archive."""
-        return ArchiveComparison(self.engine, archive, written_rows, limit, tell).compare()
+        return ArchiveComparison(self.engine, archive, written_rows, limit, report).compare()
 
-    def compare_schema(self, archive: Archive, written_rows: WrittenRows, tell: Tell) -> tuple[list[str], list[str]]:
+    def compare_schema(
+        self, archive: Archive, written_rows: WrittenRows, report: Report
+    ) -> tuple[list[str], list[str]]:
         """Compare with what pg_restore prints of the archive, and read who has written the catalogs."""
-        found = ArchiveComparison(self.engine, archive, written_rows, 0, tell).compare_schema()
+        found = ArchiveComparison(self.engine, archive, written_rows, 0, report).compare_schema()
         return found, self.engine.own().run(schema_changes_of_others, archive, written_rows) if found else []
 
-    def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> None:
+    def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> None:
         """Read the tables whose counters went up by more than the run wrote."""
-        self._nothing_lost = without_writes_of_others(self.engine, archive, written_rows, limit, tell)
+        self._nothing_lost = without_writes_of_others(self.engine, archive, written_rows, limit, report)
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the server's counters."""

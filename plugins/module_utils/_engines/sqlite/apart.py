@@ -38,7 +38,7 @@ class _OpenedThere:
 
     def close(self) -> None:
         """Close them."""
-        self._environment.let_go()
+        self._environment.close_env_connections()
 
 
 class SQLiteApart(Apart):
@@ -46,7 +46,7 @@ class SQLiteApart(Apart):
 
     path: Path
     url: URL
-    witness: WriteWitness
+    write_witness: WriteWitness
     written: WrittenTables
     migrating: Any
     opened: list[Any]
@@ -64,7 +64,7 @@ class SQLiteApart(Apart):
     def holds_transaction(self) -> bool:
         raise NotImplementedError
 
-    def let_go(self) -> None:
+    def close_env_connections(self) -> None:
         raise NotImplementedError
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class SQLiteApart(Apart):
         user = self._user[0] if self._user else None
         return user.uid if user else 0
 
-    def writes_apart(self, environment: Any) -> None:
+    def use_environment_process(self, environment: Any) -> None:
         """Have the connections there closed before the file is replaced."""
         self.opened.append(_OpenedThere(environment))
 
@@ -122,11 +122,11 @@ class SQLiteApart(Apart):
 
     def begins_to_write_there(self, version: int) -> None:
         """Compare whether others wrote since the backup."""
-        self.witness.begins(self.version_now(), version)
+        self.write_witness.begins(self.version_now(), version)
 
     def compares_versions_there(self, read: Callable[[], int]) -> None:
         """Compare what both connections see: ours first."""
-        self.witness.compares(self.version_now, read)
+        self.write_witness.compares(self.version_now, read)
 
     def report_writes_to(self, reports: Reports) -> None:
         """Report to the process that has witnessed the file since before the backup."""
@@ -142,5 +142,5 @@ class SQLiteApart(Apart):
 
     def close_opened(self) -> None:
         """Close what env.py has opened, and what we have."""
-        self.let_go()
+        self.close_env_connections()
         self.close()

@@ -121,7 +121,7 @@ def unfinished_batches(connection: Connection) -> list[str]:
     return sorted(name for name in names if name.startswith(_BATCH) and name[len(_BATCH) :] in names)
 
 
-def tells_of(line: str, table: str) -> bool:
+def mentions(line: str, table: str) -> bool:
     """Tell whether a line of ``table_lines`` is about a table."""
     return any(line.startswith((f"{kind}{table} ", f"{kind}{table}.")) or line == kind + table for kind in _KINDS)
 
@@ -132,7 +132,7 @@ def drop_unfinished(
     """Drop the tables of unfinished batch operations that were not there before, and return their lines."""
     removed = []
     for name in unfinished_batches(connection):
-        lines = [line for line in fingerprint(connection, frozenset()) if tells_of(line, name)]
+        lines = [line for line in fingerprint(connection, frozenset()) if mentions(line, name)]
         if not set(lines) & set(before):
             connection.exec_driver_sql(f"drop table {quoted(name)}")
             removed += lines

@@ -14,7 +14,7 @@ from typing import Any
 from ..comparison import Comparison
 from ..data import Archive, WrittenRows
 from ..sql import quoted
-from .catalog import tells_of
+from .catalog import mentions
 from .definitions import same_meaning
 from .kept_rows import came_through
 from .rows import Acting, beside, changed_tables
@@ -111,7 +111,7 @@ class FileComparison:
 
     def _changed_by_others(self, kind: str, name: str, table: str) -> bool:
         if kind == "table":
-            return any(tells_of(line, name) for line in self._others)
+            return any(mentions(line, name) for line in self._others)
         return any(line.startswith(f"{kind} {name} on {table}:") for line in self._others)
 
     def _compare_sequences(self) -> None:

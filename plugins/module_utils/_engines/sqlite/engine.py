@@ -19,7 +19,7 @@ from ..._core.paths import sync
 from .. import disk_space
 from ..connection import OPENING_OWN, OwnConnection, driver_connection, first_line, own_url
 from ..data import Dump, Identity
-from ..interface import Lock, Tell
+from ..interface import Lock, Report
 from ..sqlalchemy_import import sa
 from .birth import birth_of
 from .catalog import (
@@ -69,7 +69,7 @@ class SQLite(Engine, SQLiteApart):
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
         self.path = real_path_of(url.database, database.name)
-        self.witness = WriteWitness()
+        self.write_witness = WriteWitness()
         #: The driver's connection of env.py, while it migrates.
         self.migrating: Any = None
         self.written = WrittenTables()
@@ -202,8 +202,8 @@ class SQLite(Engine, SQLiteApart):
         if lock is not None and self.exists():
             # A file that cannot be read is told of by whoever has to read it.
             with suppress(Refused, OSError), self.acting():
-                self.witness.starts(self.path, self.version())
-                self.state_at_lock = {STATE: self.witness.state(self.path)}
+                self.write_witness.starts(self.path, self.version())
+                self.state_at_lock = {STATE: self.write_witness.state(self.path)}
         return lock
 
     def lock_holder(self) -> str:
@@ -218,7 +218,7 @@ class SQLite(Engine, SQLiteApart):
         if self._reports:
             self._reports.begins_to_write(data_version(connection.connection))
             return
-        self.witness.begins(self.version_now(), data_version(connection.connection))
+        self.write_witness.begins(self.version_now(), data_version(connection.connection))
 
     def version_now(self) -> Version | None:
         """Return what our own connection sees, or None where env.py's transaction keeps it from reading."""
@@ -251,7 +251,7 @@ class SQLite(Engine, SQLiteApart):
         number = self.run_at_once(self.own(), lambda connection: data_version(driver_connection(connection)))
         return Version(self._file, number)
 
-    def end_migrating(self, patience: float, tell: Tell) -> None:
+    def end_migrating(self, patience: float, report: Report) -> None:
         """Do nothing, for the same reason."""
 
     def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
@@ -294,7 +294,7 @@ class SQLite(Engine, SQLiteApart):
         found = self.path.stat()
         return found.st_nlink > 1 or os.path.ismount(self.path) or found.st_dev != self.path.parent.stat().st_dev
 
-    def let_go(self) -> None:
+    def close_env_connections(self) -> None:
         """Close what env.py has open in this process: it is done, and nobody may have the file open meanwhile."""
         for connection in self.opened:
             with suppress(Exception):  # closed already, or by a thread of its own
@@ -305,17 +305,17 @@ class SQLite(Engine, SQLiteApart):
         """Return nothing: SQLite does not tell who holds its lock."""
         return []
 
-    def dump(self, folder: Path, count_rows: bool, tell: Tell) -> Dump:
+    def dump(self, folder: Path, count_rows: bool, report: Report) -> Dump:
         """Copy by the online backup API, which is safe with a WAL and with open writers, and prove the copy."""
         target = folder / "database.sqlite3"
         if not self.exists():
             return Dump(folder, f"sqlite3 {sqlite3.sqlite_version}", {})
 
         def progress(_status: int, remaining: int, total: int) -> None:
-            tell(f"copied {total - remaining:,} of {total:,} pages")
+            report(f"copied {total - remaining:,} of {total:,} pages")
 
         with self.acting():
-            self.witness.starts(self.path, self.version())
+            self.write_witness.starts(self.path, self.version())
         with closing(sqlite3.connect(target)) as copy, self.acting(), reading(self.path) as source:
             # It is flushed once, when it is whole; a journal would be one of the file's owner in a folder of ours.
             copy.execute("pragma synchronous = off")

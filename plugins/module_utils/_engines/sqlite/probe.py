@@ -21,7 +21,7 @@ from .birth import birth_of
 from .location import check_is_file, check_links
 
 
-def look(connect_options: dict[str, Any], _password: str | None, table: str) -> Probe:
+def read_probe(connect_options: dict[str, Any], _password: str | None, table: str) -> Probe:
     """Return where a version table stands.
 
     Raises:

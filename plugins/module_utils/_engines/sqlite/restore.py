@@ -17,8 +17,8 @@ from ..._core.paths import sha256_of, unused
 from ..._core.run_as import ourselves
 from .. import disk_space
 from ..connection import driver_connection
-from ..data import Archive, Aside, Restored
-from ..interface import Guard, Tell
+from ..data import Archive, Restored, RetainedCopy
+from ..interface import Guard, Report
 from ..restorer import Restorer
 from .catalog import drop_unfinished, proven
 from .engine import FILE, IN_PLACE, SQLite
@@ -67,14 +67,14 @@ class SQLiteRestorer(Restorer):
             return [Failed(what, str(error), "Stop what uses it", code="database-in-use")]
         return []
 
-    def restore(self, archive: Archive, run: str, tell: Tell, guard: Guard) -> Restored:
+    def restore(self, archive: Archive, run: str, report: Report, guard: Guard) -> Restored:
         """Put a proven copy in the file's place, or write it there; what it replaces is kept beside it.
 
         A dump that is a folder stands for a file that was not there: then there is none again. All names in the folder
         are a customer's to exchange, so they are taken with his rights; only what is open already is changed with ours.
         """
-        aside = unused(self.engine.path.with_name(f"{self.engine.path.name}.aside-{run}"))
-        tell(f"the replaced file becomes {aside}")
+        retained = unused(self.engine.path.with_name(f"{self.engine.path.name}.aside-{run}"))
+        report(f"the replaced file becomes {retained}")
         name = self.engine.path.name
         self._has_replaced, was_missing = False, archive.path.is_dir()
         try:
@@ -82,14 +82,14 @@ class SQLiteRestorer(Restorer):
                 if was_missing:
                     self._checked(guard)
                     self._has_replaced = True
-                    folder.move_with_log(name, aside.name)
+                    folder.move_with_log(name, retained.name)
                     folder.sync()
-                    restored = Restored(str(aside), FILE)
+                    restored = Restored(str(retained), FILE)
                 elif self.is_readable():
-                    self.engine.let_go()
-                    restored = self._replaced(folder, archive, aside, guard)
+                    self.engine.close_env_connections()
+                    restored = self._replaced(folder, archive, retained, guard)
                 else:
-                    restored = self._put_back(folder, archive, aside)
+                    restored = self._put_back(folder, archive, retained)
         except (OSError, sqlite3.OperationalError) as error:
             raise Failed(
                 f"Database {self.engine.database.name!r} is in use, so its file cannot be replaced"
@@ -114,7 +114,7 @@ class SQLiteRestorer(Restorer):
             raise
         return True
 
-    def _put_back(self, folder: HeldFolder, archive: Archive, aside: Path) -> Restored:
+    def _put_back(self, folder: HeldFolder, archive: Archive, retained: Path) -> Restored:
         """Restore a file that is gone or damaged; nothing in it can be compared, and what is left of it is kept."""
         was_there = self.engine.exists()
         lost = self._copy(folder, archive, None)
@@ -122,32 +122,32 @@ class SQLiteRestorer(Restorer):
         if was_there:
             try:
                 # There is a file at each moment, so that a restore that dies leaves the old one or the new one.
-                folder.link(self.engine.path.name, aside.name)
-                folder.move_log(self.engine.path.name, aside.name)
+                folder.link(self.engine.path.name, retained.name)
+                folder.move_log(self.engine.path.name, retained.name)
             except OSError as error:
                 if error.errno not in _NO_RENAME:
                     raise
-                folder.move_with_log(self.engine.path.name, aside.name)
+                folder.move_with_log(self.engine.path.name, retained.name)
         else:
-            folder.move_log(self.engine.path.name, aside.name)
+            folder.move_log(self.engine.path.name, retained.name)
         folder.replace(self._beside, self.engine.path.name)
         folder.sync()
-        return Restored(str(aside) if was_there else "", FILE, lost)
+        return Restored(str(retained) if was_there else "", FILE, lost)
 
-    def drop_unused_aside(self, run: str) -> None:
+    def drop_unused_retained(self, run: str) -> None:
         """Remove the copy that a restore made before it died, if nothing in the file was replaced."""
         with self.engine.acting(), HeldFolder(self.engine.path.parent) as folder:
-            for aside in self.asides():
-                if aside.run == run and folder.has_same_content(Path(aside.name).name, self.engine.path.name):
-                    self.drop_aside(aside)
+            for retained in self.list_retained():
+                if retained.run == run and folder.has_same_content(Path(retained.name).name, self.engine.path.name):
+                    self.drop_retained(retained)
 
-    def asides(self) -> list[Aside]:
+    def list_retained(self) -> list[RetainedCopy]:
         """Return the files that earlier restores have replaced."""
         prefix = f"{self.engine.path.name}.aside-"
         with self.engine.acting():
             found = [path for path in self.engine.path.parent.glob("*.aside-*") if path.name.startswith(prefix)]
             return [
-                Aside(str(path), path.name[len(prefix) :], _changed(path), path.stat().st_size)
+                RetainedCopy(str(path), path.name[len(prefix) :], _changed(path), path.stat().st_size)
                 for path in sorted(found)
                 # A restore that died between its two steps has replaced nothing: it left another name of the same file.
                 if path.is_file() and not path.name.endswith(("-wal", "-shm")) and not self._is_that(path)
@@ -156,30 +156,30 @@ class SQLiteRestorer(Restorer):
     def _is_that(self, path: Path) -> bool:
         return self.engine.exists() and path.samefile(self.engine.path)
 
-    def drop_aside(self, aside: Aside) -> None:
+    def drop_retained(self, copy: RetainedCopy) -> None:
         """Remove a replaced file and what belongs to it."""
         with self.engine.acting():
             for suffix in ("", "-wal", "-shm"):
-                Path(f"{aside.name}{suffix}").unlink(missing_ok=True)
+                Path(f"{copy.name}{suffix}").unlink(missing_ok=True)
 
-    def _replaced(self, folder: HeldFolder, archive: Archive, aside: Path, guard: Guard) -> Restored:
+    def _replaced(self, folder: HeldFolder, archive: Archive, retained: Path, guard: Guard) -> Restored:
         """Replace the file while nobody else can use it."""
         # The connection that has heard of all writes until now, so that none falls between.
         current: sqlite3.Connection = self.engine.own().run(driver_connection)
         current.execute(f"pragma busy_timeout = {int(self.engine.job.lock_timeout * 1000)}")
         if self.engine.has_to_stay() or self._may_be_open_elsewhere():
-            return self._overwritten(folder, archive, aside, guard, current)
+            return self._overwritten(folder, archive, retained, guard, current)
         mode = str(current.execute("pragma main.journal_mode").fetchone()[0])
         if self._copy(folder, archive, mode):
             # What a new file cannot be given, the file that is there keeps.
             folder.remove(self._beside)
-            return self._overwritten(folder, archive, aside, guard, current)
+            return self._overwritten(folder, archive, retained, guard, current)
         try:
             with without_log(current, mode):
                 self._guarded(current, "begin exclusive", guard)
                 if self._may_be_open_elsewhere():  # since the backup was copied, which may have taken long
                     raise OSError(errno.EBUSY, "others have opened the file")
-                folder.link(self.engine.path.name, aside.name)
+                folder.link(self.engine.path.name, retained.name)
                 folder.replace(self._beside, self.engine.path.name)
                 self._has_replaced = True
                 folder.remove_log(self.engine.path.name)
@@ -187,17 +187,17 @@ class SQLiteRestorer(Restorer):
         except OSError as error:
             if error.errno not in _NO_RENAME:
                 raise
-            return self._overwritten(folder, archive, aside, guard, current)
+            return self._overwritten(folder, archive, retained, guard, current)
         finally:
             folder.remove(self._beside)
-        return Restored(str(aside), FILE)
+        return Restored(str(retained), FILE)
 
     def _may_be_open_elsewhere(self) -> bool:
         with ourselves():  # the descriptors of other users' processes are shown to root only
             return may_be_open_elsewhere(self.engine.path)
 
     def _overwritten(
-        self, folder: HeldFolder, archive: Archive, aside: Path, guard: Guard, current: sqlite3.Connection
+        self, folder: HeldFolder, archive: Archive, retained: Path, guard: Guard, current: sqlite3.Connection
     ) -> Restored:
         """Write the backup into the file, with a copy of the file as it was beside it."""
         _prove(archive)
@@ -212,21 +212,21 @@ class SQLiteRestorer(Restorer):
             copy_of_locked(ChangeCounter(self.engine.path), kept)
             self._give(kept, folder.appearance(self.engine.path.name))
             # What has the name of a retained file is whole.
-            folder.replace(self._kept, aside.name)
+            folder.replace(self._kept, retained.name)
             folder.sync()
             overwrite(self.engine.path, archive.path, self.engine.job.lock_timeout, is_wal, current.rollback)
             self._has_replaced = True
         except BaseException as error:
             folder.remove(self._kept)
             if getattr(error, "code", "") != HALF_WAY:
-                folder.remove(aside.name)
+                folder.remove(retained.name)
             if current.in_transaction:
                 current.execute("rollback")
             raise
         finally:
             os.close(kept)
         folder.sync()
-        return Restored(str(aside), IN_PLACE)
+        return Restored(str(retained), IN_PLACE)
 
     def _guarded(self, current: sqlite3.Connection, lock: str, guard: Guard) -> None:
         current.execute(lock)
@@ -286,10 +286,10 @@ class SQLiteRestorer(Restorer):
 
     def command_by_hand(self, dump: Path) -> str:
         """Return what SQLite's own shell does: keep a copy aside, then restore; or a move of a file that was new."""
-        aside = self.engine.path.with_name(self.engine.path.name + ".aside")
+        retained = self.engine.path.with_name(self.engine.path.name + ".aside")
         if dump.is_dir():
-            return f"mv {_shell(self.engine.path)} {_shell(aside)}"
-        steps = (_dot_command("backup", aside), _dot_command("restore", dump))
+            return f"mv {_shell(self.engine.path)} {_shell(retained)}"
+        steps = (_dot_command("backup", retained), _dot_command("restore", dump))
         return " && ".join(f"sqlite3 {_shell(self.engine.path)} {_shell(step)}" for step in steps)
 
     def remove_unfinished(self, before: list[str]) -> list[str]:

@@ -48,13 +48,13 @@ class ContentDigest:
                     found.columns[f"{column} of {table}"] = [*read, is_constant(default)]
         return found
 
-    def facts(self, alone: bool) -> dict[str, Any]:
+    def facts(self, not_shared: bool) -> dict[str, Any]:
         """Return what a journal keeps.
 
         Args:
-            alone: nobody else has written until now.
+            not_shared: nobody else has written until now.
         """
-        return {"tables": self.tables, "columns": self.columns, "alone": alone}
+        return {"tables": self.tables, "columns": self.columns, "alone": not_shared}
 
     def later_than(self, earlier: dict[str, Any]) -> Writes:
         """Return what others wrote since an earlier imprint; without one, that cannot be told."""

@@ -23,8 +23,8 @@ from ..._core.paths import private_directory
 from ..._core.run_as import admit
 from ..comparison import Comparison
 from ..connection import driver_connection
-from ..data import Archive, Aside, Content, WrittenRows
-from ..interface import Scratch, Tell
+from ..data import Archive, Content, RetainedCopy, WrittenRows
+from ..interface import Report, Scratch
 from ..rehearser import Rehearser
 from ..sql import quoted
 from .catalog import rows_of
@@ -45,9 +45,9 @@ class SQLiteRehearser(Rehearser):
         self.engine = engine
 
     @contextmanager
-    def scratch(self, archive: Archive, tell: Tell) -> Iterator[Scratch]:
+    def scratch(self, archive: Archive, report: Report) -> Iterator[Scratch]:
         """Make a folder for a copy, and remove it at the end."""
-        with self._alone():
+        with self._lock_folder():
             folder = private_directory(self._scratches / secrets.token_hex(4))
             lock = _locked(folder)
             _remove_leftovers(self._scratches)
@@ -86,17 +86,17 @@ class SQLiteRehearser(Rehearser):
             os.chown(folder, user.uid, user.gid)
             admit(user, self.engine.job.layout.root, self._scratches.parent, self._scratches, folder)
 
-    def scratches(self) -> list[Aside]:
+    def scratches(self) -> list[RetainedCopy]:
         """Look at the folders that nobody has locked."""
         if not self._scratches.is_dir():
             return []
-        with self._alone():
-            return [_aside(path) for path in sorted(self._scratches.iterdir()) if _is_free(path)]
+        with self._lock_folder():
+            return [_retained_copy(path) for path in sorted(self._scratches.iterdir()) if _is_free(path)]
 
-    def drop_scratch(self, scratch: Aside) -> None:
+    def drop_scratch(self, scratch: RetainedCopy) -> None:
         """Remove a folder, if nobody has locked it."""
         path = Path(scratch.name)
-        with self._alone():
+        with self._lock_folder():
             if _is_free(path):
                 shutil.rmtree(path)
 
@@ -105,7 +105,7 @@ class SQLiteRehearser(Rehearser):
         return self.engine.job.layout.scratches_of(self.engine.database.name)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _lock_folder(self) -> Iterator[None]:
         """Let nobody make or remove folders meanwhile."""
         descriptor = os.open(private_directory(self._scratches), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -129,12 +129,12 @@ class SQLiteRehearser(Rehearser):
         return sum(path.stat().st_size for path in paths if path.exists())
 
     def compare_copy(
-        self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, tell: Tell
+        self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, report: Report
     ) -> Comparison:
         """Compare with the backup that it is a copy of."""
         if not self.engine.exists():
             return Comparison()
-        tell("compares the copy with its backup")
+        report("compares the copy with its backup")
         written_rows = WrittenRows([], version_tables=leave_out, is_open=True)
         written: frozenset[str] | None = None if in_full else frozenset()
         return compare(
@@ -200,9 +200,9 @@ def _is_free(folder: Path) -> bool:
     return lock is not None
 
 
-def _aside(folder: Path) -> Aside:
+def _retained_copy(folder: Path) -> RetainedCopy:
     made = datetime.fromtimestamp(folder.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
-    return Aside(str(folder), "", made, sum(path.lstat().st_size for path in folder.iterdir()))
+    return RetainedCopy(str(folder), "", made, sum(path.lstat().st_size for path in folder.iterdir()))
 
 
 def _remove_leftovers(folder: Path) -> None:

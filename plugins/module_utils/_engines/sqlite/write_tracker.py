@@ -16,7 +16,7 @@ from ..._core.errors import Failed
 from ..comparison import Comparison
 from ..connection import driver_connection
 from ..data import Archive, Counted, Writes, WrittenRows
-from ..interface import Tell
+from ..interface import Report
 from ..write_tracker import WriteTracker
 from .catalog import (
     rows_of,
@@ -57,7 +57,7 @@ class SQLiteWriteTracker(WriteTracker):
         if self.engine._reports:
             self.engine._reports.compares_versions()
             return
-        self.engine.witness.compares(self.engine.version_now, lambda: data_version(connection.connection))
+        self.engine.write_witness.compares(self.engine.version_now, lambda: data_version(connection.connection))
 
     def can_read_now(self) -> bool:
         """Return whether env.py's transaction lets others read, which BEGIN EXCLUSIVE and a spilled cache do not."""
@@ -70,8 +70,8 @@ class SQLiteWriteTracker(WriteTracker):
         own.run(rows_of, "pragma main.wal_checkpoint(truncate)")
         own.run(rows_of, f"pragma busy_timeout = {PATIENCE * 1000}")
         await_clock(self.engine.path)
-        state = {STATE: self.engine.witness.state(self.engine.path)}
-        return state if self.engine.witness.vouches(self.engine.version()) else None
+        state = {STATE: self.engine.write_witness.state(self.engine.path)}
+        return state if self.engine.write_witness.vouches(self.engine.version()) else None
 
     def resume(self, content: dict[str, str] | None, unchanged: Sequence[str] = ()) -> None:
         """Compare the state of the file when the run failed with the one when this process got the lock."""
@@ -88,23 +88,23 @@ class SQLiteWriteTracker(WriteTracker):
     def take_over(self, known: Any) -> None:
         """Witness all writes from now on; whoever has written since the state that was handed over is not known."""
         self.engine.written.adds(known["wrote"])
-        self.engine.witness.doubts()
+        self.engine.write_witness.doubts()
         with suppress(Exception), self.engine.acting():  # locked by somebody else, or not there
-            self.engine.witness.continues(
+            self.engine.write_witness.continues(
                 self.engine.path, self.engine.version(), str((known["state"] or {}).get(STATE))
             )
 
-    def _nobody_wrote(self, archive: Archive, content: dict[str, str] | None) -> bool:
+    def _is_unwritten(self, archive: Archive, content: dict[str, str] | None) -> bool:
         """Vouch since the dump, where this process has made it, or since a state that an earlier process has left."""
         known = self.engine.dumped_file == file_of(archive.path) or (
             content is not None and content == self.engine.state_at_lock
         )
-        return known and self.engine.witness.vouches(self.engine.version())
+        return known and self.engine.write_witness.vouches(self.engine.version())
 
     def _written_only(self, ours: dict[str, int]) -> frozenset[str] | None:
         """Return the tables that may have changed since the backup, or None where others may have written to any."""
         wrote = {**ours, **self.engine.written.counts}
-        if ANY in wrote or not self._resumed or not self.engine.witness.vouches(self.engine.version()):
+        if ANY in wrote or not self._resumed or not self.engine.write_witness.vouches(self.engine.version()):
             return None
         return frozenset(wrote)
 
@@ -112,11 +112,11 @@ class SQLiteWriteTracker(WriteTracker):
         """Return the statements by table that env.py's connections have compiled until now."""
         return Counted(dict(self.engine.written.counts))
 
-    def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> Comparison:
+    def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> Comparison:
         """Compare with the backup, by what this process has written as well: downgrades, for one."""
         if not self.engine.exists():
             return Comparison()
-        tell("compares the file with its backup")
+        report("compares the file with its backup")
         written_rows = replace(written_rows, wrote={**written_rows.wrote, **self.engine.written.counts})
         known = self._known(archive)
         return compare(
@@ -129,14 +129,16 @@ class SQLiteWriteTracker(WriteTracker):
             known,
         )
 
-    def compare_schema(self, archive: Archive, written_rows: WrittenRows, tell: Tell) -> tuple[list[str], list[str]]:
+    def compare_schema(
+        self, archive: Archive, written_rows: WrittenRows, report: Report
+    ) -> tuple[list[str], list[str]]:
         """Compare the definitions with the backup's; who has changed a setting of the file, nothing tells.
 
         That excuses no definition that differs beside it.
         """
         if not self.engine.exists():
             return [], []
-        tell("compares the definitions with the backup")
+        report("compares the definitions with the backup")
         found = compare(self.engine.path, archive, written_rows, 0, self.engine.acting, frozenset())
         if found.not_compared:
             why = "; ".join(found.not_compared)
@@ -153,7 +155,7 @@ class SQLiteWriteTracker(WriteTracker):
         self, before: dict[str, Any], archive: Archive | None, written_rows: WrittenRows
     ) -> dict[str, str]:
         """Set AUTOINCREMENT forward, unless nobody else has written."""
-        if not self.engine.exists() or (self._resumed and self.engine.witness.vouches(self.engine.version())):
+        if not self.engine.exists() or (self._resumed and self.engine.write_witness.vouches(self.engine.version())):
             return {}
         return self.engine.own().run(lambda connection: set_forward(driver_connection(connection), before))
 
@@ -164,7 +166,7 @@ class SQLiteWriteTracker(WriteTracker):
         # Without it nothing is lost: then a way back takes a backup of its own.
         with suppress(sqlite3.Error), self.engine.acting(), reading(self.engine.path) as reader:
             return ContentDigest.of(reader, written_rows).facts(
-                alone=self.engine.witness.vouches(self.engine.version())
+                not_shared=self.engine.write_witness.vouches(self.engine.version())
             )
         return {}
 
@@ -183,7 +185,7 @@ class SQLiteWriteTracker(WriteTracker):
 
     def unchanged_tables(self, archive: Archive) -> list[str]:
         """Compare them with the backup."""
-        if not self.engine.exists() or not self.engine.witness.vouches(self.engine.version()):
+        if not self.engine.exists() or not self.engine.write_witness.vouches(self.engine.version()):
             return []
         return unchanged_tables(
             archive.path, self.engine.path, self.engine.written.counts, self.engine.written.rows, self.engine.acting
@@ -225,10 +227,10 @@ class SQLiteWriteTracker(WriteTracker):
         """Return which tables have the rows of a backup, as far as that was read since anybody wrote."""
         await_clock(self.engine.path)
         return self._known_rows.of(
-            archive.path, "" if has_log(self.engine.path) else self.engine.witness.state(self.engine.path)
+            archive.path, "" if has_log(self.engine.path) else self.engine.write_witness.state(self.engine.path)
         )
 
-    def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, tell: Tell) -> None:
+    def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> None:
         """Keep what our own runs have left: where they dropped a table, a restore takes nothing of others from it."""
         self._left = written_rows.left
 
@@ -236,7 +238,7 @@ class SQLiteWriteTracker(WriteTracker):
         """Compare the rows with those of the backup, unless it is known that nobody else has written."""
         if archive.path.is_dir() or self.engine.replacing is None:
             return Writes()  # there was no database before, so all that is in it now was made by the run
-        if self._nobody_wrote(archive, content):
+        if self._is_unwritten(archive, content):
             return Writes()
         try:
             with self.engine.acting():
@@ -247,13 +249,13 @@ class SQLiteWriteTracker(WriteTracker):
                     for name in changed_tables(self.engine.replacing, archive.version_tables)
                     if columns_of(self.engine.replacing, "main", name) or not self._is_dropped_by_us(name)
                 ]
-            moved = moved_on(self.engine.replacing)
+            given_out = moved_on(self.engine.replacing)
         except sqlite3.Error as error:
             return Writes(unknown=f"the rows cannot be compared with those of the backup ({error})")
         if changed:
             return Writes(unknown=f"rows differ from those of the backup in {', '.join(changed)}")
-        if moved:
-            return Writes(unknown=f"{'; '.join(moved)}, and it cannot be told who has done that")
+        if given_out:
+            return Writes(unknown=f"{'; '.join(given_out)}, and it is unknown who has done that")
         return Writes()
 
     def _is_dropped_by_us(self, table: str) -> bool:

@@ -67,7 +67,7 @@ class WriteWitness:
     """Whether only env.py has written since the backup. A version that differs means that somebody else did."""
 
     def __init__(self) -> None:
-        self._alone = False
+        self._is_unshared = False
         self._ours: Version | None = None
         self._theirs: int | None = None
         self._counter: ChangeCounter | None = None
@@ -75,7 +75,7 @@ class WriteWitness:
 
     def starts(self, path: Path, ours: Version) -> None:
         """Begin right before the backup, with the version that our own connection sees."""
-        self._alone, self._ours, self._theirs = True, ours, None
+        self._is_unshared, self._ours, self._theirs = True, ours, None
         self._counter = ChangeCounter(path)
         # Read after the version: what is committed between the two is in the backup.
         self._count = self._counter.read()
@@ -89,7 +89,7 @@ class WriteWitness:
             theirs: the data_version of its connection.
         """
         unchanged = ours == self._ours if ours else self._counter is not None and self._counter.read() == self._count
-        self._alone = self._alone and unchanged
+        self._is_unshared = self._is_unshared and unchanged
         self._theirs = theirs
 
     def compares(self, read_ours: Callable[[], Version | None], read_theirs: Callable[[], int]) -> None:
@@ -99,21 +99,21 @@ class WriteWitness:
         """
         count = self._counter.read() if self._counter else 0
         ours = read_ours()
-        self._alone = self._alone and read_theirs() == self._theirs
+        self._is_unshared = self._is_unshared and read_theirs() == self._theirs
         if ours is None:
             return
-        self._alone = self._alone and self._ours is not None and ours.file == self._ours.file
+        self._is_unshared = self._is_unshared and self._ours is not None and ours.file == self._ours.file
         self._ours, self._count = ours, count
 
     def continues(self, path: Path, ours: Version, state: str) -> None:
         """Begin with a state that another process has vouched for, if the file still is in it."""
         self.starts(path, ours)
-        self._alone = False
-        self._alone = self.state(path) == state
+        self._is_unshared = False
+        self._is_unshared = self.state(path) == state
 
     def doubts(self) -> None:
         """Vouch for nothing from now on."""
-        self._alone = False
+        self._is_unshared = False
 
     def state(self, path: Path) -> str:
         """Return the state of the file, which ``starts`` has opened."""
@@ -121,7 +121,7 @@ class WriteWitness:
 
     def vouches(self, ours: Version) -> bool:
         """Return whether nobody else has written until now."""
-        return self._alone and ours == self._ours
+        return self._is_unshared and ours == self._ours
 
 
 def data_version(connection: Any) -> int:

@@ -157,12 +157,12 @@ def test_statements_are_asked_of_the_databases_and_change_nothing(host: Host, tm
         Check.of({"sql": "select b from item", "expect": []}),
     ]
 
-    def ask(statements: list[dict[str, Any]]) -> dict[str, Any]:
+    def execute(statements: list[dict[str, Any]]) -> dict[str, Any]:
         job = Job.from_options("health", {"root": str(host.root), "databases": entries, "statements": statements})
         answer = apart(lambda: dispatch.do(job))
         return {str(number): said for number, said in answer["found"].items()}
 
-    failing = failing_statements(checks, list(range(5)), ask)
+    failing = failing_statements(checks, list(range(5)), execute)
     assert failing[0] == ""
     assert failing[1] == "b: it returned 1, expected 2"
     assert "readonly" in failing[2]

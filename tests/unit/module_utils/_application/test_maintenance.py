@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import begin, end, standing
+from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import (
+    begin,
+    end,
+    read_maintenance,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
@@ -70,13 +74,15 @@ def test_the_last_to_stop_is_the_first_to_start_and_the_flag_is_up_all_the_while
 ) -> None:
     begun = begin(options)
     assert begun["done"] == [options["file"], "web", "worker"]
-    assert standing(options["root"]) == {**begun["maintenance"], "seconds": standing(options["root"])["seconds"]}  # type: ignore[index]
+    left = read_maintenance(options["root"])
+    assert left
+    assert left == {**begun["maintenance"], "seconds": left["seconds"]}
     done = ended(options)
     assert done["done"] == ["worker", "web", options["file"]]
     assert done["maintenance"]["ended"]
     assert calls(tmp_path) == ["stop web flag", "stop worker flag", "start worker flag", "start web flag"]
     assert not Path(options["file"]).exists()
-    assert standing(options["root"]) is None
+    assert read_maintenance(options["root"]) is None
     assert ended(options) == {"changed": False, "done": [], "maintenance": None}
 
 
@@ -96,7 +102,7 @@ def test_check_mode_changes_nothing(options: Options, tmp_path: Path) -> None:
     assert not (tmp_path / "root").exists()
     begin(options)
     assert end({**options, "state": "ended"}, check=True)["done"] == ["worker", "web", options["file"]]
-    assert standing(options["root"])
+    assert read_maintenance(options["root"])
 
 
 def test_what_is_begun_again_remembers_what_ran_at_first(options: Options, tmp_path: Path) -> None:
@@ -168,7 +174,7 @@ def test_what_cannot_begin_changes_nothing(options: Options, tmp_path: Path) -> 
     options["file"] = str(tmp_path / "no" / "flag")
     with pytest.raises(Refused, match="there is no folder"):
         begin(options)
-    assert (calls(tmp_path), standing(options["root"])) == ([], None)
+    assert (calls(tmp_path), read_maintenance(options["root"])) == ([], None)
 
 
 def test_a_flag_of_somebody_else_stays(options: Options) -> None:
@@ -190,7 +196,7 @@ def test_started_leaves_the_flag_up(options: Options, tmp_path: Path) -> None:
 def test_its_end_tells_of_all_that_was_in_maintenance_also_of_what_was_started_before(options: Options) -> None:
     begin(options)
     end({**options, "state": "started"})
-    between = standing(options["root"])
+    between = read_maintenance(options["root"])
     assert between is not None
     assert between["services"] == []
     told = ended(options)["maintenance"]

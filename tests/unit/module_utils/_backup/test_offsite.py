@@ -150,7 +150,7 @@ def given(host: Host, to: Path, **more: Any) -> dict[str, Any]:
 
 
 def asking(host: Host, to: Path, spoil: bool = False, **more: Any) -> Any:
-    def ask(asked: dict[str, Any]) -> dict[str, Any]:
+    def execute(asked: dict[str, Any]) -> dict[str, Any]:
         options = given(host, to, **{**more, **asked})
         if options["run"]:
             data = handed_over(options)
@@ -158,7 +158,7 @@ def asking(host: Host, to: Path, spoil: bool = False, **more: Any) -> Any:
         remember(options)
         return {"waiting": waiting(options)}
 
-    return ask
+    return execute
 
 
 def test_the_controller_puts_the_parts_together_and_the_host_remembers(
@@ -206,10 +206,10 @@ def test_a_host_cannot_name_a_file_outside_of_its_folder(tmp_path: Path, name: s
     file = {"name": name, "size": 0, "sha256": hashlib.sha256().hexdigest()}
     backup = {"database": "app", "run": "r1", "files": [file]}
 
-    def ask(_asked: dict[str, Any]) -> dict[str, Any]:
+    def execute(_asked: dict[str, Any]) -> dict[str, Any]:
         return {"waiting": [backup]}
 
-    done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, ask)
+    done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, execute)
 
     assert done["fetched"] == []
     assert "would lie outside of the backup's folder" in done["problems"][0]
@@ -266,13 +266,13 @@ def test_a_host_that_hands_over_more_or_less_than_it_announced_is_not_asked_agai
     calls = []
     file = {"name": "dump", "size": 20, "sha256": hashlib.sha256(b"x" * 20).hexdigest()}
 
-    def ask(asked: dict[str, Any]) -> dict[str, Any]:
+    def execute(asked: dict[str, Any]) -> dict[str, Any]:
         if "offset" not in asked:
             return {"waiting": [{"database": "app", "run": "r1", "files": [file]}]}
         calls.append(asked["offset"])
         return {"data": base64.b64encode(b"x" * length).decode()}
 
-    done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, ask)
+    done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, execute)
 
     assert (done["fetched"], calls) == ([], [0])
     assert "more or less than was requested" in done["problems"][0]
@@ -286,11 +286,11 @@ def test_a_host_cannot_use_up_the_files_of_the_controllers_disk(
     facts = {name: getattr(there, name) for name in dir(there) if name.startswith("f_")}
     files = [{"name": f"f{number}", "size": 0, "sha256": hashlib.sha256().hexdigest()} for number in range(60)]
 
-    def ask(_asked: dict[str, Any]) -> dict[str, Any]:
+    def execute(_asked: dict[str, Any]) -> dict[str, Any]:
         return {"waiting": [{"database": "app", "run": "r1", "files": files}]}
 
     monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(**{**facts, "f_files": 1000, "f_favail": 100}))
-    done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, ask)
+    done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, execute)
 
     assert done["fetched"] == []
     assert "takes too few further files" in done["problems"][0]

@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.processes import (
     Died,
     Late,
-    let_go,
+    redirect_descriptors,
     run_in_processes,
 )
 
@@ -125,7 +125,7 @@ def test_what_is_still_written_to_an_inherited_descriptor_reaches_nothing(tmp_pa
 
     def write(_item: int) -> None:
         lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
-        let_go(lock)
+        redirect_descriptors(lock)
         for number in range(5):
             os.open(tmp_path / f"later{number}", os.O_RDWR | os.O_CREAT)
         inherited.write("words\n")

@@ -17,7 +17,7 @@ def test_it_says_phase_detail_and_who_blocks_and_goes_away_at_the_end(tmp_path: 
     path = tmp_path / "app.progress"
     with Progress(path) as progress:
         progress.phase("revision 2 of 3, 0002 notes")
-        progress.tell("4 of 5 pages")
+        progress.report("4 of 5 pages")
         progress.waits_for = lambda: ["pid 7 (shop)"]
 
         line = said(path)
@@ -29,7 +29,7 @@ def test_it_says_phase_detail_and_who_blocks_and_goes_away_at_the_end(tmp_path: 
 
 def test_a_new_phase_forgets_the_detail_of_the_last_one(tmp_path: Path) -> None:
     with Progress(tmp_path / "app.progress") as progress:
-        progress.tell("old")
+        progress.report("old")
         progress.phase("verifies")
 
         assert said(tmp_path / "app.progress") in ("verifies (1 s)", "verifies (0 s)")

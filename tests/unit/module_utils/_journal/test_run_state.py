@@ -15,9 +15,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.he
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import (
     RunState,
+    find_unrecovered,
     last_run_state,
     retries,
-    unsettled,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import works
 from ansible_collections.hosting.alembic.plugins.module_utils._module.recover import recover, strangers
@@ -118,7 +118,7 @@ def test_a_worker_killed_at_any_step_leaves_the_old_or_the_new_and_the_next_run_
         assert tables(mine) - {"alembic_version"} == {"mine"}
         assert "alembic_version" not in tables(mine) or heads(mine) == []
     assert sql(mine, "select a from mine") == [(1,), (2,)]
-    assert not unsettled(options(host, mine))
+    assert not find_unrecovered(options(host, mine))
     assert not list(host.layout.backups.glob("*/.*.partial"))
     assert host.result("upgrade", database(mine), run="next")["outcome"] in ("upgraded", "unchanged")
     assert heads(mine) == ["0002"]
@@ -268,7 +268,7 @@ def test_a_rollback_that_died_comes_to_its_end(
     begun = event not in ("planned", "backed_up")
     assert result["outcome"] in (("downgraded", "untouched") if begun else ("untouched",))
     assert heads(mine) == ([] if begun else ["0002"])
-    assert not unsettled(options(host, mine))
+    assert not find_unrecovered(options(host, mine))
 
 
 @pytest.mark.parametrize("event", ["restore_begun", "restored"])
@@ -282,7 +282,7 @@ def test_a_restore_that_died_has_replaced_the_database_or_not(
 
     assert result["outcome"] == ("restored" if event == "restored" else "untouched")
     assert tables(mine) == ({"mine"} if event == "restored" else {"mine", "item", "alembic_version"})
-    assert not unsettled(options(host, mine))
+    assert not find_unrecovered(options(host, mine))
 
 
 def test_a_backup_that_died_is_removed(host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,7 +354,7 @@ def test_a_release_that_is_not_what_the_run_worked_with_is_refused_and_asked_for
     assert result["outcome"] == "refused"
     assert "playbooks/ship.yml" in result["error"]["remedy"]
     assert heads(mine) == ["0002"]
-    assert [left.state for left in unsettled(options(host, mine))] == ["cut_short"]
+    assert [left.state for left in find_unrecovered(options(host, mine))] == ["cut_short"]
     # The same release again.
     if damage == "pruned":
         (host.root / "kept").rename(folder)

@@ -12,7 +12,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import (
     Event,
     Journal,
-    needs_leading_back,
+    needs_revert,
     net_outcome,
     reject,
 )
@@ -713,8 +713,8 @@ def test_rows_that_a_dead_process_had_committed_before_the_end_of_a_revision_are
 
     assert run_record.wrote == {"main.t": 5}
     assert run_record.left_by_unapplied() == ["+rows that revision 3 committed before its end"]
-    told: Event = {"event": "failed", "heads": {}, "fingerprint": [], "left": [], "wrote": {"main.t": 2}}
-    run_record = RunRecord.of("r1", [*events, told])
+    describe: Event = {"event": "failed", "heads": {}, "fingerprint": [], "left": [], "wrote": {"main.t": 2}}
+    run_record = RunRecord.of("r1", [*events, describe])
     assert run_record.wrote == {"main.t": 6}
     assert not run_record.left_by_unapplied()
 
@@ -725,11 +725,11 @@ def test_only_an_upgrade_that_began_something_and_did_not_end_well_needs_a_way_b
     def done(outcome: str) -> Event:
         return {"verb": "upgrade", "event": "done", "result": {"outcome": outcome}}
 
-    assert needs_leading_back([begun])
-    assert needs_leading_back([begun, done("failed")])
-    assert not needs_leading_back([begun, done("upgraded")])
-    assert not needs_leading_back([{"verb": "upgrade", "event": "planned"}, done("refused")])
-    assert not needs_leading_back([])
+    assert needs_revert([begun])
+    assert needs_revert([begun, done("failed")])
+    assert not needs_revert([begun, done("upgraded")])
+    assert not needs_revert([{"verb": "upgrade", "event": "planned"}, done("refused")])
+    assert not needs_revert([])
 
 
 # After an upgrade that was verified and then rejected

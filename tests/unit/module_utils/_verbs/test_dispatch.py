@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._module.call_verbs import ask
+from ansible_collections.hosting.alembic.plugins.module_utils._module.call_verbs import call_verb
 from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import current_release, virtualenv_python
 from ansible_collections.hosting.alembic.plugins.module_utils._verbs import dispatch
 from tests.unit.stage import Host, database, heads, script, sql, tables
@@ -29,10 +29,10 @@ def test_upgrade_and_way_back_from_end_to_end_under_the_releases_python(host: Ho
     python = virtualenv_python(str(host.root), "broken")
     assert python is not None
 
-    (plan,) = ask(python, "plan", options(host, file))["databases"]
-    (upgrade,) = ask(python, "upgrade", options(host, file))["results"]
+    (plan,) = call_verb(python, "plan", options(host, file))["databases"]
+    (upgrade,) = call_verb(python, "upgrade", options(host, file))["results"]
     half = tables(file)
-    (downgrade,) = ask(python, "downgrade", options(host, file))["results"]
+    (downgrade,) = call_verb(python, "downgrade", options(host, file))["results"]
 
     assert [step["revision"] for step in plan["pending"]] == ["0001", "0002", "0003", "0004"]
     assert (upgrade["outcome"], upgrade["after"]) == ("failed", ["0002"])
@@ -45,7 +45,7 @@ def test_upgrade_and_way_back_from_end_to_end_under_the_releases_python(host: Ho
 def test_what_env_py_prints_does_not_get_into_the_answer(host: Host, file: Path) -> None:
     host.ship("prints")
 
-    (result,) = ask(Path(sys.executable), "upgrade", options(host, file))["results"]
+    (result,) = call_verb(Path(sys.executable), "upgrade", options(host, file))["results"]
 
     assert result["outcome"] == "upgraded"
     assert heads(file) == ["0001"]
@@ -56,26 +56,26 @@ def test_a_refusal_crosses_over_whole(host: Host, file: Path) -> None:
     host.ship("generic")
 
     with pytest.raises(Refused) as refusal:
-        ask(Path(sys.executable), "upgrade", options(host, file, run="../up"))
+        call_verb(Path(sys.executable), "upgrade", options(host, file, run="../up"))
 
     assert refusal.value.what == "The run id '../up' cannot be used"
     assert refusal.value.remedy.startswith("Use letters")
 
 
 @pytest.mark.parametrize(
-    ("room", "verb"), [("_plan.entry", "plan"), ("_verbs.entry", "plan"), ("_verbs.entry", "upgrade")]
+    ("entry", "verb"), [("_plan.entry", "plan"), ("_verbs.entry", "plan"), ("_verbs.entry", "upgrade")]
 )
 def test_a_python_without_alembic_is_refused_with_what_to_add(
-    host: Host, file: Path, tmp_path: Path, room: str, verb: str
+    host: Host, file: Path, tmp_path: Path, entry: str, verb: str
 ) -> None:
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
     variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     packed = str(Path(dispatch.__file__)).split("/ansible_collections/", maxsplit=1)[0]
-    entry = f"from {dispatch.__name__.rpartition('._verbs.')[0]}.{room} import main; main()"
+    statement = f"from {dispatch.__name__.rpartition('._verbs.')[0]}.{entry} import main; main()"
 
     done = subprocess.run(
-        [str(bare / "bin" / "python"), "-c", entry],
+        [str(bare / "bin" / "python"), "-c", statement],
         input=json.dumps({**options(host, file), "verb": verb}),
         env={**variables, "PYTHONPATH": packed},
         capture_output=True,
@@ -94,7 +94,7 @@ def test_a_python_that_cannot_start_it_is_refused_with_its_words(host: Host, fil
     fake.chmod(0o755)
 
     with pytest.raises(Refused, match=r"The plan crashed under.*this is no Python.*migrate_virtualenv"):
-        ask(fake, "plan", options(host, file))
+        call_verb(fake, "plan", options(host, file))
 
 
 def test_secrets_are_on_no_command_line(host: Host, file: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_secrets_are_on_no_command_line(host: Host, file: Path, tmp_path: Path) 
     entry = {"name": "app", "url": f"sqlite:///{file}", "password": "hunter2"}
 
     with pytest.raises(Refused):
-        ask(fake, "plan", options(host, file, databases=[entry]))
+        call_verb(fake, "plan", options(host, file, databases=[entry]))
 
     assert "hunter2" not in seen.read_text()
     # Whoever forks the databases' processes reads the job; the secrets wait in a descriptor of their own.

@@ -50,7 +50,7 @@ def restore(engine: Engine, dump: Path) -> Path:
         )
     finally:
         engine.close()
-    return Path(restored.aside)
+    return Path(restored.retained)
 
 
 def fingerprint(path: Path, *leave_out: str) -> list[str]:
@@ -114,11 +114,11 @@ def test_a_restore_through_a_link_replaces_the_file_and_not_the_link(file: Path)
     link = file.with_name("link.db")
     link.symlink_to(file)
 
-    aside = restore(engine_of(link), dump)
+    retained = restore(engine_of(link), dump)
 
     assert link.is_symlink()
     assert sql(file, "select a from t") == [(1,)]
-    assert sql(aside, "select a from t") == []
+    assert sql(retained, "select a from t") == []
 
 
 def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
@@ -381,12 +381,12 @@ def test_a_restore_keeps_what_it_replaces_aside(file: Path, mode: str) -> None:
     killed_after(file, "insert into t values (2); create table later (a);")
     assert file.with_name("app.db-wal").exists() is (mode == "wal")
 
-    aside = restore(engine_of(file), dump)
+    retained = restore(engine_of(file), dump)
 
     assert sql(file, "select a from t") == [(1,)]
     assert tables(file) == {"t"}
-    assert sql(aside, "select a from t order by a") == [(1,), (2,)]
-    assert tables(aside) == {"t", "later"}
+    assert sql(retained, "select a from t order by a") == [(1,), (2,)]
+    assert tables(retained) == {"t", "later"}
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert sql(file, "pragma journal_mode") == [(mode,)]
     assert sql(file, "pragma integrity_check") == [("ok",)]
@@ -491,12 +491,12 @@ def test_what_lies_aside_is_found_and_dropped(file: Path) -> None:
     dump = dumped(file)
     first, second = restore(engine_of(file), dump), restore(engine_of(file), dump)
 
-    found = restorer_of(engine_of(file)).asides()
-    assert [(aside.name, aside.run, aside.size) for aside in found] == [
+    found = restorer_of(engine_of(file)).list_retained()
+    assert [(retained.name, retained.run, retained.size) for retained in found] == [
         (str(first), "r1", first.stat().st_size),
         (str(second), "r1-2", second.stat().st_size),
     ]
-    restorer_of(engine_of(file)).drop_aside(found[0])
+    restorer_of(engine_of(file)).drop_retained(found[0])
 
     assert not first.exists()
     assert second.exists()

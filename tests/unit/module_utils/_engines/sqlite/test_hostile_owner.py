@@ -217,7 +217,7 @@ def test_a_file_of_root_that_a_link_leads_to_is_not_compared(place: Place) -> No
 
     with pytest.raises(Failed, match="cannot be compared") as refused:
         write_tracker_of(engine).compare_schema(place.archive, WrittenRows([]), lambda _: None)
-    found = rehearser_of(engine).compare_copy(None, place.archive, frozenset(), in_full=True, tell=lambda _: None)
+    found = rehearser_of(engine).compare_copy(None, place.archive, frozenset(), in_full=True, report=lambda _: None)
     engine.close()
 
     assert "secret" not in f"{refused.value} {found}"
@@ -249,11 +249,11 @@ def test_what_an_owner_plants_while_root_works_reads_and_changes_nothing_of_othe
                 place.restore()
             with suppress(Refused, OSError, sqlite3.Error):
                 engine: Any = place.engine()
-                restorer_of(engine).asides()
+                restorer_of(engine).list_retained()
                 lock = engine.try_lock()
                 if lock:
                     lock.release()
-                restorer_of(engine).drop_unused_aside("r1")
+                restorer_of(engine).drop_unused_retained("r1")
                 engine.close()
 
     place.expect_nothing_of_others()

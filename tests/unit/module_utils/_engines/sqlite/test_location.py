@@ -50,7 +50,7 @@ def test_a_link_of_another_customer_is_refused(host: Host, file: Path, kind: str
     assert "link of another user" in str(result["error"])
     assert sql(path, "select name from sqlite_master") == [("secret",), ("alembic_version",)]
     with pytest.raises(Refused, match="link of another user"):
-        probe.look({"path": str(path)}, None, "main.alembic_version")
+        probe.read_probe({"path": str(path)}, None, "main.alembic_version")
 
 
 @pytest.mark.parametrize("owner", [0, OTHER])
@@ -59,7 +59,7 @@ def test_a_link_of_root_or_of_the_files_owner_is_followed(file: Path, owner: int
     let_everybody_come(Path(os.path.realpath(path)).parent)
     os.chown(path, owner, owner, follow_symlinks=False)
 
-    assert probe.look({"path": str(path)}, None, "main.alembic_version").heads == []
+    assert probe.read_probe({"path": str(path)}, None, "main.alembic_version").heads == []
 
 
 def test_a_link_that_is_exchanged_after_it_was_followed_is_refused(tmp_path: Path) -> None:

@@ -97,9 +97,9 @@ def is_restored(file: Path) -> None:
     assert sql(file, "pragma integrity_check") == [("ok",)]
 
 
-def is_kept(aside: str) -> None:
-    assert sql(Path(aside), "select a from t order by a") == [(1,), (2,)]
-    assert sql(Path(aside), "pragma user_version") == [(6,)]
+def is_kept(retained: str) -> None:
+    assert sql(Path(retained), "select a from t order by a") == [(1,), (2,)]
+    assert sql(Path(retained), "pragma user_version") == [(6,)]
 
 
 @pytest.mark.parametrize("mode", ["delete", "truncate", "persist", "memory", "off", "wal"])
@@ -110,7 +110,7 @@ def test_what_an_application_writes_after_a_restore_is_in_the_file(file: Path, d
         answer = open_file.executes("insert into t values (7)")
 
         is_restored(file)
-        is_kept(restored.aside)
+        is_kept(restored.retained)
         assert answer == "ok"
         assert sql(file, "select a from t") == [(1,), (7,)]
 
@@ -124,7 +124,7 @@ def test_other_names_of_a_file_lead_to_what_was_restored(file: Path, dump: Path)
     is_restored(file)
     is_restored(other)
     assert file.samefile(other)
-    is_kept(restored.aside)
+    is_kept(restored.retained)
 
 
 def test_a_damaged_dump_is_not_written_into_a_file_with_other_names(file: Path, dump: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_file_that_is_a_mount_of_its_own_is_written_in_place(file: Path, dump:
         assert restored.method == "in_place"
         is_restored(mounted)
         is_restored(file)
-        is_kept(restored.aside)
+        is_kept(restored.retained)
     finally:
         subprocess.run(["umount", "--lazy", mounted], check=True)
 
@@ -210,7 +210,7 @@ def test_a_lock_that_is_a_link_shows_nothing(file: Path) -> None:
 def test_a_file_that_was_deleted_comes_back(file: Path, dump: Path) -> None:
     file.unlink()
 
-    assert restore(file, dump).aside == ""
+    assert restore(file, dump).retained == ""
 
     is_restored(file)
     assert names(file.parent) == ["app.db"]
@@ -222,7 +222,7 @@ def test_a_file_that_is_damaged_comes_back_and_is_kept(file: Path, dump: Path) -
     restored = restore(file, dump)
 
     is_restored(file)
-    assert Path(restored.aside).read_bytes().startswith(b"These are no pages")
+    assert Path(restored.retained).read_bytes().startswith(b"These are no pages")
 
 
 def test_whoever_writes_while_it_is_written_in_place_is_not_overwritten(file: Path, dump: Path) -> None:
@@ -262,7 +262,7 @@ def test_what_an_application_writes_that_opened_the_file_while_the_backup_was_co
 
         assert opened[0].executes("insert into t values (7)") == "ok"
         assert sql(file, "select a from t") == [(1,), (7,)]
-        is_kept(restored.aside)
+        is_kept(restored.retained)
 
 
 def empty_dump(folder: Path, size: int) -> Path:
@@ -280,7 +280,7 @@ def test_a_backup_of_one_page_is_written_in_place(tmp_path: Path, file: Path, si
 
     assert file.samefile(other)
     assert (sql(file, "select * from sqlite_master"), sql(file, "pragma user_version")) == ([], [(5,)])
-    assert sql(Path(restored.aside), "select a from t") == [(1,)]
+    assert sql(Path(restored.retained), "select a from t") == [(1,)]
 
 
 def test_whoever_writes_while_a_backup_of_one_page_is_written_is_not_overwritten(tmp_path: Path, file: Path) -> None:
@@ -299,7 +299,7 @@ def test_what_is_kept_is_whole_where_the_kernel_writes_a_part_at_a_time(
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data[:1000])))
 
-    is_kept(restore(file, dump).aside)
+    is_kept(restore(file, dump).retained)
 
 
 def test_a_damaged_file_is_there_at_each_moment_of_a_restore(
@@ -332,13 +332,13 @@ def test_what_a_folder_gives_by_default_opens_no_file_that_a_restore_makes(
         os.link(file, file.with_name("other.db"))
     os.setxattr(file.parent, "system.posix_acl_default", access_list((0x02, 6, 65534), mask=6))
 
-    aside = Path(restore(file, dump).aside)
+    retained = Path(restore(file, dump).retained)
 
-    for path in (file, aside):
+    for path in (file, retained):
         assert "system.posix_acl_access" not in os.listxattr(path)
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
     is_restored(file)
-    is_kept(str(aside))
+    is_kept(str(retained))
 
 
 @pytest.mark.parametrize("in_place", [False, True])
@@ -349,10 +349,10 @@ def test_a_list_of_the_file_itself_survives_a_default_one(file: Path, dump: Path
         os.link(file, file.with_name("other.db"))
     os.setxattr(file.parent, "system.posix_acl_default", access_list((0x02, 6, 65534), mask=6))
 
-    aside = Path(restore(file, dump).aside)
+    retained = Path(restore(file, dump).retained)
 
     assert os.getxattr(file, "system.posix_acl_access") == own
-    assert os.getxattr(aside, "system.posix_acl_access") == own
+    assert os.getxattr(retained, "system.posix_acl_access") == own
 
 
 def test_a_file_that_was_deleted_is_read_by_whoever_read_it_before(file: Path) -> None:

@@ -28,9 +28,9 @@ def content_digest(file: Path) -> ContentDigest:
         return ContentDigest.of(reader, BEFORE)
 
 
-def later(file: Path, statements: str, alone: bool = True) -> Writes:
+def later(file: Path, statements: str, not_shared: bool = True) -> Writes:
     script(file, MADE)
-    earlier = json.loads(json.dumps(content_digest(file).facts(alone)))
+    earlier = json.loads(json.dumps(content_digest(file).facts(not_shared)))
     script(file, statements)
     return content_digest(file).later_than(earlier)
 
@@ -61,8 +61,8 @@ def test_what_others_wrote_later(file: Path, statements: str, certain: dict[str,
         ("", False, "made"),
     ],
 )
-def test_what_may_be_others(file: Path, statements: str, alone: bool, of: str) -> None:
-    found = later(file, statements, alone)
+def test_what_may_be_others(file: Path, statements: str, not_shared: bool, of: str) -> None:
+    found = later(file, statements, not_shared)
 
     assert not found.tables
     assert f" in {of} may be somebody else's" in found.unknown
