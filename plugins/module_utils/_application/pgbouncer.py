@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from .._core.errors import Failed, Refused
+from .._core.secrets import NOT_ENCODED, encoding_remedy, without_user
 
 _HERE = ("localhost", "127.0.0.1", "::1", "")
 _PORT = 6432
@@ -128,13 +129,14 @@ def place_of(url: str, port: int = _PORT) -> tuple[str, int]:
         Refused: it cannot be read.
     """
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(without_user(url))
         host, number = parts.hostname or "", parts.port
     except ValueError:  # its text would repeat a part of the URL, which may be one of a password
         raise Refused(
             "A URL cannot be read",
-            "the port behind its host is not a number, or a bracket is not closed",
-            "Correct migrate_pgbouncer_url, or the URL of the database; write / in a password as %2F",
+            f"the port behind its host is not a number, or a bracket is not closed; {NOT_ENCODED}",
+            "Correct migrate_pgbouncer_url, or the URL of the database. "
+            + encoding_remedy("migrate_pgbouncer_password"),
             code="url-invalid",
         ) from None
     return ("localhost" if host in _HERE else host), number or port
@@ -160,7 +162,7 @@ def pools_for(entries: list[dict[str, Any]], console: PgBouncer, wanted: list[st
                 code="migrates-through-pgbouncer",
             )
     known = console.databases()
-    named = wanted or [unquote(urlsplit(entry["url"]).path.lstrip("/")) for entry in entries]
+    named = wanted or [unquote(urlsplit(without_user(entry["url"])).path.lstrip("/")) for entry in entries]
     missing = [name for name in wanted if name not in known]
     pools = [name for name in dict.fromkeys(named) if name in known]
     if missing or not pools:

@@ -5,17 +5,23 @@
 """Keeping secrets out of words: every secret in every way it may be written, and every part of it that is long enough.
 
 A library shortens what it shows, quotes it, encodes it. So what is searched for is each run of eight characters of each
-form of a secret, but for those that stand in harmless names, too (a host, a database, a user).
+form of a secret, but for those that stand in harmless names, too (a host, a database, a user). An ordinary word of our
+own messages stays where it is one, though a secret is that word or has it: stars in "cannot be ********" would give the
+secret away, and the message would not be understood.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import html
+import inspect
 import json
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from types import CodeType
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -41,6 +47,17 @@ _EVERYWHERE = ("postgresql+psycopg2://", "postgresql+psycopg://", "postgresql+as
 _ALSO = ("sqlite+aiosqlite:///", "https://www.", "http://127.0.0.1", "/usr/local/", "password", "********")
 
 
+# What are words of our own sentences: those of the code that this process has loaded, which makes its messages.
+_OURS = "ansible_collections.hosting.alembic."
+_WORD = re.compile(r"[\w-]+", re.ASCII)  # names of variables and packages, too
+_SHORTEST_WORD = 3
+
+# What stands before and after a word of a sentence; in "shop:parsed@db", 'parsed' or key=parsed it is a value.
+_BEFORE = frozenset(" \t\n(`")
+_AFTER = frozenset(" \t\n.,;:)!?`")
+_NAMES_A_VALUE = re.compile(r"(?i)(?:password|passwd|pwd|secret|token|key)(?:\s+is\s+|\s*[:=]\s*)\Z")
+
+
 class Mask:
     """What blanks some secrets.
 
@@ -64,9 +81,17 @@ class Mask:
 
     def text(self, text: str) -> str:
         """Return text without the secrets and their parts."""
-        if self._parts and len(text) >= PART:
-            text = self._without_parts(text)
-        return self._short.sub(STARS, text) if self._short else text
+        found = self._in_parts(text)
+        if self._short:
+            found += [match.span() for match in self._short.finditer(text)]
+        pieces: list[str] = []
+        end = 0
+        for start, stop in sorted(found):
+            if stop <= end or _is_ordinary(text, start, stop):
+                continue
+            pieces += [text[end:start], STARS] if start > end or not pieces else []
+            end = stop
+        return "".join(pieces) + text[end:]
 
     def data(self, value: Any, *, wordy: bool = False) -> Any:
         """Return data whose words are without the secrets; names by which programs find things stay as they are.
@@ -85,18 +110,14 @@ class Mask:
             return [self.data(item, wordy=wordy) for item in value]
         return value
 
-    def _without_parts(self, text: str) -> str:
-        parts = self._parts
-        found = [start for start in range(len(text) - PART + 1) if text[start : start + PART] in parts]
-        if not found:
-            return text
-        pieces: list[str] = []
-        end = 0
-        for start in found:
-            if start > end or not pieces:
-                pieces += [text[end:start], STARS]
-            end = start + PART
-        return "".join(pieces) + text[end:]
+    def _in_parts(self, text: str) -> list[tuple[int, int]]:
+        """Return where parts of secrets are, those that touch as one."""
+        found: list[tuple[int, int]] = []
+        for start in range(len(text) - PART + 1) if self._parts else ():
+            if text[start : start + PART] in self._parts:
+                begin = found.pop()[0] if found and start <= found[-1][1] else start
+                found.append((begin, start + PART))
+        return found
 
 
 def forms_of(secret: str) -> set[str]:
@@ -136,6 +157,60 @@ def _in_base64(word: str) -> Iterator[str]:
 
 def _parts(form: str) -> set[str]:
     return {form[start : start + PART] for start in range(len(form) - PART + 1)}
+
+
+def _is_ordinary(text: str, start: int, stop: int) -> bool:
+    """Return whether a part of a text lies in one of our own words, in a sentence."""
+    if not _WORD.fullmatch(text, start, stop):
+        return False
+    while start and _WORD.match(text[start - 1]):
+        start -= 1
+    while stop < len(text) and _WORD.match(text[stop]):
+        stop += 1
+    return _is_in_sentence(text, start, stop) and text[start:stop].lower() in _words_of(_ours())
+
+
+def _is_in_sentence(text: str, start: int, stop: int) -> bool:
+    before, after = text[:start], text[stop:]
+    if (before and before[-1] not in _BEFORE) or (after and after[0] not in _AFTER):
+        return False
+    line = before.rpartition("\n")[2] + after.partition("\n")[0]
+    return bool(_WORD.search(line)) and not _NAMES_A_VALUE.search(before[-40:])
+
+
+def _ours() -> tuple[str, ...]:
+    return tuple(name for name in list(sys.modules) if name.startswith(_OURS))
+
+
+@functools.lru_cache(maxsize=1)
+def _words_of(modules: tuple[str, ...]) -> frozenset[str]:
+    """Return the words of all texts in modules that are loaded. Needed only where a secret was found, which is rare."""
+    loaded = [sys.modules[name] for name in modules if name in sys.modules]
+    texts = (text for module in loaded for value in list(vars(module).values()) for text in _texts_of(value))
+    return frozenset(word.lower() for text in texts for word in _WORD.findall(text) if len(word) >= _SHORTEST_WORD)
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    """Yield the texts of a function, a class or a constant. What may be filled later may hold a secret itself."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, CodeType):
+        for constant in value.co_consts:
+            yield from _texts_of(constant)
+    elif isinstance(value, (tuple, frozenset)):
+        for item in value:
+            yield from _texts_of(item)
+    elif str(getattr(value, "__module__", "")).startswith(_OURS):
+        yield from _texts_of_own(value)
+
+
+def _texts_of_own(value: Any) -> Iterator[str]:
+    if isinstance(value, type):
+        for item in list(vars(value).values()):
+            yield from _texts_of(getattr(item, "fget", item))
+    else:
+        code = getattr(inspect.unwrap(getattr(value, "__func__", value)), "__code__", None)
+        yield from _texts_of(code) if code else ()
 
 
 class _Own:

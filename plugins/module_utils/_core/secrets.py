@@ -30,6 +30,12 @@ _LARGEST_PASSFILE = 1 << 16  # bytes
 _FIELDS_OF_PASSFILE = 5
 _SHORTEST_VALUE = 6  # an environment is full of short words
 
+#: A user and a password, where SQLAlchemy finds them: a password may hold anything but an @.
+_USER = re.compile(r"(?<=://)[^:/]*(?::[^@]*)?@")
+
+#: Why a user name or a password makes another URL of it than was meant.
+NOT_ENCODED = "in a user name or a password, each of % @ : / ? # means something else unless it is percent-encoded"
+
 
 @dataclass
 class Found:
@@ -63,6 +69,19 @@ def mask_for(options: Options) -> Mask:
         _of_command([str(word) for word in options.get(name) or []], found)
     found.shown |= {str(options[name]) for name in ("root", "run", "release", "target") if options.get(name)}
     return found.mask()
+
+
+def encoding_remedy(option: str = "password") -> str:
+    """Return how to give a password that holds any character; ``option`` takes it as it is."""
+    return (
+        f"Write the password into `{option}` beside the URL, as it is, and leave it out of the URL. Or percent-encode"
+        " it there: % is %25, @ is %40, : is %3A, / is %2F, ? is %3F, # is %23"
+    )
+
+
+def without_user(url: str) -> str:
+    """Return a URL without its user name and password, which may hold what ends a host elsewhere."""
+    return _USER.sub("", url, count=1)
 
 
 def credentials_in(address: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._core.errors import Refused
 from .._core.job import Database
+from .._core.secrets import NOT_ENCODED, encoding_remedy
 from .._core.urls import backend_of
 from .own_events import without_common_listeners
 from .postgresql.libpq_options import driver_query, with_defaults
@@ -46,24 +47,20 @@ _PORTS = {"postgresql": 5432}
 ASYNC_DRIVERS = {"asyncpg", "aiosqlite", "psycopg_async"}
 
 
-def migration_url(database: Database) -> URL:
+def migration_url(database: Database, option: str = "url") -> URL:
     """Return the URL that migrations use: the direct one if there is one, with its password and its driver.
 
     A URL that names no driver gets one that is installed, because SQLAlchemy's own choice differs between
     releases (psycopg2 before 2.1, psycopg since) and need not be there.
 
+    Args:
+        database: the database.
+        option: the option that its URL was given in.
+
     Raises:
         Refused: the URL cannot be parsed, or no driver for it is installed.
     """
-    try:
-        url = sa.engine.make_url(database.direct_url or database.url)
-    except Exception as error:
-        raise Refused(
-            f"The URL of database {database.name!r} cannot be parsed",
-            "",
-            "Write it as SQLAlchemy does, for example postgresql://user@server/name or sqlite:////srv/app.db",
-            code="url-invalid",
-        ) from error
+    url = _parsed(database, option)
     if "password" in url.query:  # libpq takes it there too; in its own place it is kept out of whatever is shown
         url = url.set(password=str(url.query["password"])).difference_update_query(["password"])
     if "user" in url.query:  # which drivers take instead of the other
@@ -82,6 +79,44 @@ def migration_url(database: Database) -> URL:
     url = url.set(drivername=f"{backend}+{driver or _installed(backend)[0]}")
     given = {name: value for name, value in database.environment.items() if "{url" not in value}
     return with_defaults(url, {**os.environ, **given}) if backend == "postgresql" else url
+
+
+def _parsed(database: Database, option: str) -> URL:
+    """Return the URL of a database as SQLAlchemy reads it.
+
+    Raises:
+        Refused: it cannot be parsed, or a password makes another server of it. No part of it is in the message.
+    """
+    text = database.direct_url or database.url
+    option = "direct_url" if database.direct_url else option
+    wrong = f"The {option} of database {database.name!r} cannot be parsed"
+    try:
+        url = sa.engine.make_url(text)
+        why = _misread(url, text)
+    except ValueError:
+        why = "the port behind its host is not a number"
+    except Exception as error:
+        raise Refused(
+            wrong,
+            "it does not begin with a dialect and ://",
+            "Write it as SQLAlchemy does, for example postgresql://user@server/name or sqlite:////srv/app.db, and its"
+            " password into `password` beside it",
+            code="url-invalid",
+        ) from error
+    if why:
+        password = option.replace("direct_", "").replace("url", "password")
+        raise Refused(wrong, f"{why}; {NOT_ENCODED}", encoding_remedy(password), code="url-invalid")
+    return url
+
+
+def _misread(url: URL, text: str) -> str:
+    """Return what shows that a URL is not read as it was meant; a path of SQLite may hold anything."""
+    if url.host is not None and "@" in url.host:
+        return "its host would contain an @"
+    before_query = text.partition("://")[2].partition("?")[0]
+    if backend_of(url.drivername) != "sqlite" and url.username is None and "@" in before_query:
+        return "an @ is in it that does not end a user name"
+    return ""
 
 
 def url_for_env(database: Database, url: URL) -> URL:

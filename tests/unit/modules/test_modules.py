@@ -511,3 +511,18 @@ def test_what_could_not_be_read_is_unknown_and_not_base(host: Host, file: Path, 
 
     assert (plan["current"], plan["heads"], state["current"]) == (None, None, None)
     assert plan["obstacles"]
+
+
+@pytest.mark.parametrize("password", ["parsed@server", "p@rsed:w0rd"])
+def test_a_password_that_breaks_its_url_is_explained_and_not_shown(host: Host, password: str) -> None:
+    host.ship("generic")
+    entry = {"name": "app", "url": f"postgresql://shop:{password}@127.0.0.1/shop"}
+
+    answer = call("plan_info", root=str(host.root), databases=[entry])
+
+    (obstacle,) = answer["databases"][0]["obstacles"]
+    assert obstacle["what"] == "The url of database 'app' cannot be parsed"
+    assert "`password` beside the URL" in obstacle["remedy"]
+    assert "@ is %40" in obstacle["remedy"]
+    assert password not in json.dumps(answer)
+    assert "w0rd" not in json.dumps(answer)

@@ -142,7 +142,7 @@ def admin_url(engine: PostgreSQLSession) -> URL | None:
     if not engine.database.admin_url:
         return None
     entry = Database(engine.database.name, engine.database.admin_url, password=engine.database.admin_password)
-    url = migration_url(entry)
+    url = migration_url(entry, "admin_url")
     if url.get_backend_name() != "postgresql":
         raise Refused(f"The admin_url of database {entry.name!r} is not one of PostgreSQL", code="admin-url-invalid")
     return url

@@ -170,10 +170,10 @@ class PostgreSQLRehearser(Rehearser):
         """
         entry = self.engine.database
         if entry.rehearse_url:
-            url = self._url_of(entry.rehearse_url, entry.rehearse_password)
+            url = self._url_of(entry.rehearse_url, entry.rehearse_password, "rehearse_url")
             place = _Place(self._aimed_at(url).connect(), url, url)
         elif entry.admin_url:
-            admin = self._url_of(entry.admin_url, entry.admin_password)
+            admin = self._url_of(entry.admin_url, entry.admin_password, "admin_url")
             own = self._aimed_at(admin).connect()
             superuser = own.rows("select rolsuper from pg_roles where rolname = current_user")[0][0]
             mine = self.engine.own().rows("select rolsuper from pg_roles where rolname = current_user")[0][0]
@@ -191,9 +191,9 @@ class PostgreSQLRehearser(Rehearser):
             )
         return place
 
-    def _url_of(self, text: str, password: str | None) -> URL:
+    def _url_of(self, text: str, password: str | None, option: str) -> URL:
         entry = replace(self.engine.database, url=text, password=password, direct_url=None)
-        url = migration_url(entry).set(drivername=self.engine.url.drivername)
+        url = migration_url(entry, option).set(drivername=self.engine.url.drivername)
         return url if url.database else url.set(database="postgres")
 
     def _fill(self, place: _Place, engine: PostgreSQLSession, name: str, archive: Archive, report: Report) -> list[str]:

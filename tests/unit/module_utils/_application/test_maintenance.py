@@ -11,6 +11,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._application.maint
     end,
     read_maintenance,
 )
+from ansible_collections.hosting.alembic.plugins.module_utils._application.pgbouncer import place_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
@@ -208,3 +209,8 @@ def test_what_was_started_and_stopped_again_is_told_of_once(options: Options) ->
     end({**options, "state": "started"})
     begin({**options, "run": "r2"})
     assert ended(options)["maintenance"]["services"] == ["web", "worker"]
+
+
+@pytest.mark.parametrize("password", ["p/1:2", "a?b", "c#d/5", "%2F"])
+def test_a_password_does_not_make_another_place_of_a_url(password: str) -> None:
+    assert place_of(f"postgresql://shop:{password}@pool.example.net:6432/shop") == ("pool.example.net", 6432)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import html
+import importlib
 import json
 import os
+import re
 import secrets
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -16,7 +20,9 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.masking import PART, STARS, Mask, forms_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.secrets import mask_for
+from tests.lab import PROJECT
 
+OURS = "ansible_collections.hosting.alembic"
 #: Every character that URLs, shells, Python, JSON and HTML each write in their own way.
 MARK = "mark@one%two/three?four#five&six+seven eight'nine\"ten\\eleven\ntwelve"
 URL = f"postgresql://shop:{quote(MARK, safe='')}@db.example.net:5432/shop_production"
@@ -76,6 +82,58 @@ def test_short_secrets_do_not_eat_words(password: str) -> None:
     mask = mask_for({"databases": [{"name": "app", "url": f"postgresql://shop:{password}@db/post"}]})
     text = "parsed by app.shop as postgresql://shop:***@db/post; an application"
     assert mask.text(text) == text
+
+
+MESSAGES = [
+    "The url of database 'app' cannot be parsed: its host would contain an @. Write the password into `password`.",
+    "Database 'app' cannot be reached: connection refused. Check the server.",
+    "Run r1 was interrupted in database 'app' and has not been recovered\nThe downgrade failed; restore the backup.",
+]
+
+
+@pytest.mark.parametrize(
+    "password", ["parsed", "database", "databases-2024", "connection1", "recovered", "Interrupted"]
+)
+def test_an_ordinary_word_of_a_message_is_no_secret_there_and_one_where_it_is_a_value(password: str) -> None:
+    mask = mask_for({"databases": [{"name": "app", "url": f"postgresql://shop:{password}@db/post"}]})
+    assert [mask.text(message) for message in MESSAGES] == MESSAGES
+    for value in (
+        f"postgresql://shop:{password}@db/post",
+        f"password={password}",
+        f"the password is {password}",
+        f"password: {password} (wrong)",
+        f"env.py printed\n{password}\nand more",
+        password,
+        f"ValueError({password!r})",
+        f"/{password}/",
+    ):
+        assert password not in mask.text(value)
+
+
+@pytest.mark.parametrize("password", ["hunter", "sunshine", "correcthorsebattery"])
+def test_a_word_that_is_none_of_ours_is_a_secret_everywhere(password: str) -> None:
+    mask = Mask([password])
+    assert mask.text(f"it cannot be {password} and more") == f"it cannot be {STARS} and more"
+
+
+def messages() -> Iterator[str]:
+    """Yield the sentences of our errors, each once its module is loaded."""
+    for path in sorted((PROJECT / "plugins" / "module_utils").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Refused", "Failed"):
+                importlib.import_module(".".join([OURS, *path.relative_to(PROJECT).with_suffix("").parts]))
+                yield from (str(each.value) for each in node.args if isinstance(each, ast.Constant) and each.value)
+
+
+def test_no_message_of_ours_changes_where_a_password_is_one_of_its_words() -> None:
+    known = {
+        (text, word)
+        for text in messages()
+        if " " in text
+        for word in re.findall(r"(?:^|(?<= ))[A-Za-z]{3,}(?= |$)", text)
+    }
+    assert len(known) > 800
+    assert [(text, word) for text, word in sorted(known) if Mask([word]).text(text) != text] == []
 
 
 def test_a_short_secret_that_is_a_word_of_its_own_goes() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
@@ -26,6 +28,62 @@ def test_a_url_without_a_driver_gets_one_that_is_installed() -> None:
     assert url_of("postgresql://u@server/shop").drivername == "postgresql+psycopg2"
     assert url_of("postgres://u@server/shop").drivername == "postgresql+psycopg2"
     assert url_of("sqlite:////srv/app.db").drivername == "sqlite+pysqlite"
+
+
+MISREAD = [
+    ("postgresql://shop:p@ss@server/shop", "its host would contain an @"),
+    ("postgresql://shop:p@ss:w0rd@server/shop", "the port behind its host is not a number"),
+    ("postgresql://corp/shop:secret@server/shop", "an @ is in it that does not end a user name"),
+    ("postgresql://server:fivethousand/shop", "the port behind its host is not a number"),
+    ("server/shop", "it does not begin with a dialect and ://"),
+]
+
+
+@pytest.mark.parametrize(("url", "why"), MISREAD)
+@pytest.mark.parametrize("option", ["url", "direct_url", "admin_url", "rehearse_url"])
+def test_a_url_that_is_not_read_as_it_was_meant_is_explained_without_a_part_of_it(
+    url: str, why: str, option: str
+) -> None:
+    entry = Database("app", "postgresql://server/a" if option == "direct_url" else url)
+    if option == "direct_url":
+        entry = replace(entry, direct_url=url)
+    with pytest.raises(Refused) as caught:
+        migration_url(entry, "url" if option == "direct_url" else option)
+    refused = caught.value
+    assert (refused.code, refused.what) == ("url-invalid", f"The {option} of database 'app' cannot be parsed")
+    assert refused.why.startswith(why)
+    password = {"admin_url": "admin_password", "rehearse_url": "rehearse_password"}.get(option, "password")
+    if "@" in url:
+        assert f"`{password}`" in refused.remedy
+        assert "% is %25, @ is %40" in refused.remedy
+    assert "`" in refused.remedy or ":fivethousand" in url
+    for part in ("p@ss", "w0rd", "secret", "corp", "fivethousand"):
+        assert part not in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("url", "user", "password"),
+    [
+        ("postgresql://shop@corp:secret@server/shop", "shop@corp", "secret"),
+        ("postgresql://shop@corp@server/shop", "shop@corp", None),
+        ("postgresql://shop:a/b?c#d:e@server/shop", "shop", "a/b?c#d:e"),
+        ("postgresql://server/we%40ird", None, None),
+    ],
+)
+def test_a_url_that_sqlalchemy_reads_as_it_was_meant_is_left_alone(
+    url: str, user: str | None, password: str | None
+) -> None:
+    found = url_of(url)
+    assert (found.username, found.password, found.host) == (user, password, "server")
+
+
+@pytest.mark.parametrize("password", ["p@ss", "p@ss:w0rd", "50%41", "a/b?c#d", "%", "ü@"])
+def test_what_is_advised_is_the_password(password: str) -> None:
+    beside = url_of("postgresql://shop@server/shop", password=password)
+    encoded = url_of(f"postgresql://shop:{quote(password, safe='')}@server/shop")
+
+    assert (beside.password, encoded.password) == (password, password)
+    assert (beside.host, beside.database) == (encoded.host, encoded.database) == ("server", "shop")
 
 
 def test_a_driver_that_is_named_stays() -> None:
