@@ -117,6 +117,11 @@ databases:
     error:
       description: What failed; what, why and the remedy.
       type: dict
+    notes:
+      description:
+        What a person has to know, such as revisions that were applied while the run worked and not by it.
+      type: list
+      elements: str
     seconds:
       description: How long it took.
       type: float

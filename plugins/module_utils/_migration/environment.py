@@ -203,7 +203,7 @@ class Environment(Revisions):
         """Undo revisions, the last first, and return every step that was begun.
 
         Args:
-            committed: for each version table the revisions to undo, in the order they were applied.
+            committed: for each version table the revisions to undo.
             watcher: is told what happens.
 
         Raises:
@@ -211,7 +211,10 @@ class Environment(Revisions):
         """
 
         def steps_of(_heads: Heads, table: str) -> list[MigrationStep]:
-            scripts = [self.script.get_revision(revision) for revision in reversed(committed.get(table, []))]
+            scripts = [self.script.get_revision(revision) for revision in committed.get(table, [])]
+            # What others applied was journalled when the run had ended, after what builds on it.
+            places = {script.revision: place for place, script in enumerate(self.script.walk_revisions())}
+            scripts.sort(key=lambda script: places[script.revision])
             return [MigrationStep.downgrade_from_script(self.script.revision_map, script) for script in scripts]
 
         return self._migrate(steps_of, watcher, "downgrade", self._below(committed))

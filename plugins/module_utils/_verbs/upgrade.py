@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .._backup.command import TOOL
 from .._backup.manifest import Manifest
 from .._backup.retention import prune_backups
 from .._backup.take import take
-from .._core.errors import Failed, Refused
+from .._core.errors import Failed, Refused, first_of
 from .._core.job import Answer, Database, Job, counted_from_now, is_over
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
@@ -44,6 +45,7 @@ from .._worker.worker import attend
 Result = dict[str, Any]
 
 _DRY = "dry"
+_MOST_NAMED = 5
 
 
 class Upgrade(OneDatabase):
@@ -55,6 +57,7 @@ class Upgrade(OneDatabase):
         self.plan = Plan(database.name, database.target or job.target)
         self.backup: Manifest | None = None
         self.before = Position({})
+        self._existed = True
         self._outside = OwnCommits(engine, journal, since_backup=False)
 
     def run(self) -> Result:
@@ -77,6 +80,7 @@ class Upgrade(OneDatabase):
             return self._result(outcome, error=refusal.facts())
 
     def _locked(self, environment: Environment, lock: Lock) -> Result:
+        self._existed = self.engine.exists()
         fill_plan(self.plan, self.engine, environment)
         self.before = Position(self.plan.heads)
         if self.plan.obstacles:
@@ -237,8 +241,8 @@ class Upgrade(OneDatabase):
         after = read_position(environment.engine, tables, count_rows=self.before.row_counts is not None)
         # What was committed may have been taken back since, by env.py itself.
         applied = {table: environment.applied(tuple(heads)) for table, heads in after.heads.items()}
-        committed = {step.revision for step in writer.committed if step.revision in applied[step.table]}
-        missing = [revision.revision for revision in self.plan.pending if revision.revision not in committed]
+        pending = self._pending(applied)
+        missing = [step.revision for step in pending if step.revision not in applied.get(step.table, ())]
         if missing:
             why, remedy = kept_open(environment)
             error = Failed(
@@ -250,12 +254,35 @@ class Upgrade(OneDatabase):
             content = write_tracker_of(self.engine).content() if self.engine.exists() else None
             self.journal.write("failed", error=error, left=[], content=content, **after.facts())
             return self._result("failed", writer, after, error)
+        notes = self._note_others(writer, pending)
         # Like the rows, it is not read where the database is large; a way back backs up once more then.
         digest = self._content_digest(after) if after.row_counts is not None else {}
         self.journal.write("verified", imprint=digest, **after.facts())
         found = [finding for finding in self.plan.changed_history if not is_unknown(finding)]
         remember(environment, self.plan.identity, after.heads, found)
-        return self._result("upgraded", writer, after)
+        return {**self._result("upgraded", writer, after), "notes": notes}
+
+    def _pending(self, applied: dict[str, set[str]]) -> list[Step]:
+        """Return each pending revision with its version table, which is known only now for a new database."""
+        found = [
+            Step(stream.table, each.revision, each.message) for stream in self.plan.streams for each in stream.pending
+        ]
+        if self._existed:
+            return found
+        tables = {revision: table for table, revisions in applied.items() for revision in revisions}
+        return [replace(step, table=tables.get(step.revision, step.table)) for step in found]
+
+    def _note_others(self, writer: JournalWriter, pending: list[Step]) -> list[str]:
+        """Journal what was applied meanwhile and not by this run, so that a rollback finds it, and say so."""
+        own = {(step.table, step.revision) for step in writer.committed}
+        others = [step for step in pending if (step.table, step.revision) not in own]
+        for step in others:
+            writer.note_committed(step)
+        if not others:
+            return []
+        named = first_of([step.revision for step in others], _MOST_NAMED)
+        who = "by migrate_setup, by env.py before it called run_migrations(), or by another session"
+        return [f"{named} was applied while this run worked, and not by it: {who}"]
 
     def _content_digest(self, after: Position) -> dict[str, Any]:
         return write_tracker_of(self.engine).content_digest(
@@ -283,6 +310,7 @@ class Upgrade(OneDatabase):
             "backup": self.backup.facts() if self.backup else None,
             "lost_rows": lost_rows(self.before.row_counts, after.row_counts if after else None),
             "error": error,
+            "notes": [],
             "seconds": self.seconds,
         }
 

@@ -84,7 +84,7 @@ def _migration(results: Result, check_mode: bool) -> Report:
     entries = [done.get(entry["name"], _at_head(entry)) for entry in plan.get("databases", [])]
     rows = [_migrated(entry, check_mode) for entry in entries]
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "REVISIONS", "TIME", "BACKUP"), rows)
-    lines += _revisions(entries) + [line for entry in entries for line in _losses(entry)]
+    lines += _revisions(entries) + [line for entry in entries for line in [*_losses(entry), *_notes(entry)]]
     lines += _changed_history(plan.get("databases", []))
     lines += _restores([entry for entry in plan.get("databases", []) if (entry.get("restore") or {}).get("obstacle")])
     deferred = cause_lines((entry["name"], entry["error"]) for entry in entries if entry["outcome"] == "deferred")

@@ -291,6 +291,44 @@ with engine_from_config(config.get_section("alembic"), prefix="sqlalchemy.").con
     assert result["after"] == []
 
 
+@pytest.mark.parametrize(("reached", "own"), [("0001", ["0002"]), ("0002", [])])
+def test_what_an_application_upgrades_by_itself_counts_as_what_it_is(
+    host: Host, file: Path, reached: str, own: list[str]
+) -> None:
+    """Many an application upgrades when it starts, and starts where migrate_setup imports it."""
+    source = host.layout.release(host.ship("generic")) / "source"
+    count = file.with_name("count")
+    alembic = [sys.executable, "-m", "alembic", "-x", f"url=sqlite:///{file}", "upgrade", reached]
+    (source / "migrations" / "env.py").write_text(
+        f"""
+import os, pathlib, subprocess
+count = pathlib.Path({str(count)!r})
+if count.exists() and "BY_ITSELF" not in os.environ:
+    subprocess.run({alembic!r}, check=True, cwd={str(source)!r}, env={{**os.environ, "BY_ITSELF": "1"}})
+count.touch()
+"""
+        + (source / "migrations" / "env.py")
+        .read_text()
+        .replace(
+            "connectable = ",
+            "config.set_main_option('sqlalchemy.url', context.get_x_argument(as_dictionary=True)"
+            ".get('url') or config.get_main_option('sqlalchemy.url'))\n    connectable = ",
+        )
+    )
+    script(file, "create table mine (a); insert into mine values (1)")
+
+    result = host.result("upgrade", database(file))
+
+    assert (result["outcome"], result["after"], result["error"]) == ("upgraded", ["0002"], None)
+    assert heads(file) == ["0002"]
+    assert sql(file, "select a from mine") == [(1,)]
+    (note,) = result["notes"]
+    assert note.startswith("0001 was" if own else "0001, 0002 was")
+    rollback = host.result("rollback", database(file), run="r2", of_run="r1")
+    assert (rollback["outcome"], rollback["after"]) == ("downgraded", []), repr(rollback)
+    assert tables(file) - {"alembic_version"} == {"mine"}
+
+
 def test_a_damaged_database_is_not_upgraded(host: Host, file: Path) -> None:
     host.ship("generic")
     script(file, "create table mine (a); create table more (a); create index i on more (a)")
