@@ -133,6 +133,7 @@ def predicted(plan: Result) -> Result:
         "applied": [{**revision, "seconds": None} for revision in ([] if blocked else pending)],
         "backup": None,
         "lost_rows": {},
+        "notes": [],
         "error": blocked[0] if blocked else None,
         "seconds": 0.0,
     }
