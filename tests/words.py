@@ -78,10 +78,11 @@ def split_words(identifier: str) -> str:
 
 
 def read_identifiers(tree: ast.AST) -> Iterator[Text]:
-    """Yield each name that a Python file defines."""
+    """Yield each name that a Python file defines, but for Python's own, such as ``__enter__``."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            yield Text(node.lineno, split_words(node.name), identifier=True)
+            if not node.name.startswith("__"):
+                yield Text(node.lineno, split_words(node.name), identifier=True)
         elif isinstance(node, ast.arg):
             yield Text(node.lineno, split_words(node.arg), identifier=True)
         elif isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store):

@@ -52,7 +52,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     """Read the manifest of this invocation."""
 
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[Any]:
-        """Return what each term asks for."""
+        """Return what each term requires."""
         found = manifest.current()
         unknown = [term for term in terms if term not in decide.STEERING]
         if unknown:

@@ -53,7 +53,7 @@ databases:
       description: Whether a backup was taken.
       type: bool
     before:
-      description: The heads it stood at.
+      description: Its heads.
       type: list
       elements: str
     after:

@@ -13,7 +13,7 @@ author: hosting.alembic contributors (@hosting)
 description:
   - Replays the revisions that this run committed, in reverse, and compares heads and schema with those before.
   - Where a failed revision left something behind, or tables, columns or rows are gone, the backup is restored if no
-    one else has written since, and what it replaces is kept. O(on_failure) can ask for less.
+    one else has written since, and what it replaces is kept. O(on_failure) limits that.
   - What cannot be reverted is held, with the ways out in the result. Nothing is dropped.
   - Databases whose upgrade succeeded are left alone, unless O(rejected) gives a reason to revert them.
 extends_documentation_fragment:
@@ -63,7 +63,7 @@ databases:
       description: The run whose changes were undone.
       type: str
     before:
-      description: The heads it stood at.
+      description: Its heads.
       type: list
       elements: str
     after:

@@ -11,7 +11,7 @@ short_description: Check the URLs and databases of an application
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - Asks each URL from the host, and each statement over a connection that changes nothing.
+  - Requests each URL from the host, and executes each statement over a connection that changes nothing.
   - What does not answer as expected is tried again, and fails the module if it never does.
 extends_documentation_fragment:
   - hosting.alembic.options.release
@@ -64,7 +64,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Ask the application and its database
+- name: Query the application and its database
   hosting.alembic.health:
     root: /var/lib/hosting-alembic
     databases:

@@ -123,7 +123,7 @@ pending:
   description: Whether any database has something to apply or cannot be planned.
   returned: always
   type: bool
-unsettled:
+not recovered:
   description:
     - Databases in which an earlier run still works or was interrupted, from the journals alone.
     - M(hosting.alembic.recover) recovers them.
@@ -160,7 +160,7 @@ databases:
       type: str
     instance:
       description:
-        - Tells servers with the same identity apart, as those that were cloned from one image.
+        - Distinguishes servers with the same identity, as those that were cloned from one image.
         - It changes when the server is started again. Empty for a file.
       type: str
     can_be_shared:

@@ -66,7 +66,7 @@ databases:
       type: list
       elements: str
     before:
-      description: The heads it stood at.
+      description: Its heads.
       type: list
       elements: str
     after:

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - Prints one line a database from the results of the other modules, and below what needs a person.
-  - Fails if any of the results did, with what failed, what was undone, where each database stands, and what to type
+  - Fails if any of the results did, with what failed, what was undone, the revisions of each database, and what to type
     next.
   - Runs on the controller only; no connection is made.
 options:

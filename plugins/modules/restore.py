@@ -16,7 +16,7 @@ description:
   - What is replaced is kept, as a file, a database or a schema, and named in the result.
   - A backup that no host of the play has is a failure where all were called with O(names_only) first, as the role does.
   - Check mode finds out what would be refused, but for what others write until the restore.
-  - Refused where others have written since the backup, or where that cannot be told, unless O(restore_loses_writes).
+  - Refused where others have written since the backup, or where that is unknown, unless O(restore_loses_writes).
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
@@ -80,7 +80,7 @@ databases:
       description: The run that took the backup.
       type: str
     before:
-      description: The heads it stood at.
+      description: Its heads.
       type: list
       elements: str
     after:

@@ -73,7 +73,7 @@ databases:
       description: The run whose changes were undone.
       type: str
     before:
-      description: The heads it stood at.
+      description: Its heads.
       type: list
       elements: str
     after:

@@ -117,7 +117,7 @@ next:
   returned: success
   type: str
 script:
-  description: The script. Whoever calls it without arguments gets a run if a window is open.
+  description: The script. A process that calls it without arguments gets a run if a window is open.
   returned: when present
   type: str
 log:

@@ -11,7 +11,7 @@ short_description: Back up and upgrade each database with Alembic, and verify it
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - For each database takes its lock, plans again, backs it up, runs Alembic and reads back where it stands.
+  - For each database takes its lock, plans again, backs it up, runs Alembic and reads back its revisions.
   - The backup is taken under the same lock right before the upgrade, so that little can be written in between.
   - The work is done by a worker on the host that outlives the connection. A call with the same run attaches to it.
   - A database that fails does not stop the others. The module fails in the end if any did.
@@ -97,7 +97,7 @@ databases:
       description: The target of the upgrade.
       type: str
     before:
-      description: The heads it stood at.
+      description: Its heads.
       type: list
       elements: str
     after:

@@ -84,7 +84,7 @@ class Check:
         )
 
     def failure_of_url(self) -> str:
-        """Ask the URL and return what is wrong with its answer, or nothing."""
+        """Query the URL and return what is wrong with its answer, or nothing."""
         context = ssl.create_default_context()
         if not self.validate_certs:
             context.check_hostname = False

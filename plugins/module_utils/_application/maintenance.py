@@ -4,7 +4,7 @@
 
 """Maintenance of one host: its application is stopped while its databases change, and starts again whatever happens.
 
-What was stopped is written down before the first stop, so whoever comes next can end what a dead run has begun.
+What was stopped is recorded before the first stop, so that the next run can end what a dead run has begun.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class Maintenance:
     file: str = ""
     pgbouncer: str = ""
     pools: list[str] = field(default_factory=list)
-    #: Of both, what runs again already: the end tells of all that was in maintenance.
+    #: Of both, what runs again already: the end reports all that was in maintenance.
     started: list[str] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
 
     def kept_by(self, layout: Layout) -> list[dict[str, str]]:
-        """Return the databases that one of its runs works on, or has left where no application shall meet them."""
+        """Return the databases that one of its runs works on, or has left where no application may use them."""
         found = [last_run_state(layout, name) for name in self.databases]
         return [
             {"name": left.name, "state": left.state, "run": left.run}
@@ -120,7 +120,7 @@ def begin(options: Result, *, check: bool = False) -> Result:
 
 
 def end(options: Result, *, check: bool = False) -> Result:
-    """Undo what a maintenance has done, the last first, unless a database is where no application shall meet it.
+    """Undo what a maintenance has done, the last first, unless a database is where no application may use it.
 
     Raises:
         Failed: a part of it could not be undone; that stays written down, and the flag file stays up.
@@ -208,7 +208,7 @@ def _pools_to_pause(options: Result) -> tuple[PgBouncer | None, list[str]]:
 
 
 def _flag_to_raise(name: str) -> str:
-    """Return the flag file unless it is up already: then somebody else has put it there, and takes it down."""
+    """Return the flag file unless it is up already: then an operator has put it there, and takes it down."""
     if not name or Path(name).exists():
         return ""
     folder = Path(name).parent

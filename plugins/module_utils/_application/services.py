@@ -18,7 +18,7 @@ from .._core.errors import Failed, Refused
 _COMMANDS = ("start", "stop", "status")
 _RUNNING = ("active", "reloading", "activating")
 _POLL_INTERVAL = 0.2  # seconds
-_MOST_WORDS = 500  # characters of what a command said
+_MOST_WORDS = 500  # characters of a command's output
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ class Service:
         return asdict(self)
 
     def runs(self) -> bool:
-        """Tell whether it runs.
+        """Return whether it runs.
 
         Raises:
-            Refused: nobody can tell.
+            Refused: that is unknown.
         """
         if self.status:
             return self._call(self.status)[0] == 0
@@ -120,7 +120,7 @@ class Service:
             raise Failed(
                 f"The service {self.name} could not be {_DONE[doing]}",
                 why,
-                f"Look why, and {doing} it",
+                f"Find out why, and {doing} it",
                 code="service-failed",
             )
 
@@ -148,7 +148,7 @@ class Service:
                     start_new_session=True,
                 )
             except OSError as error:
-                what = f"The service {self.name} cannot be asked for"
+                what = f"The service {self.name} cannot be read"
                 raise Failed(what, f"{command[0]}: {error.strerror}", _EXAMPLE, code="service-failed") from error
             try:
                 code = process.wait(self.timeout)

@@ -5,7 +5,7 @@
 """Backups by a command of one's own: pgBackRest, a snapshot of the volume. A check command proves them.
 
 What the database looked like is kept as for any backup, so a restore by a command is verified as any other. What it
-replaces is backed up by the same command first. Whether others wrote since cannot be told, which counts as if they had.
+replaces is backed up by the same command first. Whether others wrote since is unknown, which counts as if they had.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Encryption of backups for a public key; whoever holds the private one opens them, and no host does.
+"""Encryption of backups for a public key; the process that holds the private one opens them, and no host does.
 
 A backup is sealed while it is made: all its files become one archive beside them, encrypted, and read back from the
-disk. The plain files stay as long as the way back of their run may need them, and go once it was verified or led back.
+disk. The plain files stay as long as the revert of their run may need them, and go once it was verified or reverted.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def recipient_of(to: str) -> Recipient:
     if shutil.which(recipient.tool) is None:
         raise Refused(
             f"Backups cannot be encrypted, because this host has no {recipient.tool}",
-            f"{_OPTION} asks for it",
+            f"{_OPTION} requires it",
             f"Install it: apt-get install {_PACKAGES[recipient.tool]}",
             code="encryption-not-possible",
         )
@@ -156,7 +156,7 @@ def _encrypt(folder: Path, names: Sequence[str], recipient: Recipient, target: P
             raise Failed(
                 f"{recipient.tool} could not encrypt the backup in {folder}",
                 message,
-                f"Look at {_OPTION}",
+                f"Check {_OPTION}",
                 code="encryption-failed",
             )
     digest, size = answers[0]
@@ -164,7 +164,7 @@ def _encrypt(folder: Path, names: Sequence[str], recipient: Recipient, target: P
         raise Failed(
             f"The encrypted backup in {folder} could not be written",
             "",
-            f"Make room at {folder.parent}",
+            f"Free disk space at {folder.parent}",
             code="encryption-failed",
         )
     return plain, digest, size
@@ -180,7 +180,7 @@ def _send(folder: Path, names: Sequence[str], pipe: IO[bytes] | None) -> int:
 
 
 def _drain(pipe: IO[bytes] | None, out: IO[bytes]) -> tuple[str, int]:
-    """Keep what comes, as far as the disk lets; the tool must not wait for somebody who has given up."""
+    """Keep what comes, as far as the disk lets; the tool must not wait for a reader that has given up."""
     digest, size = hashlib.sha256(), 0
     broken = False
     while pipe is not None and (chunk := pipe.read(_CHUNK)):

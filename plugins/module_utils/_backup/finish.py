@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""After a database was worked on: its backups are sealed and copied, as far as no way back needs them as they are.
+"""After a database was worked on: its backups are sealed and copied, as far as no revert needs them as they are.
 
 Runs at the end of every verb, for all backups of the database, so what a crash left plain is sealed by the next run.
 """
@@ -82,7 +82,7 @@ def _explained(manifest: Manifest, error: OSError) -> dict[str, str]:
 
 
 def _find_unrecovered(database: Database, job: Job, journal: Journal, result: Result) -> set[str]:
-    """Return the runs whose way back may still need their plain backups, this one judged by its result."""
+    """Return the runs whose revert may still need their plain backups, this one judged by its result."""
     needed = set()
     for run, events in newest_first(job.layout.journals_of(database.name)):
         ended: list[Event] = []
@@ -101,7 +101,7 @@ def _find_unrecovered(database: Database, job: Job, journal: Journal, result: Re
 
 
 def _is_at_work(job: Job, run: str) -> bool:
-    """Tell whether a worker of a run holds its lock, whatever its verb."""
+    """Return whether a worker of a run holds its lock, whatever its verb."""
     for path in job.layout.workers.glob(f"{run}.*"):
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -140,6 +140,6 @@ def remove_plain(manifest: Manifest) -> None:
     for path in there:
         path.unlink()
     for path in sorted({path.parent for path in there} - {folder}, reverse=True):
-        with suppress(OSError):  # somebody has put something else there
+        with suppress(OSError):  # an operator has put something else there
             path.rmdir()
     sync(folder)

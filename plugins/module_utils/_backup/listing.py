@@ -159,7 +159,7 @@ def _damage(manifest: Manifest, sizes: Mapping[str, int], place: Path, name: str
     return Failed(f"The backup {place} is damaged", why, _TAKE_ANOTHER, code="backup-damaged") if why else None
 
 
-_TAKE_ANOTHER = "Look at the disk, and take another backup"
+_TAKE_ANOTHER = "Check the disk, and take another backup"
 
 
 def _unreadable(path: Path, why: str) -> Refused:

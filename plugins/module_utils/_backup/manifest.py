@@ -4,7 +4,7 @@
 
 """Manifests of backups: what each says of itself, and whether its files still are what it says.
 
-Whoever only reads backups needs this file, and nothing of what makes them.
+To read backups only this file is needed, and nothing of what makes them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Manifest:
 
     def archive(self) -> Archive:
         """Return what a restore needs of it."""
-        # Engines import SQLAlchemy, which whoever only reads manifests can do without.
+        # Engines import SQLAlchemy, which is not needed to read manifests.
         from .._engines.data import Archive  # noqa: PLC0415
 
         tables = frozenset(self.heads)
@@ -65,7 +65,7 @@ class Manifest:
         return Archive(Path(self.path) / self.dump, self.fingerprint, self.row_counts, tables, self.activity, digest)
 
     def answers_to(self, run: str, path: str) -> bool:
-        """Tell whether it is of a run and lies at a path; an empty word asks for any."""
+        """Return whether it is of a run and lies at a path; an empty word means any."""
         return run in ("", self.run) and path in ("", self.path)
 
     def facts(self) -> dict[str, Any]:

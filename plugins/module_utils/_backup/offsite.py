@@ -185,7 +185,7 @@ def _copy_to_directory(manifest: Manifest, to: Path) -> None:
         raise Failed(
             f"The backup of {manifest.database!r} could not be copied to {to}",
             str(error),
-            "Look at that directory, then run again; nothing of the database was changed",
+            "Check that directory, then run again; nothing of the database was changed",
             code="backup-copy-failed",
         ) from error
     finally:
@@ -208,7 +208,7 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
         raise Failed(
             f"The copy {target} is not what its manifest says",
             "",
-            "Look at both disks and run again",
+            "Check both disks and run again",
             code="backup-copy-damaged",
         )
 

@@ -15,7 +15,7 @@ from .manifest import Manifest
 
 
 def forecast_restore(engine: Engine, manifest: Manifest | None = None) -> dict[str, Any]:
-    """Return how a restore would be done now, what it would not bring back, and what stands in the way.
+    """Return how a restore would be done now, what it would not bring back, and what prevents it.
 
     Args:
         engine: of the database.

@@ -16,7 +16,7 @@ from .manifest import proven
 
 
 def remove_old_backups(folder: Path, keep: int, keep_days: int, needed: frozenset[str] = frozenset()) -> list[str]:
-    """Remove backups beyond a number or an age, never the newest nor one that a way back needs; return their paths."""
+    """Remove backups beyond a number or an age, never the newest nor one that a revert needs; return their paths."""
     oldest = (datetime.now(timezone.utc) - timedelta(days=keep_days)).isoformat()
     removed = []
     for index, manifest in enumerate(proven(folder)):

@@ -35,14 +35,14 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, report: Report) 
 
     Args:
         engine: the database's engine.
-        heads: where it stands.
+        heads: its revisions.
         job: names the run, the folders and the tools' options.
         report: is called with how far the dump is.
 
     Raises:
         Failed: the dump failed or could not be proven; nothing of it is left. Or it could not be copied off the host,
             where it has to be: then it lies here and does not count.
-        Refused: the server cannot be reached, or what was asked of the backup cannot be done here.
+        Refused: the server cannot be reached, or such a backup cannot be made here.
     """
 
     for obstacle in backup_obstacles(job):
@@ -86,7 +86,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, report: Report) 
         raise Failed(
             f"The backup of {engine.database.name!r} could not be written",
             str(error),
-            f"Make room at {place.parent}; nothing of the database was changed",
+            f"Free disk space at {place.parent}; nothing of the database was changed",
             code="backup-failed",
         ) from error
     finally:
@@ -100,7 +100,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, report: Report) 
 def _clear(folder: Path, beside: Path, *, everything: bool) -> None:
     """Remove what this run left before; where backups are encrypted, also what others left in plain and unproven.
 
-    The lock on the database is held, so nobody writes a backup of it now.
+    The lock on the database is held, so no other run writes a backup of it now.
     """
     for path in folder.glob(".*.partial") if everything else [beside]:
         shutil.rmtree(path, ignore_errors=True)

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 OWNER, USER, GROUP, NAMED_GROUP, MASK, OTHERS = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
-#: The number of an entry that names nobody.
-NOBODY = 0xFFFFFFFF
+#: The number of an entry that names no user.
+NO_ID = 0xFFFFFFFF
 
 #: The extended attributes that the kernel keeps them in: a file's, and what is made in a folder gets by itself.
 OF_FILE, OF_FOLDER = "system.posix_acl_access", "system.posix_acl_default"

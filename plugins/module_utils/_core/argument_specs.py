@@ -183,7 +183,7 @@ def health() -> Spec:
 
 
 def requirement() -> Spec:
-    """What an upgrade may ask of rehearsals."""
+    """What an upgrade may require of rehearsals."""
     return {
         "require_rehearsal": {"type": "bool", "default": False},
         "rehearsal_max_age": {"type": "float", "default": 86400},

@@ -4,7 +4,7 @@
 
 """Calls between two processes of which one is not trusted: JSON over a socket, and nothing that could be executed.
 
-Whoever waits for an answer serves the calls of the other side meanwhile, so that each may call back.
+A process that waits for an answer serves the calls of the other side meanwhile, so that each may call back.
 """
 
 from __future__ import annotations

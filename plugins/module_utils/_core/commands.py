@@ -18,8 +18,8 @@ from typing import IO
 
 from .errors import Failed, Refused
 
-_MOST_WORDS = 2000  # characters of what a command said
-_TO_CLEAN_UP = 5  # seconds that a command has after it was asked to end
+_MOST_WORDS = 2000  # characters of a command's output
+_TO_CLEAN_UP = 5  # seconds that a command has after the signal to end
 
 
 def filled(command: Sequence[str], placeholders: dict[str, str]) -> list[str]:
@@ -44,9 +44,9 @@ def run_command(
 
     Args:
         command: its words.
-        placeholders: what stands for ``{name}`` in them.
+        placeholders: what replaces ``{name}`` in them.
         variables: environment variables on top of this process's own; a secret belongs there.
-        what: what is said to have failed.
+        what: what has failed, for the message.
         remedy: what to do then.
         patience: seconds after which it is ended with all that it started; 0 for never.
 
@@ -94,12 +94,12 @@ _PATIENCE = "migrate_command_timeout"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a command and all that it started to end, and kill what does not."""
+    """Send a command and all that it started the signal to end, and kill what does not."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(_TO_CLEAN_UP)
-    # The group keeps its number for as long as anybody is in it.
+    # The group keeps its number for as long as a process is in it.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -109,7 +109,7 @@ def _read_output(output: IO[bytes], variables: dict[str, str]) -> str:
     """Return the last words of a command."""
     output.seek(max(output.seek(0, os.SEEK_END) - 4 * _MOST_WORDS, 0))
     text = output.read().decode(errors="replace").strip()
-    return _without(text, variables)[-_MOST_WORDS:] or "it said nothing"
+    return _without(text, variables)[-_MOST_WORDS:] or "it printed nothing"
 
 
 def missing_program(command: Sequence[str], option: str) -> list[Refused]:

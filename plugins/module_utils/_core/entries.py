@@ -24,7 +24,7 @@ from .secrets import FOR_ADMIN
 Entry = dict[str, Any]
 
 
-# What whoever forks has to know of a database; all else may hold a secret.
+# What the process that forks has to know of a database; all else may hold a secret.
 _PUBLIC = ("name", "target", "url_variables")
 
 

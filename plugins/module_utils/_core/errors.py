@@ -58,7 +58,7 @@ class Refused(Exception):
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Refused:
-        """Return the error that a result or a journal tells of; one of before there were codes has none."""
+        """Return the error that a result or a journal describes; one of before there were codes has none."""
         return cls(**{part: str(facts.get(part) or "") for part in ("what", "why", "remedy", "code")})
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a verb is asked to do, as plain data that crosses from a module to the engine room."""
+"""What a verb has to do, as plain data that crosses from a module to the virtualenv's process."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Job:
     prune: bool = False
     prune_days: float = 30
     aside_days: float = 14
-    #: Leave records of databases at head for the next plan; whoever only asks leaves nothing.
+    #: Leave records of databases at head for the next plan; a mere plan leaves none.
     remember: bool = False
     #: Say what would be done, for the verb that has no other way to foresee it.
     check: bool = False
@@ -132,9 +132,9 @@ class Job:
     window_margin: float = 300
     window_override: str = ""
     verify_only: tuple[str, ...] = ()
-    #: The databases to lead back; none named, all that the run has upgraded.
+    #: The databases to revert; none named, all that the run has upgraded.
     only: tuple[str, ...] = ()
-    #: Why upgrades of this run that were verified are led back all the same.
+    #: Why upgrades of this run that were verified are reverted all the same.
     rejected: str = ""
     #: Statements of health checks: each with its number, its database and its sql.
     statements: tuple[dict[str, Any], ...] = ()
@@ -166,7 +166,7 @@ class Job:
 
     @classmethod
     def from_options(cls, verb: str, options: dict[str, Any]) -> Job:
-        """Make a job from a module's options; options that the engine room does not know stay behind."""
+        """Make a job from a module's options; options that the virtualenv's process does not know are left out."""
         known = {key: options[key] for key in (f.name for f in fields(cls)) if options.get(key) is not None}
         known["databases"] = tuple(Database.from_options(entry) for entry in known.get("databases", ()))
         for key in ("verify_only", "only", "rehearsal_fails_on", "statements", *COMMANDS):
@@ -186,6 +186,6 @@ def left(job: Job) -> float | None:
 
 
 def is_over(job: Job) -> bool:
-    """Tell whether there was a deadline and it has passed."""
+    """Return whether there was a deadline and it has passed."""
     seconds = left(job)
     return seconds is not None and seconds <= 0

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the kernel is asked about this process, by prctl(2); Python has no words of its own for it."""
+"""Requests to the kernel about this process, by prctl(2), which Python does not wrap."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 """Keeping secrets out of words: every secret in every way it may be written, and every part of it that is long enough.
 
 A library shortens what it shows, quotes it, encodes it. So what is searched for is each run of eight characters of each
-form of a secret, but for those that stand in harmless names, too (a host, a database, a user). An ordinary word of our
+form of a secret, but for those that are in harmless names, too (a host, a database, a user). An ordinary word of our
 own messages stays where it is one, though a secret is that word or has it: stars in "cannot be ********" would give the
 secret away, and the message would not be understood.
 """
@@ -27,13 +27,13 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 STARS = "********"
 
-#: The length of a part that tells something of a secret.
+#: The length of a part that reveals something of a secret.
 PART = 8
 
 # Shorter ones are words of their own as often as they are secrets.
 _SHORTEST = 3
 
-# Where words of a library, an exception or a person may stand. Elsewhere are names that programs compare.
+# Where words of a library, an exception or a person may be. Elsewhere are names that programs compare.
 _WORDY = frozenset(
     {
         *("msg", "what", "why", "remedy", "reason", "notes", "note", "lines", "line", "again_error", "models"),
@@ -63,7 +63,7 @@ class Mask:
 
     Args:
         secrets: the secrets, as they were given.
-        harmless: words that are shown elsewhere; what stands in one of them is no part of a secret.
+        harmless: words that are shown elsewhere; what is in one of them is not part of a secret.
     """
 
     def __init__(self, secrets: Iterable[str], harmless: Iterable[str] = ()) -> None:
@@ -98,7 +98,7 @@ class Mask:
 
         Args:
             value: the data.
-            wordy: whether it stands where words are.
+            wordy: whether it is where words are.
         """
         if not self:
             return value
@@ -144,7 +144,7 @@ def _escaped(word: str) -> set[str]:
 
 
 def _in_base64(word: str) -> Iterator[str]:
-    """Yield what stands of a word in the base64 of anything that holds it: it may begin at any of three places."""
+    """Yield what remains of a word in the base64 of anything that holds it: it may begin at any of three places."""
     for before in range(3):
         content = b"\0" * before + word.encode(errors="replace")
         whole = len(content) // 3 * 3

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whose a path is: what we execute, and where we keep what we rely on, nobody else may change.
+"""The owner of a path: no other user may change what we execute or rely on.
 
 Each folder from the root of the file system down has to belong to us or to root and to be closed to others. Below such
 a chain nothing can be exchanged between this check and its use.
@@ -25,14 +25,14 @@ _WRITE = 2
 
 
 def refuse_if_not_ours(path: Path, variable: str) -> None:
-    """Refuse a path that somebody else could exchange or write to; what is not there yet is not looked at.
+    """Refuse a path that another user could exchange or write to; what is not there yet is not read.
 
     Args:
         path: an absolute path of a folder or a file.
         variable: what names it, for the message.
 
     Raises:
-        Refused: it, or a folder above it, is somebody else's or open to others, or a file stands above it.
+        Refused: it, or a folder above it, is another user's or open to others, or a file is above it.
     """
     try:
         problem = problem_of(path)
@@ -54,7 +54,7 @@ def refuse_if_not_ours(path: Path, variable: str) -> None:
 
 
 def refuse_if_root_is_not_ours(root: Path) -> None:
-    """Refuse a ``migrate_root`` that somebody else may write to, or in which a folder is somebody else's.
+    """Refuse a ``migrate_root`` that another user may write to, or in which a folder is another user's.
 
     Raises:
         Refused: it is one.
@@ -66,7 +66,7 @@ def refuse_if_root_is_not_ours(root: Path) -> None:
 
 
 def problem_of(path: Path) -> str:
-    """Return who else could change what stands at a path, or nothing."""
+    """Return who else could change what is at a path, or nothing."""
     waiting = list(reversed(Path(os.path.abspath(path)).parts[1:]))
     here, links = Path("/"), 0
     while waiting:
@@ -105,10 +105,10 @@ def _problem_of_folder(path: Path) -> str:
     if found.st_uid not in (0, os.geteuid()):
         return f"{path} belongs to {_name_of(found.st_uid)}"
     sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
-    if sticky:  # whatever of ours lies in it, nobody else can exchange; whose it is, the next step looks at
+    if sticky:  # whatever of ours lies in it, no other user can exchange; whose it is, the next step reads
         return ""
     if found.st_mode & stat.S_IWOTH:
-        return f"everybody may write to {path}"
+        return f"all users may write to {path}"
     if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid):
         return f"the group {_group_of(found.st_gid)} may write to {path}"
     return next((f"{name} may write to {path} by its access control list" for name in _writers_by_list(path)), "")
@@ -119,7 +119,7 @@ def _writers_by_list(path: Path, which: str = OF_FILE) -> Iterator[str]:
     entries = entries_of(path, which)
     mask = next((rights for tag, rights, _number in entries if tag == MASK), _WRITE)
     for tag, rights, number in entries:
-        # The mask limits all but the owner and everybody else.
+        # The mask limits all but the owner and all other users.
         if not (rights if tag == OTHERS else rights & mask) & _WRITE:
             continue
         if tag == USER and number not in (0, os.geteuid()):
@@ -139,7 +139,7 @@ def _group_of_what_is_made_in(path: Path) -> int:
 
 
 def _is_own_group(gid: int) -> bool:
-    """Tell whether a group is one that root or a user of ours has for itself alone."""
+    """Return whether a group is one that root or a user of ours has for itself alone."""
     try:
         group, user = grp.getgrgid(gid), pwd.getpwuid(os.geteuid())
     except KeyError:

@@ -57,7 +57,7 @@ def private_directory(path: Path) -> Path:
     """Make a directory (and its parents) that only its owner can read, and return it.
 
     Raises:
-        Refused: a link or a file stands there; a planted link must not lead the data elsewhere.
+        Refused: a link or a file is there; a planted link must not redirect the data.
     """
     if not path.parent.exists():
         private_directory(path.parent)  # a mode is given to the last folder only
@@ -68,21 +68,21 @@ def private_directory(path: Path) -> Path:
     except NotADirectoryError as error:
         raise Refused(
             f"{path} cannot be made",
-            "a file stands where a folder above it would be",
+            "a file is where a folder above it would be",
             f"Type `ls -ld {path.parent}`, and remove the file or choose another place",
             code="directory-not-usable",
         ) from error
-    except OSError as error:  # root is not told by access() what a mounted or a full file system refuses
+    except OSError as error:  # for root, access() does not report what a mounted or a full file system refuses
         raise Refused(
             f"{path} cannot be made",
             f"{error.strerror}",
-            f"Type `df {path.parent}`, and make room there or set migrate_root to another folder",
+            f"Type `df {path.parent}`, and free disk space there or set migrate_root to another folder",
             code="directory-not-usable",
         ) from error
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         raise Refused(
             f"{path} is not a directory",
-            "a link or a file stands in its place",
+            "a link or a file is in its place",
             "Remove it and run again",
             code="directory-not-usable",
         )
@@ -99,7 +99,7 @@ def _remove_lists(path: Path) -> None:
 
 
 def unused(path: Path) -> Path:
-    """Return a path that nothing has yet: what lies aside is never replaced."""
+    """Return a path that nothing has yet: a retained copy is never replaced."""
     others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(candidate for candidate in itertools.chain([path], others) if not candidate.exists())
 
@@ -208,7 +208,7 @@ class Layout:
         return self.journals_of(database) / f"{checked_run(run)}.jsonl"
 
     def rehearsal(self, database: str, run: str) -> Path:
-        """Return the journal of a rehearsal. It lies apart: it tells nothing of where the database itself stands.
+        """Return the journal of a rehearsal, which does not describe the database itself.
 
         Raises:
             Refused: the run id cannot be a file name.
@@ -216,7 +216,7 @@ class Layout:
         return self.journals_of(database) / "rehearsals" / f"{checked_run(run)}.jsonl"
 
     def pruned(self, database: str) -> Path:
-        """Return where it is written down what was dropped of what lay aside of a database."""
+        """Return where it is written down which retained copies of a database were dropped."""
         return self.journals_of(database) / "pruned" / "pruned.jsonl"
 
     def worker(self, run: str, verb: str) -> Path:

@@ -94,7 +94,7 @@ def run_in_processes(
 
 
 def _freeze() -> None:
-    """Never collect what is there already: looking at it would copy its pages into every process."""
+    """Never collect what is there already: reading it would copy its pages into every process."""
     if not _COLLECTED:  # a process that was forked here has few objects that are its own, and counting all takes long
         _COLLECTED.append(True)
         gc.collect()
@@ -108,7 +108,7 @@ def prepare_each(prepare: Callable[[Any], Any]) -> None:
 
 def _answer(sender: Connection, task: Callable[[Any], Any], item: Any) -> None:
     os.setsid()  # so that a dump that runs below can be ended with its parent
-    gc.enable()  # the engine room has it off while it imports; a migration may go on for hours
+    gc.enable()  # the virtualenv's process has it off while it imports; a migration may go on for hours
     sender.send(task(_PREPARED[-1](item)))
     sender.close()
     if _ENDS_AT_ONCE:
@@ -153,8 +153,8 @@ def redirect_output(path: Path | str) -> None:
 def redirect_descriptors(*keep: int) -> None:
     """Point every inherited descriptor but a few at nothing: an open one would keep SSH waiting for this process.
 
-    None is closed. Whoever still had its number, a log's handler for one, would write into the file that is given that
-    number next, and that may be a database.
+    None is closed. Code that still had its number, a log's handler for one, would write into the file that is given
+    that number next, and that may be a database.
     """
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in map(int, os.listdir("/proc/self/fd")):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a database's process is doing right now, for whoever follows it. Not a journal: it may be lost."""
+"""What a database's process is doing right now, for the process that follows it. Not a journal: it may be lost."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Progress:
 
 
 def read_progress(path: Path) -> str:
-    """Return what a process last said, or nothing."""
+    """Return the last progress of a process, or nothing."""
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["line"])
     except (OSError, ValueError, KeyError):

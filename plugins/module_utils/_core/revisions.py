@@ -25,12 +25,12 @@ class Revision:
 
 @dataclass(frozen=True)
 class Stream:
-    """One version table of a database, where it stands and what lies before it."""
+    """One version table of a database, its revisions and what lies before it."""
 
     table: str
     heads: Heads
     pending: tuple[Revision, ...] = ()
-    #: Where the database stands once the pending revisions are applied.
+    #: The heads once the pending revisions are applied.
     goal: Heads = ()
     #: Where the target contracts: the revisions of the expanding branch that are still missing.
     unexpanded: tuple[str, ...] = ()

@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .access_list import GROUP, MASK, NOBODY, OTHERS, OWNER, USER, entries_of, set_entries
+from .access_list import GROUP, MASK, NO_ID, OTHERS, OWNER, USER, entries_of, set_entries
 from .errors import Refused
 
-#: Asks the kernel for the present number, and changes nothing.
+#: Requests from the kernel the present number, and changes nothing.
 _PRESENT = 0xFFFFFFFF
 _READ_AND_TRAVERSE = 5
 
@@ -83,7 +83,7 @@ def user_for(name: str, run_as: str, owner: Callable[[], int | None]) -> User | 
 
     Args:
         name: of the database.
-        run_as: who was named, nobody as a rule.
+        run_as: the user that was named, usually none.
         owner: returns whose files the database is.
 
     Raises:
@@ -109,7 +109,7 @@ def user_for(name: str, run_as: str, owner: Callable[[], int | None]) -> User | 
 def acting_as(user: User | None) -> Iterator[None]:
     """Open files with no more rights than a user has, in this thread and inside of the block.
 
-    There is a way back, so this is not for code of others.
+    It can be undone, so this is not for code of others.
 
     Raises:
         Refused: the kernel did not do it.
@@ -150,7 +150,7 @@ def _library() -> Any:
 
 
 def become(user: User) -> None:
-    """Be another user from now on; there is no way back to root."""
+    """Be another user from now on; it cannot become root again."""
     os.setgroups(user.groups)
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
@@ -166,7 +166,7 @@ def admit(user: User, folder: Path, *below: Path) -> None:
 
     Args:
         user: who has to come through.
-        folder: may be entered by everybody from now on, but not listed.
+        folder: may be traversed by all users from now on, but not listed.
         below: folders in it, the outermost first; the last one may be listed by this user, and by no others.
     """
     for path in (folder, *below[:-1]):
@@ -209,15 +209,15 @@ def _add_to_list(path: Path, uid: int) -> None:
         users[uid] = _READ_AND_TRAVERSE
         group = next((rights & limit for tag, rights, _number in known if tag == GROUP), mode >> 3 & 7)
         named = [(USER, rights, number) for number, rights in sorted(users.items())]
-        rest = [(GROUP, group, NOBODY), (MASK, _READ_AND_TRAVERSE, NOBODY), (OTHERS, mode & 7, NOBODY)]
-        set_entries(descriptor, [(OWNER, mode >> 6 & 7, NOBODY), *named, *rest])
+        rest = [(GROUP, group, NO_ID), (MASK, _READ_AND_TRAVERSE, NO_ID), (OTHERS, mode & 7, NO_ID)]
+        set_entries(descriptor, [(OWNER, mode >> 6 & 7, NO_ID), *named, *rest])
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL):
             raise
         raise Refused(
             f"User {uid} cannot be let into {path}",
             f"its file system takes no access control lists ({error.strerror})",
-            f"Type `chmod o+rx {path}` if everybody on the host may read the release, or set migrate_run_as to root",
+            f"Type `chmod o+rx {path}` if all users on the host may read the release, or set migrate_run_as to root",
             code="run-as-not-possible",
         ) from error
     finally:

@@ -85,12 +85,12 @@ def without_user(url: str) -> str:
 
 
 def credentials_in(address: str) -> Iterator[str]:
-    """Yield what stands before the @ of a URL: the password, else the user, which then is a token."""
+    """Yield what is before the @ of a URL: the password, else the user, which then is a token."""
     rest = address.partition("://")[2].split("?", 1)[0]
     server, _slash, path = rest.partition("/")
     _name, colon, port = server.partition(":")
     if "@" not in server and not (colon and not port.isdigit() and "@" in path):
-        return  # what stands before a later @ is a path, unless a slash stands in the password as it is
+        return  # what is before a later @ is a path, unless a slash is in the password as it is
     before, at, _host = (server if "@" in server else rest).rpartition("@")
     if at and before:
         user, colon, password = before.partition(":")
@@ -138,7 +138,7 @@ def _of_word(before: str, word: str, found: Found, *, whole: bool) -> None:
         before: the word before it.
         word: the word.
         found: receives it.
-        whole: it may be a script, whose words are looked at one by one: then only what is named as a secret is one.
+        whole: it may be a script, whose words are read one by one: then only what is named as a secret is one.
     """
     name, equals, value = word.partition("=")
     value = value if equals else word
@@ -168,7 +168,7 @@ def _of_passfile(path: str, found: Found) -> None:
 
 
 def _of_value(value: str, found: Found) -> None:
-    """Take a value for a secret, but of an address only what opens it: where it leads has to be said."""
+    """Take a value for a secret, but of an address only what opens it: where it leads has to be shown."""
     if _URL.fullmatch(value.strip()):
         _of_database_url(value, found)
         found.secrets |= set(credentials_in(value))
@@ -177,13 +177,13 @@ def _of_value(value: str, found: Found) -> None:
 
 
 def _of_database_url(url: str, found: Found) -> None:
-    """Take a database's URL apart where SQLAlchemy does, and where it does not, because somebody mistyped it."""
+    """Take a database's URL apart where SQLAlchemy does, and where it does not, because it was mistyped."""
     match = _URL.fullmatch(url.strip())
     if not match:
         return
     scheme, rest = match.groups()
     address, _mark, query = rest.partition("?")
-    if "@" in query and "@" not in address:  # a question mark that stands in the password as it is
+    if "@" in query and "@" not in address:  # a question mark that is in the password as it is
         before, _at, query = rest.rpartition("@")
         address, _mark, query = f"{before}@{query}".partition("?") if "?" in query else (f"{before}@{query}", "", "")
     before, at, host = address.rpartition("@")
@@ -202,7 +202,7 @@ def _of_database_url(url: str, found: Found) -> None:
 
 
 def _of_web_address(url: str, found: Found) -> None:
-    """Of a page's address, keep the place: what stands before the @ and behind the question mark opens it."""
+    """Of a page's address, keep the place: what is before the @ and behind the question mark opens it."""
     found.secrets |= set(credentials_in(url))
     place, _mark, query = url.partition("?")
     host = place.partition("://")[2].rpartition("@")[2]
@@ -214,7 +214,7 @@ def _of_web_address(url: str, found: Found) -> None:
 
 
 def _words_of(header: str) -> Iterable[str]:
-    """Return a header's value, and that without its first word: ``Bearer`` and ``Basic`` are known to everybody."""
+    """Return a header's value, and that without its first word: ``Bearer`` and ``Basic`` are known to all users."""
     kind, _space, rest = header.partition(" ")
     return {word for word in (rest or kind,) if _may_be_secret(word)}
 

@@ -17,7 +17,7 @@ _AS_OPTION = re.compile(r"[?&]password=([^&#]*)")
 
 
 def passwords_in(url: str) -> list[tuple[str, str]]:
-    """Return each password of a URL, as it stands there and as it is meant; the last one counts."""
+    """Return each password of a URL, as it is there and as it is meant; the last one counts."""
     in_its_place = _IN_ITS_PLACE.match(url)
     found = [(in_its_place[1], unquote(in_its_place[1]))] if in_its_place else []
     return found + [(password, unquote_plus(password)) for password in _AS_OPTION.findall(url)]

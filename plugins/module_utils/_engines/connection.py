@@ -182,7 +182,7 @@ class OwnConnection:
     """A connection in autocommit, driven the same way whether its driver is synchronous or not.
 
     An asynchronous driver gets an event loop in a thread of its own, because we are called from inside the loop that
-    an asynchronous env.py runs. ``acting`` is entered around whatever may open a file.
+    an asynchronous env.py runs. ``acting`` is active around whatever may open a file.
     """
 
     def __init__(
@@ -267,7 +267,7 @@ class OwnConnection:
         return self.run(execute, statement, parameters)
 
     def is_broken(self) -> bool:
-        """Tell whether the server has closed the connection: then its socket can be read while nothing was asked."""
+        """Return whether the server has closed the connection: then its socket can be read while no answer is due."""
         if not self._has_server:
             return False
         try:
@@ -281,7 +281,7 @@ class OwnConnection:
         return bool(select.select([descriptor], [], [], 0)[0])
 
     def close(self) -> None:
-        """Close the connection; one that is broken already is no error."""
+        """Close the connection; one that is broken already is not an error."""
         try:
             if self._loop is None:
                 with self._acting():
@@ -315,7 +315,7 @@ def driver_connection(connection: Connection) -> Any:
 def client_encoding(connection: Connection) -> str:
     """Return what to speak with a PostgreSQL server, by a name that Python knows too.
 
-    A database in SQL_ASCII holds bytes of which nobody says what they mean. LATIN1 has a character for each byte, and
+    A database in SQL_ASCII holds bytes of an unknown encoding. LATIN1 has a character for each byte, and
     the server converts none.
     """
     driver = driver_connection(connection)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The data that engines and those who ask them speak in."""
+"""The data that engines take and return."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from .._core.errors import Refused
 
-#: Stands for each table in ``Deeds.replaced``.
+#: Means each table in ``WrittenRows.replaced``.
 ANY_TABLE = "*"
 #: Why a step has written rows that were not counted, though their transactions are known, and none was there before.
 INSERTED = "it committed each insert by itself"
@@ -32,12 +32,12 @@ class Identity:
 
 @dataclass(frozen=True)
 class Probe:
-    """What one look at a database tells: which it is, on what server, and the heads in its version table."""
+    """The result of one probe of a database: which it is, on what server, and the heads in its version table."""
 
     identity: Identity
     server: str
     heads: list[str]
-    #: Which of several clusters of one image it is; nothing where there can be no other.
+    #: Which of several clusters of one image it is; nothing where there can be only one.
     instance: str = ""
     #: As ``Engine.made``.
     made: str = ""
@@ -50,7 +50,7 @@ class Dump:
     path: Path
     tool: str
     row_counts: dict[str, int] | None = None
-    #: What the engine had counted just before, to tell later what others wrote.
+    #: What the engine had counted just before, to find later what others wrote.
     activity: dict[str, Any] = field(default_factory=dict)
 
 
@@ -69,7 +69,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class RestoreMethod:
-    """How a database would be restored: what would not come back, and what stands in the way."""
+    """How a database would be restored: what would not come back, and what prevents it."""
 
     name: str
     not_restored: list[str] = field(default_factory=list)
@@ -96,7 +96,7 @@ class Restored:
 
 @dataclass(frozen=True)
 class Writes:
-    """What others wrote since a backup: rows by table, or why it cannot be told, which counts as writes."""
+    """What others wrote since a backup: rows by table, or why it is unknown, which counts as writes."""
 
     tables: dict[str, int] = field(default_factory=dict)
     unknown: str = ""
@@ -111,12 +111,12 @@ class Writes:
 
 def in_doubt(count: int, made: str) -> str:
     """Say that rows in what a run has made may be others'."""
-    return f"{count} row{'' if count == 1 else 's'} in {made} may be somebody else's"
+    return f"{count} row{'' if count == 1 else 's'} in {made} may be another session's"
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What an engine tells of the transaction that is open; nothing where it counts neither rows nor transactions."""
+    """The transaction that is open, as an engine sees it; nothing where it counts neither rows nor transactions."""
 
     #: Rows by table that it has written, and the tables in which some of them were there before.
     rows: dict[str, int] = field(default_factory=dict)
@@ -143,7 +143,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class WrittenRows:
-    """What a run is known to have done, by which its rows can be told from those of others."""
+    """What a run is known to have done, by which its rows can be distinguished from those of others."""
 
     #: The schema before it, with what others have made in it since.
     before: list[str]
@@ -157,7 +157,7 @@ class WrittenRows:
     #: The numbers of its transactions, and from where to where others were given while a revision ran.
     transactions: frozenset[int] = frozenset()
     spans: list[list[int]] = field(default_factory=list)
-    #: What ``WriteTracker.content_digest`` told at the run's end.
+    #: What ``WriteTracker.content_digest`` returned at the run's end.
     content_digest: dict[str, Any] = field(default_factory=dict)
     #: Tables that revisions wrote whose rows were not rolled back.
     stayed: frozenset[str] = frozenset()
@@ -177,7 +177,7 @@ class WrittenRows:
     catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     #: What the engine had counted when all was last backed up; nothing where there is no backup.
     secured: dict[str, Any] = field(default_factory=dict)
-    #: By number, tables that nobody else had written when what the engine had counted was this.
+    #: By number, tables that no other session had written when what the engine had counted was this.
     cleared: dict[str, Any] = field(default_factory=dict)
     #: Tables that the run wrote and whose rows were those of the backup when it failed.
     unchanged: frozenset[str] = frozenset()
@@ -185,7 +185,7 @@ class WrittenRows:
     kept_in: Path | None = None
     #: Why the run may have written where nothing noticed it.
     unseen: list[str] = field(default_factory=list)
-    #: A revision has begun and not come to its end: its process died, and has said nothing of what it wrote.
+    #: A revision has begun and not finished: its process died, and has not reported what it wrote.
     is_open: bool = False
     #: The schema that our own runs since a backup have left, for a restore on purpose; None where it is not known.
     left: list[str] | None = None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Room on disks: what a backup and a restore will need, against what is free where they go."""
+"""Disk space: what a backup and a restore will need, against what is free where they go."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def lacking(database: str, needs: list[Need]) -> list[Refused]:
                 Refused(
                     f"There is too little disk for {' and '.join(need.what for need in together)} of {database!r}",
                     f"{needed:,} bytes are needed and {free:,} are free at {together[0].place}",
-                    "Make room, or set migrate_root on a larger disk",
+                    "Free disk space, or set migrate_root on a larger disk",
                     code="disk-too-small",
                 )
             )

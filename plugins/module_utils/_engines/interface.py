@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._core.errors import Refused
-from .apart import Apart
+from .across_processes import AcrossProcesses
 from .connection import OwnConnection
 from .data import Archive, Dump, Identity, RestoreMethod
 
@@ -43,7 +43,7 @@ class Scratch:
     fill: Callable[[], list[str]]
 
 
-#: Is called when nobody else can write any more and nothing was replaced yet; raises if the restore must not be.
+#: Is called when no other session can write any more and nothing was replaced yet; raises if the restore must not be.
 Guard = Callable[[], None]
 
 
@@ -65,7 +65,7 @@ class Lock(ABC):
         self.release()
 
 
-class Engine(Apart, ABC):
+class Engine(AcrossProcesses, ABC):
     """One kind of database. Methods that take a connection run on any connection to it, ours or env.py's."""
 
     name: str
@@ -91,7 +91,7 @@ class Engine(Apart, ABC):
         return cast("Part", self._parts[kind])
 
     def own(self) -> OwnConnection:
-        """Return the connection of our own that everything in this process looks with, opened again if it broke.
+        """Return the connection of our own that everything in this process reads with, opened again if it broke.
 
         Raises:
             Refused: as ``connect``.
@@ -101,7 +101,7 @@ class Engine(Apart, ABC):
         return self._own
 
     def close(self) -> None:
-        """Close the connection of our own; the next look opens a new one."""
+        """Close the connection of our own; the next read opens a new one."""
         if self._own is not None:
             self._own.close()
         self._own = None
@@ -145,7 +145,7 @@ class Engine(Apart, ABC):
 
     @abstractmethod
     def exists(self) -> bool:
-        """Tell whether there is anything to connect to; connecting to what is not there could create it."""
+        """Return whether there is anything to connect to; connecting to what is not there could create it."""
 
     @abstractmethod
     def connect(self) -> OwnConnection:
@@ -160,14 +160,14 @@ class Engine(Apart, ABC):
         """Return which database a connection leads to."""
 
     def instance(self, connection: Connection) -> str:
-        """Return what tells servers apart that were cloned from one image, nothing where there can be no clone.
+        """Return what distinguishes servers that were cloned from one image, nothing where there can be no clone.
 
         Unlike the identity it changes when the server is started again.
         """
         return ""
 
     def made(self, connection: Connection) -> str:
-        """Return what tells a database from an earlier one of its name, nothing where that cannot be told."""
+        """Return what distinguishes a database from an earlier one of its name, nothing where that is unknown."""
         return ""
 
     @abstractmethod
@@ -180,7 +180,7 @@ class Engine(Apart, ABC):
 
     @abstractmethod
     def connect_options(self) -> dict[str, Any] | None:
-        """Return by what a glance comes in, as data without secrets, or None if only an engine can look."""
+        """Return the connect options of a probe, as data without secrets, or None if only an engine can connect."""
 
     @abstractmethod
     def describe(self, connection: Connection) -> str:
@@ -218,11 +218,11 @@ class Engine(Apart, ABC):
 
     @abstractmethod
     def try_lock(self) -> Lock | None:
-        """Return the lock on the database, or None while somebody else has it."""
+        """Return the lock on the database, or None while another session has it."""
 
     @abstractmethod
     def lock_holder(self) -> str:
-        """Return who holds the lock, as far as it can be told."""
+        """Return who holds the lock, as far as it is known."""
 
     @abstractmethod
     def lock_migrating(self, connection: Connection, patience: float) -> None:
@@ -234,7 +234,7 @@ class Engine(Apart, ABC):
 
     @abstractmethod
     def end_migrating(self, patience: float, report: Report) -> None:
-        """Come back only when no backend of a dead run works in the database; ask with its lock held.
+        """Come back only when no backend of a dead run works in the database; call it with its lock held.
 
         Args:
             patience: seconds until such a backend is ended.
@@ -249,12 +249,12 @@ class Engine(Apart, ABC):
         """Set timeouts on every connection that is opened inside the block."""
 
     def short_lock_timeout(self, seconds: float = 1) -> AbstractContextManager[None]:
-        """Let the connection of our own give up, inside the block, where others hold what it asks for."""
+        """Let the connection of our own give up, inside the block, where others hold the lock."""
         return nullcontext()
 
     @abstractmethod
     def is_lock_timeout(self, error: BaseException) -> bool:
-        """Tell whether a statement failed only because others held locks, so that it may succeed another time."""
+        """Return whether a statement failed only because others held locks, so that it may succeed another time."""
 
     def explained(self, error: BaseException) -> BaseException:
         """Return the refusal behind an error of a statement that the engine itself did not permit, or the error."""
@@ -265,7 +265,7 @@ class Engine(Apart, ABC):
         """Return who keeps our migrating connection waiting, one line a session."""
 
     def activity(self) -> dict[str, Any]:
-        """Return what the engine has counted until now, by which it tells later what others wrote."""
+        """Return what the engine has counted until now, by which it finds later what others wrote."""
         return {}
 
     @abstractmethod
@@ -278,7 +278,7 @@ class Engine(Apart, ABC):
 
     @abstractmethod
     def restore_method(self) -> RestoreMethod:
-        """Return how a restore would be done, by what was asked for and by the privileges there are."""
+        """Return how a restore would be done, by what was requested and by the privileges there are."""
 
     def restore_notes(self, method: RestoreMethod, archive: Archive | None) -> list[str]:
         """Return what a person has to know about a restore by a method beforehand; ``archive`` is a dump just made."""
@@ -292,7 +292,7 @@ class Engine(Apart, ABC):
             report: called with who holds the lock while it is waited for.
 
         Raises:
-            Refused: somebody else held it all the time.
+            Refused: another session held it all the time.
         """
         deadline = time.monotonic() + patience
         while True:
@@ -311,7 +311,7 @@ class Engine(Apart, ABC):
             time.sleep(random.uniform(0.2, 0.6))  # noqa: S311 - jitter, not a secret
 
     def command_variables(self) -> dict[str, str]:
-        """Return the environment variables that tell a command which database is meant; a secret is among them."""
+        """Return the environment variables that name the database for a command; a secret is among them."""
         url = self.url
         facts = {
             "ENGINE": self.name,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One look at a database, without SQLAlchemy, whose import is most of what such a look would cost.
+"""A probe of a database, without SQLAlchemy, whose import is most of what such a probe would cost.
 
 An engine leaves its ``connect_options`` with the record of what it verified; a probe uses them and needs no engine.
 """
@@ -19,7 +19,7 @@ _PROBES = {"postgresql": probe_postgresql, "sqlite": probe_sqlite}
 
 
 def probe_database(engine: str, connect_options: dict[str, Any], password: str | None, table: str) -> Probe | None:
-    """Return where a version table (schema.table) stands. None means that only a look in full can tell.
+    """Return the heads of a version table (schema.table), None if that takes a full plan.
 
     Raises:
         Exception: the driver's own, or any other, which means the same.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The engine of each kind of database; it is loaded when one is asked for."""
+"""The engine of each kind of database; it is loaded when one is requested."""
 
 from __future__ import annotations
 

@@ -81,5 +81,5 @@ class Rehearser(ABC):
 
     @staticmethod
     def strongest(modes: set[str]) -> str:
-        """Return the mode of a lock that stands in the way of most others."""
+        """Return the mode of a lock that conflicts with most others."""
         return max(modes)

@@ -51,7 +51,7 @@ class Restorer(ABC):
 
     @abstractmethod
     def remove_unfinished(self, before: list[str]) -> list[str]:
-        """Remove what a failed revision leaves half-made and nobody can use, and return its lines of the fingerprint.
+        """Remove what a failed revision leaves half-made and useless, and return its lines of the fingerprint.
 
         Args:
             before: the fingerprint from before the run; what has a line in it stays.
@@ -63,11 +63,11 @@ class Restorer(ABC):
 
     @abstractmethod
     def restore(self, archive: Archive, run: str, report: Report, guard: Guard) -> Restored:
-        """Bring a dump back, verified, in the place of the database; what it replaces is kept aside.
+        """Bring a dump back, verified, in the place of the database; what it replaces is retained.
 
         Args:
             archive: what to bring back.
-            run: names what is kept aside.
+            run: names what is retained.
             report: is called with how far it is.
             guard: has the last word before anything is replaced.
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The part of each engine that restores it; it is loaded when it is asked for."""
+"""The part of each engine that restores it; it is loaded when it is requested."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def qualified(table: str) -> str:
 
 
 def is_constant(default: str | None) -> bool:
-    """Tell whether a column's default is the same whenever it is taken; no default is none."""
+    """Return whether a column's default is the same whenever it is taken; no default is none."""
     return default is None or _CONSTANT.fullmatch(default) is not None
 
 

@@ -4,7 +4,7 @@
 
 """SQLAlchemy of the release's virtualenv, in one place; Alembic has its own, which costs more to import.
 
-A module starts under the host's own Python, which need not have it; the engine room always does.
+A module starts under the host's own Python, which need not have it; the virtualenv's process always does.
 """
 
 from __future__ import annotations

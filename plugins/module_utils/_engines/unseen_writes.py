@@ -6,7 +6,7 @@
 
 What is written in the transaction of env.py's connection is counted at the step's end, and rolled back with it. What
 goes another way is not: a COMMIT inside a string or by the driver itself, a connection in autocommit, a second
-connection, another program. The rows that such a step leaves look like somebody else's, so it must be known.
+connection, another program. The rows that such a step leaves look like another session's, so it must be known.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Current = Callable[[], "StepAtWork | None"]
 
 
 class StartedPrograms:
-    """Who is told that this process starts another program, or opens a file of SQLite past SQLAlchemy.
+    """Receives that this process starts another program, or opens a file of SQLite past SQLAlchemy.
 
     Python's own hook can never be taken away again.
     """
@@ -104,7 +104,7 @@ class UnseenWrites:
         """Begin with a step, in the transaction that began at some time."""
 
     def checks(self, began: str = "") -> None:
-        """Look whether the transaction has ended, without asking the server.
+        """Check whether the transaction has ended, without a query.
 
         Args:
             began: when the present one did, where that was read.

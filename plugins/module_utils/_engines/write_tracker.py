@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class WriteTracker(ABC):
     """Knows what a run has written and what others have, and compares with a backup."""
 
-    #: Whether what a transaction wrote is counted when it ends; else each statement tells by itself.
+    #: Whether what a transaction wrote is counted when it ends; else each statement reports by itself.
     counts_transactions: bool
 
     def unseen_writes(self, connection: Connection, note: Note, current: Current) -> UnseenWrites:
@@ -72,7 +72,7 @@ class WriteTracker(ABC):
         return {}
 
     def catalog_before(self) -> Any:
-        """Return what the catalogs hold before a statement that commits by itself, as far as that will tell."""
+        """Return what the catalogs hold before a statement that commits by itself, as far as they show it."""
         return None
 
     def catalog_rows_since(self, before: Any) -> dict[str, dict[str, dict[str, int]]]:
@@ -96,12 +96,12 @@ class WriteTracker(ABC):
         return []
 
     def next_transaction(self) -> int:
-        """Return the number that the next transaction of anybody will get, 0 where they have none."""
+        """Return the number that the next transaction will get, 0 where they have none."""
         return 0
 
     @abstractmethod
     def check_other_writers(self, connection: Connection) -> None:
-        """Look whether others have written meanwhile, on env.py's connection without beginning a transaction there."""
+        """Check whether others have written meanwhile, on env.py's connection without beginning a transaction there."""
 
     def can_read_now(self) -> bool:
         """Return whether a connection of our own can read while env.py's has a transaction open.
@@ -125,7 +125,7 @@ class WriteTracker(ABC):
 
     @abstractmethod
     def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
-        """Return what is to be remembered, at a run's end, of the rows in what it has made, to tell who wrote them."""
+        """Return what is to be remembered, at a run's end, of the rows in what it has made, to find who wrote them."""
 
     @abstractmethod
     def later_writes(self, written_rows: WrittenRows) -> Writes:
@@ -135,11 +135,11 @@ class WriteTracker(ABC):
         """
 
     def writes_into_made(self, written_rows: WrittenRows) -> Writes:
-        """Return the same for a restore's guard, when nobody else can write; what is unknown holds it."""
+        """Return the same for a restore's guard, when no other session can write; what is unknown holds it."""
         return Writes(self.later_writes(written_rows).tables)
 
     def unchanged_tables(self, archive: Archive) -> list[str]:
-        """Return the tables that the run wrote whose rows are those of the backup, if nobody else has written since.
+        """Return the tables that the run wrote whose rows are those of the backup, if no other session wrote since.
 
         Args:
             archive: the backup; the run has just failed.
@@ -151,12 +151,12 @@ class WriteTracker(ABC):
         return []
 
     def cleared(self) -> dict[str, Any]:
-        """Return by number the tables that the run has changed and nobody else, with what was counted until then."""
+        """Return by number the tables that only the run has changed, with what was counted until then."""
         return {}
 
     @abstractmethod
     def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
-        """Return what others wrote into tables that a run has made, and keep everybody out until the transaction ends.
+        """Return what others wrote into tables that a run has made, which are locked until the transaction ends.
 
         Args:
             connection: env.py's, which is about to drop them.
@@ -164,7 +164,7 @@ class WriteTracker(ABC):
         """
 
     def overwritten(self, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]) -> Writes:
-        """Return what others wrote into tables that a downgrade has changed, though nothing said that it would.
+        """Return what others wrote into tables that a downgrade has changed, though that was not known before.
 
         Args:
             connection: env.py's, before the downgrade is committed.
@@ -237,12 +237,12 @@ class WriteTracker(ABC):
 
     @abstractmethod
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
-        """Return what others wrote since a backup; only a restore's guard may ask, when nobody else can write.
+        """Return what others wrote since a backup; only a restore's guard may call it, when no other session can write.
 
         Args:
             archive: the backup.
             ours: rows by table that the run itself has written since.
-            content: what ``content`` told later than the backup, if it did.
+            content: what ``content`` returned later than the backup, if it did.
         """
 
     def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> None:

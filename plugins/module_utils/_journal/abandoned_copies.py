@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Copies that killed rehearsals have left, told from journals and the locks of workers alone."""
+"""Copies that killed rehearsals have left, found from journals and the locks of workers alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MADE, DROPPED = "scratch_made", "scratch_dropped"
 
 
 def abandoned(layout: Layout, name: str) -> list[str]:
-    """Return the rehearsals of a database that are dead and have not said that their copy is gone, newest first."""
+    """Return the rehearsals of a database that are dead and have not recorded that their copy is gone, newest first."""
     found = []
     for run, events in newest_first(layout.journals_of(name) / "rehearsals"):
         names = [event["event"] for event in events]

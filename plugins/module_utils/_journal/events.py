@@ -41,7 +41,7 @@ def not_before(latest: str) -> str:
     return (datetime.fromisoformat(latest) + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
 
 
-#: What announces no step, and what the database tells again after a crash: it reaches the disk with the event that
+#: What announces no step, and what the database shows again after a crash: it reaches the disk with the event that
 #: follows, which is there before the next step begins.
 _FLUSHED_WITH_THE_NEXT = frozenset({"committed"})
 
@@ -49,7 +49,7 @@ _FLUSHED_WITH_THE_NEXT = frozenset({"committed"})
 class Journal:
     """One journal: a line of JSON an event, appended and never rewritten.
 
-    Which run was the last is told by these times and by those of the files. So neither goes back, though a clock may.
+    The last run is known by these times and by those of the files. So neither goes back, though a clock may.
     """
 
     def __init__(self, path: Path, verb: str) -> None:
@@ -76,7 +76,7 @@ class Journal:
             sync(self.path.parent)
 
     def _moment(self) -> tuple[int, bool]:
-        """Return a moment after everything in the journals of this database, and whether the clock tells another."""
+        """Return a moment after everything in the journals of this database, and whether the clock differs."""
         if not self._latest and self.path.parent.is_dir():
             with os.scandir(self.path.parent) as entries:
                 written = [
@@ -134,7 +134,7 @@ def newest_first(folder: Path) -> Iterator[tuple[str, list[Event]]]:
 def net_outcome(events: list[Event]) -> str:
     """Return how a run moved its database (upgraded, downgraded, restored), or nothing if it left it where it was.
 
-    An upgrade that was led back by its own run has moved nothing in the end.
+    An upgrade that was reverted by its own run has moved nothing in the end.
     """
     events = [event for event in events if not event["verb"].startswith("recover")]  # it moves what others had left
     done = [event["result"] for event in events if event["event"] == "done"]
@@ -149,14 +149,14 @@ def net_outcome(events: list[Event]) -> str:
 
 
 def needs_revert(events: list[Event]) -> bool:
-    """Tell whether the upgrade of a journal began a revision and ended badly, never ended, or was rejected."""
+    """Return whether the upgrade of a journal began a revision and ended badly, never ended, or was rejected."""
     done = ending(events, "upgrade")
     began = any(event["event"] == "begun" for event in events)
     return began and (done is None or done["result"]["outcome"] == "failed" or rejection(events) is not None)
 
 
 def rejection(events: list[Event]) -> Event | None:
-    """Return the event that tells why a verified upgrade is led back all the same, or None."""
+    """Return the event with the reason why a verified upgrade is reverted all the same, or None."""
     return next((event for event in reversed(events) if event["event"] == "rejected"), None)
 
 
@@ -169,7 +169,7 @@ def reject(journal: Journal, error: dict[str, str]) -> None:
 
 
 def find_unrecovered(folder: Path) -> str:
-    """Return the run that left a database where a person or a way back has yet to decide, or nothing."""
+    """Return the run that left a database where a person or a revert has yet to decide, or nothing."""
     for run, events in newest_first(folder):
         how = net_outcome(events)
         began = any(event["event"] == "begun" for event in events)

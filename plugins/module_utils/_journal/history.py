@@ -80,7 +80,7 @@ def _has_begun(journal: Path, verb: str) -> bool:
 
 
 def moved_since(layout: Layout, database: str, by_run: str, of_run: str) -> Refused | None:
-    """Return why a run cannot be rolled back any more; a later run that was itself rolled back is no reason."""
+    """Return why a run cannot be rolled back any more; a later run that was itself rolled back is not a reason."""
     rolled_back: dict[str, str] = {}
     what = f"Run {of_run} cannot be rolled back in database {database!r}"
     for run, events in newest_first(layout.journals_of(database)):
@@ -102,7 +102,7 @@ def moved_since(layout: Layout, database: str, by_run: str, of_run: str) -> Refu
 
 
 def predicted_rollback(root: str, run: str, of_run: str, names: list[str]) -> list[dict[str, Any]]:
-    """Return the results that rolling a run back would have, as far as the journals tell."""
+    """Return the results that rolling a run back would have, as far as the journals show."""
     layout = Layout(Path(root))
     found = []
     for name in names:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What earlier runs left in a database, told from files alone: its journals, and the locks of their workers."""
+"""What earlier runs left in a database, read from files alone: its journals, and the locks of their workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .worker_lock import works
 #: Verbs of which nothing can be half done in the database before this event.
 TOUCHES = {"upgrade": "begun", "downgrade": "", "rollback": "downgrade_begun", "restore": "restore_begun"}
 
-#: The code of a database whose last upgrade failed, until somebody names it in migrate_retry_failed.
+#: The code of a database whose last upgrade failed, until an operator names it in migrate_retry_failed.
 FAILED_BEFORE = "database-failed-before"
 
 _YES = ("true", "yes", "on", "1")
@@ -32,8 +32,8 @@ _NO = ("false", "no", "off", "0", "none", "")
 class RunState:
     """What the last run that matters left.
 
-    ``state`` is ``running``, ``cut_short`` (dead half-way, or its way back was never gone), ``failed``, ``held``, or
-    nothing where there is nothing to settle.
+    ``state`` is ``running``, ``cut_short`` (dead half-way, or it was never reverted), ``failed``, ``held``, or
+    nothing where there is nothing to recover.
     """
 
     name: str
@@ -41,7 +41,7 @@ class RunState:
     run: str = ""
     verb: str = ""
     release: str = ""
-    #: The run that a rollback was leading back from.
+    #: The run that a rollback was reverting from.
     of_run: str = ""
     #: Whether it may have touched the database.
     touched: bool = False
@@ -49,7 +49,7 @@ class RunState:
     ways_out: dict[str, str] = field(default_factory=dict)
 
     def needs_recovery(self, retry: Any) -> bool:
-        """Tell whether there is something to do about it before anything else is."""
+        """Return whether there is something to do about it before anything else is."""
         return self.state in ("running", "cut_short") or (self.state == "held" and retries(retry, self.name))
 
     def obstacle(self, pending: bool, retry: Any, release: str = "") -> Refused | None:
@@ -96,7 +96,7 @@ def retry_command(name: str) -> str:
 
 
 def retries(retry: Any, name: str) -> bool:
-    """Tell whether a person has cleared a database: true, or a list that names it; a command line knows words only."""
+    """Return whether a person has cleared a database: true, or a list that names it, as text on a command line."""
     if isinstance(retry, str):
         word = retry.strip()
         if word.lower() in _YES + _NO:
@@ -111,7 +111,7 @@ def last_run_state(layout: Layout, name: str, besides: str = "") -> RunState:
     Args:
         layout: where the journals are.
         name: the database.
-        besides: a run that does not count, because it is the one that asks.
+        besides: a run that does not count, because it is the calling one.
     """
     cut_short: RunState | None = None
     for run, events in _last_written_first(layout, name):
@@ -125,7 +125,7 @@ def last_run_state(layout: Layout, name: str, besides: str = "") -> RunState:
         elif cut_short is None:
             return left
         elif left.state == "interrupted":
-            # It was killed and led back twice running: perhaps it is what kills.
+            # It was killed and reverted twice running: perhaps it is what kills.
             return RunState(name, "failed", cut_short.run, cut_short.verb, cut_short.release, error=cut_short.error)
         else:
             break
@@ -133,21 +133,21 @@ def last_run_state(layout: Layout, name: str, besides: str = "") -> RunState:
 
 
 def find_unrecovered(options: dict[str, Any]) -> list[RunState]:
-    """Return what earlier runs left in the databases of the inventory and must be settled first."""
+    """Return what earlier runs left in the databases of the inventory and must be recovered first."""
     layout = Layout(Path(options["root"]))
     found = [last_run_state(layout, entry["name"]) for entry in options["databases"]]
     return [left for left in found if left.needs_recovery(options["retry_failed"])]
 
 
 def unknown_to(layout: Layout, names: list[str]) -> list[str]:
-    """Return the folders of journals with something unsettled whose database the inventory no longer names."""
+    """Return the folders of journals with something not recovered whose database the inventory no longer names."""
     known = {key_of(name) for name in names}
     folders = sorted(path.name for path in layout.journals.glob("*") if path.is_dir() and path.name not in known)
     return [folder for folder in folders if last_run_state(layout, folder).state in ("running", "cut_short", "held")]
 
 
 def _last_written_first(layout: Layout, name: str) -> Iterator[tuple[str, list[Event]]]:
-    """Yield (run, events) of journals with any event, each read only when it is asked for."""
+    """Yield (run, events) of journals with any event, each read only when it is requested."""
     found = [(path.stat().st_mtime_ns, path) for path in layout.journals_of(name).glob("*.jsonl")]
     for _written, path in sorted(found, reverse=True):
         events = read_events(path)
@@ -156,10 +156,10 @@ def _last_written_first(layout: Layout, name: str) -> Iterator[tuple[str, list[E
 
 
 def _left(layout: Layout, name: str, run: str, events: list[Event]) -> RunState | None:
-    """Return what a run left, or None if it settles nothing: whatever was before it still stands."""
+    """Return what a run left, or None if it recovers nothing: whatever was before it is still unresolved."""
     if events[-1]["event"] == "cleared":
         return RunState(name)
-    # What was dropped later of what a run had left tells nothing of how it ended.
+    # What was dropped later of what a run had left does not show how it ended.
     own = [event for event in events if not event["verb"].startswith(("recover", "prune"))]
     if not own:
         return None
@@ -182,7 +182,7 @@ def _left(layout: Layout, name: str, run: str, events: list[Event]) -> RunState 
     facts.update(error=(rejected if state in ("failed", "interrupted") else result).get("error") or {})
     facts.update(ways_out=result.get("ways_out") or {})
     if state == "cut_short" and any(works(layout, run, each) for each in ("upgrade", verb)):
-        state = "running"  # its controller still waits for other databases, and then leads this one back
+        state = "running"  # its controller still waits for other databases, and then reverts this one
     return None if state is None else RunState(name, state, **facts)
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who is alive: whoever holds the lock on a worker's file. No number of a process is asked, they are used again."""
+"""Whether a worker is alive: its process holds the lock on its file. A process id proves nothing: it is used again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._core.paths import Layout
 
 
 def works(layout: Layout, run: str, verb: str) -> bool:
-    """Tell whether the worker of any run's verb holds its lock."""
+    """Return whether the worker of any run's verb holds its lock."""
     try:
         descriptor = os.open(layout.worker(run, verb), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -25,7 +25,7 @@ def works(layout: Layout, run: str, verb: str) -> bool:
 
 
 def locked(descriptor: int) -> bool:
-    """Take the lock on an open file if nobody else has it, and tell whether that was so."""
+    """Take the lock on an open file if no other process has it, and return whether that was so."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

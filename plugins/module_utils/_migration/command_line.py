@@ -33,9 +33,9 @@ def command_options(command: str, revision: str, config: str, x_arguments: tuple
 
     Args:
         command: upgrade or downgrade.
-        revision: what would stand behind it.
+        revision: what would follow it.
         config: the file behind ``-c``, nothing where Alembic finds it by itself.
-        x_arguments: what would stand behind ``-x``.
+        x_arguments: what would follow ``-x``.
     """
     words = ["-c", config] if config else []
     for argument in x_arguments:
@@ -51,11 +51,11 @@ def command_options(command: str, revision: str, config: str, x_arguments: tuple
 
 
 def named_config(config: Any, folder: Path) -> str:
-    """Return what would stand behind ``-c``: nothing where Alembic finds its file by itself."""
+    """Return what would follow ``-c``: nothing where Alembic finds its file by itself."""
     name = str(config.config_file_name or "")
     return "" if Path(name).name in ("alembic.ini", "") and Path(name).parent == folder else name
 
 
 def context_options(revision: str) -> dict[str, Any]:
-    """Return what a command passes on to the environment, where env.py asks for it."""
+    """Return what a command passes on to the environment, where env.py requires it."""
     return {"as_sql": False, "starting_rev": None, "destination_rev": revision, "tag": None}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def end_reading(context: MigrationContext, connection: Connection) -> None:
-    """End the transaction that looking has begun, where nothing is to be done in it.
+    """End the transaction that reading has begun, where nothing is to be done in it.
 
     The next context on the same connection would take it for one of env.py's own, and not commit.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Running env.py only to find out where a database stands: in a process that is thrown away, changing nothing."""
+"""Running env.py only to read the revisions of a database: in a process that is thrown away, changing nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Read = Callable[["URL | None"], Any]
 #: Runs it in a process that is not forked here, given whether what it writes is to run; raises Died.
 Elsewhere = Callable[[bool], "Found"]
 
-#: What is left of the time that a plan may take to whoever waits for this process.
+#: What is left of the time that a plan may take to the process that waits for this process.
 SHARE = 0.9
 
 
@@ -72,7 +72,7 @@ def run_dry(engine: Engine, name: str, seconds: float, read: Read, elsewhere: El
         elsewhere: does so in a process that was forked before.
 
     Raises:
-        Refused: it did, or came to no end.
+        Refused: it did, or did not finish.
     """
 
     def run(uncommitted: bool) -> Found:
@@ -100,7 +100,7 @@ def run_dry(engine: Engine, name: str, seconds: float, read: Read, elsewhere: El
 
 
 def _in_process(engine: Engine, seconds: float, read: Read, *, uncommitted: bool) -> Found:
-    engine.own_identity()  # what is known before the fork need not be asked there
+    engine.own_identity()  # what is known before the fork need not be read there
     engine.before_fork()
     answers: list[Any] = []
 

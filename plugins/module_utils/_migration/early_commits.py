@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a step makes permanent before it has come to its end: no rollback takes it away, whatever happens next.
+"""What a step makes permanent before it has finished: no rollback takes it away, whatever happens next.
 
 An autocommit block does so, a revision that commits the connection itself, and the old way around both, a plain COMMIT.
 """
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from .step import Step, Watcher
     from .write_count import Counter
 
-#: First words of statements that change rows; a routine called by SELECT is beyond what can be told.
+#: First words of statements that change rows; a routine called by SELECT is not recognised.
 _WRITES_ROWS = {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "DO", "CALL"}
 _COMMITS = {"COMMIT", "END"}
 
 
 class EarlyCommits:
-    """Tells a watcher, before it happens, that a step commits before its end, and whether rows are among it."""
+    """Reports to a watcher, before it happens, that a step commits before its end, and whether rows are among it."""
 
     def __init__(self, begun: list[Step], watcher: Watcher, counter: Counter) -> None:
         self._begun = begun
@@ -74,14 +74,14 @@ class EarlyCommits:
                 sa.event.remove(connection, name, listener)
 
     def _step(self) -> Step | None:
-        """Return the step that has not come to its end."""
+        """Return the step that has not finished."""
         return self._begun[-1] if self._begun and not self._begun[-1].ran else None
 
     def _early(self) -> None:
         step = self._step()
         if step is None:
             return
-        # In a transaction that failed nothing can be asked, and nothing will be committed.
+        # In a transaction that failed nothing can be read, and nothing will be committed.
         with suppress(Exception):
             self._counter.add_to(step)
         self._watcher.commits_early(step)
@@ -109,7 +109,7 @@ class EarlyCommits:
         if step is None:
             return
         if not self._in_block and not connection.get_execution_options().get(OWN):
-            with suppress(Exception):  # in a transaction that failed nothing can be asked
+            with suppress(Exception):  # in a transaction that failed nothing can be read
                 self._counter.resume()
         if word in _WRITES_ROWS:
             self._writer = step

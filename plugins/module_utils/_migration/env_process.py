@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The process that runs env.py where that is not to have what whoever started it has: root's rights, or passwords.
+"""The process that runs env.py without root's rights or without the passwords of the process that started it.
 
-It is told one database, becomes its user, and from then on does what the other side calls.
+It is given one database, becomes its user, and from then on does what the other side calls.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class _EnvProcess:
         database, job = Database.from_options(entry), Job.from_options(options["verb"], options)
         if user:
             become(User.from_facts(user))
-            end_with_parent()  # whoever becomes another user is taken off this list
+            end_with_parent()  # a process that becomes another user is taken off this list
             show_to_user(True)  # it has nothing that this user may not have, and reads its own /proc
             _check_readable(job, user["name"])
         engine = engine_for(database, job)
@@ -224,8 +224,8 @@ class _Reporter(Watcher):
         self.steps.append(step)
         step.began = float(self._report("begins", step, number, count))
 
-    def enters_revision(self) -> None:
-        self._report("enters_revision")
+    def begins_revision(self) -> None:
+        self._report("begins_revision")
 
     def ran(self, step: Step) -> None:
         self._report("ran", step)

@@ -42,7 +42,7 @@ from .step import Step, Watcher
 
 #: Loaded now, because its archive may be gone when the process is forked.
 _LOADED_EARLY = env_process
-_EVENTS = ("enters_revision", "ran", "failed", "left", "commits_early", "writes_early")
+_EVENTS = ("begins_revision", "ran", "failed", "left", "commits_early", "writes_early")
 
 
 def environment_of(database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> Environment:
@@ -169,7 +169,7 @@ class EnvironmentApart(Environment):
             self._call("close_env_connections")
 
     def streams(self, instance: str = "") -> list[Stream]:
-        """Run env.py there, changing nothing, and return where the database stands."""
+        """Run env.py there, changing nothing, and return the revisions of the database."""
         return self._read(lambda: [stream_from(facts) for facts in self._call("streams")])
 
     def unborn(self) -> list[Stream]:
@@ -216,7 +216,7 @@ class EnvironmentApart(Environment):
         return None if found is None else texts(found)
 
     def can_be_undone(self, revision: str) -> bool:
-        """Tell whether a revision has a downgrade at all."""
+        """Return whether a revision has a downgrade at all."""
         return bool(self._call("can_be_undone", revision))
 
     def applied(self, heads: Heads) -> set[str]:
@@ -228,7 +228,7 @@ class EnvironmentApart(Environment):
         return set(texts(self._call("applied_below", list(heads))))
 
     def knows(self, revision: str) -> bool:
-        """Tell whether this release holds a revision."""
+        """Return whether this release holds a revision."""
         return bool(self._call("knows", revision))
 
     def sha256_of(self, revision: str) -> str:

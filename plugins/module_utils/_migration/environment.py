@@ -60,7 +60,7 @@ class Environment(Revisions):
     in_place: Callable[[bool], None] | None = None
     #: Calls ``read_dry`` in another process, where there is one that was forked before.
     elsewhere: Elsewhere | None = None
-    #: As ``Engine.instance`` says of our own connection, where that was asked right now.
+    #: ``Engine.instance`` of our own connection, where that was just read.
     _instance = ""
 
     def __init__(self, database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> None:
@@ -86,14 +86,14 @@ class Environment(Revisions):
 
     @property
     def target(self) -> str:
-        """Return what Alembic shall upgrade to."""
+        """Return what Alembic is to upgrade to."""
         return self.database.target or self.job.target
 
     def streams(self, instance: str = "") -> list[Stream]:
-        """Run env.py without letting it change anything, and return where the database stands.
+        """Run env.py without letting it change anything, and return the revisions of the database.
 
         Args:
-            instance: what ``Engine.instance`` has just said of our own connection.
+            instance: ``Engine.instance`` of our own connection, just read.
 
         Raises:
             Refused: env.py fails, leads to another database, or its target cannot be reached.
@@ -186,8 +186,8 @@ class Environment(Revisions):
         """Upgrade to the target and return every step that was begun, also after an error (as its ``steps``).
 
         Args:
-            watcher: is told what happens.
-            only: the revisions of each version table to apply, where it shall not be all.
+            watcher: gets each event.
+            only: the revisions of each version table to apply, where not all are applied.
 
         Raises:
             Interrupted: a revision failed, or env.py did.
@@ -204,7 +204,7 @@ class Environment(Revisions):
 
         Args:
             committed: for each version table the revisions to undo.
-            watcher: is told what happens.
+            watcher: gets each event.
 
         Raises:
             Interrupted: a downgrade failed, or env.py did.
@@ -262,7 +262,7 @@ class Environment(Revisions):
             table = self._table(context)
             self.in_transaction_of_env = bool(getattr(context, "_in_external_transaction", False))
             self.engine.lock_migrating(connection, self.job.lock_wait)
-            # Only now may the version table be made: dont_mutate kept Alembic from doing so before we could look.
+            # Only now may the version table be made: dont_mutate kept Alembic from doing so before we could check.
             if not heads:
                 context._ensure_version_table()
             streams[table] = False
@@ -310,7 +310,7 @@ class Environment(Revisions):
                 connection.close()
 
     def _prepare(self) -> None:
-        """Set the process up as the database's entry asks."""
+        """Set the process up as the database's entry requires."""
         os.environ.update(variables_for(self.database, self._url))
         os.chdir(self.source.folder)
         if str(self.source.folder) not in sys.path:
@@ -345,7 +345,7 @@ class Environment(Revisions):
         return self._planned(self._table(context), heads)
 
     def _identity(self, connection: Connection) -> Identity:
-        """Return where a connection leads; one of another kind is not even asked in the engine's words."""
+        """Return where a connection leads; one of another kind is not even queried by the engine."""
         kind = connection.dialect.name
         if kind != self.engine.name:
             return Identity(f"a server of {kind}", str(connection.engine.url.database))

@@ -125,7 +125,7 @@ def kept_open(environment: Any) -> tuple[str, str]:
     """Return why nothing was committed although env.py raised nothing, and what to do about it."""
     if environment.in_transaction_of_env:
         return (
-            "env.py executes a statement before configure(), which begins a transaction that nobody commits",
+            "env.py executes a statement before configure(), which begins a transaction that is never committed",
             "Commit that transaction before context.configure(), or open it with `with connectable.begin()`",
         )
     return (

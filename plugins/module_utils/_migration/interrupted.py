@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a run of Alembic ends that does not come to its end."""
+"""How a run of Alembic ends that does not finish."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST = 160
 
 
 class Interrupted(Exception):
-    """Alembic did not come to its end. ``steps`` are those begun, ``cause`` is None if env.py hid the error.
+    """Alembic did not finish. ``steps`` are those begun, ``cause`` is None if env.py hid the error.
 
     ``place`` is where in its revision the cause was raised, as far as that is known.
     """

@@ -39,7 +39,7 @@ class JournalWriter(Watcher):
         self._read_after = 0
 
     def begins(self, step: Step, number: int, count: int) -> None:
-        """Journal the step; on an engine whose DDL survives a rollback, look at the schema first."""
+        """Journal the step; on an engine whose DDL survives a rollback, read the schema first."""
         self._lock.check()
         self._read_before_step()
         self._journal.write("begun", revision=step.revision, table=step.table, number=number, count=count)
@@ -75,10 +75,10 @@ class JournalWriter(Watcher):
             self.note_committed(step)
 
     def commits_early(self, step: Step) -> None:
-        """Look at the schema before a part of the step is made permanent.
+        """Read the schema before a part of the step is made permanent.
 
-        What the migration itself has locked cannot be looked at from outside, and it will not let go of it while it
-        waits for us. Then nobody can say later what the step left, so it counts as if it had left something.
+        What the migration itself has locked cannot be read from outside, and it keeps the lock while it
+        waits for us. Then it is unknown later what the step left, so it counts as if it had left something.
         """
         if self.before_step is not None:
             return
@@ -94,7 +94,7 @@ class JournalWriter(Watcher):
             self.before_step = []
 
     def writes_early(self, step: Step) -> None:
-        """Journal it: if this process dies, nothing in the schema will tell."""
+        """Journal it: if this process dies, nothing in the schema will show."""
         self._journal.write("wrote_early", revision=step.revision, table=step.table, rows=step.wrote)
 
     def writes_unseen(self, step: Step, reason: str) -> None:
@@ -110,7 +110,7 @@ class JournalWriter(Watcher):
             self._journal.write("committed", **facts)
 
     def _read_before_step(self) -> None:
-        """Read the schema, or keep what was read before the transaction that goes on: a rollback leads back to it."""
+        """Read the schema, or keep what was read before the transaction that goes on: a rollback reverts to it."""
         if not self._engine.ddl_survives_rollback:
             self.before_step = None
         elif write_tracker_of(self._engine).can_read_now():

@@ -44,7 +44,7 @@ class Locations:
         self._script.revision_map = type(self._script.revision_map)(self._script._load_revisions)
 
     def are_empty(self) -> bool:
-        """Tell whether there is no revision."""
+        """Return whether there is no revision."""
         return not self._script.get_heads()
 
     def outside(self) -> list[str]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Giving way soon and trying again for long: a migration that waits for a lock makes everybody behind it wait."""
+"""A short lock timeout and many attempts: a migration that waits for a lock makes every session behind it wait."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _LONGEST_PAUSE = 10.0
 
 
 class Blockers:
-    """Ask who keeps the migration waiting, over a connection that is opened when somebody first asks."""
+    """Read which sessions keep the migration waiting, over a connection that is opened for the first read."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._own: OwnConnection | None = None
-        #: Who was in the way the last time that anybody was.
+        #: The last sessions that blocked it.
         self.last: list[str] = []
 
     def __call__(self) -> list[str]:
-        """Return one line a session; runs in the thread that tells the progress."""
+        """Return one line a session; runs in the thread that reports the progress."""
         if self._own is None:
             self._own = self._engine.connect()
         found = self._engine.blockers(self._own)
@@ -54,10 +54,10 @@ def retry_on_lock(
 
     Args:
         engine: sets the timeouts, and knows their errors.
-        journal: is told of each pause.
+        journal: gets each pause.
         progress: says who is waited for.
         attempt: runs Alembic in this process, the first time.
-        may_repeat: tells whether an interrupted attempt left nothing behind that the next one would meet.
+        may_repeat: returns whether an interrupted attempt left nothing behind that the next one would meet.
         again: runs Alembic in another process, in which env.py has not run yet.
 
     Raises:

@@ -89,7 +89,7 @@ class OwnCommits:
         began = self._began.pop(id(connection), None)
         if began is None or not self._is_outside(connection):
             return
-        with suppress(Exception):  # in a transaction that failed nothing can be asked, and nothing is committed
+        with suppress(Exception):  # in a transaction that failed nothing can be read, and nothing is committed
             counted = self._count(connection, held=True)
             wrote, used = _grown(began.rows, counted.rows), _grown(began.used, counted.used)
             if counted.number and self._engine.identity(connection) == self._engine.own_identity():

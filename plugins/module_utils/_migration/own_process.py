@@ -181,7 +181,7 @@ def _lost(lock: Lock) -> Failed | None:
 
 
 def _end_with(parent: int) -> None:
-    """Have the kernel end this process when its parent ends: nothing is migrated that nobody waits for."""
+    """Have the kernel end this process when its parent ends: nothing is migrated that no process waits for."""
     end_with_parent()
     if os.getppid() != parent:
         os._exit(1)

@@ -63,12 +63,12 @@ def _warm_dialect(url: URL) -> None:
 
 
 def _see_the_same(job: Job, databases: Sequence[Database]) -> bool:
-    """Tell whether the code of a revision would find the same process around it for every database."""
+    """Return whether the code of a revision would find the same process around it for every database."""
     return not job.setup and not any(database.environment or database.url_variables for database in databases)
 
 
 def _load_harmlessly(job: Job) -> bool:
-    """Load the revisions in a process that is thrown away, and tell whether that started threads or failed.
+    """Load the revisions in a process that is thrown away, and return whether that started threads or failed.
 
     They import what the application likes, and a fork would lose its threads.
     """

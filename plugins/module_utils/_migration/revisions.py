@@ -34,7 +34,7 @@ class Revisions(ABC):
         """Run env.py without letting it change anything."""
 
     def can_be_undone(self, revision: str) -> bool:
-        """Tell whether a revision has a downgrade at all."""
+        """Return whether a revision has a downgrade at all."""
         return hasattr(self.script.get_revision(revision).module, "downgrade")
 
     def applied(self, heads: Heads) -> set[str]:
@@ -50,7 +50,7 @@ class Revisions(ABC):
         return {script.revision for script in self.script.iterate_revisions(heads, "base")}
 
     def knows(self, revision: str) -> bool:
-        """Tell whether this release holds a revision."""
+        """Return whether this release holds a revision."""
         if not self._has(revision):
             self._learn_locations()
         return self._has(revision)
@@ -81,7 +81,7 @@ class Revisions(ABC):
             return ""
 
     def _below(self, committed: dict[str, list[str]]) -> str:
-        """Return what ``alembic downgrade`` would be told, to undo the same in the first version table."""
+        """Return the argument of ``alembic downgrade`` that would undo the same in the first version table."""
         first = next((revisions[0] for revisions in committed.values() if revisions), "")
         down = self.script.get_revision(first).down_revision if first and self.knows(first) else None
         return (down if isinstance(down, str) else down[0]) if down else "base"

@@ -28,10 +28,10 @@ def configuration(source: Source, options: dict[str, str], url: str) -> Config:
     Args:
         source: the shipped directory; it is also the working directory.
         options: main options to set on top of its own.
-        url: what ``sqlalchemy.url`` shall be.
+        url: what ``sqlalchemy.url`` is to be.
 
     Raises:
-        Refused: its pyproject.toml asks for a newer Alembic.
+        Refused: its pyproject.toml requires a newer Alembic.
     """
     ini = source.ini(options)
     arguments: dict[str, Any] = {"file_": str(ini) if ini else None}

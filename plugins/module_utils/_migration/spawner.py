@@ -4,7 +4,7 @@
 
 """A process that has read no secret, and starts those that run env.py.
 
-A forked process holds what its parent held. So whoever works on a database starts this one before it reads the
+A forked process holds what its parent held. So the process that works on a database starts this one before it reads the
 database's entry, whose admin password is not for env.py.
 """
 
@@ -47,7 +47,7 @@ class Spawner:
         self._socket = ours
 
     def new(self) -> socket.socket:
-        """Start a process that waits to be told its database, and return the connection to it."""
+        """Start a process that waits for the name of its database, and return the connection to it."""
         self.start()
         ours, theirs = socket.socketpair()
         if self._socket is not None:  # start() has set it
@@ -87,7 +87,7 @@ def _be_env_process(descriptors: list[int]) -> None:
         os.close(errors)
         os.set_inheritable(to_parent, False)
         host(socket.socket(fileno=to_parent))
-    except BaseException:  # noqa: BLE001 - whoever waits for this process hears that it has ended
+    except BaseException:  # noqa: BLE001 - the process that waits for this process hears that it has ended
         traceback.print_exc()
     finally:
         os._exit(0)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a database really stands: read through a connection of our own, never assumed."""
+"""The revisions of a database: read through a connection of our own, never assumed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_applied(environment: Environment, own: OwnConnection, tables: list[str]
 
 
 def read_position(engine: Engine, tables: list[str], count_rows: bool = False) -> Position:
-    """Return where a database stands now; one that does not exist stands at its base.
+    """Return the current revisions of a database; one that does not exist is at its base.
 
     Raises:
         Refused: the server cannot be reached.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One step of Alembic's, what it did, and who is told of it."""
+"""One step of Alembic's, what it did, and its watchers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Step:
     unseen: list[str] = field(default_factory=list)
 
     def written_rows(self) -> dict[str, Any]:
-        """Return what the journal keeps of an upgrade's step to tell its rows from others'."""
+        """Return what the journal keeps of an upgrade's step to distinguish its rows from others'."""
         return {
             "wrote": self.wrote,
             "replaced": sorted(self.replaced),
@@ -79,7 +79,7 @@ class Watcher:
     def begins(self, step: Step, number: int, count: int) -> None:
         """Hear that a revision is about to run."""
 
-    def enters_revision(self) -> None:
+    def begins_revision(self) -> None:
         """Hear that a revision's function is about to run, in its transaction."""
 
     def ran(self, step: Step) -> None:
@@ -89,7 +89,7 @@ class Watcher:
         """Hear that a revision's function has raised; what it wrote is known as far as it can be."""
 
     def left(self, step: Step) -> None:
-        """Hear that Alembic has left the revision's block and asks for the next one."""
+        """Hear that Alembic has left the revision's block and continues with the next one."""
 
     def commits_early(self, step: Step) -> None:
         """Hear that a part of the step is about to be committed before its end, as by an autocommit block."""

@@ -59,13 +59,13 @@ def watched(
     streams: dict[str, bool],
     engine: Engine,
 ) -> Iterator[MigrationStep]:
-    """Yield Alembic its steps; being asked for the next one means that the block of the last one was left.
+    """Yield Alembic its steps; a request for the next one means that the block of the last one was left.
 
     Args:
         context: Alembic's own.
         steps: what to run.
         begun: receives each step as it begins.
-        watcher: is told what happens.
+        watcher: is given what happens.
         table: the version table.
         streams: receives that this one came to its end.
         engine: counts what is written.
@@ -114,7 +114,7 @@ def _noting(function: Callable[..., Any], step: Step, counter: Counter, watcher:
     @functools.wraps(function)
     def noting(*args: Any, **keywords: Any) -> Any:
         try:
-            watcher.enters_revision()
+            watcher.begins_revision()
             return function(*args, **keywords)
         except BaseException as error:
             step.error = error

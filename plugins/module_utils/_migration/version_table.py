@@ -25,7 +25,7 @@ def read_heads(own: OwnConnection, table: str, *, there: bool = False) -> Heads:
     Args:
         own: the connection.
         table: the version table, as schema.table.
-        there: whether it is known to be there, which saves most of the time of looking.
+        there: whether it is known to be there, which saves most of the time of reading.
     """
     return own.run(_rows_of if there else _heads_of, *table.rsplit(".", 1))
 
@@ -38,7 +38,7 @@ def _rows_of(connection: Connection, schema: str, table: str) -> Heads:
     except sa.exc.DBAPIError as error:
         if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise
-        if sqlstate(error) == _UNDEFINED_TABLE:  # as nobody but the transaction sees it that makes it
+        if sqlstate(error) == _UNDEFINED_TABLE:  # as only the transaction that makes it sees it
             return ()
         return _heads_of(connection, schema, table)  # it was dropped since
 

@@ -44,7 +44,7 @@ class Counter:
             self.unseen.starts(counted.began)
 
     def add_to(self, step: Step) -> None:
-        """Add what was written since the start, or since this was asked last."""
+        """Add what was written since the start, or since the last call."""
         if self.unseen:
             self.unseen.checks()
         counted = self._tracker.count_transaction(self._connection, held=True)
@@ -93,15 +93,15 @@ class Counter:
             self.start()
 
     def read_counters(self) -> None:
-        """Let the engine look whether others have written meanwhile, if the connection still answers."""
+        """Let the engine check whether others have written meanwhile, if the connection still answers."""
         with suppress(Exception):
             self._tracker.check_other_writers(self._connection)
 
     def failed(self, step: Step) -> None:
-        """Look a last time before anything is rolled back."""
+        """Read the counters a last time before anything is rolled back."""
         self.read_counters()
         try:
             self.add_to(step)
-        except Exception:  # noqa: BLE001 - in a transaction that failed nothing else can be asked
+        except Exception:  # noqa: BLE001 - in a transaction that failed nothing else can be read
             with suppress(Exception):
                 self._add(step, self._tracker.count_failed_transaction(self._connection))

@@ -17,20 +17,20 @@ from .._core.entries import handed_over
 from .._core.errors import CRASHED, Refused
 from .._core.job import Job
 
-# What is imported stays; looking for garbage among it meanwhile takes a tenth of the time.
+# What is imported stays; searching for garbage among it meanwhile takes a tenth of the time.
 # The packed code comes as an argument: PYTHONPATH would be inherited by every command that is started from there.
 _UTILS = __name__.rpartition("._module.")[0]
 _ENTRY = "import gc, sys; gc.disable(); sys.path[:1] = [sys.argv.pop()]; from {entry} import main; main()"
 
 
 def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Have a verb done in a room, the name of a module here whose ``main`` serves, and return its answer.
+    """Have a verb done by an entry, a module here whose ``main`` serves, and return its answer.
 
-    The job goes through a pipe: a command line can be read by everybody on the host. The databases' secrets go apart,
+    The job goes through a pipe: a command line can be read by all users on the host. The databases' secrets go apart,
     and only the process that works on a database reads its own.
 
     Raises:
-        Refused: the engine room refused, could not start, or stopped with an error of its own.
+        Refused: the virtualenv's process refused, could not start, or stopped with an error of its own.
     """
     packed = str(Path(__file__)).split("/ansible_collections/", maxsplit=1)[0]
     known = {field.name for field in fields(Job)}  # whatever else the module was given is not for a customer's code
@@ -47,7 +47,7 @@ def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) ->
         answer = json.loads(done.stdout)
     except ValueError:
         words = done.stderr.decode(errors="replace").strip().splitlines()
-        why = words[-1] if words else f"it ended with exit code {done.returncode} and said nothing"
+        why = words[-1] if words else f"it ended with exit code {done.returncode} and printed nothing"
         raise Refused(what, why, "Ship the release again, or check migrate_virtualenv", code=CRASHED) from None
     if "crashed" in answer:
         raise Refused(

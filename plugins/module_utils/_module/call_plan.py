@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
-"""From a module to where plans are made: it is asked more often than all else, and carries only what plans take."""
+"""From a module to where plans are made: it is called more often than all else, and carries only what plans take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .call import call_python
 
-if TYPE_CHECKING:  # as in ask.py
+if TYPE_CHECKING:  # as in call_verbs.py
     from .._plan import entry  # noqa: F401
 
 

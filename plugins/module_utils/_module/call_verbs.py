@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
-"""From a module to the engine room, where every verb can be done."""
+"""From a module to the virtualenv's process, where every verb can be done."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def call_verb(python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any
     """Have a verb done and return its answer.
 
     Raises:
-        Refused: the engine room refused, or could not start.
+        Refused: the virtualenv's process refused, or could not start.
     """
     return call_python("_verbs.entry", python, verb, options)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The recovery of a host's databases, as its module sees it: wait for the living, settle the dead."""
+"""The recovery of a host's databases, as its module sees it: wait for live workers, recover dead runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _POLL_INTERVAL = 0.1  # seconds
 
 
 def littered(options: Options) -> list[RunState]:
-    """Return the databases with nothing else to settle of whose dead rehearsals a copy may be left."""
+    """Return the databases with nothing else to recover of whose dead rehearsals a copy may be left."""
     layout = Layout(Path(options["root"]))
     names = [entry["name"] for entry in options["databases"]]
     found = [(name, abandoned(layout, name)) for name in names if last_run_state(layout, name).state in ("", "failed")]
@@ -38,7 +38,7 @@ def littered(options: Options) -> list[RunState]:
 
 
 def recover(options: Options) -> dict[str, Any]:
-    """Follow what still runs and settle what is dead, for as long as a call may take.
+    """Follow what still runs and recover what is dead, for as long as a call may take.
 
     Raises:
         Refused: the run id cannot be one.
@@ -64,14 +64,14 @@ class _Recovery:
         releases: dict[str, list[RunState]] = {}
         for left in find_unrecovered(self.options):
             if self._ended(left.name):
-                continue  # it was tried, and could not be settled now
+                continue  # it was tried, and could not be recovered now
             if left.state == "held" or not self._recover_by_files(left):
                 release = left.release or release_of_database(self.options["root"], left.name)
                 releases.setdefault(release, []).append(left)
         for left in littered(self.options):
             if not self._ended(left.name):
                 releases.setdefault(release_of_database(self.options["root"], left.name), []).append(left)
-        # A room that was entered before is followed to its end, though its databases are settled one by one.
+        # A release that was begun before is followed to its end, though its databases are recovered one by one.
         for release in sorted({*releases, *(name for name, state in self.states.items() if not state["finished"])}):
             answer = self._recover_release(release, releases.get(release, []))
             if answer and not answer["finished"]:
@@ -87,7 +87,7 @@ class _Recovery:
                 self._note(left.name, {"name": left.name, "outcome": "cleared", "changed": True, "of_run": left.run})
 
     def _still_run(self) -> bool:
-        """Wait for living workers, and tell whether any is left when the time of this call is over."""
+        """Wait for live workers, and return whether any is left when the time of this call is over."""
         deadline = monotonic() + self.options["follow"]
         while alive := self._alive():
             self.followed.update({left.name: left.run for left in alive})
@@ -120,7 +120,7 @@ class _Recovery:
         return True
 
     def _recover_release(self, release: str, lefts: list[RunState]) -> dict[str, Any] | None:
-        """Have databases settled by the release that their run worked with."""
+        """Have databases recovered by the release that their run worked with."""
         state = self.states.setdefault(
             release, {"names": [left.name for left in lefts], "cursor": {}, "finished": False, "attach": False}
         )
@@ -169,7 +169,7 @@ class _Recovery:
         Journal(self.layout.journal(name, self.run), "recover").write("done", result=result)
 
     def _ended(self, name: str) -> dict[str, Any] | None:
-        """Return what this run's recovery has said of a database."""
+        """Return the result of this run's recovery of a database."""
         events = read_events(self.layout.journal(name, self.run))
         results_of_recovery = [
             event["result"] for event in events if event["event"] == "done" and _is_recovery(event["verb"])
@@ -205,5 +205,5 @@ def _is_recovery(verb: str) -> bool:
 
 
 def strangers(options: Options) -> list[str]:
-    """Return journals with something unsettled whose databases are not in the inventory."""
+    """Return journals with something not recovered whose databases are not in the inventory."""
     return unknown_to(Layout(Path(options["root"])), [entry["name"] for entry in options["databases"]])

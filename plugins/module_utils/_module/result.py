@@ -25,7 +25,7 @@ Result = dict[str, Any]
 
 _REPORT_IT = "Run again; if it happens again, report it with the output of -vvv"
 
-#: Outcomes that a person has to look at.
+#: Outcomes that need a person.
 BAD = ("failed", "refused", "held")
 
 
@@ -33,7 +33,7 @@ def module_of(spec: Spec) -> AnsibleModule:
     """Return a module that keeps what it was given to itself.
 
     A URL, an environment or an ``-x`` argument may hold a secret beside harmless words. Declaring all of it
-    ``no_log`` would blank those words wherever they stand, so the invocation is neither logged nor returned.
+    ``no_log`` would blank those words wherever they are, so the invocation is neither logged nor returned.
     What is returned goes through a mask of our own: Ansible's knows no part of a secret, and turns "parsed" into stars
     where the password is "parse".
     """
@@ -57,7 +57,7 @@ def answering(module: AnsibleModule) -> Iterator[None]:
     """Turn a refusal, a failure and every other exception into the module's failed result.
 
     ansible-core returns no ``msg`` for a module that raises, and to its callers that looked like success. What lies
-    below migrate_root is executed and believed, so it is looked at before anything of it is read.
+    below migrate_root is executed and believed, so it is read before anything of it is read.
     """
     try:
         refuse_if_root_is_not_ours(Path(module.params["root"]))

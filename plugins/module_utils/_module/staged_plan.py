@@ -19,10 +19,10 @@ from .call_plan import call_plan
 
 
 def plan_with_unshipped(options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Install a release into a temporary folder, ask it for its plan, and remove it.
+    """Install a release into a temporary folder, make its plan, and remove it.
 
     Raises:
-        Refused: it cannot be installed or asked.
+        Refused: it cannot be installed or cannot plan.
     """
     folder = tempfile.mkdtemp(prefix="hosting.alembic-")
     try:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The status of a host's databases, each asked for with the release that it was last shipped or migrated with."""
+"""The status of a host's databases, each requested with the release that it was last shipped or migrated with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def statuses(options: Options, *, named: bool) -> list[dict[str, Any]]:
         named: whether the caller has named a release, which then holds for all.
 
     Raises:
-        Refused: the only release that there is cannot be asked.
+        Refused: the only release that there is cannot be read.
     """
     by_release: dict[str, list[Options]] = {}
     for entry in options["databases"]:
@@ -60,7 +60,7 @@ def _with(release: str, entries: list[Options], options: Options, only: bool) ->
     except Refused as refusal:
         if only:
             raise
-        # One application that cannot be asked does not hide the others.
+        # One application that cannot be read does not hide the others.
         return [_unknown(entry["name"], refusal) for entry in entries]
 
 

@@ -95,7 +95,7 @@ def rehearsal_foreseen(module: AnsibleModule, plans: list[Result] | None) -> NoR
 
 
 def foretell(module: AnsibleModule, results: list[Result], *, fails: bool = True) -> NoReturn:
-    """Exit with predicted results; where one would be refused, fail if that is asked for."""
+    """Exit with predicted results; where one would be refused, fail if that is requested."""
     facts = {"changed": any(result["changed"] for result in results), "databases": results}
     facts.update(finished=True, lines=[], cursor={}, diff=difference(results))
     bad = [result for result in results if result["outcome"] in BAD]

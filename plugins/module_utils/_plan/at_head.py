@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Databases that stand where the same release has verified them: there is nothing to ask env.py again.
+"""Databases that are where the same release has verified them: env.py need not run again.
 
 An upgrade leaves a record of what it verified, and a run of what its plan found at head, under which release, options
 and URL. While all of that is the same, and the version table still holds the same heads in the same database, nothing
@@ -47,14 +47,14 @@ class Verified:
     salt: str
     entry: str
     engine: str
-    #: By what a glance comes in.
+    #: The connect options of a probe.
     connect_options: dict[str, Any]
     url: str
     can_be_shared: bool
     identity: str
     table: str
     heads: list[str]
-    #: The folders of revisions that are no part of the release, with a digest of each: a package can be upgraded.
+    #: The folders of revisions that are not part of the release, with a digest of each: a package can be upgraded.
     outside: dict[str, str]
     #: What was found of changed history: the same release has the same files.
     changed_history: list[dict[str, str]] = field(default_factory=list)
@@ -70,15 +70,15 @@ def remember(
     Args:
         environment: of the database, in the job that verified it or found it there; env.py has run.
         identity: which database that is.
-        heads: where it stands.
-        found: what its plan said of changed history.
+        heads: its revisions.
+        found: what its plan found of changed history.
     """
     engine = environment.engine
     database, job = engine.database, engine.job
     connect_options = engine.connect_options()
     if len(heads) != 1 or connect_options is None or _RELATIVE_TARGET.search(database.target or job.target):
         return
-    ((table, standing),) = heads.items()
+    ((table, current),) = heads.items()
     salt = secrets.token_hex(16)
     record = Verified(
         salt=salt,
@@ -89,12 +89,12 @@ def remember(
         can_be_shared=engine.can_be_shared,
         identity=identity,
         table=table,
-        heads=standing,
+        heads=current,
         outside={folder: content_of(folder) for folder in environment.locations.outside()},
         changed_history=[finding.facts() for finding in found if finding.code != CHANGED_MEANWHILE],
         made=engine.own().run(engine.made),
     )
-    with suppress(OSError, Refused):  # without it the next plan is a full one, which is no reason to fail
+    with suppress(OSError, Refused):  # without it the next plan is a full one, which is not a reason to fail
         place = _place(database, job)
         private_directory(place.parent)
         write_durably(place, json.dumps(asdict(record)))
@@ -165,7 +165,7 @@ def content_of(folder: str) -> str:
 
 
 def entry_digest(database: Database, job: Job, salt: str) -> str:
-    """Return a digest of all that decides what env.py does, but for passwords, which only open doors."""
+    """Return a digest of all that decides what env.py does, but for passwords."""
     no_passwords = dict.fromkeys(("password", "admin_password", "rehearse_password"))
     entry = {**asdict(database), **no_passwords, "target": database.target or job.target}
     facts = [salt, job.release, entry, sorted(job.alembic_options.items()), job.setup]

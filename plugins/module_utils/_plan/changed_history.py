@@ -5,8 +5,8 @@
 """What the journals say was applied, compared with what the release holds and what the database says now.
 
 The rule: a file counts as changed if a journal of this host holds another sha256 of it. A revision counts as unknown
-if it is applied, no journal of this host has applied it, and it was not there yet when a run of this host last looked
-before or after an upgrade. So what a database brought along when it was first migrated from here is no accusation,
+if it is applied, no journal of this host has applied it, and it was not there yet when a run of this host last read it
+before or after an upgrade. So what a database brought along when it was first migrated from here is not reported,
 and a run that goes ahead takes what it found as known; a backup alone does not.
 """
 
@@ -54,7 +54,7 @@ class History:
     applied_now: dict[tuple[str, str], Applied] = field(default_factory=dict)
     #: What a run may have undone or not: neither missed nor called unknown.
     uncertain: set[tuple[str, str]] = field(default_factory=set)
-    #: By version table: each head that an upgrade or a way back has seen.
+    #: By version table: each head that an upgrade or a revert has seen.
     seen: dict[str, set[str]] = field(default_factory=dict)
     #: When an event named what ``Engine.made`` returned, by which run, and what; the last one.
     made: tuple[str, str, str] | None = None
@@ -94,7 +94,7 @@ class History:
                 self.seen.setdefault(table, set()).update(heads)
 
     def _restored(self, event: Event) -> None:
-        """Forget what was applied after the backup that was brought back; of another's nobody knows what it held."""
+        """Forget what was applied after the backup that was brought back; what another one held is unknown."""
         since = self._backed_up.get(event.get("path", ""))
         for place, applied in list(self.applied_now.items()):
             if since is None:
@@ -108,7 +108,7 @@ def changed_history(environment: Environment, streams: Iterable[Stream], history
 
     Args:
         environment: the release's, aimed at the database.
-        streams: where the database stands.
+        streams: the revisions of the database.
         history: what its journals say.
     """
     if not history.applied_now:
@@ -157,7 +157,7 @@ def made_anew(database: str, history: History, made: str | None) -> list[Refused
 
 
 def _kind(made: str) -> str:
-    """Return by what a database was told from others; what was read otherwise cannot be compared."""
+    """Return what distinguished a database from others; what was read otherwise cannot be compared."""
     return made.rpartition(" ")[0]
 
 
@@ -171,7 +171,7 @@ def applied_elsewhere(environment: Environment, streams: Iterable[Stream], histo
 
     Args:
         environment: the release's, aimed at the database.
-        streams: where the database stands.
+        streams: the revisions of the database.
         history: what its journals say.
     """
     streams = list(streams)
@@ -196,7 +196,7 @@ def _twice(name: str, now: str, before: str, heads: Iterable[str], again: list[s
 
 
 def is_unknown(finding: Refused) -> bool:
-    """Tell whether a finding is about a revision that no journal knows; a run that goes ahead knows it."""
+    """Return whether a finding is about a revision that no journal knows; a run that goes ahead knows it."""
     return finding.code == UNKNOWN_REVISIONS
 
 

@@ -80,10 +80,10 @@ def plan_database(database: Database, job: Job, in_place: Callable[[bool], None]
 
 
 def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
-    """Find out where a database stands.
+    """Read the revisions of a database.
 
     Raises:
-        Refused: that cannot be told.
+        Refused: that is unknown.
     """
     _fill_plan(plan, engine, environment)
     job = environment.job

@@ -32,7 +32,7 @@ def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
 
     Args:
         job: names the databases.
-        known: what ``known_plans`` has said already, if it was asked.
+        known: what ``known_plans`` has returned already, if it was called.
 
     Raises:
         Refused: as ``check``.

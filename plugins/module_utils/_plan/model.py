@@ -31,7 +31,7 @@ class Plan:
     can_be_shared: bool = False
     streams: list[Stream] = field(default_factory=list)
     obstacles: list[Refused] = field(default_factory=list)
-    #: What is not as the journals say: files of applied revisions, revisions that nobody here applied.
+    #: What is not as the journals say: files of applied revisions, revisions that no run of this host applied.
     changed_history: list[Refused] = field(default_factory=list)
     #: How a restore would be done, where one may be needed.
     restore: dict[str, Any] | None = None

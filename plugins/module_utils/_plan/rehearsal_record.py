@@ -47,12 +47,12 @@ def note_rehearsal(database: Database, job: Job, plan: Plan) -> None:
 
 
 def forget_rehearsal(database: Database, job: Job) -> None:
-    """Let an earlier success not stand for what has failed since."""
+    """Remove an earlier success, since a rehearsal has failed."""
     _place(database, job).unlink(missing_ok=True)
 
 
 def missing_rehearsal(plan: Plan, database: Database, job: Job) -> list[Refused]:
-    """Return what keeps the last rehearsal from standing for a plan, if the job asks for one."""
+    """Return what keeps the last rehearsal from being valid for a plan, if the job requires one."""
     if not job.require_rehearsal or not plan.pending:
         return []
     record = _read(database, job)
@@ -61,7 +61,7 @@ def missing_rehearsal(plan: Plan, database: Database, job: Job) -> list[Refused]
         return []
     return [
         Refused(
-            f"Database {database.name!r} has no rehearsal that stands for this upgrade",
+            f"Database {database.name!r} has no valid rehearsal for this upgrade",
             why,
             _REMEDY,
             code="rehearsal-missing",
@@ -89,7 +89,7 @@ def _goal(plan: Plan) -> list[str]:
 
 
 def _entry(database: Database, job: Job, salt: str) -> str:
-    """Return a digest of what decides what env.py does; where the copy was made is no part of it."""
+    """Return a digest of what decides what env.py does; where the copy was made is not part of it."""
     return entry_digest(replace(database, admin_url=None, rehearse_url=None), job, salt)
 
 

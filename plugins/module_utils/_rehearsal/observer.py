@@ -29,9 +29,9 @@ def key_of(step: Step) -> Key:
 
 
 class Traces(Watcher):
-    """Remember what the database was like after the last step; looked at over env.py's own connection.
+    """Remember what the database was like after the last step; read over env.py's own connection.
 
-    In a single transaction nobody else can see it.
+    In a single transaction no other session can see it.
     """
 
     _seen: tuple[str, ...] = ("latest",)
@@ -110,7 +110,7 @@ class Observer(Traces):
         self.progress = progress
 
     def begins(self, step: Step, number: int, count: int) -> None:
-        """Look at what was before; locks that an earlier revision of the same transaction took are its own."""
+        """Read what was before; locks that an earlier revision of the same transaction took are its own."""
         begun = time.monotonic()
         self.journal.write("begun", revision=step.revision, table=step.table, number=number, count=count)
         self.progress.phase(f"rehearses revision {number} of {count}, {step.revision} {step.message}".strip())
@@ -125,7 +125,7 @@ class Observer(Traces):
         step.began = time.monotonic()
 
     def ran(self, step: Step) -> None:
-        """Look at the locks and the space before anything is committed."""
+        """Read the locks and the space before anything is committed."""
         begun = time.monotonic()
         verdict = self.verdicts[-1]
         self._note_locks(verdict)

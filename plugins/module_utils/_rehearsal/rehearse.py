@@ -65,7 +65,7 @@ class Rehearsal(OneDatabase):
         self.upgrade_seconds: float | None = None
 
     def run(self) -> Result:
-        """Rehearse, leave a record of a success, and return the result; a failure is a result too."""
+        """Rehearse, leave a record of a success, and return the result; a failure is a result, too."""
         try:
             self.plan = self._planned()
             if self.plan.obstacles:
@@ -105,7 +105,7 @@ class Rehearsal(OneDatabase):
         return plan
 
     def _proven_backup(self) -> Manifest | None:
-        """Return the newest backup, if it is of this database as it stands, fresh, and still whole."""
+        """Return the newest backup, if it is of this database as it is, fresh, and still whole."""
         oldest = time.time() - self.job.rehearsal_max_age
         for manifest in proven(self.job.layout.backups_of(self.database.name))[:1]:
             if manifest.identity != self.plan.identity or manifest.heads != self.plan.heads:
@@ -157,7 +157,7 @@ class Rehearsal(OneDatabase):
         return manifest
 
     def _rehearse_in_process(self, backup: Manifest) -> None:
-        """Rehearse on a copy that is gone afterwards, and let the journal say so: a recovery looks for the others."""
+        """Rehearse on a copy that is dropped afterwards, and journal that: a recovery searches for the others."""
         problem = None
         with rehearser_of(self.engine).scratch(backup.archive(), self.progress.report) as scratch:
             self.journal.write(MADE)
@@ -198,7 +198,7 @@ class Rehearsal(OneDatabase):
         undoing.run(lambda: rehearser_of(scratch.engine).compare_copy(filled, *known) if known else Comparison())
 
     def _checked(self, environment: Environment) -> frozenset[str]:
-        """Make sure that env.py leads to the copy, and that this stands where the database does.
+        """Make sure that env.py leads to the copy, and that this is at the revisions of the database.
 
         Raises:
             Refused: it leads elsewhere.
@@ -216,7 +216,7 @@ class Rehearsal(OneDatabase):
         return frozenset(found)
 
     def _in_full(self) -> bool:
-        """Tell whether the database is small enough to read every value of it again and again."""
+        """Return whether the database is small enough to read every value of it again and again."""
         return not self.engine.exists() or self.engine.own().run(self.engine.size) <= self.job.row_counts_limit
 
     def _upgraded(self, environment: Environment, observer: Observer) -> Sequence[Step]:
@@ -252,7 +252,7 @@ class Rehearsal(OneDatabase):
             self.notes.append(f"could not be compared with the models: {refusal.why}")
 
     def _complain(self) -> None:
-        """Fail on what a person asked to fail on.
+        """Fail on what ``rehearsal_fails_on`` names.
 
         Raises:
             Failed: there is such.

@@ -26,7 +26,7 @@ class _NoLock(Lock):
         """It cannot be lost."""
 
     def release(self) -> None:
-        """Nobody holds it."""
+        """No process holds it."""
 
 
 def run_watched(

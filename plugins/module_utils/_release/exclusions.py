@@ -73,7 +73,7 @@ def _is_data(path: Path) -> bool:
 
 
 def is_sqlite(path: Path) -> bool:
-    """Return whether a file is a SQLite database or what SQLite keeps beside one; told by its content."""
+    """Return whether a file is a SQLite database or what SQLite keeps beside one; recognised by its content."""
     try:
         facts = path.lstat()
         if not stat.S_ISREG(facts.st_mode):

@@ -74,7 +74,7 @@ class Installation:
     python: str
     virtualenv: str
     requirements_file: str = "requirements.txt"
-    #: Whether a part of what is installed is the source itself, whose content its requirements do not tell.
+    #: Whether a part of what is installed is the source itself, whose content its requirements do not show.
     from_source: bool = False
 
     @classmethod
@@ -109,11 +109,11 @@ class Installer:
         return needed
 
     def is_installed(self) -> bool:
-        """Tell whether the release is there, with a virtualenv that works."""
+        """Return whether the release is there, with a virtualenv that works."""
         return self._is_whole() and (self.place / "virtualenv" / "bin" / "python").exists()
 
     def is_current(self) -> bool:
-        """Tell whether the link ``current`` names this release."""
+        """Return whether the link ``current`` names this release."""
         link = self.layout.current
         return link.is_symlink() and os.readlink(link) == self.installation.release
 
@@ -160,7 +160,7 @@ class Installer:
                 raise Failed(
                     f"Release {self.installation.release[:12]} did not arrive whole",
                     f"its content is {found[:12]} and should be {self.installation.content[:12]}",
-                    "Run again; if it happens again, look at the host's disk",
+                    "Run again; if it happens again, check the host's disk",
                     code="release-damaged",
                 )
             _open_folders(beside / "source")
@@ -175,7 +175,7 @@ class Installer:
             raise Failed(
                 f"Release {self.installation.release[:12]} could not be unpacked",
                 str(error),
-                "Make room on the host and run again",
+                "Free disk space on the host and run again",
                 code="release-not-unpacked",
             ) from error
         finally:
@@ -251,7 +251,7 @@ class Installer:
         try:
             _run([self.installation.python, "-m", "venv", str(place)], "The virtualenv could not be made")
             if self.installation.requirements:
-                # Apart from the packages: a file with hashes would ask them of every package.
+                # Apart from the packages: a file with hashes would require them of every package.
                 _run(
                     [*pip, "--requirement", self.installation.requirements_file],
                     "The requirements could not be installed",
@@ -277,7 +277,7 @@ class Installer:
 
 
 def prune(layout: Layout, keep: int) -> list[str]:
-    """Remove old releases and what only they used; never the current one nor one that a way back needs.
+    """Remove old releases and what only they used; never the current one nor one that a revert needs.
 
     Returns:
         The names of the releases that were removed.
@@ -339,7 +339,7 @@ def _extract(archive: str, target: Path) -> None:
 
 
 def _open_folders(source: Path) -> None:
-    """Let whoever is let into the source read all of it, whatever mask of modes this user has."""
+    """Let the users of the source read all of it, whatever mask of modes this user has."""
     for folder, _folders, _files in os.walk(source):
         if folder != str(source):
             os.chmod(folder, 0o755)  # noqa: S103 - the folder above all of them is closed to others

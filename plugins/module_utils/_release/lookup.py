@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
-"""Which releases a host has: asked by modules before anything is imported that a release brings."""
+"""Which releases a host has: read by modules before anything is imported that a release brings."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PACKAGES = "lib/python*/site-packages"
 def virtualenv_python(root: str, release: str) -> Path | None:
     """Return the Python of a release's virtualenv, or None if the release is not there whole.
 
-    Whoever calls this is about to execute it, and what the release holds.
+    A process that calls this is about to execute it, and what the release holds.
 
     Raises:
-        Refused: somebody else could have put it there.
+        Refused: another user could have put it there.
     """
     refuse_if_not_ours(Path(root), "migrate_root")
     folder = Layout(Path(root)).release(release)
@@ -41,7 +41,7 @@ def virtualenv_python(root: str, release: str) -> Path | None:
 
 
 def refuse_if_not_ours_virtualenv(virtualenv: Path) -> None:
-    """Refuse a virtualenv in which somebody else may write.
+    """Refuse a virtualenv in which another user may write.
 
     Raises:
         Refused: it is one.
@@ -76,7 +76,7 @@ def release_of_database(root: str, name: str) -> str:
     """Return the release that a database was last shipped or worked on with.
 
     A database of which nothing is recorded has the host's current release; where other databases have another one,
-    nobody knows whether that is its application's, and the answer is an empty string.
+    it is unknown whether that is its application's, and the answer is an empty string.
     """
     current = current_release(root)
     return _recorded_release(root, name) or (current if _recorded_releases(root) <= {current} else "")
@@ -125,7 +125,7 @@ def _known(layout: Layout, name: str) -> Iterable[tuple[float, str]]:
     if release := _target(link):
         yield link.lstat().st_mtime, release
     for _run, events in newest_first(layout.journals_of(name)):
-        # A rollback works with the release that it leads back from; a backup may be one of an earlier version, which
+        # A rollback works with the release that it reverts from; a backup may be one of an earlier version, which
         # took the release of another application.
         planned = [event for event in events if event["event"] == "planned" and event["verb"] == "upgrade"]
         if planned and planned[-1].get("release"):

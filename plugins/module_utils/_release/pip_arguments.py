@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The arguments of pip that hold a secret: everybody on the host can read a command line, and not an environment."""
+"""The arguments of pip that hold a secret: all users on the host can read a command line, and not an environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from .._core.paths import write_durably
 from .._core.secrets import credentials_in
 
-# Each option by its names, and how pip is told by its environment; a list is separated by spaces.
+# Each option by its names, and its variable in pip's environment; a list is separated by spaces.
 _VARIABLES = {
     "--index-url": "PIP_INDEX_URL",
     "-i": "PIP_INDEX_URL",
@@ -32,12 +32,12 @@ _FILES = {"--requirement": "-r", "-r": "-r", "--constraint": "-c", "-c": "-c"}
 #: What a file beside a virtualenv that holds secrets while pip runs ends in.
 SECRET_FILES = NETRC, ARGUMENTS, PACKAGES = "netrc", "arguments", "packages"
 _WITH_NETRC = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
-#: What every Python reads from a netrc as it stands there.
+#: What every Python reads from a netrc as it is there.
 _LOGIN = re.compile(r"(https?://)([^\s:@/\"'\\#]+):([^\s:@/\"'\\#]+)@([\w.-]+)((?::\d+)?(?:[/?]\S*)?)")
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
-    """Return the arguments for a command line, and what may not stand there: variables, and lines of a file for it."""
+    """Return the arguments for a command line, and what may not be on it: variables, and lines of a file for it."""
     plain: list[str] = []
     lines: list[str] = []
     variables: dict[str, str] = {}
@@ -108,7 +108,7 @@ def split_packages(packages: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def remove_left_secrets(virtualenvs: Path) -> None:
-    """Remove what an installation that was killed has left beside a virtualenv; whoever calls holds the lock."""
+    """Remove what an installation that was killed has left beside a virtualenv; the caller holds the lock."""
     for kind in SECRET_FILES:
         for path in virtualenvs.glob(f".*.{kind}"):
             path.unlink()

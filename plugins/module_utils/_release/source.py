@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A migrations directory on disk: which shape it has, and the Alembic configuration it asks for."""
+"""A migrations directory on disk: which shape it has, and the Alembic configuration it requires."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Source:
         """Return the alembic.ini to read: the folder's own, or the one in the script directory that an option names.
 
         Flask-Migrate keeps it there. Where there is none, the release has a plain one beside its source, because many
-        an env.py hands ``config_file_name`` to ``fileConfig`` without looking.
+        an env.py hands ``config_file_name`` to ``fileConfig`` unchecked.
         """
         script_location = self.folder / str(options.get("script_location", "")).replace("%(here)s", str(self.folder))
         candidates = (self.folder / INI, script_location / INI, self.folder.parent / INI)
@@ -37,7 +37,7 @@ class Source:
 
     @property
     def is_script_directory(self) -> bool:
-        """Tell whether env.py stands in the folder itself."""
+        """Return whether env.py is in the folder itself."""
         return (self.folder / "env.py").is_file()
 
     def _file(self, name: str) -> Path | None:
@@ -45,7 +45,7 @@ class Source:
         return path if path.is_file() else None
 
     def check(self) -> None:
-        """Look for what makes a folder a migrations directory.
+        """Search for what makes a folder a migrations directory.
 
         Raises:
             Refused: none of it is there.

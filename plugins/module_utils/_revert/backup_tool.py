@@ -20,7 +20,7 @@ from .._engines.restorers import restorer_of
 from .._engines.write_trackers import write_tracker_of
 from .._migration.state import read_position
 
-_UNKNOWN = Writes(unknown="the backup was made by a command, so what others wrote since cannot be told")
+_UNKNOWN = Writes(unknown="the backup was made by a command, so what others wrote since is unknown")
 
 
 #: Reads what others wrote: by its engine, its backup, the rows of our own runs, and what these left.

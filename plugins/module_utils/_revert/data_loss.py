@@ -4,8 +4,8 @@
 
 """What a run took away that no downgrade brings back: a column that is made again is empty.
 
-A downgrade restores the schema. Whether it restores the rows as well, nobody can tell from outside; what a run may have
-lost can be told: columns and tables that are gone, rows that are fewer, and tables whose rows have changed.
+A downgrade restores the schema. Whether it restores the rows as well, is unknown from outside; what a run may have
+lost is known: columns and tables that are gone, rows that are fewer, and tables whose rows have changed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def find_data_loss(engine: Engine, manifest: Manifest | None, run_record: RunRec
         engine: the engine of the database.
         manifest: the backup that the run took.
         run_record: what the run did.
-        now: where the database stands, with its rows counted if the backup counted them.
+        now: the revisions of the database, with its rows counted if the backup counted them.
     """
     present = set(map(_object, now.fingerprint))
     gone = sorted({_object(line) for line in run_record.before.fingerprint} - present)

@@ -67,7 +67,7 @@ class DowngradeAttempts:
         )
 
     def _attempt(self, watcher: DowngradeJournal) -> None:
-        # An attempt that gave way may have undone some of them already.
+        # An attempt that ended by a lock timeout may have undone some of them already.
         applied = still_applied(self._environment, self._run_record)
         if any(applied.values()):
             self._environment.downgrade(applied, watcher)

@@ -43,8 +43,8 @@ class DowngradeJournal(Watcher):
         self._journal.write("downgrade_begun", revision=step.revision, table=step.table)
         self._progress.phase(f"downgrades {number} of {count}, {step.revision} {step.message}".strip())
 
-    def enters_revision(self) -> None:
-        """Look a last time whether the step may run."""
+    def begins_revision(self) -> None:
+        """Check a last time whether the step may run."""
         if self._connection is not None and self._later:
             self._later.check(self._connection)
 

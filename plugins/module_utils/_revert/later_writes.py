@@ -4,7 +4,7 @@
 
 """What others wrote into tables and columns that a run has made: a downgrade drops it, and no backup of the run has it.
 
-What is somebody else's for certain holds the database. What may be is backed up before it is dropped.
+What is another session's for certain holds the database. What may be is backed up before it is dropped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class LaterWrites:
-    """The look for them, before and within the downgrades of a run."""
+    """The search for them, before and within the downgrades of a run."""
 
     def __init__(
         self, engine: Engine, run_record: RunRecord, manifest: Manifest | None, journal: Journal, progress: Progress
@@ -71,10 +71,10 @@ class LaterWrites:
         return f"{reason}; all is in the backup {taken.path}, taken before the downgrade"
 
     def check(self, connection: Connection) -> None:
-        """Look in the transaction of a downgrade, where nobody else can write any more.
+        """Search in the transaction of a downgrade, where no other session can write any more.
 
         Raises:
-            Refused: others have written since ``keep`` looked.
+            Refused: others have written since ``keep`` read.
         """
         written_rows = replace(self._written_rows(), secured=self._secured, cleared=self._cleared)
         self._refuse(still_writes_on(self._engine, connection, written_rows))
@@ -83,7 +83,7 @@ class LaterWrites:
         """Check what a downgrade has written, before it is committed.
 
         Raises:
-            Refused: others have written there, and nothing said before that the downgrade would.
+            Refused: others have written there, and it was not known before that the downgrade would.
         """
         written_rows = replace(self._written_rows(), secured=self._secured, cleared=self._cleared)
         self._refuse(write_tracker_of(self._engine).overwritten(connection, written_rows, wrote))
@@ -117,7 +117,7 @@ class LaterWrites:
             )
 
     def _taken_again(self, now: Position) -> Manifest:
-        """Back up under a name of its own: the run's backup is what the way back leads to."""
+        """Back up under a name of its own: the run's backup is what the revert leads to."""
         job = self._engine.job
         folder = job.layout.backups_of(self._engine.database.name)
         name = unused(folder / f"{self._run_record.run[:50]}-downgraded").name

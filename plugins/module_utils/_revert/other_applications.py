@@ -5,7 +5,7 @@
 """Two applications may share a database: what has changed in its schema that is not a run's own.
 
 A run that came to its end has written down what it left, so all that differs since is others'. Of one that was cut
-short nobody knows what it left. Then the journals of the other entries of the same database tell what is theirs.
+short it is unknown what it left. Then the journals of the other entries of the same database show what is theirs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def changed_by_others(engine: Engine, run_record: RunRecord, now: Position) -> l
     Args:
         engine: the engine of the database.
         run_record: what the run did.
-        now: where the database stands, without the version tables of the run.
+        now: the revisions of the database, without the version tables of the run.
     """
     if not run_record.cut_short:
         return differences(run_record.after.fingerprint, now.fingerprint)

@@ -36,16 +36,16 @@ def bring_back(
     reason: str,
     may_lose: bool = False,
 ) -> tuple[Restored, Position]:
-    """Restore a proven backup and return what became of it, and where the database stands now.
+    """Restore a proven backup and return what became of it, and the revisions of the database.
 
     Args:
         engine: the engine of the database.
         manifest: the backup.
         run_record: what our own runs have done since the backup.
-        journal: is told before anything is replaced, and after.
+        journal: gets an event before anything is replaced, and after.
         progress: says how far it is.
         reason: why, for the journal.
-        may_lose: a person wants it, who was told what would not come back.
+        may_lose: an operator wants it, and knows what would not come back.
 
     Raises:
         Refused: it cannot be done, or others have written since; the database is as it was.

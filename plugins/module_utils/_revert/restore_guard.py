@@ -36,7 +36,7 @@ class RestoreGuard:
         self._run_record = run_record
         self._journal = journal
         self._written_rows = run_record.written_rows(manifest.activity)
-        #: Whether there was nothing in the database when nobody could write any more.
+        #: Whether there was nothing in the database when no session could write any more.
         self.is_empty = False
         #: Schema changes of others, and rows by table that they wrote into what the run has made.
         self._changes: list[str] = []
@@ -51,7 +51,7 @@ class RestoreGuard:
                 )
 
     def __call__(self) -> None:
-        """Check when nobody else can write.
+        """Check when no other session can write.
 
         Raises:
             Refused: others have written, or may have, and ``migrate_restore_loses_writes`` is not set.
@@ -74,7 +74,7 @@ class RestoreGuard:
         if writes and not self._engine.job.restore_loses_writes:
             # The run's own rows are among those that were counted, and nothing says how many they are.
             unseen = self._written_rows.unseen
-            doubt = f"; it cannot be told which of it the run wrote itself ({unseen[0]})" if unseen else ""
+            doubt = f"; it is unknown which of it the run wrote itself ({unseen[0]})" if unseen else ""
             raise Refused(
                 f"A restore of {self._engine.database.name!r} would lose what others wrote",
                 f"{writes}{doubt}",
@@ -92,7 +92,7 @@ class RestoreGuard:
         if self.is_empty:
             return Writes()
         writes = read(engine, self._manifest, run_record.wrote, run_record.content)
-        # Once more, now that nobody else can write; what was seen before counts as well.
+        # Once more, now that no other session can write; what was seen before counts as well.
         made = read_made(self._written_rows)
         tables = {**self._later, **made.tables}
         parts = [str(each) for each in (writes, Writes(tables), Writes(unknown=made.unknown)) if each]

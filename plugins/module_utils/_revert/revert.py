@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Leading a database back: what a run committed, in reverse; where that is not enough, restore or hold."""
+"""Reverting a database: what a run committed, in reverse; where that is not enough, restore or hold."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _LEFT = "the failed revision left something behind that no downgrade undoes"
 
 
 class Revert(OneDatabase):
-    """The way back of one database from one run."""
+    """The revert of one database from one run."""
 
     def __init__(
         self, database: Database, job: Job, journal: Journal, progress: Progress, run_record: RunRecord
@@ -55,16 +55,16 @@ class Revert(OneDatabase):
         self.undone: list[Step] = []
         self.notes: list[str] = []
         self.backup: Manifest | None = None
-        #: Tables whose rows were other ones than the backup's already before the downgrades, once that was looked at.
+        #: Tables whose rows were other ones than the backup's already before the downgrades, once that was read.
         self.other_rows: set[str] | None = None
-        #: Where it was looked for what others wrote into what the run had made.
+        #: Where a search was made for what others wrote into what the run had made.
         self.later: LaterWrites | None = None
 
     def run(self, on_purpose: bool) -> Result:
-        """Lead the database back and return its result; that it is held, or refused, is a result too.
+        """Revert the database and return its result; that it is held, or refused, is a result, too.
 
         Args:
-            on_purpose: a person asked for it later, so that what was written since is backed up first.
+            on_purpose: an operator requested it later, so that what was written since is backed up first.
         """
         engine = engine_for(self.database, self.job)
         try:
@@ -84,7 +84,7 @@ class Revert(OneDatabase):
             )
 
     def _locked(self, environment: Environment, on_purpose: bool) -> Result:
-        self.progress.phase("leads back")
+        self.progress.phase("reverts")
         write_tracker_of(environment.engine).resume(self.run_record.content, self.run_record.unchanged)
         now = read_position(environment.engine, list(self.run_record.after.heads))
         if self.run_record.cut_short:
@@ -133,7 +133,7 @@ class Revert(OneDatabase):
             return self._failed_rollback(environment.engine, self.backup, failure, own_backup=before is None)
 
     def _failed_rollback(self, engine: Engine, backup: Manifest, failure: Failed, own_backup: bool) -> Result:
-        """Bring back what was there before a rollback that failed, if nobody has written since, and return the failure.
+        """Bring back what was there before a failed rollback, if no session has written since, and return the failure.
 
         Raises:
             Failed: it cannot be brought back; then a person decides.
@@ -153,7 +153,7 @@ class Revert(OneDatabase):
         return self._result("failed", now, error=error, as_before=True, **facts)
 
     def _restored_if_needed(self, environment: Environment) -> Result | None:
-        """Restore where a downgrade would not bring everything back, or return None where a downgrade shall do.
+        """Restore where a downgrade would not bring everything back, or return None where a downgrade is enough.
 
         Raises:
             Refused: it would be needed for certain, and cannot be.
@@ -185,7 +185,7 @@ class Revert(OneDatabase):
         self.notes += [words] if words else []
 
     def _expect_others(self, engine: Engine, now: Position) -> None:
-        """Let what others have changed in the schema since be a part of what the way back leads to."""
+        """Let what others have changed in the schema since be a part of what the revert leads to."""
         changes = changed_by_others(engine, self.run_record, now)
         if changes:
             expected = with_changes(self.run_record.before.fingerprint, changes)
@@ -196,7 +196,7 @@ class Revert(OneDatabase):
         return now.heads == before.heads and not differences(before.fingerprint, now.fingerprint)
 
     def _tidy(self, engine: Engine) -> None:
-        """Take away what the failed revision left half-made, if nobody can miss it."""
+        """Take away what the failed revision left half-made, if no session uses it."""
         removed = restorer_of(engine).remove_unfinished(self.run_record.before.fingerprint)
         if removed:
             self.journal.write("tidied", removed=removed)
@@ -376,7 +376,7 @@ class Revert(OneDatabase):
         return command_for(self.database.name, "rollback", migrate_rollback_run=self.run_record.run)
 
     def _where(self, engine: Engine) -> Position | None:
-        """Read once more where the database stands; None if it cannot be told."""
+        """Read the revisions of the database once more; None if it is unknown."""
         try:
             return read_position(engine, list(self.run_record.before.heads))
         except Exception:  # noqa: BLE001 - the server may be what failed

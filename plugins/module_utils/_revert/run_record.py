@@ -66,14 +66,14 @@ class RunRecord:
     unseen_in: set[str] = field(default_factory=set)
     #: What the engine keeps of the rows in what the run has made, from the end of the run.
     content_digest: dict[str, Any] = field(default_factory=dict)
-    #: Digests of all rows at the time of the failure, if nobody else had written until then.
+    #: Digests of all rows at the time of the failure, if no other session had written until then.
     content: dict[str, str] | None = None
     #: Tables that it wrote and whose rows were those of the backup when it failed.
     unchanged: list[str] = field(default_factory=list)
     backup: Path | None = None
     #: The dump that was taken right before the downgrades.
     kept_in: Path | None = None
-    #: Whether this tells of all runs since a backup that is restored on purpose.
+    #: Whether this describes all runs since a backup that is restored on purpose.
     on_purpose: bool = False
     #: When the run had made its backup: what others did later is theirs.
     since: str = ""
@@ -83,7 +83,7 @@ class RunRecord:
     def of(cls, run: str, events: list[Event]) -> RunRecord:
         """Read a run from the events of an upgrade; one that was cut short may have left anything behind."""
         run_record = cls(run)
-        rows: dict[str, int] = {}  # of the step that runs, until it tells itself
+        rows: dict[str, int] = {}  # of the step that runs, until it reports itself
         for event in events:
             if event["event"] == "planned":
                 run_record.release = event["release"]
@@ -101,7 +101,7 @@ class RunRecord:
             elif event["event"] == "committed":
                 run_record.committed.setdefault(event["table"], []).append(event["revision"])
             elif event["event"] == "downgrade_begun":
-                run_record.cut_short = True  # a way back was begun before and has not come to its end
+                run_record.cut_short = True  # a revert was begun before and has not finished
             elif event["event"] in ("verified", "failed"):
                 run_record.after = Position(event["heads"], event["fingerprint"])
                 run_record.cut_short, run_record.early, rows = False, {}, {}
@@ -127,7 +127,7 @@ class RunRecord:
 
     @property
     def may_have_left(self) -> bool:
-        """Tell whether a revision that is not committed may have left what no downgrade undoes."""
+        """Return whether a revision that is not committed may have left what no downgrade undoes."""
         committed = {revision for revisions in self.committed.values() for revision in revisions}
         return bool(self.left or self.unseen_in - committed)
 
@@ -162,7 +162,7 @@ class RunRecord:
                 self.replaced.update(() if event["reason"] == INSERTED else (ANY_TABLE,))
 
     def _add_sequences(self, event: Event) -> None:
-        """Add who has read sequences, as far as an event tells."""
+        """Add who has read sequences, as far as an event shows."""
         for number, count in event.get("used", {}).items():
             self.used[number] = self.used.get(number, 0) + count
         self.reads.update(event.get("reads", {}))
@@ -191,7 +191,7 @@ class RunRecord:
             self.open.clear()
 
     def written_rows(self, activity: dict[str, Any]) -> WrittenRows:
-        """Return what an engine needs to tell the run's rows from others'.
+        """Return what an engine needs to distinguish the run's rows from others'.
 
         Args:
             activity: what the engine had counted when the run backed up.
@@ -236,7 +236,7 @@ class RunRecord:
 
 
 def _tidied(after: Position, event: Event) -> Position:
-    """Return what a run left without what its way back has taken away since."""
+    """Return what a run left without what its revert has taken away since."""
     if event["event"] != "tidied":
         return after
     return Position(after.heads, [line for line in after.fingerprint if line not in event["removed"]])

@@ -63,7 +63,7 @@ def refuse_differences(found: Comparison, manifest: Manifest) -> None:
 
     Raises:
         Failed: it differs.
-        Refused: nothing can compare it; a restore would be no better proven.
+        Refused: nothing can compare it; a restore would not be proven better.
     """
     if found.is_equal:
         return
@@ -71,7 +71,7 @@ def refuse_differences(found: Comparison, manifest: Manifest) -> None:
         raise Refused(
             f"Database {manifest.database!r} was downgraded, and not compared with its backup of run {manifest.run}",
             f"its revision and its schema are as before; not compared: {found}",
-            "Look at its rows by hand, and restore the backup where they are not as before",
+            "Read its rows by hand, and restore the backup where they are not as before",
             code="downgrade-not-compared",
         )
     raise Failed(
@@ -94,7 +94,7 @@ def compare_rolled_back(
         progress: says what is compared.
 
     Raises:
-        Failed: it is not the old schema, and nobody but the run has changed it.
+        Failed: it is not the old schema, and only the run has changed it.
     """
     if manifest is None or manifest.tool == TOOL or not engine.exists():
         return [f"the schema was compared with its fingerprint only: {_without_archive(manifest)}"]
@@ -130,7 +130,7 @@ def describe_changed_rows(engine: Engine, backup: Manifest, wrote: dict[str, int
         return ""
     try:
         changed = write_tracker_of(engine).rows_changed_by(backup.archive(), wrote, limit)
-    except Exception as error:  # noqa: BLE001 - a note is no reason to hold what was rolled back
+    except Exception as error:  # noqa: BLE001 - a note is not a reason to hold what was rolled back
         return f"rows were not compared with the backup {backup.path} ({first_line(error)})"
     if not changed:
         return ""

@@ -19,7 +19,7 @@ from .._worker.worker import attend
 
 
 def downgrade(job: Job) -> Answer:
-    """Lead back what the upgrade of this run left unfinished, once its worker has ended."""
+    """Revert what the upgrade of this run left unfinished, once its worker has ended."""
     deadline = time.monotonic() + job.follow
     while is_alive(job, "upgrade"):
         if time.monotonic() > deadline:
@@ -36,7 +36,7 @@ def downgrade(job: Job) -> Answer:
 
 
 def downgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
-    """Lead a database back from what this run did to it.
+    """Revert a database from what this run did to it.
 
     Raises:
         Refused: its URL cannot be used.
@@ -44,5 +44,5 @@ def downgrade_database(database: Database, job: Job, journal: Journal, progress:
     events = journal.events()
     done = ending(events, "downgrade")
     if done and done["result"]["outcome"] != "failed":
-        return dict(done["result"])  # another controller has led it back meanwhile
+        return dict(done["result"])  # another controller has reverted it meanwhile
     return Revert(database, job, journal, progress, RunRecord.of(job.run, events)).run(on_purpose=False)

@@ -28,7 +28,7 @@ Result = dict[str, Any]
 
 
 def foresee_restore_of(database: Database, job: Job) -> Result:
-    """Return the result that a restore would have; that it would be refused is a result too."""
+    """Return the result that a restore would have; that it would be refused is a result, too."""
     try:
         return _foreseen(database, job)
     except Refused as refusal:

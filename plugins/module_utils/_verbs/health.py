@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The statements of health checks, asked of a database over a connection that changes nothing."""
+"""The statements of health checks, executed in a database over a connection that changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Facts = dict[str, Any]
 
 
 def statements_for(job: Job, database: Database) -> list[Facts]:
-    """Return the statements that a database is asked; those without a name are asked of each."""
+    """Return the statements to execute in a database; those without a name are for each."""
     return [statement for statement in job.statements if statement["database"] in ("", database.name)]
 
 

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What lies aside: what restores replaced, and what backups and rehearsals left that came to no end.
+"""The retained copies, and what unfinished backups and rehearsals have left.
 
-It is listed, and dropped if that is asked. Nothing is dropped while the database is not there or stands where a run
-left it unsettled: then it may be the only copy, or what a way out needs. Nothing is dropped whose age is not known, but
-for the copies of dead rehearsals, which nobody misses.
+It is listed, and dropped if that is requested. Nothing is dropped while the database is not there or its run is
+not recovered: then it may be the only copy, or what a way out needs. Nothing is dropped whose age is not known, but
+for the copies of dead rehearsals, which are of no use.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from .._worker.each import do_each
 
 Facts = dict[str, Any]
 
-#: What an earlier run may have left of which a person, or a recovery, may need what lies aside.
+#: What an earlier run may have left of which a person, or a recovery, may need the retained copies.
 _UNRECOVERED_STATES = ("running", "cut_short", "held")
 
 
 @dataclass
 class Leftover:
-    """One thing that lies aside. ``made`` is ISO 8601 in UTC, ``size`` is bytes, ``days`` is its age."""
+    """One retained copy. ``made`` is ISO 8601 in UTC, ``size`` is bytes, ``days`` is its age."""
 
     kind: str
     name: str
@@ -54,7 +54,7 @@ def leftovers_of(database: Database, job: Job) -> list[Facts]:
     """Return what earlier restores of a database left, oldest first; for the status, which drops nothing.
 
     Raises:
-        Refused: the database cannot be asked.
+        Refused: the database cannot be read.
     """
     engine = engine_for(database, job)
     try:
@@ -64,7 +64,7 @@ def leftovers_of(database: Database, job: Job) -> list[Facts]:
 
 
 def prune_database(database: Database, job: Job) -> Facts:
-    """List what lies aside of a database, drop what is old enough if that was asked, and return the result."""
+    """List the retained copies of a database, drop what is old enough if that was requested, and return the result."""
     found: list[Leftover] = []
     error: Refused | None = None
     try:
@@ -113,7 +113,7 @@ def _obstacle(engine: Engine, job: Job) -> str:
         left.run if left.state in _UNRECOVERED_STATES else ""
     )
     if run:
-        return f"run {run} left the database unsettled, and a way out may need it"
+        return f"run {run} has not been recovered, and its revert may need it"
     return "" if job.prune else "migrate_prune is false"
 
 
@@ -169,7 +169,7 @@ def _scratches(engine: Engine) -> list[Leftover]:
 
 
 def _made(retained: RetainedCopy, layout: Layout, database: str) -> str:
-    """Return when something was put aside; the journal knows where the engine does not."""
+    """Return when something was retained; the journal knows where the engine does not."""
     if retained.made:
         return retained.made
     events = [path for path in layout.journals_of(database).glob("*.jsonl") if path.stem == retained.run]
@@ -192,12 +192,12 @@ def _unproven(layout: Layout, database: str) -> Iterator[Leftover]:
 
 
 def _leftover(kind: str, name: str, run: str, made: str, size: int | None) -> Leftover:
-    # What somebody has put there, or named so, is nobody's run.
+    # What a session has put there, or named so, is not the id of a run.
     return Leftover(kind, name, run if is_run(run) else "", made, size, days_since(made))
 
 
 def days_since(made: str) -> float | None:
-    """Return how many days ago a moment was, None if it cannot be told."""
+    """Return how many days ago a moment was, None if it is unknown."""
     try:
         age = datetime.now(timezone.utc) - datetime.fromisoformat(made)
     except (ValueError, TypeError):
@@ -206,7 +206,7 @@ def days_since(made: str) -> float | None:
 
 
 def prune(job: Job) -> Answer:
-    """List what lies aside of every database, and drop what is old enough if that was asked."""
+    """List the retained copies of every database, and drop what is old enough if that was requested."""
     done = do_each(job, job.databases, prune_database)
     return {"results": [_pruned(database, done[database.name]) for database in job.databases]}
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Settling what a dead run left in a database: compare it with the journal, then lead it back, or hold it."""
+"""Recovering what a dead run left in a database: compare it with the journal, then revert it, or hold it."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ Result = dict[str, Any]
 
 
 class Recovery(Revert):
-    """The way back from a run that is dead. What it does stands in that run's journal, as if it had done it itself."""
+    """The revert from a run that is dead. What it does is in that run's journal, as if it had done it itself."""
 
     def run(self, on_purpose: bool) -> Result:
-        """Lead the database back, unless somebody else has done so while its lock was waited for.
+        """Revert the database, unless another session has done so while its lock was waited for.
 
         Raises:
             Refused: another run holds the database, its server cannot be reached, or a backend still works in it.
@@ -131,10 +131,10 @@ def _holds(engine: Engine, manifest: Manifest, run_record: RunRecord, progress: 
 
 
 def recover_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
-    """Settle what dead runs left of a database and return the result; that it is held is a result too.
+    """Recover what dead runs left of a database and return the result; that it is held is a result, too.
 
     Raises:
-        Refused: it could not be looked at; then nothing is settled, and the next run tries again.
+        Refused: it could not be read; then nothing is recovered, and the next run tries again.
     """
     left = last_run_state(job.layout, database.name)
     if left.state not in ("held", "cut_short"):
@@ -143,7 +143,7 @@ def recover_database(database: Database, job: Job, journal: Journal, progress: P
         facts = {"outcome": "pruned" if dropped else "unchanged", "changed": bool(dropped), "dropped": dropped}
         return {"name": database.name, "of_run": runs[0] if runs else left.run, **facts}
     result = _recover_run(database, job, journal, progress, left)
-    with suppress(Refused):  # what was settled is what counts; the next recovery looks for the copies again
+    with suppress(Refused):  # what was recovered is what counts; the next recovery searches for the copies again
         _drop_abandoned(database, job)
     return {"of_run": left.run, **result}
 
@@ -166,9 +166,9 @@ def _recover_run(database: Database, job: Job, journal: Journal, progress: Progr
 
 
 def _restored(database: Database, job: Job, left: RunState, progress: Progress) -> Result:
-    """Tell whether a restore that died had replaced the database.
+    """Return whether a restore that died had replaced the database.
 
-    It does so in one step or not at all, but for a command of the user's, which may stand half-way: that is held.
+    It does so in one step or not at all, but for a command of the user's, which may be half-way: that is held.
     """
     engine = engine_for(database, job)
     journal = Journal(job.layout.journal(database.name, left.run), "restore")
@@ -232,10 +232,10 @@ def _restored_half(database: Database, job: Job, left: RunState, journal: Journa
 
 
 def _cleared(database: Database, job: Job, left: RunState, progress: Progress) -> Result:
-    """Let a held database go on if it stands where its run began, or where that run would have brought it.
+    """Let a held database go on if it is where its run began, or where that run would have brought it.
 
     Raises:
-        Refused: it stands between.
+        Refused: it is between.
     """
     if left.verb == "restore":
         raise Refused(
@@ -252,7 +252,9 @@ def _cleared(database: Database, job: Job, left: RunState, progress: Progress) -
     with engine.lock(job.database_wait, progress.report):
         engine.end_migrating(job.lock_wait, progress.report)
         now = read_position(engine, list(run_record.before.heads))
-        run_record.cut_short = True  # a person was at work since, so the journals alone tell what is the neighbours'
+        run_record.cut_short = (
+            True  # a person was at work since, so the journals alone show what other applications wrote
+        )
         before = with_changes(run_record.before.fingerprint, changed_by_others(engine, run_record, now))
         old = now.heads == run_record.before.heads and not differences(before, now.fingerprint)
         if not old and any(stream.pending for stream in environment_of(database, job, engine).streams()):
@@ -270,7 +272,7 @@ def _drop_abandoned(database: Database, job: Job) -> list[str]:
     """Drop what dead rehearsals of a database have left, and return the names of the copies.
 
     Raises:
-        Refused: they cannot be looked for where they were made.
+        Refused: they cannot be searched for where they were made.
     """
     runs = abandoned(job.layout, database.name)
     if not runs:
@@ -289,5 +291,5 @@ def _drop_abandoned(database: Database, job: Job) -> list[str]:
 
 
 def recover(job: Job) -> Answer:
-    """Settle what dead runs of one release have left; each release that left something has a worker of its own."""
+    """Recover what dead runs of one release have left; each release that left something has a worker of its own."""
     return attend(replace(job, verb=f"recover-{job.release[:12]}"), list(job.databases), recover_database)

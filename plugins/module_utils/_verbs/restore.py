@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Restore databases from a backup that was asked for."""
+"""Restore databases from a backup that was requested."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .._worker.worker import attend
 
 
 def restore_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
-    """Restore a database on purpose and return the result; that it was refused is a result too.
+    """Restore a database on purpose and return the result; that it was refused is a result, too.
 
     Raises:
         Refused: its URL cannot be used, or there is no such backup.
@@ -43,7 +43,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
             )
             since = written_rows_since(database, job, manifest)
             try:
-                restored, now = bring_back(engine, manifest, since, journal, progress, "asked for", may_lose=True)
+                restored, now = bring_back(engine, manifest, since, journal, progress, "requested", may_lose=True)
             except Failed as failure:
                 if failure.code != HALF_WAY:
                     raise
@@ -83,7 +83,7 @@ def _held(database: Database, job: Job, manifest: Manifest, journal: Journal, fa
 
 
 def chosen(database: Database, job: Job) -> Manifest:
-    """Return the backup that was asked for: of a run, of a path, or else the newest.
+    """Return the backup that was requested: of a run, of a path, or else the newest.
 
     Raises:
         Refused: there is none such.

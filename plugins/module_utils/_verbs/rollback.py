@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Leading a database back from an earlier run, on purpose."""
+"""Reverting a database from an earlier run, on purpose."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .._worker.worker import attend
 
 
 def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
-    """Lead a database back from an earlier run, on purpose; from its own run it goes the way of the handler.
+    """Revert a database from an earlier run, on purpose; from its own run it is reverted as by the handler.
 
     Raises:
         Refused: its URL cannot be used.
@@ -30,7 +30,7 @@ def rollback_database(database: Database, job: Job, journal: Journal, progress: 
 
 
 def rollback(job: Job) -> Answer:
-    """Lead back every database that an earlier run upgraded, or those that are named."""
+    """Revert every database that an earlier run upgraded, or those that are named."""
     names = [database.name for database in job.databases]
     chosen = rolled_back_by(job.root, job.run, job.of_run, names, job.only, attach=job.attach)
     return attend(job, [database for database in job.databases if database.name in chosen], rollback_database)

@@ -26,7 +26,7 @@ _UNFINISHED_STATES = {"held": "held", "failed": "failed", "cut_short": "interrup
 
 
 def status_of(database: Database, job: Job, planned: Facts | None, retained: list[Facts]) -> Facts:
-    """Return the status of a database; what cannot be read is said in ``problems``.
+    """Return the status of a database; what cannot be read is in ``problems``.
 
     Args:
         database: the database.
@@ -55,7 +55,7 @@ def status_of(database: Database, job: Job, planned: Facts | None, retained: lis
 
 
 def _last_run(runs: list[Facts], left: RunState) -> Facts | None:
-    """Return the last run; where an earlier one left something that still stands, that one."""
+    """Return the last run; where an earlier one left something that is still unresolved, that one."""
     for run in runs if left.state in _UNFINISHED_STATES else ():
         if run["run"] == left.run:
             return {**run, "outcome": _UNFINISHED_STATES[left.state], "error": left.error or run["error"]}
@@ -102,5 +102,5 @@ def status(job: Job) -> Answer:
 
 
 def _listed(retained: Any) -> list[Answer]:
-    """Return what lies aside; a database that could not be asked says so in its plan."""
+    """Return the retained copies; a database that could not be read has the error in its plan."""
     return retained if isinstance(retained, list) else []

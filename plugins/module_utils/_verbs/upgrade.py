@@ -61,7 +61,7 @@ class Upgrade(OneDatabase):
         self._outside = OwnCommits(engine, journal, since_backup=False)
 
     def run(self) -> Result:
-        """Upgrade the database and return its result; a failure is a result too."""
+        """Upgrade the database and return its result; a failure is a result, too."""
         try:
             environment = environment_of(self.database, self.job, self.engine, self._outside)
             self.journal.write("planned", release=self.job.release, target=self.plan.target)
@@ -133,7 +133,7 @@ class Upgrade(OneDatabase):
         self._note(environment, writer, steps)
 
     def _read_elsewhere(self, environment: Environment, lock: Lock, uncommitted: bool) -> Found:
-        """Run env.py to find out where the database stands, in a fork of one that has changed little memory."""
+        """Run env.py to read the revisions of the database, in a fork of one that has changed little memory."""
         request = (_DRY, self.engine.own_identity(), self.plan.instance, uncommitted)
         answer: Found = self._standby.call(request, lock, self.progress, self.job.plan_timeout * SHARE)
         return answer
@@ -189,7 +189,7 @@ class Upgrade(OneDatabase):
         expected = writer.before_step
         if expected is None:
             if writer.committed:
-                return []  # its own transaction was rolled back, and the schema before it was not looked at
+                return []  # its own transaction was rolled back, and the schema before it was not read
             expected = self.before.fingerprint
         now = read_position(environment.engine, list(self.before.heads))
         left = differences(expected, now.fingerprint)
@@ -255,7 +255,7 @@ class Upgrade(OneDatabase):
             self.journal.write("failed", error=error, left=[], content=content, **after.facts())
             return self._result("failed", writer, after, error)
         notes = self._note_others(writer, pending)
-        # Like the rows, it is not read where the database is large; a way back backs up once more then.
+        # Like the rows, it is not read where the database is large; a revert backs up once more then.
         digest = self._content_digest(after) if after.row_counts is not None else {}
         self.journal.write("verified", imprint=digest, **after.facts())
         found = [finding for finding in self.plan.changed_history if not is_unknown(finding)]

@@ -17,14 +17,14 @@ from .._migration.preload import warm
 
 
 def do_each(job: Job, databases: Sequence[Database], task: Callable[[Database, Job], Any]) -> dict[str, Any]:
-    """Call a task for every database in a process of its own, and return what each said."""
+    """Call a task for every database in a process of its own, and return the answer of each."""
     answers: dict[str, Any] = {}
 
     def work(database: Database) -> Any:
         redirect_output(os.devnull)
         try:
             return task(database, job)
-        except Exception as error:  # noqa: BLE001 - the process that asked says it
+        except Exception as error:  # noqa: BLE001 - the calling process reports it
             return error
 
     if databases:

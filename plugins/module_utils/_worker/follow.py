@@ -32,7 +32,7 @@ def still_at_work(job: Job) -> dict[str, Any] | None:
 
 
 def is_alive(job: Job, verb: str) -> bool:
-    """Tell whether the worker of a verb of this run holds its lock."""
+    """Return whether the worker of a verb of this run holds its lock."""
     return works(job.layout, job.run, verb)
 
 

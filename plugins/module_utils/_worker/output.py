@@ -4,7 +4,7 @@
 
 """The output of a worker's processes, cleaned of secrets line by line before it is written.
 
-One process does so for all of them. It ends when nobody can write any more: what was written last, before a process
+One process does so for all of them. It ends when no process can write any more: what was written last, before a process
 died, is there. It runs nothing of a customer's, and gets the name of a database before env.py runs in its process.
 """
 
@@ -42,7 +42,7 @@ class CleanedOutput:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork() == 0:
             try:
-                os.setsid()  # whoever ends a process with all that it has started is not to end this one
+                os.setsid()  # an end of another process and its children must not end this one
                 redirect_descriptors(theirs.fileno(), ENTRIES.descriptor)
                 _serve(theirs, clean_for)
             finally:
@@ -109,7 +109,7 @@ class _Stream:
         try:
             while cleaned:
                 cleaned = cleaned[os.write(self._target, cleaned) :]
-        except OSError:  # a full disk: whoever prints is not to fail for that
+        except OSError:  # a full disk: the program that prints must not fail for that
             return
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class _Stream:
 
 
 def _serve(control: socket.socket, clean_for: Callable[[str], Clean]) -> None:
-    """Clean until nobody can print any more, nor send a name."""
+    """Clean until no process can print any more, nor send a name."""
     selector = selectors.DefaultSelector()
     selector.register(control, selectors.EVENT_READ, None)
     while selector.get_map():

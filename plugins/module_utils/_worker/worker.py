@@ -4,7 +4,7 @@
 
 """Long work is followed, not awaited: a detached worker does it, and any later call finds it again.
 
-A worker is alive while somebody holds the lock on its file: itself or the process of one of its databases.
+A worker is alive while a process holds the lock on its file: itself or the process of one of its databases.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
         if monotonic() >= patience_ends:
             return report(job, databases, finished=False)
         sleep(POLL_INTERVAL)
-    # Looking costs the work its time: a database that has ended is not looked at again.
+    # Polling costs the work its time: a database that has ended is not read again.
     unfinished = not_ended(job, databases)
     while unfinished and monotonic() < patience_ends:
         sleep(POLL_INTERVAL)
@@ -156,7 +156,7 @@ def _refuse(job: Job, databases: list[Database], why: Refused) -> None:
         refusal = Refused(
             f"Database {database.name!r} was not begun, because the canary {job.canary!r} is not at its target",
             _in_one_line(why),
-            "Look at the canary first; migrate_rollout_canary_database names it",
+            "Check the canary first; migrate_rollout_canary_database names it",
             code="canary-failed",
         )
         Journal(job.journal(database.name), job.verb).write(
@@ -195,7 +195,7 @@ def _put_backups_in_order(
     progress.waits_for = list
     try:
         finish_backups(database, job, journal, result, progress.report)
-    except Exception as error:  # noqa: BLE001 - whatever becomes of copies, the database's own outcome stands
+    except Exception as error:  # noqa: BLE001 - whatever becomes of copies, the database's own outcome is kept
         problem = Failed(
             f"The backups of {database.name!r} are not in order",
             f"{type(error).__name__}: {error}",
@@ -231,7 +231,7 @@ def _finish_database(database: Database, job: Job, answer: Any, *, ended_from_ou
 
 
 def _bury(job: Job, databases: list[Database]) -> None:
-    """Settle what a dead worker left: its machine or its whole session was ended."""
+    """Recover what a dead worker left: its machine or its whole session was ended."""
     for database in databases:
         _finish_database(database, job, Died("the worker was ended"), ended_from_outside=True)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is said where a restore, while it can still be given up, did not bring all that the backup holds."""
+"""The error of a restore that did not bring all that the backup holds, while it can still be given up."""
 
 from __future__ import annotations
 

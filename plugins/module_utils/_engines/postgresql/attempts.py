@@ -52,7 +52,7 @@ def restore_by(
             last = failure
             continue
         except Refused as refusal:
-            # That another way cannot be gone says less than why the first one failed.
+            # Why the first method failed says more than that another one is impossible.
             if not reason:
                 raise
             if refusal.code not in ("restore-not-possible", NOT_PERMITTED):

@@ -36,7 +36,7 @@ _NAMESPACES_SINCE = 15
 
 
 def bound_to_tables(own: OwnConnection) -> list[str]:
-    """Return what would go on with the replaced tables and functions, in words; nothing where nobody has bound any."""
+    """Describe what is bound to the replaced tables and functions and would go on with them."""
     schemas = _SCHEMAS if own.run(major_version) >= _NAMESPACES_SINCE else ""
     found = (
         ("publications of others", _PUBLICATIONS.format(schemas=schemas)),

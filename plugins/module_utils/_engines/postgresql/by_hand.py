@@ -57,7 +57,7 @@ def rights_for_restore(engine: PostgreSQLSession) -> tuple[str, dict[str, Any]] 
 def command(engine: PostgreSQLSession, dump: Path) -> str:
     """Return what a superuser types to put a dump in the place of a database; the replaced one is kept beside.
 
-    The password is asked for, or taken from ~/.pgpass.
+    The password is requested, or taken from ~/.pgpass.
     """
     name = engine.name_on_server
     new, replaced = fitted(name, "_restored"), fitted(name, "_replaced")

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 # Objects that belong to an extension come and go with it, so they are not the migration's; nor is what a restore has
-# put aside.
+# retained.
 _OURS = """
   {schema} not like 'pg\\_%' and {schema} <> 'information_schema' and {schema} not like 'alembic\\_aside\\_%'
   and not exists (select from pg_depend e
@@ -106,7 +106,7 @@ union all
 select '.', format('extension %I', x.extname) from pg_extension x
 """
 
-#: Indexes that are INVALID and that nobody is building now: (schema, name, line of the fingerprint).
+#: Indexes that are INVALID and that no session is building now: (schema, name, line of the fingerprint).
 INVALID_INDEXES = f"""
 select n.nspname, x.relname,
        format('index %s valid %s ready %s', pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisready)

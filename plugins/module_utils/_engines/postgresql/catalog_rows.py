@@ -7,7 +7,7 @@
 What is removed leaves no row that names a transaction, and of what was changed twice only the last one is named. So the
 rows that there were at the backup are counted by the transaction that wrote them. Right before a transaction of the run
 commits, our own connection still sees the rows that it replaces, marked with its number (``xmax``). Where more rows of
-the backup are gone than the run has replaced, somebody else has changed the schema, whatever the run did to it later.
+the backup are gone than the run has replaced, another session has changed the schema, whatever the run did to it later.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def read_replaced(own: OwnConnection, connection: Connection, counted: Counted, 
         return own.run(_count_marked, counted.catalogs, f"t.xmax = '{number}'::xid")
     marked = f"(t.xmax = '{number}'::xid or {is_within(XMIN.replace('xmin', 't.xmax'), span[0], span[1])})"
     before = set(own.run(_read_marked, counted.catalogs, marked))
-    # What other open transactions replace, this one still sees; what they have committed meanwhile, nobody sees.
+    # What other open transactions replace, this one still sees; what they have committed meanwhile is in neither state.
     replaced = before - set(_read_still_seen(connection, before))
     replaced &= set(own.run(_read_marked, counted.catalogs, marked))
     found: CatalogRows = {}

@@ -47,7 +47,7 @@ class Tools:
         return int(self.version.partition(".")[0])
 
     def writes_for(self, server: int) -> bool:
-        """Tell whether a server of a major version understands all that pg_restore says to it by itself."""
+        """Return whether a server of a major version understands all that pg_restore says to it by itself."""
         return self.major < _TRANSACTION_TIMEOUT_SINCE or server >= _TRANSACTION_TIMEOUT_SINCE
 
 
@@ -106,7 +106,7 @@ def conninfo(url: URL) -> str:
 
 
 def conninfo_by_hand(url: URL) -> str:
-    """Return the same for a person, who is asked for what is secret."""
+    """Return the same for a person, who is prompted for what is secret."""
     return " ".join(f"{key}='{_escaped(value)}'" for key, value in program_options(url).items())
 
 
@@ -130,7 +130,7 @@ def plain_environment() -> dict[str, str]:
 
 
 def run_tool(command: list[str], variables: dict[str, str], folder: Path, report: Report, doing: str = "") -> str:
-    """Run a client program and return its standard output, telling how much lies in ``folder`` meanwhile.
+    """Run a client program and return its standard output, reporting how much lies in ``folder`` meanwhile.
 
     What it prints of an archive is in the archive's encoding; bytes that are not UTF-8 stay what they are.
 
@@ -160,7 +160,7 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, report
 
 
 def has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait for a process for a while; where Linux can tell of its end, that is told at once."""
+    """Wait for a process for a while; where Linux can report its end, return at once."""
     if hasattr(os, "pidfd_open"):
         descriptor = os.pidfd_open(process.pid)
         try:

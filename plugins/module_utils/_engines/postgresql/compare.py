@@ -35,7 +35,7 @@ from .write_counters import LARGE_OBJECTS, activity, counters_cannot_be_trusted
 if TYPE_CHECKING:
     from .session import PostgreSQLSession
 
-#: A command line has room for many patterns, but not for any number.
+#: A command line has space for many patterns, but not for any number.
 _AT_ONCE = 200
 #: A table at the backup and now, and its rows then and now; none where a table has no data of its own.
 Pair = tuple[Relation, Relation, "TableContent | None", "TableContent | None"]
@@ -169,7 +169,7 @@ class ArchiveComparison:
         self._compare_sequences(folder, listing)
 
     def _doubt(self, open_sessions: str) -> str:
-        """Return why the counters do not tell which tables were written; nothing if they do."""
+        """Return why the counters do not show which tables were written; nothing if they do."""
         if self._written_rows.unseen:
             return f"the run may have written where nothing counted it ({self._written_rows.unseen[0]})"
         return open_sessions or self._engine.own().run(counters_cannot_be_trusted, self._archive.activity)

@@ -93,7 +93,7 @@ class Contents:
         known = self.columns.get(table, columns)
         chosen = [place for place, column in enumerate(columns) if column in known]
         order = sorted(chosen, key=lambda place: columns[place])
-        # The common case costs nothing: the columns stand in the order of their names in both or in neither.
+        # The common case costs nothing: the columns are in the order of their names in both or in neither.
         content = self.tables.setdefault(table, TableContent([columns[place] for place in order]))
         plain = order == list(range(len(columns)))
         for line in stream:

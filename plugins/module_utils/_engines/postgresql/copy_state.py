@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..data import Archive
     from .session import PostgreSQLSession
 
-#: Milliseconds: nobody but env.py works in a copy, and its processes have ended.
+#: Milliseconds: only env.py works in a copy, and its processes have ended.
 _LOCK_WAIT = 10_000
 
 

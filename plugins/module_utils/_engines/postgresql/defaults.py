@@ -4,7 +4,7 @@
 
 """What a new database and a new schema would have, as statements: an archive holds only what differs from that.
 
-They are for what a restore in place cannot move aside, the schema ``public`` and the database itself.
+They are for what a restore in place cannot move away, the schema ``public`` and the database itself.
 """
 
 from __future__ import annotations

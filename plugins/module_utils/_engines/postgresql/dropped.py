@@ -4,7 +4,7 @@
 
 """A database that was dropped: it is made anew, empty, and then restored as any other.
 
-In an empty database there is nothing that a restore could lose, whoever has made it.
+In an empty database there is nothing that a restore could lose, whatever has made it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def holds_nothing(engine: PostgreSQLSession) -> bool:
 
 
 def make_again(engine: PostgreSQLSession, archive: Archive) -> None:
-    """Make a database that was dropped, empty, with the encoding and the locale that its backup tells.
+    """Make a database that was dropped, empty, with the encoding and the locale of its backup.
 
     Raises:
         Refused: it may not be made by who restores; the remedy is what a superuser types.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PostgreSQL: advisory locks, pg_dump, and a catalog that tells nearly everything."""
+"""PostgreSQL: advisory locks, pg_dump, and a catalog that holds nearly everything."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PostgreSQL(PostgreSQLSession):
 
     @classmethod
     def prepare(cls, job: Job) -> None:
-        """Find the client programs, which are asked for their version."""
+        """Find the client programs, and read their versions."""
         client_tools.find_tools(job.pg_bin)
 
     def obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
@@ -68,7 +68,7 @@ class PostgreSQL(PostgreSQLSession):
             except Refused as other:
                 if other.code == "database-being-restored":  # by a swap that has begun since
                     return None
-                raise refusal from None  # nobody lets us in there either
+                raise refusal from None  # no connection is possible there either
             if not recovered:
                 raise
             own = self.connect()
@@ -117,7 +117,7 @@ class PostgreSQL(PostgreSQLSession):
         return plan_writes.written_since(self.own(), before)
 
     def was_kept(self, error: BaseException) -> bool:
-        """Ask the SQLSTATE."""
+        """Query the SQLSTATE."""
         return is_kept(error)
 
     def watch_connections(self) -> AbstractContextManager[None]:
@@ -134,7 +134,7 @@ class PostgreSQL(PostgreSQLSession):
         ]
 
     def activity(self) -> dict[str, Any]:
-        """Ask the server's counters and catalogs."""
+        """Query the server's counters and catalogs."""
         return {**self.own().run(write_counters.activity), "catalogs": self.own().run(read_catalog_rows)}
 
     def dump(self, folder: Path, count_rows: bool, report: Report) -> Dump:

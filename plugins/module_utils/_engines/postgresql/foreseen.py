@@ -42,7 +42,7 @@ def _sessions(engine: PostgreSQLSession) -> Iterator[Refused]:
 
 
 def lacking_space(engine: PostgreSQLSession, dump: Path) -> list[Refused]:
-    """Return the lack of room for what is in a dump, on a server of this host."""
+    """Return the lack of space for what is in a dump, on a server of this host."""
     place = data_directory(engine, engine.own())
     if place is None:
         return []

@@ -5,8 +5,8 @@
 """Tables for which the server counted more rows than the run wrote, and that nevertheless hold no write of others.
 
 The counters also have the rows of transactions that were rolled back, and those that a run wrote where nothing counts
-them. So before a database is held for its counters, the rows themselves are read: each tells the transaction that
-wrote it (``xmin``), and the archive of the backup has the rows of before.
+them. So before a database is held for its counters, the rows themselves are read: each has the number of the
+transaction that wrote it (``xmin``), and the archive of the backup has the rows of before.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def without_writes_of_others(
     own = engine.own()
     if "files" not in archive.activity or own.run(counters_cannot_be_trusted, archive.activity):
         return {}
-    # Read before the rows, so that whoever writes meanwhile raises them above what is returned.
+    # Read before the rows, so that rows written meanwhile raise them above what is returned.
     grown = list(_grown(archive, written_rows, own.run(relations_of)))
     small = [(was, here) for was, here in grown if own.run(size_of, here.oid) <= limit]
     if not small:

@@ -4,7 +4,7 @@
 
 """Connections that env.py opens by a driver itself, past SQLAlchemy: they are read-only from the start.
 
-A driver that nobody has imported yet is guarded when it is: importing it here takes time, and env.py may have to patch
+A driver that is not imported yet is guarded when it is: importing it here takes time, and env.py may have to patch
 threads and sockets before.
 """
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a restore in place asks the catalogs: what is moved aside, dropped, locked and taken away."""
+"""Queries of the catalogs for a restore in place: what is moved away, dropped, locked and taken away."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The connection options of libpq that a SQLAlchemy URL stands for, whatever driver it was written for.
+"""The connection options of libpq that a SQLAlchemy URL gives, whatever driver it was written for.
 
 SQLAlchemy takes hosts in five ways, each driver has options of its own, and libpq fills in what is missing from a
 service file and from the environment. ``pg_dump`` and our own connections need one answer.
@@ -31,7 +31,7 @@ KEYWORDS = frozenset(
     oauth_client_secret oauth_scope sslkeylogfile
     """.split()  # noqa: SIM905 - a list of them would be as long as the file
 )
-#: What may stand on no command line.
+#: What may be on no command line.
 SECRETS = frozenset(["password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"])
 #: What a client program sets by itself, or what makes it another kind of client.
 _OF_THE_PROGRAM = frozenset(["application_name", "fallback_application_name", "client_encoding", "replication"])
@@ -81,7 +81,7 @@ def driver_query(url: URL, driver: str) -> dict[str, Any]:
 
 
 def is_local(url: URL) -> bool:
-    """Tell whether a URL leads to this very host for certain."""
+    """Return whether a URL leads to this very host for certain."""
     options = options_of(url)
     hosts = (options.get("hostaddr") or options.get("host") or "").split(",")
     return all(host in ("", "localhost", "127.0.0.1", "::1") or host.startswith(("/", "@")) for host in hosts)

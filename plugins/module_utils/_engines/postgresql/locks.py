@@ -19,7 +19,7 @@ from . import catalog
 LOCK_DATABASE = 0x68616C_656D6201
 
 _PATIENCE = 5
-_TO_END = 10.0  # seconds that a backend may take to end once it was told
+_TO_END = 10.0  # seconds that a backend may take to end after the signal
 _POLL_INTERVAL = 0.2  # seconds
 
 
@@ -55,7 +55,7 @@ class AdvisoryLock(Lock):
         """Take it on another connection.
 
         Raises:
-            Failed: somebody else has it.
+            Failed: another session has it.
         """
         self._own = own
         self.is_suspended = False
@@ -78,7 +78,7 @@ class AdvisoryLock(Lock):
             raise Failed(
                 f"The lock on database {self._name!r} was lost",
                 "the server closed the connection that held it",
-                "No further revision was begun; look into the server's log",
+                "No further revision was begun; read the server's log",
                 code="lock-lost",
             )
 
@@ -89,7 +89,7 @@ class AdvisoryLock(Lock):
 
 
 def wait_for_orphan(own: OwnConnection, key: int, name: str, patience: float, report: Report) -> None:
-    """Come back when nobody holds the lock on the migrating connection any more.
+    """Come back when no session holds the lock on the migrating connection any more.
 
     Args:
         own: a connection of our own, which holds nothing afterwards.
@@ -112,7 +112,7 @@ def wait_for_orphan(own: OwnConnection, key: int, name: str, patience: float, re
                 _end(own, holders[0][1], name, who)
                 reported, deadline = True, time.monotonic() + _TO_END
             elif reported:
-                raise _works_on(name, who, "it was told to end and has not")
+                raise _works_on(name, who, "it was sent the signal to end and has not")
         time.sleep(_POLL_INTERVAL)
     own.rows("select pg_advisory_unlock(:key)", key=key)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What others wrote into what a run has made, read once more when a restore has kept everybody out."""
+"""What others wrote into what a run has made, read once more when a restore has closed all other sessions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def writes_into_made(engine: PostgreSQLSession, written_rows: WrittenRows, read_locked: Read | None) -> Writes:
-    """Return what others wrote, or may have; nobody else can write any more.
+    """Return what others wrote, or may have; no other session can write any more.
 
     Args:
         engine: of the database.
         written_rows: what the run has done.
-        read_locked: reads in the session that has locked all tables; nobody else could read them.
+        read_locked: reads in the session that has locked all tables; no other session could read them.
     """
     own = engine.own()
     doubt = close_sessions_of_run(engine) or own.run(counters_cannot_be_trusted, written_rows.activity)

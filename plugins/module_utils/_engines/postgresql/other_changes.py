@@ -4,9 +4,9 @@
 
 """Changes since a backup that others made, beyond rows that are counted: a restore would take them back.
 
-A table that was emptied or rewritten has another file. Each row of a catalog tells the transaction that wrote it
-(``xmin``), and a run knows its own; what leaves no row is counted (see ``catalog_rows.py``). What cannot be told from
-others' counts as theirs.
+A table that was emptied or rewritten has another file. Each row of a catalog has the transaction that wrote it
+(``xmin``), and a run knows its own; what leaves no row is counted (see ``catalog_rows.py``). What cannot be
+distinguished from others' counts as theirs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def changes_of_others(connection: Connection, archive: Archive, written_rows: Wr
     found = []
     doubt = counters_cannot_be_trusted(connection, before)
     if doubt:
-        found.append(f"{doubt}, so it cannot be told what others wrote")
+        found.append(f"{doubt}, so it is unknown what others wrote")
     here = relations_of(connection)
     found += _tables(before["files"], here, written_rows, leave_out)
     now = activity(connection)
@@ -80,7 +80,7 @@ def _counted(before: dict[str, Any], now: dict[str, Any], written_rows: WrittenR
         base = before.get("catalogs_written")
         grown = now["catalogs_written"][catalog] - base[catalog] if base else None
         if grown is None or not 0 <= grown <= written_rows.wrote.get(catalog, 0):
-            yield f"{words} changed, and it cannot be told who has changed that"
+            yield f"{words} changed, and it is unknown who has changed that"
 
 
 def _tables(

@@ -73,7 +73,7 @@ def read_own_of_statement(connection: Connection, first: int, end: int, statemen
     """Return, of the numbers given while a statement ran, those that have written what only the statement can have.
 
     A statement about an index makes rows of indexes that it names, or of a table that it names. Another statement has
-    one transaction: where several have written what it names, it cannot be told which is its own.
+    one transaction: where several have written what it names, it is unknown which is its own.
 
     Args:
         connection: our own.

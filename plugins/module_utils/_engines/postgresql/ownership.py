@@ -45,7 +45,7 @@ select name from ({STRANGERS}) strangers (name)
  where exists (select from pg_roles r where r.rolsuper and pg_has_role(strangers.name, r.oid, 'member'))
 """
 
-#: Statements that give the objects of those to who asks; what follows its table's owner is not among them.
+#: Statements that give the objects of those to the calling role; what follows its table's owner is not among them.
 TO_GIVE_AWAY = f"""
 select format('ALTER %s %s OWNER TO %I', upper(case i.type when 'statistics object' then 'statistics' else i.type end),
               i.identity, current_user)

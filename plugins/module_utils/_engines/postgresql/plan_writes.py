@@ -5,7 +5,7 @@
 """What was written to a database while env.py was run for a plan.
 
 A session that is read-only may lift that by itself: ``begin read write``. No setting of the server keeps it from that,
-so the numbers of transactions are compared: where none was given meanwhile, nobody has written anything.
+so the numbers of transactions are compared: where none was given meanwhile, no session has written anything.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def read_state(connection: Connection) -> State:
 
 
 def written_since(own: OwnConnection, before: State) -> list[str]:
-    """Return in words what was changed since a state: the schema, and rows where nobody else was there to write any.
+    """Describe what was changed since a state: the schema, and rows where no other session could have written them.
 
     Args:
         own: our own connection, which sees what is committed.

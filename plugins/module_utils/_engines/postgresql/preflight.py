@@ -111,7 +111,7 @@ def _space(engine: PostgreSQLSession, own: OwnConnection, backup_space: Path) ->
     except Exception as error:
         if not engine.is_lock_timeout(error):
             raise
-        return []  # a table is locked, so its size cannot be told now; the backup will wait for it
+        return []  # a table is locked, so its size is unknown now; the backup will wait for it
     needs = [disk_space.backup(engine.job, backup_space, dump)]
     data = data_directory(engine, own)
     if data:
@@ -120,7 +120,7 @@ def _space(engine: PostgreSQLSession, own: OwnConnection, backup_space: Path) ->
 
 
 def data_directory(engine: PostgreSQLSession, own: OwnConnection) -> Path | None:
-    """Return where a server on this very host keeps its data; None where that cannot be told."""
+    """Return where a server on this very host keeps its data; None where that is unknown."""
     if not is_local(engine.url):
         return None
     rows = own.rows("select current_setting('data_directory') where pg_has_role('pg_read_all_settings', 'usage')")

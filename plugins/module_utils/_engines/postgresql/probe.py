@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One look at a PostgreSQL database, at the price of a connection and one question.
+"""A probe of a PostgreSQL database, at the price of a connection and one query.
 
-SQLAlchemy asks a server five questions of its own on every new connection of a new engine, and makes that engine anew
+SQLAlchemy sends a server five queries of its own on every new connection of a new engine, and makes that engine anew
 for every URL. Where a hundred databases have nothing to do, that is most of the time it takes to find out.
 """
 
@@ -26,7 +26,7 @@ Options = dict[str, Any]
 
 _CONNECT_TIMEOUT = 10
 _LOCK_TIMEOUT = 2000  # milliseconds; the plan in full has more time
-#: What else than the password may be a secret (libpq's own names): a record is readable by nobody else, yet lasts.
+#: What else than the password may be a secret (libpq's own names): a record is readable by no other user, yet lasts.
 _SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 _QUESTION = """
 select pg_backend_pid(), current_setting('server_version'), identity.*, ({instance}), ({made}),
@@ -36,7 +36,7 @@ select pg_backend_pid(), current_setting('server_version'), identity.*, ({instan
 
 
 def connect_options_of(url: URL) -> Options | None:
-    """Return how a driver is told of a URL, without its password, or None if there are other secrets in it."""
+    """Return the options of a driver for a URL, without its password, or None if there are other secrets in it."""
     dialect = url.get_dialect()
     _words, options = dialect().create_connect_args(url)
     if _SECRETS & set(options) - {"password"}:
@@ -45,7 +45,7 @@ def connect_options_of(url: URL) -> Options | None:
 
 
 def read_probe(connect_options: Options, password: str | None, table: str) -> Probe | None:
-    """Return where a version table stands, or None behind a pooler.
+    """Return the heads of a version table, or None behind a pooler.
 
     Raises:
         Exception: the driver's own, if the server cannot be reached or the table is not there.
@@ -79,7 +79,7 @@ def _query(driver: str, options: Options, question: str) -> tuple[int, Any]:
 
 
 def _query_asyncpg(driver: str, options: Options, question: str) -> tuple[int, Any]:
-    import asyncio  # noqa: PLC0415 - the others do without, and it costs as much as a look
+    import asyncio  # noqa: PLC0415 - the others do without, and it costs as much as a probe
 
     connect = importlib.import_module(driver).connect
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""psql, told piece by piece what to do, and archives of pg_dump read entry by entry."""
+"""psql, which gets its input piece by piece, and archives of pg_dump read entry by entry."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Psql:
             lines.append(line)
 
     def copied(self, statement: bytes, folder: Path) -> Iterator[bytes]:
-        """Yield what a COPY TO STDOUT prints, piece by piece; it waits while nobody reads on.
+        """Yield what a COPY TO STDOUT prints, piece by piece; it waits while its output is not read.
 
         Raises:
             PsqlError: it has ended.
@@ -149,7 +149,7 @@ class Psql:
             path.unlink()
 
     def write(self, line: bytes) -> None:
-        """Have one line of a script executed without looking at what it prints.
+        """Have one line of a script executed without reading what it prints.
 
         Raises:
             PsqlError: it has ended already.
@@ -191,7 +191,7 @@ class Psql:
                 )
 
     def _pass_on(self, source: IO[bytes], header: dict[bytes, bytes]) -> None:
-        """Pass a script on; from the first entry on nothing is looked at, which may be a customer's own text."""
+        """Pass a script on; from the first entry on no output is read, which may be a customer's own text."""
         with source, suppress(BrokenPipeError):  # it has ended, and says why
             for line in source:
                 self.stdin.write(header.get(line, line))
@@ -208,7 +208,7 @@ class Psql:
         return True
 
     def errors(self) -> str:
-        """Return what it has said on its standard error."""
+        """Return its standard error."""
         self._has_ended()
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace")
@@ -227,7 +227,7 @@ class Psql:
             try:
                 if stream:
                     stream.close()
-            except OSError:  # what it was still to be told
+            except OSError:  # what it did not read any more
                 continue
 
     def __enter__(self) -> Psql:
@@ -263,7 +263,7 @@ class Contents:
         return [line for line in self.lines if not _begins(line, kinds)]
 
     def has(self, kind: str) -> bool:
-        """Tell whether there is an entry that begins so."""
+        """Return whether there is an entry that begins so."""
         return bool(self.only([kind]))
 
     @property

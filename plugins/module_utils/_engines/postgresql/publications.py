@@ -18,7 +18,7 @@ ENTRIES = ("PUBLICATION", "COMMENT - PUBLICATION")
 #: Roles whose publications the current one may drop and make.
 ROLES = "select rolname, 1 from pg_roles where pg_has_role(oid, 'member')"
 
-#: They would stay bound to the tables that are moved aside.
+#: They would stay bound to the tables that are moved away.
 DROP = "select format('drop publication %I', pubname) from pg_publication where pg_has_role(pubowner, 'member')"
 
 

@@ -76,5 +76,5 @@ def keeps_columns(connection: Connection, oid: str, was: Relation, columns: int)
 
 
 def size_of(connection: Connection, oid: str) -> int:
-    """Return the bytes of a table; waits for whoever has locked it for themselves."""
+    """Return the bytes of a table; waits for the process that has locked it for themselves."""
     return int(execute(connection, f"select coalesce(pg_table_size({int(oid)}), 0)")[0][0])

@@ -27,7 +27,7 @@ FIXED = {
     "quote_all_identifiers": "off",
 }
 
-#: A setting of nobody's, by which it is seen whether a local one outlives its statement.
+#: A setting that is not used, by which it is seen whether a local one outlives its statement.
 _PROBE = "hosting_alembic.local"
 
 _CAST = re.compile(

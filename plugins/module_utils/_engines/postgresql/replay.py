@@ -5,9 +5,9 @@
 """Replaying an archive into an empty database, as its owner.
 
 An archive holds code of the database's owner: CHECK constraints, triggers and expressions run while it is loaded. So
-whoever may create databases creates them, and extensions that only a superuser may create, before anybody else can
-connect; all else is done by a session of the owner. ``SET ROLE`` in a superuser's session would not do, because what
-runs there could reset it.
+a role that may create databases creates them, and extensions that only a superuser may create, before any other session
+can connect; all else is done by a session of the owner. ``SET ROLE`` in a superuser's session would not do, because
+what runs there could reset it.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ class Replay:
     def make_extensions(self, admin: OwnConnection, url: URL, contents: Contents, folder: Path) -> list[str]:
         """Create the extensions that only a superuser may, and their schemas; return the entries that this has done.
 
-        Nobody else may be able to connect: who owns a schema could put functions there that a superuser would call.
+        No other session may be able to connect: the owner of a schema could put functions there that a superuser would
+        call.
         """
         names = self._untrusted(admin, contents)
         made = [*(f"EXTENSION - {name}" for name in names), *(f"COMMENT - EXTENSION {name}" for name in names), *_FIRST]
@@ -109,7 +110,7 @@ class Replay:
             return []
         made += ["SCHEMA -", "COMMENT - SCHEMA"]
         self._only(url, contents, made, folder)
-        # Their tables are nobody's else, so they have no triggers but those of the extension.
+        # Their tables belong to the extension alone, so they have no triggers but those of the extension.
         data = [
             f"{kind} {schema} {table}"
             for kind in ("TABLE DATA", "SEQUENCE SET")

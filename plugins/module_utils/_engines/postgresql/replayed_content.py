@@ -4,9 +4,9 @@
 
 """Whether all that an archive holds was replayed, read in the session that replays it, before the commit.
 
-Nobody else sees the rows before that. So each table is copied out by the session itself and compared with the archive's
-text, both in pieces; only where the texts differ are the rows compared in whatever order they stand. All tables are
-compared, however large: a restore costs more than reading what it has written.
+No other session sees the rows before that. So each table is copied out by the session itself and compared with the
+archive's text, both in pieces; only where the texts differ are the rows compared in whatever order they are. All
+tables are compared, however large: a restore costs more than reading what it has written.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class ReplayedContent:
         return self._psql.copied(line[: -len(_FROM)] + _TO, self._folder)
 
     def _compared(self, lines: list[str], differing: list[bytes]) -> list[str]:
-        """Compare the rows of some tables in whatever order they stand."""
+        """Compare the rows of some tables in whatever order they are."""
         archived = self._read(lines)
         found = []
         for line in differing:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .session import PostgreSQLSession
 
 
-#: What stays as it is, because it cannot be moved aside.
+#: What stays as it is, because it cannot be moved away.
 _LEFT_OUT = [
     "DATABASE -", "DATABASE PROPERTIES -", "ACL - DATABASE", "COMMENT - DATABASE", "SECURITY LABEL - DATABASE",
     *publications.ENTRIES, "SUBSCRIPTION", "EVENT TRIGGER", "FOREIGN DATA WRAPPER", "SERVER", "USER MAPPING",
@@ -94,7 +94,7 @@ class InPlace:
         return Restored(f"schema {retained}", "in_place", self._not_restored)
 
     def _restore(self, contents: Contents, guard: Guard) -> str:
-        """Restore in one transaction, and return the name of what lies aside."""
+        """Restore in one transaction, and return the name of what is retained."""
         deadline = time.monotonic() + self._engine.job.lock_wait
         with tempfile.TemporaryDirectory() as folder:
             while True:
@@ -139,7 +139,7 @@ class InPlace:
         return Psql(self._tools, self._engine.url, self._engine.application, encoding)
 
     def _lock_tables(self, psql: Psql, deadline: float) -> bool:
-        """Lock every table, ending whoever is in the way and may be ended; tell whether that succeeded.
+        """Lock every table, ending the sessions that block it and may be ended; return whether that succeeded.
 
         Raises:
             Refused: others have held locks all the time.
@@ -191,13 +191,13 @@ class InPlace:
         return found
 
     def _replace(self, psql: Psql, contents: Contents, folder: Path) -> str:
-        """Move what is there aside, replay the archive and verify it, and return the name of what lies aside."""
+        """Move the present objects away, replay the archive and verify it, and return the name of what is retained."""
         schemas = {str(name): bool(kept) for name, kept in self._json(psql, SCHEMAS)}
         group = self._free_name(psql)
         names = {name: group if name == "public" else fitted(group, f"_{name}") for name in schemas}
         if "public" not in names:
             names[""] = group  # the large objects and the name of the whole
-        self._report("moves what is there aside")
+        self._report("moves what is there away")
         psql.execute(self._retain_current(group, names, schemas))
         if not schemas.get("public", True):
             psql.execute(PUBLIC)

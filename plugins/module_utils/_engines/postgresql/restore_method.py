@@ -70,17 +70,17 @@ class Powers:
 
     @property
     def may_swap(self) -> bool:
-        """Tell whether it may make databases and rename this one."""
+        """Return whether it may make databases and rename this one."""
         return self.superuser or (self.createdb and self.owner)
 
 
 def now() -> str:
-    """Return the time as asides carry it."""
+    """Return the time as retained copies carry it."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def fitted(name: str, suffix: str) -> str:
-    """Return a name with a suffix, in the bytes that PostgreSQL gives a name; what is cut is told apart by a digest."""
+    """Return a name with a suffix, in the bytes that PostgreSQL gives a name; a digest replaces what is cut."""
     if len((name + suffix).encode()) <= _NAME_BYTES:
         return name + suffix
     tail = "_" + hashlib.sha256((name + suffix).encode()).hexdigest()[:8]
@@ -101,7 +101,7 @@ def mark(**facts: Any) -> str:
 
 
 def marked(comment: str | None) -> dict[str, Any]:
-    """Return what such a comment says; nothing for anybody else's."""
+    """Return what such a comment says; nothing for any other."""
     if not comment or not comment.startswith(MARK):
         return {}
     try:
@@ -112,7 +112,7 @@ def marked(comment: str | None) -> dict[str, Any]:
 
 
 def run_sql(own: OwnConnection, statement: str) -> None:
-    """Execute a statement as it stands: a colon or a percent sign in a name is no parameter."""
+    """Execute a statement as it is: a colon or a percent sign in a name is not a parameter."""
 
     def execute(connection: Connection) -> None:
         connection.exec_driver_sql(statement.replace("%", "%%"))
@@ -250,7 +250,7 @@ def _obstacle_to_swap(engine: PostgreSQLSession, mine: Powers) -> Refused | None
         return Refused(
             what, f"some of it is {', '.join(strangers)}", _membership(engine, mine), code="restore-not-possible"
         )
-    # All that is the owner's is restored by the owner, whoever makes the database.
+    # All that is the owner's is restored by the owner, whichever role makes the database.
     queries = [ownership.NEVER] if theirs.superuser else [ownership.NEVER, ownership.PRIVILEGED]
     missing = [row[0] for query in queries for row in own.rows(query)]
     if missing:
@@ -264,7 +264,7 @@ def _obstacle_to_swap(engine: PostgreSQLSession, mine: Powers) -> Refused | None
 def _membership(engine: PostgreSQLSession, mine: Powers) -> str:
     """Return the statements that let the owner of a database restore what others own in it.
 
-    Who is a member of a superuser is one himself, so nobody is made that.
+    Who is a member of a superuser is one himself, so no role is made one.
     """
     own = engine.own()
     if own.rows(ownership.SUPERUSERS):

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A restore into a new database that then takes the other's name; until then everybody works on.
+"""A restore into a new database that then takes the other's name; until then all sessions go on.
 
 At any moment that a crash may choose there is the database, open or refusing connections, beside a scratch database
 whose name and mark say what it is. The mark on a database that refuses connections says that it was us, so that
-``mend`` opens no database that somebody else has closed. Who swaps holds an advisory lock with the database's oid in
-another database; pg_locks shows it to all, so a swap that is alive is told from one that died.
+``recover`` opens no database that another session has closed. Who swaps holds an advisory lock with the database's oid
+in another database; pg_locks shows it to all, so a live swap is distinguished from one that died.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Swap:
         mine = powers(self._engine.own(), self._name)
         self._by_superuser = powers(other, self._name).superuser and not mine.superuser
         run_sql(other, self._create_statement(other))
-        # Whoever may make databases makes them, and no more: what is in an archive is code of the database's owner.
+        # A role that may make databases makes them, and no more: an archive is code of the database's owner.
         scratch_url = self._engine.url.set(database=self._scratch)
         left_out = ["SUBSCRIPTION"]
         if not mine.superuser:
@@ -219,7 +219,7 @@ class Swap:
         return " ".join(options)
 
     def _close_database(self, other: OwnConnection) -> None:
-        """Let nobody in any more and send away who is there, but for our own two connections."""
+        """Admit no new session and end the present ones, but for our own two connections."""
         own = self._engine.own()
         keep = tuple(pid for pid in (_pid(own), self._engine.lock_pid()) if pid)
         facts = mark(closed_by=self._run, at=now(), comment=self._comment)
@@ -246,7 +246,7 @@ class Swap:
     def _swap(self, other: OwnConnection, url: URL, retained: str, facts: str) -> None:
         """Rename both in one transaction, in which the new one gets what its archive says of the database itself."""
         scratch_oid = int(other.rows(DATABASE, name=self._scratch)[0][6])
-        # Whoever gets the run's lock on the new database sees by this that it is not his yet.
+        # A run that gets the lock on the new database sees by this that it may not use it yet.
         self._mark_swapping(other, scratch_oid)
         self._engine.close()
         self._engine.suspend_lock()
@@ -260,7 +260,7 @@ class Swap:
                 f"alter database {quoted(self._scratch)} rename to {quoted(self._name)};\n"
                 f"comment on database {quoted(retained)} is {literal(note)};"
             )
-            # Each that may not be set is told, and undone by itself.
+            # Each that may not be set is reported, and undone by itself.
             psql.execute("\\set ON_ERROR_STOP 0\n\\set ON_ERROR_ROLLBACK on")
             psql.execute(f"\\o /dev/null\n{facts}\n\\o")
             psql.execute("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")

@@ -5,7 +5,7 @@
 """Whether all that an archive holds has arrived in a new database: rows, large objects and positions of sequences.
 
 A table that was just filled by one COPY is read in the order in which it was written. So the two texts are compared as
-they are, in large pieces; only where they differ are the rows compared in whatever order they stand.
+they are, in large pieces; only where they differ are the rows compared in whatever order they are.
 """
 
 from __future__ import annotations
@@ -113,14 +113,14 @@ def next_line(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
 
 
 def new_digest() -> hashlib._Hash:
-    """Return the digest that all rows are compared by, whoever has read them."""
+    """Return the digest that all rows are compared by."""
     return hashlib.sha256()
 
 
 def rows_digest(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
     """Return the digest of the rows until their end, and what was read beyond it."""
     digest = new_digest()
-    text = b"\n" + rest  # the end of no rows stands at the beginning of a line too
+    text = b"\n" + rest  # the end of no rows is at the beginning of a line too
     while True:
         end = text.find(b"\n" + _END)
         if end >= 0:

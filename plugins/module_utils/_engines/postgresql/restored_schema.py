@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 #: Whether a materialized view is filled is printed for an archive only.
 _DATA = "MATERIALIZED VIEW DATA"
-#: What a restore in place leaves as it is, because it cannot be moved aside.
+#: What a restore in place leaves as it is, because it cannot be moved away.
 _STAYS = (
     "SUBSCRIPTION", "EVENT TRIGGER", "FOREIGN DATA WRAPPER", "SERVER", "FOREIGN SERVER", "USER MAPPING", "EXTENSION",
     "PROCEDURAL LANGUAGE", "LANGUAGE", "ACCESS METHOD",

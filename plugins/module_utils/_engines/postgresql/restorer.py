@@ -56,7 +56,7 @@ class PostgreSQLRestorer(Restorer):
         return [dropped.refusal_to_make(self.engine, archive, user)] if user else []
 
     def is_empty(self) -> bool:
-        """Look for anything that is not a new database's own."""
+        """Search for anything that is not a new database's own."""
         return dropped.holds_nothing(self.engine)
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
@@ -72,7 +72,7 @@ class PostgreSQLRestorer(Restorer):
         return removed
 
     def foreseen_obstacles(self, archive: Archive) -> list[Refused]:
-        """Read who could not be ended, what was prepared, and how much room there is."""
+        """Read who could not be ended, what was prepared, and how much space there is."""
         return foreseen_obstacles(self.engine, archive)
 
     def restore(self, archive: Archive, run: str, report: Report, guard: Guard) -> Restored:

@@ -4,7 +4,7 @@
 
 """What others wrote into tables and columns that a run has made in PostgreSQL.
 
-Each row tells the transaction that wrote it (``xmin``), and a run knows its own. What was there at the backup was not
+Each row has the transaction that wrote it (``xmin``), and a run knows its own. What was there at the backup was not
 made, whatever it is called now: a table keeps its number, and a column that is added gets one beyond all there were.
 """
 
@@ -54,7 +54,7 @@ class _Made:
     readable: bool
     whole: bool = False
     columns: list[str] = field(default_factory=list)
-    #: Conditions for a row that has something in a column, other than what nobody wrote there.
+    #: Conditions for a row that has something in a column, other than its default.
     filled: list[str] = field(default_factory=list)
     #: Something fills a column by itself, so what is in it need not have been written.
     fills_itself: bool = False
@@ -84,7 +84,7 @@ def written(read: Read, written_rows: WrittenRows, counts: Mapping[str, int] | N
         read: reads in a session that sees all that is committed.
         written_rows: what the run has done.
         counts: all rows that the server has counted for each table, by number, once all sessions have ended; what it
-            has not counted, nobody else has written.
+            has not counted, no other session has written.
     """
     if "relations" not in written_rows.activity:
         return Writes(unknown="the backup does not say which tables there were")
@@ -119,7 +119,7 @@ def written_until_locked(connection: Connection, written_rows: WrittenRows) -> W
 
 
 def _counted_for_run(made: _Made, written_rows: WrittenRows) -> int:
-    """Return what the server has counted for a table by now if nobody but the run has written since the backup."""
+    """Return what the server has counted for a table by now if only the run has written since the backup."""
     _name, _file, _row_type, before, *_more = written_rows.activity["files"].get(made.oid, ("", "", "", 0))
     return int(before) + written_rows.wrote.get(made.name, 0)
 
@@ -143,13 +143,13 @@ def _made(read: Read, written_rows: WrittenRows) -> list[_Made]:
 
 
 def _begins(lines: list[str], prefix: str) -> bool:
-    """Tell whether one of some sorted lines begins so."""
+    """Return whether one of some sorted lines begins so."""
     place = bisect_left(lines, prefix)
     return place < len(lines) and lines[place].startswith(prefix)
 
 
 def _count(read: Read, made: _Made, written_rows: WrittenRows) -> tuple[int, int]:
-    """Return the rows that others wrote, and those of which it cannot be told."""
+    """Return the rows that others wrote, and those of which it is unknown."""
     conditions = [is_since(XMIN, written_rows.activity), f"not {is_one_of(XMIN, written_rows.transactions)}"]
     if not made.whole:
         conditions.append(f"({' or '.join(made.filled)})")
@@ -163,7 +163,7 @@ def _count(read: Read, made: _Made, written_rows: WrittenRows) -> tuple[int, int
 
 
 def _perhaps(made: _Made, written_rows: WrittenRows) -> Iterator[str]:
-    """Yield conditions under which a row need not have been written by somebody else."""
+    """Yield conditions under which a row need not have been written by another session."""
     for first, end in written_rows.spans:
         yield is_within(XMIN, first, end)
     if not made.whole and (made.fills_itself or written_rows.wrote.get(made.name)):

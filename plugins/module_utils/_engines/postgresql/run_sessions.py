@@ -36,7 +36,7 @@ def remember_pooled(record: Any) -> None:
 
 
 def close_pooled() -> None:
-    """Close the connections of env.py's pools that nobody uses; a forked process leaves those of its parent alone."""
+    """Close the connections of env.py's pools that are idle; a forked process leaves those of its parent alone."""
     for pid, record in _pooled:
         connection = record.dbapi_connection if hasattr(record, "dbapi_connection") else record.connection
         if pid != os.getpid() or record.in_use or connection is None:

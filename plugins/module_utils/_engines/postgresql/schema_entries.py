@@ -19,7 +19,7 @@ _BETWEEN = re.compile(
     r"^(?:|--|-- PostgreSQL database dump.*|-- Dumped .*|SET default_table(?:space|_access_method) = .*"
     r"|\\connect .*|\\(?:un)?restrict \S+)$"
 )
-#: What psql is told with a word that is another one each time.
+#: What psql prints with a word that is another one each time.
 _FOR_PSQL = re.compile(r"^\\(?:connect .*|(?:un)?restrict \S+)$")
 _DUMPED_BY = re.compile(r"^-- Dumped by pg_dump version (.*)$", re.MULTILINE)
 _ACCESS_METHOD = re.compile(r"^SET default_table_access_method = (.*);$")

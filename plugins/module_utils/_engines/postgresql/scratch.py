@@ -42,7 +42,7 @@ _PATIENCE = 10
 #: Settings that hold a list, stored as it has to be written.
 _LISTS = frozenset({"local_preload_libraries", "search_path", "session_preload_libraries", "temp_tablespaces"})
 
-#: Each stands in the way of more than the one before. The weakest stops nobody but those who drop or alter the table.
+#: Each blocks more than the one before. The weakest stops only those who drop or alter the table.
 _MODES = (
     "RowShareLock",
     "RowExclusiveLock",
@@ -117,7 +117,7 @@ class PostgreSQLRehearser(Rehearser):
         name = f"{self._prefix}{secrets.token_hex(4)}"
         try:
             _drop_leftovers(place.own, self._prefix)
-            # Whoever looks for what dead rehearsals left asks for this lock first.
+            # The search for what dead rehearsals left takes this lock first.
             place.own.rows("select pg_advisory_lock(:first, hashtext(:name))", first=_LOCK_SCRATCH, name=name)
             engine = self._aimed_at(place.url.set(database=name))
 
@@ -133,7 +133,7 @@ class PostgreSQLRehearser(Rehearser):
             place.own.close()
 
     def scratches(self) -> list[RetainedCopy]:
-        """Look on the server where copies are made; who may make none has left none."""
+        """Search the server where copies are made; a role that may make none has left none."""
         try:
             place = self._place()
         except Refused:
@@ -166,7 +166,7 @@ class PostgreSQLRehearser(Rehearser):
         """Return where scratch databases are made.
 
         Raises:
-            Refused: nobody we know may make one.
+            Refused: no role that is configured may make one.
         """
         entry = self.engine.database
         if entry.rehearse_url:
@@ -295,11 +295,11 @@ class PostgreSQLRehearser(Rehearser):
         return found
 
     def disk_usage(self) -> int:
-        """Ask the server, which counts files, and so what is not committed too."""
+        """Query the server, which counts files, and so what is not committed too."""
         return self.engine.own().run(self.engine.size)
 
     def locks(self) -> set[tuple[str, str]]:
-        """Ask pg_locks. A table that is not committed yet has no name for us, and nobody can wait for it."""
+        """Query pg_locks. A table that is not committed yet has no name for us, and no session can wait for it."""
         return {(str(table), str(mode)) for table, mode in self.engine.own().rows(_LOCKS)}
 
     @staticmethod
@@ -341,7 +341,7 @@ def _drop_leftovers(own: OwnConnection, prefix: str) -> None:
 
 
 def _drop_if_dead(own: OwnConnection, name: str, *, only_check: bool = False) -> bool:
-    """Drop a scratch database whose rehearsal is dead, and tell whether it is."""
+    """Drop a scratch database whose rehearsal is dead, and return whether it is."""
     lock = {"first": _LOCK_SCRATCH, "name": name}
     if not own.rows("select pg_try_advisory_lock(:first, hashtext(:name))", **lock)[0][0]:
         return False

@@ -5,8 +5,8 @@
 """The sequences that others have used since a backup: no revert sets them behind a value that others were given.
 
 Each value that is taken from a sequence reads its only block, and the server counts who reads blocks; a SELECT from it
-returns a row, which is counted as well, and so it is told apart. What was counted since the backup, less what the run
-has used in its steps and our own programs, is what others have used. The view pg_sequences is not told apart.
+returns a row, which is counted as well, and so it is distinguished. What was counted since the backup, less what the
+run has used in its steps and our own programs, is what others have used. The view pg_sequences is not distinguished.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def used_by_others(
             if total > base + known + written_rows.used.get(oid, 0) + own_reads[oid]:
                 found[name] = _OTHERS
         else:
-            found[name] = "nothing tells who had used it before it was dropped"
+            found[name] = "nothing shows who had used it before it was dropped"
     names = {name for name, _base in before.values()}
     for oid, (name, total) in now.items():
         # Another sequence of that name, which the run has made.
@@ -91,7 +91,7 @@ def changes_of_sequences(
         if name not in used or (here and here[:2] == was):
             continue
         # A statement that failed has moved it for good, and nothing says whose it was.
-        words = f"to {_position(*here[:2])}, and it cannot be told who has used it" if here else "and is gone"
+        words = f"to {_position(*here[:2])}, and it is unknown who has used it" if here else "and is gone"
         found.append(f"sequence {name} went from {_position(*was)} {words} ({used[name]})")
     return found
 

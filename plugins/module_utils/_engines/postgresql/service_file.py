@@ -50,5 +50,5 @@ def handed_over(variables: dict[str, str]) -> Iterator[dict[str, Any]]:
         file.write(variables[_TEXT].encode())
         file.flush()
         descriptor = file.fileno()
-        # Opened anew by whoever reads it, so that each begins at its start.
+        # Opened anew by the process that reads it, so that each begins at its start.
         yield {"env": {**plain, "PGSERVICEFILE": f"/dev/fd/{descriptor}"}, "pass_fds": (descriptor,)}

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _IDLE_SESSION_TIMEOUT_SINCE = 14
 _CONNECT_TIMEOUT = 10
-#: The variables that libpq reads, by the options that they stand for.
+#: The variables that libpq reads, by the options that they set.
 _VARIABLES = {
     "PGHOST": "host",
     "PGHOSTADDR": "hostaddr",
@@ -168,7 +168,7 @@ class PostgreSQLSession(Engine):
         return str(execute(connection, catalog.MADE)[0][0])
 
     def own_identity(self) -> Identity:
-        """Ask the server once; the answer does not change in a run."""
+        """Query the server once; the answer does not change in a run."""
         if self._own_identity is None:
             self._own_identity = self.own().run(self.identity)
         return self._own_identity
@@ -178,7 +178,7 @@ class PostgreSQLSession(Engine):
         self._own_identity = identity
 
     def connect_options(self) -> dict[str, Any] | None:
-        """Return what the driver of our own connections is told."""
+        """Return what the driver of our own connections is given."""
         return connect_options_of(own_url(self.url))
 
     def describe(self, connection: Connection) -> str:
@@ -241,7 +241,7 @@ class PostgreSQLSession(Engine):
             self.own().rows(f"set lock_timeout = {before}")
 
     def is_lock_timeout(self, error: BaseException) -> bool:
-        """Tell lock_not_available and deadlock_detected."""
+        """Recognise lock_not_available and deadlock_detected."""
         return sqlstate(error) in _LOCK_TIMEOUT_STATES
 
     def command_variables(self) -> dict[str, str]:
@@ -268,12 +268,12 @@ class PostgreSQLSession(Engine):
         """Take the lock on what has the database's name now.
 
         Raises:
-            Failed: somebody else has it.
+            Failed: another session has it.
         """
         if self.held and self.held.is_suspended:
             self.held.take(self.connect())
 
 
 def major_version(connection: Connection) -> int:
-    """Return the server's major version, which SQLAlchemy asks for as soon as it connects."""
+    """Return the server's major version, which SQLAlchemy reads as soon as it connects."""
     return int((connection.dialect.server_version_info or (0,))[0])

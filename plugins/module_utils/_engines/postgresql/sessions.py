@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from ..connection import OwnConnection
 
-#: Of a session of another role nothing is shown to whoever may not monitor, its type included; processes of the server
-#: itself have no role.
+#: Of a session of another role nothing is shown to a role that may not monitor, its type included; processes of the
+#: server itself have no role.
 IS_CLIENT = "(backend_type = 'client backend' or backend_type is null and usesysid is not null)"
 
 #: Sessions of others that may not have handed in yet what they have counted: before 15 that has no time.

@@ -43,12 +43,12 @@ select count(*) from pg_locks where locktype = 'advisory' and objsubid = 2 and c
 
 
 def being_swapped(own: OwnConnection, oid: int) -> bool:
-    """Tell whether another session is about to swap a database."""
+    """Return whether another session is about to swap a database."""
     return bool(own.rows(_SWAPS, swapping=SWAPPING, oid=oid)[0][0])
 
 
 def is_being_swapped(engine: PostgreSQLSession) -> bool:
-    """Tell the same of a database that cannot be asked itself; False if nobody can be asked."""
+    """Return the same of a database that cannot be connected to; False if no database can be."""
     try:
         with beside(engine) as (other, _url):
             rows = other.rows(DATABASE, name=engine.name_on_server)
@@ -61,7 +61,7 @@ def recover_interrupted_restore(engine: PostgreSQLSession) -> list[str]:
     """Undo what a swap left that died: open the database again and drop the scratch database. Return what was done.
 
     Raises:
-        Refused: nobody lets us in, or another restore is at work.
+        Refused: no connection is possible, or another restore is at work.
     """
     with beside(engine) as (other, _url):
         return put_right(engine, other)
@@ -113,7 +113,7 @@ def open_again(other: OwnConnection, name: str, facts: dict[str, Any]) -> None:
 
 
 def end_sessions(other: OwnConnection, oid: int, keep: tuple[int, ...]) -> list[str]:
-    """Ask the sessions in a database to end and return those that were there."""
+    """End the sessions in a database and return those that were there."""
     found = []
     for pid, user, application in other.rows(_SESSIONS, oid=oid):
         if pid in keep:

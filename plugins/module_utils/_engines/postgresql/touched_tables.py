@@ -37,7 +37,7 @@ def touched_by_others(
 ) -> tuple[list[str], list[str]]:
     """Return the tables that the run has changed and others have written since the backup, or may have, as text.
 
-    Second come the numbers of those that the run has changed and nobody else has written.
+    Second come the numbers of those that the run has changed and no other session has written.
     """
     touched = list(_touched(connection, written_rows))
     if not touched:
@@ -84,7 +84,7 @@ def overwritten(
 ) -> Writes:
     """Return what others wrote into tables that a downgrade has changed and the upgrade had not.
 
-    They were not locked before, since nothing said that the downgrade would change them.
+    They were not locked before, since it was not known that the downgrade would change them.
 
     Args:
         engine: of the database.

@@ -17,7 +17,7 @@ from .write_counters import large_objects_written
 if TYPE_CHECKING:
     from ..connection import OwnConnection
 
-#: By number, which a sequence keeps when it is moved aside. One that was never used has no position.
+#: By number, which a sequence keeps when it is moved away. One that was never used has no position.
 _POSITIONS = """
 select s.seqrelid::text, pg_sequence_last_value(c.oid) from pg_sequence s join pg_class c on c.oid = s.seqrelid
  where case when c.relkind = 'S' and c.relpersistence <> 't' then has_sequence_privilege(c.oid, 'select') end

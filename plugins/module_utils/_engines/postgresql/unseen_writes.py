@@ -81,7 +81,7 @@ class PostgreSQLUnseenWrites(UnseenWrites):
         self._open = self._status() not in (None, _IDLE)
 
     def checks(self, began: str = "") -> None:
-        """Look whether the transaction has ended, without asking the server.
+        """Check whether the transaction has ended, without a query.
 
         Args:
             began: when the present one did, where that was read.
@@ -153,7 +153,7 @@ class PostgreSQLUnseenWrites(UnseenWrites):
             with suppress(Exception):  # what is not known counts as others'
                 own = self._tracker.transactions_of(statement, [self._next, after])
         step.transactions += own
-        # Nobody else had a transaction since the catalogs were read before.
+        # No other session had a transaction since the catalogs were read before.
         if len(own) == after - self._next and all(int(first) % NUMBERS == self._next for first in rows):
             step.catalog_rows.update(rows)
             files, written = held
@@ -165,7 +165,7 @@ class PostgreSQLUnseenWrites(UnseenWrites):
         self._open, self._began = False, ""
 
     def _status(self) -> int | None:
-        """Return the state of the transaction as the driver knows it, or None if it does not tell."""
+        """Return the state of the transaction as the driver knows it, or None if it does not report it."""
         with suppress(Exception):
             driver = driver_connection(self._connection)
             if hasattr(driver, "is_in_transaction"):  # asyncpg

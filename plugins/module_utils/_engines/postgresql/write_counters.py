@@ -5,7 +5,7 @@
 """Whether others wrote to a PostgreSQL database since its backup, by what the server counts.
 
 The counters of a session reach the others' eyes late, ten seconds and more while it idles, but always when it ends:
-so they are read after the other sessions were ended. A crash sets them back to nothing; then nothing can be told.
+so they are read after the other sessions were ended. A crash sets them back to nothing; then nothing is known.
 Rows of transactions that were rolled back count as well. Where more was counted than the run wrote, the rows are read
 (see ``_engines/postgresql/grown_tables.py``). See "The Cumulative Statistics System" in PostgreSQL's manual.
 """
@@ -35,7 +35,7 @@ select txid_snapshot_xmax(s)::text, array(select txid_snapshot_xip(s)::text), pg
   from txid_current_snapshot() s
 """
 
-#: Where the number of the database stands in it.
+#: Where the number of the database is in it.
 _NUMBER_OF_DATABASE = 3
 
 _COUNTED = """
@@ -54,7 +54,7 @@ select md5(coalesce(string_agg(concat_ws(' ', umid, srvid, umuser, umoptions::te
   from pg_user_mappings
 """
 
-#: Catalogs whose rows are counted only: nobody but a superuser reads the one, and a restore writes the other itself.
+#: Catalogs whose rows are counted only: only a superuser reads the one, and a restore writes the other itself.
 COMMENTS, MAPPINGS = "pg_catalog.pg_shdescription", "pg_catalog.pg_user_mapping"
 LARGE_OBJECTS = "pg_catalog.pg_largeobject"
 _CATALOGS_WRITTEN = f"""
@@ -104,7 +104,7 @@ select 'function ' || proname
 union all select 'the server' where current_setting('track_counts') <> 'on'
 """
 
-#: The catalogs of which no row can be read that tells who has written it.
+#: The catalogs of which no row can be read that shows who has written it.
 _IS_COUNTED_CATALOG = (
     f"relid in ('{LARGE_OBJECTS}'::regclass, '{LARGE_OBJECTS}_metadata'::regclass, '{COMMENTS}'::regclass,"
     f" '{MAPPINGS}'::regclass)"
@@ -116,7 +116,8 @@ select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_s
 """
 
 #: One row a table that was written, one for the transaction itself, and one for each relation that it keeps to itself:
-#: a lock of that strength lasts until its end, so nobody else can have dropped or rewritten the relation meanwhile.
+#: a lock of that strength lasts until its end, so no other session can have dropped or rewritten the relation
+#: meanwhile.
 _IN_TRANSACTION = f"""
 select 'rows', schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del, n_tup_upd + n_tup_del
   from pg_stat_xact_all_tables
@@ -159,19 +160,19 @@ select 'catalog', relname, 0, 0 from pg_stat_xact_all_tables
  where schemaname = 'pg_catalog' and n_tup_upd + n_tup_del > 0
 """
 
-#: A transaction that an error has ended, as libpq tells.
+#: A transaction that an error has ended, in libpq's numbers.
 _FAILED = 3
 
 
 def sequence_reads(connection: Connection) -> dict[str, tuple[str, int]]:
-    """Return the quoted name of each sequence by its number, and how often it was used; a SELECT from it is no use."""
+    """Return the quoted name of each sequence by its number, and how often it was used, SELECTs from it excepted."""
     return {oid: (name, int(reads)) for oid, name, _readable, reads, _step in execute(connection, _SEQUENCES)}
 
 
 def sequence_positions(connection: Connection) -> dict[str, tuple[int, bool, str, int] | None]:
     """Return each sequence by its quoted name: its value, whether that was given out, its number, and its increment.
 
-    None stands for one that cannot be read.
+    None means a sequence that cannot be read.
     """
     found: dict[str, tuple[int, bool, str, int] | None] = {}
     for oid, name, readable, _reads, increment in execute(connection, _SEQUENCES):
@@ -184,7 +185,7 @@ def sequence_positions(connection: Connection) -> dict[str, tuple[int, bool, str
 
 
 def counters_cannot_be_trusted(connection: Connection, before: dict[str, Any]) -> str:
-    """Return why the server's counters do not tell whether rows were written since a backup; nothing if they do."""
+    """Return why the server's counters do not show whether rows were written since a backup; nothing if they do."""
     if "files" not in before:
         return "the backup does not say what was counted"
     if activity(connection)["epoch"] != before["epoch"]:
@@ -260,7 +261,7 @@ def count_transaction(connection: Connection, held: bool) -> Counted:
 def count_failed_transaction(connection: Connection) -> Counted:
     """Return what a connection has written in its transaction, which an error has ended and which is left so.
 
-    The rows are counted when it is rolled back, and handed in to the server when the session is idle. So it is asked
+    The rows are counted when it is rolled back, and handed in to the server when the session is idle. So it is read
     by the message that rolls back. A driver that cannot send several statements in one raises an error.
     """
     driver = driver_connection(connection)
@@ -337,7 +338,7 @@ def _grown(
 ) -> Writes:
     """Return by how much more than by ours the counters have grown; a new table was made by the run.
 
-    A table that is gone is counted by nobody any more; whether the run dropped it is not said here.
+    A dropped table is not counted any more; whether the run dropped it is not known here.
     """
     if "files" in before:
         # By number: two tables may have swapped their names.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who wrote what in a PostgreSQL database: the server counts, and each row tells its transaction."""
+"""Who wrote what in a PostgreSQL database: the server counts, and each row has its transaction."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from .unseen_writes import PostgreSQLUnseenWrites
 
 
 class PostgreSQLWriteTracker(WriteTracker):
-    """Asks the server's counters and catalogs."""
+    """Queries the server's counters and catalogs."""
 
     counts_transactions = True
 
@@ -50,7 +50,7 @@ class PostgreSQLWriteTracker(WriteTracker):
         self.engine = engine
         #: Until which count of each table, by number, nothing of others would be lost.
         self._nothing_lost: dict[str, int] = {}
-        #: By number, tables to which nobody else had written when that was counted.
+        #: By number, tables to which no other session had written when that was counted.
         self._cleared: dict[str, dict[str, Any]] = {}
 
     def unseen_writes(self, connection: Connection, note: Note, current: Current) -> UnseenWrites:
@@ -58,11 +58,11 @@ class PostgreSQLWriteTracker(WriteTracker):
         return PostgreSQLUnseenWrites(connection, note, current, self)
 
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
-        """Ask the backend of the connection."""
+        """Query the backend of the connection."""
         return write_counters.count_transaction(connection, held)
 
     def count_failed_transaction(self, connection: Connection) -> Counted:
-        """Ask in the transaction that follows it."""
+        """Query in the transaction that follows it."""
         return write_counters.count_failed_transaction(connection)
 
     def subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
@@ -93,7 +93,7 @@ class PostgreSQLWriteTracker(WriteTracker):
         return self.engine.own().run(read_own_of_statement, span[0], span[1], statement)
 
     def next_transaction(self) -> int:
-        """Ask on a connection of our own: one that has a number is told of that."""
+        """Query on a connection of our own: a transaction that has a number is reported."""
         return self.engine.own().run(write_counters.next_transaction)
 
     def check_other_writers(self, connection: Connection) -> None:
@@ -104,11 +104,11 @@ class PostgreSQLWriteTracker(WriteTracker):
         return None
 
     def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
-        """Return nothing: each row tells the transaction that wrote it."""
+        """Return nothing: each row has the transaction that wrote it."""
         return {}
 
     def later_writes(self, written_rows: WrittenRows) -> Writes:
-        """Look at the transactions of the rows."""
+        """Read the transactions of the rows."""
         try:
             with self.engine.short_lock_timeout():
                 return self.engine.own().run(
@@ -120,11 +120,11 @@ class PostgreSQLWriteTracker(WriteTracker):
             return Writes(unknown="others hold a lock on what the run has made")
 
     def writes_into_made(self, written_rows: WrittenRows) -> Writes:
-        """Look at the rows in the session that has locked the tables, and at the counters of all that have ended."""
+        """Read the rows in the session that has locked the tables, and the counters of all that have ended."""
         return writes_into_made(self.engine, written_rows, self.engine.read_locked)
 
     def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
-        """Ask the counters, and who is at work."""
+        """Query the counters, and who is at work."""
         until = self.engine.own().run(write_counters.activity)
         touched, clear = self.engine.own().run(touched_by_others, written_rows, self.engine.application)
         known = {name: until[name] for name in ("newest_transaction", "open_transactions")}
@@ -136,7 +136,7 @@ class PostgreSQLWriteTracker(WriteTracker):
         return self._cleared
 
     def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
-        """Lock the tables first; whoever waits for them finds them dropped."""
+        """Lock the tables first; a session that waits for them finds them dropped."""
         made = row_authors.written_until_locked(connection, written_rows)
         touched = written_after(connection, written_rows) if written_rows.secured else Writes()
         return Writes({**made.tables, **touched.tables}, made.unknown)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What tells a file from an earlier one at its path: when it was made, else its number.
+"""What distinguishes a file from an earlier one at its path: when it was made, else its number.
 
 A file system gives a number away again at once, and some give another one after each mount. Python's own stat does not
 return the birth of a file on Linux.
@@ -22,7 +22,7 @@ _SECONDS_AT = 80  # stx_btime in struct statx
 
 
 def birth_of(path: Path) -> str:
-    """Return what tells the file at a path from another one, or nothing where there is none."""
+    """Return what distinguishes the file at a path from another one, or nothing where there is none."""
     try:
         inode = os.stat(path, follow_symlinks=False).st_ino
     except OSError:

@@ -31,10 +31,10 @@ _COLLATION = re.compile(r"\bcollate\s+\S+", re.IGNORECASE)
 
 
 def proven(path: Path, count_rows: bool) -> dict[str, int] | None:
-    """Read a whole database file back and count its rows if asked.
+    """Read a whole database file back and count its rows if requested.
 
     Raises:
-        Failed: SQLite finds it damaged, or cannot tell.
+        Failed: SQLite finds it damaged, or cannot read it.
     """
     try:
         with reading(path) as copy:
@@ -64,7 +64,7 @@ def proven(path: Path, count_rows: bool) -> dict[str, int] | None:
 
 
 def table_lines(connection: Connection, table: str, sql: str) -> list[str]:
-    """Return all that is said of a table, its indexes made by CREATE INDEX excepted."""
+    """Return all lines about a table, its indexes made by CREATE INDEX excepted."""
     words = quoted(table)
     lines = [f"table {table}{_table_options(sql)}"]
     for _cid, name, kind, notnull, default, primary, hidden in rows_of(connection, f"pragma table_xinfo({words})"):
@@ -103,7 +103,7 @@ def normalised(sql: str) -> str:
 
 
 def rows_of(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
-    """Execute as it stands: a colon in a table's name is no parameter.
+    """Execute as it is: a colon in a table's name is not a parameter.
 
     On a connection of our own it goes past SQLAlchemy, which takes ten times as long as SQLite.
     """
@@ -122,7 +122,7 @@ def unfinished_batches(connection: Connection) -> list[str]:
 
 
 def mentions(line: str, table: str) -> bool:
-    """Tell whether a line of ``table_lines`` is about a table."""
+    """Return whether a line of ``table_lines`` is about a table."""
     return any(line.startswith((f"{kind}{table} ", f"{kind}{table}.")) or line == kind + table for kind in _KINDS)
 
 

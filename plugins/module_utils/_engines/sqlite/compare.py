@@ -44,7 +44,7 @@ class _Side:
 
 
 class FileComparison:
-    """One comparison; nobody may write meanwhile, or what was written is among the differences."""
+    """One comparison; no session may write meanwhile, or what was written is among the differences."""
 
     def __init__(
         self,
@@ -185,11 +185,11 @@ def compare(
         limit: bytes; a larger file is not compared.
         acting: gives the rights with which the file is read.
         written: the only tables whose rows can have changed, None where all can.
-        known: whether tables have the rows of the backup, as far as that was read since anybody wrote.
+        known: whether tables have the rows of the backup, as far as that was read since a session last wrote.
         is_copy: the file was made from the backup: its journal mode is its own, and a sequence that moved is a note.
     """
     if archive.path.is_dir():
-        return Comparison()  # the fingerprint tells of everything in a file that was not there before
+        return Comparison()  # the fingerprint describes everything in a file that was not there before
     if written is None and path.stat().st_size > limit:
         return Comparison(not_compared=[f"the file is larger than migrate_compare_limit ({limit:,} bytes)"])
     try:

@@ -82,7 +82,7 @@ def clauses_of(sql: str) -> tuple[list[str], list[str]]:
 
 
 def _clauses_of_column(element: Tokens) -> list[str]:
-    """Return a column's clauses, those that could stand on their own as if they did."""
+    """Return a column's clauses, those that are constraints of their own as if they were."""
     name, found, prefix = element[0], [], ""
     for clause in _clauses(element[1:]):
         words = " ".join(clause)
@@ -118,7 +118,7 @@ def _clauses(tokens: Tokens) -> Iterator[Tokens]:
 
 
 def _split(tokens: Tokens) -> Iterator[Tokens]:
-    """Yield what stands between commas that are in no parentheses."""
+    """Yield what is between commas that are in no parentheses."""
     current: Tokens = []
     depth = 0
     for word in tokens:

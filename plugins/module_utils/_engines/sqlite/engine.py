@@ -55,10 +55,10 @@ _ANY_READ = "select count(*) from sqlite_master"
 
 from ..data import RestoreMethod
 from ..interface import Engine
-from .apart import SQLiteApart
+from .across_processes import SQLiteAcrossProcesses
 
 
-class SQLite(Engine, SQLiteApart):
+class SQLite(Engine, SQLiteAcrossProcesses):
     """One database file."""
 
     name = "sqlite"
@@ -89,7 +89,7 @@ class SQLite(Engine, SQLiteApart):
         """Find nothing out: its library comes with Python."""
 
     def exists(self) -> bool:
-        """Tell whether the file is there."""
+        """Return whether the file is there."""
         return self.path.is_file()
 
     def own(self) -> OwnConnection:
@@ -132,7 +132,7 @@ class SQLite(Engine, SQLiteApart):
         return file_identity(os.path.realpath(files.get("main") or ":memory:"))
 
     def made(self, connection: Connection) -> str:
-        """Return what tells the file from an earlier one at its path."""
+        """Return what distinguishes the file from an earlier one at its path."""
         return birth_of(self.path)
 
     def own_identity(self) -> Identity:
@@ -180,7 +180,7 @@ class SQLite(Engine, SQLiteApart):
             if f"main.{table}" in leave_out or name.startswith("sqlite_"):
                 continue
             if kind == "table":
-                # All that is said of a table follows from its SQL, so it is read once, however often a step asks.
+                # All lines about a table follow from its SQL, so it is read once for a step.
                 if (name, sql) not in self._tables_known:
                     self._tables_known[name, sql] = table_lines(connection, name, sql)
                 lines += self._tables_known[name, sql]
@@ -197,10 +197,10 @@ class SQLite(Engine, SQLiteApart):
         return self.path.with_name(self.path.name + "-migrating")
 
     def try_lock(self) -> Lock | None:
-        """Lock a file beside the database, named as SQLite names its own (-wal, -shm), and witness all later writes."""
+        """Lock a file beside the database, named as SQLite names its own (-wal, -shm), and observe all later writes."""
         lock = FileLock.attempt(self._lock_path, f"run {self.job.run}", self.acting)
         if lock is not None and self.exists():
-            # A file that cannot be read is told of by whoever has to read it.
+            # A file that cannot be read is reported by the process that has to read it.
             with suppress(Refused, OSError), self.acting():
                 self.write_witness.starts(self.path, self.version())
                 self.state_at_lock = {STATE: self.write_witness.state(self.path)}
@@ -282,7 +282,7 @@ class SQLite(Engine, SQLiteApart):
             sa.event.remove(sa.pool.Pool, "connect", listen)
 
     def is_lock_timeout(self, error: BaseException) -> bool:
-        """Tell SQLITE_BUSY, which the driver reports in words only."""
+        """Recognise SQLITE_BUSY, which the driver reports as text only."""
         return "database is locked" in str(error)
 
     def restore_method(self) -> RestoreMethod:
@@ -295,14 +295,14 @@ class SQLite(Engine, SQLiteApart):
         return found.st_nlink > 1 or os.path.ismount(self.path) or found.st_dev != self.path.parent.stat().st_dev
 
     def close_env_connections(self) -> None:
-        """Close what env.py has open in this process: it is done, and nobody may have the file open meanwhile."""
+        """Close what env.py has open in this process: it is done, and no session may have the file open meanwhile."""
         for connection in self.opened:
             with suppress(Exception):  # closed already, or by a thread of its own
                 connection.close()
         self.opened.clear()
 
     def blockers(self, own: OwnConnection) -> list[str]:
-        """Return nothing: SQLite does not tell who holds its lock."""
+        """Return nothing: SQLite does not show who holds its lock."""
         return []
 
     def dump(self, folder: Path, count_rows: bool, report: Report) -> Dump:
@@ -340,7 +340,7 @@ class SQLite(Engine, SQLiteApart):
 
 
 def file_of(path: Path) -> tuple[int, int]:
-    """Return which file lies at a path; whoever replaces it by a rename makes it another one."""
+    """Return which file lies at a path; a rename over it makes it another one."""
     try:
         found = path.stat()
     except OSError:

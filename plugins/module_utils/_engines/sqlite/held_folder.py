@@ -4,7 +4,7 @@
 
 """Files in a database's folder, which a customer may write to: no link is followed, and no file of others is opened.
 
-The folder is opened once, and every name is taken relative to it: whoever replaces the folder, or a name in it, by a
+The folder is opened once, and every name is taken relative to it: a user who replaces the folder, or a name in it, by a
 link gets nothing.
 """
 
@@ -46,7 +46,7 @@ class HeldFolder:
         """Return the descriptor of a new file for its owner only; what had its name before is removed.
 
         Raises:
-            OSError: somebody else made one meanwhile.
+            OSError: another session made one meanwhile.
         """
         self.remove(name)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -56,7 +56,7 @@ class HeldFolder:
         """Return that of a file, without opening what a name may lead to.
 
         Raises:
-            OSError: there is nothing, or it is no regular file.
+            OSError: there is nothing, or it is not a regular file.
         """
         descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.descriptor)
         try:
@@ -172,7 +172,7 @@ class Appearance:
     def recorded(cls, folder: int, archive: Archive) -> Appearance:
         """Return what a file that is gone had when it was backed up, if it belonged to the owner of its folder.
 
-        Otherwise, and in a backup of before this was kept, nobody else may read it.
+        Otherwise, and in a backup of before this was kept, no other session may read it.
         """
         above, kept = os.fstat(folder), archive.activity.get("file") or {}
         if kept.get("uid") != above.st_uid:

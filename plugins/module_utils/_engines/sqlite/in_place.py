@@ -4,7 +4,7 @@
 
 """A restore into the file that is there, page by page in one transaction of SQLite's.
 
-The file stays the same one: its other names, a mount on it and whoever has it open see the restored content.
+The file stays the same one: its other names, a mount on it and a process that has it open see the restored content.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def fold_log(current: sqlite3.Connection) -> None:
 
 
 def overwrite(path: Path, archive: Path, timeout: float, is_wal: bool, end_lock: Callable[[], object]) -> None:
-    """Write a backup into a database file, if nobody writes between a lock and the first page.
+    """Write a backup into a database file, if no session writes between a lock and the first page.
 
     Args:
         path: the file.
         archive: the backup.
         timeout: seconds to wait for others.
-        is_wal: whether that is its journal mode. Then others read while somebody writes; else the counter tells.
+        is_wal: whether that is its journal mode. Then others read while a session writes; else the counter shows it.
         end_lock: gives a lock back that keeps others from writing until now.
 
     Raises:
@@ -123,9 +123,9 @@ def _nothing(what: str) -> Failed:
 
 @contextmanager
 def without_log(current: sqlite3.Connection, mode: str) -> Iterator[None]:
-    """Take a database out of WAL mode, for which nobody else may have it open; give it back if it was not replaced.
+    """Take a database that no other session has open out of WAL mode; put it back if it was not replaced.
 
-    Whoever has it open in that mode would go on writing, into a log that is nobody's any more. In the other modes
+    A process that has it open in that mode would go on writing, into a log that is no longer used. In the other modes
     SQLite finds that its file was moved, and refuses to write (SQLITE_READONLY_DBMOVED).
     """
     if mode == "wal":
@@ -133,7 +133,7 @@ def without_log(current: sqlite3.Connection, mode: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(sqlite3.OperationalError):  # whoever has it open now keeps it as it is
+        with suppress(sqlite3.OperationalError):  # the process that has it open now keeps it as it is
             current.execute("rollback")
         current.execute(f"pragma main.journal_mode = {mode}")
         raise

@@ -4,7 +4,7 @@
 
 """Whether the rows of a table came through unchanged: through an upgrade that failed, and through its downgrade.
 
-Nothing in a SQLite file tells who wrote a row. But where an upgrade left all rows of a table as they were, whatever
+Nothing in a SQLite file shows who wrote a row. But where an upgrade left all rows of a table as they were, whatever
 differs later is others'; and where a downgrade left all of that as it was, nothing of it is lost.
 """
 
@@ -28,7 +28,7 @@ def unchanged_tables(
 
     Args:
         backup: the backup.
-        path: the file, which nobody but the run has written.
+        path: the file, which only the run has written.
         wrote: the tables that it wrote.
         rows: those of them whose rows it may have written.
         acting: gives the rights with which the file is read.
@@ -53,7 +53,7 @@ def _is_whole(connection: sqlite3.Connection, table: str, *, may_differ: bool) -
 def _is_same_tree(connection: sqlite3.Connection, table: str, before: dict[str, int], now: dict[str, int]) -> bool:
     """Return whether a table that was only altered begins at the page of the backup, which is a copy page by page.
 
-    Two tables that have swapped their names do not, and two columns that have stand in another order.
+    Two tables that have swapped their names do not, and two columns that have are in another order.
     """
     trees = [
         connection.execute(f"select rootpage from {schema}.sqlite_master where type = 'table' and name = ?", (table,))

@@ -43,7 +43,7 @@ def check_links(path: str, name: str) -> None:
     Another customer's link would have us read, and change, what he may not.
 
     Raises:
-        Refused: a link is somebody else's.
+        Refused: a link is another session's.
     """
     links = _links_on(path)
     if not links:
@@ -58,7 +58,7 @@ def check_links(path: str, name: str) -> None:
             raise Refused(
                 f"Database {name!r} is behind a link of another user",
                 f"{link} belongs to user id {link_owner}, and {target} to "
-                + (f"user id {owner}" if owner >= 0 else "nobody: it is not there"),
+                + (f"user id {owner}" if owner >= 0 else "no user: it is not there"),
                 "Name the file itself in the URL, or let root make the link",
                 code="sqlite-link-foreign",
             )
@@ -68,7 +68,7 @@ def check_is_file(path: str, name: str) -> None:
     """Refuse a database, or what SQLite keeps beside it, that is a link, a pipe or a device: reading one may not end.
 
     Raises:
-        Refused: one of them is no regular file.
+        Refused: one of them is not a regular file.
     """
     for suffix in ("", "-journal", "-wal", "-shm"):
         try:

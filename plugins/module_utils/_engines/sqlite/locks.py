@@ -33,7 +33,7 @@ def read_holder(path: Path) -> str:
 
 
 class FileLock(Lock):
-    """A lock file that exists only while somebody holds it."""
+    """A lock file that exists only while a session holds it."""
 
     def __init__(self, path: Path, descriptor: int, acting: Acting) -> None:
         self._path = path

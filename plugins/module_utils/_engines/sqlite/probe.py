@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One look at a SQLite file; one that is not there is not made."""
+"""A probe of a SQLite file; one that is not there is not made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .location import check_is_file, check_links
 
 
 def read_probe(connect_options: dict[str, Any], _password: str | None, table: str) -> Probe:
-    """Return where a version table stands.
+    """Return the heads of a version table.
 
     Raises:
         sqlite3.Error: the file or the table cannot be read.
@@ -44,7 +44,7 @@ def reading(path: Path) -> closing[sqlite3.Connection]:
 
 @contextmanager
 def raw_text(connection: sqlite3.Connection) -> Iterator[None]:
-    """Read text as it lies there, as bytearrays: it may be no UTF-8, and it is no blob."""
+    """Read text as it lies there, as bytearrays: it may not be UTF-8, and it is not a blob."""
     before, connection.text_factory = connection.text_factory, bytearray
     try:
         yield

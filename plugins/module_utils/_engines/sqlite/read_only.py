@@ -95,7 +95,7 @@ def _is_ours(connection: sqlite3.Connection, copy: Path | None) -> bool:
 
 
 class _Guard:
-    """What SQLite asks when it compiles a statement of one connection."""
+    """What SQLite calls when it compiles a statement of one connection."""
 
     def __init__(self, writes: list[str], may_change_main: bool) -> None:
         self._writes = writes

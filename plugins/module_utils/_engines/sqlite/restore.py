@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Restores of SQLite: a file beside, proven, renamed into the place of the database; what it replaces lies aside."""
+"""Restores of SQLite: a file beside, proven, renamed into the place of the database; what it replaces is retained."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SQLiteRestorer(Restorer):
         self._has_replaced = False
 
     def foreseen_obstacles(self, archive: Archive) -> list[Refused]:
-        """Find out whether there is room for the copy, and whether somebody writes now."""
+        """Find out whether there is space for the copy, and whether a session writes now."""
         copies = 2 if self.engine.restore_method().name == IN_PLACE else 1
         size = archive.path.stat().st_size * copies if archive.path.is_file() else 0
         return (
@@ -70,7 +70,7 @@ class SQLiteRestorer(Restorer):
     def restore(self, archive: Archive, run: str, report: Report, guard: Guard) -> Restored:
         """Put a proven copy in the file's place, or write it there; what it replaces is kept beside it.
 
-        A dump that is a folder stands for a file that was not there: then there is none again. All names in the folder
+        A dump that is a folder means a file that was not there: then there is none again. All names in the folder
         are a customer's to exchange, so they are taken with his rights; only what is open already is changed with ours.
         """
         retained = unused(self.engine.path.with_name(f"{self.engine.path.name}.aside-{run}"))
@@ -99,7 +99,7 @@ class SQLiteRestorer(Restorer):
                 f"Stop what uses it, then: {self.command_by_hand(archive.path)}",
                 code=HALF_WAY if self._has_replaced else REPLACED_NOTHING,
             ) from error
-        self.engine.close()  # our own connection would go on looking at the replaced file
+        self.engine.close()  # our own connection would go on reading the replaced file
         return restored
 
     def is_readable(self) -> bool:
@@ -163,7 +163,7 @@ class SQLiteRestorer(Restorer):
                 Path(f"{copy.name}{suffix}").unlink(missing_ok=True)
 
     def _replaced(self, folder: HeldFolder, archive: Archive, retained: Path, guard: Guard) -> Restored:
-        """Replace the file while nobody else can use it."""
+        """Replace the file while no other session can use it."""
         # The connection that has heard of all writes until now, so that none falls between.
         current: sqlite3.Connection = self.engine.own().run(driver_connection)
         current.execute(f"pragma busy_timeout = {int(self.engine.job.lock_timeout * 1000)}")
@@ -285,7 +285,7 @@ class SQLiteRestorer(Restorer):
         return lost
 
     def command_by_hand(self, dump: Path) -> str:
-        """Return what SQLite's own shell does: keep a copy aside, then restore; or a move of a file that was new."""
+        """Return what SQLite's own shell does: keep a copy, then restore; or a move of a file that was new."""
         retained = self.engine.path.with_name(self.engine.path.name + ".aside")
         if dump.is_dir():
             return f"mv {_shell(self.engine.path)} {_shell(retained)}"
@@ -312,7 +312,7 @@ def _refuse_damage(archive: Archive, digest: str) -> None:
 
 
 def _changed(path: Path) -> str:
-    """Return when a file's inode last changed, which is when it was moved aside."""
+    """Return when a file's inode last changed, which is when it was moved away."""
     return datetime.fromtimestamp(path.stat().st_ctime, timezone.utc).isoformat(timespec="seconds")
 
 

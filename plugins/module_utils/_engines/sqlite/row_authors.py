@@ -4,7 +4,7 @@
 
 """What others wrote into tables and columns that a run has made in a SQLite file.
 
-No row tells who wrote it. So at its end a run remembers what lies in what it has made, and whether nobody else had
+No row shows who wrote it. So at its end a run remembers what lies in what it has made, and whether no other session had
 written until then.
 """
 
@@ -52,12 +52,12 @@ class ContentDigest:
         """Return what a journal keeps.
 
         Args:
-            not_shared: nobody else has written until now.
+            not_shared: no other session has written until now.
         """
         return {"tables": self.tables, "columns": self.columns, "alone": not_shared}
 
     def later_than(self, earlier: dict[str, Any]) -> Writes:
-        """Return what others wrote since an earlier imprint; without one, that cannot be told."""
+        """Return what others wrote since an earlier digest; without one, that is unknown."""
         certain: dict[str, int] = {}
         unknown = []
         for kind, made in (("tables", self.tables), ("columns", self.columns)):
@@ -72,7 +72,7 @@ class ContentDigest:
 
 
 def _is_others(kind: str, was: list[Any], now: list[Any]) -> bool:
-    """Tell whether a difference is for certain what others wrote; rows that are fewer may only have been deleted."""
+    """Return whether a difference is for certain what others wrote; rows that are fewer may only have been deleted."""
     if kind == "columns":
         return bool(now[0] > was[0] and now[2])
     return bool(now[0] and now != was)

@@ -33,7 +33,7 @@ _ROW_IDS = ("rowid", "_rowid_", "oid")
 
 @contextmanager
 def beside(backup: Path, current: Path, acting: Acting) -> Iterator[sqlite3.Connection]:
-    """Connect to the current file, as main, and to a backup that nobody changes, as backup; both only to read.
+    """Connect to the current file, as main, and to a backup that does not change, as backup; both only to read.
 
     Args:
         backup: the backup, which is ours.
@@ -157,7 +157,7 @@ def _is_text(kind: str) -> bool:
 
 
 def _row_id(connection: sqlite3.Connection, table: str, taken: set[str]) -> str:
-    """Return a name of the row's number that is no column's, or nothing where rows have none."""
+    """Return a name of the row's number that is not a column's, or nothing where rows have none."""
     name = quoted(table)
     for word in _ROW_IDS:
         with suppress(sqlite3.Error):

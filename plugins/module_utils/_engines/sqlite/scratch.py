@@ -87,14 +87,14 @@ class SQLiteRehearser(Rehearser):
             admit(user, self.engine.job.layout.root, self._scratches.parent, self._scratches, folder)
 
     def scratches(self) -> list[RetainedCopy]:
-        """Look at the folders that nobody has locked."""
+        """Read the folders that no session has locked."""
         if not self._scratches.is_dir():
             return []
         with self._lock_folder():
             return [_retained_copy(path) for path in sorted(self._scratches.iterdir()) if _is_free(path)]
 
     def drop_scratch(self, scratch: RetainedCopy) -> None:
-        """Remove a folder, if nobody has locked it."""
+        """Remove a folder, if no session has locked it."""
         path = Path(scratch.name)
         with self._lock_folder():
             if _is_free(path):
@@ -106,7 +106,7 @@ class SQLiteRehearser(Rehearser):
 
     @contextmanager
     def _lock_folder(self) -> Iterator[None]:
-        """Let nobody make or remove folders meanwhile."""
+        """Lock the folder: no other process makes or removes folders meanwhile."""
         descriptor = os.open(private_directory(self._scratches), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -169,7 +169,7 @@ def _content(connection: Connection, table: str) -> Content:
 
 
 def _fill(dump: Path, path: Path, acting: Callable[[], AbstractContextManager[None]]) -> None:
-    """Copy a backup over whatever is there; a folder stands for a file that was not there."""
+    """Copy a backup over whatever is there; a folder means a file that was not there."""
     if dump.is_dir():
         for suffix in ("", "-wal", "-shm", "-journal"):
             with acting():

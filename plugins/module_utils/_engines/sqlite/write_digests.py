@@ -35,7 +35,7 @@ def counted_digest(connection: sqlite3.Connection, table: str, columns: list[str
 def _rows(
     connection: sqlite3.Connection, table: str, columns: list[str], where: str = "1"
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield rows, many at a time: everybody waits meanwhile."""
+    """Yield rows, many at a time: all sessions wait meanwhile."""
     with raw_text(connection):
         words = ", ".join(map(quoted, columns))
         cursor = connection.execute(f"select {words} from {quoted(table)} where {where}")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who wrote what in a SQLite file: a witness of its versions, an authorizer, and the rows themselves."""
+"""Who wrote what in a SQLite file: its versions, an authorizer, and the rows themselves."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from .engine import PATIENCE, STATE, SQLite, file_of
 
 
 class SQLiteWriteTracker(WriteTracker):
-    """Compares versions of the file while env.py is at work, and rows where that does not tell."""
+    """Compares versions of the file while env.py is at work, and rows where that does not show."""
 
     counts_transactions = False
 
     def __init__(self, engine: SQLite) -> None:
         self.engine = engine
-        #: Whether nobody has written between the failure and when this process got the lock.
+        #: Whether no session has written between the failure and when this process got the lock.
         self._resumed = False
         #: Tables that then had the rows of the backup, though the run had written to them.
         self._unchanged: frozenset[str] = frozenset()
@@ -64,7 +64,7 @@ class SQLiteWriteTracker(WriteTracker):
         return self.engine.version_now() is not None
 
     def content(self) -> dict[str, str] | None:
-        """Return the state of the file, if nobody but env.py has written since the dump."""
+        """Return the state of the file, if only env.py has written since the dump."""
         own = self.engine.own()
         own.run(rows_of, "pragma busy_timeout = 0")
         own.run(rows_of, "pragma main.wal_checkpoint(truncate)")
@@ -79,17 +79,17 @@ class SQLiteWriteTracker(WriteTracker):
         self._unchanged = frozenset(unchanged)
 
     def hand_over(self) -> Any:
-        """Return the state of the file, if nobody else has written until now, and the tables that env.py has."""
+        """Return the state of the file, if no other session has written until now, and the tables that env.py has."""
         known: dict[str, Any] = {"state": None, "wrote": self.engine.written.facts()}
-        with suppress(Exception):  # locked by somebody else: then it is not known
+        with suppress(Exception):  # locked by another session: then it is not known
             known["state"] = self.content()
         return known
 
     def take_over(self, known: Any) -> None:
-        """Witness all writes from now on; whoever has written since the state that was handed over is not known."""
+        """Observe all writes from now on; what was written since the state that was handed over is not known."""
         self.engine.written.adds(known["wrote"])
         self.engine.write_witness.doubts()
-        with suppress(Exception), self.engine.acting():  # locked by somebody else, or not there
+        with suppress(Exception), self.engine.acting():  # locked by another session, or not there
             self.engine.write_witness.continues(
                 self.engine.path, self.engine.version(), str((known["state"] or {}).get(STATE))
             )
@@ -132,7 +132,7 @@ class SQLiteWriteTracker(WriteTracker):
     def compare_schema(
         self, archive: Archive, written_rows: WrittenRows, report: Report
     ) -> tuple[list[str], list[str]]:
-        """Compare the definitions with the backup's; who has changed a setting of the file, nothing tells.
+        """Compare the definitions with the backup's; nothing shows who has changed a setting of the file.
 
         That excuses no definition that differs beside it.
         """
@@ -154,16 +154,16 @@ class SQLiteWriteTracker(WriteTracker):
     def keep_positions(
         self, before: dict[str, Any], archive: Archive | None, written_rows: WrittenRows
     ) -> dict[str, str]:
-        """Set AUTOINCREMENT forward, unless nobody else has written."""
+        """Set AUTOINCREMENT forward, unless no other session has written."""
         if not self.engine.exists() or (self._resumed and self.engine.write_witness.vouches(self.engine.version())):
             return {}
         return self.engine.own().run(lambda connection: set_forward(driver_connection(connection), before))
 
     def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
-        """Read what the run has made; and whether nobody else has written meanwhile, so that all of it is the run's."""
+        """Return a digest of what the run has made, and whether another session has written meanwhile."""
         if not self.engine.exists():
             return {}
-        # Without it nothing is lost: then a way back takes a backup of its own.
+        # Without it nothing is lost: then a revert takes a backup of its own.
         with suppress(sqlite3.Error), self.engine.acting(), reading(self.engine.path) as reader:
             return ContentDigest.of(reader, written_rows).facts(
                 not_shared=self.engine.write_witness.vouches(self.engine.version())
@@ -192,7 +192,7 @@ class SQLiteWriteTracker(WriteTracker):
         )
 
     def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
-        """Return that they may have written anywhere, unless nobody has."""
+        """Return that they may have written anywhere, unless no session has."""
         if not self.engine.exists() or self._written_only(written_rows.wrote) is not None:
             return []
         return ["others may have written since the backup"]
@@ -202,7 +202,7 @@ class SQLiteWriteTracker(WriteTracker):
         return Writes()
 
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
-        """Compare with the backup: whoever changed them, they are not as they were."""
+        """Compare with the backup: by whom they were changed does not count."""
         if archive.path.is_dir():
             return []
         written = self._written_only(ours)
@@ -224,7 +224,7 @@ class SQLiteWriteTracker(WriteTracker):
             return [table for table in changed if columns_of(connection, "main", table)]
 
     def _known(self, archive: Archive) -> dict[str, bool]:
-        """Return which tables have the rows of a backup, as far as that was read since anybody wrote."""
+        """Return which tables have the rows of a backup, as far as that was read since a session last wrote."""
         await_clock(self.engine.path)
         return self._known_rows.of(
             archive.path, "" if has_log(self.engine.path) else self.engine.write_witness.state(self.engine.path)
@@ -235,7 +235,7 @@ class SQLiteWriteTracker(WriteTracker):
         self._left = written_rows.left
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
-        """Compare the rows with those of the backup, unless it is known that nobody else has written."""
+        """Compare the rows with those of the backup, unless it is known that no other session has written."""
         if archive.path.is_dir() or self.engine.replacing is None:
             return Writes()  # there was no database before, so all that is in it now was made by the run
         if self._is_unwritten(archive, content):

@@ -53,7 +53,7 @@ class ChangeCounter:
 
 
 def state_of(path: Path, counter: ChangeCounter) -> str:
-    """Return what changes whenever somebody commits to a file, also while nobody of us has it open."""
+    """Return what changes whenever a session commits to a file, also while this process does not have it open."""
     found = path.stat()
     try:
         log = os.stat(f"{path}-wal", follow_symlinks=False)
@@ -64,7 +64,7 @@ def state_of(path: Path, counter: ChangeCounter) -> str:
 
 
 class WriteWitness:
-    """Whether only env.py has written since the backup. A version that differs means that somebody else did."""
+    """Whether only env.py has written since the backup. A version that differs means that another session did."""
 
     def __init__(self) -> None:
         self._is_unshared = False
@@ -84,8 +84,8 @@ class WriteWitness:
         """Compare when env.py is about to write on a new connection.
 
         Args:
-            ours: None where env.py holds the file for itself already. Then nobody else can write, and the change
-                counter tells whether somebody did since the backup.
+            ours: None where env.py holds the file for itself already. Then no other session can write, and the change
+                counter shows whether a session did since the backup.
             theirs: the data_version of its connection.
         """
         unchanged = ours == self._ours if ours else self._counter is not None and self._counter.read() == self._count
@@ -95,7 +95,7 @@ class WriteWitness:
     def compares(self, read_ours: Callable[[], Version | None], read_theirs: Callable[[], int]) -> None:
         """Compare once more: ours has changed with what env.py committed, its own only with what others did.
 
-        They are read in this order, so that whoever commits in between is seen by the one that is read last.
+        They are read in this order, so that a commit in between is seen by the one that is read last.
         """
         count = self._counter.read() if self._counter else 0
         ours = read_ours()
@@ -120,7 +120,7 @@ class WriteWitness:
         return state_of(path, self._counter) if self._counter else ""
 
     def vouches(self, ours: Version) -> bool:
-        """Return whether nobody else has written until now."""
+        """Return whether no other session has written until now."""
         return self._is_unshared and ours == self._ours
 
 

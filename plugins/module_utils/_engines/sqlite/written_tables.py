@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The tables that env.py's connections write to, by what SQLite's authorizer is asked: triggers and cascades included.
+"""The tables that env.py's connections write to, as SQLite's authorizer sees them: triggers and cascades included.
 
 An attached file is neither backed up nor compared, so nothing is written to it: SQLite refuses the statement.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from ..._core.errors import Refused
 
-#: Stands for all tables, where SQLite could not be heard.
+#: Means all tables, where SQLite's authorizer could not be set.
 ANY = "*"
 #: Where SQLite keeps what AUTOINCREMENT has given, which any statement may change.
 SEQUENCES = "sqlite_sequence"
@@ -40,10 +40,10 @@ class WrittenTables:
         self.counts: dict[str, int] = {}
         #: The tables among them whose rows may not be what they were; an ALTER TABLE that adds or renames changes none.
         self.rows: set[str] = set()
-        #: Attached schemas that are no files.
+        #: Attached schemas that are not files.
         self._in_memory: set[str] = set()
         self._attached_a_file = False
-        #: Where nothing is written, others ask SQLite.
+        #: What to report to where nothing is written.
         self.is_deaf = False
         #: Why a statement was refused, if one was.
         self.refusal: Refused | None = None

@@ -17,7 +17,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup im
 from tests.unit.modules.test_modules import call
 from tests.unit.stage import Host
 
-NOBODY = 65534
+NO_ID = 65534
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_links_are_followed_and_all_that_they_lead_through_counts(folder: Path, 
 
 
 def give_to_nobody(path: Path, command: tuple[str, ...]) -> None:
-    subprocess.run([*command, "chown", "-h", str(NOBODY), str(path)], check=True)
+    subprocess.run([*command, "chown", "-h", str(NO_ID), str(path)], check=True)
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_the_mask_of_a_list_limits_nothing_for_everybody(tmp_path: Path, others:
 def test_the_group_that_is_made_owner_in_a_folder_is_judged(
     tmp_path: Path, as_root: tuple[str, ...], mask: int, has_group_of_folder: bool
 ) -> None:
-    subprocess.run([*as_root, "chgrp", str(NOBODY), str(tmp_path)], check=True)
+    subprocess.run([*as_root, "chgrp", str(NO_ID), str(tmp_path)], check=True)
     subprocess.run([*as_root, "chmod", "2750" if has_group_of_folder else "0750", str(tmp_path)], check=True)
     give_default_list(tmp_path, group=7, mask=mask, others=0)
 

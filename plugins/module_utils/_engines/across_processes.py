@@ -25,8 +25,8 @@ class Reports(Protocol):
         """Have the versions compared that both processes see."""
 
 
-class Apart:
-    """An engine that knows nothing by env.py's own connections, so that nothing has to be told between two processes.
+class AcrossProcesses:
+    """An engine that knows nothing by env.py's own connections, so that two processes need not exchange anything.
 
     The first methods are for the process that answers for the database, the others for the one that runs env.py.
     """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
 from ..._core.run_as import User, acting_as
-from ..apart import Apart, Reports
+from ..across_processes import AcrossProcesses, Reports
 from .location import check_links, path_of
 from .write_witness import Version, WriteWitness, data_version
 from .written_tables import WrittenTables
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class _MigratingThere:
-    """Stands for the driver's connection of env.py."""
+    """Replaces the driver's connection of env.py."""
 
     def __init__(self, in_transaction: bool) -> None:
         self.in_transaction = in_transaction
 
 
 class _OpenedThere:
-    """Stands for all connections that env.py has opened there."""
+    """Replaces all connections that env.py has opened there."""
 
     def __init__(self, environment: Any) -> None:
         self._environment = environment
@@ -41,7 +41,7 @@ class _OpenedThere:
         self._environment.close_env_connections()
 
 
-class SQLiteApart(Apart):
+class SQLiteAcrossProcesses(AcrossProcesses):
     """The part of the engine that speaks with itself in another process."""
 
     path: Path
