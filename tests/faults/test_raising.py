@@ -167,7 +167,7 @@ def test_a_worker_is_followed_again_after_a_call_that_raised(site: Site, sqlite:
     assert sqlite.revisions == ["0003"]
 
 
-def test_a_worker_that_cannot_be_followed_is_no_success(site: Site, sqlite: SQLiteTarget, tmp_path: Path) -> None:
+def test_a_worker_that_cannot_be_followed_is_not_a_success(site: Site, sqlite: SQLiteTarget, tmp_path: Path) -> None:
     stage = Stage(site, sqlite, tmp_path)
     stage.prepare("migrate")
     stage.add_a_revision_that_waits()

@@ -94,7 +94,7 @@ def test_an_encrypted_backup_is_copied_and_fetched_encrypted_and_opens_elsewhere
         assert not [path for path in here.parent.rglob("*") if path.name in ("toc.dat", "database.sqlite3")]
 
 
-def test_a_failed_run_is_led_back_although_its_backups_are_encrypted_and_they_are_sealed_then(
+def test_a_failed_run_is_reverted_although_its_backups_are_encrypted_and_they_are_sealed_then(
     site: Site, sqlite: SQLiteTarget, settings: dict[str, Any], age: Person, tmp_path: Path
 ) -> None:
     settings = {**settings, "migrate_databases": [sqlite.entry], "migrate_source": site.source("broken")}
@@ -169,7 +169,7 @@ def test_a_copy_in_a_directory_of_the_host_is_there_or_nothing_begins(
         assert (host / target.name / "first" / "manifest.json").is_file()
 
 
-def test_a_controller_that_cannot_keep_a_copy_is_told_and_fails_nothing_else(
+def test_a_controller_that_cannot_keep_a_copy_is_reported_and_fails_nothing_else(
     site: Site, sqlite: SQLiteTarget, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "taken").write_text("a file")
@@ -213,7 +213,7 @@ def test_commands_back_up_prove_and_restore_a_real_server(site: Site, postgres: 
     asked = {"migrate_source": source, "migrate_restore_run": "second", **entries, **commands}
 
     refused = site.run("restore", code=2, **asked)
-    assert_says(refused.output, "what others wrote since cannot be told")
+    assert_says(refused.output, "what others wrote since is unknown")
     assert postgres.tables() == ["extra", "item"]
 
     site.run("restore", migrate_run="third", migrate_restore_loses_writes=True, **asked)

@@ -8,7 +8,7 @@ from tests.integration.site import Site, assert_says
 from tests.integration.targets import Target
 
 
-def test_an_applied_file_that_was_edited_is_told_or_refused(site: Site, targets: list[Target]) -> None:
+def test_an_applied_file_that_was_edited_is_reported_or_refused(site: Site, targets: list[Target]) -> None:
     source = site.source("generic")
     settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [target.entry for target in targets]}
     site.run("migrate", **settings)

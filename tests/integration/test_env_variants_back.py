@@ -26,7 +26,9 @@ def heads_by_alembic(printed: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_stands_and_goes_back_as_by_alembic_itself(host: Host, file: Path, tmp_path: Path, name: str) -> None:
+def test_it_is_at_its_revision_and_goes_back_as_by_alembic_itself(
+    host: Host, file: Path, tmp_path: Path, name: str
+) -> None:
     variant = VARIANTS[name]
     project, theirs = tmp_path / "project", tmp_path / "databases" / "theirs.db"
     source_of(project, variant)

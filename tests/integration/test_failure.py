@@ -73,7 +73,7 @@ BY_SWAP = {"migrate_restore_method": "swap"}
 
 
 @pytest.mark.parametrize("per_migration", [True, False], ids=["each", "single"])
-def test_what_an_autocommit_block_left_behind_is_held_and_its_neighbours_are_migrated(
+def test_what_an_autocommit_block_left_behind_is_held_and_the_other_databases_are_migrated(
     site: Site, more_postgres: Callable[[], PostgresTarget], per_migration: bool
 ) -> None:
     before, held, after = more_postgres(), more_postgres(), more_postgres()
@@ -144,7 +144,7 @@ def test_sqlite_is_restored_where_a_failed_revision_left_a_table_behind(site: Si
     )
 
 
-def test_a_database_that_a_failed_first_run_made_is_told_of_truthfully(site: Site, sqlite: SQLiteTarget) -> None:
+def test_a_database_that_a_failed_first_run_made_is_reported_as_it_is(site: Site, sqlite: SQLiteTarget) -> None:
     settings: dict[str, Any] = {"migrate_source": site.source("broken"), "migrate_databases": [sqlite.entry]}
     outcome = site.run("migrate", code=2, **settings)
     assert_says(outcome.output, "Revision 0003 (fails in its middle) failed", "Next:")
@@ -223,7 +223,7 @@ def test_an_env_py_that_exits_does_not_pass_for_a_success(site: Site, postgres: 
     assert_says(outcome.output, "SystemExit")
 
 
-def test_a_process_that_ends_without_a_word_is_noticed_and_led_back(site: Site, postgres: PostgresTarget) -> None:
+def test_a_process_that_ends_without_a_word_is_noticed_and_reverted(site: Site, postgres: PostgresTarget) -> None:
     settings = at_first(site, "broken", postgres)
     settings["migrate_source"].keep("0001", "0002").add("0003", "0002", "os._exit(0)")
     dump = postgres.dump()
@@ -257,7 +257,9 @@ def test_a_failed_rollback_holds_postgresql_and_says_both_ways_out(site: Site, p
     assert_says(outcome.output, "no way back")
 
 
-def test_stop_on_refusal_leaves_the_neighbours_alone(site: Site, more_postgres: Callable[[], PostgresTarget]) -> None:
+def test_stop_on_refusal_leaves_the_other_databases_as_they_are(
+    site: Site, more_postgres: Callable[[], PostgresTarget]
+) -> None:
     good = more_postgres()
     lost = {"name": "lost", "url": f"{good.url.rsplit('/', 1)[0]}/nowhere"}
     settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [lost, good.entry]}

@@ -54,7 +54,7 @@ def checked(url: str, fleet: Fleet) -> None:
 SOAKS: dict[str, Any] = {"migrate_rollout_soak": 0.5, "migrate_rollout": [1], "migrate_health_retries": 0}
 
 
-def test_after_a_soak_the_batch_is_asked_again(fleet_of: Callable[[int], Fleet], source: Source) -> None:
+def test_after_a_soak_the_batch_is_checked_again(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     fleet = fleet_of(2)
     with site_with(200) as (url, asked):
         checked(url, fleet)
@@ -126,7 +126,7 @@ def test_a_batch_that_fits_begins(fleet_of: Callable[[int], Fleet], source: Sour
     assert fleet.revisions() == fleet.at(web1=3, web2=3)
 
 
-def test_a_database_that_fails_as_the_canary_keeps_its_neighbours_from_being_begun(
+def test_a_database_that_fails_as_the_canary_keeps_the_other_databases_from_being_begun(
     site: Site, source: Source, tmp_path: Path
 ) -> None:
     canary, others = SQLiteTarget(tmp_path / "c.db", "c"), [SQLiteTarget(tmp_path / f"{n}.db", n) for n in "ab"]
@@ -183,7 +183,7 @@ def test_a_person_who_says_anything_else_stops_it(
     assert_says(screen, "stopped after batch 1 of 2", why, "1 not begun: web2")
 
 
-def test_without_a_terminal_nobody_is_waited_for(fleet_of: Callable[[int], Fleet], source: Source) -> None:
+def test_without_a_terminal_no_answer_is_waited_for(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     """As under cron or in a pipeline: standard input is open, and nothing will ever come."""
     fleet = fleet_of(2)
     inventory = fleet.inventory(migrate_source=source, migrate_rollout=[1], migrate_rollout_confirm=True)

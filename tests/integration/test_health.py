@@ -32,7 +32,7 @@ def settings_for(site: Site, shop: Application, *targets: Target) -> dict[str, A
     return settings
 
 
-def test_a_statement_that_fails_is_led_back_before_the_application_runs(
+def test_a_statement_that_fails_is_reverted_before_the_application_runs(
     site: Site, sqlite: SQLiteTarget, postgres: PostgresTarget, shop: Application
 ) -> None:
     targets: list[Target] = [sqlite, postgres]
@@ -57,7 +57,7 @@ def test_a_statement_that_fails_is_led_back_before_the_application_runs(
     assert [target.revisions for target in targets] == [["0002"], ["0002"]]
 
 
-def test_an_application_that_is_not_well_is_stopped_again_and_led_back(
+def test_an_application_that_is_not_well_is_stopped_again_and_reverted(
     site: Site, postgres: PostgresTarget, shop: Application
 ) -> None:
     settings = settings_for(site, shop, postgres)
@@ -71,7 +71,7 @@ def test_an_application_that_is_not_well_is_stopped_again_and_led_back(
     assert not (site.root / "maintenance.json").exists()
 
 
-def test_visitors_are_let_in_once_the_application_is_well(
+def test_requests_are_let_in_once_the_application_is_well(
     site: Site, sqlite: SQLiteTarget, shop: Application, tmp_path: Path
 ) -> None:
     flag = tmp_path / "flag"

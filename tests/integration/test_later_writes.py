@@ -101,7 +101,7 @@ def test_a_column_that_the_run_made_and_others_filled_holds_it_or_is_backed_up(a
     assert application.target.rows("SELECT a, note FROM mine ORDER BY a") == [(1, "theirs"), (2, "none")]
 
 
-def test_rows_beside_a_column_that_the_run_made_are_no_reason(application: Application) -> None:
+def test_rows_beside_a_column_that_the_run_made_are_not_a_reason(application: Application) -> None:
     application.fails((NOTE, NO_NOTE))
     application.target.rows("INSERT INTO mine (a) VALUES (3)")
     application.target.rows("UPDATE mine SET a = 4 WHERE a = 2")
@@ -154,7 +154,7 @@ OWN = (
 
 
 @pytest.mark.parametrize("rejected", [False, True])
-def test_rows_of_the_run_itself_are_no_reason(application: Application, rejected: bool) -> None:
+def test_rows_of_the_run_itself_are_not_a_reason(application: Application, rejected: bool) -> None:
     revisions = [(ITEM, "op.drop_table('item')"), (OWN, "pass"), (NOTE, NO_NOTE)]
     revisions.append(("op.execute(\"UPDATE mine SET note = 'ours'\")", "pass"))
     if rejected:
@@ -211,7 +211,7 @@ def test_in_a_large_file_it_is_not_known_whose_they_are(host: Host, sqlite: SQLi
     result = application.rejected()
 
     assert result["outcome"] == "downgraded"
-    assert "1 row in item may be somebody else's" in result["notes"][0]
+    assert "1 row in item may be another session's" in result["notes"][0]
 
 
 def test_a_restore_would_not_do_either(application: Application) -> None:
@@ -223,7 +223,7 @@ def test_a_restore_would_not_do_either(application: Application) -> None:
     assert application.target.rows("SELECT * FROM item") == [(7, "theirs")]
 
 
-def test_on_purpose_they_go_into_the_backup_and_it_is_said(application: Application) -> None:
+def test_on_purpose_they_go_into_the_backup_and_it_is_reported(application: Application) -> None:
     application.ship((ITEM, "op.drop_table('item')"))
     assert application.do("upgrade")["outcome"] == "upgraded"
     application.target.rows("INSERT INTO item VALUES (7, 'theirs')")
@@ -254,7 +254,7 @@ def test_what_was_written_while_a_later_revision_ran_is_backed_up_before_it_is_d
     result = application.do("downgrade")
 
     assert (result["outcome"], application.target.tables()) == ("downgraded", ["mine"])
-    (note,) = [each for each in result["notes"] if "may be somebody else's" in each]
+    (note,) = [each for each in result["notes"] if "may be another session's" in each]
     kept = str(application.host.layout.backups_of("app") / "r1-downgraded")
     assert kept in note
     # A backup of its own: the run's is still what the way back leads to.
@@ -262,7 +262,7 @@ def test_what_was_written_while_a_later_revision_ran_is_backed_up_before_it_is_d
     assert application.target.rows("SELECT * FROM item") == [(7, "theirs")]
 
 
-def test_what_was_written_during_the_way_back_holds_it(host: Host, postgres: PostgresTarget) -> None:
+def test_what_was_written_during_the_revert_holds_it(host: Host, postgres: PostgresTarget) -> None:
     application = Application(host, postgres)
     theirs = by_somebody_else(postgres, "INSERT INTO item VALUES (7, 'theirs')")
     # Until its transaction ends, the table is locked.
@@ -276,7 +276,7 @@ def test_what_was_written_during_the_way_back_holds_it(host: Host, postgres: Pos
     assert postgres.rows("SELECT * FROM item") == [(7, "theirs")]
 
 
-def test_a_default_that_nobody_wrote_is_nobodys(application: Application) -> None:
+def test_a_default_that_no_session_wrote_is_not_data(application: Application) -> None:
     made = "op.add_column('mine', sa.Column('{}', sa.{}, server_default=sa.text(\"{}\")))"
     columns = [("at", "DateTime()", "CURRENT_TIMESTAMP"), ("n", "Integer()", "-7"), ("s", "Text()", "'it''s'")]
     if application.target.engine == "sqlite":
@@ -290,4 +290,4 @@ def test_a_default_that_nobody_wrote_is_nobodys(application: Application) -> Non
     assert (result["outcome"], application.target.revisions) == ("downgraded", []), result["error"]
     assert ("3",) in [(str(row[0]),) for row in application.target.rows("SELECT * FROM mine")]
     # Of a default that differs from time to time nobody can say who filled it in.
-    assert len([note for note in result["notes"] if "somebody else's" in note]) == (len(columns) == 3)
+    assert len([note for note in result["notes"] if "another session's" in note]) == (len(columns) == 3)

@@ -47,7 +47,7 @@ def settings_for(
     return settings
 
 
-def test_a_visitor_sees_200_and_503_only_and_the_report_says_for_how_long(
+def test_a_request_gets_200_and_503_only_and_the_report_says_for_how_long(
     site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path, tmp_path: Path
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)
@@ -92,7 +92,7 @@ def test_check_mode_says_what_would_be_stopped_and_stops_nothing(
     assert (shop.calls(), flag.exists(), state_of(site)) == (["start shop"], False, None)
 
 
-def test_a_failed_upgrade_is_led_back_before_the_application_runs_again(
+def test_a_failed_upgrade_is_reverted_before_the_application_runs_again(
     site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)
@@ -199,13 +199,13 @@ def test_a_service_that_does_not_stop_is_the_end_of_the_run_and_the_others_start
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
 
 
-def test_a_service_that_nobody_can_ask_for_stops_nothing(
+def test_a_service_that_cannot_be_read_stops_nothing(
     site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)
     nowhere = {"name": "nowhere", "start": ["/nowhere"], "stop": ["/nowhere"], "status": ["/nowhere"]}
     output = site.run("migrate", code=2, **{**settings, "migrate_services": [shop.entry, nowhere]}).output
-    assert_says(output, "The service nowhere cannot be asked for")
+    assert_says(output, "The service nowhere cannot be read")
     assert shop.calls() == ["start shop"]
     for wrong in ([{"name": "half", "start": ["true"]}], [{"start": ["true"]}], [{"name": "x", "stat": ["true"]}]):
         output = site.run("migrate", code=2, **{**settings, "migrate_services": wrong}).output
@@ -222,7 +222,7 @@ def hook(site: Site, shop: Application, flag: Path) -> Path:
 
 
 @pytest.mark.parametrize("verb", ["rollback", "restore"])
-def test_a_way_back_on_purpose_is_gone_while_the_application_is_stopped(
+def test_a_rollback_runs_while_the_application_is_stopped(
     site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path, verb: str
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)
@@ -253,7 +253,7 @@ def test_a_way_back_on_purpose_is_gone_while_the_application_is_stopped(
 
 
 @pytest.mark.parametrize("verb", ["rollback", "restore"])
-def test_a_way_back_on_purpose_is_not_gone_where_the_application_does_not_stop(
+def test_a_rollback_does_not_run_where_the_application_does_not_stop(
     site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path, verb: str
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)
@@ -269,7 +269,7 @@ def test_a_way_back_on_purpose_is_not_gone_where_the_application_does_not_stop(
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
 
 
-def test_a_hook_that_fails_after_a_way_back_leaves_the_application_running(
+def test_a_hook_that_fails_after_a_revert_leaves_the_application_running(
     site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)
@@ -282,7 +282,7 @@ def test_a_hook_that_fails_after_a_way_back_leaves_the_application_running(
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
 
 
-def test_what_a_way_back_on_purpose_has_left_held_keeps_its_application_stopped(
+def test_what_a_rollback_has_left_held_keeps_its_application_stopped(
     site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)

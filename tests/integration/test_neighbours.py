@@ -96,7 +96,7 @@ def neighbours(request: pytest.FixtureRequest, tmp_path: Path) -> Neighbours:
     return Neighbours(Host(tmp_path / "root"), target)
 
 
-def test_one_fails_and_is_led_back_and_nothing_of_the_other_is_touched(neighbours: Neighbours) -> None:
+def test_one_fails_and_is_reverted_and_nothing_of_the_other_is_touched(neighbours: Neighbours) -> None:
     neighbours.upgraded("shop", "r1")
     neighbours.upgraded("blog", "r2")
     neighbours.fill("shop")
@@ -138,7 +138,7 @@ def test_a_later_rollback_undoes_one_and_leaves_what_the_other_has_done_since(ne
 
 
 @pytest.mark.parametrize("dead", [False, True])
-def test_a_way_back_that_comes_after_the_others_upgrade_keeps_it(neighbours: Neighbours, dead: bool) -> None:
+def test_a_revert_that_comes_after_the_others_upgrade_keeps_it(neighbours: Neighbours, dead: bool) -> None:
     """As in one run over both: the handler leads back when all databases have come to their end."""
     neighbours.upgraded("shop", "r1")
     neighbours.fill("shop")
@@ -187,7 +187,7 @@ def test_a_restore_that_would_take_the_others_upgrade_back_is_not_done(
     assert neighbours.heads("blog") == ["0003"]
 
 
-def test_a_restore_after_a_failure_brings_both_back_as_they_were_where_nobody_wrote(neighbours: Neighbours) -> None:
+def test_a_restore_after_a_failure_brings_both_back_as_they_were_where_no_session_wrote(neighbours: Neighbours) -> None:
     neighbours.upgraded("shop", "r1")
     neighbours.upgraded("blog", "r2")
     neighbours.fill("blog")

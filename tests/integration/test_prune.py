@@ -8,7 +8,9 @@ from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget
 
 
-def test_what_a_restore_replaced_is_listed_warned_of_and_dropped_when_asked(site: Site, sqlite: SQLiteTarget) -> None:
+def test_what_a_restore_replaced_is_listed_warned_of_and_dropped_when_requested(
+    site: Site, sqlite: SQLiteTarget
+) -> None:
     settings: dict[str, Any] = {"migrate_databases": [sqlite.entry]}
     site.run("migrate", migrate_source=site.source("generic"), **settings)
     sqlite.fill()
@@ -39,7 +41,9 @@ def test_what_a_restore_replaced_is_listed_warned_of_and_dropped_when_asked(site
     assert site.run("prune", migrate_prune=True, migrate_prune_days=0, **settings).changed == 0
 
 
-def test_a_replaced_database_on_a_server_is_listed_and_dropped_when_asked(site: Site, creator: PostgresTarget) -> None:
+def test_a_replaced_database_on_a_server_is_listed_and_dropped_when_requested(
+    site: Site, creator: PostgresTarget
+) -> None:
     settings: dict[str, Any] = {"migrate_databases": [creator.entry]}
     site.run("migrate", migrate_source=site.source("generic", "old").keep("0001"), **settings)
     creator.fill()

@@ -48,7 +48,7 @@ def stuck(source: Source, gate: Path) -> Source:
     return source.add("0003", "0002", waits + "    time.sleep(0.05)", downgrade="op.drop_table('half')")
 
 
-def test_a_worker_killed_in_mid_upgrade_is_led_back_and_the_same_migrate_ends_at_head(
+def test_a_worker_killed_in_mid_upgrade_is_reverted_and_the_same_migrate_ends_at_head(
     site: Site, sqlite: SQLiteTarget, postgres: PostgresTarget, tmp_path: Path
 ) -> None:
     settings = at_first(site, sqlite, postgres)
@@ -118,7 +118,7 @@ def test_a_backend_that_outlives_its_client_is_waited_for_or_ended(
     assert_says(site.run("recover", **settings).output, "No run has left anything.")
 
 
-def test_a_failed_upgrade_whose_controller_died_before_the_handler_is_led_back_and_waits_for_a_person(
+def test_a_failed_upgrade_whose_controller_died_before_the_handler_is_reverted_and_waits_for_a_person(
     site: Site, sqlite: SQLiteTarget, postgres: PostgresTarget, tmp_path: Path
 ) -> None:
     settings = at_first(site, sqlite, postgres)

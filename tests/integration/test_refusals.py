@@ -106,7 +106,7 @@ def test_a_direct_url_leads_past_a_pooler(site: Site, postgres: PostgresTarget, 
     assert postgres.revisions == ["0002"]
 
 
-def test_asking_through_a_pooler_leaves_no_settings_to_other_clients(site: Site, pooler: Pooler) -> None:
+def test_reading_through_a_pooler_leaves_no_settings_to_other_clients(site: Site, pooler: Pooler) -> None:
     def settings() -> dict[str, str]:
         with closing(psycopg2.connect(pooler.url)) as client, client.cursor() as cursor:
             cursor.execute(
@@ -236,7 +236,7 @@ def test_a_virtualenv_that_is_missing_is_refused(site: Site, sqlite: SQLiteTarge
     assert not sqlite.path.exists()
 
 
-def test_rolling_back_a_run_that_nobody_knows_is_refused(site: Site, sqlite: SQLiteTarget) -> None:
+def test_rolling_back_a_run_that_is_unknown_is_refused(site: Site, sqlite: SQLiteTarget) -> None:
     settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [sqlite.entry]}
     outcome = site.run("rollback", code=2, **settings)
     assert_says(outcome.output, "There is no run to roll back on this host")

@@ -71,7 +71,7 @@ def test_a_good_history_is_rehearsed_and_neither_database_is_written(
     assert site.run("migrate", **settings).changed > 0
 
 
-def test_what_each_revision_loses_is_told_and_where_it_cannot_go_back(site: Site, creator: PostgresTarget) -> None:
+def test_what_each_revision_loses_is_reported_and_where_it_cannot_go_back(site: Site, creator: PostgresTarget) -> None:
     source, settings = at_first(site, creator)
     source.add("0003", "0002", "op.drop_column('item', 'name')", "op.add_column('item', sa.Column('name', sa.Text))")
     source.add("0004", "0003", "op.execute(\"CREATE TYPE mood AS ENUM ('a')\")", "pass")
@@ -144,7 +144,7 @@ def test_a_required_rehearsal_is_one_of_this_release(site: Site, creator: Postgr
     outcome = site.run("migrate", code=2, **settings)
     assert_says(
         outcome.output,
-        "has no rehearsal that stands for this upgrade",
+        "has no valid rehearsal for this upgrade",
         "Set migrate_rehearse=true, or rehearse it: ansible-playbook -i",
     )
     assert creator.dump() == before
@@ -154,7 +154,7 @@ def test_a_required_rehearsal_is_one_of_this_release(site: Site, creator: Postgr
     # Another release is not what was rehearsed.
     source.add("0003", "0002")
     outcome = site.run("migrate", code=2, **settings)
-    assert_says(outcome.output, "has no rehearsal that stands for this upgrade", "rehearsed release")
+    assert_says(outcome.output, "has no valid rehearsal for this upgrade", "rehearsed release")
     assert creator.dump() == before
 
     rehearsed(site, **settings)
@@ -191,7 +191,7 @@ def test_without_the_right_to_create_one_another_role_or_server_makes_the_copy(
         assert scratches(other) == []
 
 
-def test_what_a_killed_rehearsal_leaves_is_dropped_and_a_living_one_is_not(site: Site, creator: PostgresTarget) -> None:
+def test_what_a_killed_rehearsal_leaves_is_dropped_and_a_live_one_is_not(site: Site, creator: PostgresTarget) -> None:
     source, settings = at_first(site, creator)
     source.add("0003", "0002", "op.execute('SELECT pg_sleep(600)')")
     server = creator.database.server

@@ -107,7 +107,7 @@ def test_a_damaged_backup_is_never_restored(site: Site, sqlite: SQLiteTarget, mi
     assert sqlite.dump() == before
 
 
-def test_the_printed_way_back_of_a_held_database_is_a_command(site: Site, sqlite: SQLiteTarget) -> None:
+def test_the_printed_restore_command_of_a_held_database_is_a_command(site: Site, sqlite: SQLiteTarget) -> None:
     settings: dict[str, Any] = {"migrate_source": site.source("broken"), "migrate_databases": [sqlite.entry]}
     site.run("migrate", migrate_target="0001", **settings)
     sqlite.fill()
@@ -164,14 +164,14 @@ def filled(postgres: PostgresTarget) -> PostgresTarget:
     return postgres
 
 
-def test_nobody_wrote(filled: PostgresTarget, tmp_path: Path) -> None:
+def test_no_session_wrote(filled: PostgresTarget, tmp_path: Path) -> None:
     with looking(filled, tmp_path) as (engine, archive):
         filled.rows("SELECT count(*) FROM item")
 
         assert not written(engine, archive)
 
 
-def test_what_others_wrote_is_told_table_by_table(filled: PostgresTarget, tmp_path: Path) -> None:
+def test_what_others_wrote_is_reported_table_by_table(filled: PostgresTarget, tmp_path: Path) -> None:
     with looking(filled, tmp_path) as (engine, archive):
         filled.rows("INSERT INTO item (id, name) VALUES (4, 'late'), (5, 'later')")
         filled.rows("UPDATE item SET name = 'changed' WHERE id = 1")
@@ -183,7 +183,7 @@ def test_what_others_wrote_is_told_table_by_table(filled: PostgresTarget, tmp_pa
     assert str(writes) == "rows written since the backup: 3 in public.item, 1 in public.other"
 
 
-def test_the_rows_of_the_run_itself_are_no_writes_of_others(filled: PostgresTarget, tmp_path: Path) -> None:
+def test_the_rows_of_the_run_itself_are_not_writes_of_others(filled: PostgresTarget, tmp_path: Path) -> None:
     with looking(filled, tmp_path) as (engine, archive):
         with closing(engine.connect()) as own:
             own.rows("begin")
@@ -221,7 +221,7 @@ def test_a_table_that_is_gone_is_a_difference(filled: PostgresTarget, tmp_path: 
         assert any("public.other" in line or "TABLE other" in line for line in found.differences), found.differences
 
 
-def test_counters_that_were_lost_in_a_crash_tell_nothing(tmp_path: Path) -> None:
+def test_counters_that_were_lost_in_a_crash_show_nothing(tmp_path: Path) -> None:
     with PostgresServer() as server:
         server.create_database("crashed")
         url = server.url("crashed", driver="psycopg2")

@@ -203,7 +203,7 @@ assert len(HOSTILE.encode()) == 63
 
 @pytest.mark.parametrize(("powers", "method"), [("SUPERUSER", "swap"), ("CREATEDB", "swap"), ("", "in_place"),
                                                 ("SUPERUSER", "in_place")])  # fmt: skip
-def test_everything_comes_back_and_what_was_there_lies_aside(
+def test_everything_comes_back_and_what_was_there_is_retained(
     make: Callable[..., Customer], powers: str, method: str
 ) -> None:
     customer = make(powers)
@@ -283,7 +283,9 @@ class Abort(Refused):
 
 
 @pytest.mark.parametrize("powers", ["CREATEDB", ""])
-def test_the_guard_has_the_last_word_when_nobody_else_can_write(make: Callable[..., Customer], powers: str) -> None:
+def test_the_guard_has_the_last_word_when_no_other_session_can_write(
+    make: Callable[..., Customer], powers: str
+) -> None:
     customer = make(powers)
     archive = customer.back_up()
     customer.as_owner(RUIN)
@@ -398,7 +400,7 @@ def test_code_in_a_database_gets_no_rights_of_the_admin(make: Callable[..., Cust
     assert customer.dump() == before
 
 
-def test_what_lies_aside_in_place_is_dropped_unless_it_is_in_use(make: Callable[..., Customer]) -> None:
+def test_what_is_retained_in_place_is_dropped_unless_it_is_in_use(make: Callable[..., Customer]) -> None:
     customer = make()
     archive, before = customer.back_up(), customer.dump()
     customer.as_owner(RUIN)
@@ -423,7 +425,7 @@ def test_what_lies_aside_in_place_is_dropped_unless_it_is_in_use(make: Callable[
     assert customer.dump() == before
 
 
-def test_who_may_nothing_is_told_so(make: Callable[..., Customer]) -> None:
+def test_who_may_nothing_is_reported(make: Callable[..., Customer]) -> None:
     customer = make()
     archive = customer.back_up()
     customer.server.execute("CREATE TABLE foreign_one (id integer)", customer.name)
@@ -475,7 +477,7 @@ def test_the_rights_that_are_printed_let_the_owner_restore(make: Callable[..., C
     assert customer.dump() == before
 
 
-def test_a_server_that_dies_before_the_swap_leaves_what_the_next_attempt_mends(
+def test_a_server_that_dies_before_the_swap_leaves_what_the_next_attempt_recovers(
     make: Callable[..., Customer], server: PostgresServer
 ) -> None:
     customer = make("CREATEDB")
@@ -506,7 +508,7 @@ def test_a_server_that_dies_before_the_swap_leaves_what_the_next_attempt_mends(
     assert customer.dump() == before
 
 
-def test_a_killed_restore_is_mended_by_whoever_takes_the_lock_next(make: Callable[..., Customer]) -> None:
+def test_a_killed_restore_is_recovered_by_the_next_holder_of_the_lock(make: Callable[..., Customer]) -> None:
     customer = make("CREATEDB")
     archive = customer.back_up()
     customer.as_owner(RUIN)
@@ -535,7 +537,7 @@ def test_a_killed_restore_is_mended_by_whoever_takes_the_lock_next(make: Callabl
     assert customer.dump() == ruined
 
 
-def test_a_database_that_somebody_else_closed_stays_closed(make: Callable[..., Customer]) -> None:
+def test_a_database_that_another_users_closed_stays_closed(make: Callable[..., Customer]) -> None:
     customer = make("CREATEDB")
     customer.server.execute(f"ALTER DATABASE {customer.name} ALLOW_CONNECTIONS false")
     with customer.engine() as engine, pytest.raises(Refused, match="cannot be reached"):

@@ -410,7 +410,7 @@ def test_what_others_wrote_meanwhile_is_not_taken_for_the_steps_own(stage: Stage
 AUTOCOMMIT = ("connectable.connect()", "connectable.execution_options(isolation_level='AUTOCOMMIT').connect()")
 
 
-def test_where_it_cannot_be_told_who_has_written_that_is_said(stage: Stage) -> None:
+def test_where_it_is_unknown_who_has_written_that_is_reported(stage: Stage) -> None:
     stage.edit_env_py(*AUTOCOMMIT)
 
     fails = executed("select 1 / (nextval('number') - 1)")
@@ -418,8 +418,8 @@ def test_where_it_cannot_be_told_who_has_written_that_is_said(stage: Stage) -> N
 
     assert result["outcome"] == "held", result
     why = result["error"]["why"]
-    assert "from 1, not given out yet to 2, and it cannot be told who has used it" in why
-    assert "it cannot be told which of it the run wrote itself (revision 0002: it committed each statement" in why
+    assert "from 1, not given out yet to 2, and it is unknown who has used it" in why
+    assert "it is unknown which of it the run wrote itself (revision 0002: it committed each statement" in why
 
 
 def test_a_sequence_that_a_failed_statement_used_is_the_runs(stage: Stage) -> None:
@@ -469,7 +469,7 @@ THEIRS = [
 NOBODYS = ["select 1", "analyze item", "vacuum item", "create temporary table t (id integer); insert into t values (1)"]
 
 
-def test_what_others_changed_is_seen_and_what_nobody_changed_is_not(stage: Stage) -> None:
+def test_what_others_changed_is_seen_and_what_was_not_changed_is_not(stage: Stage) -> None:
     engine: Any = engine_for(stage.entry, stage.host.job("downgrade", stage.entry, run="b1"))
 
     def after(sql: str) -> list[str]:
@@ -710,7 +710,7 @@ def test_what_the_run_changed_and_a_restore_in_place_would_leave_holds(stage: St
     result = stage.fail_after(executed(f"{LEFT['an enum value']}; {changes}"))
 
     assert result["outcome"] == "held", result
-    assert "cannot be told" not in result["error"]["why"]
+    assert "is unknown" not in result["error"]["why"]
     assert said in result["error"]["why"].lower()
     server = stage.database.server
     variables = {**os.environ, "PGPASSWORD": server.password, "PATH": f"{server.bin}:/usr/bin:/bin"}

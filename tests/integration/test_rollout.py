@@ -94,7 +94,7 @@ def test_the_canary_may_not_fail_whatever_is_allowed_later(fleet_of: Callable[[i
     assert_says(last_lines(outcome), "stopped after batch 1 of 3", "web1 failed in the first batch")
 
 
-def test_what_is_allowed_to_fail_does_not_stop_the_rollout_and_is_no_success(
+def test_what_is_allowed_to_fail_does_not_stop_the_rollout_and_is_not_a_success(
     fleet_of: Callable[[int], Fleet], source: Source
 ) -> None:
     fleet = fleet_of(5)
@@ -111,7 +111,7 @@ def test_what_is_allowed_to_fail_does_not_stop_the_rollout_and_is_no_success(
 
 
 @pytest.mark.both_cores
-def test_with_rollback_every_host_of_the_run_is_led_back_the_last_one_first(
+def test_with_rollback_every_host_of_the_run_is_reverted_the_last_one_first(
     fleet_of: Callable[[int], Fleet], source: Source
 ) -> None:
     fleet = fleet_of(4)
@@ -138,7 +138,7 @@ def test_with_rollback_every_host_of_the_run_is_led_back_the_last_one_first(
     assert fleet.manifest()["hosts"]["web1"]["databases"]["app"]["now"] == ["0001"]
 
 
-def test_the_application_is_stopped_while_its_database_is_led_back(
+def test_the_application_is_stopped_while_its_database_is_reverted(
     fleet_of: Callable[[int], Fleet], source: Source, tmp_path: Path
 ) -> None:
     fleet = fleet_of(2)
@@ -169,7 +169,7 @@ def test_a_canary_that_cannot_be_reached_ends_it_before_anything_begins(
     assert outcome.stats["web1"]["failures"] == 1
 
 
-def test_a_whole_batch_that_cannot_be_reached_stops_it_and_what_was_migrated_is_led_back(
+def test_a_whole_batch_that_cannot_be_reached_stops_it_and_what_was_migrated_is_reverted(
     fleet_of: Callable[[int], Fleet], source: Source
 ) -> None:
     """Nobody knew before: the link goes down while the canary is migrated."""
@@ -199,7 +199,7 @@ def test_a_whole_batch_that_cannot_be_reached_stops_it_and_what_was_migrated_is_
         ([1], 4, {"web1": 3}, []),  # all of a batch: Ansible ends it there, and nobody is left to say anything
     ],
 )
-def test_a_hook_of_somebody_that_loses_its_host_is_no_success(
+def test_a_hook_that_loses_its_host_is_not_a_success(
     fleet_of: Callable[[int], Fleet], source: Source, tmp_path: Path, rollout: list[int], code: int,
     stands: dict[str, int], says: list[str],
 ) -> None:  # fmt: skip
@@ -217,7 +217,7 @@ def test_a_hook_of_somebody_that_loses_its_host_is_no_success(
     assert fleet.revisions() == fleet.at(**dict.fromkeys(fleet.names, 3))
 
 
-def test_nobody_can_be_reached(fleet_of: Callable[[int], Fleet], source: Source) -> None:
+def test_no_host_can_be_reached(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     fleet = fleet_of(2)
     fleet.own = {"web1": NOBODY, "web2": NOBODY}
     outcome = fleet.run("migrate", code=2, migrate_source=source)
@@ -232,7 +232,7 @@ def test_a_wrong_variable_of_one_host_begins_nothing(fleet_of: Callable[[int], F
     assert_says(last_lines(outcome), "nothing was begun", "1 rejected before connecting", "is not a directory")
 
 
-def test_a_host_that_fails_at_the_look_is_not_asked_again(
+def test_a_host_that_fails_while_planned_is_not_planned_again(
     fleet_of: Callable[[int], Fleet], source: Source, tmp_path: Path
 ) -> None:
     hook = tmp_path / "hook.yml"
@@ -276,7 +276,7 @@ def test_a_group_can_be_the_canary(fleet_of: Callable[[int], Fleet], source: Sou
     assert_says(wrong.output, "There is no group 'frist' in the inventory")
 
 
-def test_the_question_stops_where_nobody_can_answer_it(fleet_of: Callable[[int], Fleet], source: Source) -> None:
+def test_the_question_stops_where_it_cannot_be_answered(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     fleet = fleet_of(2)
     outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_confirm=True)
     assert fleet.revisions() == fleet.at(web1=3)
@@ -319,7 +319,7 @@ def test_nothing_is_contracted_until_every_host_of_the_fleet_is_expanded(
     assert fleet.revisions() == {"web1": ["e002"], "web2": []}
 
 
-def test_a_shared_database_is_led_back_by_the_host_that_migrated_it(
+def test_a_shared_database_is_reverted_by_the_host_that_migrated_it(
     fleet_of: Callable[[int], Fleet], source: Source, more_postgres: Callable[[], PostgresTarget]
 ) -> None:
     fleet = fleet_of(3)

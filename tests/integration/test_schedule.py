@@ -125,7 +125,7 @@ def test_systemd_and_cron_start_the_run_when_the_window_opens(controller: Contro
     assert controller.run("sh", "-c", left) == ""
 
 
-def test_a_run_that_fails_is_a_failed_unit_and_is_told(controller: Controller) -> None:
+def test_a_run_that_fails_is_a_failed_unit_and_is_reported(controller: Controller) -> None:
     told = f"{HOME}/told"
     controller.play(
         "schedule",

@@ -292,7 +292,7 @@ def test_a_rollback_in_check_mode_says_what_it_would_do_and_does_nothing(site: S
     assert site.tree() == tree
 
 
-def test_status_tells_revision_pending_last_run_and_last_backup(
+def test_status_reports_revision_pending_last_run_and_last_backup(
     site: Site, sqlite: SQLiteTarget, postgres: PostgresTarget
 ) -> None:
     source = site.source("generic")
@@ -333,7 +333,7 @@ def test_several_heads_are_all_reached_with_the_target_heads(site: Site, targets
 
 
 @pytest.mark.parametrize("fixture", ["pyproject", "attributes_connection", "prints", "several_contexts"])
-def test_an_env_py_of_this_kind_is_migrated_unedited_and_led_back(
+def test_an_env_py_of_this_kind_is_migrated_unedited_and_reverted(
     site: Site, targets: list[Target], fixture: str
 ) -> None:
     settings: dict[str, Any] = {"migrate_source": site.source(fixture), "migrate_databases": entries(targets)}

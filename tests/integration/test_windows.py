@@ -54,7 +54,7 @@ def test_a_closed_window_refuses_before_any_host_is_touched(site: Site, targets:
     assert [target.tables() for target in targets if target.engine == "postgresql"] == [[]]
 
 
-def test_what_changes_nothing_may_be_asked_at_any_time(site: Site, sqlite: SQLiteTarget) -> None:
+def test_what_changes_nothing_may_run_at_any_time(site: Site, sqlite: SQLiteTarget) -> None:
     settings = settings_for(site, sqlite)
     assert_says(site.run("migrate", "--check", env=NOON, **settings).output, "would be upgraded")
     assert not sqlite.path.exists()
@@ -86,7 +86,7 @@ def test_an_override_needs_a_reason_and_the_journal_records_it(site: Site, sqlit
     assert recorded == ["the shop is down, says Ada"]
 
 
-def test_windows_that_are_wrong_are_all_told_by_every_playbook_that_reads_them(
+def test_windows_that_are_wrong_are_all_reported_by_every_playbook_that_reads_them(
     site: Site, sqlite: SQLiteTarget
 ) -> None:
     settings = settings_for(site, sqlite)
@@ -99,7 +99,7 @@ def test_windows_that_are_wrong_are_all_told_by_every_playbook_that_reads_them(
 
 @pytest.mark.both_cores
 @pytest.mark.parametrize("waits", ["in python", "in the database"])
-def test_what_outlasts_the_window_is_cancelled_and_led_back(
+def test_what_outlasts_the_window_is_cancelled_and_reverted(
     site: Site, sqlite: SQLiteTarget, postgres: PostgresTarget, waits: str
 ) -> None:
     targets: list[Target] = [sqlite, postgres]
@@ -184,7 +184,7 @@ def ended(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
-def test_a_scheduled_run_migrates_and_a_failed_one_is_told(site: Site, sqlite: SQLiteTarget) -> None:
+def test_a_scheduled_run_migrates_and_a_failed_one_is_reported(site: Site, sqlite: SQLiteTarget) -> None:
     settings = settings_for(site, sqlite)
     vault = site.folder / "vault"
     vault.write_text("sesame\n")

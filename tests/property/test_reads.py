@@ -74,7 +74,7 @@ def _cases() -> list[Any]:
 
 @pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize(("verb", "event"), _cases())
-def test_everything_is_locked_by_somebody_else(
+def test_everything_is_locked_by_another_session(
     postgres_server: PostgresServer,
     owner: tuple[str, str],
     tmp_path: Path,

@@ -87,7 +87,9 @@ def _cases() -> list[Any]:
 
 
 @pytest.mark.parametrize(("hold", "journal", "per_migration", "fails"), _cases())
-def test_env_py_keeps_everybody_out(tmp_path: Path, hold: str, journal: str, per_migration: bool, fails: bool) -> None:
+def test_env_py_keeps_all_sessions_out(
+    tmp_path: Path, hold: str, journal: str, per_migration: bool, fails: bool
+) -> None:
     world = SQLiteWorld(tmp_path, _example(journal, per_migration, fails))
     env_py = world.host.layout.release("property") / "source" / "migrations" / "env.py"
     env_py.write_text(HOLDS[hold] + env_py.read_text())

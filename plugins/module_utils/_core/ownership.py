@@ -129,7 +129,7 @@ def _writers_by_list(path: Path, which: str = OF_FILE) -> Iterator[str]:
         elif tag == GROUP and which == OF_FOLDER and not _is_own_group(_group_of_what_is_made_in(path)):
             yield f"the group {_group_of(_group_of_what_is_made_in(path))}"
         elif tag == OTHERS:
-            yield "everybody"
+            yield "all users"
 
 
 def _group_of_what_is_made_in(path: Path) -> int:

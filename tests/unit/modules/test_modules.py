@@ -259,7 +259,7 @@ def test_a_release_is_installed_once(host: Host, tmp_path: Path) -> None:
     assert (again["needs"], again["changed"]) == ([], False)
 
 
-def test_rows_that_are_lost_are_told_without_failing(host: Host, file: Path, given: dict[str, Any]) -> None:
+def test_rows_that_are_lost_are_reported_without_failing(host: Host, file: Path, given: dict[str, Any]) -> None:
     host.revise(host.ship("generic"), "0003", "0002", 'op.execute("delete from mine")')
     script(file, "create table mine (a); insert into mine values (1)")
 
@@ -329,7 +329,7 @@ def test_a_url_of_pgbouncer_that_cannot_be_read_is_refused(given: dict[str, Any]
     assert "same" not in json.dumps(answer)
 
 
-def test_the_status_of_one_application_is_not_told_by_the_release_of_another(
+def test_the_status_of_one_application_is_not_reported_by_the_release_of_another(
     host: Host, file: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.db"

@@ -76,7 +76,7 @@ def test_an_answer_is_compared(server: Server, more: dict[str, Any], path: str, 
     assert result == {"check": server.url + path, "passed": not why, "why": why}
 
 
-def test_no_answer_is_told(server: Server) -> None:
+def test_no_answer_is_reported(server: Server) -> None:
     server.server.shutdown()
     server.server.server_close()
     (result,) = tried(Check.of({"url": f"{server.url}/?token=secret"}))["results"]
@@ -121,7 +121,7 @@ def test_a_call_that_takes_too_long_goes_on_in_the_next_one(server: Server) -> N
         {"sql": "select 1", "expect": 1, "public": True},
     ],
 )
-def test_what_is_no_check_is_refused_with_an_example(entry: Any) -> None:
+def test_what_is_not_a_check_is_refused_with_an_example(entry: Any) -> None:
     with pytest.raises(Refused, match="Write"):
         Check.of(entry)
 
@@ -145,7 +145,7 @@ def test_rows_are_compared(expect: Any, rows: list[Any], passes: bool) -> None:
     assert (check.failure_of_rows(rows) == "") == passes
 
 
-def test_statements_are_asked_of_the_databases_and_change_nothing(host: Host, tmp_path: Path) -> None:
+def test_statements_are_executed_in_the_databases_and_change_nothing(host: Host, tmp_path: Path) -> None:
     host.ship("generic")
     files = [script(tmp_path / f"{name}.db", "create table item (a); insert into item values ('x:y')") for name in "ab"]
     entries = [{"name": path.stem, "url": f"sqlite:///{path}"} for path in files]

@@ -127,7 +127,7 @@ def test_what_is_begun_again_remembers_what_ran_at_first(options: Options, tmp_p
         ([("upgrade", "upgraded")], ""),
     ],
 )
-def test_a_database_that_nobody_may_use_keeps_it_up(
+def test_a_database_that_no_application_may_use_keeps_it_up(
     options: Options, tmp_path: Path, outcomes: list[tuple[str, str]], state: str
 ) -> None:
     begin(options)
@@ -178,7 +178,7 @@ def test_what_cannot_begin_changes_nothing(options: Options, tmp_path: Path) -> 
     assert (calls(tmp_path), read_maintenance(options["root"])) == ([], None)
 
 
-def test_a_flag_of_somebody_else_stays(options: Options) -> None:
+def test_a_flag_of_another_users_stays(options: Options) -> None:
     Path(options["file"]).touch()
     begin(options)
     ended(options)
@@ -194,7 +194,7 @@ def test_started_leaves_the_flag_up(options: Options, tmp_path: Path) -> None:
     assert ended(options)["done"] == [options["file"]]
 
 
-def test_its_end_tells_of_all_that_was_in_maintenance_also_of_what_was_started_before(options: Options) -> None:
+def test_its_end_reports_all_that_was_in_maintenance_also_of_what_was_started_before(options: Options) -> None:
     begin(options)
     end({**options, "state": "started"})
     between = read_maintenance(options["root"])
@@ -204,7 +204,7 @@ def test_its_end_tells_of_all_that_was_in_maintenance_also_of_what_was_started_b
     assert (told["services"], told["file"], told["ended"]) == (["web", "worker"], options["file"], True)
 
 
-def test_what_was_started_and_stopped_again_is_told_of_once(options: Options) -> None:
+def test_what_was_started_and_stopped_again_is_reported_once(options: Options) -> None:
     begin(options)
     end({**options, "state": "started"})
     begin({**options, "run": "r2"})

@@ -48,7 +48,7 @@ def test_a_service_by_commands_is_stopped_and_started(tmp_path: Path) -> None:
     assert Service.of(service.facts()) == service
 
 
-def test_a_unit_of_systemd_is_asked_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unit_of_systemd_is_read_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = systemctl(tmp_path, monkeypatch)
     service = Service.of("shop.service")
     service.launch()
@@ -60,7 +60,7 @@ def test_a_unit_of_systemd_is_asked_by_name(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(("name", "words"), [("gone.service", "There is no unit"), ("broken.service", "does not say")])
-def test_a_unit_that_nobody_knows_is_refused(
+def test_a_unit_that_is_unknown_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
 ) -> None:
     systemctl(tmp_path, monkeypatch)
@@ -68,7 +68,7 @@ def test_a_unit_that_nobody_knows_is_refused(
         Service.of(name).runs()
 
 
-def test_what_a_start_leaves_running_keeps_nobody_waiting(tmp_path: Path) -> None:
+def test_what_a_start_leaves_running_blocks_nothing(tmp_path: Path) -> None:
     runs = tmp_path / "shop"
     start = ["sh", "-c", f"sleep 30 & echo $! > {runs}"]
     service = Service.of(
@@ -110,6 +110,6 @@ def test_what_does_not_follow_fails_in_words(tmp_path: Path, more: dict[str, Any
         {"name": "shop", "timeout": True},
     ],
 )
-def test_what_is_no_service_is_refused_with_an_example(entry: Any) -> None:
+def test_what_is_not_a_service_is_refused_with_an_example(entry: Any) -> None:
     with pytest.raises(Refused, match="Name a unit of systemd"):
         Service.of(entry)

@@ -44,7 +44,7 @@ def test_what_is_sealed_opens_with_the_private_key_only(folder: Path, person: Pe
     assert names(tmp_path / "opened" / "dump") == ["toc.dat", "with spaces"]
 
 
-def test_the_command_that_is_told_brings_the_files_back_where_they_were(folder: Path, age: Person) -> None:
+def test_the_command_that_is_printed_brings_the_files_back_where_they_were(folder: Path, age: Person) -> None:
     sealed = seal(folder, ["dump/toc.dat"], age.to)
     (folder / "dump" / "toc.dat").unlink()
 
@@ -80,7 +80,7 @@ def test_what_the_disk_does_not_take_leaves_nothing_half_sealed(age: Person, fol
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
         seal(folder, ["dump/toc.dat"], age.to)
 
-    with pytest.raises(Refused, match=r"could not be written.*Make room"):
+    with pytest.raises(Refused, match=r"could not be written.*Free disk space"):
         apart(sealed)
 
     assert names(folder) == ["dump"]

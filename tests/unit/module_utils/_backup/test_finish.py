@@ -53,7 +53,7 @@ def test_after_an_upgrade_there_is_only_what_the_private_key_opens(
     assert not [path for path in host.root.rglob("*") if path.is_file() and b"m4rked" in path.read_bytes()]
 
 
-def test_a_run_that_failed_is_led_back_from_the_plain_backup_and_sealed_then(
+def test_a_run_that_failed_is_reverted_from_the_plain_backup_and_sealed_then(
     host: Host, filled: Path, age: Person, tmp_path: Path
 ) -> None:
     host.ship("broken")
@@ -98,7 +98,7 @@ def test_backups_from_before_there_was_a_key_are_sealed_too(
     assert tables(opened(host, age, tmp_path, "old")) == {"mine"}
 
 
-def test_a_held_database_keeps_its_plain_backup_until_a_run_settles_it(host: Host, filled: Path, age: Person) -> None:
+def test_a_held_database_keeps_its_plain_backup_until_a_run_recovers_it(host: Host, filled: Path, age: Person) -> None:
     host.result("backup", database(filled), run="held", backup_encrypt_to="")
     journal = Journal(host.layout.journal("app", "held"), "upgrade")
     journal.write("begun", revision="0001", table="main.alembic_version")

@@ -194,7 +194,7 @@ def test_what_cannot_be_read_is_unknown_with_the_reason(
     assert everything(host.layout.journals) == was
 
 
-def test_a_folder_that_cannot_be_entered_is_unknown_and_the_others_are_listed(host: Host, filled: Path) -> None:
+def test_a_folder_that_cannot_be_traversed_is_unknown_and_the_others_are_listed(host: Host, filled: Path) -> None:
     host.result("backup", database(filled))
     host.layout.backups_of("app").chmod(0)
 

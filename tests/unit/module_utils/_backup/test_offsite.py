@@ -261,7 +261,7 @@ def test_the_end_of_the_window_in_the_copy_of_an_older_backup_leaves_a_verified_
 
 
 @pytest.mark.parametrize("length", [1, 5, 30])
-def test_a_host_that_hands_over_more_or_less_than_it_announced_is_not_asked_again(tmp_path: Path, length: int) -> None:
+def test_a_host_that_hands_over_more_or_less_than_it_announced_is_not_called_again(tmp_path: Path, length: int) -> None:
     """A byte at a time, it would have the controller ask for ever."""
     calls = []
     file = {"name": "dump", "size": 20, "sha256": hashlib.sha256(b"x" * 20).hexdigest()}

@@ -37,7 +37,7 @@ def forecast(host: Host, entry: Database, run: str = "b1") -> Answer:
     return dict(planned)
 
 
-def test_the_method_is_said_and_why_it_is_not_the_other(
+def test_the_method_is_reported_and_why_it_is_not_the_other(
     host: Host, postgres_database: Postgres, entry: Database
 ) -> None:
     found = forecast(host, entry)
@@ -70,7 +70,7 @@ def test_what_belongs_to_others_is_an_obstacle(host: Host, postgres_database: Po
     assert found["obstacle"]["remedy"] == f'As a superuser: GRANT "{other}" TO "{user}";'
 
 
-def test_nobody_is_made_a_member_of_a_superuser(host: Host, postgres_database: Postgres, entry: Database) -> None:
+def test_no_role_is_made_a_member_of_a_superuser(host: Host, postgres_database: Postgres, entry: Database) -> None:
     made = "create table of_root (a serial); create view seen as select 1 as one; select lo_from_bytea(7, 'x')"
     postgres_database.execute(f"{made}; create function f() returns int language sql as 'select 1'")
     postgres_database.execute("grant select on of_root, of_root_a_seq, seen to public")

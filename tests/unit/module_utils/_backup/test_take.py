@@ -109,7 +109,7 @@ def test_what_was_cut_off_while_it_was_written_does_not_count(host: Host, filled
     assert names(host.layout.backups_of("app")) == ["cut", "good"]
 
 
-def test_no_room_is_a_failure_with_what_to_do(host: Host, filled: Path) -> None:
+def test_no_space_is_a_failure_with_what_to_do(host: Host, filled: Path) -> None:
     (host.root / "backups").write_text("")
     (host.root / "backups").unlink()
     folder = host.layout.backups_of("app")
@@ -117,7 +117,7 @@ def test_no_room_is_a_failure_with_what_to_do(host: Host, filled: Path) -> None:
     # A folder of the run that cannot be replaced stands for a disk that cannot be written.
     (folder / "r1").write_text("a file in the way")
 
-    with pytest.raises(Failed, match=r"could not be written.*Make room"):
+    with pytest.raises(Failed, match=r"could not be written.*Free disk space"):
         back_up(host, filled)
 
 
@@ -188,7 +188,7 @@ def test_retention_is_by_number_and_by_age_and_never_takes_the_newest(
     assert len(removed) == 4 - len(left)
 
 
-def test_retention_keeps_what_a_way_back_needs(host: Host, filled: Path) -> None:
+def test_retention_keeps_what_a_revert_needs(host: Host, filled: Path) -> None:
     for number in range(3):
         back_up(host, filled, f"r{number}", days_ago=number)
 

@@ -23,7 +23,7 @@ def test_a_value_is_a_word_and_never_read_by_a_shell(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a; touch b"]
 
 
-def test_a_failure_says_what_the_command_said_but_for_its_secrets() -> None:
+def test_a_failure_says_what_the_command_printed_but_for_its_secrets() -> None:
     with pytest.raises(Failed, match=r"It failed \[command-failed\]: sh ended with exit code 3: said \*{8}\. Look"):
         run_command(
             ["sh", "-c", "echo said $PGPASSWORD >&2; exit 3"], {}, {"PGPASSWORD": "m4rked"}, "It failed", "Look"
@@ -31,7 +31,7 @@ def test_a_failure_says_what_the_command_said_but_for_its_secrets() -> None:
 
 
 def test_a_command_that_waits_for_an_answer_gets_none() -> None:
-    with pytest.raises(Failed, match="it said nothing"):
+    with pytest.raises(Failed, match="it printed nothing"):
         run_command(["sh", "-c", "read answer"], {}, {}, "It failed", "")
 
 

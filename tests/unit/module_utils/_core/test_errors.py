@@ -17,7 +17,7 @@ def test_empty_parts_leave_no_trace() -> None:
     assert str(Refused("No room", code="disk-too-small")) == "No room [disk-too-small]."
 
 
-def test_an_error_of_before_there_were_codes_is_told_without_one() -> None:
+def test_an_error_of_before_there_were_codes_is_reported_without_one() -> None:
     assert str(Refused.of({"what": "No room", "why": "full", "remedy": ""})) == "No room: full."
 
 

@@ -37,7 +37,7 @@ def test_no_secret_is_in_its_representation() -> None:
     assert "secret" not in repr(job)
 
 
-def test_what_the_engine_room_does_not_know_stays_behind() -> None:
+def test_what_the_virtualenv_does_not_know_stays_behind() -> None:
     job = Job.from_options("upgrade", {"root": "/srv", "reconnect_timeout": 1, "run": None, "verify_only": ["app"]})
 
     assert (job.run, job.verify_only) == ("", ("app",))

@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def test_a_folder_of_ours_below_a_folder_for_everybody_is_ours(folder: Path) -> None:
+def test_a_folder_of_ours_below_a_folder_for_all_users_is_ours(folder: Path) -> None:
     folder.parent.chmod(0o1777)  # as /tmp
     assert problem_of(folder) == ""
     assert problem_of(folder / "not" / "there" / "yet") == ""
@@ -36,9 +36,9 @@ def test_a_folder_of_ours_below_a_folder_for_everybody_is_ours(folder: Path) -> 
 
 @pytest.mark.parametrize("mode", [0o777, 0o757, 0o722])
 @pytest.mark.parametrize("which", ["above", "root"])
-def test_a_folder_that_everybody_may_write_to_is_not(folder: Path, mode: int, which: str) -> None:
+def test_a_folder_that_all_users_may_write_to_is_not(folder: Path, mode: int, which: str) -> None:
     (folder if which == "root" else folder.parent).chmod(mode)
-    assert problem_of(folder) == f"everybody may write to {folder if which == 'root' else folder.parent}"
+    assert problem_of(folder) == f"all users may write to {folder if which == 'root' else folder.parent}"
     assert problem_of(folder / "x") != ""
 
 
@@ -47,7 +47,7 @@ def test_links_are_followed_and_all_that_they_lead_through_counts(folder: Path, 
     link.symlink_to("above/root")
     assert problem_of(link / "x") == ""
     folder.parent.chmod(0o777)
-    assert problem_of(link / "x") == f"everybody may write to {folder.parent}"
+    assert problem_of(link / "x") == f"all users may write to {folder.parent}"
     loop = tmp_path / "loop"
     loop.symlink_to("loop")
     assert "link" in problem_of(loop)
@@ -64,7 +64,7 @@ def as_root() -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("which", ["above", "root", "link"])
-def test_what_is_somebody_elses_is_not_ours(folder: Path, as_root: tuple[str, ...], which: str) -> None:
+def test_what_is_another_users_is_not_ours(folder: Path, as_root: tuple[str, ...], which: str) -> None:
     link = folder.parent / "link"
     link.symlink_to(folder)
     places = {"above": folder.parent, "root": folder, "link": link}
@@ -73,7 +73,7 @@ def test_what_is_somebody_elses_is_not_ours(folder: Path, as_root: tuple[str, ..
 
 
 @pytest.mark.parametrize("below", ["", "releases", "journals"])
-def test_nothing_of_a_root_that_is_somebody_elses_is_executed(
+def test_nothing_of_a_root_that_is_another_users_is_executed(
     host: Host, tmp_path: Path, as_root: tuple[str, ...], below: str
 ) -> None:
     host.ship("generic")
@@ -119,7 +119,7 @@ def test_a_virtualenv_into_which_others_write_is_refused(host: Host) -> None:
     (link / "bin" / "python").symlink_to("/usr/bin/env")
     assert virtualenv_python(str(host.root), digest)
     packages.chmod(0o777)
-    with pytest.raises(Refused, match="everybody may write to"):
+    with pytest.raises(Refused, match="all users may write to"):
         virtualenv_python(str(host.root), digest)
 
 
@@ -132,14 +132,14 @@ def test_a_file_above_the_root_is_a_refusal_that_says_what_to_type(tmp_path: Pat
         Refused, match=r"migrate_root .*file/.* cannot be used .directory-not-usable.: .*Not a directory.*ls -ld"
     ):
         refuse_if_not_ours(file / below, "migrate_root")
-    with pytest.raises(Refused, match="a file stands where a folder above it would be"):
+    with pytest.raises(Refused, match="a file is where a folder above it would be"):
         private_directory(file / below)
     assert file.read_text() == ""
 
 
 @pytest.mark.parametrize("tag", [0x02, 0x08])
 @pytest.mark.parametrize(("rights", "is_refused"), [(7, True), (5, False)])
-def test_a_folder_that_a_list_opens_to_somebody_else_is_refused(
+def test_a_folder_that_a_list_opens_to_another_users_is_refused(
     tmp_path: Path, tag: int, rights: int, is_refused: bool
 ) -> None:
     folder = tmp_path / "root"
@@ -155,10 +155,10 @@ def test_a_folder_that_a_list_opens_to_somebody_else_is_refused(
 
 
 @pytest.mark.parametrize("others", [5, 7])
-def test_the_mask_of_a_list_limits_nothing_for_everybody(tmp_path: Path, others: int) -> None:
+def test_the_mask_of_a_list_limits_nothing_for_all_users(tmp_path: Path, others: int) -> None:
     give_default_list(tmp_path, group=5, mask=5, others=others)
 
-    assert problem_of(tmp_path).startswith("everybody may write to all that is made in") is (others == 7)
+    assert problem_of(tmp_path).startswith("all users may write to all that is made in") is (others == 7)
 
 
 @pytest.mark.parametrize("has_group_of_folder", [True, False])

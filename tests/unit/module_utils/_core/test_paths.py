@@ -25,7 +25,7 @@ def test_a_plain_name_is_its_own_folder(name: str) -> None:
     assert key_of(name) == name
 
 
-def test_names_that_look_alike_get_folders_of_their_own() -> None:
+def test_similar_names_get_folders_of_their_own() -> None:
     names = ["Shop", "SHOP", "shop!", "shop?", "shop/../x", "магазин", "店", "..", ".", "", "a" * 300, "a" * 299]
     keys = [key_of(name) for name in names]
 
@@ -34,7 +34,7 @@ def test_names_that_look_alike_get_folders_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("run", ["", "../up", "a/b", ".hidden", "a b", "x" * 65, "a\n", "*"])
-def test_a_run_id_that_is_no_file_name_is_refused_with_what_to_use(run: str) -> None:
+def test_a_run_id_that_is_not_a_file_name_is_refused_with_what_to_use(run: str) -> None:
     with pytest.raises(Refused, match="Use letters"):
         checked_run(run)
 
@@ -48,7 +48,7 @@ def test_folders_are_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("planted", ["link", "dangling link", "file"])
-def test_what_stands_in_a_folders_place_is_refused(tmp_path: Path, planted: str) -> None:
+def test_what_is_in_a_folders_place_is_refused(tmp_path: Path, planted: str) -> None:
     path = tmp_path / "root"
     if planted == "file":
         path.write_text("mine")

@@ -81,7 +81,7 @@ def test_an_answer_larger_than_a_pipe_arrives() -> None:
     assert len(work([1], 1, lambda _item: "x" * 5_000_000)[1]) == 5_000_000
 
 
-def test_one_that_dies_is_told_by_its_signal_and_the_others_go_on() -> None:
+def test_one_that_dies_is_reported_by_its_signal_and_the_others_go_on() -> None:
     def die(item: int) -> int:
         if item == 1:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -35,7 +35,7 @@ def test_a_new_phase_forgets_the_detail_of_the_last_one(tmp_path: Path) -> None:
         assert said(tmp_path / "app.progress") in ("verifies (1 s)", "verifies (0 s)")
 
 
-def test_who_cannot_tell_the_blockers_does_not_stop_the_work(tmp_path: Path) -> None:
+def test_who_cannot_read_the_blockers_does_not_stop_the_work(tmp_path: Path) -> None:
     def broken() -> list[str]:
         raise ConnectionError
 

@@ -35,7 +35,7 @@ def test_the_password_beside_the_url_and_the_direct_url_come_first() -> None:
     )
 
 
-def test_it_is_told_as_it_stands_and_as_it_is_meant() -> None:
+def test_it_is_reported_as_it_is_and_as_it_is_meant() -> None:
     assert passwords_in("postgresql://u:p%40@server/shop?password=a+b") == [("p%40", "p@"), ("a+b", "a b")]
 
 

@@ -16,7 +16,7 @@ def asked(folder: Path, root: Path) -> None:
 
 
 @pytest.mark.parametrize("below", ["", "root", "a/root"])
-def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, below: str) -> None:
+def test_a_folder_of_another_users_is_refused(tmp_path: Path, below: str) -> None:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o755)
     with pytest.raises(

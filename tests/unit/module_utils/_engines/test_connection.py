@@ -162,13 +162,13 @@ def test_an_error_of_pg8000_has_its_sqlstate_too() -> None:
     assert sqlstate(Exception("words")) == ""
 
 
-def test_closing_twice_is_no_error(tmp_path: Path) -> None:
+def test_closing_twice_is_not_an_error(tmp_path: Path) -> None:
     own = OwnConnection(sa.make_url(f"sqlite:///{script(tmp_path / 'app.db', 'create table t (a)')}"))
     own.close()
     own.close()
 
 
-def test_a_drivers_words_are_told_without_statement_and_link(tmp_path: Path) -> None:
+def test_a_drivers_words_are_reported_without_statement_and_link(tmp_path: Path) -> None:
     with (
         OwnConnection(sa.make_url(f"sqlite:///{tmp_path / 'app.db'}")) as own,
         pytest.raises(sa.exc.OperationalError) as caught,

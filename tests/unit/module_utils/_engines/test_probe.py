@@ -7,7 +7,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg", "asyncpg"])
-def test_a_door_tells_the_driver_everything_but_the_password(driver: str) -> None:
+def test_connect_options_give_the_driver_everything_but_the_password(driver: str) -> None:
     door = connect_options_of(sa.make_url(f"postgresql+{driver}://u:m4rked@server:5433/shop"))
 
     assert door is not None
@@ -30,5 +30,5 @@ def test_options_of_libpq_are_kept() -> None:
     }
 
 
-def test_where_an_option_is_a_secret_there_is_no_door() -> None:
+def test_where_an_option_is_a_secret_there_is_not_a_door() -> None:
     assert connect_options_of(sa.make_url("postgresql+psycopg2://u@server/shop?sslkey=/k&sslpassword=m4rked")) is None

@@ -124,7 +124,7 @@ def test_a_worker_killed_at_any_step_leaves_the_old_or_the_new_and_the_next_run_
     assert heads(mine) == ["0002"]
 
 
-def test_a_revision_killed_in_its_middle_is_led_back_with_its_half_done_work(host: Host, mine: Path) -> None:
+def test_a_revision_killed_in_its_middle_is_reverted_with_its_half_done_work(host: Host, mine: Path) -> None:
     path = host.revise("generic", "0003", "0002", KILLS)
     host.do("upgrade", database(mine), run="dead", follow=0)
     until(lambda: not works(host.layout, "dead", "upgrade"))
@@ -200,7 +200,7 @@ def failed(host: Host, mine: Path, run: str = "r1") -> None:
     assert host.result("upgrade", database(mine), run=run)["outcome"] == "failed"
 
 
-def test_a_failed_upgrade_whose_way_back_was_never_gone_is_led_back_and_not_tried_again(host: Host, mine: Path) -> None:
+def test_a_failed_upgrade_whose_revert_never_ran_is_reverted_and_not_tried_again(host: Host, mine: Path) -> None:
     failed(host, mine)
     assert heads(mine) == ["0002"]
 
@@ -218,9 +218,7 @@ def test_a_failed_upgrade_whose_way_back_was_never_gone_is_led_back_and_not_trie
 
 
 @pytest.mark.parametrize("event", ["downgrade_begun", "downgrade_ran", "downgraded", "done"])
-def test_a_way_back_that_died_itself_is_gone_to_its_end(
-    host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch, event: str
-) -> None:
+def test_a_revert_that_died_is_finished(host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch, event: str) -> None:
     failed(host, mine, "dead")
     killed_at(monkeypatch, host, mine, event, 1, before=event == "done", verb="downgrade")
 
@@ -233,7 +231,7 @@ def test_a_way_back_that_died_itself_is_gone_to_its_end(
 
 
 @pytest.mark.parametrize(("event", "before"), [("restore_begun", False), ("restored", True), ("restored", False)])
-def test_a_way_back_that_died_in_its_restore_is_restored_once(
+def test_a_revert_that_died_in_its_restore_is_restored_once(
     host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch, event: str, before: bool
 ) -> None:
     host.revise(
@@ -312,7 +310,7 @@ def test_what_still_runs_is_followed_and_only_then_planned(host: Host, mine: Pat
     assert len([event for event in host.events("alive") if event["event"] == "begun"]) == 3
 
 
-def test_of_two_recoveries_at_once_one_leads_back_and_the_other_finds_it_done(host: Host, mine: Path) -> None:
+def test_of_two_recoveries_at_once_one_reverts_and_the_other_finds_it_done(host: Host, mine: Path) -> None:
     failed(host, mine)
     answers: dict[str, Answer] = {}
     with plain_streams():
@@ -339,7 +337,7 @@ def test_a_rebooted_host_knows_it_from_its_root_alone(host: Host, mine: Path, mo
 
 
 @pytest.mark.parametrize("damage", ["pruned", "changed"])
-def test_a_release_that_is_not_what_the_run_worked_with_is_refused_and_asked_for(
+def test_a_release_that_is_not_what_the_run_worked_with_is_refused_and_named(
     host: Host, mine: Path, damage: str
 ) -> None:
     failed(host, mine)
@@ -407,7 +405,7 @@ def test_a_database_that_the_inventory_no_longer_names_is_named_and_not_touched(
     assert heads(mine) == ["0002"]
 
 
-def test_its_neighbours_are_not_touched(
+def test_the_other_databases_are_not_touched(
     host: Host, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = script(tmp_path / "other.db", "create table t (a)")

@@ -15,7 +15,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._migration.env_mes
 
 
 @pytest.mark.parametrize("kept_in", [None, Path("/srv/backups/app/run")])
-def test_deeds_survive_the_way_to_another_process(kept_in: Path | None) -> None:
+def test_written_rows_survive_the_way_to_another_process(kept_in: Path | None) -> None:
     written_rows = WrittenRows(
         before=["table item"],
         wrote={"public.item": 2},

@@ -95,7 +95,7 @@ def test_what_cannot_be_kept_from_lasting_is_refused_by_name(host: Host, postgre
     assert postgres_database.execute("select count(*) from pg_indexes where tablename = 'mine'") == [["0"]]
 
 
-def test_an_env_py_that_alters_the_version_table_waits_for_nobody(host: Host, postgres_database: Postgres) -> None:
+def test_an_env_py_that_alters_the_version_table_waits_for_no_session(host: Host, postgres_database: Postgres) -> None:
     alter = "alter table if exists alembic_version alter column version_num type varchar(128)"
     first = f"connection.execute(text('{alter}'))"
     one = shipped(host, postgres_database, START + RUN.format(schema=None, first=first), "create table one ()")
@@ -160,7 +160,7 @@ def test_what_others_keep_elsewhere_is_not_counted(host: Host, postgres_database
 
 
 @pytest.mark.parametrize("is_known_at_head", [False, True])
-def test_a_version_table_that_somebody_has_locked_is_waited_for_with_a_limit(
+def test_a_version_table_that_a_session_has_locked_is_waited_for_with_a_limit(
     host: Host, postgres_database: Postgres, *, is_known_at_head: bool
 ) -> None:
     one = shipped(host, postgres_database, START + RUN.format(schema=None, first="pass"), "select 1")
@@ -208,7 +208,7 @@ LIFTED = {
     [("create table made (a int)", "table made"), ("insert into kept values (2)", "rows of public.kept")],
 )
 @pytest.mark.parametrize("way", LIFTED)
-def test_what_env_py_writes_all_the_same_in_a_plan_is_said(
+def test_what_env_py_writes_all_the_same_in_a_plan_is_reported(
     host: Host, postgres_database: Postgres, way: str, writes: str, seen: str
 ) -> None:
     owner = f'"{postgres_database.user}"'
@@ -225,7 +225,7 @@ def test_what_env_py_writes_all_the_same_in_a_plan_is_said(
     assert seen in finding["why"]
 
 
-def test_what_is_kept_from_lasting_in_a_plan_is_not_said(host: Host, postgres_database: Postgres) -> None:
+def test_what_is_kept_from_lasting_in_a_plan_is_not_reported(host: Host, postgres_database: Postgres) -> None:
     postgres_database.execute(f'create table kept (a int); alter table kept owner to "{postgres_database.user}"')
     piece = "with engine.begin() as one:\n    one.execute(text('insert into kept values (2)'))\n"
     one = shipped(host, postgres_database, START + piece + RUN.format(schema=None, first="pass"))

@@ -68,7 +68,7 @@ def test_an_env_py_is_driven_forward_and_back_unedited(host: Host, file: Path, f
 
 
 @pytest.mark.parametrize("fixture", [*ORDINARY, "prints", "several_contexts", "multi_heads", "swallows", "broken"])
-def test_looking_changes_nothing(host: Host, file: Path, fixture: str) -> None:
+def test_reading_changes_nothing(host: Host, file: Path, fixture: str) -> None:
     host.ship(fixture)
     script(file, "create table other (a)")
     before = file.read_bytes()
@@ -78,7 +78,7 @@ def test_looking_changes_nothing(host: Host, file: Path, fixture: str) -> None:
     assert file.read_bytes() == before
 
 
-def test_a_stream_says_where_it_stands_and_what_lies_before_it(host: Host, file: Path) -> None:
+def test_a_stream_says_where_it_is_and_what_lies_before_it(host: Host, file: Path) -> None:
     release = host.ship("generic")
     one = database(file)
     upgrade(host, one)
@@ -140,7 +140,7 @@ def test_several_contexts_are_several_streams(host: Host, file: Path) -> None:
         ("9999", None),
     ],
 )
-def test_a_target_is_whatever_alembic_takes_and_leads_where_the_plan_said(
+def test_a_target_is_whatever_alembic_takes_and_leads_where_the_plan_reported(
     host: Host, file: Path, target: str, goal: list[str] | None
 ) -> None:
     host.ship("multi_heads")
@@ -280,7 +280,7 @@ def test_an_env_py_that_reads_a_variable_gets_the_url_in_it(host: Host, file: Pa
     assert heads(file) == ["0002"]
 
 
-def test_what_stands_behind_x_reaches_env_py(host: Host, file: Path) -> None:
+def test_what_follows_x_reaches_env_py(host: Host, file: Path) -> None:
     note = file.with_name("note")
     line = f"open({str(note)!r}, 'w').write(repr(context.get_x_argument(as_dictionary=True)))\n"
     env_py(host, host.ship("generic"), after=line)
@@ -422,7 +422,7 @@ def test_rows_written_in_an_autocommit_block_are_noticed(host: Host, file: Path)
         ("op.execute('insert into mine values (1)')", False),
     ],
 )
-def test_what_a_revision_commits_before_its_end_is_told(host: Host, file: Path, upgrade: str, early: bool) -> None:
+def test_what_a_revision_commits_before_its_end_is_reported(host: Host, file: Path, upgrade: str, early: bool) -> None:
     host.revise(host.ship("generic"), "0003", "0002", f"op.execute('insert into mine values (1)'); {upgrade}")
     script(file, "create table mine (a)")
 

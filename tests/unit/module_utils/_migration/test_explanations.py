@@ -70,7 +70,7 @@ def test_a_column_that_is_there_is_stamped_too(host: Host, file: Path) -> None:
         ("os.kill(os.getpid(), 9)", "by signal 9", "set migrate_workers to 1"),
     ],
 )
-def test_where_env_py_ends_its_process_for_an_upgrade_nobody_is_sent_to_another_command(
+def test_where_env_py_ends_its_process_for_an_upgrade_no_other_command_is_printed(
     host: Host, file: Path, tmp_path: Path, ends: str, how: str, remedy: str
 ) -> None:
     only = f"import os\nif config.cmd_opts.cmd[0].__name__ == 'upgrade':\n    {ends}\n"
@@ -130,7 +130,7 @@ def test_a_link_of_a_virtualenv_is_not_to_be_replaced(tmp_path: Path) -> None:
     assert "Replace it" not in caught.value.remedy
 
 
-def test_an_env_py_that_reads_another_url_from_a_file_is_told_which(host: Host, file: Path) -> None:
+def test_an_env_py_that_reads_another_url_from_a_file_is_reported_which(host: Host, file: Path) -> None:
     source = host.layout.release(host.ship("generic")) / "source"
     (source / "migrations" / ".env").write_text(f"DATABASE_URL=sqlite:///{file}-dev\n")
     env = source / "migrations" / "env.py"
@@ -159,7 +159,7 @@ def test_a_number_in_the_environment_is_text_there(host: Host, file: Path) -> No
 
 
 @pytest.mark.parametrize("where", ["in a revision", "before"])
-def test_an_exit_before_the_end_of_the_migrations_is_no_success(host: Host, file: Path, where: str) -> None:
+def test_an_exit_before_the_end_of_the_migrations_is_not_a_success(host: Host, file: Path, where: str) -> None:
     leaves = "import sys; sys.exit(0)"
     variant = Variant(START + (f"{leaves}\n" if where == "before" else "") + RUN + CONNECT, upgrade=leaves)
     source_of(host.layout.release(host.ship("generic")) / "source", variant)

@@ -103,7 +103,7 @@ def happened(host: Host, name: str) -> bool:
     return name in [event["event"] for event in host.events()]
 
 
-def test_an_upgrade_that_gave_way_runs_env_py_in_another_process(host: Host, file: Path) -> None:
+def test_an_upgrade_that_waited_too_long_runs_env_py_in_another_process(host: Host, file: Path) -> None:
     shipped(host)
     script(file, "create table mine (a)")
 
@@ -118,7 +118,7 @@ def test_an_upgrade_that_gave_way_runs_env_py_in_another_process(host: Host, fil
     assert tables(file) == {"alembic_version", "item", "mine"}
 
 
-def test_a_downgrade_that_gave_way_runs_env_py_in_another_process(host: Host, file: Path) -> None:
+def test_a_downgrade_that_waited_too_long_runs_env_py_in_another_process(host: Host, file: Path) -> None:
     shipped(host)
     host.revise("generic", "0003", "0002", "raise RuntimeError('on purpose')")
     script(file, "create table mine (a); insert into mine values (1)")
@@ -182,7 +182,7 @@ def test_a_process_that_ends_without_an_answer_is_noticed(tmp_path: Path) -> Non
         standby.call(None, LostLock(), Progress(tmp_path / "progress"))
 
 
-def test_nothing_is_migrated_that_nobody_waits_for(tmp_path: Path) -> None:
+def test_nothing_is_migrated_that_no_process_waits_for(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
 
     def task(*_: object) -> None:

@@ -316,7 +316,7 @@ def test_nothing_that_other_processes_use_is_open_in_env_pys(stage: Stage, custo
         assert all(place.endswith((".output", ".py")) for place in kinds), seen["descriptors"]
 
 
-def test_who_is_let_in_lets_nobody_in_that_a_default_list_named(open_tmp: Path) -> None:
+def test_who_is_let_in_admits_no_user_that_a_default_list_named(open_tmp: Path) -> None:
     entries = [(0x01, 7, -1), (0x02, 7, OTHER), (0x04, 7, -1), (0x10, 7, -1), (0x20, 0, -1)]
     packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
     os.setxattr(open_tmp, "system.posix_acl_default", packed)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import Position, differences, lost_rows
 
 
-def test_a_position_is_said_by_all_heads_of_all_version_tables() -> None:
+def test_a_position_is_reported_by_all_heads_of_all_version_tables() -> None:
     assert str(Position({"main.a": ["2", "1"], "main.b": ["2"]})) == "1, 2"
     assert str(Position({"main.a": []})) == "base"
 

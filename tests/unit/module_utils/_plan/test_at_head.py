@@ -50,39 +50,39 @@ def test_it_says_the_same_as_the_full_plan(host: Host, upgraded: Path) -> None:
         {"entry": {"environment": {"TENANT": "shop"}}},
     ],
 )
-def test_whatever_env_py_could_see_differently_is_asked_again(
+def test_whatever_env_py_could_see_differently_is_planned_in_full(
     host: Host, upgraded: Path, options: dict[str, Any]
 ) -> None:
     assert known(host, upgraded, **options) == {}
 
 
-def test_another_release_is_asked(host: Host, upgraded: Path) -> None:
+def test_another_release_is_planned_in_full(host: Host, upgraded: Path) -> None:
     host.ship("generic", release="newer")
 
     assert known(host, upgraded) == {}
 
 
-def test_a_database_that_was_moved_is_asked(host: Host, upgraded: Path) -> None:
+def test_a_database_that_was_moved_is_planned_in_full(host: Host, upgraded: Path) -> None:
     sql(upgraded, "update alembic_version set version_num = '0001'")
 
     assert known(host, upgraded) == {}
     assert [step["revision"] for step in host.plan(database(upgraded))["pending"]] == ["0002"]
 
 
-def test_a_version_table_that_is_gone_is_asked(host: Host, upgraded: Path) -> None:
+def test_a_version_table_that_is_gone_is_planned_in_full(host: Host, upgraded: Path) -> None:
     sql(upgraded, "drop table alembic_version")
 
     assert known(host, upgraded) == {}
 
 
-def test_a_file_that_is_gone_is_asked_and_not_made(host: Host, upgraded: Path) -> None:
+def test_a_file_that_is_gone_is_planned_in_full_and_not_made(host: Host, upgraded: Path) -> None:
     upgraded.unlink()
 
     assert known(host, upgraded) == {}
     assert names(upgraded.parent) == []
 
 
-def test_a_damaged_record_is_no_record(host: Host, upgraded: Path) -> None:
+def test_a_damaged_record_is_not_a_record(host: Host, upgraded: Path) -> None:
     (host.layout.journals_of("app") / "verified.json").write_text('{"heads": 1}')
 
     assert known(host, upgraded) == {}
@@ -111,7 +111,7 @@ def test_what_a_run_finds_at_head_is_known_from_then_on(host: Host, upgraded: Pa
     assert known(host, upgraded) == {"app": full}
 
 
-def test_who_only_asks_leaves_no_record(host: Host, upgraded: Path) -> None:
+def test_a_mere_plan_leaves_no_record(host: Host, upgraded: Path) -> None:
     host.ship("generic", release="newer")
     before = (host.layout.journals_of("app") / "verified.json").read_text()
 
@@ -129,7 +129,7 @@ def test_what_has_something_pending_leaves_no_record(host: Host, file: Path) -> 
     assert not file.exists()
 
 
-def test_a_file_behind_a_link_that_was_turned_is_asked(host: Host, file: Path) -> None:
+def test_a_file_behind_a_link_that_was_turned_is_planned_in_full(host: Host, file: Path) -> None:
     host.ship("generic")
     link = file.with_name("link.db")
     link.symlink_to(file)

@@ -50,14 +50,14 @@ def test_a_committed_revision_has_the_digest_of_its_file(host: Host, file: Path)
 
 
 @pytest.mark.usefixtures("release")
-def test_nothing_is_said_of_a_history_that_is_as_it_was(host: Host, file: Path) -> None:
+def test_nothing_is_reported_of_a_history_that_is_as_it_was(host: Host, file: Path) -> None:
     plan = host.plan(database(file))
 
     assert [step["revision"] for step in plan["pending"]] == ["0003"]
     assert (plan["changed_history"], plan["obstacles"]) == ([], [])
 
 
-def test_a_file_that_has_changed_is_told_with_the_run_that_applied_it(host: Host, file: Path, release: str) -> None:
+def test_a_file_that_has_changed_is_reported_with_the_run_that_applied_it(host: Host, file: Path, release: str) -> None:
     edit(host, release)
 
     plan = host.plan(database(file))
@@ -69,7 +69,7 @@ def test_a_file_that_has_changed_is_told_with_the_run_that_applied_it(host: Host
     assert plan["obstacles"] == []
 
 
-def test_a_file_that_is_edited_before_it_is_applied_is_no_matter(host: Host, file: Path, release: str) -> None:
+def test_a_file_that_is_edited_before_it_is_applied_does_not_matter(host: Host, file: Path, release: str) -> None:
     edit(host, release, "0003")
 
     assert host.plan(database(file))["changed_history"] == []
@@ -98,7 +98,7 @@ def test_warn_lets_the_upgrade_go_on_and_says_it_again_at_head(host: Host, file:
     assert "0001 (applied on" in found(state)
 
 
-def test_a_database_that_was_adopted_is_no_accusation(host: Host, file: Path) -> None:
+def test_a_database_that_was_adopted_is_not_reported(host: Host, file: Path) -> None:
     release = host.ship("generic")
     script(
         file,
@@ -114,7 +114,7 @@ def test_a_database_that_was_adopted_is_no_accusation(host: Host, file: Path) ->
     assert host.plan(database(file))["changed_history"] == []
 
 
-def test_what_others_applied_since_is_told_until_a_run_goes_ahead(host: Host, file: Path, release: str) -> None:
+def test_what_others_applied_since_is_reported_until_a_run_goes_ahead(host: Host, file: Path, release: str) -> None:
     host.revise(release, "0004", "0003", "pass")
     apply_by_hand(file, "0003")
     host.result("backup", database(file), run="nightly")
@@ -128,14 +128,14 @@ def test_what_others_applied_since_is_told_until_a_run_goes_ahead(host: Host, fi
     assert host.plan(database(file))["changed_history"] == []
 
 
-def test_where_no_journal_has_applied_anything_nobody_is_asked(host: Host, file: Path) -> None:
+def test_where_no_journal_has_applied_anything_nothing_is_checked(host: Host, file: Path) -> None:
     host.ship("generic")
     script(file, "create table alembic_version (version_num varchar(32)); insert into alembic_version values ('0001')")
 
     assert host.plan(database(file))["changed_history"] == []
 
 
-def test_a_file_that_is_gone_is_told_where_alembic_can_do_without_it(host: Host, file: Path, release: str) -> None:
+def test_a_file_that_is_gone_is_reported_where_alembic_can_do_without_it(host: Host, file: Path, release: str) -> None:
     (first,) = versions(host, release).glob("0001*.py")
     first.unlink()
     (second,) = versions(host, release).glob("0002*.py")
@@ -173,7 +173,9 @@ def test_what_a_restore_took_away_is_not_missed(host: Host, file: Path) -> None:
     assert plan["changed_history"] == []
 
 
-def test_a_file_that_another_took_the_place_of_is_told_and_one_that_was_restored_is_not(host: Host, file: Path) -> None:
+def test_a_file_that_another_took_the_place_of_is_reported_and_one_that_was_restored_is_not(
+    host: Host, file: Path
+) -> None:
     one = database(file)
     host.ship("generic")
     host.result("upgrade", one, run="first")
@@ -211,7 +213,7 @@ def test_a_file_that_another_took_the_place_of_is_told_and_one_that_was_restored
         ("16384", "", False),
     ],
 )
-def test_what_cannot_be_told_is_no_finding(known: str, now: str | None, told: bool) -> None:
+def test_what_cannot_be_known_is_not_a_finding(known: str, now: str | None, told: bool) -> None:
     history = History(made=("2026-11-28T03:00:00", "r1", known))
     assert bool(made_anew("app", history, now)) == told
 

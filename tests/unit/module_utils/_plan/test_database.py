@@ -136,7 +136,7 @@ def test_an_env_py_that_hangs_is_given_up(host: Host, file: Path) -> None:
     assert "migrate_plan_timeout" in obstacle["remedy"]
 
 
-def test_an_env_py_that_leaves_a_thread_keeps_nobody_waiting(host: Host, file: Path) -> None:
+def test_an_env_py_that_leaves_a_thread_blocks_nothing(host: Host, file: Path) -> None:
     release = host.ship("generic")
     env = host.layout.release(release) / "source" / "migrations" / "env.py"
     env.write_text(
@@ -149,7 +149,7 @@ def test_an_env_py_that_leaves_a_thread_keeps_nobody_waiting(host: Host, file: P
     assert (plan["obstacles"], [revision["revision"] for revision in plan["pending"]]) == ([], ["0001", "0002"])
 
 
-def test_an_env_py_that_kills_its_process_is_told(host: Host, file: Path) -> None:
+def test_an_env_py_that_kills_its_process_is_reported(host: Host, file: Path) -> None:
     release = host.ship("generic")
     env = host.layout.release(release) / "source" / "migrations" / "env.py"
     env.write_text("import os\nos.kill(os.getpid(), 15)\n")

@@ -144,7 +144,7 @@ def test_what_only_the_file_itself_shows_did_not_come_back(host: Host, file: Pat
     assert "user_version was 0 and is 7" in (found["schema"] if alone else found["why"])
 
 
-def test_a_revision_that_fails_a_second_time_is_told(host: Host, file: Path, at_first: str) -> None:
+def test_a_revision_that_fails_a_second_time_is_reported(host: Host, file: Path, at_first: str) -> None:
     host.revise(at_first, "0003", "0002", "op.create_table('left', sa.Column('id', sa.Integer))")
 
     result = rehearsed(host, file)
@@ -197,7 +197,7 @@ def test_an_upgrade_that_fails_on_the_rows_that_are_there_fails(host: Host, file
 
 
 @pytest.mark.parametrize("kind", ["lossy", "again"])
-def test_findings_fail_when_they_are_asked_to(host: Host, file: Path, at_first: str, kind: str) -> None:
+def test_findings_fail_when_they_are_requested_to(host: Host, file: Path, at_first: str, kind: str) -> None:
     host.revise(at_first, "0003", "0002", "op.create_table('left', sa.Column('id', sa.Integer))")
 
     result = rehearsed(host, file, rehearsal_fails_on=[kind])
@@ -207,7 +207,9 @@ def test_findings_fail_when_they_are_asked_to(host: Host, file: Path, at_first: 
     assert rehearsed(host, file, run="r2", rehearsal_fails_on=["models"])["outcome"] == "rehearsed"
 
 
-def test_differences_from_the_models_are_told_and_fail_only_if_asked(host: Host, file: Path, at_first: str) -> None:
+def test_differences_from_the_models_are_reported_and_fail_only_if_requested(
+    host: Host, file: Path, at_first: str
+) -> None:
     env = host.layout.release(at_first) / "source" / "migrations" / "env.py"
     models = "import sqlalchemy as sa\ntarget_metadata = sa.MetaData()\n"
     models += "sa.Table('item', target_metadata, sa.Column('id', sa.Integer, primary_key=True),"
@@ -287,7 +289,7 @@ def test_what_a_killed_rehearsal_leaves_is_removed_by_the_next_one(host: Host, f
     assert rehearsed(host, file, run="r2")["outcome"] == "rehearsed"
 
 
-def test_what_a_killed_rehearsal_leaves_is_removed_by_a_recovery_and_a_living_one_is_not(
+def test_what_a_killed_rehearsal_leaves_is_removed_by_a_recovery_and_a_live_one_is_not(
     host: Host, file: Path, at_first: str
 ) -> None:
     host.revise(at_first, "0003", "0002", f"open({str(host.root / 'here')!r}, 'w'); import time; time.sleep(60)")

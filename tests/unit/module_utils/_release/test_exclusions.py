@@ -82,7 +82,7 @@ def test_patterns_are_those_of_a_gitignore(source: Path, patterns: list[str], go
 
 
 @pytest.mark.parametrize("kind", ["FIFO", "socket"])
-def test_what_is_no_file_is_refused_by_name_and_can_be_left_out(source: Path, kind: str) -> None:
+def test_what_is_not_a_file_is_refused_by_name_and_can_be_left_out(source: Path, kind: str) -> None:
     path = source / "odd"
     if kind == "FIFO":
         os.mkfifo(path)

@@ -206,7 +206,7 @@ def test_the_current_release_is_kept_however_old(host: Host) -> None:
     assert current.resolve().name == "r1"
 
 
-def test_the_release_that_a_way_back_needs_is_kept(host: Host, file: Path) -> None:
+def test_the_release_that_a_revert_needs_is_kept(host: Host, file: Path) -> None:
     host.ship("generic", "r1")
     host.result("upgrade", database(file, target="0001"), run="first")
     host.ship("generic", "r2")

@@ -44,7 +44,7 @@ def test_what_holds_no_secret_stays_where_it_is() -> None:
 @pytest.mark.parametrize(
     "words", [["-r", SECRET], [f"-r{SECRET}"], [f"--requirement={SECRET}"], ["--req", SECRET], ["--constraint", SECRET]]
 )
-def test_a_file_behind_a_password_is_no_variable_that_the_pip_of_a_build_inherits(words: list[str]) -> None:
+def test_a_file_behind_a_password_is_not_a_variable_that_the_pip_of_a_build_inherits(words: list[str]) -> None:
     kind = "-c" if "--constraint" in words else "-r"
     assert split_arguments(words) == ([], {}, [f"{kind} {SECRET}"])
 

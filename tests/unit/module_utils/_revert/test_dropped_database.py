@@ -77,7 +77,7 @@ def test_what_a_refusal_says_to_type_makes_it_restorable(
     assert content(postgres_database) == before
 
 
-def test_one_that_was_made_anew_is_told_and_one_that_was_restored_is_not(
+def test_one_that_was_made_anew_is_reported_and_one_that_was_restored_is_not(
     host: Host, postgres_database: Postgres, entry: Database
 ) -> None:
     server, name = postgres_database.server, postgres_database.name

@@ -29,7 +29,7 @@ def kept(host: Host, file: Path) -> Database:
     return database(file)
 
 
-def test_it_is_done_without_being_told_to_lose_anything(host: Host, entry: Database) -> None:
+def test_it_is_done_without_being_permitted_to_lose_anything(host: Host, entry: Database) -> None:
     host.ship("generic")
     host.result("upgrade", entry, run="r1")
     host.result("backup", entry, run="r2")

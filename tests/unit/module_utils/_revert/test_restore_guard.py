@@ -64,7 +64,7 @@ def stage(request: pytest.FixtureRequest, host: Host, postgres_database: Databas
     return Stage(host, postgres_database, request.param)
 
 
-def test_what_the_run_wrote_within_a_savepoint_is_no_reason_to_hold(stage: Stage) -> None:
+def test_what_the_run_wrote_within_a_savepoint_is_not_a_reason_to_hold(stage: Stage) -> None:
     stage.restore("")
 
     assert stage.database.execute("select to_regclass('public.made') is null") == [["t"]]

@@ -344,7 +344,7 @@ def test_a_downgrade_that_does_not_bring_the_schema_back_is_restored(host: Host,
     assert tables(mine) == {"mine"}
 
 
-def test_a_downgrade_that_takes_rows_with_it_does_not_pass_for_a_way_back(host: Host, mine: Path) -> None:
+def test_a_downgrade_that_takes_rows_with_it_does_not_pass_for_a_revert(host: Host, mine: Path) -> None:
     fail_with_downgrade(host, mine, 'op.drop_table("item"); op.execute("delete from mine where a = 1")')
 
     result = host.result("downgrade", database(mine))
@@ -420,7 +420,7 @@ def test_without_its_backup_a_rollback_is_printed_though_it_may_leave_something(
     assert sql(kept, "select name from item") == [("theirs",)]
 
 
-def test_where_its_backup_is_damaged_the_way_back_names_an_older_one(host: Host, mine: Path) -> None:
+def test_where_its_backup_is_damaged_the_revert_names_an_older_one(host: Host, mine: Path) -> None:
     host.ship("generic")
     host.result("backup", database(mine), run="r0")
     failed_upgrade(host, mine)
@@ -449,7 +449,7 @@ def test_a_database_that_others_moved_meanwhile_is_held(host: Host, mine: Path) 
     assert mine.read_bytes() == before
 
 
-def test_several_version_tables_of_a_new_database_are_led_back(host: Host, file: Path) -> None:
+def test_several_version_tables_of_a_new_database_are_reverted(host: Host, file: Path) -> None:
     """Before there was a database, nobody could know what its version tables would be called."""
     host.ship("several_contexts")
     host.revise("several_contexts", "0003", "0002", "raise RuntimeError('no')")
@@ -461,7 +461,7 @@ def test_several_version_tables_of_a_new_database_are_led_back(host: Host, file:
     assert not file.exists() or tables(file) <= {"alembic_version_red", "alembic_version_blue"}
 
 
-def test_neighbours_are_left_alone(host: Host, file: Path) -> None:
+def test_other_databases_stay_as_they_are(host: Host, file: Path) -> None:
     host.ship("broken")
     good, bad = file.with_name("good.db"), file.with_name("bad.db")
     one, other = database(good, "good", target="0002"), database(bad, "bad")
@@ -474,7 +474,7 @@ def test_neighbours_are_left_alone(host: Host, file: Path) -> None:
     assert heads(good) == ["0002"]
 
 
-def test_a_run_that_went_well_needs_no_way_back(host: Host, mine: Path) -> None:
+def test_a_run_that_went_well_needs_no_revert(host: Host, mine: Path) -> None:
     host.ship("generic")
     host.result("upgrade", database(mine))
 
@@ -634,7 +634,7 @@ def test_a_run_that_takes_itself_back_has_moved_nothing(host: Host, mine: Path) 
     assert host.plan(database(mine))["obstacles"] == []
 
 
-def test_what_a_downgrade_would_not_fill_again_is_restored_where_nobody_wrote(host: Host, mine: Path) -> None:
+def test_what_a_downgrade_would_not_fill_again_is_restored_where_no_session_wrote(host: Host, mine: Path) -> None:
     drop, add = "alter table item drop column note", "alter table item add column note varchar(200)"
     host.revise(host.ship("generic"), "0003", "0002", f"op.execute({drop!r})", f"op.execute({add!r})")
     host.result("upgrade", database(mine, target="0002"), run="r0")
@@ -685,7 +685,7 @@ def test_an_account_is_read_from_a_journal(tmp_path: Path) -> None:
     assert run_record.after.heads == {"main.v": ["2"]}
 
 
-def test_the_transactions_of_a_run_are_those_of_its_upgrade_and_of_its_way_back(tmp_path: Path) -> None:
+def test_the_transactions_of_a_run_are_those_of_its_upgrade_and_of_its_revert(tmp_path: Path) -> None:
     events: list[Event] = [
         {"event": "backed_up", "path": str(tmp_path), "heads": {"public.v": []}, "fingerprint": ["table t"], "at": "1"},
         {"event": "ran", "table": "public.v", "revision": "1", "transactions": [7], "span": [7, 9]},
@@ -719,7 +719,7 @@ def test_rows_that_a_dead_process_had_committed_before_the_end_of_a_revision_are
     assert not run_record.left_by_unapplied()
 
 
-def test_only_an_upgrade_that_began_something_and_did_not_end_well_needs_a_way_back() -> None:
+def test_only_an_upgrade_that_began_something_and_did_not_end_well_needs_a_revert() -> None:
     begun: Event = {"verb": "upgrade", "event": "begun"}
 
     def done(outcome: str) -> Event:
@@ -741,7 +741,7 @@ def rejected(host: Host, file: Path, **more: Any) -> Answer:
     return dict(result)
 
 
-def test_a_verified_upgrade_that_is_rejected_is_led_back_and_waits_for_a_person(host: Host, mine: Path) -> None:
+def test_a_verified_upgrade_that_is_rejected_is_reverted_and_waits_for_a_person(host: Host, mine: Path) -> None:
     host.ship("generic")
     assert host.result("upgrade", database(mine))["outcome"] == "upgraded"
     assert host.do("downgrade", database(mine))["results"] == []
@@ -772,7 +772,7 @@ def test_what_was_written_after_a_rejected_upgrade_is_not_lost(host: Host, mine:
     assert set(result["ways_out"]) == {"back", "forward"}
 
 
-def test_a_rejected_upgrade_whose_way_back_was_not_gone_is_cut_short(host: Host, mine: Path) -> None:
+def test_a_rejected_upgrade_whose_revert_did_not_run_is_cut_short(host: Host, mine: Path) -> None:
     host.ship("generic")
     host.result("upgrade", database(mine))
     assert last_run_state(host.layout, "app").state == ""
@@ -787,7 +787,7 @@ LATIN_1 = "create table mine (a); insert into mine values (cast(x'4de96c' as tex
 
 
 @pytest.mark.parametrize("left", ["pass", ""])
-def test_text_that_is_not_utf_8_stands_in_no_way_back(host: Host, file: Path, left: str) -> None:
+def test_text_that_is_not_utf_8_does_not_stop_a_revert(host: Host, file: Path, left: str) -> None:
     script(file, LATIN_1)
     rows = sql(file, "select hex(a), typeof(a) from mine")
     host.ship("broken")

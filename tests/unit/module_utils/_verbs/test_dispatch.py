@@ -23,7 +23,7 @@ def options(host: Host, file: Path, **more: Any) -> dict[str, Any]:
     return {"root": str(host.root), "release": release, "databases": [entry], "run": "r1", "follow": 60, **more}
 
 
-def test_upgrade_and_way_back_from_end_to_end_under_the_releases_python(host: Host, file: Path) -> None:
+def test_upgrade_and_revert_from_end_to_end_under_the_releases_python(host: Host, file: Path) -> None:
     host.ship("broken")
     script(file, "create table mine (a); insert into mine values (1)")
     python = virtualenv_python(str(host.root), "broken")
@@ -137,7 +137,7 @@ def test_there_is_nothing_to_back_up_where_nothing_is(host: Host, file: Path) ->
     assert "does not exist yet" in result["error"]["what"]
 
 
-def test_old_backups_go_and_the_one_that_a_way_back_needs_stays(host: Host, file: Path) -> None:
+def test_old_backups_go_and_the_one_that_a_revert_needs_stays(host: Host, file: Path) -> None:
     host.ship("generic")
     host.result("upgrade", database(file, target="0001"), run="first")
     host.result("upgrade", database(file), run="second")
@@ -149,7 +149,7 @@ def test_old_backups_go_and_the_one_that_a_way_back_needs_stays(host: Host, file
     assert runs == ["b2", "b1", "second"]
 
 
-def test_databases_are_answered_in_the_order_they_were_asked(host: Host, file: Path) -> None:
+def test_databases_are_answered_in_the_order_of_the_request(host: Host, file: Path) -> None:
     host.ship("generic")
     entries = [database(file.with_name(f"{name}.db"), name) for name in ("c", "a", "b")]
 

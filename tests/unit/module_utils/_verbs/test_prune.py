@@ -48,7 +48,7 @@ def partial(host: Host, file: Path, name: str = ".cut.partial") -> Path:
     return folder
 
 
-def test_what_lies_aside_is_listed_and_stays_unless_asked(host: Host, file: Path, restored: Path) -> None:
+def test_what_is_retained_is_listed_and_stays_unless_requested(host: Host, file: Path, restored: Path) -> None:
     answer = prune(host, file, prune_days=0)
 
     (leftover,) = answer["leftovers"]
@@ -59,7 +59,9 @@ def test_what_lies_aside_is_listed_and_stays_unless_asked(host: Host, file: Path
     assert tables(restored) - tables(file), "it holds what the failed revision made"
 
 
-def test_asked_it_is_dropped_and_the_journal_of_its_run_stays_as_it_was(host: Host, file: Path, restored: Path) -> None:
+def test_requested_it_is_dropped_and_the_journal_of_its_run_stays_as_it_was(
+    host: Host, file: Path, restored: Path
+) -> None:
     before = sql(file, "select version_num from alembic_version")
 
     answer = prune(host, file, prune=True, prune_days=0)
@@ -90,7 +92,9 @@ def test_what_is_young_stays(host: Host, file: Path, restored: Path) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["held", "failed"])
-def test_what_a_held_or_unsettled_database_may_need_stays(host: Host, file: Path, restored: Path, outcome: str) -> None:
+def test_what_a_held_or_unrecovered_database_may_need_stays(
+    host: Host, file: Path, restored: Path, outcome: str
+) -> None:
     journal = Journal(host.layout.journal("app", "later"), "upgrade")
     journal.write("begun", revision="0003", table="main.alembic_version")
     journal.write("done", result={"name": "app", "outcome": outcome})
@@ -99,13 +103,13 @@ def test_what_a_held_or_unsettled_database_may_need_stays(host: Host, file: Path
 
     answer = prune(host, file, prune=True, prune_days=0)
 
-    reason = "run later left the database unsettled, and a way out may need it"
+    reason = "run later has not been recovered, and its revert may need it"
     assert leftovers(answer) == {restored.name: ("kept", reason), folder.name: ("kept", reason)}
     assert restored.exists()
     assert folder.exists()
 
 
-def test_a_run_that_went_well_since_settles_it(host: Host, file: Path, restored: Path) -> None:
+def test_a_run_that_went_well_since_ends_it(host: Host, file: Path, restored: Path) -> None:
     journal = Journal(host.layout.journal("app", "held"), "upgrade")
     journal.write("begun", revision="0003", table="main.alembic_version")
     journal.write("done", result={"name": "app", "outcome": "held"})
@@ -126,7 +130,7 @@ def test_nothing_of_a_database_that_is_not_there_is_dropped(host: Host, file: Pa
     assert names(file.parent) == [restored.name]
 
 
-def test_backups_that_came_to_no_end_go_and_those_that_count_stay(host: Host, file: Path, restored: Path) -> None:
+def test_backups_that_did_not_finish_go_and_those_that_count_stay(host: Host, file: Path, restored: Path) -> None:
     proven = names(host.layout.backups_of("app"))
     cut, empty = partial(host, file), partial(host, file, "unproven")
     unreadable = partial(host, file, "unreadable")
@@ -147,7 +151,7 @@ def test_backups_that_came_to_no_end_go_and_those_that_count_stay(host: Host, fi
     assert names(host.layout.backups_of("app")) == sorted([*proven, unreadable.name, young.name])
 
 
-def test_the_copy_of_a_dead_rehearsal_goes_at_once_and_that_of_a_living_one_stays(host: Host, file: Path) -> None:
+def test_the_copy_of_a_dead_rehearsal_goes_at_once_and_that_of_a_live_one_stays(host: Host, file: Path) -> None:
     host.ship("generic")
     host.result("upgrade", database(file))
     folder = host.layout.scratches_of("app")
@@ -166,7 +170,7 @@ def test_the_copy_of_a_dead_rehearsal_goes_at_once_and_that_of_a_living_one_stay
     assert names(folder) == ["living"]
 
 
-def test_a_database_that_somebody_works_on_is_left_alone(host: Host, file: Path, restored: Path) -> None:
+def test_a_database_that_a_session_works_on_is_left_alone(host: Host, file: Path, restored: Path) -> None:
     from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for  # noqa: PLC0415
 
     with engine_for(database(file), host.job("upgrade", run="other")).lock(0, lambda _: None):
@@ -178,7 +182,7 @@ def test_a_database_that_somebody_works_on_is_left_alone(host: Host, file: Path,
 
 
 @pytest.mark.parametrize(("days", "is_old"), [(14, False), (0, True)])
-def test_the_status_knows_what_lies_aside_and_whether_it_is_old(
+def test_the_status_knows_what_is_retained_and_whether_it_is_old(
     host: Host, file: Path, restored: Path, days: float, *, is_old: bool
 ) -> None:
     (state,) = host.do("status", database(file), aside_days=days)["databases"]

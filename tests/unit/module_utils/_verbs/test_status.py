@@ -11,7 +11,7 @@ def status(host: Host, file: Path) -> Answer:
     return dict(found)
 
 
-def test_before_anything_was_done_there_is_nothing_to_tell(host: Host, file: Path) -> None:
+def test_before_anything_was_done_there_is_nothing_to_report(host: Host, file: Path) -> None:
     host.ship("generic")
 
     found = status(host, file)
@@ -21,7 +21,7 @@ def test_before_anything_was_done_there_is_nothing_to_tell(host: Host, file: Pat
     assert not file.exists()
 
 
-def test_it_tells_the_last_run_apart_from_the_last_change(host: Host, file: Path) -> None:
+def test_it_distinguishes_the_last_run_from_the_last_change(host: Host, file: Path) -> None:
     host.ship("generic")
     host.result("upgrade", database(file), run="first")
     host.result("upgrade", database(file), run="second")
@@ -34,7 +34,7 @@ def test_it_tells_the_last_run_apart_from_the_last_change(host: Host, file: Path
     assert found["last_backup"]["run"] == "first"
 
 
-def test_a_run_that_failed_and_was_led_back_is_no_change(host: Host, file: Path) -> None:
+def test_a_run_that_failed_and_was_reverted_is_not_a_change(host: Host, file: Path) -> None:
     host.ship("broken")
     host.result("upgrade", database(file))
     host.result("downgrade", database(file))

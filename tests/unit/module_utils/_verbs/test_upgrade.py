@@ -156,7 +156,7 @@ def test_what_cannot_be_done_is_refused_before_a_backup(
     assert not {"backed_up", "begun"} & set(words(host))
 
 
-def test_an_env_py_that_hangs_is_refused_and_keeps_nobody_waiting(host: Host, file: Path) -> None:
+def test_an_env_py_that_hangs_is_refused_and_blocks_nothing(host: Host, file: Path) -> None:
     path = host.layout.release(host.ship("generic")) / "source" / "migrations" / "env.py"
     text = path.read_text()
     path.write_text(f"import time\ntime.sleep(600)\n{text}")
@@ -207,7 +207,7 @@ def test_a_shared_database_that_was_brought_here_is_verified(host: Host, file: P
 # Failed: how far it came
 
 
-def test_a_failed_revision_is_told_with_what_was_committed_before_it(host: Host, file: Path) -> None:
+def test_a_failed_revision_is_reported_with_what_was_committed_before_it(host: Host, file: Path) -> None:
     host.ship("broken")
     script(file, "create table mine (a)")
 

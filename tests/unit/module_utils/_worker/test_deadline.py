@@ -83,7 +83,7 @@ def test_a_database_at_head_is_unchanged_however_little_is_left(host: Host, file
 
 
 @pytest.mark.parametrize("downgrade", ["op.drop_table('first')", "pass"])
-def test_what_runs_at_the_deadline_is_cancelled_and_can_be_led_back(host: Host, file: Path, downgrade: str) -> None:
+def test_what_runs_at_the_deadline_is_cancelled_and_can_be_reverted(host: Host, file: Path, downgrade: str) -> None:
     prepared(host, file)
     host.revise(
         "generic", "0003", "0002", "op.create_table('good', sa.Column('a', sa.Integer()))", "op.drop_table('good')"

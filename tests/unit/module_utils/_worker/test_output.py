@@ -44,7 +44,7 @@ def test_each_process_has_a_file_and_secrets_of_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "b").read_text() == "secret-of-a ***\n"
 
 
-def test_what_was_said_last_before_a_process_died_is_there(tmp_path: Path) -> None:
+def test_what_was_reported_last_before_a_process_died_is_there(tmp_path: Path) -> None:
     output = CleanedOutput()
     output.start(clean_for)
 
@@ -72,7 +72,7 @@ def test_a_long_line_is_written_in_pieces_and_whole(tmp_path: Path) -> None:
     wait_until(lambda: (tmp_path / "a").stat().st_size == length, "the output is there")
 
 
-def test_a_full_disk_keeps_nobody_from_printing(tmp_path: Path) -> None:
+def test_a_full_disk_stops_no_program_from_printing(tmp_path: Path) -> None:
     output = CleanedOutput()
     output.start(clean_for)
     (tmp_path / "note").touch()

@@ -84,7 +84,7 @@ def test_a_second_call_finds_the_work_of_the_first(host: Host, tmp_path: Path) -
     assert second["results"][0]["outcome"] == "upgraded"
 
 
-def test_the_work_goes_on_when_the_one_who_asked_is_gone(host: Host, tmp_path: Path) -> None:
+def test_the_work_goes_on_when_its_caller_is_gone(host: Host, tmp_path: Path) -> None:
     """A lost connection ends the whole session of the module."""
     pid = os.fork()
     if pid == 0:
@@ -100,7 +100,7 @@ def test_the_work_goes_on_when_the_one_who_asked_is_gone(host: Host, tmp_path: P
     assert call(host, entries("a"), lambda *_: None, attach=True)["results"][0]["outcome"] == "upgraded"
 
 
-def test_nothing_is_told_twice(host: Host, tmp_path: Path) -> None:
+def test_nothing_is_reported_twice(host: Host, tmp_path: Path) -> None:
     def work(_one: Database, journal: Journal, progress: Progress) -> None:
         journal.write("backed_up", path="/b", size=1234)
         progress.phase("works")
@@ -124,7 +124,7 @@ def test_a_run_id_names_one_run(host: Host) -> None:
         call(host, entries("a"), lambda *_: None)
 
 
-def test_a_process_that_is_killed_is_settled_and_its_neighbours_go_on(host: Host) -> None:
+def test_a_process_that_is_killed_is_recovered_and_the_other_databases_go_on(host: Host) -> None:
     def work(one: Database, journal: Journal, _progress: Progress) -> None:
         journal.write("begun", revision="0001", table="main.v")
         if one.name == "a":
@@ -212,7 +212,7 @@ def test_a_worker_keeps_nothing_open_that_would_keep_a_connection_waiting(host: 
     until(partial(dead, host))
 
 
-def test_a_killed_upgrade_is_led_back_from_what_the_database_says(host: Host, file: Path) -> None:
+def test_a_killed_upgrade_is_reverted_from_what_the_database_says(host: Host, file: Path) -> None:
     """The process dies in its third revision; its journal ends there, and the database knows the rest."""
     release = host.ship("broken")
     versions = host.layout.release(release) / "source" / "migrations" / "versions"
@@ -270,7 +270,7 @@ def test_where_the_canary_fails_the_others_are_not_begun(host: Host, tmp_path: P
     assert answer["finished"]
 
 
-def test_a_canary_of_another_host_stops_nobody(host: Host) -> None:
+def test_a_canary_of_another_host_stops_no_other_host(host: Host) -> None:
     answer = call(host, entries("a"), lambda *_: None, canary="elsewhere")
 
     assert [result["outcome"] for result in answer["results"]] == ["upgraded"]

@@ -31,7 +31,7 @@ def test_a_host_that_falls_silent_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("option", ["ssh_args", "ssh_common_args", "ssh_extra_args"])
-def test_what_somebody_said_counts(option: str) -> None:
+def test_what_was_given_counts(option: str) -> None:
     words = command({"ssh_args": "", option: "-o ServerAliveInterval=7"})
     assert "ServerAliveInterval=7" in words
     assert "ServerAliveInterval=15" not in words
@@ -44,5 +44,5 @@ def test_a_call_is_not_repeated_behind_our_back() -> None:
     assert ssh.get_option("reconnection_retries") == 0
 
 
-def test_a_connection_that_is_no_ssh_is_left_alone() -> None:
+def test_a_connection_that_is_not_ssh_is_left_alone() -> None:
     notice_losses(connection("local", {}))

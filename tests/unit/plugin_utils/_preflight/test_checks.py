@@ -75,7 +75,7 @@ def test_each_problem_says_where_it_is_and_what_to_do(
     assert problem.endswith(".")
 
 
-def test_all_problems_are_told_at_once(options: dict[str, Any]) -> None:
+def test_all_problems_are_reported_at_once(options: dict[str, Any]) -> None:
     wrong = {**options, "source": "/nowhere", "run": "a b", "databases": [{"name": "app"}, {"url": "x"}, 5]}
 
     assert len(problems(wrong)) == 5

@@ -70,7 +70,7 @@ def test_a_revision_may_be_in_any_of_the_locations(tmp_path: Path, in_options: b
         ("", "context.script.version_locations = [here]"),
     ],
 )
-def test_what_only_the_host_can_tell_is_not_refused(tmp_path: Path, line: str, env_py: str) -> None:
+def test_what_only_the_host_can_find_is_not_refused(tmp_path: Path, line: str, env_py: str) -> None:
     (tmp_path / "alembic.ini").write_text(f"[alembic]\nscript_location = db\n{line}\n")
     (tmp_path / "db" / "versions").mkdir(parents=True)
     (tmp_path / "db" / "env.py").write_text(env_py)

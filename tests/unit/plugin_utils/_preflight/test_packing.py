@@ -113,7 +113,7 @@ def test_wheels_are_known_by_name_and_content(source: Path, tmp_path: Path) -> N
         assert tar.getnames() == ["a.whl"]
 
 
-def test_what_is_no_migrations_directory_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_a_migrations_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
     with pytest.raises(Refused, match=r"is not a migrations directory.*Set migrate_source"):

@@ -14,7 +14,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.unknown
         ("migrate_host", "migrate_hosts"),
     ],
 )
-def test_what_looks_like_a_variable_of_the_role_is_told(name: str, meant: str) -> None:
+def test_what_resembles_a_variable_of_the_role_is_reported(name: str, meant: str) -> None:
     (said,) = misspelt({name: 1, "inventory_hostname": "web1"})
     assert name in said
     assert f"Did you mean {meant}?" in said

@@ -49,7 +49,7 @@ def test_a_database_that_is_held_keeps_its_own_ways_out() -> None:
     assert sum("HELD at b2" in line for line in lines) == 2
 
 
-def test_what_was_undone_for_one_cause_is_said_once_and_one_command_tries_all_again() -> None:
+def test_what_was_undone_for_one_cause_is_printed_once_and_one_command_tries_all_again() -> None:
     back = {"outcome": "downgraded", "after": ["a1"], "undone": [{"revision": "b2"}]}
     failures = [({"name": name, "error": failing(name)}, {**back}) for name in ("one", "two")]
 
@@ -60,7 +60,7 @@ def test_what_was_undone_for_one_cause_is_said_once_and_one_command_tries_all_ag
     assert command.endswith("""migrate.yml -e '{"migrate_retry_failed": ["one", "two"]}'""")
 
 
-def test_a_note_of_a_restore_is_said_once() -> None:
+def test_a_note_of_a_restore_is_printed_once() -> None:
     restore = {"method": "swap", "notes": ["privileges of the database itself stay"]}
     entries: list[dict[str, Any]] = [
         {"name": name, "current": [], "heads": [], "pending": [], "obstacles": [], "restore": restore}

@@ -50,7 +50,7 @@ def test_one_that_does_not_end_is_a_failure() -> None:
     assert found.failure == ["shop does not run."]
 
 
-def test_a_rejected_upgrade_is_told_with_why() -> None:
+def test_a_rejected_upgrade_is_reported_with_why() -> None:
     upgraded = {"name": "shop", "outcome": "upgraded", "after": ["2"], "error": None}
     error = {"what": "The upgrade was verified and then rejected", "why": "it answered 500", "remedy": ""}
     back = {

@@ -48,7 +48,7 @@ def test_columns_are_aligned_and_empty_ones_left_out() -> None:
     ("count", "words"),
     [(None, "0 B"), (0, "0 B"), (999, "999 B"), (1000, "1 kB"), (12_345_678, "12 MB"), (5_000_000_000_000, "5.0 TB")],
 )
-def test_bytes_are_said_as_people_say_them(count: int | None, words: str) -> None:
+def test_bytes_are_reported_as_people_say_them(count: int | None, words: str) -> None:
     assert size(count) == words
 
 
@@ -104,7 +104,7 @@ def test_hundreds_of_revisions_do_not_fill_the_screen() -> None:
         ),
     ],
 )
-def test_a_failure_says_what_failed_what_was_undone_where_it_stands_and_what_next(
+def test_a_failure_says_what_failed_what_was_undone_at_which_revision_and_what_next(
     back: dict[str, Any], words: list[str]
 ) -> None:
     said = failed(**back)
@@ -192,7 +192,7 @@ def test_a_rollback_that_was_held_fails_with_its_ways_out() -> None:
     assert found.failure == ["shop: no way", "shop: way back: type this"]
 
 
-def test_a_rollback_tells_what_its_backup_has_kept() -> None:
+def test_a_rollback_reports_what_its_backup_has_kept() -> None:
     entry = {"name": "shop", "outcome": "downgraded", "after": ["0001"], "notes": ["1 row in orders"]}
 
     assert report({"rollback": {"databases": [entry]}}, False).lines[2:] == ["shop: note: 1 row in orders"]
@@ -204,7 +204,7 @@ def test_backups_are_listed_where_they_are() -> None:
     assert "/srv/backups/shop/r1 (12 MB)" in report({"backup": {"databases": [entry]}}, False).lines[1]
 
 
-def test_what_stands_in_the_way_of_a_restore_is_said_before_one_is_needed() -> None:
+def test_what_prevents_a_restore_is_reported_before_one_is_needed() -> None:
     obstacle = {"what": "Database 'shop' cannot be restored by its user", "why": "some of it is root's", "remedy": ""}
     restore = {"method": "in_place", "not_restored": ["slots"], "obstacle": None, "notes": ["as it may not swap"]}
     backup = {"name": "shop", "outcome": "backed_up", "after": ["0001"], "seconds": 1.0, "backup": BACKUP}
@@ -251,7 +251,7 @@ def test_changed_history_is_a_warning_in_plan_status_and_migration() -> None:
         assert "WARNING" in said
 
 
-def test_changed_history_that_is_refused_is_said_once() -> None:
+def test_changed_history_that_is_refused_is_printed_once() -> None:
     plan = {"shipped": True, "databases": [planned("shop", obstacles=[ERROR], changed_history=[ERROR])]}
 
     said = "\n".join(report({"plan": plan}, False).lines)
@@ -260,7 +260,7 @@ def test_changed_history_that_is_refused_is_said_once() -> None:
     assert "WARNING" not in said
 
 
-def test_what_lies_aside_is_a_line_each_and_the_status_warns_of_what_is_old() -> None:
+def test_what_is_retained_is_a_line_each_and_the_status_warns_of_what_is_old() -> None:
     leftover = {"kind": "aside", "name": "/srv/app.db.aside-r1", "days": 15.2, "size": 1_000, "outcome": "kept"}
     leftover["reason"] = "it is younger than 30 days"
     entry = {"name": "shop", "leftovers": [leftover]}

@@ -65,7 +65,7 @@ def test_one_limit_is_for_hosts_and_databases() -> None:
     assert limits({"databases": 3}) == Limits(0, 3)
 
 
-def test_what_is_beyond_a_limit_is_said() -> None:
+def test_what_is_beyond_a_limit_is_reported() -> None:
     totals = {"hosts": 10, "databases": 100}
     assert limits("10%").exceeded({"hosts": 1, "databases": 10}, totals) == []
     assert limits({"hosts": 1, "databases": 0}).exceeded({"hosts": 1, "databases": 2}, totals) == [

@@ -24,12 +24,12 @@ def contracting(**hosts: Host) -> Manifest:
     return Manifest("r1", "contract@head", hosts=hosts)
 
 
-def test_other_targets_ask_nothing() -> None:
+def test_other_targets_read_nothing() -> None:
     made = Manifest("r1", "head", hosts={"web1": host("head", "waiting", "0002")})
     assert contract.why_refused(made, ["web1"], ["web1", "web2"], "") == ""
 
 
-def test_every_host_that_was_asked_has_to_be_expanded() -> None:
+def test_every_host_that_was_read_has_to_be_expanded() -> None:
     made = contracting(web1=host(), web2=host("contract@head", "waiting", "0002"))
     said = contract.why_refused(made, ["web1", "web2"], ["web1", "web2"], "")
     assert "web2: app not expanded" in said
@@ -42,7 +42,7 @@ def test_the_target_of_a_single_database_counts() -> None:
     assert "web1: app not expanded" in contract.why_refused(made, ["web1"], ["web1"], "")
 
 
-def test_a_host_that_could_not_be_asked_is_a_reason() -> None:
+def test_a_host_that_could_not_be_read_is_a_reason() -> None:
     made = contracting(web1=host(), web2=Host(state="lost", why="gone"))
     assert "web2: it could not be asked (gone)" in contract.why_refused(made, ["web1", "web2"], [], "")
 

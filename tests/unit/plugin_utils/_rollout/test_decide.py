@@ -76,11 +76,11 @@ def lost() -> Host:
         ({"plan": {}, "failure": "no virtualenv"}, "failed"),
     ],
 )
-def test_what_a_look_finds(results: dict[str, Any], state: str) -> None:
+def test_what_a_plan_finds(results: dict[str, Any], state: str) -> None:
     assert looked(**results).state == state
 
 
-def test_what_was_led_back_by_the_handler_stands_where_it_was() -> None:
+def test_what_was_reverted_by_the_handler_is_where_it_was() -> None:
     host = failed()
     assert host.state == "failed"
     assert (host.databases["app"].outcome, host.databases["app"].now) == ("downgraded", ["0001"])
@@ -153,7 +153,7 @@ def test_plays_are_steered_by_the_manifest() -> None:
     assert steered(made)["judged"] == ["web1", "web2", "web3", "web4"]
 
 
-def test_nothing_is_steered_where_nothing_shall_begin() -> None:
+def test_nothing_is_directed_where_nothing_may_begin() -> None:
     made = run_of(waiting(), waiting(), batches=[1, 1], gone=0)
     made.why = "it would be wrong"
     found = steered(made)
@@ -161,7 +161,7 @@ def test_nothing_is_steered_where_nothing_shall_begin() -> None:
     assert found["judged"] == ["web1", "web2"]
 
 
-def test_a_success_over_several_hosts_is_said_once() -> None:
+def test_a_success_over_several_hosts_is_printed_once() -> None:
     assert steered(run_of(migrated(), migrated(), batches=[2], gone=1))["judged"] == ["web1"]
     assert steered(run_of(migrated(), batches=[1], gone=1))["judged"] == []
 
@@ -173,7 +173,7 @@ def test_a_host_is_not_charged_with_what_another_failed_with() -> None:
     assert decide.charge(made.hosts["web3"], made) == ""
 
 
-def test_where_nobody_failed_those_that_were_not_begun_are_no_success() -> None:
+def test_where_no_host_failed_those_that_were_not_begun_are_not_a_success() -> None:
     made = run_of(migrated(), waiting(), batches=[1, 1], gone=1)
     assert decide.charge(made.hosts["web2"], made) == "not begun"
 
@@ -182,7 +182,7 @@ def test_where_nobody_failed_those_that_were_not_begun_are_no_success() -> None:
     ("outcome", "failure", "state"),
     [("downgraded", "", "led_back"), ("restored", "", "led_back"), ("held", "app is held", "not_led_back")],
 )
-def test_leading_back(outcome: str, failure: str, state: str) -> None:
+def test_reverting(outcome: str, failure: str, state: str) -> None:
     host = migrated()
     entry = {"name": "app", "outcome": outcome, "after": ["0001"]}
     decide.was_led_back(host, {"rollback": {"databases": [entry]}, "failure": failure})
@@ -191,7 +191,7 @@ def test_leading_back(outcome: str, failure: str, state: str) -> None:
     assert not host.has_migrated
 
 
-def test_the_good_databases_of_a_host_that_failed_are_led_back_and_it_has_failed_all_the_same() -> None:
+def test_the_good_databases_of_a_host_that_failed_are_reverted_and_it_has_failed_all_the_same() -> None:
     host = failed()
     host.databases["shop"] = ended().databases["app"]
     assert host.has_migrated
@@ -240,7 +240,7 @@ def test_the_last_lines_name_what_lets_a_failed_database_be_tried_again() -> Non
 
 
 @pytest.mark.parametrize("program", ["ansible-playbook", "ANSIBLE_COLLECTIONS_PATH=/srv/c .venv/bin/ansible-playbook"])
-def test_what_is_cut_is_no_command(program: str) -> None:
+def test_what_is_cut_is_not_a_command(program: str) -> None:
     words = "Revision 0003 failed. " * 8 + "Correct it, then: "
 
     line = decide.in_one_line(f"{words}{program} -i {'a' * 200} migrate.yml")

@@ -53,7 +53,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         manifest.keep(made(), str(tmp_path / "runs"))
 
 
-def test_what_cannot_be_read_is_no_manifest(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_not_a_manifest(tmp_path: Path) -> None:
     (tmp_path / "r1.json").write_text("{")
     assert manifest.read(tmp_path / "r1.json") is None
     assert manifest.read(tmp_path / "r2.json") is None

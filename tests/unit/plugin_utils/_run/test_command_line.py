@@ -94,7 +94,7 @@ def test_a_collection_is_named_where_it_was_named() -> None:
     ]
 
 
-def test_where_ansible_does_not_find_the_collection_by_itself_its_place_is_said(
+def test_where_ansible_does_not_find_the_collection_by_itself_its_place_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(PROJECT / "collections"))
@@ -179,7 +179,7 @@ def test_settings_are_repeated_and_secrets_and_decisions_are_not(tmp_path: Path)
         "could not read migrate.yml",
     ],
 )
-def test_what_is_no_command_of_ours_stays_as_it_is(text: str) -> None:
+def test_what_is_not_a_command_of_ours_stays_as_it_is(text: str) -> None:
     assert started(subset="web1").completed(text) == text
 
 

@@ -39,7 +39,7 @@ def names(folder: Path) -> list[str]:
         ({"days": ["sun", "mon"], "start": "03:30", "duration": "1h"}, "Mon,Sun *-*-* 03:30:00 UTC"),
     ],
 )
-def test_systemd_is_told_the_start_in_its_zone(window: dict[str, Any], expected: str) -> None:
+def test_systemd_is_reported_the_start_in_its_zone(window: dict[str, Any], expected: str) -> None:
     (read,) = read_windows([window])
     assert calendar(read) == expected
     if shutil.which("systemd-analyze"):
@@ -56,7 +56,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_cron_asks_at_every_minute_that_can_be_the_start_somewhere(tmp_path: Path) -> None:
+def test_cron_runs_at_every_minute_that_can_be_the_start_somewhere(tmp_path: Path) -> None:
     odd = [NIGHT, {**NIGHT, "start": "01:50"}]
     line = cron_line(schedule(tmp_path, windows=odd), Machine(str(tmp_path)).places("nightly"), "root")
     assert line == f"0,5,15,20,30,35,45,50 * * * * root {tmp_path}/nightly.sh --at-start\n"

@@ -31,7 +31,7 @@ def test_all_of_a_window_is_read() -> None:
     ]  # fmt: skip
 
 
-def test_every_day_and_utc_need_not_be_said() -> None:
+def test_every_day_and_utc_need_not_be_given() -> None:
     (window,) = read_windows([GOOD])
 
     assert (len(window.days), window.zone.key, window.exclude) == (7, "UTC", frozenset())
@@ -76,7 +76,7 @@ def test_a_duration_is_read(written: Any, seconds: int) -> None:
         ([{**GOOD, "zone": "UTC"}], ["unknown key 'zone'", "timezone"]),
     ],
 )
-def test_what_is_wrong_is_said(options: Any, words: list[str]) -> None:
+def test_what_is_wrong_is_reported(options: Any, words: list[str]) -> None:
     problems = window_problems(options)
 
     assert len(problems) == 1
@@ -85,5 +85,5 @@ def test_what_is_wrong_is_said(options: Any, words: list[str]) -> None:
         read_windows(options)
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_that_is_wrong_is_reported_at_once() -> None:
     assert len(window_problems([{"start": "x", "end": "y", "timezone": "z"}, {}])) == 5

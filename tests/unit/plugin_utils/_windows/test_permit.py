@@ -49,7 +49,7 @@ def test_a_window_that_is_required_has_to_be_there() -> None:
 
 
 @pytest.mark.usefixtures("noon")
-def test_outside_of_a_window_the_next_one_is_told() -> None:
+def test_outside_of_a_window_the_next_one_is_reported() -> None:
     with pytest.raises(Refused) as caught:
         permit(NIGHT, required=False, override="")
     said = str(caught.value)
@@ -59,7 +59,7 @@ def test_outside_of_a_window_the_next_one_is_told() -> None:
 
 
 @pytest.mark.usefixtures("noon")
-def test_windows_that_are_all_excluded_are_told_as_such() -> None:
+def test_windows_that_are_all_excluded_are_reported_as_such() -> None:
     never = [{**NIGHT[0], "exclude": ["2026-01-01/2028-01-01"]}]
     with pytest.raises(Refused, match="at no time within the next year"):
         permit(never, required=False, override="")

@@ -34,7 +34,7 @@ def engine(tmp_path: Path, postgres_database: Postgres) -> Iterator[PostgreSQL]:
         ("others-wrote", "others-wrote"),
     ],
 )
-def test_the_first_reason_is_said(
+def test_the_first_reason_is_reported(
     engine: PostgreSQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, raised: str
 ) -> None:
     def fill(_self: object, _guard: object) -> None:

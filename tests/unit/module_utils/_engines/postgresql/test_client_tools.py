@@ -115,14 +115,14 @@ def test_an_archive_that_holds_something_else_is_not(
         client_tools.check_archive(LISTING, archive, database, count)
 
 
-def test_a_program_that_fails_is_told_in_its_own_words(archive: Path) -> None:
+def test_a_program_that_fails_is_reported_in_its_own_words(archive: Path) -> None:
     with pytest.raises(Failed, match=r"sh failed with exit code 3 .client-program-failed.: it says why"):
         client_tools.run_tool(
             ["/bin/sh", "-c", "echo it says why >&2; exit 3"], dict(os.environ), archive, lambda _: None
         )
 
 
-def test_how_far_a_program_is_is_told_meanwhile(archive: Path) -> None:
+def test_how_far_a_program_is_is_reported_meanwhile(archive: Path) -> None:
     said: list[str] = []
     output = client_tools.run_tool(["/bin/sh", "-c", "sleep 0.7; echo done"], dict(os.environ), archive, said.append)
 

@@ -9,7 +9,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 
 
 @pytest.mark.parametrize("name", ["shop", "s" * 63, "ü" * 31, "s" * 40])
-def test_what_lies_aside_is_known_by_its_name_however_long_that_is(name: str) -> None:
+def test_what_is_retained_is_known_by_its_name_however_long_that_is(name: str) -> None:
     retained = fitted(RETAINED_SCHEMA, f"{name}_20261122T185958Z-850e16")
 
     assert retained.startswith(RETAINED_SCHEMA)

@@ -53,7 +53,7 @@ def test_what_differs_is_seen(old: bytes, new: bytes) -> None:
     assert read(SCRIPT.replace(old, new)) != read(SCRIPT)
 
 
-def test_a_text_that_ends_early_is_no_dump() -> None:
+def test_a_text_that_ends_early_is_not_a_dump() -> None:
     with pytest.raises(Failed):
         read(SCRIPT[:90])
 

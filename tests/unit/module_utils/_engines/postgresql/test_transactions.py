@@ -132,7 +132,7 @@ def test_the_transactions_of_savepoints_are_known_and_those_of_others_beside_the
         assert write_tracker_of(stage.engine).still_writes(connection, written_rows).tables == {"public.second": 1}
 
 
-def test_what_nobody_else_had_written_when_that_was_counted_is_the_runs(stage: Stage) -> None:
+def test_what_no_other_session_had_written_when_that_was_counted_is_the_runs(stage: Stage) -> None:
     stage.backs_up()
     with stage.env.begin() as connection, connection.begin_nested():
         connection.exec_driver_sql("insert into first values (1, 'ours')")

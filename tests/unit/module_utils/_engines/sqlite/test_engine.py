@@ -78,7 +78,7 @@ def test_a_url_that_names_no_absolute_file_is_refused(tmp_path: Path, url: str) 
         engine_for(database(tmp_path, url=url), Job("plan", str(tmp_path)))
 
 
-def test_looking_at_a_file_that_is_not_there_does_not_make_it(file: Path) -> None:
+def test_reading_a_file_that_is_not_there_does_not_make_it(file: Path) -> None:
     engine = engine_of(file)
 
     assert not engine.exists()
@@ -121,7 +121,7 @@ def test_a_restore_through_a_link_replaces_the_file_and_not_the_link(file: Path)
     assert sql(retained, "select a from t") == []
 
 
-def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(file: Path) -> None:
     file.write_text("These are not the pages of a database, and there are many of them." * 50)
 
     with pytest.raises(Refused, match="file is not a database"):
@@ -159,7 +159,7 @@ def engine_url(path: Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
-def test_hostile_table_names_are_counted_and_told_apart(file: Path) -> None:
+def test_hostile_table_names_are_counted_and_distinguished(file: Path) -> None:
     names = ['say "hi"', "it's", "a:b", "a b", "店", "select", "semi;colon", "percent%s", "sqlitelike"]
     with closing(sqlite3.connect(file)) as connection, connection:
         for number, name in enumerate(names):
@@ -341,7 +341,7 @@ def test_a_dump_with_an_open_writer_holds_what_was_committed(file: Path, mode: s
     assert stat.S_IMODE(dump.path.stat().st_mode) == 0o600
 
 
-def test_a_wal_database_that_nobody_has_open_is_dumped(file: Path) -> None:
+def test_a_wal_database_that_no_session_has_open_is_dumped(file: Path) -> None:
     script(file, "pragma journal_mode = wal; create table t (a); insert into t values (1)")
     folder = file.parent / "dump"
     folder.mkdir()
@@ -374,7 +374,7 @@ def dumped(file: Path) -> Path:
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_a_restore_keeps_what_it_replaces_aside(file: Path, mode: str) -> None:
+def test_a_restore_retains_what_it_replaces(file: Path, mode: str) -> None:
     script(file, f"pragma journal_mode = {mode}; create table t (a); insert into t values (1)")
     file.chmod(0o640)
     dump = dumped(file)
@@ -414,7 +414,7 @@ def test_an_application_that_has_the_file_open_loses_nothing_by_a_restore(file: 
     assert sql(file, "select a from t") == [(1,)]
 
 
-def test_a_file_whose_write_ahead_log_somebody_has_open_is_not_replaced(file: Path) -> None:
+def test_a_file_whose_write_ahead_log_a_session_has_open_is_not_replaced(file: Path) -> None:
     """In this mode SQLite would let it write, into a log that nobody reads any more."""
     script(file, "pragma journal_mode = wal; create table t (a); insert into t values (1)")
     dump = dumped(file)
@@ -486,7 +486,7 @@ def test_a_guard_that_refuses_leaves_everything_as_it_was(file: Path) -> None:
     assert names(file.parent) == ["app.db", "dump"]
 
 
-def test_what_lies_aside_is_found_and_dropped(file: Path) -> None:
+def test_what_is_retained_is_found_and_dropped(file: Path) -> None:
     script(file, "create table t (a)")
     dump = dumped(file)
     first, second = restore(engine_of(file), dump), restore(engine_of(file), dump)
@@ -557,7 +557,7 @@ def test_too_little_disk_is_an_obstacle_that_names_both_numbers(file: Path) -> N
     assert obstacles[0].remedy
 
 
-def test_room_is_asked_for_what_may_come(file: Path) -> None:
+def test_space_is_required_for_what_may_come(file: Path) -> None:
     script(file, "create table t (a)")
     os.truncate(file, 1 << 43)
 
@@ -581,7 +581,7 @@ def test_sqlites_own_lock_is_waited_for_as_long_as_lock_timeout_says(file: Path)
         assert connection.exec_driver_sql("pragma busy_timeout").scalar() != 250
 
 
-def test_a_lock_that_was_not_got_is_told_from_other_errors(file: Path) -> None:
+def test_a_lock_that_was_not_got_is_distinguished_from_other_errors(file: Path) -> None:
     script(file, "create table t (a)")
     with writer(file, "delete"), closing(sqlite3.connect(file, timeout=0)) as other:
         with pytest.raises(sqlite3.OperationalError) as caught:
@@ -590,7 +590,7 @@ def test_a_lock_that_was_not_got_is_told_from_other_errors(file: Path) -> None:
     assert not engine_of(file).is_lock_timeout(sqlite3.OperationalError("no such table: t"))
 
 
-def test_values_that_are_in_other_rows_are_told_apart(file: Path) -> None:
+def test_values_that_are_in_other_rows_are_distinguished(file: Path) -> None:
     """A sum over hashes of tuples is the same for every third pair of them."""
     pairs = range(40)
     rows = "insert into {0}{1} values (1, '{2}{1}', null), (2, '{3}{1}', null);"

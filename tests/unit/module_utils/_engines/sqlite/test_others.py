@@ -135,7 +135,7 @@ def test_what_others_wrote_is_there(host: Host, mine: Path, mode: str, run: str,
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 @pytest.mark.parametrize("run", RUNS)
-def test_where_nobody_wrote_all_is_as_before(host: Host, mine: Path, mode: str, run: str) -> None:
+def test_where_no_session_wrote_all_is_as_before(host: Host, mine: Path, mode: str, run: str) -> None:
     script(mine, f"pragma journal_mode = {mode}")
     before = dump(mine)
 

@@ -58,7 +58,7 @@ def mine(file: Path) -> Path:
 
 
 @pytest.mark.parametrize(("kind", "options", "mode"), CASES)
-def test_a_transaction_that_lets_nobody_read_is_migrated(
+def test_a_transaction_that_lets_no_session_read_is_migrated(
     host: Host, mine: Path, kind: str, options: str, mode: str
 ) -> None:
     script(mine, f"pragma journal_mode = {mode}")
@@ -73,7 +73,7 @@ def test_a_transaction_that_lets_nobody_read_is_migrated(
 
 
 @pytest.mark.parametrize("options", ["transactional_ddl=True", "transaction_per_migration=True"])
-def test_one_that_fails_is_led_back(host: Host, mine: Path, options: str) -> None:
+def test_one_that_fails_is_reverted(host: Host, mine: Path, options: str) -> None:
     release(host, "EXCLUSIVE", options)
     host.revise("generic", "r3", "r2", "op.execute('create table half (a)'); raise RuntimeError('no')")
     before = sql(mine, "select a, b from mine")

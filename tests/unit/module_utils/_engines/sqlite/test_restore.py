@@ -225,7 +225,7 @@ def test_a_file_that_is_damaged_comes_back_and_is_kept(file: Path, dump: Path) -
     assert Path(restored.retained).read_bytes().startswith(b"These are no pages")
 
 
-def test_whoever_writes_while_it_is_written_in_place_is_not_overwritten(file: Path, dump: Path) -> None:
+def test_a_session_that_writes_while_it_is_written_in_place_is_not_overwritten(file: Path, dump: Path) -> None:
     """Between the lock under which it is decided and the one under which it is written."""
     with closing(sqlite3.connect(file, isolation_level=None)) as other, pytest.raises(Failed, match="Others wrote"):
         in_place.overwrite(file, dump, 1, False, lambda: other.execute("insert into t values (3)"))
@@ -283,7 +283,9 @@ def test_a_backup_of_one_page_is_written_in_place(tmp_path: Path, file: Path, si
     assert sql(Path(restored.retained), "select a from t") == [(1,)]
 
 
-def test_whoever_writes_while_a_backup_of_one_page_is_written_is_not_overwritten(tmp_path: Path, file: Path) -> None:
+def test_a_session_that_writes_while_a_backup_of_one_page_is_written_is_not_overwritten(
+    tmp_path: Path, file: Path
+) -> None:
     script(file, "create table t (a)")
     dump = empty_dump(tmp_path, 4096)
     with closing(sqlite3.connect(file, isolation_level=None)) as other, pytest.raises(Failed, match="Others wrote"):
@@ -355,7 +357,7 @@ def test_a_list_of_the_file_itself_survives_a_default_one(file: Path, dump: Path
     assert os.getxattr(retained, "system.posix_acl_access") == own
 
 
-def test_a_file_that_was_deleted_is_read_by_whoever_read_it_before(file: Path) -> None:
+def test_a_file_that_was_deleted_is_read_by_its_former_readers(file: Path) -> None:
     script(file, "create table t (a); insert into t values (1); pragma user_version = 5")
     own = access_list((0x02, 4, 65533), mask=4)
     os.setxattr(file, "system.posix_acl_access", own)
@@ -376,7 +378,7 @@ def test_a_file_that_was_deleted_is_read_by_whoever_read_it_before(file: Path) -
     is_restored(file)
 
 
-def test_a_file_that_was_deleted_is_nobody_elses_by_default(file: Path, dump: Path) -> None:
+def test_a_file_that_was_deleted_is_not_an_other_users_by_default(file: Path, dump: Path) -> None:
     os.setxattr(file.parent, "system.posix_acl_default", access_list((0x02, 6, 65534), mask=6))
     file.unlink()
 

@@ -52,7 +52,7 @@ def test_what_others_wrote_later(file: Path, statements: str, certain: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("statements", "alone", "of"),
+    ("statements", "not_shared", "of"),
     [
         # A value that was put in the place of the run's own, and one that SQLite has filled in.
         ("update t set own = 'theirs' where a = 1", True, "own of t"),
@@ -65,10 +65,10 @@ def test_what_may_be_others(file: Path, statements: str, not_shared: bool, of: s
     found = later(file, statements, not_shared)
 
     assert not found.tables
-    assert f" in {of} may be somebody else's" in found.unknown
+    assert f" in {of} may be another session's" in found.unknown
 
 
-def test_without_an_imprint_all_that_is_there_may_be_others(file: Path) -> None:
+def test_without_a_digest_all_that_is_there_may_be_others(file: Path) -> None:
     script(file, MADE)
 
     found = content_digest(file).later_than({})
