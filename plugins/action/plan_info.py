@@ -13,6 +13,9 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction, display, lost
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import keep_whole
+
+_STOPPED = "Nothing was changed, because migrate_on_refusal is stop:"
 
 
 class ActionModule(FollowingAction):
@@ -38,6 +41,9 @@ class ActionModule(FollowingAction):
             obstacle = (entry.get("restore") or {}).get("obstacle")
             if obstacle and not entry["obstacles"]:  # before anything is changed, while somebody can still decide
                 display.warning(f"{facts['inventory_hostname']}: {Refused.of(obstacle)}")
+        if self._task.args.get("on_refusal") == "stop" and answer.get("refusals"):
+            refused = {"failed": True, "ok": False, "msg": "\n".join([_STOPPED, *answer["refusals"]])}
+            raise keep_whole("plan", facts["inventory_hostname"], {**answer, **refused})
         return answer
 
     def _planned(self, facts: dict[str, Any]) -> dict[str, Any]:

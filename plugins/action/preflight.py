@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,14 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.checks import problems
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.env_py import refuse_without_env_py
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.packing import pack_once
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import (
+    refusal,
+    variable_problems,
+)
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.unknown_variables import misspelt
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import begin
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import earlier_parts
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation, results
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import Permit, permit
 
 display = Display()
@@ -42,6 +48,8 @@ _DEFAULTS: dict[str, Any] = {
     "services": [],
     "health_checks": [],
     "manifests": "",
+    "entry": "",
+    "rollout": {},
 }
 
 
@@ -54,23 +62,34 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what was packed, or all that is wrong."""
         super().run(tmp, task_vars)
-        for sentence in misspelt(task_vars or {}):
+        facts = task_vars or {}
+        host = facts.get("inventory_hostname", "")
+        for sentence in misspelt(facts):
             display.warning(sentence)
         options = {**_DEFAULTS, **self._task.args}
-        wrong = problems(options)
+        results.begin(host, {})
+        if options["rollout"] and host == facts["ansible_play_hosts"][0]:
+            begin.announce(options["rollout"], facts["ansible_play_hosts_all"], check_mode=self._task.check_mode)
+        wrong = [*problems(options), *self._problems(options, facts)]
         if not wrong:
             try:
                 allowed = self._allowed(options)
-                host = (task_vars or {}).get("inventory_hostname", "")
                 run_id = invocation.run_id(
                     options["run"], host, earlier_parts(options["manifests"], options["run"], host)
                 )
-                return {"changed": False, "run": run_id, "window": asdict(allowed), **self._packed(run_id, options)}
-            except Refused as refusal:
-                wrong = [str(refusal)]
-        count = "One thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
-        message = "\n".join([f"{count} wrong, and nothing was changed:", *wrong])
-        return {"failed": True, "msg": message, "problems": wrong}
+                packed = {"run": run_id, "window": asdict(allowed), **self._packed(run_id, options)}
+                results.begin(host, packed)
+                return {"changed": False, **packed}
+            except Refused as error:
+                wrong = [str(error)]
+        raise refusal(wrong)
+
+    def _problems(self, options: dict[str, Any], facts: dict[str, Any]) -> Iterator[str]:
+        """Yield what is wrong with the other variables of the role."""
+        if options["entry"]:
+            yield from variable_problems(options["entry"], facts, self._templar.template)
+        if options["rollout"]:
+            yield from begin.problems(options["rollout"], facts.get("groups") or {})
 
     def _allowed(self, options: dict[str, Any]) -> Permit:
         """Return what the windows allow; whoever changes nothing may do so at any time."""

@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report import report as reporting
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
 
 
@@ -27,6 +28,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         report = reporting.report(self._task.args, self._task.check_mode)
         lines = _completed(report.lines, host, self._task.args)
         failure = _completed(report.failure, host, self._task.args)
+        if failure and self._task.args.get("summarised"):
+            raise FailedOnce("\n".join(failure))
         if failure:
             # Ansible prints the message of a result with ``failed`` as it is, too: a command can be pasted from there
             # whatever the format of results.

@@ -17,7 +17,8 @@ from ansible.utils.display import Display
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import batches, decide, manifest, window_fit
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Manifest
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation, results
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import seconds_until
 
@@ -40,11 +41,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = self._task.args
         found = manifest.current()
         if found is None:
-            return {"failed": True, "msg": "There is no rollout: hosting.alembic.rollout_batches makes one."}
+            return {"failed": True, "msg": "There is no rollout: hosting.alembic.preflight begins one."}
         folder = "" if self._task.check_mode else options.get("manifests") or ""
         asked_again = boolean(options.get("soaked", False))
         try:
-            (self._take_down_again if asked_again else self._take_down)(found)
+            if asked_again:
+                self._take_down_again(found)
+            else:
+                self._take_down(found, str(options.get("on_deferred") or "accept"))
             found.why = decide.why_stopped(found, batches.limits(options.get("max_failures", 0)))
             if found.why:
                 found.leads_back = options.get("on_failure", "stop") == "rollback" and not self._task.check_mode
@@ -71,16 +75,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return again
 
     @staticmethod
-    def _take_down(found: Manifest) -> None:
-        """Enter into the manifest what each host of the batch has left; one that left nothing was lost."""
+    def _take_down(found: Manifest, on_deferred: str) -> None:
+        """Enter into the manifest how each host of the batch has ended; one that did not is lost."""
         for name in found.batches[found.ended]:
-            results = invocation.taken("ended", name)
-            if results is None and found.hosts[name].state == "failed":
-                continue  # it failed at the look, and had no turn
-            if results is None:
-                found.hosts[name].state, found.hosts[name].why = "lost", "it was lost on the way, and nothing is known"
-            else:
-                decide.has_ended(found.hosts[name], results)
+            recorded = invocation.taken("ended", name)
+            if recorded is None and found.hosts[name].state == "failed":
+                continue  # it failed at the plan, and had no turn
+            host = this_invocation().completed_in({**results.of_host(name), **(recorded or {})}, name)
+            decide.has_ended(found.hosts[name], {**host, "failure": decide.failure_of(host, on_deferred)})
         found.ended += 1
 
     @staticmethod

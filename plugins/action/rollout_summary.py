@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The verdict over a run: said once, and failed with by every host that is not where it should be."""
+"""The summary of a run, and the failure of every host that is not where it should be."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import decide, manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Manifest
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.summary import summary
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation as run
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import results
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import is_read_by_people, show
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -26,30 +28,34 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _supports_check_mode = True
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the lines; fail if this host is to blame, or was not reached by what others failed with."""
+        """Return the lines; or fail if this host is to blame, or was not reached by what others failed with."""
         super().run(tmp, task_vars)
-        facts = task_vars or {}
         folder = "" if self._task.check_mode else self._task.args.get("manifests") or ""
-        name = facts["inventory_hostname"]
         try:
-            with run.alone("verdict"):
+            with run.alone("summary"):
                 found = self._settled(folder)
-                # Whoever comes first says it: a host that Ansible has given up for lost does not come at all.
-                saying = f"said-{found.run}-{found.began}"
-                is_first = run.shared(saying, "") is None
-                run.share(saying, "", True)
         except Refused as refusal:
             return {"failed": True, "msg": str(refusal)}
+        if self._task.args.get("part") == "failure":
+            return self._failed(found, (task_vars or {})["inventory_hostname"])
         where = str(manifest.place(folder, found.run)) if folder and found.run else ""
         invocation = this_invocation()
-        lines = decide.summary(found, where, check_mode=self._task.check_mode)
-        lines = [invocation.completed(line, migrates=True) for line in lines] + invocation.note(lines)
-        if is_first:
-            show(["", *lines])
+
+        def completed_of(host: str) -> dict[str, Any]:
+            kept = results.of_host(host)
+            return dict(invocation.completed_in(kept, host)) if found.hosts[host].is_bad else kept
+
+        lines = summary(found, where, completed_of, check_mode=self._task.check_mode)
+        lines = [invocation.completed(line, migrates=True) for line in lines]
+        lines[-1:-1] = invocation.note(lines)
+        show(["", *lines])
+        return {"changed": False, "lines": lines, "run": found.run, "batches": found.batches}
+
+    def _failed(self, found: Manifest, name: str) -> dict[str, Any]:
         charge = decide.charge(found.hosts[name], found, check_mode=self._task.check_mode)
         if charge:
-            raise FailedOnce(f"{name}: {charge}", {} if is_read_by_people() else {"lines": lines})
-        return {"lines": lines}
+            raise FailedOnce(f"{name}: {charge}")
+        return {"changed": False}
 
     @staticmethod
     def _settled(folder: str) -> Manifest:
@@ -58,11 +64,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not found.leads_back or found.state == "rolled_back":
             return found
         for name in [name for batch in found.to_lead_back for name in batch]:
-            results = run.taken("led_back", name)
-            if results is None:
+            recorded = run.taken("led_back", name)
+            if recorded is None:
                 found.hosts[name].state, found.hosts[name].why = "not_led_back", "it was lost before it was rolled back"
             else:
-                decide.was_led_back(found.hosts[name], results)
+                host = this_invocation().completed_in({**results.of_host(name), **recorded}, name)
+                decide.was_led_back(found.hosts[name], host)
         found.state = "rolled_back"
         manifest.keep(found, folder)
         return found

@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import all_problems, refusal
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.invocation import run_id
 
 
@@ -23,10 +24,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the same id to every host."""
         super().run(tmp, task_vars)
+        entry = self._task.args.get("entry") or ""
+        wrong = list(all_problems(entry, task_vars or {}, self._templar.template)) if entry else []
+        if wrong:
+            raise refusal(wrong)
         try:
             return {"changed": False, "run": self._run_id(task_vars or {})}
-        except Refused as refusal:
-            return {"failed": True, "msg": str(refusal)}
+        except Refused as error:
+            return {"failed": True, "msg": str(error)}
 
     def _run_id(self, facts: dict[str, Any]) -> str:
         return checked_run(run_id(self._task.args.get("run", ""), facts.get("inventory_hostname", "")))

@@ -32,7 +32,7 @@ class ActionModule(FollowingAction):
         finally:
             turns.end()
         if answer.get("failed") and answer.get("databases"):
-            raise keep_whole(f"upgrade-{self._task.args['run']}", facts["inventory_hostname"], answer)
+            raise keep_whole("upgrade", facts["inventory_hostname"], answer)
         return answer
 
     def current(self, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ short_description: Which hosts of a rollout a play is for
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - Hosts and batch sizes for the plays of a rollout, as M(hosting.alembic.rollout_batches) and
-    M(hosting.alembic.rollout_gate) have decided in this invocation. Nothing before they ran.
+  - Hosts and batch sizes for the plays of a rollout of this invocation. Makes the batches when it is first asked after
+    M(hosting.alembic.preflight) has begun a rollout; M(hosting.alembic.rollout_gate) decides what comes of them.
   - A play's C(hosts) and C(serial) are the only places from which a play can be steered while a playbook runs.
 options:
   _terms:
@@ -19,10 +19,11 @@ options:
       - V(hosts), those of all batches in order, and V(batches), how many are in each.
       - V(led_back), those that are to be rolled back in the order in which they were migrated, and V(led_back_batches),
         how many of them go at once, the last batch first.
-      - V(judged), those that fail in the end; one that reports that all is well if there are none.
+      - V(failing), those that fail in the end, and one that does not; V(summarised), one host if none fails.
+      - V(turn), what the host of the task does in its batch, V(planned), V(again) with a new plan, V(stop) or nothing.
     type: list
     elements: str
-    choices: [hosts, batches, led_back, led_back_batches, judged]
+    choices: [hosts, batches, led_back, led_back_batches, failing, summarised, turn]
     required: true
 """
 
@@ -45,7 +46,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import decide, manifest
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import begin, decide
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
@@ -53,8 +54,16 @@ class LookupModule(LookupBase):  # type: ignore[misc]
 
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[Any]:
         """Return what each term requires."""
-        found = manifest.current()
-        unknown = [term for term in terms if term not in decide.STEERING]
+        facts = variables or {}
+        found = begin.current(facts.get("groups") or {})
+        unknown = [term for term in terms if term not in (*decide.STEERING, "turn")]
         if unknown:
-            raise AnsibleError(f"hosting.alembic.rollout knows {', '.join(decide.STEERING)}, not {unknown[0]!r}")
-        return [each for term in terms for each in decide.STEERING[term](found)] if found else []
+            raise AnsibleError(
+                f"hosting.alembic.rollout knows {', '.join(decide.STEERING)} and turn, not {unknown[0]!r}"
+            )
+        if not found:
+            return []
+        steering = {term: steer(found) for term, steer in decide.STEERING.items() if term in terms}
+        if "turn" in terms:
+            steering["turn"] = [decide.turn(found, facts["inventory_hostname"])]
+        return [each for term in terms for each in steering[term]]

@@ -34,6 +34,11 @@ options:
       - Such a run leaves a record of each database that it finds at head, which makes the next plan a short one.
     type: bool
     default: false
+  on_refusal:
+    description: Whether to fail where an upgrade of any database is refused.
+    type: str
+    choices: [skip, stop]
+    default: skip
   installation:
     description:
       - What the release is and what it installs, as M(hosting.alembic.preflight) returns it.

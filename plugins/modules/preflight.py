@@ -111,6 +111,18 @@ options:
       - In check mode nothing is changed, and no window needed.
     type: bool
     default: false
+  entry:
+    description:
+      - The entry point of the role whose variables are checked, in place of Ansible's own check, which prints the whole
+        description of a role where a variable is wrong. Empty, none is.
+    type: str
+    default: ""
+  rollout:
+    description:
+      - What makes this the beginning of a rollout, whose batches P(hosting.alembic.rollout#lookup) makes. Its keys are
+        C(run), C(target), C(rollout), C(canary), C(max_failures), C(on_failure), C(manifests) and C(fleet).
+    type: dict
+    default: {}
   manifests:
     description:
       - Folder of the manifests on the controller. They show whether a run of this id has begun the host before.

@@ -68,6 +68,10 @@ options:
     description: Why verified upgrades were reverted all the same.
     type: str
     default: ""
+  summarised:
+    description: Whether a summary of all hosts follows, which says why a failure was one and what to type.
+    type: bool
+    default: false
   on_deferred:
     description: Whether a database that was not begun for want of time is a failure (V(fail)) or not (V(accept)).
     type: str

@@ -69,7 +69,6 @@ attributes:
     support: none
     description: Changes nothing on a host.
 seealso:
-  - module: hosting.alembic.rollout_batches
   - module: hosting.alembic.rollout_record
   - module: hosting.alembic.rollout_summary
 """

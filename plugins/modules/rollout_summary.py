@@ -15,6 +15,11 @@ description:
   - Where nothing failed, the hosts that were not begun or were rolled back fail, because they are not at their target.
   - Runs on the controller only; no connection is made.
 options:
+  part:
+    description: Whether to print the summary, or to fail with what the host has failed with.
+    type: str
+    choices: [summary, failure]
+    default: summary
   manifests:
     description: Folder of the manifests on the controller; none is written without.
     type: str
@@ -27,7 +32,6 @@ attributes:
     support: none
     description: Changes nothing on a host.
 seealso:
-  - module: hosting.alembic.rollout_batches
   - module: hosting.alembic.rollout_record
   - module: hosting.alembic.rollout_gate
 """
@@ -39,8 +43,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: The summary of the whole run. The first host prints it, failed or not.
-  returned: success
+  description: The summary of the whole run, as it is printed.
+  returned: O(part=summary)
   type: list
   elements: str
+run:
+  description: The run id.
+  returned: O(part=summary)
+  type: str
+batches:
+  description: The hosts of each batch.
+  returned: O(part=summary)
+  type: list
+  elements: list
 """

@@ -18,6 +18,11 @@ options:
     description: The run id; made from the time if it is empty.
     type: str
     default: ""
+  entry:
+    description:
+      - The entry point of the role whose variables are checked, in place of Ansible's own check. Empty, none is.
+    type: str
+    default: ""
 attributes:
   check_mode:
     support: full

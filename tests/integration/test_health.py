@@ -64,7 +64,7 @@ def test_an_application_that_is_not_well_is_stopped_again_and_reverted(
     before = postgres.dump()
     checks = [{"url": shop.url, "text": "well"}, {"url": f"{shop.url}?token=abracadabra", "text": "never"}]
     outcome = site.run("migrate", code=2, migrate_health_checks=checks, **settings)
-    assert_says(outcome.output, f"{shop.url}: its answer lacks 'never'", "rejected downgraded 0001")
+    assert_says(outcome.output, f"{shop.url}: its answer lacks 'never'", "FAILED downgraded 0001")
     assert "abracadabra" not in outcome.output
     assert postgres.dump() == before
     assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
@@ -86,7 +86,7 @@ def test_requests_are_let_in_once_the_application_is_well(
         unwell = [{"url": f"{url}/unwell"}, {"url": f"{url}/public", "public": True}]
         output = site.run("migrate", code=2, migrate_health_checks=unwell, **settings).output
         assert asked == [("/unwell", True)]
-        assert_says(output, "it answered 500, expected 200", "rejected downgraded 0001")
+        assert_says(output, "it answered 500, expected 200", "FAILED downgraded 0001")
         assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
         assert not flag.exists()
 
@@ -118,7 +118,7 @@ def test_hooks_run_in_their_order_and_one_that_fails_is_a_failed_upgrade(
         "    msg: no {{ migrate_result.upgrade.databases[0].outcome }} deploy\n"
     )
     output = site.run("migrate", code=2, **settings, **{**hooks, "migrate_after_upgrade": failing}).output
-    assert_says(output, "no upgraded deploy", "app rejected")
+    assert_says(output, "no upgraded deploy", "app FAILED downgraded")
     assert sqlite.rows("SELECT * FROM item") == before
     assert shop.calls() == [
         "start shop",

@@ -158,7 +158,7 @@ def test_killing_the_controller_in_mid_upgrade_stops_nothing_and_the_next_run_fi
         gate.touch()
         output = running.end()
     assert re.search(rf"{postgres.name} +killed +upgraded +0003", output), output
-    assert_says(output, f"{postgres.name} 0003 nothing to do")
+    assert_says(output, f"{postgres.name} at head 0003")
     assert postgres.revisions == ["0003"]
     endings = [event["result"]["outcome"] for event in site.events(postgres.name) if event["event"] == "done"]
     assert endings == ["upgraded"]

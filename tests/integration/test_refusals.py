@@ -95,7 +95,8 @@ def test_all_refusals_of_all_databases_are_shown_at_once_before_anything_changes
     for name, *phrases in expected:
         for text in (plan.output, outcome.output):
             assert_says(text, name, *phrases)
-    refusals = [line for result in outcome.results("Plan every database") for line in result.get("refusals", [])]
+    (failed,) = outcome.results("Plan every database", kind="failed")
+    refusals = failed["msg"].strip().splitlines()[1:]
     refused = {line.split(":", 1)[0] for line in refusals}
     assert refused == {name for name, *_ in expected}
 

@@ -28,6 +28,9 @@ def dumps(targets: list[Target]) -> list[str]:
     return [target.dump() for target in targets]
 
 
+SUMMARY = "hosting.alembic.migrate : Summarise the run]"
+
+
 @pytest.mark.both_cores
 def test_the_first_run_migrates_and_the_second_changes_nothing(site: Site, targets: list[Target]) -> None:
     settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": entries(targets)}
@@ -44,7 +47,13 @@ def test_the_first_run_migrates_and_the_second_changes_nothing(site: Site, targe
     assert second.changed == 0
     assert dumps(targets) == before
     assert site.tree() == tree
-    assert_says(second.output, *(f"{target.name} 0002 nothing to do" for target in targets))
+    assert_says(second.output, *(f"{target.name} at head 0002" for target in targets))
+
+    # What a person has to read of it: what is not wanted is not printed, not even as skipped.
+    printed = [(run.output.count("\nTASK ["), run.output.count("\nskipping: [")) for run in (first, second)]
+    assert printed == [(10, 1), (4, 1)]
+    assert all(run.output.rpartition("TASK [")[2].startswith(SUMMARY) for run in (first, second))
+    assert first.results("Summarise the run")[0]["lines"][-1] == "2 databases: 2 upgraded"
 
 
 def test_a_newer_release_is_applied_on_top_of_the_rows_that_are_there(site: Site, targets: list[Target]) -> None:

@@ -56,7 +56,7 @@ def test_a_closed_window_refuses_before_any_host_is_touched(site: Site, targets:
 
 def test_what_changes_nothing_may_run_at_any_time(site: Site, sqlite: SQLiteTarget) -> None:
     settings = settings_for(site, sqlite)
-    assert_says(site.run("migrate", "--check", env=NOON, **settings).output, "would be upgraded")
+    assert_says(site.run("migrate", "--check", env=NOON, **settings).output, "to upgrade")
     assert not sqlite.path.exists()
     site.run("ship", env=NOON, **settings)
     assert_says(site.run("plan", env=NOON, **settings).output, "base -> 0002")

@@ -85,6 +85,7 @@ def plan() -> Spec:
         **release(),
         **requirement(),
         "recovers": {"type": "bool", "default": False},
+        "on_refusal": {"type": "str", "choices": ["skip", "stop"], "default": "skip"},
         "installation": {"type": "dict", "options": installation()},
         "archive": {"type": "path"},
         "wheelhouse_archive": {"type": "path"},

@@ -21,6 +21,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
 
+from .._run import results
 from .._run.command_line import this_invocation
 from .._run.screen import show
 from .fetch_backups import fetch
@@ -56,7 +57,10 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
     _supports_async = False
 
     def __init_subclass__(cls) -> None:
-        """Have an exception in a subclass's ``run`` returned as data: a handler that raises ends its host silently."""
+        """Have an exception in a subclass's ``run`` returned as data: a handler that raises ends its host silently.
+
+        What it returns is kept for those who judge the whole run.
+        """
         super().__init_subclass__()
         cls.run = _returning_failures(cls.run)
 
@@ -171,11 +175,14 @@ def _returning_failures(run: Run) -> Run:
     @wraps(run)
     def guarded(self: FollowingAction, tmp: Any = None, task_vars: Result | None = None) -> Result:
         try:
-            return run(self, tmp, task_vars)
+            answer = run(self, tmp, task_vars)
         except AnsibleAction:  # Ansible's own way to skip and to end
             raise
         except Exception as error:  # noqa: BLE001 - what it is, the result says
-            return judged(self._task.action, {"failed": True, "msg": f"{self._task.action} failed: {cause_of(error)}"})
+            failed = {"failed": True, "msg": f"{self._task.action} failed: {cause_of(error)}"}
+            answer = judged(self._task.action, failed)
+        results.keep(self._task.action, (task_vars or {}).get("inventory_hostname", ""), answer, self._task.args)
+        return answer
 
     return guarded
 

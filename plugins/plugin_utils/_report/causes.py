@@ -34,11 +34,40 @@ def cause_lines(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
     return [cause_line(names, str(error)) for names, error in grouped(errors)]
 
 
-def cause_line(names: Sequence[str], text: str) -> str:
-    """Return a cause with the databases that it stopped; of one alone it is said as it was."""
+def cause_line(names: Sequence[str], text: str, hosts: Sequence[str] = ()) -> str:
+    """Return a cause with the databases that it stopped; of one alone it is said as it was.
+
+    Args:
+        names: of the databases.
+        text: the cause.
+        hosts: the host of each; nothing where there is but one host.
+    """
     if len(names) == 1:
-        return f"{names[0]}: {text}"
-    return f"{len(names)} databases ({first_of(names, MOST_NAMED)}): {without_name(text, names[0])}"
+        return f"{names[0]}{f' on {hosts[0]}' if hosts else ''}: {text}"
+    where = f" on {first_of(list(dict.fromkeys(hosts)), MOST_NAMED)}" if hosts else ""
+    which = first_of(list(dict.fromkeys(names)) if hosts else names, MOST_NAMED)
+    return f"{len(names)} databases ({which}){where}: {without_name(text, names[0])}"
+
+
+def noted(places: Iterable[tuple[Mapping[str, Any], str]], prefix: str = "") -> list[str]:
+    """Return each text once, with the databases that it is about.
+
+    Args:
+        places: the entry of a database, with ``host`` where there are several, and the text.
+        prefix: what each line begins with.
+    """
+    found: dict[str, tuple[str, list[Mapping[str, Any]]]] = {}
+    for entry, text in places:
+        found.setdefault(without_name(text, entry["name"]), (text, []))[1].append(entry)
+    return [
+        prefix + cause_line([each["name"] for each in entries], text, hosts_of(entries))
+        for text, entries in found.values()
+    ]
+
+
+def hosts_of(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the host of each entry, or nothing where there is but one host."""
+    return [entry["host"] for entry in entries if entry.get("host")]
 
 
 def without_name(text: str, name: str) -> str:

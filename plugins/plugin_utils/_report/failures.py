@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,15 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 
-from .causes import cause_line, without_name
+from .causes import cause_line, hosts_of, without_name
+from .cells import heads
 
 Result = dict[str, Any]
 
 #: So many databases are named in a command; of more, all that failed are tried again.
 _MOST_TYPED = 3
+_PATH = re.compile(r"/[^\s,;]+")
+_REVERTED = ("untouched", "downgraded", "restored")
 
 
 @dataclass(frozen=True)
@@ -29,42 +33,55 @@ class Reverted:
     reason: str = ""
     undone: str = ""
     revision: str = ""
-    notes: tuple[str, ...] = ()
-    not_restored: tuple[str, ...] = ()
     #: The name of a database that is held: its ways out are its own.
     held: str = ""
 
 
-def failure_lines(failures: Sequence[tuple[Result, Result | None]]) -> list[str]:
+def ends(upgrade: Result, downgrade: Result) -> list[tuple[Result, Result | None]]:
+    """Return each database of an upgrade with what was done after the failure, or None where nothing was.
+
+    What was upgraded and reverted all the same, because a later step failed, has the error of that step.
+    """
+    reverted = {entry["name"]: entry for entry in downgrade.get("databases", [])}
+    found = []
+    for entry in upgrade.get("databases", []):
+        back = reverted.get(entry["name"])
+        is_rejected = bool(back) and entry["outcome"] == "upgraded"
+        error = {"outcome": "rejected", "error": (back or {}).get("upgrade_error")} if is_rejected else {}
+        found.append(({**entry, **error}, back))
+    return found
+
+
+def failure_lines(failures: Sequence[tuple[Result, Result | None]], *, with_next: bool = True) -> list[str]:
     """Return the lines of all failures, those of one cause and one end together.
 
     Args:
-        failures: results of the upgrade, each with that of the downgrade if there is one.
+        failures: results of the upgrade, each with that of the downgrade if there is one, and with its ``host`` where
+            there are several.
+        with_next: whether to say what to type once the release is correct; a summary says it once for all.
     """
     groups: dict[tuple[str, Reverted], list[tuple[Result, Result | None]]] = {}
     for entry, back in failures:
         cause = without_name(str(Refused.of(entry["error"])), entry["name"])
-        groups.setdefault((cause, _reverted(entry["name"], back)), []).append((entry, back))
-    return [line for (_cause, reverted), members in groups.items() for line in _lines(reverted, members)]
+        groups.setdefault((cause, _reverted(entry, back)), []).append((entry, back))
+    return [line for (_cause, reverted), members in groups.items() for line in _lines(reverted, members, with_next)]
 
 
-def _reverted(name: str, back: Result | None) -> Reverted:
+def _reverted(entry: Result, back: Result | None) -> Reverted:
     if back is None:
         return Reverted()
     return Reverted(
         outcome=str(back["outcome"]),
         reason=str(back.get("reason") or ""),
         undone=", ".join(step["revision"] for step in back.get("undone") or []),
-        revision=_heads(back.get("after")),
-        notes=tuple(back.get("notes") or []),
-        not_restored=tuple(back.get("not_restored") or []),
-        held="" if back["outcome"] in ("untouched", "downgraded", "restored") else name,
+        revision=heads(back.get("after")),
+        held="" if back["outcome"] in _REVERTED else f"{entry['name']} {entry.get('host', '')}",
     )
 
 
-def _lines(reverted: Reverted, members: Sequence[tuple[Result, Result | None]]) -> list[str]:
+def _lines(reverted: Reverted, members: Sequence[tuple[Result, Result | None]], with_next: bool) -> list[str]:
     (entry, back), names = members[0], [entry["name"] for entry, _back in members]
-    lines = [cause_line(names, str(Refused.of(entry["error"])))]
+    lines = [cause_line(names, str(Refused.of(entry["error"])), hosts_of(member for member, _back in members))]
     if back is None:
         return [*lines, "  Nothing was tried in it." if len(names) == 1 else "  Nothing was tried in them."]
     if reverted.held:
@@ -76,15 +93,30 @@ def _lines(reverted: Reverted, members: Sequence[tuple[Result, Result | None]]) 
         lines.append(f"  Nothing of it was committed; {state}")
     elif reverted.outcome == "downgraded":
         lines.append(f"  Downgraded {reverted.undone}; {state}")
-        lines += [f"  Note: {note}." for note in reverted.notes]
+        lines += _each("Note:", "notes", members)
     else:
         backups = "its backup" if one else "their backups"
         lines.append(f"  Restored from {backups}, because {reverted.reason}; {_replaced(members)}")
         lines.append(f"  {state[0].upper()}{state[1:]}")
-        lines += [f"  But for {words}." for words in reverted.not_restored]
+        lines += _each("But for", "not_restored", members)
+    if not with_next:
+        return lines
     retried = names if len(names) <= _MOST_TYPED else "true"
     command = playbook_command("migrate", migrate_retry_failed=retried)
     return [*lines, f"  Next: correct the release, then: {command}"]
+
+
+def _each(title: str, key: str, members: Sequence[tuple[Result, Result | None]]) -> list[str]:
+    """Return what is noted of any member, once where only paths differ."""
+    found: dict[str, list[str]] = {}
+    for entry, back in members:
+        for words in (back or {}).get(key) or []:
+            found.setdefault(_PATH.sub("", without_name(words, entry["name"])), []).append(words)
+    return [f"  {title} {texts[0]}{_more(texts)}." for texts in found.values()]
+
+
+def _more(texts: Sequence[str]) -> str:
+    return f" ({len(texts) - 1} more have their own)" if len(set(texts)) > 1 else ""
 
 
 def _replaced(members: Sequence[tuple[Result, Result | None]]) -> str:
@@ -96,8 +128,4 @@ def _replaced(members: Sequence[tuple[Result, Result | None]]) -> str:
 
 def _where(back: Result) -> str:
     """Return the revision of a held database, or that it could not be read: a guess would be worse than nothing."""
-    return "where it is, which could not be read" if back.get("after") is None else f"at {_heads(back['after'])}"
-
-
-def _heads(heads: Sequence[str] | None) -> str:
-    return "unknown" if heads is None else ", ".join(heads) or "base"
+    return "where it is, which could not be read" if back.get("after") is None else f"at {heads(back['after'])}"

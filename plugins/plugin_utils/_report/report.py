@@ -6,26 +6,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 
 from .._follow.judge import has_failed
 from .backup_lines import backup_lines
-from .causes import cause_line, cause_lines, without_name
-from .failures import failure_lines
+from .causes import MOST_NAMED, cause_lines
+from .cells import heads, seconds, shown_backup
+from .failures import ends, failure_lines
 from .maintenance import maintenance_failure, maintenance_lines
+from .notes import backup_problems, changed_history, migration_notes, restores, revision_lines
 from .rehearsal_lines import rehearsed_lines
 from .sizes import size
 from .tables import table
 from .tally import tally_of_plan
 
 Result = dict[str, Any]
-
-_MOST_REVISIONS = 30
 
 
 @dataclass
@@ -41,22 +40,10 @@ def report(results: Result, check_mode: bool) -> Report:
     for verb, make in _REPORTS.items():
         if results.get(verb):
             made = make(results, check_mode)
-            lines = made.lines + maintenance_lines(results) + _backup_problems(results)
+            given = [result for result in results.values() if isinstance(result, dict)]
+            lines = made.lines + maintenance_lines(results) + backup_problems(given)
             return Report(lines, made.failure + maintenance_failure(results))
     return Report(["Nothing was run."])
-
-
-def _backup_problems(results: Result) -> list[str]:
-    """Return what is the matter with backups although their runs ended: not sealed, not copied, not fetched."""
-    found = []
-    for result in results.values():
-        if not isinstance(result, dict):
-            continue
-        found += [f"WARNING: {problem}" for problem in (result.get("copies") or {}).get("problems", [])]
-        for entry in result.get("databases", []):
-            problems = entry.get("backup_problems") or []
-            found += [f"WARNING: {entry['name']}: {Refused.of(problem)}" for problem in problems]
-    return found
 
 
 def _outcome(entry: Result, check_mode: bool) -> str:
@@ -65,28 +52,13 @@ def _outcome(entry: Result, check_mode: bool) -> str:
     return f"would be {outcome}" if check_mode and outcome != "unchanged" else outcome
 
 
-def _heads(heads: Sequence[str] | None) -> str:
-    return "unknown" if heads is None else ", ".join(heads) or "base"
-
-
-def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f} s"
-
-
-def _backup(result: Result) -> str:
-    backup = result.get("backup")
-    return f"{backup['path']} ({size(backup['size'])})" if backup else ""
-
-
 def _migration(results: Result, check_mode: bool) -> Report:
     plan, upgrade = results.get("plan") or {}, results.get("upgrade") or {}
     done = {entry["name"]: entry for entry in upgrade.get("databases", [])}
     entries = [done.get(entry["name"], _at_head(entry)) for entry in plan.get("databases", [])]
     rows = [_migrated(entry, check_mode) for entry in entries]
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "REVISIONS", "TIME", "BACKUP"), rows)
-    lines += _revisions(entries) + [line for entry in entries for line in [*_losses(entry), *_notes(entry)]]
-    lines += _changed_history(plan.get("databases", []))
-    lines += _restores([entry for entry in plan.get("databases", []) if (entry.get("restore") or {}).get("obstacle")])
+    lines += revision_lines(entries) + migration_notes(plan.get("databases", []), entries)
     deferred = cause_lines((entry["name"], entry["error"]) for entry in entries if entry["outcome"] == "deferred")
     return Report(lines, deferred) if results.get("on_deferred") == "fail" else Report(lines + deferred)
 
@@ -100,55 +72,31 @@ def _migrated(entry: Result, check_mode: bool) -> list[str]:
     return [
         entry["name"],
         f"would be {entry['outcome']}" if check_mode and moved else entry["outcome"],
-        _heads(entry.get("before")) if moved else "",
-        _heads(entry.get("after")),
+        heads(entry.get("before")) if moved else "",
+        heads(entry.get("after")),
         str(len(entry.get("applied", []))) if moved else "",
-        _seconds(entry.get("seconds")) if moved and not check_mode else "",
-        _backup(entry),
-    ]
-
-
-def _revisions(entries: list[Result]) -> list[str]:
-    """Return each revision with its duration, unless there are so many that nobody would read them."""
-    steps = [(entry["name"], step) for entry in entries for step in entry.get("applied", [])]
-    if len(steps) > _MOST_REVISIONS:
-        return [f"{len(steps)} revisions in all; the journals have the time of each."]
-    return [
-        f"{name}: {step['revision']}  {step['message']}  {_seconds(step['seconds'])}".rstrip() for name, step in steps
-    ]
-
-
-def _changed_history(entries: list[Result]) -> list[str]:
-    return [
-        f"WARNING: {entry['name']}: {Refused.of(finding)}"
-        for entry in entries
-        for finding in entry.get("changed_history", [])
-    ]
-
-
-def _losses(entry: Result) -> list[str]:
-    return [
-        f"{entry['name']}: table {name} had {before} rows and has {after} now"
-        for name, (before, after) in sorted((entry.get("lost_rows") or {}).items())
+        seconds(entry.get("seconds")) if moved and not check_mode else "",
+        shown_backup(entry),
     ]
 
 
 def _failure(results: Result, _check_mode: bool) -> Report:
     """Return each cause once, what was undone for it, at which revision the databases are, and what to type next."""
     upgrade, downgrade = results.get("upgrade") or {}, results["downgrade"]
-    reverted = {entry["name"]: entry for entry in downgrade.get("databases", [])}
     found = Report(failure=[results["rejected"]] if results.get("rejected") else [])
-    rows, failures = [], []
-    for entry in upgrade.get("databases", []):
-        back = reverted.get(entry["name"])
-        last = back or entry
-        if back and entry["outcome"] == "upgraded":
-            entry = {**entry, "outcome": "rejected", "error": back["upgrade_error"]}  # noqa: PLW2901
-        rows.append([entry["name"], entry["outcome"], back["outcome"] if back else "", _heads(last.get("after"))])
-        if entry.get("error"):
-            failures.append((entry, back))
-    found.lines = table(("DATABASE", "UPGRADE", "REVERTED", "REVISION"), rows) if rows else []
-    found.failure += failure_lines(failures)
+    ended = ends(upgrade, downgrade)
+    rows = [
+        [entry["name"], entry["outcome"], back["outcome"] if back else "", heads((back or entry).get("after"))]
+        for entry, back in ended
+    ]
+    failures = [(entry, back) for entry, back in ended if entry.get("error")]
+    if results.get("summarised"):
+        names = first_of([entry["name"] for entry, _back in failures], MOST_NAMED)
+        short = f"Not upgraded: {names}. The summary at the end says why and what to type."
+        found.failure = found.failure or ([short] if names else [])
+    else:
+        found.lines = table(("DATABASE", "UPGRADE", "REVERTED", "REVISION"), rows) if rows else []
+        found.failure += failure_lines(failures)
     for result in (upgrade, downgrade):
         if result.get("lost") or (has_failed(result) and not result.get("databases")):
             found.failure.append(str(result.get("msg", "It failed and did not say why.")))
@@ -166,28 +114,17 @@ def _plan(results: Result, _check_mode: bool) -> Report:
     for entry in plan["databases"]:
         pending = entry["pending"]
         lines.append(
-            f"{entry['name']}  {_heads(entry['current'])} -> {_heads(entry['heads'])}"
+            f"{entry['name']}  {heads(entry['current'])} -> {heads(entry['heads'])}"
             if pending
-            else f"{entry['name']}  {_heads(entry['current'])}  {'refused' if entry['obstacles'] else 'nothing to do'}"
+            else f"{entry['name']}  {heads(entry['current'])}  {'refused' if entry['obstacles'] else 'nothing to do'}"
         )
         lines += [f"    {step['revision']}  {step['message']}" for step in pending]
         lines += [f"    REFUSED: {Refused.of(obstacle)}" for obstacle in entry["obstacles"]]
         found = [finding for finding in entry.get("changed_history", []) if finding not in entry["obstacles"]]
         lines += [f"    WARNING: {Refused.of(finding)}" for finding in found]
     refused = [entry["name"] for entry in plan["databases"] if entry["obstacles"]]
-    lines += [*_restores(plan["databases"]), tally_of_plan(plan["databases"])]
+    lines += [*restores(plan["databases"]), tally_of_plan(plan["databases"])]
     return Report(lines, [f"An upgrade is refused for {', '.join(refused)}"] if refused else [])
-
-
-def _of_restore(restore: Result) -> list[str]:
-    """Return what a restore would be if it were needed."""
-    if restore.get("obstacle"):
-        return [f"WARNING: Could not be restored: {Refused.of(restore['obstacle'])}"]
-    by = f"A restore ({restore.get('method')})"
-    return [
-        *(f"{by} would not bring back {words}" for words in restore.get("not_restored", [])),
-        *(f"{by}: {words}" for words in restore.get("notes", [])),
-    ]
 
 
 def _status(results: Result, _check_mode: bool) -> Report:
@@ -195,7 +132,7 @@ def _status(results: Result, _check_mode: bool) -> Report:
     rows = [_state(entry) for entry in entries]
     lines = table(("DATABASE", "REVISION", "PENDING", "LAST RUN", "OUTCOME", "LAST BACKUP", "SERVER"), rows)
     problems = [f"{entry['name']}: {Refused.of(problem)}" for entry in entries for problem in entry["problems"]]
-    return Report(lines + problems + _changed_history(entries) + _old(entries))
+    return Report(lines + problems + changed_history(entries) + _old(entries))
 
 
 def _old(entries: list[Result]) -> list[str]:
@@ -231,7 +168,7 @@ def _state(entry: Result) -> list[str]:
     last, backup = entry["last_run"] or {}, entry["last_backup"]
     return [
         entry["name"],
-        _heads(entry["current"]) if entry["server"] else "unknown",
+        heads(entry["current"]) if entry["server"] else "unknown",
         str(len(entry["pending"])),
         last.get("run", "never"),
         last.get("outcome", ""),
@@ -246,31 +183,18 @@ def _backups(results: Result, check_mode: bool) -> Report:
         [
             entry["name"],
             _outcome(entry, check_mode),
-            "" if check_mode else _heads(entry.get("after")),
-            _seconds(entry.get("seconds")),
-            _backup(entry),
+            "" if check_mode else heads(entry.get("after")),
+            seconds(entry.get("seconds")),
+            shown_backup(entry),
         ]
         for entry in backup.get("databases", [])
     ]
     lines = table(("DATABASE", "OUTCOME", "REVISION", "TIME", "BACKUP"), rows)
-    return Report(lines + _restores(backup.get("databases", [])), _wrong(backup))
+    return Report(lines + restores(backup.get("databases", [])), _wrong(backup))
 
 
 def _listed(results: Result, _check_mode: bool) -> Report:
     return Report(backup_lines(results["backups"]))
-
-
-def _restores(entries: list[Result]) -> list[str]:
-    """Return what is to be known of restores before one is needed, each note once."""
-    found: dict[str, tuple[str, list[str]]] = {}
-    for entry in entries:
-        for line in _of_restore(entry.get("restore") or {}):
-            found.setdefault(without_name(line, entry["name"]), (line, []))[1].append(entry["name"])
-    warning = "WARNING: "
-    return [
-        f"{warning if line.startswith(warning) else ''}{cause_line(names, line.removeprefix(warning))}"
-        for line, names in found.values()
-    ]
 
 
 def _notes(entry: Result) -> list[str]:
@@ -287,9 +211,9 @@ def _rollback(results: Result, check_mode: bool) -> Report:
         [
             entry["name"],
             _outcome(entry, check_mode),
-            _heads(entry.get("before")),
-            _heads(entry.get("after")),
-            _backup(entry),
+            heads(entry.get("before")),
+            heads(entry.get("after")),
+            shown_backup(entry),
         ]
         for entry in rollback.get("databases", [])
     ]
@@ -322,8 +246,8 @@ def _restored(entry: Result, check_mode: bool) -> list[str]:
     return [
         entry["name"],
         _outcome(entry, check_mode),
-        _heads(entry["before"]) if "before" in entry else "",
-        _heads(entry["after"]) if "after" in entry else "",
+        heads(entry["before"]) if "before" in entry else "",
+        heads(entry["after"]) if "after" in entry else "",
         str(backup.get("path", "")),
         str(entry.get("aside", "")),
     ]
@@ -336,11 +260,11 @@ def _rehearsal(results: Result, check_mode: bool) -> Report:
         [
             entry["name"],
             _outcome(entry, check_mode),
-            _heads(entry.get("before")),
-            _heads(entry.get("goal")) if entry.get("goal") else "",
+            heads(entry.get("before")),
+            heads(entry.get("goal")) if entry.get("goal") else "",
             ", ".join(f"{count} {verdict}" for verdict, count in _verdicts(entry) if count),
-            _seconds(entry.get("expected_seconds")),
-            _backup(entry),
+            seconds(entry.get("expected_seconds")),
+            shown_backup(entry),
         ]
         for entry in entries
     ]
@@ -362,7 +286,7 @@ def _recover(results: Result, _check_mode: bool) -> Report:
             entry["name"],
             entry.get("of_run", ""),
             entry["outcome"],
-            _heads(entry.get("after")) if "after" in entry else "",
+            heads(entry.get("after")) if "after" in entry else "",
         ]
         for entry in recover.get("databases", [])
     ]

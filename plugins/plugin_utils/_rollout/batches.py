@@ -16,6 +16,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _LIMITS = ("hosts", "databases")
 
+#: The first host that has something to do; then a quarter of them; then the rest.
+DEFAULT = (1, "25%", "100%")
+
 
 def batches(hosts: list[str], rollout: Any, canary: list[str] | None = None) -> list[list[str]]:
     """Put hosts into batches, as ``serial`` would: each takes the next entry, and the last entry is used again.
@@ -43,7 +46,7 @@ def batches(hosts: list[str], rollout: Any, canary: list[str] | None = None) -> 
 
 
 def _entries(rollout: Any) -> list[Any]:
-    entries = rollout if isinstance(rollout, list) else [rollout]
+    entries = list(rollout) if isinstance(rollout, (list, tuple)) else [rollout]
     wrong = [entry for entry in entries if not _is_amount(entry) or _count(entry, 100) < 1]
     if not entries or wrong:
         raise Refused(

@@ -11,16 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
-from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import FAILED_BEFORE
 
 from .batches import Limits
 from .manifest import GOOD, Database, Host, Manifest
-from .tally import causes_of_run, tally_of_run
 
 Result = dict[str, Any]
 
 _HELD = ("held", "failed", "refused")
+#: So many databases are named one by one.
+_MOST_TYPED = 3
 
 
 def looked_at(results: Result) -> Host:
@@ -73,11 +72,34 @@ def has_ended(host: Host, results: Result) -> None:
     upgrade, downgrade = results.get("upgrade") or {}, results.get("downgrade") or {}
     for entry in [*upgrade.get("databases", []), *downgrade.get("databases", [])]:
         _stands(host.databases.setdefault(entry["name"], Database("")), entry)
-    lost = any((results.get(verb) or {}).get("lost") for verb in ("plan", "upgrade", "downgrade"))
+    lost = failure == LOST_ON_THE_WAY
+    lost = lost or any((results.get(verb) or {}).get("lost") for verb in ("plan", "upgrade", "downgrade"))
     host.state = ("lost" if lost else "failed") if failure else "migrated"
     # What failed in a database stands there.
     is_said_there = any(host.databases[name].why for name in host.failures)
     host.why = "" if host.state == "failed" and is_said_there else in_one_line(failure)
+
+
+def failure_of(results: Result, on_deferred: str) -> str:
+    """Return what a host's turn has failed with, or nothing: success is what was seen.
+
+    Args:
+        results: of plan and upgrade, and ``failure``, what was recorded where one was rescued.
+        on_deferred: ``fail`` where a database that was not begun is a failure.
+    """
+    if results.get("failure"):
+        return str(results["failure"])
+    plan, upgrade = results.get("plan") or {}, results.get("upgrade") or {}
+    if not plan.get("ok") or (plan.get("pending") and not upgrade.get("ok")):
+        return LOST_ON_THE_WAY
+    deferred = [entry["name"] for entry in upgrade.get("databases", []) if entry["outcome"] == "deferred"]
+    if deferred and on_deferred == "fail":
+        return f"{first_of(deferred, _MOST_TYPED)} not begun, because the rest of the window was too short"
+    return ""
+
+
+#: What is said of a host that Ansible has given up: neither rescue nor any later task runs for it.
+LOST_ON_THE_WAY = "it was lost on the way, and nothing is known"
 
 
 def _stands(database: Database, entry: Result) -> None:
@@ -86,8 +108,8 @@ def _stands(database: Database, entry: Result) -> None:
         database.target = entry["target"]
     if "after" in entry:
         database.now = entry["after"]
-    if entry.get("error"):
-        error = Refused.of(entry["error"])
+    if entry.get("error") or entry.get("upgrade_error"):
+        error = Refused.of(entry.get("error") or entry["upgrade_error"])
         database.why, database.code = in_one_line(str(error)), error.code
 
 
@@ -190,7 +212,8 @@ _LONGEST = 300
 #: With what it needs in its environment, and by whatever path.
 _COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?\S*ansible-playbook ")
 
-_STATES = {
+#: States of a host, in words.
+STATES = {
     "migrated": "migrated",
     "unchanged": "at target",
     "failed": "failed",
@@ -202,86 +225,16 @@ _STATES = {
     "begun": "begun, and not known how it ended",
 }
 
-_PREDICTED = {
-    "migrated": "would be migrated",
-    "unchanged": "at target",
-    "failed": "would fail",
-    "refused": "would be refused",
-    "waiting": "would not be begun",
-}
-
-
-def summary(manifest: Manifest, where: str, *, check_mode: bool = False) -> list[str]:
-    """Return what is to be said of a run at its end.
-
-    Args:
-        manifest: the run.
-        where: the path of its manifest, or nothing.
-        check_mode: whether it only predicts.
-    """
-    title = f"{f'Run {manifest.run}' if manifest.run else 'The run'}: {_ending(manifest)}"
-    if check_mode:
-        title = f"{title} in check mode, which changed nothing"
-    states = {**_STATES, **(_PREDICTED if check_mode else {})}
-    lines = [f"{title}{_because_of(manifest)}"]
-    for state, words in states.items():
-        names = [name for name, host in manifest.hosts.items() if host.state == state]
-        lines += [f"  {len(names)} {words}: {first_of(names, _MOST_NAMES)}"] if names else []
-    lines += [f"  {line}" for line in causes_of_run(manifest)]
-    if manifest.bad or manifest.unfinished:
-        if manifest.run and not check_mode:
-            lines.append(f"  Next: look at what failed, then: {_going_on(manifest)}")
-        lines += [f"  Manifest: {where}"] if where else []
-    return [*lines, tally_of_run(manifest, check_mode=check_mode)]
-
-
-def _going_on(manifest: Manifest) -> str:
-    """Return the command that goes on with a run, once a person has looked at what failed."""
-    words = {} if manifest.state == "rolled_back" else {"migrate_run": manifest.run}
-    failed = {
-        name
-        for host in manifest.hosts.values()
-        for name, entry in host.databases.items()
-        if host.is_bad and (entry.outcome in _FAILED or entry.code == FAILED_BEFORE)
-    }
-    if len(failed) > _MOST_TYPED:
-        return playbook_command("migrate", **words, migrate_retry_failed="true")
-    retried = {"migrate_retry_failed": sorted(failed)} if failed else {}
-    return playbook_command("migrate", **words, **retried)
-
-
-_FAILED = ("failed", "downgraded", "restored", "untouched", "held")
-_MOST_TYPED = 3
-
-
-def _because_of(manifest: Manifest) -> str:
-    if not manifest.why:
-        return ""
-    all_had_their_turn = manifest.ended == len(manifest.batches) and not manifest.leads_back
-    return f"; {manifest.why}" if all_had_their_turn and manifest.ended else f", because {manifest.why}"
-
-
-def _ending(manifest: Manifest) -> str:
-    count = len(manifest.batches)
-    if manifest.leads_back:
-        return f"stopped after batch {manifest.ended} of {count} and rolled back"
-    if manifest.why and not manifest.ended:
-        return "nothing was begun"
-    if manifest.ended < count:
-        return f"stopped after batch {manifest.ended} of {count}"
-    return f"finished ({count} batch{'' if count == 1 else 'es'})"
-
-
-_MOST_NAMES = 20
-
 
 def charge(host: Host, manifest: Manifest, *, check_mode: bool = False) -> str:
     """Return what a host fails with in the end, or nothing if it does not; the causes are in the summary above it."""
     stands = _stand(host, check_mode=check_mode)
+    if manifest.why and not manifest.bad and not manifest.unfinished and not manifest.ended:
+        return "nothing was begun"
     if host.is_bad:
         return f"{host.state.replace('_', ' ')}{f'; {stands}' if stands else ''}"
     if host.state in ("waiting", "begun", "led_back") and not manifest.bad:
-        return f"{_STATES[host.state]}{f'; {stands}' if stands else ''}"
+        return f"{STATES[host.state]}{f'; {stands}' if stands else ''}"
     return ""
 
 
@@ -298,18 +251,26 @@ def _stand(host: Host, *, check_mode: bool) -> str:
     )
 
 
+def turn(manifest: Manifest, name: str) -> str:
+    """Return what a host of a batch does: ``stop``, ``planned``, ``again`` with a plan of its own, or nothing."""
+    if manifest.why:
+        return "stop"
+    # What has failed at the plan would fail again; a host that was lost may be back.
+    return {"waiting": "planned", "lost": "again"}.get(manifest.hosts[name].state, "")
+
+
 def _begun(manifest: Manifest) -> list[list[str]]:
     """Return the batches, or none if something stands against beginning at all."""
     return [] if manifest.why and not manifest.ended else manifest.batches
 
 
-def _judged(manifest: Manifest) -> list[str]:
-    """Return who hears the verdict: who fails by it, and of a rollout over several hosts one that does not."""
+def _failing(manifest: Manifest) -> list[str]:
+    """Return the hosts that fail in the end, and one that does not."""
     undone = {name for batch in manifest.to_lead_back for name in batch}  # how that ended is not taken down yet
     charged = [name for name, host in manifest.hosts.items() if name in undone or charge(host, manifest)]
     # Those who fail may all be unreachable, and Ansible then passes over a play of them alone.
-    fine = [name for name in manifest.order if name not in charged] if len(manifest.order) > 1 else []
-    return charged + fine[:1]
+    fine = [name for name in manifest.order if name not in charged]
+    return charged + fine[:1] if charged else []
 
 
 #: What steers the plays, by the name that the lookup knows it by.
@@ -318,5 +279,6 @@ STEERING: dict[str, Callable[[Manifest], list[Any]]] = {
     "batches": lambda manifest: [len(batch) for batch in _begun(manifest)],
     "led_back": lambda manifest: [name for batch in manifest.to_lead_back for name in batch],
     "led_back_batches": lambda manifest: [len(batch) for batch in reversed(manifest.to_lead_back)],
-    "judged": _judged,
+    "failing": _failing,
+    "summarised": lambda manifest: [] if _failing(manifest) else list(manifest.hosts)[:1],
 }

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
+from collections.abc import Container
 
-from .._report.causes import MOST_NAMED, without_name
+from .._report.causes import cause_line, without_name
 from .._report.tally import tally
 from .manifest import GOOD, Database, Host, Manifest
 
@@ -20,46 +20,51 @@ _OUTCOMES = {
     "held": "held",
     "refused": "refused",
 }
-_UNDONE = ("downgraded", "restored", "untouched")
+#: Outcomes of a database that was reverted.
+UNDONE = ("downgraded", "restored", "untouched")
+#: What needs nobody.
+FINE = ("upgraded", "to upgrade", "at head", "not begun")
 
 
 def tally_of_run(manifest: Manifest, *, check_mode: bool) -> str:
     """Return the last line of a run."""
     return tally(
-        _word(host, entry, check_mode=check_mode)
+        word_of(host, entry, check_mode=check_mode)
         for host in manifest.hosts.values()
         for entry in host.databases.values()
     )
 
 
-def causes_of_run(manifest: Manifest) -> list[str]:
-    """Return a line for each cause that a person has to look at."""
+def causes_of_run(manifest: Manifest, told: Container[tuple[str, str]] = ()) -> list[str]:
+    """Return a line for each cause that a person has to look at.
+
+    Args:
+        manifest: the run.
+        told: hosts and databases of which more is said elsewhere.
+    """
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     lines = []
     for name, host in manifest.hosts.items():
         if host.is_bad and host.why:
             lines.append(f"{name}: {host.why}")
         for database, entry in host.databases.items():
-            if entry.outcome not in (*GOOD, "waiting") and entry.why and (host.is_bad or entry.outcome == "held"):
+            is_told = (name, database) in told or entry.outcome in (*GOOD, "waiting")
+            if not is_told and entry.why and (host.is_bad or entry.outcome == "held"):
                 kind = "HELD " if entry.outcome == "held" else ""
                 found.setdefault((kind, without_name(entry.why, database)), []).append((name, database))
-    return lines + [f"{kind}{_whose(places)}: {cause}" for (kind, cause), places in found.items()]
+    is_alone = len(manifest.hosts) == 1
+    for (kind, cause), places in found.items():
+        hosts = [] if is_alone else [host for host, _rest in places]
+        lines.append(f"{kind}{cause_line([name for _rest, name in places], cause, hosts)}")
+    return lines
 
 
-def _whose(places: list[tuple[str, str]]) -> str:
-    """Return the databases of one cause, and their hosts."""
-    hosts = list(dict.fromkeys(host for host, _name in places))
-    if len(places) == 1:
-        return f"{places[0][1]} on {hosts[0]}"
-    names = list(dict.fromkeys(name for _host, name in places))
-    return f"{len(places)} databases ({first_of(names, MOST_NAMED)}) on {first_of(hosts, MOST_NAMED)}"
-
-
-def _word(host: Host, entry: Database, *, check_mode: bool) -> str:
+def word_of(host: Host, entry: Database, *, check_mode: bool) -> str:
+    """Return how a database has ended, as it is counted."""
     if host.state == "lost" and entry.outcome == "waiting":
         return "unknown"  # the work may go on there
     if check_mode and entry.outcome in ("upgraded", "waiting"):
         return "to upgrade"
-    if entry.outcome in _UNDONE:
+    if entry.outcome in UNDONE:
         return "failed" if host.is_bad else "rolled back"
     return _OUTCOMES.get(entry.outcome, "failed")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
-from . import invocation
+from . import results
 from .screen import is_read_by_people
 
 #: Characters that YAML leaves on one line.
@@ -53,6 +53,6 @@ def keep_whole(kind: str, host: str, answer: Mapping[str, Any]) -> FailedOnce:
 
     Ansible prints the result of a task that fails, and that of hundreds of databases would fill the screen.
     """
-    invocation.share(kind, host, dict(answer))
+    kept = results.keep_as(kind, host, answer)
     short = {name: answer[name] for name in ("changed", "code", "lost", "ok") if name in answer}
-    return FailedOnce(str(answer["msg"]), {**short, "kept": kind})
+    return FailedOnce(str(answer["msg"]), {**short, "kept": kept})

@@ -65,7 +65,7 @@ def test_every_option_is_documented_as_it_is_defined(module: str) -> None:
 
 def test_no_module_that_takes_options_on_a_host_is_forgotten() -> None:
     controller_only = {"preflight", "report", "run_id", "schedule"}
-    controller_only |= {"rollout_batches", "rollout_gate", "rollout_record", "rollout_summary"}
+    controller_only |= {"rollout_gate", "rollout_record", "rollout_summary"}
 
     assert set(DEFINED) | controller_only == set(MODULES)
 

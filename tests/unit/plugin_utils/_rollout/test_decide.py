@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import FAILED_BEFORE
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import decide
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.batches import limits
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Host, Manifest
@@ -89,14 +88,43 @@ def test_what_was_reverted_by_the_handler_is_where_it_was() -> None:
     made = run_of(host, batches=[1], gone=1)
     # The cause is said once, by the summary.
     assert "no such table" not in decide.charge(host, made)
-    assert [line for line in decide.summary(made, "") if "no such table" in line] == [
-        "  app on web1: Revision 0003 failed: no such table. Correct it."
-    ]
 
 
 def test_a_host_that_was_lost_says_so() -> None:
     assert lost().state == "lost"
     assert lost().why == "gone"
+
+
+@pytest.mark.parametrize(
+    ("results", "failure"),
+    [
+        ({"plan": {"ok": True, "pending": True}, "upgrade": {"ok": True}}, ""),
+        ({"plan": {"ok": True, "pending": False}}, ""),
+        ({"plan": {"ok": True, "pending": True}, "upgrade": {"ok": True}, "failure": "a hook failed"}, "a hook failed"),
+        # A host that Ansible has given up has left no failure.
+        ({"plan": {"ok": True, "pending": True}}, decide.LOST_ON_THE_WAY),
+        ({"plan": {"ok": True, "pending": True}, "upgrade": {"ok": False}}, decide.LOST_ON_THE_WAY),
+        ({"plan": {"ok": False, "lost": True}}, decide.LOST_ON_THE_WAY),
+        ({}, decide.LOST_ON_THE_WAY),
+    ],
+)
+def test_success_is_what_was_seen(results: dict[str, Any], failure: str) -> None:
+    assert decide.failure_of(results, "accept") == failure
+
+
+def test_a_database_that_was_not_begun_is_a_failure_where_that_is_wanted() -> None:
+    upgrade = {"ok": True, "databases": [{"name": "app", "outcome": "deferred"}]}
+    results = {"plan": {"ok": True, "pending": True}, "upgrade": upgrade}
+    assert decide.failure_of(results, "fail").startswith("app not begun")
+    assert decide.failure_of(results, "accept") == ""
+
+
+def test_what_a_host_does_in_its_batch() -> None:
+    gone, broken = looked(plan={"lost": True}, failure="gone"), looked(plan={}, failure="no virtualenv")
+    made = run_of(looked(), gone, broken, batches=[3], gone=0)
+    assert [decide.turn(made, name) for name in made.hosts] == ["planned", "again", ""]
+    made.why = "too many"
+    assert decide.turn(made, "web1") == "stop"
 
 
 NO_LIMITS = limits("100%")
@@ -146,11 +174,11 @@ def test_plays_are_steered_by_the_manifest() -> None:
     made.why = "it failed"
     found = steered(made)
     assert (found["hosts"], found["batches"]) == (["web1", "web2", "web3", "web4"], [1, 2, 1])
-    assert (found["led_back"], found["judged"]) == ([], ["web3", "web1"])
+    assert (found["led_back"], found["failing"]) == ([], ["web3", "web1"])
     made.leads_back = True
     assert steered(made)["led_back"] == ["web1", "web2"]
     assert steered(made)["led_back_batches"] == [1, 1]
-    assert steered(made)["judged"] == ["web1", "web2", "web3", "web4"]
+    assert steered(made)["failing"] == ["web1", "web2", "web3", "web4"]
 
 
 def test_nothing_is_directed_where_nothing_may_begin() -> None:
@@ -158,12 +186,12 @@ def test_nothing_is_directed_where_nothing_may_begin() -> None:
     made.why = "it would be wrong"
     found = steered(made)
     assert (found["hosts"], found["batches"], found["led_back"]) == ([], [], [])
-    assert found["judged"] == ["web1", "web2"]
+    assert found["failing"] == ["web1", "web2"]
 
 
 def test_a_success_over_several_hosts_is_printed_once() -> None:
-    assert steered(run_of(migrated(), migrated(), batches=[2], gone=1))["judged"] == ["web1"]
-    assert steered(run_of(migrated(), batches=[1], gone=1))["judged"] == []
+    for made in (run_of(migrated(), migrated(), batches=[2], gone=1), run_of(migrated(), batches=[1], gone=1)):
+        assert (steered(made)["failing"], steered(made)["summarised"]) == ([], ["web1"])
 
 
 def test_a_host_is_not_charged_with_what_another_failed_with() -> None:
@@ -205,38 +233,6 @@ def test_the_plan_of_the_next_batch_is_shown() -> None:
     assert decide.coming(made) == ["Batch 2 of 2:", "  web2: app  0001 -> 0002", "      0002  notes"]
     made.ended = 2
     assert decide.coming(made) == []
-
-
-def test_the_last_lines_name_every_host() -> None:
-    made = run_of(migrated(), failed(), lost(), waiting(), batches=[1, 2, 1], gone=2)
-    made.why = "too many"
-    retry = '{"migrate_retry_failed": ["app"]}'
-    assert decide.summary(made, "/m/r1.json") == [
-        "Run r1: stopped after batch 2 of 3, because too many",
-        "  1 migrated: web1",
-        "  1 failed: web2",
-        "  1 lost: web3",
-        "  1 not begun: web4",
-        "  web3: gone",
-        "  app on web2: Revision 0003 failed: no such table. Correct it.",
-        f"  Next: look at what failed, then: ansible-playbook migrate.yml -e migrate_run=r1 -e '{retry}'",
-        "  Manifest: /m/r1.json",
-        "4 databases: 1 upgraded, 1 not begun, 1 failed, 1 unknown",
-    ]
-
-
-def test_the_last_lines_name_what_lets_a_failed_database_be_tried_again() -> None:
-    refused = failed()
-    refused.databases["app"].outcome, refused.databases["app"].code = "refused", FAILED_BEFORE
-    made = run_of(refused, batches=[1], gone=1)
-    made.why = "web1 failed in the first batch"
-    title, *_lines, command, _tally = decide.summary(made, "")
-    assert title == "Run r1: finished (1 batch); web1 failed in the first batch"
-    assert command.endswith("""-e migrate_run=r1 -e '{"migrate_retry_failed": ["app"]}'""")
-    refused.databases["app"].code = "database-unreachable"
-    assert decide.summary(made, "")[-2].endswith("-e migrate_run=r1")
-    refused.databases = {f"app{number}": failed().databases["app"] for number in range(4)}
-    assert decide.summary(made, "")[-2].endswith("-e migrate_run=r1 -e migrate_retry_failed=true")
 
 
 @pytest.mark.parametrize("program", ["ansible-playbook", "ANSIBLE_COLLECTIONS_PATH=/srv/c .venv/bin/ansible-playbook"])

@@ -1,0 +1,71 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role's variables, compared with their description before any host is touched.
+
+Ansible does so too, as a task of its own, and prints the whole description where one is wrong. Our playbooks leave that
+to preflight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+
+from .._run import invocation
+from .._run.failing import FailedOnce
+from .._run.screen import is_read_by_people
+from .checks import problems
+
+_SPECS = Path(__file__).parents[3] / "roles" / "migrate" / "meta" / "argument_specs.yml"
+
+#: Checked as options of preflight, in more detail.
+_CHECKED = {f"migrate_{name}" for name in ("databases", "source", "exclude", "windows", "services", "health_checks")}
+
+
+def variable_problems(
+    entry: str, variables: Mapping[str, Any], template: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Iterator[str]:
+    """Yield what is wrong with the variables of an entry point.
+
+    Args:
+        entry: the entry point of the role.
+        variables: those of a task.
+        template: returns values without templates.
+    """
+    described = invocation.once(f"variables-of-{entry}", lambda: _described(entry))
+    given = template({name: variables[name] for name in described if name in variables})
+    found = ArgumentSpecValidator(described).validate(given)
+    for message in found.error_messages:
+        line = " ".join(str(remove_values(message, found._no_log_values)).split())
+        yield line if line.endswith(".") else f"{line}."
+
+
+def all_problems(
+    entry: str, variables: Mapping[str, Any], template: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Iterator[str]:
+    """Yield what is wrong with the variables of an entry point that packs nothing, also with its databases."""
+    given = template({name: variables[name] for name in _CHECKED if name in variables})
+    yield from problems({name.removeprefix("migrate_"): value for name, value in given.items()})
+    yield from variable_problems(entry, variables, template)
+
+
+def refusal(wrong: Sequence[str]) -> FailedOnce:
+    """Return the failure of a task that found something wrong before anything was changed."""
+    begins = "Nothing was changed"
+    if len(wrong) == 1:
+        msg = f"{begins}. {wrong[0]}"
+    else:
+        msg = "\n".join([f"{begins}, because {len(wrong)} things are wrong:", *wrong])
+    return FailedOnce(msg, {} if is_read_by_people() else {"problems": list(wrong)})
+
+
+def _described(entry: str) -> dict[str, Any]:
+    specs = yaml.safe_load(_SPECS.read_text(encoding="utf-8"))["argument_specs"]
+    return {name: spec for name, spec in specs[entry]["options"].items() if name not in _CHECKED}

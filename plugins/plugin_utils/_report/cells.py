@@ -1,0 +1,30 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What stands in the cells of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .sizes import size
+
+Result = dict[str, Any]
+
+
+def heads(revisions: Sequence[str] | None) -> str:
+    """Return the heads of a database."""
+    return "unknown" if revisions is None else ", ".join(revisions) or "base"
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration."""
+    return "" if value is None else f"{value:.1f} s"
+
+
+def shown_backup(result: Result) -> str:
+    """Return where the backup of a database lies, and its size."""
+    backup = result.get("backup")
+    return f"{backup['path']} ({size(backup['size'])})" if backup else ""

@@ -1,0 +1,91 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the report of a migration says below its table although nothing failed, each of it once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+
+from .causes import noted
+from .cells import seconds
+
+Result = dict[str, Any]
+
+_MOST_REVISIONS = 30
+_WARNING = "WARNING: "
+
+
+def migration_notes(planned: Sequence[Result], upgraded: Sequence[Result]) -> list[str]:
+    """Return what is to be known of databases that were migrated.
+
+    Args:
+        planned: entries of the plan; each has its ``host`` where there are several.
+        upgraded: entries of the upgrade.
+    """
+    losses = noted((entry, line) for entry in upgraded for line in [*_losses(entry), *_notes(entry)])
+    unrestorable = [entry for entry in planned if (entry.get("restore") or {}).get("obstacle")]
+    return losses + changed_history(planned) + restores(unrestorable)
+
+
+def revision_lines(entries: Sequence[Result]) -> list[str]:
+    """Return each revision with its duration, unless there are so many that nobody would read them."""
+    steps = [(entry["name"], step) for entry in entries for step in entry.get("applied", [])]
+    if len(steps) > _MOST_REVISIONS:
+        return [f"{len(steps)} revisions in all; the journals have the time of each."]
+    return [
+        f"{name}: {step['revision']}  {step['message']}  {seconds(step['seconds'])}".rstrip() for name, step in steps
+    ]
+
+
+def changed_history(entries: Iterable[Result]) -> list[str]:
+    """Return what is found of files that have changed since they were applied."""
+    found = ((entry, str(Refused.of(each))) for entry in entries for each in entry.get("changed_history", []))
+    return noted(found, _WARNING)
+
+
+def restores(entries: Iterable[Result]) -> list[str]:
+    """Return what is to be known of restores before one is needed."""
+    obstacles, others = [], []
+    for entry in entries:
+        restore = entry.get("restore") or {}
+        if restore.get("obstacle"):
+            obstacles.append((entry, f"Could not be restored: {Refused.of(restore['obstacle'])}"))
+        else:
+            others += [(entry, line) for line in _of_restore(restore)]
+    return noted(obstacles, _WARNING) + noted(others)
+
+
+def backup_problems(results: Iterable[Result]) -> list[str]:
+    """Return what is the matter with backups although their runs ended: not sealed, not copied, not fetched."""
+    given = list(results)
+    copies = [f"{_WARNING}{each}" for result in given for each in (result.get("copies") or {}).get("problems", [])]
+    found = (
+        (entry, str(Refused.of(problem)))
+        for result in given
+        for entry in result.get("databases", [])
+        for problem in entry.get("backup_problems") or []
+    )
+    return copies + noted(found, _WARNING)
+
+
+def _losses(entry: Result) -> Iterator[str]:
+    for name, (before, after) in sorted((entry.get("lost_rows") or {}).items()):
+        yield f"table {name} had {before} rows and has {after} now"
+
+
+def _notes(entry: Result) -> list[str]:
+    return [f"note: {note}" for note in entry.get("notes", [])]
+
+
+def _of_restore(restore: Result) -> Iterator[str]:
+    """Yield what a restore would be if it were needed."""
+    by = f"A restore ({restore.get('method')})"
+    for words in restore.get("not_restored", []):
+        yield f"{by} would not bring back {words}"
+    for words in restore.get("notes", []):
+        yield f"{by}: {words}"

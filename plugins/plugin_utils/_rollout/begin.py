@@ -1,0 +1,130 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The batches of a run, made once all of its hosts were planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+
+from .._run import invocation, results
+from .._run.command_line import this_invocation
+from . import batches, contract, decide, manifest
+from .manifest import Host, Manifest
+
+Result = dict[str, Any]
+
+_WANTED = "rollout"
+
+
+def problems(options: Mapping[str, Any], groups: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with the options of a rollout, before any host is touched.
+
+    Args:
+        options: ``rollout``, ``canary`` and ``max_failures``.
+        groups: the groups of the inventory.
+    """
+    try:
+        batches.limits(options.get("max_failures", 0))
+        batches.batches([], options.get("rollout", batches.DEFAULT), _canary(options, groups))
+    except Refused as refusal:
+        yield str(refusal)
+
+
+def announce(options: Mapping[str, Any], hosts: Sequence[str], *, check_mode: bool) -> None:
+    """Leave the options of a rollout for the play that needs its batches.
+
+    Args:
+        options: those of the first host.
+        hosts: all hosts that are planned.
+        check_mode: whether it only predicts.
+    """
+    invocation.share(_WANTED, "", {**options, "hosts": list(hosts), "check_mode": check_mode})
+
+
+def current(groups: Mapping[str, Any]) -> Manifest | None:
+    """Return the manifest of the rollout of this invocation; of one that was announced it is made first."""
+    with invocation.alone("batches"):
+        wanted = invocation.taken(_WANTED, "")
+        if wanted:
+            _begin(wanted, groups)
+    return manifest.current()
+
+
+def _begin(wanted: Result, groups: Mapping[str, Any]) -> None:
+    folder = wanted.get("manifests") or ""
+    made = _with_hosts(wanted, folder)
+    try:
+        _put_into_batches(made, wanted, groups)
+        made.why = contract.why_refused(made, wanted["hosts"], wanted.get("fleet") or [], folder)
+        limits = batches.limits(wanted.get("max_failures", 0))
+        made.why = made.why or decide.why_not_begun(made, limits, wanted.get("on_failure", "stop"))
+    except Refused as refusal:
+        made.why = str(refusal)
+    try:
+        _keep(made, "" if wanted.get("check_mode") or not made.run else folder)
+    except Refused as refusal:
+        made.why = str(refusal)
+        _keep(made, "")
+
+
+def _keep(made: Manifest, folder: str) -> None:
+    made.why = this_invocation().completed(made.why, migrates=True)
+    if made.why:
+        made.state = "stopped"
+    elif made.batches:
+        # Before it begins: what follows a crash must know.
+        for name in made.batches[0]:
+            made.hosts[name].begun += 1
+    manifest.keep(made, folder)
+
+
+def _with_hosts(wanted: Result, folder: str) -> Manifest:
+    hosts = {name: _planned(name, check_mode=wanted["check_mode"]) for name in wanted["hosts"]}
+    run_id = wanted.get("run") or next((host.run for host in hosts.values() if host.run), "")
+    earlier = manifest.read(manifest.place(folder, run_id)) if folder and run_id else None
+    made = earlier or Manifest(run_id)
+    made.state, made.why, made.ended, made.leads_back, made.batches = "begun", "", 0, False, []
+    made.target = wanted.get("target", "head")
+    for name, host in hosts.items():
+        host.begun = made.hosts[name].begun if name in made.hosts else 0
+    # Hosts of an earlier part that this one does not reach stay in it as they were.
+    made.hosts = {**made.hosts, **hosts}
+    return made
+
+
+def _put_into_batches(made: Manifest, wanted: Result, groups: Mapping[str, Any]) -> None:
+    todo = [name for name in wanted["hosts"] if made.hosts[name].state in ("waiting", "failed", "lost")]
+    made.batches = batches.batches(todo, wanted.get("rollout", batches.DEFAULT), _canary(wanted, groups))
+    for number, names in enumerate(made.batches, 1):
+        for name in names:
+            made.hosts[name].batch = number
+
+
+def _planned(name: str, *, check_mode: bool) -> Host:
+    """Return a host's part from what preflight and the plan have left, and from the failure that was rescued."""
+    found = {**results.of_host(name), **(invocation.taken("looked", name) or {})}
+    found = this_invocation().completed_in(found, name)
+    plan = found.get("plan") or {}
+    # A host that Ansible has given up was not rescued; what it has left says that it came only so far.
+    if not found.get("failure") and not (plan.get("ok") and (plan.get("shipped") or check_mode)):
+        return Host(state="lost", why="it did not answer")
+    return decide.looked_at(found)
+
+
+def _canary(options: Mapping[str, Any], groups: Mapping[str, Any]) -> list[str] | None:
+    group = options.get("canary") or ""
+    if not group:
+        return None
+    if group not in groups:
+        raise Refused(
+            f"There is no group {group!r} in the inventory",
+            "migrate_rollout_canary names it",
+            "Name a group, or leave it empty for a canary of one host",
+            code="group-unknown",
+        )
+    return list(groups[group])

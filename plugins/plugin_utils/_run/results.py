@@ -1,0 +1,64 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the verbs have answered for each host: kept whole on the controller, for the gate and the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import invocation
+
+Result = dict[str, Any]
+
+#: Modules of which the last answer is kept, by what it is called in a run's results.
+_KEPT = {
+    "plan_info": "plan",
+    "upgrade": "upgrade",
+    "downgrade": "downgrade",
+    "rollback": "rollback",
+    "maintenance": "maintenance",
+}
+_PACKED = "packed"
+
+
+def begin(host: str, packed: Mapping[str, Any]) -> None:
+    """Keep what preflight returned for a host; what is kept from then on belongs to that run."""
+    invocation.share(_PACKED, host, dict(packed))
+
+
+def keep(action: str, host: str, answer: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+    """Keep the whole answer of a module, and return the name under which it is kept.
+
+    Args:
+        action: the module's name, also with its collection.
+        host: the host that answered.
+        answer: what it answered.
+        arguments: what the module was called with.
+    """
+    verb = action.rpartition(".")[2]
+    begins = verb == "maintenance" and arguments.get("state") != "ended"
+    kind = "" if begins else _KEPT.get(verb, "")
+    return keep_as(kind, host, answer) if kind else ""
+
+
+def keep_as(kind: str, host: str, answer: Mapping[str, Any]) -> str:
+    """Keep an answer as one of a host's run, and return the name under which it is kept."""
+    name = _name(kind, host)
+    invocation.share(name, host, {key: value for key, value in answer.items() if key != "ansible_facts"})
+    return name
+
+
+def of_host(host: str) -> Result:
+    """Return what is kept of a host's run: ``packed`` and the answers, by verb; nothing that is not known yet."""
+    packed = invocation.shared(_PACKED, host)
+    if packed is None:
+        return {}
+    answers = {kind: invocation.shared(_name(kind, host), host) for kind in _KEPT.values()}
+    return {_PACKED: packed, **{kind: answer for kind, answer in answers.items() if answer is not None}}
+
+
+def _name(kind: str, host: str) -> str:
+    return f"{kind}-{(invocation.shared(_PACKED, host) or {}).get('run', '')}"

@@ -1,0 +1,45 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A wrong variable is one line, and no secret is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible import constants
+
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import variable_problems
+
+
+@pytest.fixture(autouse=True)
+def _invocation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+
+
+def problems(entry: str = "main", **variables: Any) -> list[str]:
+    return list(variable_problems(entry, variables, lambda values: values))
+
+
+@pytest.mark.parametrize("entry", ["main", "status", "backup"])
+def test_the_defaults_and_variables_of_others_are_right(entry: str) -> None:
+    assert problems(entry, migrate_workers=2, migrate_on_refusal="skip", somebody_elses=[1]) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"migrate_on_refusal": "halt"}, ("migrate_on_refusal", "skip, stop", "halt")),
+        ({"migrate_workers": "many"}, ("migrate_workers", "int", "many")),
+        ({"migrate_pgbouncer_password": {"secret": "hunter2"}, "migrate_workers": "two"}, ("migrate_workers",)),
+    ],
+)
+def test_a_wrong_one_is_one_line(variables: dict[str, Any], words: tuple[str, ...]) -> None:
+    found = problems(**variables)
+
+    line = next(each for each in found if words[0] in each)
+    assert all(word in line for word in words)
+    assert not any("\n" in each or "hunter2" in each for each in found)
