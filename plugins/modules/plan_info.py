@@ -30,7 +30,7 @@ options:
   recovers:
     description:
       - Whether the caller recovers interrupted runs first. Then a host with one answers
-        with RV(unsettled) alone, and no database is read.
+        with RV(unrecovered) alone, and no database is read.
       - Such a run leaves a record of each database that it finds at head, which makes the next plan a short one.
     type: bool
     default: false
@@ -128,7 +128,7 @@ pending:
   description: Whether any database has something to apply or cannot be planned.
   returned: always
   type: bool
-not recovered:
+unrecovered:
   description:
     - Databases in which an earlier run still works or was interrupted, from the journals alone.
     - M(hosting.alembic.recover) recovers them.
@@ -273,7 +273,7 @@ def main() -> None:
             shipped=all(pythons),
             release=groups[0]["release"] if len(groups) == 1 else "",
             pending=pending,
-            find_unrecovered=left,
+            unrecovered=left,
             maintenance=maintenance,
             left_maintenance=maintenance is not None and not maintenance["kept_by"],
             refusals=format_errors(refused).splitlines(),

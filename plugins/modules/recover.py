@@ -129,7 +129,7 @@ def main() -> None:
         options = dict(module.params)
         if module.check_mode:
             results = [
-                {"name": left.name, "outcome": "unsettled", "changed": True, "of_run": left.run}
+                {"name": left.name, "outcome": "unrecovered", "changed": True, "of_run": left.run}
                 for left in [*find_unrecovered(options), *littered(options)]
             ]
             answer: dict[str, Any] = {"finished": True, "lines": [], "cursor": {}, "results": results}

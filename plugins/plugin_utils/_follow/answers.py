@@ -176,7 +176,7 @@ _MODULES: dict[str, dict[str, Shape]] = {
     "plan_info": {
         **dict.fromkeys(("shipped", "pending", "left_maintenance"), Flag()),
         "release": _LINE,
-        "unsettled": _LINES,
+        "unrecovered": _LINES,
         "refusals": Items(_TEXT),
         "maintenance": _MAINTENANCE,
     },

@@ -30,7 +30,7 @@ _MUST_HOLD: dict[str, dict[str, type]] = {
     "backups_info": _DATABASES,
     "health": {"finished": bool},
     "maintenance": {"done": list},
-    "plan_info": {**_DATABASES, "pending": bool, "shipped": bool, "refusals": list, "unsettled": list},
+    "plan_info": {**_DATABASES, "pending": bool, "shipped": bool, "refusals": list, "unrecovered": list},
     "prune": _DATABASES,
     "release": {"needs": list},
     "status_info": _DATABASES,
