@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core.errors import Failed, Refused
-from .._core.paths import Layout, private_directory, sync, write_durably
+from .._core.paths import FORMAT, Layout, known_facts, private_directory, sync, write_durably
 from .._core.playbook_command import playbook_command
 from .._journal.events import now
 from .._journal.run_state import last_run_state
@@ -109,7 +109,7 @@ def begin(options: Result, *, check: bool = False) -> Result:
         found.resumed = [pool for pool in found.resumed if pool not in pools]
         done = [*([flag] if flag else []), *(service.name for service in running), *pools]
         if not check:
-            write_durably(_place(layout), json.dumps(asdict(found)))
+            write_durably(_place(layout), json.dumps({"format": FORMAT, **asdict(found)}))
             if flag:
                 _raise_flag(Path(flag))
             for service in running:
@@ -167,12 +167,12 @@ def _undo(found: Maintenance, options: Result, layout: Layout) -> None:
         except Refused as problem:
             problems.append(problem)
     if problems:
-        write_durably(_place(layout), json.dumps(asdict(found)))
+        write_durably(_place(layout), json.dumps({"format": FORMAT, **asdict(found)}))
         what = f"The maintenance of run {found.runs[-1]} has not ended"
         why = "; ".join(str(problem).rstrip(".") for problem in problems)
         raise Failed(what, why, f"Correct that, then: {playbook_command('recover')}", code="maintenance-not-ended")
     if options["state"] == "started":
-        write_durably(_place(layout), json.dumps(asdict(found)))
+        write_durably(_place(layout), json.dumps({"format": FORMAT, **asdict(found)}))
         return
     if found.file:
         Path(found.file).unlink(missing_ok=True)
@@ -251,7 +251,7 @@ def _locked(layout: Layout, check: bool) -> Iterator[None]:
 
 def _read(layout: Layout) -> Maintenance | None:
     try:
-        return Maintenance(**json.loads(_place(layout).read_text(encoding="utf-8")))
+        return Maintenance(**known_facts(Maintenance, json.loads(_place(layout).read_text(encoding="utf-8"))))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Failed, Refused
-from .._core.paths import sha256_of, write_durably
+from .._core.paths import FORMAT, known_facts, sha256_of, write_durably
 from . import encryption
 
 if TYPE_CHECKING:
@@ -95,10 +95,9 @@ def read_manifest(facts: Any) -> Manifest:
     Raises:
         TypeError: it lacks something, or is not a manifest.
     """
-    if not isinstance(facts, dict):
-        raise TypeError("a manifest is a mapping")
-    known = {each.name for each in fields(Manifest)}
-    manifest = Manifest(**{key: value for key, value in facts.items() if key in known})
+    manifest = Manifest(**known_facts(Manifest, facts))
+    if "sequences" in manifest.activity:  # as it was called before there were formats
+        manifest.activity.setdefault("sequence_uses", manifest.activity.pop("sequences"))
     if manifest.row_counts:
         # An early manifest counts them, and nothing does now: their rows are those of others.
         rowless = {found[1].replace('"', "") for found in map(_ROWLESS.match, manifest.fingerprint) if found}
@@ -108,7 +107,7 @@ def read_manifest(facts: Any) -> Manifest:
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest of a backup into its folder."""
-    write_durably(folder / MANIFEST, json.dumps(asdict(manifest), indent=1))
+    write_durably(folder / MANIFEST, json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1))
 
 
 def check_sealed(manifest: Manifest) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core.masking import masked
-from .._core.paths import Layout, key_of, private_directory, sync
+from .._core.paths import FORMAT, Layout, key_of, private_directory, sync
 
 Event = dict[str, Any]
 
@@ -60,8 +60,9 @@ class Journal:
     def write(self, event: str, **facts: Any) -> None:
         """Append one event; when this returns, it is on the disk, but for one that announces no step."""
         moment, clock_went_back = self._moment()
-        line = json.dumps({"at": _format_time(moment), "verb": self.verb, "event": event, **masked(facts)}, default=str)
         new = not self.path.exists()
+        facts = {**({"format": FORMAT} if new else {}), **masked(facts)}
+        line = json.dumps({"at": _format_time(moment), "verb": self.verb, "event": event, **facts}, default=str)
         if new:
             private_directory(self.path.parent)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Refused
 from .._core.job import Database, Job
-from .._core.paths import private_directory, write_durably
+from .._core.paths import FORMAT, known_facts, private_directory, write_durably
 from .._core.processes import Died, redirect_output, run_in_processes
 from .._core.revisions import Stream
 from .._core.urls import password_of
@@ -97,7 +97,7 @@ def remember(
     with suppress(OSError, Refused):  # without it the next plan is a full one, which is not a reason to fail
         place = _place(database, job)
         private_directory(place.parent)
-        write_durably(place, json.dumps(asdict(record)))
+        write_durably(place, json.dumps({"format": FORMAT, **asdict(record)}))
 
 
 def known_plans(job: Job) -> dict[str, dict[str, Any]]:
@@ -123,7 +123,7 @@ def _plan(database: Database, job: Job) -> Plan | None:
     if last_run_state(job.layout, database.name).state in ("cut_short", "held"):
         return None
     try:
-        record = Verified(**json.loads(_place(database, job).read_text(encoding="utf-8")))
+        record = _read(database, job)
         if record.entry != entry_digest(database, job, record.salt):
             return None
         if any(content_of(folder) != digest for folder, digest in record.outside.items()):
@@ -150,6 +150,13 @@ def _plan(database: Database, job: Job) -> Plan | None:
         )
     except Exception:  # noqa: BLE001 - each driver has errors of its own
         return None  # the full plan says what is the matter
+
+
+def _read(database: Database, job: Job) -> Verified:
+    facts = json.loads(_place(database, job).read_text(encoding="utf-8"))
+    if "door" in facts:  # as it was called before there were formats
+        facts.setdefault("connect_options", facts["door"])
+    return Verified(**known_facts(Verified, facts))
 
 
 def _place(database: Database, job: Job) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .._core.errors import Refused
 from .._core.job import Database, Job
-from .._core.paths import Layout, write_durably
+from .._core.paths import FORMAT, Layout, known_facts, write_durably
 from .._core.playbook_command import playbook_command
 from .._journal.events import now
 from .at_head import entry_digest
@@ -43,7 +43,7 @@ def note_rehearsal(database: Database, job: Job, plan: Plan) -> None:
     salt = secrets.token_hex(16)
     entry = _entry(database, job, salt)
     record = Rehearsed(salt, entry, job.release, plan.identity, plan.heads, _goal(plan), job.run, now())
-    write_durably(_place(database, job), json.dumps(asdict(record)))
+    write_durably(_place(database, job), json.dumps({"format": FORMAT, **asdict(record)}))
 
 
 def forget_rehearsal(database: Database, job: Job) -> None:
@@ -95,7 +95,7 @@ def _entry(database: Database, job: Job, salt: str) -> str:
 
 def _read(database: Database, job: Job) -> Rehearsed | None:
     with suppress(OSError, ValueError, TypeError):
-        return Rehearsed(**json.loads(_place(database, job).read_text(encoding="utf-8")))
+        return Rehearsed(**known_facts(Rehearsed, json.loads(_place(database, job).read_text(encoding="utf-8"))))
     return None
 
 

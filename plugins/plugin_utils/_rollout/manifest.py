@@ -14,7 +14,9 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import (
+    FORMAT,
     checked_run,
+    known_facts,
     private_directory,
     write_durably,
 )
@@ -121,18 +123,18 @@ class Manifest:
 
     def facts(self) -> dict[str, Any]:
         """Return the manifest as plain data."""
-        return asdict(self)
+        return {"format": FORMAT, **asdict(self)}
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Manifest:
         """Return the manifest that was written."""
-        hosts = {name: _host(host) for name, host in facts.pop("hosts").items()}
-        return cls(**facts, hosts=hosts)
+        hosts = {name: _host(host) for name, host in facts["hosts"].items()}
+        return cls(**{**known_facts(cls, facts), "hosts": hosts})
 
 
 def _host(facts: dict[str, Any]) -> Host:
-    databases = {name: Database(**entry) for name, entry in facts.pop("databases").items()}
-    return Host(**facts, databases=databases)
+    databases = {name: Database(**known_facts(Database, entry)) for name, entry in facts["databases"].items()}
+    return Host(**{**known_facts(Host, facts), "databases": databases})
 
 
 def place(folder: str, run: str) -> Path:

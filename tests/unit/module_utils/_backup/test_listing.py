@@ -166,6 +166,11 @@ def a_pipe(backup: Path) -> None:
     os.mkfifo(backup / "manifest.json")
 
 
+def of_a_later_format(backup: Path) -> None:
+    manifest = json.loads((backup / "manifest.json").read_text())
+    (backup / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
+
+
 def other_types(backup: Path) -> None:
     manifest = json.loads((backup / "manifest.json").read_text())
     (backup / "manifest.json").write_text(json.dumps({**manifest, "taken": 5, "heads": ["x"]}))
@@ -179,7 +184,7 @@ def damaged_record(backup: Path) -> None:
     (backup / "copies.json").write_text("[")
 
 
-@pytest.mark.parametrize("spoil", [no_manifest, a_link, a_pipe, other_types, nested, damaged_record])
+@pytest.mark.parametrize("spoil", [no_manifest, a_link, a_pipe, of_a_later_format, other_types, nested, damaged_record])
 def test_what_cannot_be_read_is_unknown_with_the_reason(
     host: Host, filled: Path, spoil: Callable[[Path], None]
 ) -> None:
@@ -213,7 +218,7 @@ def test_a_manifest_of_an_older_format_is_read_as_well_as_one_with_more_fields(h
     for run, change in (("older", ("activity", "sealed", "path")), ("newer", ())):
         path = host.layout.backups_of("app") / run / "manifest.json"
         manifest = {key: value for key, value in json.loads(path.read_text()).items() if key not in change}
-        path.write_text(json.dumps({**manifest, **({} if change else {"format": 99, "more": [1]})}))
+        path.write_text(json.dumps({**manifest, **({} if change else {"more": [1]})}))
 
     newer, older = listed(host)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -79,3 +80,20 @@ def test_how_often_a_host_was_begun(tmp_path: Path) -> None:
     assert manifest.earlier_parts(str(tmp_path), "r1", "web2") == 0
     assert manifest.earlier_parts(str(tmp_path), "r2", "web1") == 0
     assert manifest.earlier_parts("", "r1", "web1") == 0
+
+
+def test_a_manifest_of_an_older_version_and_one_with_more_keys_are_read(tmp_path: Path) -> None:
+    written = Manifest(
+        "r1", batches=[["web1"]], hosts={"web1": Host("r1", databases={"app": Database("head")})}
+    ).facts()
+    more = {**written, "more": 1, "hosts": {"web1": {**written["hosts"]["web1"], "more": 1}}}
+    more["hosts"]["web1"]["databases"] = {"app": {**written["hosts"]["web1"]["databases"]["app"], "more": [1]}}
+    older = json.loads(json.dumps({key: value for key, value in written.items() if key != "format"}))
+    del older["hosts"]["web1"]["databases"]["app"]["code"]
+
+    for name, facts in (("older", older), ("more", more)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(facts))
+        found = manifest.read(tmp_path / f"{name}.json")
+        assert found is not None
+        assert found.facts() == Manifest.of(written).facts()
+    assert written["format"] == 1
