@@ -13,7 +13,7 @@ from pathlib import Path
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 
-#: From the bottom: what stands together may not import each other, but for the files of one package.
+#: From the bottom: the packages of a line may not import each other, but for the files of one package.
 FLOORS = (
     ("_core",),
     ("_journal", "_engines"),

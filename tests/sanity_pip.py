@@ -1,4 +1,4 @@
-"""Stands where ansible-test looks for get-pip.py: brings pip from Python's own copy, then from the package index."""
+"""Is where ansible-test searches for get-pip.py: brings pip from Python's own copy, then from the package index."""
 
 from __future__ import annotations
 

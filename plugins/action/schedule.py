@@ -19,7 +19,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.given im
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.install import File, Machine
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.options import read_windows
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import now
-from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.window import next_after, told
+from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.window import format_moment, next_after
 
 _OF_THE_SCHEDULE = (
     "name",
@@ -59,10 +59,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             given = read_given(context.CLIARGS, Path.cwd())
             schedule = Schedule(**known, environment=environment(known["project"]), given=given)
             changed = machine.put(schedule, options.get("log", ""), pretend=pretend)
-            coming = next_after(read_windows(schedule.windows), now())
+            next_window = next_after(read_windows(schedule.windows), now())
         except (Refused, OSError) as error:
             return {"failed": True, "msg": str(error)}
-        following = told(coming.opens, coming.zone) if coming else "at no time within the next year"
+        following = (
+            format_moment(next_window.opens, next_window.zone) if next_window else "at no time within the next year"
+        )
         places = machine.places(schedule.name, options.get("log", ""))
         answer = {**_answer(changed, machine, following), "script": str(places.script), "log": str(places.log)}
         if schedule.mail and not machine.folder and missing_mailer():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..lab import PROJECT
-from . import alone, fleet, growth, many, recovery
+from . import fleet, growth, many, recovery, single
 from .measure import Comparison
 from .memory import Peak
 
@@ -45,7 +45,7 @@ def _measured(names: list[str], turns: int, large: bool, folder: Path) -> list[C
         if name in names:
             with place_of(folder) as place:
                 found += many.Many(folder, place).measure(turns)
-    for name, measure in (("safety", alone.safety), ("backup", alone.backup), ("waiting", alone.waiting)):
+    for name, measure in (("safety", single.safety), ("backup", single.backup), ("waiting", single.waiting)):
         if name in names:
             found += measure(folder / name, turns)
     if "recovery" in names:
@@ -54,12 +54,12 @@ def _measured(names: list[str], turns: int, large: bool, folder: Path) -> list[C
 
 
 def _ended(signum: int, _frame: object) -> NoReturn:
-    """Leave through the front door, so that hosts and servers are removed."""
+    """Exit in the ordinary way, so that hosts and servers are removed."""
     sys.exit(128 + signum)
 
 
 def main() -> int:
-    """Measure what is asked for, print the figures, and fail if one is beyond its limit."""
+    """Measure what is requested, print the figures, and fail if one is beyond its limit."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _ended)
     begun = time.monotonic()
@@ -68,7 +68,7 @@ def main() -> int:
     cores = len(os.sched_getaffinity(0))
     print(f"\nOurs divided by theirs, medians of {arguments.turns}, on {cores} cores ({platform.platform()});")
     print("with + and s it is ours less theirs.\n")
-    print("\n\n".join(figure.told() for figure in found))
+    print("\n\n".join(figure.reported() for figure in found))
     limited = [figure for figure in found if figure.limit]
     kept = sum(figure.kept for figure in limited)
     print(f"\n{kept} of {len(limited)} limits kept, {time.monotonic() - begun:.0f} s in all.")

@@ -102,9 +102,9 @@ def no_op(on: Fleet, turns: int) -> list[Ratio]:
     """Compare migrate.yml on hosts at head with a ping of the same hosts."""
     ping = on.write("ping.yml", PING)
     on.playbook("migrate.yml")  # ships, installs and upgrades; and warms the connections
-    said = on.playbook("migrate.yml").output
-    if "changed=0" not in said or "changed=1" in said:
-        raise RuntimeError(f"the second run was meant to change nothing:\n{said}")
+    printed = on.playbook("migrate.yml").output
+    if "changed=0" not in printed or "changed=1" in printed:
+        raise RuntimeError(f"the second run was meant to change nothing:\n{printed}")
     on.playbook(ping)
     ours = Contender("migrate.yml at head", lambda _turn: _discard(on.playbook("migrate.yml")))
     theirs = Contender("a play of one ping", lambda _turn: _discard(on.playbook(ping)))

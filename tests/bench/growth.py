@@ -44,7 +44,7 @@ def growth(on: Fleet, turns: int) -> list[Comparison | Peak]:
 
 
 def _memory(on: Fleet) -> list[Comparison | Peak]:
-    """Run it again without a clock: looking takes time of its own."""
+    """Run it again without a clock: measuring takes time of its own."""
     figures: list[Comparison | Peak] = []
     for n in SIZES:
         with peak(f"the controller's memory, {_hosts(n)} at head", on.env["ANSIBLE_SSH_CONTROL_PATH_DIR"]) as found:
@@ -72,11 +72,11 @@ def _migrated(on: Fleet, count: int, _turn: int = 0) -> None:
     Raises:
         RuntimeError: they were not migrated; a time without work behind it means nothing.
     """
-    said = on.playbook("migrate.yml", migrate_hosts=f"hosting[0:{count - 1}]").output
+    printed = on.playbook("migrate.yml", migrate_hosts=f"hosting[0:{count - 1}]").output
     newest = max((on.folder / "manifests").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     done = sum(host["state"] == "migrated" for host in json.loads(newest.read_text())["hosts"].values())
     if done != count:
-        raise RuntimeError(f"{count} hosts were meant to be migrated, and {done} were:\n{said}")
+        raise RuntimeError(f"{count} hosts were meant to be migrated, and {done} were:\n{printed}")
 
 
 def _set_back(on: Fleet, _turn: int = 0) -> None:

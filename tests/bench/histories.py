@@ -1,4 +1,4 @@
-"""Equal histories for Alembic and for dbmate: tables, columns and indexes, as many revisions as are asked for."""
+"""Equal histories for Alembic and for dbmate: tables, columns and indexes, as many revisions as are requested."""
 
 from __future__ import annotations
 

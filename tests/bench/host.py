@@ -53,14 +53,14 @@ class Host:
         """
         databases = [{"name": name, "url": url}]
         job = {"verb": verb, "root": str(self.root), "release": self.release, "run": name, "databases": databases}
-        # It is asked once and answers at the end; a module asks every few seconds, so as to say how far it is.
-        said = run(
+        # It is called once and answers at the end; a module is called every few seconds, so as to report progress.
+        printed = run(
             [BIN / "python", "-c", _ENTRY],
             text=json.dumps({**job, "follow": 3600, **options}),
             env={"PYTHONPATH": str(PROJECT / "collections")},
             timeout=3600,
         )
-        answer = json.loads(said)
+        answer = json.loads(printed)
         if "refused" in answer:
             raise RuntimeError(f"{verb} was refused: {answer['refused']}")
         [result] = answer["databases"] if verb == "plan" else answer["results"]

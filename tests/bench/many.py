@@ -86,7 +86,7 @@ class Server(Place):
         self._server.execute("".join(f'DROP DATABASE "{name}" WITH (FORCE);\n' for name in names))
 
     def for_dbmate(self, url: str) -> str:
-        """Return a URL that asks for no encryption, which the server does not have."""
+        """Return a URL that requires no encryption, which the server does not have."""
         return f"{url.replace('+psycopg2', '')}?sslmode=disable"
 
 

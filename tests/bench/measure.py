@@ -45,16 +45,16 @@ class Contender:
         """Return the median of all turns with what does not count."""
         return statistics.median(self.whole) / self.share
 
-    def told(self) -> str:
+    def reported(self) -> str:
         """Return the median, and the whole where not all of it counts."""
         whole = self.median_of_whole
-        all_told = f" ({whole:.2f} s in all)" if whole > self.median else ""
-        return f"{self.name} {self.median:.2f} s{all_told}"
+        total = f" ({whole:.2f} s in all)" if whole > self.median else ""
+        return f"{self.name} {self.median:.2f} s{total}"
 
 
 @dataclass
 class Comparison(ABC):
-    """Our time beside another's. Without a limit it is told and not judged."""
+    """Our time beside another's. Without a limit it is given and not judged."""
 
     meaning: str
     ours: Contender
@@ -73,16 +73,16 @@ class Comparison(ABC):
 
     @property
     def kept(self) -> bool:
-        """Tell whether the value is within its limit."""
+        """Return whether the value is within its limit."""
         return self.limit is None or self.value <= self.limit
 
-    def told(self) -> str:
+    def reported(self) -> str:
         """Return the value, its meaning, and the times behind it."""
         verdict = "kept" if self.kept else "MISSED"
         judged = f"  at most {self.shown(self.limit)}: {verdict}" if self.limit else ""
         return (
             f"{self.shown(self.value):>8}{judged}\n          {self.meaning}\n"
-            f"          {self.ours.told()}, {self.theirs.told()}"
+            f"          {self.ours.reported()}, {self.theirs.reported()}"
         )
 
 

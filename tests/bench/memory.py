@@ -27,14 +27,14 @@ class Peak:
     limit: float | None = None
     _over: threading.Event = field(default_factory=threading.Event)
 
-    def told(self) -> str:
+    def reported(self) -> str:
         """Return what was seen, in words."""
         largest = f"{self.largest >> 20} MB in the largest"
         counted = f"{self.processes} processes from ansible-playbook on, {self.connections} that keep connections"
         return f"{self.shared_out >> 20:>5} MB  {self.meaning}\n          {largest}; {counted}"
 
     def watch(self, words: str) -> None:
-        """Look again and again until told to end."""
+        """Measure again and again until stopped."""
         while not self._over.wait(_EVERY):
             ours, connections = _descendants(os.getpid()), _with_words(words)
             found = {pid: _memory(pid) for pid in ours | connections}
@@ -44,7 +44,7 @@ class Peak:
             self.largest = max([self.largest, *(rss for _pss, rss in found.values())])
 
     def end(self) -> None:
-        """Stop looking."""
+        """Stop measuring."""
         self._over.set()
 
 
@@ -54,7 +54,7 @@ def peak(meaning: str, words: str) -> Iterator[Peak]:
 
     Args:
         meaning: what is run.
-        words: stand in the command line of what keeps connections, which is nobody's child.
+        words: are in the command line of what keeps connections, which has no parent here.
     """
     found = Peak(meaning)
     watcher = threading.Thread(target=found.watch, args=(words,), daemon=True)

@@ -47,7 +47,7 @@ class Recovery:
         self._url = self._store.copy(self._name)
 
     def _remove(self) -> None:
-        """Remove a database with its backups and with what lies aside."""
+        """Remove a database with its backups and with what is retained."""
         if self._name:
             self._store.remove(self._name)
             self._host.forget(self._name)
@@ -57,8 +57,8 @@ class Recovery:
         self._copy(kind, turn)
         self._failed = self._host.ended("failed", "upgrade", self._name, self._url)
 
-    def _lead_back(self, outcome: str, on_failure: str) -> float:
-        """Lead back and return the seconds since the revision failed, with what the upgrade did after it."""
+    def _revert(self, outcome: str, on_failure: str) -> float:
+        """Revert and return the seconds since the revision failed, with what the upgrade did after it."""
         begun = time.perf_counter()
         self._host.ended(outcome, "downgrade", self._name, self._url, on_failure=on_failure)
         seconds = time.perf_counter() - begun
@@ -76,11 +76,11 @@ class Recovery:
         self._host.alembic("upgrade", CHANGED, self._url)
 
     def measure(self, turns: int) -> list[Comparison]:
-        """Let each way back be gone from a failure of its own."""
+        """Let each revert start from a failure of its own."""
         what = f"{self._store.name}, {self._label}"
         downgrade = Contender(
             f"downgrade of {what}",
-            lambda _turn: self._lead_back("downgraded", "downgrade"),
+            lambda _turn: self._revert("downgraded", "downgrade"),
             lambda turn: self._fail("downgrade", turn),
         )
         bare = Contender(
@@ -88,7 +88,7 @@ class Recovery:
         )
         restore = Contender(
             f"restore of {what}",
-            lambda _turn: self._lead_back("restored", "restore"),
+            lambda _turn: self._revert("restored", "restore"),
             lambda turn: self._fail("restore", turn),
         )
         plain = Contender(self._store.plain, self._restore, lambda turn: self._fail("plain", turn))

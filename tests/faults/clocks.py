@@ -50,7 +50,7 @@ def killed(scene: Scene) -> Iterator[None]:
     _a_day_ahead(scene)
     with scene.stopped_in("in") as running:
         running.kill()
-        scene.kill(signal.SIGKILL, everybody=True)
+        scene.kill(signal.SIGKILL, all_processes=True)
     yield
 
 
@@ -65,7 +65,7 @@ def failed(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def _clock(scene: Scene) -> Iterator[Callable[[int], None]]:
-    """Have a run and all that it starts ask a clock that can be set, but for how long something took."""
+    """Have a run and all that it starts read a clock that can be set, but for how long something took."""
     if shutil.which("cc") is None:
         pytest.skip("a clock that jumps takes a C compiler")
     library, place = scene.folder / "clock.so", scene.folder / "clock"
@@ -83,7 +83,7 @@ def _clock(scene: Scene) -> Iterator[Callable[[int], None]]:
 
 
 def _since_backup(scene: Scene) -> timedelta:
-    """How long the run took after its backup, as its journal has it: so it is seen that its worker asked this clock."""
+    """How long the run took after its backup, as its journal has it: so it is seen that its worker read this clock."""
     (path,) = (scene.site.root / "journals").rglob("*.jsonl")
     events = [json.loads(line) for line in path.read_text().splitlines()]
     times = {event["event"]: datetime.fromisoformat(event["at"]) for event in events}
@@ -106,7 +106,7 @@ def jumps_back_and_killed(scene: Scene) -> Iterator[None]:
     with _clock(scene) as set_to, scene.stopped_in("in") as running:
         set_to(-1)
         running.kill()
-        scene.kill(signal.SIGKILL, everybody=True)
+        scene.kill(signal.SIGKILL, all_processes=True)
     yield
 
 

@@ -88,9 +88,9 @@ def full_in_upgrade(scene: Scene) -> Iterator[None]:
     assert isinstance(scene.target, SQLiteTarget)
     volume = scene.folder / "volume"
     with small_disk(volume):
-        moved = volume / "app.db"
-        run(["cp", scene.target.path, moved])
-        scene.target.path = moved
+        changed_place = volume / "app.db"
+        run(["cp", scene.target.path, changed_place])
+        scene.target.path = changed_place
         scene.settings["migrate_databases"] = [scene.target.entry]
         many = 'op.execute("INSERT INTO part (name) SELECT hex(randomblob(20)) FROM item")'
         much = f"open({str(scene.reached)!r}, 'w').close()\nif not os.path.exists({str(scene.gate)!r}):\n"

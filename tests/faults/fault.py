@@ -22,7 +22,7 @@ class Fault:
     part: str
     words: str
     inject: Inject
-    #: Old, new, or held; "cut" where nobody was left to lead the database back, which the next run has to do. Several
+    #: Old, new, or held; "cut" where no process was left to revert the database, which the next run has to do. Several
     #: words where it depends on the moment, which the fault does not choose.
     ends: frozenset[str]
     engine: str
@@ -32,13 +32,13 @@ FAULTS: list[Fault] = []
 
 
 def fault(words: str, ends: str | dict[str, str], engines: tuple[str, ...] = BOTH) -> Callable[[Inject], Inject]:
-    """Enter a fault into the suite; where engines end differently, ``ends`` says how each does."""
+    """Register a fault in the suite; where engines end differently, ``ends`` says how each does."""
 
-    def enter(inject: Inject) -> Inject:
+    def register(inject: Inject) -> Inject:
         part = inject.__module__.rpartition(".")[2]
         by_engine = ends if isinstance(ends, dict) else dict.fromkeys(engines, ends)
         for engine, words_of_it in by_engine.items():
             FAULTS.append(Fault(part, words, inject, frozenset(words_of_it.split()), engine))
         return inject
 
-    return enter
+    return register

@@ -34,7 +34,7 @@ def down(scene: Scene) -> Iterator[None]:
         scene.gate.touch()
         scene.end(running)
     assert "1 lost: here" in running.output, running.output
-    # What the controller cannot see has come to its end all the same.
+    # What the controller cannot see may finish all the same.
     assert scene.state() == "new"
     link.up()
     yield
@@ -76,7 +76,7 @@ def and_killed(scene: Scene) -> Iterator[None]:
     scene.settings["migrate_reconnect_timeout"] = 2
     with scene.stopped_in("in") as running:
         link.down()
-        scene.kill(signal.SIGKILL, everybody=True)
+        scene.kill(signal.SIGKILL, all_processes=True)
         scene.end(running)
     assert "1 lost: here" in running.output, running.output
     link.up()

@@ -79,7 +79,7 @@ def _left_and_failed(scene: Scene) -> None:
 
 def _hostile(scene: Scene, name: str) -> None:
     """Call the database, its file and the folders of the host by a name."""
-    # A URL ends at its question mark, and what stands before it is taken as it is.
+    # A URL ends at its question mark, and what is before it is taken as it is.
     root = scene.folder / re.sub(r"[/?]|\.\.", "", name) / "root"
     scene.site = _Site(scene.site.folder, {**scene.site.variables, "migrate_root": str(root)}, scene.site.exercised)
     target: Target = scene.target

@@ -12,23 +12,23 @@ from tests.lab.waiting import wait_until
 _PLACES = {"before": "before a step's first statement", "in": "in the middle of a step", "after": "before its commit"}
 
 
-def _worker_ends(number: signal.Signals, everybody: bool, place: str) -> None:
-    who = "the whole worker" if everybody else "the process that works on the database"
+def _worker_ends(number: signal.Signals, all_processes: bool, place: str) -> None:
+    who = "the whole worker" if all_processes else "the process that works on the database"
 
-    # A process that is asked to end may be anywhere else by then.
+    # A process that got the signal to end may be anywhere else by then.
     @fault(f"{number.name} of {who} {_PLACES[place]}", ends="old" if number == signal.SIGKILL else "old held")
     def inject(scene: Scene) -> Iterator[None]:
         with scene.stopped_in(place) as running:
-            scene.kill(number, everybody)
+            scene.kill(number, all_processes)
             scene.end(running)
         yield
 
 
 for _place in _PLACES:
-    _worker_ends(signal.SIGKILL, everybody=True, place=_place)
-    _worker_ends(signal.SIGTERM, everybody=True, place=_place)
-_worker_ends(signal.SIGKILL, everybody=False, place="in")
-_worker_ends(signal.SIGTERM, everybody=False, place="after")
+    _worker_ends(signal.SIGKILL, all_processes=True, place=_place)
+    _worker_ends(signal.SIGTERM, all_processes=True, place=_place)
+_worker_ends(signal.SIGKILL, all_processes=False, place="in")
+_worker_ends(signal.SIGTERM, all_processes=False, place="after")
 
 
 def _killed_after(words: str, ends: str | dict[str, str], *lines: str, engines: tuple[str, ...] = BOTH) -> None:
@@ -38,7 +38,7 @@ def _killed_after(words: str, ends: str | dict[str, str], *lines: str, engines: 
     def inject(scene: Scene) -> Iterator[None]:
         scene.release("\n".join([*lines, scene.stop_here()]))
         with scene.started() as running:
-            scene.kill(signal.SIGKILL, everybody=True)
+            scene.kill(signal.SIGKILL, all_processes=True)
             scene.end(running)
         scene.release()
         yield
@@ -46,7 +46,8 @@ def _killed_after(words: str, ends: str | dict[str, str], *lines: str, engines: 
 
 _CHANGE = "op.execute(\"UPDATE item SET name = 'changed'\")"
 _AUTOCOMMIT = "with op.get_context().autocommit_block():"
-# SQLite counts nobody's rows, so none can be told from others' once the process is gone; a block's are not counted.
+# SQLite counts no rows, so none can be distinguished from others' once the process is gone; those of a block are not
+# counted.
 _HELD = {"postgresql": "held", "sqlite": "held"}
 _OLD_IF_COUNTED = {"postgresql": "old", "sqlite": "held"}
 _killed_after("an autocommit block made its changes permanent", _OLD_IF_COUNTED, _CHANGE, _AUTOCOMMIT, "    pass")
@@ -66,7 +67,7 @@ def controller(scene: Scene) -> Iterator[None]:
 def everything(scene: Scene) -> Iterator[None]:
     with scene.stopped_in("in") as running:
         running.kill()
-        scene.kill(signal.SIGKILL, everybody=True)
+        scene.kill(signal.SIGKILL, all_processes=True)
     yield
 
 
@@ -76,5 +77,5 @@ def backend_outlives(scene: Scene) -> Iterator[None]:
     with scene.site.start("migrate", **scene.settings) as running:
         wait_until(scene.reached.exists, "revision 0003 was not reached")
         running.kill()
-        scene.kill(signal.SIGKILL, everybody=True)
+        scene.kill(signal.SIGKILL, all_processes=True)
     yield

@@ -1,4 +1,4 @@
-"""Releases that are wrong: revisions, their ways back, env.py, and the history itself."""
+"""Releases that are wrong: revisions, their revert, env.py, and the history itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _bad(
         yield
 
 
-def _way_back(words: str, downgrade: str | None, ends: str | dict[str, str] = "old") -> None:
+def _downgrade_fault(words: str, downgrade: str | None, ends: str | dict[str, str] = "old") -> None:
     """A revision 0003 that is good but for its downgrade, before one that fails."""
 
     @fault(f"{words}, before a revision that fails", ends=ends)
@@ -77,14 +77,14 @@ _bad(
     _AUTOCOMMIT.format("op.create_index('once', 'item', ['name'], unique=True, postgresql_concurrently=True)"),
     engines=POSTGRESQL,
 )  # fmt: skip
-_way_back("a missing downgrade", None)
-_way_back("a downgrade that fails", "raise RuntimeError('this downgrade fails')")
-_way_back("a downgrade that fails after it dropped its table", f"{DROP_PART}\nraise RuntimeError('fails')")
-_way_back("a downgrade that does nothing", "pass")
-_way_back(
+_downgrade_fault("a missing downgrade", None)
+_downgrade_fault("a downgrade that fails", "raise RuntimeError('this downgrade fails')")
+_downgrade_fault("a downgrade that fails after it dropped its table", f"{DROP_PART}\nraise RuntimeError('fails')")
+_downgrade_fault("a downgrade that does nothing", "pass")
+_downgrade_fault(
     "a downgrade that deletes the customers' rows",
     f"{DROP_PART}\nop.execute('DELETE FROM item')",
-    # It is known on both engines that nobody else has written.
+    # It is known on both engines that no other user has written.
     {"postgresql": "old", "sqlite": "old"},
 )
 
@@ -129,7 +129,7 @@ def cascade(scene: Scene) -> Iterator[None]:
     assert scene.state() == "held"
     scene.ended = "held"
     scene.assert_nothing_is_lost()
-    scene.type_the_way_back()
+    scene.type_the_restore_command()
     assert scene.state() == "old"
     scene.source.env.write_text(text)
     scene.target.rows("DROP TABLE child")

@@ -1,4 +1,4 @@
-"""A database at its old revision with rows in it, a release that leads on, and what may be asked of both."""
+"""A database at its old revision with rows in it, a release that leads on, and what may be read of both."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ config = Config("alembic.ini")
 config.set_main_option("sqlalchemy.url", sys.argv[1].replace("%", "%%"))
 command.upgrade(config, sys.argv[2])
 """
-#: Only a retry that was asked for tries a failed database again, where the role knows of it.
+#: Only a retry that was requested tries a failed database again, where the role knows of it.
 _RETRY = (
     {"migrate_retry_failed": True}
     if "\nmigrate_retry_failed:" in (PROJECT / "roles" / "migrate" / "defaults" / "main.yml").read_text()
@@ -57,18 +57,18 @@ class Scene:
     old: str = field(init=False)
     #: Environment variables of every run.
     environment: dict[str, str] = field(default_factory=dict)
-    #: Where the database stands before the fault.
+    #: Where the database is before the fault.
     at: str = OLD
-    #: How it ended, where a fault goes on to look at more.
+    #: How it ended, where a fault goes on to read more.
     ended: str = ""
-    #: What a fault needs until the database has been recovered and looked at.
+    #: What a fault needs until the database has been recovered and read.
     kept: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
         self.source = self.site.source("generic", "release")
         self.settings = {"migrate_databases": [self.target.entry], "migrate_source": self.source}
         self.settings.update(migrate_lock_timeout=1, migrate_lock_wait=3, migrate_database_wait=30)
-        # By Alembic itself, as whoever adopts this collection has done until then.
+        # By Alembic itself, as the users of this collection have done until then.
         self._alembic(self.target, OLD)
         self.target.fill()
         self.old = digest(self.target)
@@ -76,13 +76,13 @@ class Scene:
 
     @contextmanager
     def kept_until_the_end(self) -> Iterator[Scene]:
-        """Take away at the end what a fault has asked to be kept until then."""
+        """Take away at the end what a fault needs until then."""
         with self.kept:
             yield self
         if isinstance(self.target, PostgresTarget):
             server, database = self.target.database.server, self.target.database
             owned = f"datdba = '\"{database.user}\"'::regrole AND datname <> '{database.user}'"
-            # What a swap has put aside keeps the role from being dropped.
+            # What a swap has retained keeps the role from being dropped.
             for (name,) in server.execute(f"SELECT datname FROM pg_database WHERE {owned}"):
                 server.drop_database(name)
 
@@ -177,12 +177,12 @@ class Scene:
                 found[int(process.name)] = parent
         return found
 
-    def kill(self, number: signal.Signals, everybody: bool) -> None:
+    def kill(self, number: signal.Signals, all_processes: bool) -> None:
         """End the process that works on the database, or the whole worker with it."""
         found = self.workers()
         assert found
         for pid, parent in found.items():
-            if everybody or parent in found:
+            if all_processes or parent in found:
                 os.kill(pid, number)
 
     # What became of the database
@@ -193,7 +193,7 @@ class Scene:
         now, revisions = digest(self.target), self.target.revisions
         if (now, revisions) == (self.old, [self.at]):
             return "old"
-        outcomes = [event["event"] for event in self.site.events(self.target.name) if event["event"] in _TELLING]
+        outcomes = [event["event"] for event in self.site.events(self.target.name) if event["event"] in _REPORTS]
         if outcomes and outcomes[-1] == "held":
             return "held"
         return "new" if (now, revisions) == self.clean() else f"between, at {revisions}:\n{now}"
@@ -256,11 +256,11 @@ class Scene:
     def recover(self) -> None:
         """Type the printed command where the database is held, then migrate once more."""
         if self.state() == "held":
-            self.type_the_way_back()
+            self.type_the_restore_command()
             assert self.state() == "old"
         self.play("migrate", **_RETRY).ended(0)
 
-    def type_the_way_back(self) -> None:
+    def type_the_restore_command(self) -> None:
         """Type the printed command; where the backup was damaged none is, and it has been brought back since."""
         held = [event for event in self.site.events(self.target.name) if event["event"] == "held"]
         back = held[-1]["ways_out"]["back"]
@@ -281,8 +281,8 @@ class Scene:
 
     @staticmethod
     def _restore(run: str) -> list[str]:
-        asked = f"migrate_restore_run={run} migrate_restore_loses_writes=true"
-        return ["ansible-playbook", "playbooks/restore.yml", "--extra-vars", asked]
+        requested = f"migrate_restore_run={run} migrate_restore_loses_writes=true"
+        return ["ansible-playbook", "playbooks/restore.yml", "--extra-vars", requested]
 
     def newest_dump(self) -> Path:
         folder = self.site.backups(self.target.name)[-1]
@@ -293,7 +293,7 @@ _GONE = (0, 0)
 
 
 def _file(path: Path) -> tuple[int, int]:
-    """Which file this is, wherever its path begins for whoever has it open."""
+    """Which file this is, wherever its path begins for the process that has it open."""
     try:
         facts = path.stat()
     except FileNotFoundError:
@@ -301,4 +301,4 @@ def _file(path: Path) -> tuple[int, int]:
     return facts.st_dev, facts.st_ino
 
 
-_TELLING = ("held", "restored", "downgraded", "verified", "begun")
+_REPORTS = ("held", "restored", "downgraded", "verified", "begun")

@@ -81,7 +81,7 @@ def crash_in_backup(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def dumping(scene: Scene) -> Iterator[Running]:
-    """Run the migration up to the middle of its dump, which waits for a lock of somebody else's."""
+    """Run the migration up to the middle of its dump, which waits for a lock of another session."""
     blocked = (
         "SELECT pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
         f" WHERE NOT granted AND datname = '{scene.target.name}'"
@@ -89,7 +89,7 @@ def dumping(scene: Scene) -> Iterator[Running]:
     with closing(_postgres(scene).connect()) as other, closing(other.cursor()) as cursor:
         cursor.execute("LOCK TABLE item IN ACCESS EXCLUSIVE MODE")
         with scene.site.start("migrate", **scene.settings) as running:
-            # Whoever only looks at the database waits for nothing that long.
+            # A session that only reads the database waits for nothing that long.
             wait_until(lambda: _began(scene, "locked") and _server(scene).execute(blocked), "the dump does not wait")
             yield running
 
@@ -196,9 +196,11 @@ def link_down(scene: Scene) -> Iterator[None]:
 )
 def link_lost(scene: Scene) -> Iterator[None]:
     server = _server(scene)
-    ask = f"SELECT pid FROM pg_stat_activity WHERE datname = '{scene.target.name}' AND backend_type = 'client backend'"
+    query = (
+        f"SELECT pid FROM pg_stat_activity WHERE datname = '{scene.target.name}' AND backend_type = 'client backend'"
+    )
     with scene.stopped_in("in") as running:
-        pids = [int(row[0]) for row in server.execute(ask)]
+        pids = [int(row[0]) for row in server.execute(query)]
         with _unplugged(server.port):
             for pid in pids:
                 os.kill(pid, signal.SIGTERM)
@@ -304,7 +306,7 @@ def large_objects(scene: Scene) -> Iterator[None]:
     assert scene.ended in ("old", "held")
     if scene.ended == "held":
         scene.assert_nothing_is_lost()
-        scene.type_the_way_back()
+        scene.type_the_restore_command()
         assert scene.state() == "old"
     assert scene.target.rows("SELECT convert_from(lo_get(4711), 'UTF8')") == [("kept",)]
     # A clean upgrade knows of none.

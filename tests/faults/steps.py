@@ -62,7 +62,7 @@ def _ended_at(number: signal.Signals, event: str, moment: str) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         scene.each_in_its_own_transaction()
         with _stopped_at(scene, "upgrade", event, _UPGRADE[event], moment) as running:
-            scene.kill(number, everybody=True)
+            scene.kill(number, all_processes=True)
             scene.end(running)
         yield
 
@@ -76,7 +76,7 @@ for _event in _UPGRADE:
 @fault("SIGKILL of the whole worker in mid-backup", ends="old", engines=POSTGRESQL)
 def killed_in_backup(scene: Scene) -> Iterator[None]:
     with dumping(scene) as running:
-        scene.kill(signal.SIGKILL, everybody=True)
+        scene.kill(signal.SIGKILL, all_processes=True)
         scene.end(running)
     yield
 
@@ -104,26 +104,26 @@ def _leaves_in_a_database_of_its_own(scene: Scene) -> None:
 _HALF = "op.execute('CREATE TABLE half (id int)')"
 
 
-def _way_back_ended_at(
+def _revert_ended_at(
     words: str, prepare: Prepare, event: str, revision: str, moment: str, engines: tuple[str, ...] = BOTH
 ) -> None:
     what = f"SIGKILL of the whole worker in mid-{words}, {_MOMENTS[moment]} {event}"
 
-    # Nobody is left to lead it back, but where it had come to its end already.
+    # No process is left to revert it, but where it had finished already.
     @fault(what, ends="cut", engines=engines)
     def inject(scene: Scene) -> Iterator[None]:
         prepare(scene)
         with _stopped_at(scene, "downgrade", event, revision, moment) as running:
-            scene.kill(signal.SIGKILL, everybody=True)
+            scene.kill(signal.SIGKILL, all_processes=True)
             scene.end(running)
         scene.release()
         yield
 
 
 for _moment in ("before", "after"):
-    _way_back_ended_at("downgrade", _fails, "downgrade_begun", "0002", _moment)
-    _way_back_ended_at("downgrade", _fails, "downgrade_ran", "0002", _moment)
-    _way_back_ended_at("downgrade", _fails, "downgraded", "", _moment)
+    _revert_ended_at("downgrade", _fails, "downgrade_begun", "0002", _moment)
+    _revert_ended_at("downgrade", _fails, "downgrade_ran", "0002", _moment)
+    _revert_ended_at("downgrade", _fails, "downgraded", "", _moment)
 for _event, _moment in (("restore_begun", "after"), ("restored", "before"), ("restored", "after")):
-    _way_back_ended_at("restore", _leaves, _event, "", _moment)
-    _way_back_ended_at("restore (swap)", _leaves_in_a_database_of_its_own, _event, "", _moment, engines=POSTGRESQL)
+    _revert_ended_at("restore", _leaves, _event, "", _moment)
+    _revert_ended_at("restore (swap)", _leaves_in_a_database_of_its_own, _event, "", _moment, engines=POSTGRESQL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults import clocks, disks, dumps, links, locks, names, processes, revisions, servers, steps
 from tests.faults.fault import FAULTS
 
-#: Each enters its faults when it is imported.
+#: Each registers its faults when it is imported.
 PARTS = (processes, steps, links, servers, disks, dumps, locks, revisions, names, clocks)
 
 __all__ = ["FAULTS", "PARTS"]

@@ -139,7 +139,7 @@ def test_a_module_that_raises_fails_the_run(
     if verb == "migrate" and (module, number) != ("maintenance", 2):
         assert (found, digest(sqlite)) == (["0002"], stage.old)
     if verb == "migrate that fails" and module == "downgrade":
-        # Nobody has undone the failed revision, and the run has said so: the next one does.
+        # The failed revision was not undone, and the run has reported so: the next one does.
         site.run("recover", **stage.settings)
     if verb in ("migrate that fails", "backup", "rehearse", "ship", "plan", "status", "prune", "recover"):
         assert (sqlite.revisions, digest(sqlite)) == (["0002"], stage.old)

@@ -1,4 +1,4 @@
-"""What the integration tests ask for by name."""
+"""The fixtures of the integration tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that `make test` leaves to `make faults`.
 
     Raises:
-        pytest.UsageError: a name in the list is no test any more.
+        pytest.UsageError: a name in the list is not a test any more.
     """
     here = {f"{item.path.name}::{item.name}": item for item in items if item.path.parent == _EXHAUSTIVE.parent}
     functions = {name.partition("[")[0] for name in here}

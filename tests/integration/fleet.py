@@ -14,10 +14,10 @@ from tests.integration.site import PLAYBOOKS, Source, event_of
 from tests.integration.targets import SQLiteTarget
 from tests.lab import ansible
 
-#: A port of this machine at which nobody listens: connecting fails at once, as it does to a host that is down.
-NOBODY = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9}
+#: A port of this machine at which no program listens: connecting fails at once, as it does to a host that is down.
+UNREACHABLE = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9}
 
-#: What a revision does so that it fails on the hosts that are told to.
+#: What a revision does so that it fails on the hosts that are to fail.
 FAILS = (
     'op.add_column("item", sa.Column("late", sa.Integer()))\nif os.environ.get("FAILS"):\n    sys.exit("told to fail")'
 )
@@ -56,11 +56,11 @@ class Fleet:
         return SQLiteTarget(self.folder / name / "app.db")
 
     def revisions(self) -> dict[str, list[str]]:
-        """Where each host's database stands, as the database says."""
+        """The heads of each host's database, read from the database."""
         return {name: self.database(name).revisions for name in self.names}
 
     def at(self, **numbers: int) -> dict[str, list[str]]:
-        """What ``revisions`` says when each host stands at a revision; the others stand at none."""
+        """What ``revisions`` says when each host is at a revision; the others are at none."""
         return {name: [f"{numbers[name]:04}"] if name in numbers else [] for name in self.names}
 
     def inventory(self, **variables: Any) -> Path:

@@ -23,14 +23,14 @@ FIXTURES = PROJECT / "tests" / "fixtures"
 PLAYBOOKS = PROJECT / "playbooks"
 
 
-def said(text: str) -> str:
+def printed(text: str) -> str:
     """A text without its line breaks and indentation, which differ with the width and the form of results."""
     return " ".join(text.split())
 
 
 def assert_says(text: str, *phrases: str) -> None:
-    """Every phrase stands in the text, wherever its lines break."""
-    missing = [phrase for phrase in phrases if said(phrase) not in said(text)]
+    """Every phrase is in the text, wherever its lines break."""
+    missing = [phrase for phrase in phrases if printed(phrase) not in printed(text)]
     assert not missing, f"not said: {missing}\n{text}"
 
 
@@ -203,12 +203,12 @@ class Running:
         wanted = re.compile(pattern)
         found: list[str] = []
 
-        def look() -> bool:
+        def poll() -> bool:
             found[:] = [line for _at, line in self.lines if wanted.search(line)]
             return bool(found) or self._ended
 
         with self._changed:
-            self._changed.wait_for(look, timeout=seconds)
+            self._changed.wait_for(poll, timeout=seconds)
         assert found, f"no line with {pattern!r}:\n{self.output}"
         return found[0]
 

@@ -71,7 +71,7 @@ class PostgresTarget(Target):
         self.url = database.url
 
     def connect(self) -> Any:
-        """A connection of somebody else's, for a test to hold; nothing is committed by itself."""
+        """A connection of another session, for a test to hold; nothing is committed by itself."""
         return psycopg2.connect(self.url, application_name="somebody else")
 
     def rows(self, statement: str) -> Rows:

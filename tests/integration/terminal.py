@@ -58,16 +58,16 @@ class Terminal:
     def _type(self, keys: bytes, seconds: float = 30) -> None:
         """Type until it is taken: what is typed before a question is wholly there is thrown away."""
         deadline = time.monotonic() + seconds
-        self._wait_for_mode(asks=True, until=deadline)
+        self._wait_for_mode(prompts=True, until=deadline)
         while True:
             os.write(self._ours, keys)
-            if self._wait_for_mode(asks=False, until=time.monotonic() + 1):
+            if self._wait_for_mode(prompts=False, until=time.monotonic() + 1):
                 return
             assert time.monotonic() < deadline, f"nobody has taken {keys!r}:\n{self.screen}"
 
-    def _wait_for_mode(self, *, asks: bool, until: float) -> bool:
+    def _wait_for_mode(self, *, prompts: bool, until: float) -> bool:
         """Wait until keys are read one by one, as a question does, or by lines, as before and after it."""
-        while bool(termios.tcgetattr(self._ours)[3] & termios.ICANON) is asks:
+        while bool(termios.tcgetattr(self._ours)[3] & termios.ICANON) is prompts:
             if time.monotonic() > until:
                 return False
             time.sleep(0.02)
@@ -82,12 +82,12 @@ class Terminal:
         return self.screen
 
     def _read(self, seconds: float) -> bool:
-        """Read what comes next; tell whether there was anything."""
+        """Read what comes next; return whether there was anything."""
         if seconds <= 0 or not select.select([self._ours], [], [], seconds)[0]:
             return False
         try:
             found = os.read(self._ours, 65536)
-        except OSError:  # how Linux says that nobody has the other end any more
+        except OSError:  # how Linux reports that the other end is closed
             return False
         self.screen += found.decode(errors="replace")
         return bool(found)

@@ -48,7 +48,7 @@ ROWS = [(number, f"item {number}") for number in (1, 2, 3)]
 
 @pytest.fixture
 def settings(site: Site, targets: list[Target]) -> dict[str, Any]:
-    """Both databases stand at their first revision and have rows; a second revision waits."""
+    """Both databases are at their first revision and have rows; a second revision waits."""
     entries: dict[str, Any] = {"migrate_databases": [target.entry for target in targets]}
     site.run("migrate", migrate_source=site.source("generic", "older").keep("0001"), migrate_run="first", **entries)
     for target in targets:
@@ -133,7 +133,7 @@ def test_what_a_killed_worker_leaves_plain_is_sealed_by_the_next_run(
             assert time.monotonic() < deadline, run.output
             time.sleep(0.1)
         run.kill()
-        # The process of the database and its worker, by their own numbers and nobody else's.
+        # The process of the database and its worker, by their own numbers alone.
         for pid in map(int, note.read_text().split()):
             os.kill(pid, signal.SIGKILL)
     folder = site.root / "backups" / "app"
@@ -210,13 +210,13 @@ def test_commands_back_up_prove_and_restore_a_real_server(site: Site, postgres: 
     assert postgres.tables() == ["extra", "item"]
     manifest = json.loads((site.root / "backups" / postgres.name / "second" / "manifest.json").read_text())
     assert (manifest["tool"], manifest["files"]) == ("command", {})
-    asked = {"migrate_source": source, "migrate_restore_run": "second", **entries, **commands}
+    requested = {"migrate_source": source, "migrate_restore_run": "second", **entries, **commands}
 
-    refused = site.run("restore", code=2, **asked)
+    refused = site.run("restore", code=2, **requested)
     assert_says(refused.output, "what others wrote since is unknown")
     assert postgres.tables() == ["extra", "item"]
 
-    site.run("restore", migrate_run="third", migrate_restore_loses_writes=True, **asked)
+    site.run("restore", migrate_run="third", migrate_restore_loses_writes=True, **requested)
     assert postgres.dump() == before
     replaced = program(tools / "pg_restore", "-l", vault / f"{postgres.name}-third-replaced")
     assert "TABLE public extra" in replaced.stdout

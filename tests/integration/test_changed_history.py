@@ -27,7 +27,7 @@ def test_an_applied_file_that_was_edited_is_reported_or_refused(site: Site, targ
         assert target.revisions == ["0003"]
         for outcome in (warned, state):
             assert_says(outcome.output, f"WARNING: {target.name}: Files of revisions have changed")
-    # At head there is nothing to refuse, and the quick answer tells it still.
+    # At head there is nothing to refuse, and the quick answer still reports it.
     again = site.run("migrate", **strict)
     assert again.changed == 0
     assert_says(again.output, "WARNING: Files of revisions have changed")

@@ -110,12 +110,12 @@ def test_one_inventory_is_sliced_over_two_controllers_at_once(
         return Running(PLAYBOOKS / "migrate.yml", "--limit", ",".join(names), inventory=inventory)
 
     with slice_of(fleet.names[::2]) as one, slice_of(fleet.names[1::2]) as other:
-        said = one.end(seconds=300) + other.end(seconds=300)
+        printed = one.end(seconds=300) + other.end(seconds=300)
     assert shared.revisions == ["0004"]
     assert fleet.revisions() == fleet.at(web1=4, web2=4, web3=4, web4=4)
     once = [("2",), ("3",), ("4",)]
     for database in [shared, *map(fleet.database, fleet.names)]:
-        assert database.rows("SELECT name FROM item ORDER BY id") == once, said
+        assert database.rows("SELECT name FROM item ORDER BY id") == once, printed
     committed: Counter[str] = Counter()
     for name in fleet.names:
         events: list[dict[str, Any]] = fleet.events(name, shared.name)

@@ -16,7 +16,7 @@ __all__ = ["file", "host"]
 
 pytestmark = pytest.mark.exhaustive
 
-#: Those that ask for the words of an upgrade fail in `alembic current` too.
+#: Those that need the arguments of an upgrade fail in `alembic current` too.
 NAMES = [name for name in VARIANTS if not name.startswith("asks for the ")]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.site import PLAYBOOKS, Site, assert_says, said
+from tests.integration.site import PLAYBOOKS, Site, assert_says, printed
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
 from tests.lab import ansible
 
@@ -18,7 +18,7 @@ SINGLE_TRANSACTION = ("transaction_per_migration=True", "transaction_per_migrati
 
 
 def at_first(site: Site, fixture: str, *targets: Target) -> dict[str, Any]:
-    """Bring databases to the first revision with rows in them, as they stand before the release that fails."""
+    """Bring databases to the first revision with rows in them, as they are before the release that fails."""
     settings: dict[str, Any] = {"migrate_databases": [target.entry for target in targets]}
     site.run("migrate", migrate_source=site.source(fixture, "good").keep("0001"), **settings)
     for target in targets:
@@ -41,7 +41,7 @@ def test_good_revisions_before_a_broken_one_are_downgraded(site: Site, postgres:
     )
     assert outcome.handlers() == ["hosting.alembic.migrate : Revert the databases that failed"]
     assert outcome.stats["here"]["failures"] == 1
-    # Whoever reads results, and not the screen, sees that the upgrade has failed and why.
+    # A process that reads results, and not the screen, sees that the upgrade has failed and why.
     (upgrade,) = outcome.results("Upgrade each database", kind="failed")
     assert "Revision 0003 (fails in its middle) failed" in upgrade["msg"]
     assert "databases" not in upgrade
@@ -80,8 +80,8 @@ def test_what_an_autocommit_block_left_behind_is_held_and_the_other_databases_ar
     settings = at_first(site, "broken_autocommit", held)
     if not per_migration:
         settings["migrate_source"].replace(*SINGLE_TRANSACTION)
-    for neighbour in (before, after):  # broken only for the one in the middle
-        neighbour.rows("CREATE TABLE marker (id int)")
+    for other_database in (before, after):  # broken only for the one in the middle
+        other_database.rows("CREATE TABLE marker (id int)")
     broken = settings["migrate_source"].versions / "0003_fails_after_a_commit.py"
     text = broken.read_text()
     condition = "if sa.inspect(op.get_bind()).has_table('marker'):\n        return\n    with op.get_context()"
@@ -100,7 +100,7 @@ def test_what_an_autocommit_block_left_behind_is_held_and_the_other_databases_ar
         "Way forward",
         "Way back",
     )
-    # The way back that is printed can be typed as it is, and brings back what was before the run.
+    # The revert that is printed can be typed as it is, and brings back what was before the run.
     back = next(event["ways_out"]["back"] for event in site.events(held.name) if event["event"] == "held")
     words = shlex.split(back)
     assert words[:2] == ["ansible-playbook", "playbooks/restore.yml"]
@@ -149,7 +149,7 @@ def test_a_database_that_a_failed_first_run_made_is_reported_as_it_is(site: Site
     outcome = site.run("migrate", code=2, **settings)
     assert_says(outcome.output, "Revision 0003 (fails in its middle) failed", "Next:")
     if sqlite.path.exists():
-        assert sqlite.revisions == [] or f"HELD at {', '.join(sqlite.revisions)}" in said(outcome.output)
+        assert sqlite.revisions == [] or f"HELD at {', '.join(sqlite.revisions)}" in printed(outcome.output)
     assert site.run("migrate", code=2, **settings).code == 2
 
 

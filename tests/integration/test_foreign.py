@@ -1,4 +1,4 @@
-"""Migrations that nobody here wrote, unedited, with their own requirements."""
+"""Migrations of other projects, unedited, with their own requirements."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ def test_published_migrations_reach_their_heads_and_stay_there(
             assert target.revisions == []
             assert set(target.tables()) < set(old)
         else:
-            # Its authors' downgrades break off: nothing is dropped to get around them, and it is said.
+            # Its authors' downgrades break off: nothing is dropped to get around them, and it is reported.
             assert_says(outcome.output, f"The downgrade of '{target.name}' failed")
             assert target.tables()

@@ -1,4 +1,4 @@
-"""What is between two batches: the soak, the end of the window, a person who is asked; and a canary of one database."""
+"""What is between two batches: the soak, the end of the window, a prompt; and a canary of one database."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def source(site: Site) -> Source:
 
 @contextmanager
 def site_with(*statuses: int) -> Iterator[tuple[str, list[str]]]:
-    """A site that gives these answers one after the other, the last one for ever; its URL, and who has asked."""
-    asked: list[str] = []
+    """A site that gives these answers one after the other, the last one for ever; its URL, and who has requested it."""
+    requested: list[str] = []
 
     def answer(path: str) -> int:
-        asked.append(path)
-        return statuses[min(len(asked), len(statuses)) - 1]
+        requested.append(path)
+        return statuses[min(len(requested), len(statuses)) - 1]
 
     with answering(answer) as url:
-        yield url, asked
+        yield url, requested
 
 
 def checked(url: str, fleet: Fleet) -> None:
-    """Let each host ask the site under its own name."""
+    """Let each host request the site under its own name."""
     for name in fleet.names:
         fleet.own[name] = {"migrate_health_checks": [{"url": f"{url}/{name}"}]}
 
@@ -56,24 +56,24 @@ SOAKS: dict[str, Any] = {"migrate_rollout_soak": 0.5, "migrate_rollout": [1], "m
 
 def test_after_a_soak_the_batch_is_checked_again(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     fleet = fleet_of(2)
-    with site_with(200) as (url, asked):
+    with site_with(200) as (url, requested):
         checked(url, fleet)
         fleet.run("migrate", migrate_source=source, **SOAKS)
-    assert asked == ["/web1", "/web1", "/web2"]  # nobody waits behind the last batch
+    assert requested == ["/web1", "/web1", "/web2"]  # nothing is prompted after the last batch
     assert fleet.revisions() == fleet.at(web1=3, web2=3)
     assert fleet.states() == {"web1": "migrated", "web2": "migrated"}
 
 
-@pytest.mark.parametrize(("on_failure", "stands"), [("stop", {"web1": 3}), ("rollback", {})])
+@pytest.mark.parametrize(("on_failure", "expected_heads"), [("stop", {"web1": 3}), ("rollback", {})])
 def test_a_site_that_dies_during_the_soak_stops_the_rollout(
-    fleet_of: Callable[[int], Fleet], source: Source, on_failure: str, stands: dict[str, int]
+    fleet_of: Callable[[int], Fleet], source: Source, on_failure: str, expected_heads: dict[str, int]
 ) -> None:
     fleet = fleet_of(2)
-    with site_with(200, 503) as (url, asked):
+    with site_with(200, 503) as (url, requested):
         checked(url, fleet)
         outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_on_failure=on_failure, **SOAKS)
-    assert asked == ["/web1", "/web1"]
-    assert fleet.revisions() == fleet.at(**stands)
+    assert requested == ["/web1", "/web1"]
+    assert fleet.revisions() == fleet.at(**expected_heads)
     assert_says(
         outcome.output,
         "stopped after batch 1 of 2",
@@ -130,8 +130,8 @@ def test_a_database_that_fails_as_the_canary_keeps_the_other_databases_from_bein
     site: Site, source: Source, tmp_path: Path
 ) -> None:
     canary, others = SQLiteTarget(tmp_path / "c.db", "c"), [SQLiteTarget(tmp_path / f"{n}.db", n) for n in "ab"]
-    told = {**canary.entry, "environment": {"FAILS": "1"}}
-    databases = [*[target.entry for target in others], told]
+    reported = {**canary.entry, "environment": {"FAILS": "1"}}
+    databases = [*[target.entry for target in others], reported]
     settings: dict[str, Any] = {"migrate_source": source, "migrate_rollout_canary_database": canary.name}
     outcome = site.run("migrate", code=2, migrate_databases=databases, **settings)
     assert_says(outcome.output, "told to fail")
@@ -153,14 +153,14 @@ def question(fleet: Fleet, source: Source) -> Terminal:
     return Terminal(PLAYBOOKS / "migrate.yml", inventory=inventory)
 
 
-ASKED = r"Batch 2 of 2: web2: app base -> 0003 .*0003 revision 0003.* Type yes to go on, anything else to stop:"
+CONFIRMED = r"Batch 2 of 2: web2: app base -> 0003 .*0003 revision 0003.* Type yes to go on, anything else to stop:"
 
 
 @pytest.mark.both_cores
 def test_a_person_who_says_yes_lets_the_next_batch_begin(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     fleet = fleet_of(2)
     with question(fleet, source) as terminal:
-        terminal.wait_for(ASKED)
+        terminal.wait_for(CONFIRMED)
         assert fleet.revisions() == fleet.at(web1=3)
         terminal.answer("yes")
         terminal.end(0)
@@ -176,7 +176,7 @@ def test_a_person_who_says_anything_else_stops_it(
 ) -> None:
     fleet = fleet_of(2)
     with question(fleet, source) as terminal:
-        terminal.wait_for(ASKED)
+        terminal.wait_for(CONFIRMED)
         terminal.interrupt() if answer == "^c" else terminal.answer(answer)
         screen = terminal.end(2)
     assert fleet.revisions() == fleet.at(web1=3)

@@ -76,25 +76,25 @@ def test_requests_are_let_in_once_the_application_is_well(
 ) -> None:
     flag = tmp_path / "flag"
     settings = {**settings_for(site, shop, sqlite), "migrate_maintenance_file": flag, "migrate_health_retries": 0}
-    asked: list[tuple[str, bool]] = []
+    requested: list[tuple[str, bool]] = []
 
     def answer(path: str) -> int:
-        asked.append((path, flag.exists()))
+        requested.append((path, flag.exists()))
         return 500 if path == "/unwell" else 200
 
     with answering(answer) as url:
         unwell = [{"url": f"{url}/unwell"}, {"url": f"{url}/public", "public": True}]
         output = site.run("migrate", code=2, migrate_health_checks=unwell, **settings).output
-        assert asked == [("/unwell", True)]
+        assert requested == [("/unwell", True)]
         assert_says(output, "it answered 500, expected 200", "FAILED downgraded 0001")
         assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
         assert not flag.exists()
 
-        asked.clear()
+        requested.clear()
         well = [{"url": f"{url}/inside"}, {"url": f"{url}/public", "public": True}, {"url": shop.url}]
         output = site.run("migrate", migrate_health_checks=well, migrate_retry_failed=True, **settings).output
         assert re.search(f"In maintenance for .*: shop, {flag}", output)
-        assert asked == [("/inside", True), ("/public", False)]
+        assert requested == [("/inside", True), ("/public", False)]
     assert sqlite.revisions == ["0002"]
     assert (shop.runs, flag.exists(), (site.root / "maintenance.json").exists()) == (True, False, False)
 

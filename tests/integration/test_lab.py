@@ -1,4 +1,4 @@
-"""The ground the other tests stand on: servers that are real, hosts that answer, nothing left behind."""
+"""The ground of the other tests: servers that are real, hosts that answer, nothing left behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_hosts_answer_over_ssh_and_reach_the_database_server(lab: hosts.Lab, tmp
 - hosts: hosting
   gather_facts: false
   tasks:
-    - name: Ask the server
+    - name: Query the server
       ansible.builtin.command: psql --no-psqlrc -Atc "SELECT current_setting('server_encoding')" {{ url }}
       changed_when: false
 """,

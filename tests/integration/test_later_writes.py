@@ -46,7 +46,7 @@ class Application:
         assert self.do("upgrade")["outcome"] == "failed"
 
     def rejected(self) -> Answer:
-        """Lead back what was verified and turned out not to do, as after a soak."""
+        """Revert what was verified and turned out not to do, as after a soak."""
         (result,) = self.host.do("downgrade", self.entry, rejected="it answered 500")["results"]
         return dict(result)
 
@@ -83,7 +83,7 @@ def test_rows_in_a_table_that_the_run_made_hold_it(application: Application) -> 
     assert application.target.revisions == ["0001"]
     assert application.target.rows("SELECT * FROM item") == [(7, "theirs")]
     application.target.rows("INSERT INTO mine VALUES (3)")
-    # The way back that was printed.
+    # The revert that was printed.
     result = application.do("rollback", "r2", of_run="r1", only=["app"])
     assert (result["outcome"], application.target.tables()) == ("downgraded", ["mine"])
     assert application.target.rows("SELECT a FROM mine ORDER BY a") == [(1,), (2,), (3,)]
@@ -190,7 +190,7 @@ def test_what_was_written_while_a_rollout_soaked_holds_it(application: Applicati
     assert application.do("upgrade")["outcome"] == "upgraded"
     application.target.rows("INSERT INTO item VALUES (7, 'theirs')")
 
-    # As a host that failed, or as one that is led back because others failed.
+    # As a host that failed, or as one that is reverted because others failed.
     held = application.rejected() if rejected else application.do("rollback", "r1", of_run="r1")
 
     assert_held(held, "others wrote", "item")
@@ -237,8 +237,8 @@ def test_on_purpose_they_go_into_the_backup_and_it_is_reported(application: Appl
     assert application.target.rows("SELECT * FROM item") == [(7, "theirs")]
 
 
-def by_somebody_else(target: Target, statement: str) -> str:
-    """A line of a revision that has somebody else write while it runs."""
+def by_another_session(target: Target, statement: str) -> str:
+    """A line of a revision that has another session write while it runs."""
     driver = "psycopg2" if isinstance(target, PostgresTarget) else "sqlite3"
     where = target.url if isinstance(target, PostgresTarget) else target.url.removeprefix("sqlite:///")
     words = [f"import {driver}", f"c = {driver}.connect({where!r})", f"c.cursor().execute({statement!r})", "c.commit()"]
@@ -248,7 +248,7 @@ def by_somebody_else(target: Target, statement: str) -> str:
 def test_what_was_written_while_a_later_revision_ran_is_backed_up_before_it_is_dropped(
     application: Application,
 ) -> None:
-    theirs = by_somebody_else(application.target, "INSERT INTO item VALUES (7, 'theirs')")
+    theirs = by_another_session(application.target, "INSERT INTO item VALUES (7, 'theirs')")
     application.fails((ITEM, "op.drop_table('item')"), (theirs, "pass"))
 
     result = application.do("downgrade")
@@ -257,14 +257,14 @@ def test_what_was_written_while_a_later_revision_ran_is_backed_up_before_it_is_d
     (note,) = [each for each in result["notes"] if "may be another session's" in each]
     kept = str(application.host.layout.backups_of("app") / "r1-downgraded")
     assert kept in note
-    # A backup of its own: the run's is still what the way back leads to.
+    # A backup of its own: the run's is still what the revert leads to.
     assert application.do("restore", "r2", backup=kept, restore_loses_writes=True)["outcome"] == "restored"
     assert application.target.rows("SELECT * FROM item") == [(7, "theirs")]
 
 
 def test_what_was_written_during_the_revert_holds_it(host: Host, postgres: PostgresTarget) -> None:
     application = Application(host, postgres)
-    theirs = by_somebody_else(postgres, "INSERT INTO item VALUES (7, 'theirs')")
+    theirs = by_another_session(postgres, "INSERT INTO item VALUES (7, 'theirs')")
     # Until its transaction ends, the table is locked.
     between = f"with op.get_context().autocommit_block(): {theirs}"
     application.fails((ITEM, "op.drop_table('item')"), ("pass", between))
@@ -280,7 +280,7 @@ def test_a_default_that_no_session_wrote_is_not_data(application: Application) -
     made = "op.add_column('mine', sa.Column('{}', sa.{}, server_default=sa.text(\"{}\")))"
     columns = [("at", "DateTime()", "CURRENT_TIMESTAMP"), ("n", "Integer()", "-7"), ("s", "Text()", "'it''s'")]
     if application.target.engine == "sqlite":
-        columns = columns[1:]  # it adds no column with a default of which it would have to ask the time
+        columns = columns[1:]  # it adds no column with a default of which it would have to read the time
     gone = 'with op.batch_alter_table("mine") as mine: mine.drop_column("{}")'
     application.fails(*((made.format(*column), gone.format(column[0])) for column in columns))
     application.target.rows("INSERT INTO mine (a) VALUES (3)")
@@ -289,5 +289,5 @@ def test_a_default_that_no_session_wrote_is_not_data(application: Application) -
 
     assert (result["outcome"], application.target.revisions) == ("downgraded", []), result["error"]
     assert ("3",) in [(str(row[0]),) for row in application.target.rows("SELECT * FROM mine")]
-    # Of a default that differs from time to time nobody can say who filled it in.
+    # Of a default that differs from time to time it is unknown who filled it in.
     assert len([note for note in result["notes"] if "another session's" in note]) == (len(columns) == 3)

@@ -82,7 +82,7 @@ def test_others_do_not_queue_behind_a_migration_for_longer_than_the_lock_timeout
         with site.start("migrate", **settings) as running:
             running.wait_for(r"did not get a lock|tries again|pid \d+")
             with closing(postgres.connect()) as reader, closing(reader.cursor()) as reading:
-                # It would stand behind the waiting ALTER TABLE; that gives way twice a second.
+                # It would be behind the waiting ALTER TABLE; that times out twice a second.
                 reading.execute("SET statement_timeout = '2s'")
                 for _ in range(5):
                     reading.execute("SELECT count(*) FROM item")
@@ -100,10 +100,10 @@ def test_a_line_at_least_every_five_seconds_says_what_a_slow_revision_does(
     settings["migrate_source"] = site.source("generic").add("0003", "0002", SLOW.format(12))
     with site.start("migrate", **settings) as running:
         output = running.end()
-    told = [(at, line) for at, line in running.lines if re.match(r"\s*here \| ", line)]
-    during = [(at, line) for at, line in told if "revision 2 of 2, 0003" in line]
+    reported = [(at, line) for at, line in running.lines if re.match(r"\s*here \| ", line)]
+    during = [(at, line) for at, line in reported if "revision 2 of 2, 0003" in line]
     assert len(during) >= 2, output
-    gaps = [later - earlier for (earlier, _), (later, _) in zip(told, told[1:])]
+    gaps = [later - earlier for (earlier, _), (later, _) in zip(reported, reported[1:])]
     assert max(gaps) <= 5, (gaps, output)
     seconds = [int(re.search(r"\((\d+) s\)", line)[1]) for _at, line in during]  # type: ignore[index]
     assert seconds == sorted(seconds)
@@ -207,7 +207,7 @@ def test_a_lock_that_is_lost_ends_the_upgrade_before_its_next_revision(
 
 
 def test_an_advisory_lock_of_a_dead_runs_backend_is_waited_for(site: Site, postgres: PostgresTarget) -> None:
-    """The worker is killed too, and its backend still works: nobody may touch the database meanwhile."""
+    """The worker is killed too, and its backend still works: no run may touch the database meanwhile."""
     source = site.source("generic").add("0003", "0002", SLOW.format(6))
     settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [postgres.entry]}
     with site.start("migrate", migrate_run="killed", **settings) as running:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import SQLiteTarget, Target
-from tests.lab.web import Application, Nginx, Visitor, asked
+from tests.lab.web import Application, Nginx, Requester, requested
 
 
 @pytest.fixture
@@ -52,19 +52,19 @@ def test_a_request_gets_200_and_503_only_and_the_report_says_for_how_long(
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)
     settings["migrate_source"].add("0003", "0002", "time.sleep(2)")
-    with Nginx(tmp_path / "nginx", shop, flag) as nginx, Visitor(nginx.url) as visitor:
+    with Nginx(tmp_path / "nginx", shop, flag) as nginx, Requester(nginx.url) as requester:
         output = site.run("migrate", **settings).output
-        assert asked(nginx.url) == (200, "well")
+        assert requested(nginx.url) == (200, "well")
 
     assert sqlite.revisions == ["0003"]
-    seen = visitor.counts()
+    seen = requester.counts()
     assert {code for code, _body in seen} == {200, 503}, seen
     assert {body for code, body in seen if code == 503} == {
         "<!doctype html><title>Maintenance</title><p>We are back in a few minutes.</p>"
     }
     found = re.search(r"In maintenance for ([\d.]+) s since \S+ \S+ UTC: shop, ", output)
     assert found, output
-    assert abs(float(found[1]) - visitor.longest(503)) < 1.5
+    assert abs(float(found[1]) - requester.longest(503)) < 1.5
     assert shop.calls() == ["start shop", "stop shop", "start shop"]
     assert (flag.exists(), state_of(site)) == (False, None)
 
@@ -97,9 +97,9 @@ def test_a_failed_upgrade_is_reverted_before_the_application_runs_again(
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)
     sqlite.fill()
-    # The way back looks whether the application runs already.
-    looks = f"assert os.system('{shop.script} status') and os.path.exists('{flag}')"
-    settings["migrate_source"].add("0003", "0002", looks, looks).add("0004", "0003", "raise RuntimeError('no')")
+    # The revert checks whether the application runs already.
+    polls = f"assert os.system('{shop.script} status') and os.path.exists('{flag}')"
+    settings["migrate_source"].add("0003", "0002", polls, polls).add("0004", "0003", "raise RuntimeError('no')")
     output = site.run("migrate", code=2, **settings).output
     assert_says(output, "app failed downgraded 0001", "In maintenance for")
     assert sqlite.rows("SELECT * FROM item") == [(1, "item 1"), (2, "item 2"), (3, "item 3")]
@@ -113,7 +113,7 @@ def test_what_did_not_run_is_not_started_and_the_order_is_kept(
     settings = settings_for(site, shop, flag, sqlite)
     worker, idle = Application(shop.folder, "worker"), Application(shop.folder, "idle")
     worker.start()
-    flag.touch()  # somebody else has put it there
+    flag.touch()  # an operator has put it there
     try:
         settings["migrate_services"] = [shop.entry, idle.entry, worker.entry]
         site.run("migrate", **settings)
@@ -214,7 +214,7 @@ def test_a_service_that_cannot_be_read_stops_nothing(
 
 
 def hook(site: Site, shop: Application, flag: Path) -> Path:
-    """A task that fails unless the application is stopped and its visitors are kept out."""
+    """A task that fails unless the application is stopped and its users are kept out."""
     path = site.folder / "hook.yml"
     command = f"test -e {flag} && ! {shop.script} status"
     path.write_text(f"- name: Look\n  ansible.builtin.shell: {command}\n  changed_when: false\n")
@@ -232,8 +232,8 @@ def test_a_rollback_runs_while_the_application_is_stopped(
     wanted: dict[str, Any] = {f"migrate_{verb}_run": "forth", "migrate_restore_loses_writes": True}
     hooks: dict[str, Any] = {f"migrate_after_{verb}": hook(site, shop, flag)}
 
-    looked = site.run(verb, "--check", **settings, **wanted)
-    (begun,) = looked.results("Begin the maintenance")
+    planned = site.run(verb, "--check", **settings, **wanted)
+    (begun,) = planned.results("Begin the maintenance")
     assert begun["done"] == [str(flag), "shop"]
     assert shop.calls() == ["start shop", "stop shop", "start shop"]
     assert sqlite.dump() == before
@@ -286,7 +286,7 @@ def test_what_a_rollback_has_left_held_keeps_its_application_stopped(
     site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)
-    # Somebody writes meanwhile, so that what was there before cannot be put back.
+    # Another session writes meanwhile, so that what was there before cannot be put back.
     others = ["sqlite3", str(sqlite.path), "INSERT INTO item (name) VALUES ('later')"]
     leaves = "with op.get_context().autocommit_block():\n    op.execute('CREATE TABLE part (id INTEGER)')"
     back = f"import subprocess\nsubprocess.run({others!r}, check=True)\n{leaves}\nraise RuntimeError('no way back')"

@@ -16,6 +16,6 @@ from tests.lab import PROJECT
 
 @pytest.mark.exhaustive
 def test_the_pages_show_what_the_commands_print() -> None:
-    asked = [sys.executable, str(PROJECT / "docs" / "transcripts.py"), "--check"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    requested = [sys.executable, str(PROJECT / "docs" / "transcripts.py"), "--check"]
+    done = subprocess.run(requested, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -32,7 +32,7 @@ def typed(command: str, folder: Path) -> ansible.Outcome:
 
 
 def printed(output: str, before: str) -> str:
-    """The first command that stands behind some words, to the end of its line."""
+    """The first command that is behind some words, to the end of its line."""
     line = rf"^(?!fatal).*{re.escape(before)}((?:\S+=\S+ )?\S*ansible-playbook .*)$"
     found = re.search(line, output, re.MULTILINE)
     assert found, f"no command behind {before!r}:\n{output}"
@@ -49,12 +49,12 @@ def test_each_printed_command_works_where_the_run_was_started_and_on_its_host_al
     inventory = fleet.inventory(**settings).name
     (here / "mine.yml").write_text("migrate_on_failure: hold\n")
 
-    # The run: from a folder of somebody's own, with an inventory and a file of variables by relative paths.
+    # The run: from a folder of the operator's own, with an inventory and a file of variables by relative paths.
     words = ["-i", inventory, "-e", "@mine.yml", "-e", "migrate_workers=1 migrate_target=head"]
     run = ansible.playbook(PROJECT / "migrate.yml", *words, cwd=here).ended(2)
     assert fleet.revisions() == fleet.at(web1=2, web2=2)
 
-    # Status says it anew, for the host that it asks.
+    # Status prints it again, for the host that it reads.
     status = ansible.playbook(
         "hosting.alembic.status", "-i", inventory, "--limit", "web2", cwd=here, env=_found()
     ).ended()
@@ -62,7 +62,7 @@ def test_each_printed_command_works_where_the_run_was_started_and_on_its_host_al
     assert fleet.database("web2").dump() == before["web2"]
     assert fleet.revisions() == fleet.at(web1=2, web2=1)
 
-    # What the run has said of each of its hosts.
+    # What the run has printed of each of its hosts.
     typed(printed(run.output, "Way back: "), here).ended()
     assert fleet.database("web1").dump() == before["web1"]
 

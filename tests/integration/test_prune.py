@@ -1,4 +1,4 @@
-"""What restores replaced lies aside until somebody asks for it to be dropped."""
+"""What restores replaced is retained until an operator has it dropped."""
 
 from __future__ import annotations
 

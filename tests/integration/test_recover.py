@@ -1,4 +1,4 @@
-"""What an earlier run left is settled before anything new is planned."""
+"""What an earlier run left is recovered before anything new is planned."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def test_a_long_query_whose_worker_was_killed_ends_by_itself(site: Site, postgre
 def test_a_backend_that_outlives_its_client_is_waited_for_or_ended(
     site: Site, postgres: PostgresTarget, more_postgres: Callable[[], PostgresTarget], patience: int
 ) -> None:
-    neighbour = more_postgres()
-    settings = at_first(site, postgres, neighbour)
+    other_database = more_postgres()
+    settings = at_first(site, postgres, other_database)
     seconds = 8 if patience == 60 else 300
     dump = postgres.dump()
     settings["migrate_source"] = site.source("broken").keep("0001", "0002").add("0003", "0002", SLOW.format(seconds))
@@ -106,15 +106,15 @@ def test_a_backend_that_outlives_its_client_is_waited_for_or_ended(
             time.sleep(0.1)
         kill_all(site, running)
     assert backends(postgres) == 1
-    untouched = neighbour.dump()
+    untouched = other_database.dump()
 
     outcome = site.run("recover", migrate_lock_wait=patience, **settings)
 
     assert backends(postgres) == 0
     assert_says(outcome.output, f"{postgres.name} killed")
     assert postgres.dump() == dump
-    assert neighbour.dump() == untouched
-    assert not any(event["verb"].startswith("recover") for event in site.events(neighbour.name))
+    assert other_database.dump() == untouched
+    assert not any(event["verb"].startswith("recover") for event in site.events(other_database.name))
     assert_says(site.run("recover", **settings).output, "No run has left anything.")
 
 

@@ -218,7 +218,7 @@ def test_what_a_killed_rehearsal_leaves_is_dropped_and_a_live_one_is_not(site: S
     assert outcome.changed > 0
     assert (scratches(server), creator.dump()) == ([], before)
     assert_says(site.run("recover", **settings).output, "No run has left anything.")
-    # One that was killed before it could say what it is; nobody's journal knows of it.
+    # One that was killed before it could say what it is; no journal knows of it.
     server.create_database(name, owner=creator.name)
     site.run("prune", migrate_prune=True, **settings)
     assert scratches(server) == []

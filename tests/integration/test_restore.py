@@ -48,17 +48,17 @@ def test_a_backup_is_brought_back_and_what_it_replaces_is_kept(
         "path": {"migrate_restore_backup": str(backup)},
         "name": {"migrate_restore_databases": ["app"]},
     }
-    asked = ways[what]
+    requested = ways[what]
 
-    refused = site.run("restore", code=2, **migrated, **asked)
+    refused = site.run("restore", code=2, **migrated, **requested)
     assert_says(refused.output, "A restore of 'app' would lose what others wrote", "rows differ", "in item")
     assert sqlite.revisions == ["0002"]
 
-    foreseen = site.run("restore", "--check", migrate_restore_loses_writes=True, **migrated, **asked)
+    foreseen = site.run("restore", "--check", migrate_restore_loses_writes=True, **migrated, **requested)
     assert_says(foreseen.output, "app would be restored")
     assert sqlite.revisions == ["0002"]
 
-    outcome = site.run("restore", migrate_restore_loses_writes=True, **migrated, **asked)
+    outcome = site.run("restore", migrate_restore_loses_writes=True, **migrated, **requested)
 
     assert outcome.changed == 1
     assert sqlite.revisions == ["0001"]
@@ -72,7 +72,7 @@ def test_a_backup_is_brought_back_and_what_it_replaces_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("requested", "words"),
     [
         ({}, "No backup to restore was named"),
         ({"migrate_restore_databases": ["typo"]}, "Database 'typo' is not in the inventory of this host"),
@@ -84,11 +84,11 @@ def test_a_backup_is_brought_back_and_what_it_replaces_is_kept(
     ],
 )
 def test_what_cannot_be_meant_is_refused(
-    site: Site, sqlite: SQLiteTarget, migrated: dict[str, Any], asked: dict[str, Any], words: str
+    site: Site, sqlite: SQLiteTarget, migrated: dict[str, Any], requested: dict[str, Any], words: str
 ) -> None:
     before = sqlite.dump()
 
-    outcome = site.run("restore", code=2, **migrated, **asked)
+    outcome = site.run("restore", code=2, **migrated, **requested)
 
     assert_says(outcome.output, words)
     assert sqlite.dump() == before
@@ -131,7 +131,7 @@ def test_the_printed_restore_command_of_a_held_database_is_a_command(site: Site,
 
 
 @contextmanager
-def looking(target: PostgresTarget, root: Path) -> Iterator[tuple[Engine, Archive]]:
+def reading(target: PostgresTarget, root: Path) -> Iterator[tuple[Engine, Archive]]:
     """Yield the engine of a database, and the archive of a backup that was taken now."""
     engine = engine_for(Database.from_options(target.entry), Job("restore", str(root), run="r1"))
     folder = root / "backup"
@@ -152,7 +152,7 @@ select count(*) from pg_stat_activity
 
 
 def written(engine: Engine, archive: Archive, ours: dict[str, int] | None = None) -> Writes:
-    """What the guard is told once all other sessions have ended, which takes them a moment."""
+    """What the guard reads once all other sessions have ended, which takes them a moment."""
     wait_until(lambda: engine.own().rows(_SESSIONS) == [(0,)], "other sessions do not end")
     return write_tracker_of(engine).writes_since(archive, ours or {}, None)
 
@@ -165,14 +165,14 @@ def filled(postgres: PostgresTarget) -> PostgresTarget:
 
 
 def test_no_session_wrote(filled: PostgresTarget, tmp_path: Path) -> None:
-    with looking(filled, tmp_path) as (engine, archive):
+    with reading(filled, tmp_path) as (engine, archive):
         filled.rows("SELECT count(*) FROM item")
 
         assert not written(engine, archive)
 
 
 def test_what_others_wrote_is_reported_table_by_table(filled: PostgresTarget, tmp_path: Path) -> None:
-    with looking(filled, tmp_path) as (engine, archive):
+    with reading(filled, tmp_path) as (engine, archive):
         filled.rows("INSERT INTO item (id, name) VALUES (4, 'late'), (5, 'later')")
         filled.rows("UPDATE item SET name = 'changed' WHERE id = 1")
         filled.rows("INSERT INTO other VALUES (1)")
@@ -184,7 +184,7 @@ def test_what_others_wrote_is_reported_table_by_table(filled: PostgresTarget, tm
 
 
 def test_the_rows_of_the_run_itself_are_not_writes_of_others(filled: PostgresTarget, tmp_path: Path) -> None:
-    with looking(filled, tmp_path) as (engine, archive):
+    with reading(filled, tmp_path) as (engine, archive):
         with closing(engine.connect()) as own:
             own.rows("begin")
             own.rows("update item set name = 'ours'")
@@ -199,7 +199,7 @@ def test_the_rows_of_the_run_itself_are_not_writes_of_others(filled: PostgresTar
 
 
 def test_an_open_session_of_others_may_be_writing(filled: PostgresTarget, tmp_path: Path) -> None:
-    with looking(filled, tmp_path) as (engine, archive):
+    with reading(filled, tmp_path) as (engine, archive):
         filled.rows("INSERT INTO other VALUES (1)")
         with closing(filled.connect()) as session:
             session.cursor().execute("SELECT 1")
@@ -211,7 +211,7 @@ def test_an_open_session_of_others_may_be_writing(filled: PostgresTarget, tmp_pa
 
 
 def test_a_table_that_is_gone_is_a_difference(filled: PostgresTarget, tmp_path: Path) -> None:
-    with looking(filled, tmp_path) as (engine, archive):
+    with reading(filled, tmp_path) as (engine, archive):
         filled.rows("DROP TABLE other")
 
         # Nothing counts it any more; the comparison with the backup says that it is gone.

@@ -87,7 +87,7 @@ ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO public;
 
 @dataclass
 class Customer:
-    """A database with content, its owner, and what is used to look at it: programs of PostgreSQL alone."""
+    """A database with content, its owner, and what is used to read it: programs of PostgreSQL alone."""
 
     server: PostgresServer
     name: str
@@ -266,7 +266,7 @@ SELECT lo_from_bytea(4711, 'large');
 @pytest.mark.parametrize("powers", ["CREATEDB", ""])
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_other_encodings_than_utf_8(make: Callable[..., Customer], encoding: str, powers: str) -> None:
-    """Bytes that are no UTF-8, in names and rows; in SQL_ASCII the server itself does not know what they mean."""
+    """Bytes that are not UTF-8, in names and rows; in SQL_ASCII the server itself does not know what they mean."""
     customer = make(powers, f"app_{encoding}", "", f"TEMPLATE template0 ENCODING {encoding} LOCALE 'C'")
     customer.send(ACCENTS.encode("latin-1"))
     archive, before = customer.back_up(), customer.dumped()
@@ -293,7 +293,7 @@ def test_the_guard_has_the_last_word_when_no_other_session_can_write(
     seen: list[str] = []
 
     def guard() -> None:
-        # Whoever comes now is refused, or waits for a lock.
+        # A session that comes now is refused, or waits for a lock.
         with pytest.raises(psycopg2.Error) as refusal, closing(customer.connect()) as late, late.cursor() as cursor:
             cursor.execute("SET lock_timeout = 200; INSERT INTO half VALUES (1)")
         seen.append(str(refusal.value))
@@ -415,7 +415,7 @@ def test_what_is_retained_in_place_is_dropped_unless_it_is_in_use(make: Callable
             restorer_of(engine).drop_retained(retained)
         assert customer.server.execute(f"SELECT count(*) FROM {schema}.item", customer.name) == [["10"]]
         customer.as_owner("DROP VIEW public.peek")
-        # A backup leaves out what lies aside.
+        # A backup leaves out what is retained.
         again = customer.folder / "again"
         again.mkdir()
         assert engine.dump(again, True, quiet).row_counts == archive.row_counts

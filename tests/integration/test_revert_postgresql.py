@@ -76,7 +76,7 @@ class Stage:
         self.run_as_owner(BASE)
 
     def run_as_owner(self, sql: str) -> None:
-        """Execute SQL by psql, as somebody else would."""
+        """Execute SQL by psql, as another session would."""
         url = self.database.url
         command = [str(self.database.server.bin / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", url, "-f", "-"]
         subprocess.run(command, input=sql, text=True, check=True, capture_output=True)
@@ -484,8 +484,8 @@ def test_what_others_changed_is_seen_and_what_was_not_changed_is_not(stage: Stag
             Counter[str](engine.sequence_reads),
         )
         engine.sequence_reads.clear()
-        moved: list[str] = own.run(changes_of_sequences, archive, written_rows, known, now, reads)
-        return moved + list(own.run(changes_of_others, archive, written_rows))
+        changed_place: list[str] = own.run(changes_of_sequences, archive, written_rows, known, now, reads)
+        return changed_place + list(own.run(changes_of_others, archive, written_rows))
 
     try:
         assert {sql: after(sql) for sql in NOBODYS} == {sql: [] for sql in NOBODYS}
@@ -537,12 +537,12 @@ def test_what_others_change_during_a_restore_in_place_is_not_lost(
 ) -> None:
     assert stage.host.do("backup", stage.entry, run="b1")["finished"]
     engine = engine_for(stage.entry, stage.host.job("restore", stage.entry, run="r1"))
-    told: list[str] = []
+    reported: list[str] = []
 
     def report(words: str) -> None:
         # The guard has had its word by then.
         if words == "moves what is there aside":
-            told.append(theirs)
+            reported.append(theirs)
             stage.run_as_owner(theirs)
 
     try:
@@ -552,7 +552,7 @@ def test_what_others_change_during_a_restore_in_place_is_not_lost(
     finally:
         engine.close()
 
-    assert told == [theirs]
+    assert reported == [theirs]
     assert stage.database.execute(shows) == [[there]]
     assert stage.database.execute("select count(*) from other") == [["2"]]
 
@@ -644,7 +644,7 @@ def test_rows_that_a_rollback_changed_are_named(stage: Stage) -> None:
 
 @pytest.mark.parametrize("verb", ["downgrade", "rollback"])
 def test_the_version_table_is_found_where_a_changed_search_path_leads_to_it(stage: Stage, verb: str) -> None:
-    """Alembic and the server look through the whole path; a new table would lie in its first schema."""
+    """Alembic and the server search the whole path; a new table would lie in its first schema."""
     stage.run_as_owner("create schema first")
     before = dump(stage.database)
     stage.host.revise("generic", "0002", "0001", executed("create table public.second (id int)"), executed(DROPS))
@@ -691,13 +691,15 @@ def test_the_comment_of_the_database_that_the_run_changed_is_as_before(stage: St
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "printed"),
     [
         ("alter user mapping for current_user server far options (set user 'after')", "user mapping"),
         ("grant usage on foreign server far to pg_monitor", "acl foreign server far"),
     ],
 )
-def test_what_the_run_changed_and_a_restore_in_place_would_leave_holds(stage: Stage, changes: str, said: str) -> None:
+def test_what_the_run_changed_and_a_restore_in_place_would_leave_holds(
+    stage: Stage, changes: str, printed: str
+) -> None:
     user = stage.database.user
     stage.database.execute("create extension postgres_fdw")
     stage.database.execute(f'grant usage on foreign data wrapper postgres_fdw to "{user}"')
@@ -711,7 +713,7 @@ def test_what_the_run_changed_and_a_restore_in_place_would_leave_holds(stage: St
 
     assert result["outcome"] == "held", result
     assert "is unknown" not in result["error"]["why"]
-    assert said in result["error"]["why"].lower()
+    assert printed in result["error"]["why"].lower()
     server = stage.database.server
     variables = {**os.environ, "PGPASSWORD": server.password, "PATH": f"{server.bin}:/usr/bin:/bin"}
     typed = result["ways_out"]["back"]

@@ -41,7 +41,7 @@ def stage(tmp_path: Path, postgres_database: Database) -> Stage:
 
 
 def in_between(stage: Stage, sql: str) -> str:
-    """A call of a function that has somebody else execute SQL, while a revision of the run works."""
+    """A call of a function that has another session execute SQL, while a revision of the run works."""
     url = stage.database.server.url(stage.database.name, user=stage.database.user, password=stage.database.password)
     psql = [str(stage.database.server.bin / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql, url]
     return f"__import__('subprocess').run({psql!r}, check=True, stdout=-3)"

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.fleet import FAILS, NOBODY, Fleet
-from tests.integration.site import Site, Source, assert_says, said
+from tests.integration.fleet import FAILS, UNREACHABLE, Fleet
+from tests.integration.site import Site, Source, assert_says, printed
 from tests.integration.targets import PostgresTarget
 from tests.lab import ansible
 from tests.lab.web import Application
 
-TOLD_TO_FAIL = {"environment": {"FAILS": "1"}}
+FAILING_HOST = {"environment": {"FAILS": "1"}}
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def source(site: Site) -> Source:
 
 
 def last_lines(outcome: ansible.Outcome) -> str:
-    """What is said of the whole run, before Ansible's own recap."""
+    """What is printed of the whole run, before Ansible's own recap."""
     return outcome.output.rpartition(": Summarise the run]")[2].split("PLAY RECAP")[0]
 
 
@@ -54,8 +54,8 @@ def test_hosts_go_in_batches_and_at_head_they_are_in_none(fleet_of: Callable[[in
     assert second.changed == 0
     assert batches(second) == []
     assert_says(last_lines(second), *(f"web{n} app at head" for n in range(1, 6)), "5 databases: 5 at head")
-    asked = second.results("Plan every database", "web1")
-    assert len(asked) == 1
+    requested = second.results("Plan every database", "web1")
+    assert len(requested) == 1
     assert set(fleet.states().values()) == {"unchanged"}
 
 
@@ -64,7 +64,7 @@ def test_a_failure_stops_the_rollout_and_what_is_verified_stays(
     fleet_of: Callable[[int], Fleet], source: Source
 ) -> None:
     fleet = fleet_of(5)
-    fleet.own["web3"] = TOLD_TO_FAIL
+    fleet.own["web3"] = FAILING_HOST
     outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout=[1])
     assert fleet.revisions() == fleet.at(web1=3, web2=3)
     assert_says(
@@ -88,7 +88,7 @@ def test_a_failure_stops_the_rollout_and_what_is_verified_stays(
 
 def test_the_canary_may_not_fail_whatever_is_allowed_later(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     fleet = fleet_of(3)
-    fleet.own["web1"] = TOLD_TO_FAIL
+    fleet.own["web1"] = FAILING_HOST
     outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_max_failures="100%")
     assert fleet.revisions() == fleet.at()
     assert_says(last_lines(outcome), "stopped after batch 1 of 3", "web1 failed in the first batch")
@@ -98,7 +98,7 @@ def test_what_is_allowed_to_fail_does_not_stop_the_rollout_and_is_not_a_success(
     fleet_of: Callable[[int], Fleet], source: Source
 ) -> None:
     fleet = fleet_of(5)
-    fleet.own["web3"] = TOLD_TO_FAIL
+    fleet.own["web3"] = FAILING_HOST
     outcome = fleet.run(
         "migrate",
         code=2,
@@ -118,7 +118,7 @@ def test_with_rollback_every_host_of_the_run_is_reverted_the_last_one_first(
     fleet.run("migrate", migrate_source=source, migrate_target="0001", migrate_rollout="100%")
     for name in fleet.names:
         fleet.database(name).fill()
-    fleet.own["web3"] = TOLD_TO_FAIL
+    fleet.own["web3"] = FAILING_HOST
     outcome = fleet.run(
         "migrate", code=2, migrate_source=source, migrate_rollout=[1], migrate_rollout_on_failure="rollback"
     )
@@ -145,7 +145,7 @@ def test_the_application_is_stopped_while_its_database_is_reverted(
     shop = Application(tmp_path / "shop")
     shop.start()
     try:
-        fleet.own = {"web1": {"migrate_services": [shop.entry]}, "web2": TOLD_TO_FAIL}
+        fleet.own = {"web1": {"migrate_services": [shop.entry]}, "web2": FAILING_HOST}
         outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_on_failure="rollback")
         assert fleet.states() == {"web1": "led_back", "web2": "failed"}
         assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
@@ -161,7 +161,7 @@ def test_a_canary_that_cannot_be_reached_ends_it_before_anything_begins(
     fleet_of: Callable[[int], Fleet], source: Source, on_failure: str
 ) -> None:
     fleet = fleet_of(3)
-    fleet.own["web1"] = NOBODY
+    fleet.own["web1"] = UNREACHABLE
     outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_on_failure=on_failure)
     assert fleet.revisions() == fleet.at()
     ending = "stopped after batch 1 of 3" if on_failure == "stop" else "nothing was begun"
@@ -172,12 +172,12 @@ def test_a_canary_that_cannot_be_reached_ends_it_before_anything_begins(
 def test_a_whole_batch_that_cannot_be_reached_stops_it_and_what_was_migrated_is_reverted(
     fleet_of: Callable[[int], Fleet], source: Source
 ) -> None:
-    """Nobody knew before: the link goes down while the canary is migrated."""
+    """It was not known before: the link goes down while the canary is migrated."""
     fleet = fleet_of(4)
     gate = fleet.folder / "down"
     unreachable = "{{ 'ssh' if lookup('ansible.builtin.fileglob', down) else 'local' }}"
     for name in ("web2", "web3"):
-        fleet.own[name] = {**NOBODY, "ansible_connection": unreachable, "down": str(gate)}
+        fleet.own[name] = {**UNREACHABLE, "ansible_connection": unreachable, "down": str(gate)}
     source.add("0004", "0003", f"open({str(gate)!r}, 'w').close()")
     outcome = fleet.run(
         "migrate", code=2, migrate_source=source, migrate_rollout=[1, 2, 1], migrate_rollout_on_failure="rollback"
@@ -193,24 +193,24 @@ def test_a_whole_batch_that_cannot_be_reached_stops_it_and_what_was_migrated_is_
 
 
 @pytest.mark.parametrize(
-    ("rollout", "code", "stands", "says"),
+    ("rollout", "code", "expected_heads", "expected_message"),
     [
         ([1, 2], 4, {"web1": 3, "web3": 3}, ["1 lost: web2", "2 migrated: web1, web3"]),
-        ([1], 4, {"web1": 3}, []),  # all of a batch: Ansible ends it there, and nobody is left to say anything
+        ([1], 4, {"web1": 3}, []),  # all of a batch: Ansible ends it there, and no host is left to report anything
     ],
 )
 def test_a_hook_that_loses_its_host_is_not_a_success(
     fleet_of: Callable[[int], Fleet], source: Source, tmp_path: Path, rollout: list[int], code: int,
-    stands: dict[str, int], says: list[str],
+    expected_heads: dict[str, int], expected_message: list[str],
 ) -> None:  # fmt: skip
     hook = tmp_path / "hook.yml"
-    hook.write_text(yaml.safe_dump([{"name": "Look", "ansible.builtin.ping": {}, "vars": NOBODY}]))
+    hook.write_text(yaml.safe_dump([{"name": "Look", "ansible.builtin.ping": {}, "vars": UNREACHABLE}]))
     fleet = fleet_of(4 if len(rollout) == 1 else 3)
     fleet.own["web2"] = {"migrate_before_backup": str(hook)}
     outcome = fleet.run("migrate", code=code, migrate_source=source, migrate_rollout=rollout)
-    assert fleet.revisions() == fleet.at(**stands)
+    assert fleet.revisions() == fleet.at(**expected_heads)
     assert outcome.stats["web2"]["unreachable"] == 1
-    assert_says(last_lines(outcome) if says else outcome.output, *says)
+    assert_says(last_lines(outcome) if expected_message else outcome.output, *expected_message)
     # The next run, once it can be reached, does what is left.
     del fleet.own["web2"]
     fleet.run("migrate", migrate_source=source)
@@ -219,7 +219,7 @@ def test_a_hook_that_loses_its_host_is_not_a_success(
 
 def test_no_host_can_be_reached(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     fleet = fleet_of(2)
-    fleet.own = {"web1": NOBODY, "web2": NOBODY}
+    fleet.own = {"web1": UNREACHABLE, "web2": UNREACHABLE}
     outcome = fleet.run("migrate", code=2, migrate_source=source)
     assert_says(last_lines(outcome), "stopped after batch 1 of 2", "2 lost: web1, web2")
 
@@ -249,7 +249,7 @@ def test_a_host_that_fails_while_planned_is_not_planned_again(
 
 def test_a_stopped_rollout_goes_on_under_its_own_name(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     fleet = fleet_of(4)
-    fleet.own["web2"] = TOLD_TO_FAIL
+    fleet.own["web2"] = FAILING_HOST
     fleet.run("migrate", code=2, migrate_source=source, migrate_run="upgrade-7")
     assert fleet.states() == {"web1": "migrated", "web2": "failed", "web3": "waiting", "web4": "waiting"}
     del fleet.own["web2"]
@@ -304,7 +304,7 @@ def test_the_manifest_is_its_owners_alone(fleet_of: Callable[[int], Fleet], sour
     assert host["state"] == "migrated"
     app: dict[str, Any] = host["databases"]["app"]
     assert (app["was"], app["expected"], app["now"], app["outcome"]) == ([], ["0003"], ["0003"], "upgraded")
-    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", said(host["run"]))
+    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", printed(host["run"]))
 
 
 def test_nothing_is_contracted_until_every_host_of_the_fleet_is_expanded(
@@ -326,7 +326,7 @@ def test_a_shared_database_is_reverted_by_the_host_that_migrated_it(
     shared = more_postgres()
     for name in ("web1", "web2"):
         fleet.own[name] = {"migrate_databases": [shared.entry, fleet.database(name).entry]}
-    fleet.own["web3"] = TOLD_TO_FAIL
+    fleet.own["web3"] = FAILING_HOST
     outcome = fleet.run(
         "migrate", code=2, migrate_source=source, migrate_rollout=[2, 1], migrate_rollout_on_failure="rollback"
     )

@@ -67,12 +67,12 @@ class Controller:
 
     def revision(self, site: str) -> str:
         """Return what SQLite says of a site's database, nothing while there is none."""
-        look = (
+        poll = (
             "import sqlite3, sys; found = sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True)"
             ".execute('select version_num from alembic_version').fetchone(); print(*found)"
         )
         try:
-            return self.run("/usr/bin/python3", "-c", look, f"{HOME}/{site}/app.db")
+            return self.run("/usr/bin/python3", "-c", poll, f"{HOME}/{site}/app.db")
         except CommandFailed:
             return ""
 
@@ -80,8 +80,8 @@ class Controller:
         return self.run("sh", "-c", f"cat /var/log/hosting-alembic/{site}.log || true")
 
     def show(self, unit: str, *properties: str) -> dict[str, str]:
-        said = self.run("systemctl", "show", f"--property={','.join(properties)}", unit)
-        return dict(line.split("=", 1) for line in said.splitlines())
+        printed = self.run("systemctl", "show", f"--property={','.join(properties)}", unit)
+        return dict(line.split("=", 1) for line in printed.splitlines())
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +99,8 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]
 def test_systemd_and_cron_start_the_run_when_the_window_opens(controller: Controller) -> None:
     # The next whole minute that leaves time enough.
     start = (datetime.now(timezone.utc) + AHEAD + timedelta(minutes=1)).replace(second=0, microsecond=0)
-    said = controller.schedule("by-timer", "auto", start)
-    assert f"{start:%Y-%m-%d %H:%M} UTC" in said
+    printed = controller.schedule("by-timer", "auto", start)
+    assert f"{start:%Y-%m-%d %H:%M} UTC" in printed
     controller.schedule("by-cron", "cron", start)
     timer = controller.show("by-timer.timer", "ActiveState", "UnitFileState", "NextElapseUSecRealtime")
     assert timer == {
@@ -126,13 +126,13 @@ def test_systemd_and_cron_start_the_run_when_the_window_opens(controller: Contro
 
 
 def test_a_run_that_fails_is_a_failed_unit_and_is_reported(controller: Controller) -> None:
-    told = f"{HOME}/told"
+    reported = f"{HOME}/told"
     controller.play(
         "schedule",
         migrate_schedule_name="failing",
         migrate_schedule_inventory=[controller.write("failing/inventory.yml", "{}")],
         migrate_schedule_arguments=["--extra-vars", "migrate_databases=none"],
-        migrate_schedule_on_failure=f"{{ echo $MIGRATE_EXIT_CODE; cat; }} > {told}",
+        migrate_schedule_on_failure=f"{{ echo $MIGRATE_EXIT_CODE; cat; }} > {reported}",
         migrate_windows=[{"start": "00:00", "duration": "24h", "timezone": "UTC"}],
     )
 
@@ -141,6 +141,6 @@ def test_a_run_that_fails_is_a_failed_unit_and_is_reported(controller: Controlle
 
     unit = controller.show("failing.service", "ActiveState", "Result")
     assert unit == {"ActiveState": "failed", "Result": "exit-code"}
-    code, *words = controller.run("cat", told).splitlines()
+    code, *words = controller.run("cat", reported).splitlines()
     assert int(code) > 0
     assert any("begins" in line for line in words)

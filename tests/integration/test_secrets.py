@@ -69,11 +69,11 @@ def test_a_password_is_on_no_command_line_in_no_output_and_in_no_file(
             "with connectable.connect()",
             "raise RuntimeError(config.get_main_option('sqlalchemy.url'))\nwith connectable.connect()",
         )
-        told = site.run("migrate", "-vvv", code=2, **settings)
+        reported = site.run("migrate", "-vvv", code=2, **settings)
     assert any("pg_dump" in line for line in lines)
     assert_says(first.output, f"{postgres.name} upgraded base 0002")
     words = [*forms(PASSWORD), MARK]
-    for outcome in (first, status, failed, told):
+    for outcome in (first, status, failed, reported):
         assert_nowhere(words, outcome, lines, site.root)
 
 
@@ -83,8 +83,8 @@ def test_a_password_is_nowhere_after_a_failure_that_is_held_and_a_restore(site: 
     site.run("migrate", migrate_target="0001", **settings)
     with command_lines() as lines:
         held = site.run("migrate", "-vvv", "--diff", code=2, migrate_on_failure="hold", **settings)
-        asked: dict[str, Any] = {"migrate_restore_databases": [postgres.name], "migrate_restore_loses_writes": True}
-        restored = site.run("restore", "-vvv", "--diff", **settings, **asked)
+        requested: dict[str, Any] = {"migrate_restore_databases": [postgres.name], "migrate_restore_loses_writes": True}
+        restored = site.run("restore", "-vvv", "--diff", **settings, **requested)
     assert_says(held.output, "HELD at")
     assert postgres.database.execute("SELECT version_num FROM alembic_version") == [["0001"]]
     for outcome in (held, restored):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
-from tests.integration.site import PLAYBOOKS, Site, assert_says, said
+from tests.integration.site import PLAYBOOKS, Site, assert_says, printed
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target, program
 from tests.integration.virtualenvs import from_wheelhouse
 from tests.lab import PROJECT, ansible
@@ -225,7 +225,7 @@ def test_old_backups_are_removed_and_the_newest_never(site: Site, sqlite: SQLite
     site.run("migrate", migrate_run="first", **settings)
     for name in ("second", "third"):
         site.run("backup", migrate_run=name, migrate_backup_keep=1, **settings)
-    # The way back from the first run needs its backup.
+    # The revert from the first run needs its backup.
     assert [path.name for path in site.backups("app")] == ["first", "third"]
     site.run("backup", migrate_run="fourth", migrate_backup_keep=0, migrate_backup_keep_days=0, **settings)
     assert [path.name for path in site.backups("app")] == ["first", "fourth"]
@@ -335,7 +335,7 @@ def test_several_heads_are_all_reached_with_the_target_heads(site: Site, targets
     assert site.run("migrate", **settings).changed == 0
     site.run("rollback", **settings)
     assert [target.tables() for target in targets] == [[], []]
-    # A database goes to one branch, its target standing in its own entry.
+    # A database goes to one branch, its target being in its own entry.
     settings["migrate_databases"] = [{**target.entry, "target": "expand@head"} for target in targets]
     site.run("migrate", **settings)
     assert [target.tables() for target in targets] == [["item", "note", "tag"]] * 2
@@ -387,7 +387,7 @@ def test_every_playbook_has_its_part_in_a_day(site: Site, sqlite: SQLiteTarget) 
     shutil.rmtree(site.root / "backups")
     site.run("migrate", **settings)
     assert sqlite.revisions == ["0002"]
-    assert "0002" in said(site.run("status", **settings).output)
+    assert "0002" in printed(site.run("status", **settings).output)
     site.run("backup", **settings)
     assert len(site.backups("app")) == 2
     tree, outcome = site.tree(), site.run("backups", **settings)

@@ -38,7 +38,7 @@ def round_trip(site: Site, settings: dict[str, Any], *targets: Target) -> None:
 
 @contextmanager
 def unasked(site: Site) -> Iterator[None]:
-    """Let env.py fail: where nothing is to be done, a look at the version table is enough with every driver."""
+    """Let env.py fail: where nothing is to be done, a read of the version table is enough with every driver."""
     env = site.root / "releases" / "current" / "source" / "migrations" / "env.py"
     kept = env.read_text()
     env.write_text("raise SystemExit('it was asked')")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.site import Site, assert_says, said
+from tests.integration.site import Site, assert_says, printed
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
 from tests.lab import PROJECT
 
@@ -124,7 +124,7 @@ def test_what_outlasts_the_window_is_cancelled_and_reverted(
 
     assert_says(outcome.output, "was cancelled", CLOSES)
     assert [target.dump() for target in targets] == before
-    assert "downgraded" in said(outcome.output)
+    assert "downgraded" in printed(outcome.output)
     if waits == "in the database":
         assert_says(outcome.output, f"Revision 0003 (revision 0003) in database '{postgres.name}' was cancelled")
     backends = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -188,7 +188,7 @@ def test_a_scheduled_run_migrates_and_a_failed_one_is_reported(site: Site, sqlit
     settings = settings_for(site, sqlite)
     vault = site.folder / "vault"
     vault.write_text("sesame\n")
-    mailed, told = site.folder / "mailed", site.folder / "told"
+    mailed, reported = site.folder / "mailed", site.folder / "reported"
     programs = site.folder / "programs"
     programs.mkdir()
     (programs / "mail").write_text(f'#!/bin/sh\n{{ echo "$@"; cat; }} >{mailed}\n')
@@ -198,7 +198,7 @@ def test_a_scheduled_run_migrates_and_a_failed_one_is_reported(site: Site, sqlit
         settings,
         migrate_schedule_vault_password_file=vault,
         migrate_schedule_mail="ops@example.net",
-        migrate_schedule_on_failure=f"{{ echo $MIGRATE_EXIT_CODE; cat; }} >{told}",
+        migrate_schedule_on_failure=f"{{ echo $MIGRATE_EXIT_CODE; cat; }} >{reported}",
         migrate_schedule_kind="systemd",
     )
     path = f"{programs}:/usr/bin:/bin"
@@ -210,16 +210,16 @@ def test_a_scheduled_run_migrates_and_a_failed_one_is_reported(site: Site, sqlit
     assert_says(log.read_text(), "no window is open; the next window opens", "begins", "app upgraded", "ended with 0")
     assert log.stat().st_mode & 0o777 == 0o600
     assert not mailed.exists()
-    assert not told.exists()
+    assert not reported.exists()
 
     settings["migrate_source"].add("0003", "0002", "raise RuntimeError('this revision fails on purpose')")
     assert ended(start(script, PATH=path)) == 2
     assert sqlite.revisions == ["0002"]
-    assert told.read_text().startswith("2\n")
+    assert reported.read_text().startswith("2\n")
     assert mailed.read_text().startswith("-s hosting-alembic on ")
-    for text in (told.read_text(), mailed.read_text()):
+    for text in (reported.read_text(), mailed.read_text()):
         assert_says(text, "this revision fails on purpose", "ended with 2")
-        assert "app upgraded" not in said(text)  # only what this run said
+        assert "app upgraded" not in printed(text)  # only what this run printed
 
 
 def test_scheduled_runs_do_not_overlap(site: Site, sqlite: SQLiteTarget) -> None:

@@ -13,7 +13,7 @@ from tests.lab.shell import CommandFailed, run
 
 CACHE = PROJECT / ".cache" / "virtualenvs"
 
-#: What a customer's requirements may say, by the name of the driver that stands out.
+#: What a customer's requirements may say, by the name of the driver that they need.
 PACKAGES = {
     "newest": ["alembic", "sqlalchemy", "psycopg2-binary"],
     "psycopg": ["alembic", "sqlalchemy", "psycopg[binary]"],

@@ -49,7 +49,7 @@ def main() -> int:
         elif arguments.verb == "plug":
             hosts.plug(arguments.state, arguments.host)
         elif arguments.verb == "exec":
-            print(hosts.standing(arguments.state).execute(arguments.host, *arguments.words))
+            print(hosts.running_lab(arguments.state).execute(arguments.host, *arguments.words))
         elif arguments.verb == "image":
             print(image.ensure())
         else:

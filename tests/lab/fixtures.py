@@ -1,4 +1,4 @@
-"""What a test asks for by name: a database, a server, hosts."""
+"""What a test requires by name: a database, a server, hosts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Database:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One server for all tests of a run. A test that stops or crashes its server starts one of its own."""
-    # Nobody pulls this one's plug, so it need not wait for the disk.
+    # This one is never cut off, so it need not wait for the disk.
     with PostgresServer(fsync=False, log=LOGS / "postgres.log") as server:
         yield server
 
@@ -51,7 +51,7 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[Database]:
     password = postgres_server.create_role(name)
     postgres_server.create_database(name, owner=name)
     yield Database(postgres_server, name, name, password)
-    # A restore keeps what it replaced beside it; a test may have given the database to somebody else.
+    # A restore keeps what it replaced beside it; a test may have given the database to another user.
     owned = postgres_server.execute(f"SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = '{name}'")
     for each in {name, *(row[0] for row in owned)}:
         postgres_server.drop_database(each)

@@ -70,7 +70,7 @@ class Lab:
         path.write_text(json.dumps(state, indent=2) + "\n")
 
     def execute(self, host: str, *words: str, user: str = "root", text: str | None = None) -> str:
-        """Run a command on a host from outside, without SSH; to look at it, or to break it."""
+        """Run a command on a host from outside, without SSH; to read it, or to break it."""
         flags = ["--interactive"] if text is not None else []
         return podman.podman("exec", *flags, "--user", user, self.container(host), *words, text=text)
 
@@ -128,17 +128,17 @@ def up(
 
 def unplug(folder: Path, name: str) -> None:
     """Take a host off the network: its connections hang, and what runs on it goes on."""
-    lab = standing(folder)
+    lab = running_lab(folder)
     podman.podman("network", "disconnect", lab.network, lab.container(name))
 
 
 def plug(folder: Path, name: str) -> None:
     """Put a host back on the network, at its address."""
-    lab = standing(folder)
+    lab = running_lab(folder)
     podman.podman("network", "connect", "--ip", lab.hosts[name], lab.network, lab.container(name))
 
 
-def standing(folder: Path) -> Lab:
+def running_lab(folder: Path) -> Lab:
     """Return the lab of a folder, which has to be up."""
     lab = load(folder.resolve())
     if lab is None:
@@ -154,7 +154,7 @@ def down(folder: Path) -> None:
     podman.remove(label=lab.label, network=lab.network)
     shutil.rmtree(lab.folder / "ssh", ignore_errors=True)
     lab.inventory.unlink(missing_ok=True)
-    # Last: as long as this file stands, another `down` can finish the job.
+    # Last: as long as this file is there, another `down` can finish the job.
     (lab.folder / STATE).unlink()
 
 
@@ -164,7 +164,7 @@ def _start_host(lab: Lab, name: str, wanted: str, command: Sequence[str], shown:
 
 
 def _start_postgres(lab: Lab, wanted: str) -> DatabaseServer:
-    """Start the server in UTF-8, with passwords asked over the network, as hosting companies do."""
+    """Start the server in UTF-8, with passwords required over the network, as hosting companies do."""
     script = (
         f"install -d -o postgres -g postgres -m 0700 {DATA} /run/postgresql && exec setpriv --reuid=postgres"
         " --regid=postgres --init-groups sh -c '"

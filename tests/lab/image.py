@@ -1,4 +1,4 @@
-"""The image of a test host: Debian 12 from Debian's own packages, so that no registry of images is asked."""
+"""The image of a test host: Debian 12 from Debian's own packages, so that no registry of images is needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from .alone import alone
+from .lock_file import lock_file
 from .podman import ENVIRONMENT, image_exists, podman
 from .shell import CommandFailed
 
@@ -43,7 +43,7 @@ BEFORE_PACKAGES = [
     'echo "create_main_cluster = false" > "$1/etc/postgresql-common/createcluster.d/lab.conf"',
 ]
 AFTER_PACKAGES = [
-    # "*" is a password nobody has; the "!" of a locked account would make sshd refuse the key as well.
+    # "*" is a password that no user has; the "!" of a locked account would make sshd refuse the key as well.
     f"chroot \"$1\" useradd --create-home --shell /bin/bash --password '*' {USER}",
     f'echo "{USER} ALL=(ALL) NOPASSWD: ALL" > "$1/etc/sudoers.d/{USER}"',
     f'chmod 0440 "$1/etc/sudoers.d/{USER}"',
@@ -77,7 +77,7 @@ def name() -> str:
 
 def ensure() -> str:
     """Build the image unless podman has it; return its name."""
-    with alone("image"):
+    with lock_file("image"):
         return _ensured(name())
 
 

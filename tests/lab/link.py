@@ -43,7 +43,7 @@ class Link:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
-        # A network for measuring other networks, which nobody routes: four addresses of it.
+        # A network for measuring other networks, which is not routed: four addresses of it.
         third, fourth = int(self._id[:2], 16), int(self._id[2:4], 16) & 0b11111100
         self._host, self._controller = (f"198.18.{third}.{fourth + number}" for number in (1, 2))
 

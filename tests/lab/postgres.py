@@ -27,7 +27,7 @@ def newest_bin() -> Path:
 
 
 def free_port() -> int:
-    """A port nobody listens on right now."""
+    """A port that no program listens on right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -143,9 +143,9 @@ class PostgresServer:
     def _run(self, program: str, *words: str) -> str:
         argv = [str(self.bin / program), *words]
         if os.getuid() == 0:
-            pwd.getpwnam(USER)  # said here, rather than by runuser in the middle of a test
+            pwd.getpwnam(USER)  # checked here, rather than by runuser in the middle of a test
             argv = ["runuser", "-u", USER, "--", *argv]
-        # The folder a test stands in may be closed to the user the server runs as.
+        # The folder a test is in may be closed to the user the server runs as.
         return run(argv, cwd="/")
 
     def _remove(self) -> None:

@@ -1,4 +1,4 @@
-"""Run a command and say what it said when it fails."""
+"""Run a command and print its output when it fails."""
 
 from __future__ import annotations
 

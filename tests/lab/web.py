@@ -1,4 +1,4 @@
-"""An application behind nginx, as a hosting server has it, and somebody who asks it again and again."""
+"""An application behind nginx, as a hosting server has it, and a client that requests it again and again."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Application:
         return subprocess.run([self.script, "status"], check=False).returncode == 0
 
     def calls(self) -> list[str]:
-        """What was asked of it and of its neighbours in the folder, but for questions."""
+        """What was changed in it and in the other databases in the folder, but for reads."""
         path = self.folder / "calls"
         lines = path.read_text().splitlines() if path.exists() else []
         return [line for line in lines if line.startswith(("start ", "stop "))]
@@ -132,7 +132,7 @@ class Nginx:
         words = ["nginx", "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
         self._process = subprocess.Popen(words, env=environment)
         deadline = time.monotonic() + 20
-        while asked(self.url)[0] == 0:
+        while requested(self.url)[0] == 0:
             assert self._process.poll() is None, (self.folder / "logs" / "error.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -145,8 +145,8 @@ class Nginx:
         self._process.wait(20)
 
 
-def asked(url: str) -> tuple[int, str]:
-    """The status and the body, by curl, which is none of the code that is tested; 0 is no answer at all."""
+def requested(url: str) -> tuple[int, str]:
+    """The status and the body, by curl, which is none of the code that is tested; 0 means no answer at all."""
     words = ["curl", "--silent", "--max-time", "10", "--write-out", "\n%{http_code}", url]
     body, _newline, code = subprocess.run(words, capture_output=True, text=True, check=False).stdout.rpartition("\n")
     return int(code or 0), body
@@ -175,20 +175,20 @@ def answering(answer: Callable[[str], int]) -> Iterator[str]:
         server.server_close()
 
 
-class Visitor:
-    """Asks a URL in a loop and remembers every answer."""
+class Requester:
+    """Requests a URL in a loop and remembers every answer."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.answers: list[tuple[float, int, str]] = []
         self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread = threading.Thread(target=self._query, daemon=True)
 
-    def _ask(self) -> None:
+    def _query(self) -> None:
         while not self._ends.is_set():
-            self.answers.append((time.monotonic(), *asked(self.url)))
+            self.answers.append((time.monotonic(), *requested(self.url)))
 
-    def __enter__(self) -> Visitor:
+    def __enter__(self) -> Requester:
         self._thread.start()
         return self
 

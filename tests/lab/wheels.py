@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import CACHE
-from .alone import alone
+from .lock_file import lock_file
 from .shell import run
 
 HOST_PYTHON = "3.11"
-# Debian 12 has glibc 2.36; pip asks for each tag by name.
+# Debian 12 has glibc 2.36; pip requires each tag by name.
 GLIBC = ["2_34", "2_28", "2_17"]
 
 
@@ -23,7 +23,7 @@ def wheelhouse(requirements: Path | Iterable[str], python: str = HOST_PYTHON) ->
     text = requirements.read_text() if isinstance(requirements, Path) else "\n".join(requirements) + "\n"
     digest = hashlib.sha256(f"{python}\n{text}".encode()).hexdigest()[:16]
     ready = CACHE / "wheels" / digest
-    with alone(f"wheels-{digest}"):
+    with lock_file(f"wheels-{digest}"):
         if not ready.is_dir():
             _download(text, python, ready)
     return ready

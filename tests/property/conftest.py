@@ -1,4 +1,4 @@
-"""What the property tests ask for by name."""
+"""The fixtures of the property tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def reader(postgres_server: PostgresServer) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the kinds that are left out, so that nobody takes them for proven."""
+    """Name the kinds that are left out, so that they are not taken for proven."""
     for engine, kinds in NOT_YET.items():
         for kind, why in kinds.items():
             terminalreporter.write_line(f"left out of the random examples of {engine}: {kind}: {why}")

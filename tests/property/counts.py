@@ -47,11 +47,11 @@ def section(folder: Path) -> str:
         )
         outcomes = ", ".join(f"{count} {word}" for word, count in sorted(ended.items()))
         text += f"\n**{engine}**: {sum(ended.values())} examples kept the promise: {outcomes}.\n\n"
-        text += f"Objects that were changed: {_said(kinds)}.\n\nStatements ran: {_said(ways)}.\n"
+        text += f"Objects that were changed: {_printed(kinds)}.\n\nStatements ran: {_printed(ways)}.\n"
         left_out = "; ".join(f"{kind}: {why}" for kind, why in NOT_YET[engine].items())
         text += f"\nLeft out: {left_out}.\n" if left_out else ""
     return text
 
 
-def _said(counter: Counter[str]) -> str:
+def _printed(counter: Counter[str]) -> str:
     return ", ".join(f"{word} ({count})" for word, count in sorted(counter.items()))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.property import postgresql_objects, postgresql_tables, sqlite_kinds
 from tests.property.kinds import Change, Kind, Statements, named
 
-#: The kinds that are left out because the promise is broken there and nobody has mended it yet, each with the reason.
+#: The kinds that are left out because the promise is broken there and it is not repaired yet, each with the reason.
 NOT_YET: dict[str, dict[str, str]] = {
     "postgresql": {},
     "sqlite": {},
@@ -142,7 +142,7 @@ _OPTIONS = st.fixed_dictionaries(
 def _revision(draw: st.DrawFn, engine: str, pairs: list[tuple[str, str, Change]]) -> Revision:
     forward, backward = [], []
     for name, kind, change in pairs:
-        way = "in an autocommit block" if change.alone else draw(st.sampled_from(WAYS[engine]))
+        way = "in an autocommit block" if change.single else draw(st.sampled_from(WAYS[engine]))
         forward.append(Step(f"{kind} {name} {change.words}", named(change.forward, name), way))
         back = draw(st.sampled_from((PLAIN, PLAIN, PLAIN, *WAYS[engine])))
         backward.append(Step(f"{kind} {name}", named(change.backward, name), back))
@@ -217,7 +217,7 @@ _RAISE = "    raise RuntimeError('fails on purpose')\n"
 
 
 def text_of(number: int, revision: Revision, *, fails: bool = True) -> str:
-    """A revision as a file; the second one of a database that stands at 0001 is number 2."""
+    """A revision as a file; the second one of a database that is at 0001 is number 2."""
     up = [_call(step) for step in revision.forward]
     if fails and revision.fails_before is not None:
         up.insert(revision.fails_before, _RAISE)

@@ -16,7 +16,7 @@ class Change:
     forward: Statements
     backward: Statements
     #: It has to be the only statement of its transaction, as CREATE INDEX CONCURRENTLY.
-    alone: bool = False
+    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def words(statements: str | Iterable[str]) -> Statements:
 
 
 def change(
-    text: str, forward: str | Iterable[str], backward: str | Iterable[str] = (), *, alone: bool = False
+    text: str, forward: str | Iterable[str], backward: str | Iterable[str] = (), *, single: bool = False
 ) -> Change:
-    return Change(text, words(forward), words(backward), alone)
+    return Change(text, words(forward), words(backward), single)
 
 
 def kind(name: str, make: str | Iterable[str], drop: str | Iterable[str], *changes: Change) -> Kind:

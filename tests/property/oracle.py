@@ -13,7 +13,7 @@ from tests.lab.shell import run
 
 Entries = dict[str, str]
 
-#: What restores keep aside, and Alembic's own table, which is compared apart.
+#: What restores retained, and Alembic's own table, which is compared apart.
 _LEFT_OUT = ("--exclude-schema=alembic_aside_*",)
 _ENTRY = re.compile(r"^--\n-- (?:Data for )?Name: (.+?)(?:; Owner: .*)?\n--\n", re.MULTILINE)
 _NOISE = (

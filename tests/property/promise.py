@@ -1,4 +1,4 @@
-"""The promise, asked of one example: old to the letter, new to the letter, or held with nothing lost."""
+"""The promise, checked on one example: old to the letter, new to the letter, or held with nothing lost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def judged(world: World, old: Entries, upgraded: dict[str, Any]) -> str:
     if outcome in _OLD:
         _is_old(world, old, upgraded)
         return "old"
-    assert outcome == "failed", f"an upgrade cannot end so: {_said(upgraded)}"
+    assert outcome == "failed", f"an upgrade cannot end so: {_printed(upgraded)}"
     return reverted(world, old, world.do("downgrade"))
 
 
@@ -46,7 +46,7 @@ def reverted(world: World, old: Entries, after: dict[str, Any]) -> str:
     if after["outcome"] in _OLD:
         _is_old(world, old, after)
         return "old"
-    assert after["outcome"] == "held", f"a way back cannot end so: {_said(after)}"
+    assert after["outcome"] == "held", f"a way back cannot end so: {_printed(after)}"
     _held(world, old, after)
     return "held"
 
@@ -54,9 +54,9 @@ def reverted(world: World, old: Entries, after: dict[str, Any]) -> str:
 def _new(world: World, result: dict[str, Any]) -> str:
     clean = world.clean()
     now = world.entries()
-    assert not isinstance(clean, str), f"upgraded, but Alembic alone fails: {clean}\n{_said(result)}"
+    assert not isinstance(clean, str), f"upgraded, but Alembic alone fails: {clean}\n{_printed(result)}"
     found = differences(clean, now)
-    assert not found, f"upgraded, but not as by Alembic alone:\n{found}\n{_said(result)}"
+    assert not found, f"upgraded, but not as by Alembic alone:\n{found}\n{_printed(result)}"
     return "new"
 
 
@@ -67,7 +67,7 @@ def _is_old(world: World, old: Entries, result: dict[str, Any]) -> None:
     if found:
         again = world.old_again()
         found = differences({**old, **_rendered(old, again)}, now)
-    assert not found, f"said to be as it was, but it is not:\n{found}\n{_said(result)}"
+    assert not found, f"said to be as it was, but it is not:\n{found}\n{_printed(result)}"
 
 
 def _rendered(old: Entries, again: Entries) -> Entries:
@@ -77,16 +77,16 @@ def _rendered(old: Entries, again: Entries) -> Entries:
 def _held(world: World, old: Entries, result: dict[str, Any]) -> None:
     again = world.old_again()
     lost = differences(again, world.backup_entries())
-    assert not lost, f"held, but the backup does not hold what was:\n{lost}\n{_said(result)}"
+    assert not lost, f"held, but the backup does not hold what was:\n{lost}\n{_printed(result)}"
     ways = result.get("ways_out") or {}
-    assert ways.get("back"), f"held without a printed way back\n{_said(result)}"
-    assert ways.get("forward"), f"held without a printed way forward\n{_said(result)}"
+    assert ways.get("back"), f"held without a printed way back\n{_printed(result)}"
+    assert ways.get("forward"), f"held without a printed way forward\n{_printed(result)}"
     typed = world.type_command(ways["back"])
     done = typed["outcome"] in ("restored", "downgraded", "rolled_back", "typed")
-    assert done, f"the printed way back failed: {_said(typed)}\n{_said(result)}"
+    assert done, f"the printed way back failed: {_printed(typed)}\n{_printed(result)}"
     _is_old(world, old, typed)
 
 
-def _said(result: dict[str, Any]) -> str:
+def _printed(result: dict[str, Any]) -> str:
     keys = ("outcome", "error", "reason", "notes", "ways_out", "method", "not_restored", "command", "undone")
     return "; ".join(f"{key}={result[key]}" for key in keys if result.get(key))

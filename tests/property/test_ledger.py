@@ -102,10 +102,10 @@ def assert_kept(acknowledged: writers.State, places: dict[str, writers.State], p
         for name, count in acknowledged.items()
         if max(state.get(name, 0) for state in places.values()) < count
     }
-    assert not lost, f"acknowledged, and nowhere: {lost}\n{[_said(result) for result in printed]}"
+    assert not lost, f"acknowledged, and nowhere: {lost}\n{[_printed(result) for result in printed]}"
 
 
-def _said(result: dict[str, Any]) -> dict[str, Any]:
+def _printed(result: dict[str, Any]) -> dict[str, Any]:
     keys = ("outcome", "error", "reason", "notes", "ways_out", "method", "aside", "not_restored")
     return {key: result[key] for key in keys if result.get(key)}
 
@@ -159,7 +159,7 @@ def _rows(server: PostgresServer, database: str, statement: str) -> list[list[st
 
 
 def _places(world: PostgresWorld, printed: list[dict[str, Any]]) -> dict[str, writers.State]:
-    """The database, what its owner has beside it, what lies aside in it, and the backups that were printed."""
+    """The database, what its owner has beside it, what is retained in it, and the backups that were printed."""
     server = world.server
     found = {}
     owned = server.execute(f"SELECT datname FROM pg_database WHERE datdba = '\"{world.owner}\"'::regrole")

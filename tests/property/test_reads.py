@@ -1,4 +1,4 @@
-"""No read of ours waits without a limit for what somebody else has locked, whatever the journal has just said."""
+"""No read of ours waits without a limit for what another session has locked, whatever the journal has just recorded."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def stopped_after(event: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def _lock_what_is_free(connection: Any) -> None:
-    """What the migration itself has locked by now cannot be had by anybody else."""
+    """What the migration itself has locked by now cannot be locked by any other session."""
     for table in _TABLES:
         with connection.cursor() as cursor, suppress(psycopg2.errors.LockNotAvailable):
             cursor.execute("SAVEPOINT before")

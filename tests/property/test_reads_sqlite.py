@@ -17,7 +17,7 @@ from tests.property.promise import judged, reverted
 from tests.property.test_reads import stopped_after
 from tests.property.world import SQLiteWorld
 
-#: What an env.py does to the connections of its engine, which then keep everybody else from reading.
+#: What an env.py does to the connections of its engine, which then keep all other sessions from reading.
 _LISTENS = """
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -100,7 +100,10 @@ def test_env_py_keeps_all_sessions_out(
         pass
 
     (upgraded,) = results
-    if (hold, journal) == ("locking mode", "wal"):  # nobody can open it any more, and that is said before anything runs
+    if (hold, journal) == (
+        "locking mode",
+        "wal",
+    ):  # no session can open it any more, and that is reported before anything runs
         assert "leave that out" in upgraded["error"]["remedy"], upgraded
         assert judged(world, old, upgraded) == "old"
         return
@@ -108,7 +111,7 @@ def test_env_py_keeps_all_sessions_out(
     assert not fails or "locked" not in str(upgraded["error"]), upgraded["error"]
     with _within_the_limit(lambda: results.append(judged(world, old, upgraded))):
         pass
-    # Whether others wrote cannot be told while they are kept out for good.
+    # Whether others wrote is unknown while they are kept out for good.
     assert results[-1] in (("old", "held" if hold == "locking mode" else "old") if fails else ("new",))
 
 

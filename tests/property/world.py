@@ -145,7 +145,7 @@ def _extra_variables(words: list[str]) -> Iterable[tuple[str, Any]]:
 
 
 class PostgresWorld(World):
-    """A database of the session's server, with the session's owner, who is no superuser."""
+    """A database of the session's server, with the session's owner, who is not a superuser."""
 
     def __init__(self, server: PostgresServer, owner: tuple[str, str], folder: Path, example: Example) -> None:
         self.server = server
@@ -273,13 +273,13 @@ def forked(function: Callable[[], None]) -> str:
     process.start()
     writer.close()
     try:
-        said = str(reader.recv()) if reader.poll(120) else "it took too long"
+        printed = str(reader.recv()) if reader.poll(120) else "it took too long"
     except EOFError:
-        said = "its process died"
+        printed = "its process died"
     process.join(1)
     if process.is_alive():
         process.kill()
-    return said
+    return printed
 
 
 __all__ = ["FIXTURES", "CommandFailed", "PostgresWorld", "SQLiteWorld", "World"]

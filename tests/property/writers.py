@@ -77,7 +77,7 @@ _READS_POSTGRESQL = {
     "mixed": "SELECT coalesce(max(n), 0) FROM {s}.mixed",
 }
 #: Large objects have no schema: a restore in place keeps a copy of them in a table.
-_READS_ASIDE = {"stored": "SELECT octet_length(data) - 1 FROM {s}.large_objects JOIN {s}.stored ON o = id"}
+_READS_BETWEEN = {"stored": "SELECT octet_length(data) - 1 FROM {s}.large_objects JOIN {s}.stored ON o = id"}
 _READS_SQLITE = {
     "inserted": "SELECT coalesce(max(n), 0) FROM inserted",
     "updated": "SELECT max(n) FROM updated",
@@ -129,7 +129,7 @@ class Writers(ABC):
                 self.execute(connection, self.writes[name].replace("{n}", str(number)))
                 self.acknowledged[name] = number
             except (psycopg2.Error, sqlite3.Error):
-                # Whether it was committed cannot be told: it is written again, which changes nothing if it was.
+                # Whether it was committed is unknown: it is written again, which changes nothing if it was.
                 with contextlib.suppress(psycopg2.Error, sqlite3.Error):
                     connection.close() if connection else None
                 connection = None
@@ -175,7 +175,7 @@ while not os.path.exists(stop) and os.getppid() == parent:
         for statement in sql.replace("{n}", str(number + 1)).split("; "):
             connection.execute(statement)
     except sqlite3.Error:
-        # Whether it was committed cannot be told: it is written again, which changes nothing if it was.
+        # Whether it was committed is unknown: it is written again, which changes nothing if it was.
         if connection:
             connection.close()
         connection = None
@@ -218,8 +218,8 @@ class SQLiteWriters(Writers):
 
 
 def read_postgresql(rows: Callable[[str], list[list[str]]], schema: str = "public") -> State:
-    """What a database, or a schema that was put aside in it, holds of the writers."""
-    reads = _READS_POSTGRESQL if schema == "public" else {**_READS_POSTGRESQL, **_READS_ASIDE}
+    """What a database, or a schema that was retained in it, holds of the writers."""
+    reads = _READS_POSTGRESQL if schema == "public" else {**_READS_POSTGRESQL, **_READS_BETWEEN}
     return {name: int(rows(sql.replace("{s}", schema))[0][0]) for name, sql in reads.items()}
 
 

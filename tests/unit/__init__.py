@@ -1,1 +1,1 @@
-"""Tests of what the modules are made of: each stands at its source's path below plugins/."""
+"""Tests of what the modules are made of: each is at its source's path below plugins/."""

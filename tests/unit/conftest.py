@@ -1,4 +1,4 @@
-"""What the unit tests ask for by name."""
+"""The fixtures of the unit tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["age", "age in a file", "gpg", "gpg in binary"])
 def person(request: pytest.FixtureRequest) -> Iterator[Person]:
-    """Somebody who can open backups, by each of the ways to name them."""
+    """A person who can open backups, by each of the ways to name them."""
     # A socket's path may not be long, and GnuPG makes one in its home.
     with tempfile.TemporaryDirectory(prefix="keys-") as made:
         folder = Path(made) / "person"
@@ -42,5 +42,5 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
 
 @pytest.fixture
 def age(tmp_path: Path) -> Person:
-    """Somebody with a key of age."""
+    """A person with a key of age."""
     return age_person(tmp_path / "age")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a private key, and what a host is given of them."""
+    """A person with a private key, and what a host is given of them."""
 
     tool: str
     #: What migrate_backup_encrypt_to is set to.

@@ -46,7 +46,7 @@ def downgrade() -> None:
 '''
 
 
-def apart(function: Callable[[], T]) -> T:
+def in_process(function: Callable[[], T]) -> T:
     """Call a function in a forked process, because env.py may do anything to its own; a refusal comes back raised."""
     answers: list[Any] = []
 
@@ -72,16 +72,16 @@ def plain_streams() -> Iterator[None]:
         yield
 
 
-def let_everybody_come(folder: Path) -> None:
+def open_to_all(folder: Path) -> None:
     """Let every user come as far as a folder, which lies below one of pytest's that is closed."""
     for path in (folder, *folder.parents):
         if path != Path("/") and path.stat().st_uid == os.geteuid() and not path.stat().st_mode & 0o001:
             path.chmod(path.stat().st_mode | 0o055)
 
 
-def as_nobody(folder: Path, function: Callable[[], T]) -> T:
+def as_unprivileged(folder: Path, function: Callable[[], T]) -> T:
     """Call a function as a user whom permissions bind, who may come as far as a folder. In a forked process only."""
-    let_everybody_come(folder)
+    open_to_all(folder)
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(65534, 65534, 65534)
@@ -159,7 +159,7 @@ class Host:
         return Job(**{**job.__dict__, "databases": databases})
 
     def do(self, verb: str, *databases: Database, **options: Any) -> Answer:
-        """Have a verb done as the engine room does it, with its worker and its processes."""
+        """Have a verb done as the virtualenv's process does it, with its worker and its processes."""
         with plain_streams():
             done: Answer = dispatch.do(self.job(verb, *databases, **options))
         return done

@@ -31,7 +31,7 @@ def test_every_step_has_its_playbook(scenario: Path) -> None:
     assert steps[-2:] == ["verify", "destroy"] or steps[-2].startswith("verify ")
     for step in steps:
         name, *others = step.split()
-        # Both: molecule looks for the usual one even when another is named.
+        # Both: molecule searches for the usual one even when another is named.
         usual = _playbook(scenario.parent, BUILT_IN.get(name, name))
         for playbook in [usual, *(scenario.parent / other for other in others)]:
             assert playbook.is_file(), f"{step}: {playbook} is missing"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether the env.py that Alembic would run, and a revision, are there, as far as the configuration tells."""
+"""Whether the env.py that Alembic would run, and a revision, are there, as far as the configuration shows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def refuse_without_env_py(source: Path, options: Mapping[str, object], exclude: 
         exclude: ``migrate_exclude``.
 
     Raises:
-        Refused: it is not there. Where a package holds the script directory, only the host can tell.
+        Refused: it is not there. Where a package holds the script directory, only the host can find out.
     """
     named = [str(options["script_location"])] if options.get("script_location") else list(named_by(Source(source)))
     if not named or any(":" in location for location in named):
@@ -58,15 +58,15 @@ def refuse_without_env_py(source: Path, options: Mapping[str, object], exclude: 
 def _refuse_without_revisions(
     source: Path, options: Mapping[str, object], exclude: Sequence[str], env_py: Sequence[Path]
 ) -> None:
-    """Refuse a source that holds no revision, where the configuration tells the folders of all of them."""
+    """Refuse a source that holds no revision, where the configuration names the folders of all of them."""
     named = str(options.get("version_locations") or next(named_by(Source(source), "version_locations"), ""))
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in env_py]
-    # A package is on the host; env.py may name other folders; compiled files tell nothing here.
-    told_elsewhere = ":" in named or any("version_locations" in text for text in texts)
+    # A package is on the host; env.py may name other folders; compiled files show nothing here.
+    configured_elsewhere = ":" in named or any("version_locations" in text for text in texts)
     sourceless = str(options.get("sourceless") or next(named_by(Source(source), "sourceless"), "false"))
     locations = re.split(r"[\s,;]+", named.strip()) if named else []
     folders = [folder for location in locations for folder in _folders(source, location)]
-    if told_elsewhere or sourceless.lower() not in _FALSE or not all(folder.is_dir() for folder in folders):
+    if configured_elsewhere or sourceless.lower() not in _FALSE or not all(folder.is_dir() for folder in folders):
         return
     folders = folders or [path.parent / "versions" for path in env_py]
     files = [path for folder in folders for path in folder.rglob("*.py")]
@@ -95,7 +95,7 @@ def _is_left_out(path: Path, source: Path, exclude: Sequence[str]) -> bool:
 
 
 def named_by(source: Source, option: str = "script_location") -> Iterator[str]:
-    """Yield what the configurations of a source give as an option; what cannot be read tells nothing."""
+    """Yield what the configurations of a source give as an option; what cannot be read yields nothing."""
     ini = source.folder / "alembic.ini"
     if ini.is_file():
         parser = configparser.RawConfigParser(strict=False)

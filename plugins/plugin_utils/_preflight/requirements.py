@@ -97,7 +97,7 @@ def _named_by(source: Path, within: tuple[Path, ...]) -> str:
 
 
 def install_the_source(source: Path, text: str, packages: Sequence[str], pip_arguments: Sequence[str]) -> bool:
-    """Return whether anything that pip gets is a path in the source: then the text does not tell what is installed.
+    """Return whether anything that pip gets is a path in the source: then the text does not show what is installed.
 
     Raises:
         Refused: a path leads out of the source.
@@ -122,7 +122,7 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _is_local(source: Path, word: str) -> bool:
-    """Return whether a word is a path; an absolute one is a path of the host, which nobody here knows."""
+    """Return whether a word is a path; an absolute one is a path of the host, which is unknown here."""
     place = word.split("@", 1)[-1].strip() if "file:" in word else word
     place = place.split(";", 1)[0].strip().removeprefix("file:").split("[", 1)[0].strip()
     if not place or _REMOTE.match(place) or place.startswith("//"):

@@ -28,7 +28,7 @@ _HOW_HOSTS_ARE_REACHED = (
     "ANSIBLE_PRIVATE_KEY_FILE",
     "ANSIBLE_REMOTE_USER",
 )
-_ASKING = (
+_PROMPTING = (
     "-J", "--ask-vault-pass", "--ask-vault-password", "-k", "--ask-pass", "-K", "--ask-become-pass", "--step",
 )  # fmt: skip
 _VARIABLES = ("group_vars", "host_vars")
@@ -59,7 +59,7 @@ def _resolved(path: str | None) -> Path | None:
 
 
 def missing_mailer() -> bool:
-    """Tell whether this machine has no program that sends a mail."""
+    """Return whether this machine has no program that sends a mail."""
     path = "/usr/sbin:/usr/lib:/sbin"
     return not (shutil.which("mail") or shutil.which("sendmail") or shutil.which("sendmail", path=path))
 
@@ -80,9 +80,9 @@ def vault_without_password(project: str, sources: Iterable[str], given: str, arg
     return next((str(path) for path in files if _is_encrypted(path)), "")
 
 
-def asks(arguments: Iterable[str]) -> str:
-    """Return an argument by which ansible-playbook asks for a password, which nobody types at night, or nothing."""
-    return next((word for word in arguments if word in _ASKING or word.endswith("@prompt")), "")
+def find_prompting(arguments: Iterable[str]) -> str:
+    """Return an argument by which ansible-playbook prompts for a password, which nothing types at night."""
+    return next((word for word in arguments if word in _PROMPTING or word.endswith("@prompt")), "")
 
 
 def _of_variables(project: str, words: list[str]) -> Iterator[Path]:
@@ -95,7 +95,7 @@ def _of_variables(project: str, words: list[str]) -> Iterator[Path]:
 
 
 def _is_set_for_all() -> bool:
-    """Tell whether settings, and not this shell's environment, name a file with the vault's password."""
+    """Return whether settings, and not this shell's environment, name a file with the vault's password."""
     for name in ("DEFAULT_VAULT_PASSWORD_FILE", "DEFAULT_VAULT_IDENTITY_LIST"):
         value, origin = constants.config.get_config_value_and_origin(name)
         if value and not str(origin).startswith("env"):

@@ -20,7 +20,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from .._windows.guard import AT_START, CLOSED
 from .._windows.options import read_windows, window_problems
 from .._windows.window import DAYS, Window
-from .at_night import asks, vault_without_password
+from .at_night import find_prompting, vault_without_password
 from .given import Given, secret_arguments
 
 KINDS = ("systemd", "cron", "crontab")
@@ -96,9 +96,9 @@ class Schedule:
         if encrypted:
             why = "is encrypted and its password cannot be typed at night"
             yield f"{encrypted} {why}: set migrate_schedule_vault_password_file."
-        asking = asks(self._words)
-        if asking:
-            yield f"{asking} asks at a terminal, and a scheduled run has none: leave it out, and name a file instead."
+        prompting = find_prompting(self._words)
+        if prompting:
+            yield f"{prompting} prompts at a terminal, and a scheduled run has none: name a file instead."
         yield from self.given.refused
         yield from secret_arguments(self.arguments)
 
@@ -176,7 +176,7 @@ def calendar(window: Window) -> str:
 
 
 def cron_line(schedule: Schedule, places: Places, user: str) -> str:
-    """Return the line of a crontab. Cron knows no time zones: the script is asked often, and knows when to run."""
+    """Return the line of a crontab. Cron knows no time zones: the script runs often, and knows when to run."""
     starts = {window.start.minute for window in read_windows(schedule.windows)}
     minutes = sorted({(start + quarter) % 60 for start in starts for quarter in _EVERY_QUARTER})
     command = shlex.quote(str(places.script)).replace("%", "\\%")
@@ -216,7 +216,7 @@ tell() {{{{
     export MIGRATE_EXIT_CODE MIGRATE_LOG MIGRATE_SCHEDULE
     subject="$name on $(uname -n) failed with $1"
     if [ -n "$on_failure" ]; then
-        said | sh -c "$on_failure" >>"$log" 2>&1 || say "the command that tells of a failure failed: $on_failure"
+        said | sh -c "$on_failure" >>"$log" 2>&1 || say "the command that describes a failure failed: $on_failure"
     fi
     [ -n "$mail_to" ] || return 0
     if command -v mail >/dev/null; then

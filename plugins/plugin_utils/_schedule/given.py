@@ -100,7 +100,7 @@ def _secrets(word: str) -> Iterator[str]:
 
 
 def may_hold_secret(name: str, value: Any) -> bool:
-    """Tell whether an extra variable is or contains what only its owner may read."""
+    """Return whether an extra variable is or contains what only its owner may read."""
     text = value if isinstance(value, str) else json.dumps(value)
     if MAY_BE_SECRET.fullmatch(name) and not _PLAIN.fullmatch(text):
         return True

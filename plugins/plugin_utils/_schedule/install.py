@@ -24,7 +24,7 @@ _EXECUTABLE, _READABLE = 0o700, 0o644
 
 @dataclass(frozen=True)
 class File:
-    """One file that a schedule consists of; without a text it shall not be there."""
+    """One file that a schedule consists of; without a text it must not exist."""
 
     path: Path
     text: str = ""
@@ -39,13 +39,13 @@ class File:
             return ""
 
     def differs(self) -> bool:
-        """Tell whether it is not what it shall be."""
+        """Return whether it is not as planned."""
         if not self.text:
             return self.path.exists()
         return not self.path.exists() or self.now != self.text or self.path.stat().st_mode & 0o777 != self.mode
 
     def write(self) -> None:
-        """Make it what it shall be, at once and never half."""
+        """Write or remove it, at once and never half."""
         if not self.text:
             self.path.unlink(missing_ok=True)
             return
@@ -61,7 +61,7 @@ class File:
 
 @dataclass
 class Machine:
-    """This machine, or a folder that stands for it: then files are written there, and nothing is switched on."""
+    """This machine, or a folder in its place: then files are written there, and nothing is switched on."""
 
     folder: str = ""
     kind: str = "auto"
@@ -96,7 +96,7 @@ class Machine:
         return Places(scripts / f"{name}.sh", path, logs / f"{name}.lock", units, cron)
 
     def put(self, schedule: Schedule, log: str, *, pretend: bool) -> list[File]:
-        """Put a schedule on the machine and return the files that were not as they shall be.
+        """Put a schedule on the machine and return the files that were not as planned.
 
         Raises:
             Refused: something that it needs is not there.
@@ -164,7 +164,7 @@ class Machine:
         return scheduling.cron_line(schedule, places, "") if self.kind == "crontab" else ""
 
     def _all(self, name: str) -> Iterator[File]:
-        """Yield what any kind of schedule of this name would consist of, as files that shall not be there."""
+        """Yield what any kind of schedule of this name would consist of, as files that must not exist."""
         places = self.places(name)
         yield File(places.units / f"{name}.timer")
         yield File(places.units / f"{name}.service")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a scheduled run asks first: whether a window is open. Ends with 0 if one is, with 3 if none is.
+"""The check that a scheduled run begins with: whether a window is open. Ends with 0 if one is, with 3 if none is.
 
 python -c 'from … import guard; guard.main()' [--at-start] < windows.json
 """
@@ -15,9 +15,9 @@ from datetime import timedelta
 
 from . import permit
 from .options import read_windows
-from .window import next_after, open_at, starts_since, told
+from .window import format_moment, next_after, open_at, starts_since
 
-#: Cron asks several times an hour. Only the first time after a window has opened is its start.
+#: Cron runs it several times an hour. Only the first time after a window has opened is its start.
 AT_START = "--at-start"
 CLOSED = 3
 _START = timedelta(minutes=5)
@@ -29,6 +29,10 @@ def main() -> None:
     moment = permit.now()
     if open_at(windows, moment) and (AT_START not in sys.argv or starts_since(windows, moment - _START, moment)):
         sys.exit(0)
-    coming = next_after(windows, moment)
-    print(f"the next window opens {told(coming.opens, coming.zone)}" if coming else "no window opens within a year")
+    next_window = next_after(windows, moment)
+    print(
+        f"the next window opens {format_moment(next_window.opens, next_window.zone)}"
+        if next_window
+        else "no window opens within a year"
+    )
     sys.exit(CLOSED)

@@ -120,7 +120,7 @@ def _zone(value: Any) -> ZoneInfo:
     if not available_timezones():
         raise ValueError("this controller knows no time zones; install tzdata")
     if str(value) not in available_timezones():
-        raise ValueError("it is no IANA time zone such as Europe/Berlin")
+        raise ValueError("it is not an IANA time zone such as Europe/Berlin")
     return ZoneInfo(str(value))
 
 

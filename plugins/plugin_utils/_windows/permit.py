@@ -14,9 +14,9 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 
 from .options import read_windows
-from .window import next_after, open_at, told
+from .window import format_moment, next_after, open_at
 
-#: Tests set it, with an offset, and the clock stands still there. It moves windows only, no time that is written down.
+#: Tests set it, with an offset, and the clock stops there. It moves windows only, no time that is recorded.
 VARIABLE = "HOSTING_ALEMBIC_NOW"
 
 
@@ -52,7 +52,7 @@ def permit(options: Any, required: bool, override: Any) -> Permit:
     Args:
         options: the windows, as they are written.
         required: whether there must be any.
-        override: why a person lets this run start and last at any time; empty if nobody does.
+        override: why a person lets this run start and last at any time, empty if there is no reason.
 
     Raises:
         Refused: no window is open.
@@ -80,14 +80,15 @@ def permit(options: Any, required: bool, override: Any) -> Permit:
     opening = open_at(windows, moment)
     if opening:
         return Permit(deadline=opening.closes.isoformat())
-    coming = next_after(windows, moment)
+    following = next_after(windows, moment)
     zone = windows[0].zone
     raise Refused(
         "No maintenance window is open",
-        f"it is {told(moment, coming.zone if coming else zone)}, and the next one opens "
+        f"it is {format_moment(moment, following.zone if following else zone)}, and the next one opens "
         + (
-            f"{told(coming.opens, coming.zone)} and closes {told(coming.closes, coming.zone)}"
-            if coming
+            f"{format_moment(following.opens, following.zone)} "
+            f"and closes {format_moment(following.closes, following.zone)}"
+            if following
             else "at no time within the next year"
         ),
         _OVERRIDE.format(otherwise="Run it then"),

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Maintenance windows: when a run may start, and when it must have ended. Pure functions; the clock is somebody else's.
+"""Maintenance windows: when a run may start, and when it must have ended. Pure functions; the caller reads the clock.
 
-A window is told in local time, and local time is not regular. Where a start or an end does not exist on a day, because
+A window is given in local time, and local time is not regular. Where a start or an end does not exist on a day, because
 the clock was put forward, the moment of that jump takes its place. Where one exists twice, the first counts: a window
 is then never longer than it says. Only one that contains a whole repeated hour is longer by it. A duration is elapsed
 time.
@@ -47,7 +47,7 @@ class Opening:
     zone: ZoneInfo
 
     def holds(self, moment: datetime) -> bool:
-        """Tell whether the window is open then."""
+        """Return whether the window is open then."""
         return self.opens <= moment < self.closes
 
 
@@ -116,7 +116,7 @@ def open_at(windows: list[Window], moment: datetime) -> Opening | None:
 
 
 def starts_since(windows: list[Window], since: datetime, moment: datetime) -> bool:
-    """Tell whether a window has opened since a moment, also one that follows another without a gap."""
+    """Return whether a window has opened since a moment, also one that follows another without a gap."""
     every = [entry for window in windows for entry in _of(window, since, moment)]
     return any(since < entry.opens <= moment for entry in every)
 
@@ -136,7 +136,7 @@ def next_after(windows: list[Window], moment: datetime) -> Opening | None:
     return None
 
 
-def told(moment: datetime, zone: ZoneInfo) -> str:
+def format_moment(moment: datetime, zone: ZoneInfo) -> str:
     """Return a moment in the words of its zone and in UTC."""
     local = moment.astimezone(zone)
     utc = moment.astimezone(timezone.utc)

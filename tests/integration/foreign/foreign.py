@@ -1,7 +1,7 @@
-"""Migrations that nobody here wrote, taken from published packages when a test asks for them.
+"""Migrations of other projects, taken from published packages when a test requires them.
 
 Each case is a ready source directory, a virtualenv that its ``env.py`` can import, and what a person would have to
-tell the role about them. Nothing of theirs is edited, and nothing is committed: all of it lies in the cache.
+describe them to the role. Nothing of theirs is edited, and nothing is committed: all of it lies in the cache.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CACHE = HERE.parents[2] / ".cache" / "foreign"
 
 @dataclass(frozen=True)
 class ForeignCase:
-    """One directory of somebody else's, and all that the role needs to know about it."""
+    """One directory of another project, and all that the role needs to know about it."""
 
     name: str
     source: Path
@@ -199,7 +199,7 @@ def _write_flask_project(virtualenv: Path, project: Path) -> None:
     app = project / "shop.py"
 
     def flask_db(*arguments: str) -> None:
-        # No bytecode: the model changes within the second that a compiled file's timestamp can tell apart.
+        # No bytecode: the model changes within the second that a compiled file's timestamp can distinguish.
         environment = {"DATABASE_URL": f"sqlite:///{scratch}", "PYTHONDONTWRITEBYTECODE": "1"}
         _run(virtualenv / "bin/flask", "--app", "shop:create_app", "db", *arguments, cwd=project, env=environment)
 
@@ -257,7 +257,7 @@ def _site_packages(virtualenv: Path) -> Path:
 
 @contextmanager
 def _locked(cache: Path, name: str) -> Iterator[None]:
-    """Tests in several processes may ask for the same case."""
+    """Tests in several processes may need the same case."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -47,7 +47,7 @@ def _transcripts() -> Any:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where a dataclass looks for its annotations
+    sys.modules[spec.name] = module  # where a dataclass searches for its annotations
     spec.loader.exec_module(module)
     return module
 

@@ -25,8 +25,8 @@ GALAXY = yaml.safe_load((PROJECT / "galaxy.yml").read_text())
 
 def _shipped() -> set[str]:
     """Return the files that the tarball has, as `ansible-galaxy collection build` chooses them."""
-    asked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    found = subprocess.run(asked, cwd=PROJECT, check=True, capture_output=True, text=True).stdout.split("\0")
+    requested = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    found = subprocess.run(requested, cwd=PROJECT, check=True, capture_output=True, text=True).stdout.split("\0")
     ignored = GALAXY["build_ignore"]
 
     def is_ignored(name: str) -> bool:

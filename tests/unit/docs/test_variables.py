@@ -28,8 +28,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 def test_the_page_is_generated_from_the_role() -> None:
-    asked = [sys.executable, str(PROJECT / "docs" / "variables.py"), "--check"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    requested = [sys.executable, str(PROJECT / "docs" / "variables.py"), "--check"]
+    done = subprocess.run(requested, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -19,7 +19,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._journal.events im
 from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import digest_of
 from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import note_current
 from tests.lab.waiting import wait_until
-from tests.unit.stage import Answer, Host, apart, heads, script, sql, tables
+from tests.unit.stage import Answer, Host, heads, in_process, script, sql, tables
 
 
 def call(module: str, *, check: bool = False, **options: Any) -> Answer:
@@ -27,16 +27,16 @@ def call(module: str, *, check: bool = False, **options: Any) -> Answer:
 
     def work() -> Answer:
         source = importlib.import_module(f"ansible_collections.hosting.alembic.plugins.modules.{module}")
-        said = io.StringIO()
+        printed = io.StringIO()
         with (
-            redirect_stdout(said),
+            redirect_stdout(printed),
             patch_module_args({**options, "_ansible_check_mode": check}),
             pytest.raises(SystemExit),
         ):
             source.main()
-        return dict(json.loads(said.getvalue()))
+        return dict(json.loads(printed.getvalue()))
 
-    return apart(work)
+    return in_process(work)
 
 
 def without_age(status: Answer) -> Answer:
@@ -247,13 +247,13 @@ def test_a_release_is_installed_once(host: Host, tmp_path: Path) -> None:
         "virtualenv": sys.prefix,
     }
 
-    asked = call("release", **wanted)
+    requested = call("release", **wanted)
     checked = call("release", archive=str(tmp_path / "a.tar.gz"), check=True, **wanted)
     assert not host.layout.release("abc").exists()
     done = call("release", archive=str(tmp_path / "a.tar.gz"), **wanted)
     again = call("release", **wanted)
 
-    assert (asked["needs"], asked["changed"]) == (["archive"], True)
+    assert (requested["needs"], requested["changed"]) == (["archive"], True)
     assert checked["changed"]
     assert (done["changed"], done["diff"]) == (True, {"before": "none\n", "after": "abc\n"})
     assert (again["needs"], again["changed"]) == ([], False)
@@ -286,7 +286,7 @@ def _calls_of(module: str) -> list[str]:
     """The functions that a module's ``main`` calls, but for those by which it answers."""
     source = importlib.import_module(f"ansible_collections.hosting.alembic.plugins.modules.{module}")
     names = {*source.main.__code__.co_names}
-    own = {"module_of", "answering", "leave", "fail", "said", "difference"}
+    own = {"module_of", "answering", "leave", "fail", "format_errors", "difference"}
     found = [name for name in sorted(names - own) if callable(getattr(source, name, None))]
     return [name for name in found if not isinstance(getattr(source, name), type)]
 
@@ -338,11 +338,11 @@ def test_the_status_of_one_application_is_not_reported_by_the_release_of_another
     call("upgrade", root=str(host.root), run="r1", follow=60, databases=entries[:1])
     host.ship("multi_heads", "two")
 
-    alone = call("status_info", root=str(host.root), databases=entries[:1])["databases"]
+    one = call("status_info", root=str(host.root), databases=entries[:1])["databases"]
     both = call("status_info", root=str(host.root), databases=entries)["databases"]
 
-    assert [(entry["name"], entry["current"], entry["problems"]) for entry in alone] == [("app", ["0002"], [])]
-    assert without_age(both[0]) == without_age(alone[0])
+    assert [(entry["name"], entry["current"], entry["problems"]) for entry in one] == [("app", ["0002"], [])]
+    assert without_age(both[0]) == without_age(one[0])
     assert both[1]["current"] is None or both[1]["current"] == []
 
 

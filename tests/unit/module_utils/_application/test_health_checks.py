@@ -16,21 +16,21 @@ from ansible_collections.hosting.alembic.plugins.module_utils._application.healt
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils._verbs import dispatch
-from tests.unit.stage import Host, apart, script, sql
+from tests.unit.stage import Host, in_process, script, sql
 
 
 class Server:
     """Answers 503 some times, and then 200 with the header that it was sent."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.requested = 0
         self.ill = 0
         outer = self
 
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                outer.asked += 1
-                code = 503 if outer.asked <= outer.ill else 302 if self.path == "/moved" else 200
+                outer.requested += 1
+                code = 503 if outer.requested <= outer.ill else 302 if self.path == "/moved" else 200
                 self.send_response(code)
                 if code == 302:
                     self.send_header("Location", "/")
@@ -87,9 +87,9 @@ def test_no_answer_is_reported(server: Server) -> None:
 def test_what_fails_is_tried_again_until_it_passes_and_no_longer(server: Server) -> None:
     server.ill = 2
     assert tried(Check.of({"url": server.url}), retries=1)["results"][0]["why"] == "it answered 503, expected 200"
-    server.asked = 0
+    server.requested = 0
     answer = tried(Check.of({"url": server.url}), retries=5)
-    assert (answer["results"][0]["passed"], answer["tries"], server.asked) == (True, 3, 3)
+    assert (answer["results"][0]["passed"], answer["tries"], server.requested) == (True, 3, 3)
 
 
 def test_a_call_that_takes_too_long_goes_on_in_the_next_one(server: Server) -> None:
@@ -100,10 +100,10 @@ def test_a_call_that_takes_too_long_goes_on_in_the_next_one(server: Server) -> N
     second = tried(good, bad, retries=3, follow=0, cursor=first["cursor"])
     assert second["cursor"] == {"tries": 2, "failing": [1]}
     assert "lacks 'never'" in second["lines"][0]
-    asked = server.asked
+    requested = server.requested
     last = tried(good, bad, retries=3, cursor=second["cursor"])
     assert [result["passed"] for result in last["results"]] == [True, False]
-    assert server.asked == asked + 2
+    assert server.requested == requested + 2
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ def test_statements_are_executed_in_the_databases_and_change_nothing(host: Host,
 
     def execute(statements: list[dict[str, Any]]) -> dict[str, Any]:
         job = Job.from_options("health", {"root": str(host.root), "databases": entries, "statements": statements})
-        answer = apart(lambda: dispatch.do(job))
-        return {str(number): said for number, said in answer["found"].items()}
+        answer = in_process(lambda: dispatch.do(job))
+        return {str(number): printed for number, printed in answer["found"].items()}
 
     failing = failing_statements(checks, list(range(5)), execute)
     assert failing[0] == ""

@@ -43,7 +43,7 @@ def options(tmp_path: Path) -> Options:
 
 
 def service(folder: Path, name: str, **more: Any) -> dict[str, Any]:
-    """A service that runs while a file is there, and writes down what is asked of it and whether the flag is up."""
+    """A service that runs while a file is there, and records the calls and whether the flag is up."""
     runs = folder / "run" / name
     note = f"echo {{}} {name} $(test -e {folder}/flag && echo flag) >> {folder}/calls; "
     start, stop = (
@@ -108,7 +108,7 @@ def test_check_mode_changes_nothing(options: Options, tmp_path: Path) -> None:
 
 def test_what_is_begun_again_remembers_what_ran_at_first(options: Options, tmp_path: Path) -> None:
     begin(options)
-    (tmp_path / "run" / "web").touch()  # somebody has started it meanwhile
+    (tmp_path / "run" / "web").touch()  # an operator has started it meanwhile
     again = begin({**options, "run": "r2", "names": ["other"]})
     assert again["done"] == ["web"]
     assert again["maintenance"]["databases"] == ["app", "other"]
@@ -200,8 +200,8 @@ def test_its_end_reports_all_that_was_in_maintenance_also_of_what_was_started_be
     between = read_maintenance(options["root"])
     assert between is not None
     assert between["services"] == []
-    told = ended(options)["maintenance"]
-    assert (told["services"], told["file"], told["ended"]) == (["web", "worker"], options["file"], True)
+    reported = ended(options)["maintenance"]
+    assert (reported["services"], reported["file"], reported["ended"]) == (["web", "worker"], options["file"], True)
 
 
 def test_what_was_started_and_stopped_again_is_reported_once(options: Options) -> None:

@@ -73,7 +73,7 @@ def test_what_does_not_prove_itself_is_not_a_backup(
 def test_what_only_the_application_can_read_is_backed_up_by_a_command(
     host: Host, filled: Path, commands: dict[str, Any]
 ) -> None:
-    """An index on a function that the application adds to SQLite: nobody else can check the file."""
+    """An index on a function that the application adds to SQLite: no other user can check the file."""
     with closing(sqlite3.connect(filled)) as connection, connection:
         connection.create_function("own", 1, str, deterministic=True)
         connection.execute("create index by_own on mine (own(a))")
@@ -215,7 +215,7 @@ def test_a_restore_command_that_stops_half_way_leaves_the_database_held(
 
     result = host.result("restore", database(filled), run="r2", of_run="r1", **stops)
     if killed:
-        # As a host that went down: nobody has written how it ended.
+        # As a host that went down: it is not recorded how it ended.
         path = host.layout.journal("app", "r2")
         path.write_text("".join(line for line in path.read_text().splitlines(True) if '"event": "done"' not in line))
         wait_until(

@@ -14,7 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.encryption
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from tests.unit.keys import Person
-from tests.unit.stage import apart, names
+from tests.unit.stage import in_process, names
 
 CONTENT = b"m4rked rows\n" * 300_000
 
@@ -76,11 +76,11 @@ def test_a_tool_that_is_not_there_is_named_with_its_package(monkeypatch: pytest.
 
 def test_what_the_disk_does_not_take_leaves_nothing_half_sealed(age: Person, folder: Path) -> None:
     def sealed() -> None:
-        # A file may not grow further, which is told as a full disk is: by the write.
+        # A file may not grow further, which is reported as a full disk is: by the write.
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
         seal(folder, ["dump/toc.dat"], age.to)
 
     with pytest.raises(Refused, match=r"could not be written.*Free disk space"):
-        apart(sealed)
+        in_process(sealed)
 
     assert names(folder) == ["dump"]

@@ -72,7 +72,7 @@ def test_what_a_crash_leaves_plain_is_sealed_by_the_next_run_that_ends_well(
     host: Host, filled: Path, age: Person
 ) -> None:
     host.ship("broken")
-    host.result("upgrade", database(filled), backup_encrypt_to=age.to)  # and nobody led it back
+    host.result("upgrade", database(filled), backup_encrypt_to=age.to)  # and it was not reverted
     partial = folder(host, ".cut.partial")
     partial.mkdir()
     (partial / "database.sqlite3").write_bytes(filled.read_bytes())

@@ -18,7 +18,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.fetch_back
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import reduced
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import report
 from tests.unit.keys import Person
-from tests.unit.stage import Host, apart, as_nobody, database, heads, names, script
+from tests.unit.stage import Host, as_unprivileged, database, heads, in_process, names, script
 
 Facts = dict[str, Any]
 
@@ -63,14 +63,22 @@ def fetched(host: Host, to: Path) -> None:
     """Fetch what waits, as the controller does."""
     options = {"root": str(host.root), "databases": ["app"], "backup_copy_to": f"controller:{to}"}
 
-    def ask(asked: Facts) -> Facts:
-        known = {"backup_encrypt_to": "", "database": "", "run": "", "offset": 0, "length": 0, "fetched": [], **asked}
+    def query(requested: Facts) -> Facts:
+        known = {
+            "backup_encrypt_to": "",
+            "database": "",
+            "run": "",
+            "offset": 0,
+            "length": 0,
+            "fetched": [],
+            **requested,
+        }
         if known["run"]:
             return {"data": handed_over(known)}
         remember(known)
         return {"waiting": waiting(known)}
 
-    assert fetch("web1", {**options, "backup_encrypt_to": ""}, ask)["problems"] == []
+    assert fetch("web1", {**options, "backup_encrypt_to": ""}, query)["problems"] == []
 
 
 def test_each_backup_is_listed_as_it_lies_on_the_disk(host: Host, filled: Path, age: Person, tmp_path: Path) -> None:
@@ -203,7 +211,9 @@ def test_a_folder_that_cannot_be_traversed_is_unknown_and_the_others_are_listed(
     host.result("backup", database(filled))
     host.layout.backups_of("app").chmod(0)
 
-    found = apart(lambda: as_nobody(host.layout.backups, lambda: list_backups(str(host.root), ["app", "other"])))
+    found = in_process(
+        lambda: as_unprivileged(host.layout.backups, lambda: list_backups(str(host.root), ["app", "other"]))
+    )
 
     host.layout.backups_of("app").chmod(0o700)
     assert (found[0]["backups"], found[0]["problem"]["code"]) == (None, "backup-not-readable")

@@ -149,9 +149,9 @@ def given(host: Host, to: Path, **more: Any) -> dict[str, Any]:
     return {**options, "backup_encrypt_to": "", "offset": 0, "length": 8 << 20, "fetched": [], "run": "", **more}
 
 
-def asking(host: Host, to: Path, spoil: bool = False, **more: Any) -> Any:
-    def execute(asked: dict[str, Any]) -> dict[str, Any]:
-        options = given(host, to, **{**more, **asked})
+def requesting(host: Host, to: Path, spoil: bool = False, **more: Any) -> Any:
+    def execute(requested: dict[str, Any]) -> dict[str, Any]:
+        options = given(host, to, **{**more, **requested})
         if options["run"]:
             data = handed_over(options)
             return {"data": base64.b64encode(b"x" + base64.b64decode(data)[1:]).decode() if spoil else data}
@@ -167,14 +167,14 @@ def test_the_controller_puts_the_parts_together_and_the_host_remembers(
     host.result("upgrade", database(filled))
     to = tmp_path / "there"
 
-    done = fetch("web1 .example", given(host, to), asking(host, to))
+    done = fetch("web1 .example", given(host, to), requesting(host, to))
 
     assert done == {"fetched": [{"database": "app", "run": "r1"}], "problems": []}
     copy = to / key_of("web1 .example") / "app" / "r1"
     assert names(copy) == ["database.sqlite3", "manifest.json"]
     assert sql(copy / "database.sqlite3", "select a from mine") == [("m4rked",)]
     assert {path.stat().st_mode & 0o777 for path in copy.iterdir()} == {0o600}
-    again = fetch("web1 .example", given(host, to), asking(host, to))
+    again = fetch("web1 .example", given(host, to), requesting(host, to))
     assert again == {"fetched": [], "problems": []}
 
 
@@ -182,7 +182,7 @@ def test_what_arrives_damaged_is_not_kept_and_waits_for_the_next_run(host: Host,
     host.result("upgrade", database(filled))
     to = tmp_path / "there"
 
-    done = fetch("web1", given(host, to), asking(host, to, spoil=True))
+    done = fetch("web1", given(host, to), requesting(host, to, spoil=True))
 
     assert done["fetched"] == []
     assert "arrived damaged" in done["problems"][0]
@@ -206,7 +206,7 @@ def test_a_host_cannot_name_a_file_outside_of_its_folder(tmp_path: Path, name: s
     file = {"name": name, "size": 0, "sha256": hashlib.sha256().hexdigest()}
     backup = {"database": "app", "run": "r1", "files": [file]}
 
-    def execute(_asked: dict[str, Any]) -> dict[str, Any]:
+    def execute(_requested: dict[str, Any]) -> dict[str, Any]:
         return {"waiting": [backup]}
 
     done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, execute)
@@ -221,7 +221,7 @@ def test_a_hosts_name_and_a_databases_name_make_no_path(host: Host, filled: Path
     to = tmp_path / "there"
     options = given(host, to, databases=["../../app"])
 
-    done = fetch("../../web1", options, asking(host, to, databases=["../../app"]))
+    done = fetch("../../web1", options, requesting(host, to, databases=["../../app"]))
 
     assert done["problems"] == []
     (copy,) = to.rglob("database.sqlite3")
@@ -262,14 +262,14 @@ def test_the_end_of_the_window_in_the_copy_of_an_older_backup_leaves_a_verified_
 
 @pytest.mark.parametrize("length", [1, 5, 30])
 def test_a_host_that_hands_over_more_or_less_than_it_announced_is_not_called_again(tmp_path: Path, length: int) -> None:
-    """A byte at a time, it would have the controller ask for ever."""
+    """A byte at a time, it would have the controller call for ever."""
     calls = []
     file = {"name": "dump", "size": 20, "sha256": hashlib.sha256(b"x" * 20).hexdigest()}
 
-    def execute(asked: dict[str, Any]) -> dict[str, Any]:
-        if "offset" not in asked:
+    def execute(requested: dict[str, Any]) -> dict[str, Any]:
+        if "offset" not in requested:
             return {"waiting": [{"database": "app", "run": "r1", "files": [file]}]}
-        calls.append(asked["offset"])
+        calls.append(requested["offset"])
         return {"data": base64.b64encode(b"x" * length).decode()}
 
     done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, execute)
@@ -286,7 +286,7 @@ def test_a_host_cannot_use_up_the_files_of_the_controllers_disk(
     facts = {name: getattr(there, name) for name in dir(there) if name.startswith("f_")}
     files = [{"name": f"f{number}", "size": 0, "sha256": hashlib.sha256().hexdigest()} for number in range(60)]
 
-    def execute(_asked: dict[str, Any]) -> dict[str, Any]:
+    def execute(_requested: dict[str, Any]) -> dict[str, Any]:
         return {"waiting": [{"database": "app", "run": "r1", "files": files}]}
 
     monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(**{**facts, "f_files": 1000, "f_favail": 100}))

@@ -114,7 +114,7 @@ def test_no_space_is_a_failure_with_what_to_do(host: Host, filled: Path) -> None
     (host.root / "backups").unlink()
     folder = host.layout.backups_of("app")
     folder.mkdir(parents=True)
-    # A folder of the run that cannot be replaced stands for a disk that cannot be written.
+    # A folder of the run that cannot be replaced replaces a disk that cannot be written.
     (folder / "r1").write_text("a file in the way")
 
     with pytest.raises(Failed, match=r"could not be written.*Free disk space"):

@@ -61,7 +61,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
     )
     deadline = time.monotonic() + 5
     while marked(mark) and time.monotonic() < deadline:
-        time.sleep(0.02)  # the killed ones are somebody else's to reap
+        time.sleep(0.02)  # the killed ones are reaped by another process
     assert marked(mark) == []
 
 

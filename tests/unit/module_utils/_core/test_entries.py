@@ -1,4 +1,4 @@
-"""What env.py finds of other databases' secrets, wherever its process can look."""
+"""What env.py finds of other databases' secrets, wherever its process can read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.unit.modules.test_modules import call
 from tests.unit.stage import Host, heads
 
-#: Looks through all memory of its process, its descriptors and its parent's environment; the pattern itself is no mark.
+#: Searches all memory of its process, its descriptors and its parent's environment; the pattern itself is not a mark.
 SPY = r"""
 import os, re
 _marks = re.compile(rb"MARK-([a-z])-[0-9a-f]{16}-END")

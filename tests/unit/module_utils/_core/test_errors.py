@@ -32,7 +32,7 @@ def test_it_crosses_a_process_boundary_whole() -> None:
                                    Failed("what", "why", "remedy", code="lock-lost"),
                                    PsqlError("ERROR:  42501: why\n")])  # fmt: skip
 def test_a_reason_is_put_in_front_whatever_the_class_wants_to_be_made_of(error: Refused) -> None:
-    told = error.because("it had to be")
+    reported = error.because("it had to be")
 
-    assert isinstance(told, Failed) == isinstance(error, Failed)
-    assert told.facts() == {**error.facts(), "why": "it had to be; why"}
+    assert isinstance(reported, Failed) == isinstance(error, Failed)
+    assert reported.facts() == {**error.facts(), "why": "it had to be; why"}

@@ -51,7 +51,7 @@ WRITTEN: dict[str, Any] = {
 
 
 def leaked(text: str, secret: str) -> list[str]:
-    """The parts of a secret, in any form, that stand in a text."""
+    """The parts of a secret, in any form, that are in a text."""
     parts = {form[at : at + PART] for form in forms_of(secret) for at in range(len(form) - PART + 1)}
     return sorted(part for part in parts if part in text)
 
@@ -94,7 +94,7 @@ MESSAGES = [
 @pytest.mark.parametrize(
     "password", ["parsed", "database", "databases-2024", "connection1", "recovered", "Interrupted"]
 )
-def test_an_ordinary_word_of_a_message_is_no_secret_there_and_one_where_it_is_a_value(password: str) -> None:
+def test_an_ordinary_word_of_a_message_is_not_a_secret_there_and_one_where_it_is_a_value(password: str) -> None:
     mask = mask_for({"databases": [{"name": "app", "url": f"postgresql://shop:{password}@db/post"}]})
     assert [mask.text(message) for message in MESSAGES] == MESSAGES
     for value in (
@@ -213,5 +213,5 @@ def test_a_fifo_in_place_of_a_passfile_is_not_waited_for(tmp_path: Path) -> None
 def test_programs_and_formats_of_a_command_are_not_secrets() -> None:
     command = ["/usr/bin/pg_dump", "--format=custom", "--file", "{path}/dump", "-Fc", "--no-owner", "{database}"]
     mask = mask_for({"backup_command": command})
-    said = "/usr/bin/pg_dump --format=custom --no-owner failed with exit code 1"
-    assert mask.text(said) == said
+    printed = "/usr/bin/pg_dump --format=custom --no-owner failed with exit code 1"
+    assert mask.text(printed) == printed

@@ -53,7 +53,7 @@ def test_links_are_followed_and_all_that_they_lead_through_counts(folder: Path, 
     assert "link" in problem_of(loop)
 
 
-def give_to_nobody(path: Path, command: tuple[str, ...]) -> None:
+def give_to_unprivileged(path: Path, command: tuple[str, ...]) -> None:
     subprocess.run([*command, "chown", "-h", str(NO_ID), str(path)], check=True)
 
 
@@ -68,7 +68,7 @@ def test_what_is_another_users_is_not_ours(folder: Path, as_root: tuple[str, ...
     link = folder.parent / "link"
     link.symlink_to(folder)
     places = {"above": folder.parent, "root": folder, "link": link}
-    give_to_nobody(places[which], as_root)
+    give_to_unprivileged(places[which], as_root)
     assert problem_of(link).startswith(f"{places[which]} belongs to ")
 
 
@@ -87,7 +87,7 @@ def test_nothing_of_a_root_that_is_another_users_is_executed(
     planted.chmod(0o755)
     place = host.root / below
     place.mkdir(exist_ok=True)
-    give_to_nobody(place, as_root)
+    give_to_unprivileged(place, as_root)
     options: dict[str, Any] = {
         "root": str(host.root),
         "databases": [{"name": "app", "url": f"sqlite:///{tmp_path / 'app.db'}"}],

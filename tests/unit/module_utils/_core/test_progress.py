@@ -6,7 +6,7 @@ from pathlib import Path
 from ansible_collections.hosting.alembic.plugins.module_utils._core.progress import Progress, read_progress
 
 
-def said(path: Path) -> str:
+def printed(path: Path) -> str:
     deadline = time.monotonic() + 5
     while not read_progress(path) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -20,7 +20,7 @@ def test_it_says_phase_detail_and_who_blocks_and_goes_away_at_the_end(tmp_path: 
         progress.report("4 of 5 pages")
         progress.waits_for = lambda: ["pid 7 (shop)"]
 
-        line = said(path)
+        line = printed(path)
 
     assert line.startswith("revision 2 of 3, 0002 notes, 4 of 5 pages, waits for pid 7 (shop) (")
     assert read_progress(path) == ""
@@ -32,7 +32,7 @@ def test_a_new_phase_forgets_the_detail_of_the_last_one(tmp_path: Path) -> None:
         progress.report("old")
         progress.phase("verifies")
 
-        assert said(tmp_path / "app.progress") in ("verifies (1 s)", "verifies (0 s)")
+        assert printed(tmp_path / "app.progress") in ("verifies (1 s)", "verifies (0 s)")
 
 
 def test_who_cannot_read_the_blockers_does_not_stop_the_work(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_who_cannot_read_the_blockers_does_not_stop_the_work(tmp_path: Path) -> 
         time.sleep(1.2)
         progress.waits_for = list
 
-        assert said(tmp_path / "app.progress")
+        assert printed(tmp_path / "app.progress")
 
 
 def test_half_a_file_says_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whether a root can be written, asked by a user whom permissions bind."""
+"""Whether a root can be written, checked as a user whom permissions bind."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
-from tests.unit.stage import apart, as_nobody
+from tests.unit.stage import as_unprivileged, in_process
 
 
-def asked(folder: Path, root: Path) -> None:
-    apart(lambda: as_nobody(folder, lambda: refuse_if_root_cannot_be_written(root)))
+def requested(folder: Path, root: Path) -> None:
+    in_process(lambda: as_unprivileged(folder, lambda: refuse_if_root_cannot_be_written(root)))
 
 
 @pytest.mark.parametrize("below", ["", "root", "a/root"])
@@ -22,7 +22,7 @@ def test_a_folder_of_another_users_is_refused(tmp_path: Path, below: str) -> Non
     with pytest.raises(
         Refused, match=r"cannot be (written|made) .root-not-writable.: .*closed is not writable for this user.*become"
     ):
-        asked(folder, folder / below)
+        requested(folder, folder / below)
 
 
 def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:

@@ -57,12 +57,12 @@ def options(host: Host, *files: Path, run: str = "rec", **more: Any) -> Answer:
 
 
 def recovered(host: Host, *files: Path, **more: Any) -> dict[str, Answer]:
-    asked = options(host, *files, **more)
+    requested = options(host, *files, **more)
     while True:
-        answer = recover(asked)
+        answer = recover(requested)
         if answer["finished"]:
             return {result["name"]: result for result in answer["results"]}
-        asked.update(cursor=answer["cursor"], attach=True)
+        requested.update(cursor=answer["cursor"], attach=True)
 
 
 def until(condition: Any) -> None:
@@ -80,7 +80,7 @@ def killed_at(
     run: str = "dead",
     **more: Any,
 ) -> None:
-    """Have a worker and all its processes killed when the journal gets an event; nobody is there to notice."""
+    """Have a worker and all its processes killed when the journal gets an event; no process is there to notice."""
     write, seen = Journal.write, []
 
     def killing(self: Journal, what: str, **facts: Any) -> None:
@@ -162,7 +162,7 @@ def test_where_a_killed_revision_had_committed_rows_already_nothing_is_downgrade
 
     result = recovered(host, mine)["app"]
 
-    # Nobody can vouch any more that all of these rows are its own.
+    # It is unknown by now whether all of these rows are its own.
     assert (result["outcome"], sql(mine, "select a from mine")) == ("held", [(7,), (7,)])
     assert result["ways_out"]["back"].startswith("ansible-playbook playbooks/restore.yml")
 
@@ -183,7 +183,7 @@ def test_where_others_wrote_meanwhile_what_cannot_be_downgraded_is_held_and_stay
     assert "held since run dead" in obstacle["what"]
     assert "playbooks/restore.yml" in obstacle["remedy"]
 
-    # It stands between: that a person says so does not make it whole.
+    # It is between: that a person says so does not make it whole.
     assert recovered(host, mine, run="rec3", retry_failed=True)["app"]["outcome"] == "refused"
 
     # By hand to where it was.
@@ -243,7 +243,7 @@ def test_a_revert_that_died_in_its_restore_is_restored_once(
     result = recovered(host, mine)["app"]
 
     assert (result["outcome"], tables(mine), sql(mine, "select a from mine")) == ("restored", {"mine"}, [(1,), (2,)])
-    # What it has replaced lies aside, and it was not replaced a second time.
+    # What it has replaced is retained, and it was not replaced a second time.
     assert [path.name for path in mine.parent.glob("*.aside-*")] == ["app.db.aside-dead"]
     assert "half" in tables(Path(result["aside"]))
     assert [each["event"] for each in host.events("dead")].count("restored") == 1
@@ -418,7 +418,7 @@ def test_the_other_databases_are_not_touched(
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("printed", "expected"),
     [
         (True, True),
         (False, False),
@@ -433,8 +433,8 @@ def test_the_other_databases_are_not_touched(
         (None, False),
     ],
 )
-def test_a_person_clears_all_or_some(said: Any, expected: bool) -> None:
-    assert retries(said, "app") is expected
+def test_a_person_clears_all_or_some(printed: Any, expected: bool) -> None:
+    assert retries(printed, "app") is expected
 
 
 # A restore that died before it had replaced anything

@@ -14,7 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._migration.environ
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.interrupted import Interrupted
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.step import Step, Watcher
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.version_table import read_heads
-from tests.unit.stage import Host, apart, database, heads, script, sql, tables
+from tests.unit.stage import Host, database, heads, in_process, script, sql, tables
 
 #: Environments that need nothing but a URL.
 ORDINARY = ["generic", "async", "pyproject", "attributes_connection"]
@@ -22,7 +22,7 @@ ORDINARY = ["generic", "async", "pyproject", "attributes_connection"]
 
 def inside(host: Host, one: Database, work: Callable[[Environment], Any], **options: Any) -> Any:
     """Do something with an environment in a process of its own."""
-    return apart(lambda: work(Environment.of(one, host.job("upgrade", **options))))
+    return in_process(lambda: work(Environment.of(one, host.job("upgrade", **options))))
 
 
 def upgrade(host: Host, one: Database, **options: Any) -> list[str]:
@@ -358,7 +358,7 @@ def test_a_setup_that_fails_is_refused(host: Host, file: Path, setup: str) -> No
         inside(host, database(file), lambda environment: environment.streams(), setup=setup)
 
 
-# What is told meanwhile
+# What is reported meanwhile
 
 
 class Notes(Watcher):

@@ -75,7 +75,7 @@ def shipped(host: Host) -> None:
 
 @contextmanager
 def locked_until_a_pause(host: Host, file: Path) -> Iterator[None]:
-    """Hold SQLite's write lock, as an application does, until an attempt gave way."""
+    """Hold SQLite's write lock, as an application does, until an attempt has timed out."""
 
     def hold() -> None:
         with subprocess.Popen(

@@ -19,7 +19,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.run_as impor
 from tests.unit.modules.test_modules import call
 from tests.unit.stage import Host, heads, script, sql, tables
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 OTHER = 65533
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
@@ -97,7 +97,7 @@ class Customer:
 
 @pytest.fixture
 def customer(open_tmp: Path) -> Customer:
-    return Customer(open_tmp / "customer", NOBODY)
+    return Customer(open_tmp / "customer", UNPRIVILEGED)
 
 
 class Stage:
@@ -136,10 +136,10 @@ def stage(host: Host, open_tmp: Path, python: Path) -> Stage:
     return Stage(host, python, open_tmp / "notes", [secret, other.file, Path("/etc/shadow")])
 
 
-def expect_nobody(stage: Stage) -> None:
+def expect_unprivileged(stage: Stage) -> None:
     for seen in stage.seen():
-        assert seen["uids"] == [NOBODY] * 3
-        assert seen["gids"] == [NOBODY] * 3
+        assert seen["uids"] == [UNPRIVILEGED] * 3
+        assert seen["gids"] == [UNPRIVILEGED] * 3
         assert 0 not in seen["groups"]
         assert set(seen["capabilities"]) == {"0" * 16}
         assert seen["read"] == []
@@ -151,7 +151,7 @@ def test_a_plan_runs_env_py_as_the_owner_of_the_file(stage: Stage, customer: Cus
 
     assert [plan["obstacles"] for plan in answer["databases"]] == [[]], answer
     assert len(answer["databases"][0]["pending"]) > 0
-    expect_nobody(stage)
+    expect_unprivileged(stage)
     assert heads_or_none(customer.file) == []
 
 
@@ -169,8 +169,8 @@ def test_upgrade_and_rollback_run_as_the_owner_and_what_is_kept_stays_roots(stag
     assert heads(customer.file) == []
     assert sql(customer.file, "select id from kept") == [(1,)]
 
-    expect_nobody(stage)
-    assert {path.stat().st_uid for path in customer.folder.iterdir()} == {NOBODY}
+    expect_unprivileged(stage)
+    assert {path.stat().st_uid for path in customer.folder.iterdir()} == {UNPRIVILEGED}
     for kind in ("backups", "journals", "workers"):
         found = [stage.host.root / kind, *(stage.host.root / kind).rglob("*")]
         assert {path.stat().st_uid for path in found} == {0}
@@ -194,8 +194,8 @@ def test_a_failed_upgrade_is_reverted_by_the_owner_too(stage: Stage, customer: C
     )
     assert found == before
     assert sql(customer.file, "select id from kept") == [(1,)]
-    expect_nobody(stage)
-    assert {path.stat().st_uid for path in customer.folder.iterdir()} == {NOBODY}
+    expect_unprivileged(stage)
+    assert {path.stat().st_uid for path in customer.folder.iterdir()} == {UNPRIVILEGED}
 
 
 def newest(stage: Stage) -> str:
@@ -213,7 +213,7 @@ def test_a_rehearsal_runs_as_the_owner_on_a_copy_that_is_gone_afterwards(stage: 
     assert not answer.get("failed"), answer["msg"]
     assert [found["outcome"] for found in answer["databases"]] == ["rehearsed"]
     assert {each["verdict"] for each in answer["databases"][0]["revisions"]} == {"reversible"}
-    expect_nobody(stage)
+    expect_unprivileged(stage)
     assert customer.file.read_bytes() == before
     assert not list((stage.host.root / "scratches").rglob("*.db"))
 
@@ -227,7 +227,7 @@ def test_a_user_that_is_named_goes_before_the_owner(stage: Stage, customer: Cust
     answer = stage.call("upgrade", customer.file, run_as="nobody")
 
     assert not answer.get("failed"), answer["msg"]
-    expect_nobody(stage)
+    expect_unprivileged(stage)
 
 
 def test_root_stays_root_where_that_is_named(stage: Stage, customer: Customer) -> None:
@@ -272,7 +272,7 @@ def test_a_name_that_leads_to_another_customers_file_reads_and_changes_nothing(
         os.link(other, customer.file)
     else:
         customer.file.symlink_to(other)
-        os.chown(customer.file, NOBODY, NOBODY, follow_symlinks=False)
+        os.chown(customer.file, UNPRIVILEGED, UNPRIVILEGED, follow_symlinks=False)
 
     plan = stage.call("plan_info", customer.file)
     (obstacle,) = plan["databases"][0]["obstacles"]
@@ -291,9 +291,9 @@ def test_a_new_database_belongs_to_the_owner_of_its_folder(stage: Stage, custome
     answer = stage.call("upgrade", customer.file)
 
     assert not answer.get("failed"), answer["msg"]
-    assert customer.file.stat().st_uid == NOBODY
+    assert customer.file.stat().st_uid == UNPRIVILEGED
     assert heads(customer.file) != []
-    expect_nobody(stage)
+    expect_unprivileged(stage)
 
 
 def test_a_process_of_env_py_that_ends_itself_fails_its_own_database_only(stage: Stage, customer: Customer) -> None:
@@ -324,9 +324,9 @@ def test_who_is_let_in_admits_no_user_that_a_default_list_named(open_tmp: Path) 
     folder.parent.mkdir(mode=0o700)
     folder.mkdir(mode=0o700)
 
-    admit(user_of(NOBODY), folder.parent, folder)
+    admit(user_of(UNPRIVILEGED), folder.parent, folder)
 
-    with acting_as(user_of(NOBODY)):
+    with acting_as(user_of(UNPRIVILEGED)):
         assert list(folder.iterdir()) == []
     with acting_as(user_of(OTHER)), pytest.raises(PermissionError):
         list(folder.iterdir())

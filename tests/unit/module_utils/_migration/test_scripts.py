@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.scripts import configuration, script_directory
 from ansible_collections.hosting.alembic.plugins.module_utils._release.source import Source
-from tests.unit.stage import FIXTURES, apart
+from tests.unit.stage import FIXTURES, in_process
 
 
 def loaded(folder: Path, options: dict[str, str] | None = None, url: str = "sqlite:////srv/a.db") -> Any:
@@ -19,7 +19,7 @@ def loaded(folder: Path, options: dict[str, str] | None = None, url: str = "sqli
         config = configuration(Source(folder), options or {}, url)
         return config.get_main_option("sqlalchemy.url"), sorted(script_directory(config, Source(folder)).get_heads())
 
-    return apart(work)
+    return in_process(work)
 
 
 @pytest.mark.parametrize("fixture", ["generic", "pyproject", "async"])

@@ -18,7 +18,7 @@ def upgraded(host: Host, file: Path) -> Path:
 
 
 def known(host: Host, file: Path, **options: Any) -> dict[str, dict[str, Any]]:
-    """Return what is known of the one database without asking its env.py."""
+    """Return what is known of the one database without its env.py."""
     entry = options.pop("entry", {})
     return known_plans(host.job("plan", database(file, **entry), **options))
 

@@ -141,11 +141,11 @@ def test_a_file_that_is_gone_is_reported_where_alembic_can_do_without_it(host: H
     (second,) = versions(host, release).glob("0002*.py")
     second.write_text(second.read_text().replace('down_revision = "0001"', "down_revision = None"))
 
-    said = found(host.plan(database(file)))
+    printed = found(host.plan(database(file)))
 
-    assert "Files of revisions are gone" in said
-    assert "0001 (by run first)" in said
-    assert "0002 (applied on" in said
+    assert "Files of revisions are gone" in printed
+    assert "0001 (by run first)" in printed
+    assert "0002 (applied on" in printed
 
 
 def test_what_was_rolled_back_is_not_missed(host: Host, file: Path, release: str) -> None:
@@ -202,20 +202,20 @@ def test_a_file_that_another_took_the_place_of_is_reported_and_one_that_was_rest
 
 
 @pytest.mark.parametrize(
-    ("known", "now", "told"),
+    ("known", "now", "reported"),
     [
         ("born 1.5", "born 1.5", False),
         ("born 1.5", "born 2.5", True),
         ("inode 7", "inode 8", True),
-        ("inode 7", "born 2.5", False),  # another system or mount told it; the file may be the same
+        ("inode 7", "born 2.5", False),  # another system or mount reported it; the file may be the same
         ("16384", "16390", True),
         ("16384", None, True),
         ("16384", "", False),
     ],
 )
-def test_what_cannot_be_known_is_not_a_finding(known: str, now: str | None, told: bool) -> None:
+def test_what_cannot_be_known_is_not_a_finding(known: str, now: str | None, reported: bool) -> None:
     history = History(made=("2026-11-28T03:00:00", "r1", known))
-    assert bool(made_anew("app", history, now)) == told
+    assert bool(made_anew("app", history, now)) == reported
 
 
 @pytest.mark.parametrize("fixture", ["broken", "broken_autocommit"])

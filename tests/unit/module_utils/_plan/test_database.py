@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._plan.database import plan_database
-from tests.unit.stage import Answer, Host, apart, as_nobody, database, names, script, tables
+from tests.unit.stage import Answer, Host, as_unprivileged, database, in_process, names, script, tables
 
 
 def test_a_plan_says_where_it_is_and_where_it_would_go(host: Host, file: Path) -> None:
@@ -67,9 +67,9 @@ def test_what_cannot_be_written_is_an_obstacle(host: Host, file: Path, read_only
     def plan() -> Answer:
         return plan_database(database(file), job).facts()
 
-    (obstacle,) = apart(lambda: as_nobody(host.layout.release(release) / "source" / "migrations" / "versions", plan))[
-        "obstacles"
-    ]
+    (obstacle,) = in_process(
+        lambda: as_unprivileged(host.layout.release(release) / "source" / "migrations" / "versions", plan)
+    )["obstacles"]
 
     assert "cannot be" in obstacle["what"]
     assert str(file) in obstacle["why"]
@@ -131,7 +131,7 @@ def test_an_env_py_that_hangs_is_given_up(host: Host, file: Path) -> None:
 
     (obstacle,) = host.plan(database(file), plan_timeout=1)["obstacles"]
 
-    # Whoever waits for env.py says so, or whoever waits for him.
+    # A process that waits for env.py says so, or the process that waits for him.
     assert "did not finish" in obstacle["what"] or "timed out" in obstacle["what"]
     assert "migrate_plan_timeout" in obstacle["remedy"]
 

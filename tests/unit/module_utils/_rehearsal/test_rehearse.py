@@ -131,17 +131,19 @@ def test_what_did_not_come_back_is_named(
     assert tuple(result["revisions"][1]["losses"][0].values()) == loss
 
 
-@pytest.mark.parametrize("alone", [True, False])
-def test_what_only_the_file_itself_shows_did_not_come_back(host: Host, file: Path, at_first: str, alone: bool) -> None:
-    if alone:
+@pytest.mark.parametrize("only_change", [True, False])
+def test_what_only_the_file_itself_shows_did_not_come_back(
+    host: Host, file: Path, at_first: str, only_change: bool
+) -> None:
+    if only_change:
         assert host.result("upgrade", database(file, target="0002"), run="r0b")["outcome"] == "upgraded"
     host.revise(at_first, "0003", "0002", "op.execute('pragma user_version = 7')")
 
     result = rehearsed(host, file)
 
     found = result["revisions"][-1]
-    assert verdicts(result)[-1] == ("0003", "lossy" if alone else "unknown")
-    assert "user_version was 0 and is 7" in (found["schema"] if alone else found["why"])
+    assert verdicts(result)[-1] == ("0003", "lossy" if only_change else "unknown")
+    assert "user_version was 0 and is 7" in (found["schema"] if only_change else found["why"])
 
 
 def test_a_revision_that_fails_a_second_time_is_reported(host: Host, file: Path, at_first: str) -> None:
@@ -296,25 +298,32 @@ def test_what_a_killed_rehearsal_leaves_is_removed_by_a_recovery_and_a_live_one_
     host.do("rehearse", database(file), follow=0)
     while not (host.root / "here").exists():
         time.sleep(0.02)
-    asked = {"root": str(host.root), "run": "rec", "cursor": {}, "attach": False, "follow": 30, "retry_failed": False}
-    asked.update(databases=[{"name": "app", "url": f"sqlite:///{file}"}], lock_wait=5, database_wait=10)
+    requested = {
+        "root": str(host.root),
+        "run": "rec",
+        "cursor": {},
+        "attach": False,
+        "follow": 30,
+        "retry_failed": False,
+    }
+    requested.update(databases=[{"name": "app", "url": f"sqlite:///{file}"}], lock_wait=5, database_wait=10)
     before = file.read_bytes()
-    assert littered(asked) == []
-    assert recover(asked)["results"] == []
+    assert littered(requested) == []
+    assert recover(requested)["results"] == []
     assert len(scratches(host)) == 1
 
-    # The worker has its lock beside the copy's: nobody is left to say how the rehearsal ended.
+    # The worker has its lock beside the copy's: no process is left to record how the rehearsal ended.
     for pid in {*holding(scratches(host)[0]), *holding(host.layout.worker("r1", "rehearse"))}:
         os.kill(pid, signal.SIGKILL)
     while works(host.layout, "r1", "rehearse"):
         time.sleep(0.02)
     (copy,) = scratches(host)
-    (result,) = recover(asked)["results"]
+    (result,) = recover(requested)["results"]
 
     assert (result["outcome"], result["of_run"], result["dropped"]) == ("pruned", "r1", [str(copy)])
     assert scratches(host) == []
     assert file.read_bytes() == before
-    assert recover({**asked, "run": "again"})["results"] == []
+    assert recover({**requested, "run": "again"})["results"] == []
 
 
 def test_a_rehearsal_that_fails_leaves_nothing_to_recover(host: Host, file: Path, at_first: str) -> None:

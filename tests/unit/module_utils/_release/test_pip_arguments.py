@@ -1,4 +1,4 @@
-"""Which arguments of pip may stand on a command line."""
+"""Which arguments of pip may be on a command line."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_one_that_was_made_anew_is_reported_and_one_that_was_restored_is_not(
     server.drop_database(name)
     server.create_database(name, owner=name)
     script = dump.partition("\\connect")[2].partition("\n")[2]
-    postgres_database.execute(script)  # it stands where the other one stood
+    postgres_database.execute(script)  # it has the name of the other one
 
     for run in ("plan", "again"):
         (found,) = host.plan(entry, target="0001", remember=True, run=run)["changed_history"]

@@ -147,7 +147,7 @@ def test_where_others_wrote_meanwhile_it_is_held_until_a_person_decides(host: Ho
     assert sql(mine, "select a from mine") == rows
     assert "half" in tables(mine)
 
-    # The way back that it printed.
+    # The revert that it printed.
     restored = host.result("restore", database(mine), run="r2", of_run="r1", restore_loses_writes=True)
 
     assert restored["outcome"] == "restored"
@@ -259,7 +259,7 @@ def test_on_failure_downgrade_never_restores(host: Host, mine: Path) -> None:
 
 
 def test_a_batch_that_failed_in_its_middle_is_tidied_up_and_the_rest_downgraded(host: Host, mine: Path) -> None:
-    """Others wrote, so a restore would lose something; the table that the batch was filling is nobody's."""
+    """Others wrote, so a restore would lose something; the table that the batch was filling does not count."""
     host.ship("broken")
     break_third(host, "op.execute('create table _alembic_tmp_mine as select * from mine')")
     failed_upgrade(host, mine, "")
@@ -349,7 +349,7 @@ def test_a_downgrade_that_takes_rows_with_it_does_not_pass_for_a_revert(host: Ho
 
     result = host.result("downgrade", database(mine))
 
-    # Nobody else has written, which the engine knows, so nothing is lost by a restore.
+    # No other session has written, which the engine knows, so nothing is lost by a restore.
     assert result["outcome"] == "restored"
     assert "the downgrades changed rows" in result["reason"]
     assert sql(mine, "select a from mine") == [(1,), (2,)]
@@ -450,7 +450,7 @@ def test_a_database_that_others_moved_meanwhile_is_held(host: Host, mine: Path) 
 
 
 def test_several_version_tables_of_a_new_database_are_reverted(host: Host, file: Path) -> None:
-    """Before there was a database, nobody could know what its version tables would be called."""
+    """Before there was a database, it was unknown what its version tables would be called."""
     host.ship("several_contexts")
     host.revise("several_contexts", "0003", "0002", "raise RuntimeError('no')")
     failed_upgrade(host, file, "")
@@ -649,7 +649,7 @@ def test_what_a_downgrade_would_not_fill_again_is_restored_where_no_session_wrot
     assert net_outcome(host.events("r1")) == ""
 
 
-# What a journal tells
+# What a journal records
 
 
 def test_an_account_is_read_from_a_journal(tmp_path: Path) -> None:

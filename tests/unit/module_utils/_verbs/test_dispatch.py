@@ -108,7 +108,7 @@ def test_secrets_are_on_no_command_line(host: Host, file: Path, tmp_path: Path) 
         call_verb(fake, "plan", options(host, file, databases=[entry]))
 
     assert "hunter2" not in seen.read_text()
-    # Whoever forks the databases' processes reads the job; the secrets wait in a descriptor of their own.
+    # A process that forks the databases' processes reads the job; the secrets wait in a descriptor of their own.
     assert "hunter2" not in Path(f"{seen}.input").read_text()
     assert '"name": "app"' in Path(f"{seen}.input").read_text()
 

@@ -18,17 +18,17 @@ from tests.unit.stage import Host, database, names, sql
 Setting = AbstractContextManager[None]
 
 
-def agreed(host: Host, entry: Database, **asked: Any) -> dict[str, Any]:
+def agreed(host: Host, entry: Database, **requested: Any) -> dict[str, Any]:
     """Foresee a restore, restore, and return the result; both say the same, and the first leaves no trace."""
     folder = host.layout.journals_of(entry.name)
     before = names(folder)
-    (foreseen,) = host.do("foresee_restore", entry, run="r2", **asked)["results"]
+    (foreseen,) = host.do("foresee_restore", entry, run="r2", **requested)["results"]
     assert names(folder) == before
-    done = host.result("restore", entry, run="r2", lock_wait=1, **asked)
+    done = host.result("restore", entry, run="r2", lock_wait=1, **requested)
 
     assert foreseen["outcome"] == done["outcome"], (foreseen, done)
-    said, found = foreseen.get("error") or {}, done.get("error") or {}
-    assert said.get("what") == found.get("what"), (said, found)
+    printed, found = foreseen.get("error") or {}, done.get("error") or {}
+    assert printed.get("what") == found.get("what"), (printed, found)
     return done
 
 
@@ -94,7 +94,7 @@ def test_what_others_wrote_may_be_lost_on_purpose(host: Host, filled: Path) -> N
 
 @contextmanager
 def session(postgres: Postgres, *, owner: bool) -> Iterator[None]:
-    """Somebody is connected, and has written through another connection before."""
+    """A session is connected, and has written through another connection before."""
     url = postgres.url if owner else postgres.server.url(postgres.name)
     with closing(psycopg2.connect(url)) as connection:
         connection.cursor().execute("select 1")

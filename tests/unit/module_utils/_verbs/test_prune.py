@@ -16,7 +16,7 @@ from tests.unit.stage import Answer, Host, database, names, sql, tables
 
 @pytest.fixture
 def restored(host: Host, file: Path) -> Path:
-    """A database that was restored after a revision had failed in it; what it replaced lies aside."""
+    """A database that was restored after a revision had failed in it; what it replaced is retained."""
     host.ship("generic")
     host.result("upgrade", database(file), run="good")
     host.ship("broken")
@@ -162,11 +162,11 @@ def test_the_copy_of_a_dead_rehearsal_goes_at_once_and_that_of_a_live_one_stays(
     fcntl.flock(descriptor, fcntl.LOCK_EX)
 
     listed = prune(host, file)
-    asked = prune(host, file, prune=True)
+    requested = prune(host, file, prune=True)
     os.close(descriptor)
 
     assert leftovers(listed) == {"dead": ("kept", "migrate_prune is false")}
-    assert leftovers(asked) == {"dead": ("dropped", "")}
+    assert leftovers(requested) == {"dead": ("dropped", "")}
     assert names(folder) == ["living"]
 
 

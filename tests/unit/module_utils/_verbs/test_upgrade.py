@@ -248,7 +248,7 @@ def test_a_failure_that_env_py_hides_is_a_failure(host: Host, file: Path) -> Non
 
 
 def test_an_env_py_that_goes_elsewhere_once_it_may_write_is_stopped(host: Host, file: Path) -> None:
-    """The dry pass looked right; what is decided is where env.py is when it comes to change something."""
+    """The dry pass was right; what counts is where env.py is when it comes to change something."""
     release = host.ship("elsewhere")
     env = host.layout.release(release) / "source" / "migrations" / "env.py"
     count = file.with_name("count")

@@ -31,12 +31,12 @@ def test_each_process_has_a_file_and_secrets_of_its_own(tmp_path: Path) -> None:
     output = CleanedOutput()
     output.start(clean_for)
 
-    def say() -> None:
+    def write_line() -> None:
         os.write(1, b"secret-of-a ")
         os.write(2, b"secret-of-b\n")
 
     for name in "ab":
-        printing(output, tmp_path / name, name, say)
+        printing(output, tmp_path / name, name, write_line)
     output.close()
 
     wait_until(lambda: all((tmp_path / name).read_text().endswith("\n") for name in "ab"), "the output is there")

@@ -1,4 +1,4 @@
-"""What is said to ssh before a host is asked."""
+"""The options of ssh before a host is connected."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.unknown
     ],
 )
 def test_what_resembles_a_variable_of_the_role_is_reported(name: str, meant: str) -> None:
-    (said,) = misspelt({name: 1, "inventory_hostname": "web1"})
-    assert name in said
-    assert f"Did you mean {meant}?" in said
+    (printed,) = misspelt({name: 1, "inventory_hostname": "web1"})
+    assert name in printed
+    assert f"Did you mean {meant}?" in printed
 
 
 def test_what_is_known_or_somebodys_own_is_not() -> None:

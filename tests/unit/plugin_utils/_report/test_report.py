@@ -31,7 +31,7 @@ def planned(name: str, **more: Any) -> dict[str, Any]:
 
 
 def failed(**back: Any) -> str:
-    """Return what is said of a failed upgrade that was led back so."""
+    """Return what is printed of a failed upgrade that was reverted so."""
     upgrade = {"databases": [{"name": "shop", "outcome": "failed", "after": ["0002"], "error": ERROR}]}
     entry = {"name": "shop", "after": ["0001"], "undone": [], "error": None, **back}
     found = report({"upgrade": upgrade, "downgrade": {"databases": [entry]}}, False)

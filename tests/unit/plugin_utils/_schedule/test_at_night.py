@@ -28,8 +28,8 @@ def test_what_this_shell_alone_knows_is_written_into_the_script(
     schedule = Schedule("nightly", "hosting.alembic.migrate", str(tmp_path), [WINDOW], environment={"A": "it's"})
     text = script(schedule, Places(tmp_path, tmp_path / "log", tmp_path / "lock", tmp_path, tmp_path))
     lines = [line for line in text.splitlines() if line.startswith(("A=", "export A"))]
-    said = subprocess.run(["sh", "-c", ";".join([*lines, "env"])], capture_output=True, text=True, check=True).stdout
-    assert "A=it's" in said.splitlines()
+    printed = subprocess.run(["sh", "-c", ";".join([*lines, "env"])], capture_output=True, text=True, check=True).stdout
+    assert "A=it's" in printed.splitlines()
 
 
 def test_a_vault_needs_a_file_with_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,8 +42,8 @@ def test_a_vault_needs_a_file_with_its_password(tmp_path: Path, monkeypatch: pyt
     (folder / "all.yml").write_text("password: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  3131\n")
 
     for source in ("inventory/hosts.yml", "inventory", str(tmp_path / "inventory")):
-        asked = at_night.vault_without_password(str(tmp_path), [source], "", [])
-        assert Path(asked).name == "all.yml"
+        requested = at_night.vault_without_password(str(tmp_path), [source], "", [])
+        assert Path(requested).name == "all.yml"
         assert not at_night.vault_without_password(str(tmp_path), [source], "file", [])
         assert not at_night.vault_without_password(str(tmp_path), [source], "", ["--vault-id", "a@b"])
     assert "migrate_schedule_vault_password_file" in " ".join(plain._problems())

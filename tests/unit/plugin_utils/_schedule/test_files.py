@@ -134,8 +134,8 @@ def test_a_users_crontab_is_changed_through_its_program(tmp_path: Path, monkeypa
         ({"playbook": "./nowhere.yml"}, "nowhere.yml' is not there"),
         ({"inventory": ["nowhere"]}, "inventory 'nowhere' is not there"),
         ({"vault_password_file": "nowhere"}, "vault_password_file 'nowhere' is not there"),
-        ({"arguments": ["--ask-vault-pass"]}, "asks at a terminal"),
-        ({"arguments": ["--vault-id", "live@prompt"]}, "asks at a terminal"),
+        ({"arguments": ["--ask-vault-pass"]}, "prompts at a terminal"),
+        ({"arguments": ["--vault-id", "live@prompt"]}, "prompts at a terminal"),
         ({"mail": "a\nb"}, "must be one line"),
     ],
 )
@@ -184,12 +184,12 @@ def test_windows_that_follow_each_other_without_a_gap_begin_a_run_each(tmp_path:
 def test_names_with_anything_in_them_come_through(tmp_path: Path) -> None:
     odd = tmp_path / 'it\'s 100% "odd" $HOME'
     odd.mkdir()
-    told = odd / "told"
-    command = f"cat >'{str(told).replace(chr(39), chr(39) + chr(92) + chr(39) + chr(39))}'; echo $MIGRATE_EXIT_CODE"
+    reported = odd / "reported"
+    command = f"cat >'{str(reported).replace(chr(39), chr(39) + chr(92) + chr(39) + chr(39))}'; echo $MIGRATE_EXIT_CODE"
     wanted = schedule(odd, playbook="no.such.playbook", on_failure=command, inventory=["a b,"])
     Machine(str(odd), "systemd").put(wanted, "", pretend=False)
     assert started(odd, OPENS) != 0
-    assert "no.such.playbook" in told.read_text()
+    assert "no.such.playbook" in reported.read_text()
     if shutil.which("systemd-analyze"):
         done = subprocess.run(
             ["systemd-analyze", "verify", odd / "nightly.service"], check=False, capture_output=True, text=True

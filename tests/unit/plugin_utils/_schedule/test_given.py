@@ -43,9 +43,9 @@ def test_how_hosts_are_reached_and_extra_variables_are_repeated(tmp_path: Path) 
     command = line.partition("&& ")[2].partition(" </dev/null")[0]
     program, words = command.split(" ", 1)
     assert program.endswith("ansible-playbook")
-    said = subprocess.run(["sh", "-c", f"printf '%s\\n' {words}"], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(["sh", "-c", f"printf '%s\\n' {words}"], capture_output=True, text=True, check=True).stdout
 
-    found = said.splitlines()
+    found = printed.splitlines()
 
     assert found[:3] == ["a.b.migrate", "--inventory", "web1,"]
     assert found[3:14] == [
@@ -57,7 +57,7 @@ def test_how_hosts_are_reached_and_extra_variables_are_repeated(tmp_path: Path) 
         "-e", "migrate_target=0001", "-e", "ansible_ssh_private_key_file=/k",
     ]  # fmt: skip
     assert found[-2:] == ["--forks", "9"]
-    assert "migrate_schedule_mail" not in said
+    assert "migrate_schedule_mail" not in printed
     assert json.loads(found[-3]) == {"migrate_windows": [NIGHT]}
 
 
@@ -72,8 +72,8 @@ def test_how_hosts_are_reached_and_extra_variables_are_repeated(tmp_path: Path) 
         ({"extra_vars": ["migrate_run=r1"]}, "-e migrate_run is meant for one run"),
         ({"ssh_common_args": "-o ProxyCommand='sshpass -p sesame ssh x'"}, "--ssh-common-args may hold a password"),
         ({"subset": "web1"}, "--limit is this command's own"),
-        ({"become_ask_pass": True}, "--ask-become-pass asks at a terminal"),
-        ({"vault_ids": ["prod@prompt"]}, "prod@prompt asks at a terminal"),
+        ({"become_ask_pass": True}, "--ask-become-pass prompts at a terminal"),
+        ({"vault_ids": ["prod@prompt"]}, "prod@prompt prompts at a terminal"),
     ],
 )
 def test_what_cannot_be_repeated_is_refused_with_a_reason(

@@ -52,10 +52,10 @@ def test_a_window_that_is_required_has_to_be_there() -> None:
 def test_outside_of_a_window_the_next_one_is_reported() -> None:
     with pytest.raises(Refused) as caught:
         permit(NIGHT, required=False, override="")
-    said = str(caught.value)
-    assert "it is Tue 2026-07-14 12:00 Europe/Berlin (2026-07-14 10:00 UTC)" in said
-    assert "opens Tue 2026-07-14 22:00 Europe/Berlin (2026-07-14 20:00 UTC)" in said
-    assert "closes Wed 2026-07-15 04:00 Europe/Berlin (2026-07-15 02:00 UTC)" in said
+    printed = str(caught.value)
+    assert "it is Tue 2026-07-14 12:00 Europe/Berlin (2026-07-14 10:00 UTC)" in printed
+    assert "opens Tue 2026-07-14 22:00 Europe/Berlin (2026-07-14 20:00 UTC)" in printed
+    assert "closes Wed 2026-07-15 04:00 Europe/Berlin (2026-07-15 02:00 UTC)" in printed
 
 
 @pytest.mark.usefixtures("noon")

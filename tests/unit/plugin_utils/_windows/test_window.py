@@ -9,12 +9,12 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.options i
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.window import (
     Opening,
     Window,
+    format_moment,
     instant,
     next_after,
     open_at,
     opening,
     openings,
-    told,
 )
 
 BERLIN = "Europe/Berlin"
@@ -155,7 +155,7 @@ def test_the_next_window_is_found_over_weeks_and_over_a_change_of_the_clock() ->
 
     assert span(found) == ("2026-03-15 07:00", "2026-03-15 09:00")
     assert found
-    assert told(found.opens, found.zone) == "Sun 2026-03-15 03:00 America/New_York (2026-03-15 07:00 UTC)"
+    assert format_moment(found.opens, found.zone) == "Sun 2026-03-15 03:00 America/New_York (2026-03-15 07:00 UTC)"
 
 
 def test_while_one_is_open_the_next_is_another() -> None:

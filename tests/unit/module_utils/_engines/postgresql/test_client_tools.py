@@ -123,17 +123,17 @@ def test_a_program_that_fails_is_reported_in_its_own_words(archive: Path) -> Non
 
 
 def test_how_far_a_program_is_is_reported_meanwhile(archive: Path) -> None:
-    said: list[str] = []
-    output = client_tools.run_tool(["/bin/sh", "-c", "sleep 0.7; echo done"], dict(os.environ), archive, said.append)
+    printed: list[str] = []
+    output = client_tools.run_tool(["/bin/sh", "-c", "sleep 0.7; echo done"], dict(os.environ), archive, printed.append)
 
     assert output == "done\n"
-    assert said[0] == "3 bytes dumped in 1 s"
+    assert printed[0] == "3 bytes dumped in 1 s"
 
 
 def test_an_error_of_ours_ends_the_program(archive: Path) -> None:
     pid = archive / "pid"
 
-    def stop(_said: str) -> None:
+    def stop(_printed: str) -> None:
         raise KeyboardInterrupt
 
     command = [

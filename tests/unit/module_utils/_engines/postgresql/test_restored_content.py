@@ -69,7 +69,7 @@ select lo_from_bytea(7, repeat('large', 9999)::bytea);
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "printed"),
     [
         ("select 1", ""),
         ("update item set name = name where id < 9; cluster item using item_pkey", ""),
@@ -82,7 +82,7 @@ select lo_from_bytea(7, repeat('large', 9999)::bytea);
     ],
 )
 def test_a_database_is_compared_with_its_archive(
-    postgres_database: Postgres, tmp_path: Path, change: str, said: str
+    postgres_database: Postgres, tmp_path: Path, change: str, printed: str
 ) -> None:
     postgres_database.execute(FILLED)
     server = postgres_database.server
@@ -95,12 +95,12 @@ def test_a_database_is_compared_with_its_archive(
 
     content = restored_content.RestoredContent(found, archive, engine.url, "test", _silent)
     contents = Contents.of(found, archive, _silent)
-    if not said:
+    if not printed:
         content.refuse_differences(contents, tmp_path, "app")
         return
     with pytest.raises(Failed) as failure:
         content.refuse_differences(contents, tmp_path, "app")
-    assert said in failure.value.why
+    assert printed in failure.value.why
 
 
 def _silent(_words: str) -> None:

@@ -64,7 +64,7 @@ def restored(tmp_path: Path, postgres_database: Postgres) -> Restored:
     return Restored(tmp_path, postgres_database)
 
 
-#: What a restore might not bring, and what is said of it.
+#: What a restore might not bring, and what is reported of it.
 CHANGES = {
     "drop rule keep on item": "rule public.item keep is gone",
     "comment on table item is null": "comment public.TABLE item is gone",
@@ -83,9 +83,9 @@ CHANGES = {
 def test_what_a_restore_brings_is_the_same_and_each_change_of_it_is_not(restored: Restored) -> None:
     assert restored.after("select 1") == []
 
-    said = [(change, words, restored.after(change)) for change, words in CHANGES.items()]
+    printed = [(change, words, restored.after(change)) for change, words in CHANGES.items()]
 
-    assert [change for change, words, found in said if not any(words in each for each in found)] == []
+    assert [change for change, words, found in printed if not any(words in each for each in found)] == []
 
 
 def test_what_is_not_restored_is_not_compared(restored: Restored) -> None:

@@ -33,7 +33,7 @@ def engine(tmp_path: Path, postgres_database: Postgres) -> Iterator[PostgreSQL]:
 
 
 @pytest.mark.parametrize(
-    ("name", "now", "was", "stands"),
+    ("name", "now", "was", "expected_heads"),
     [
         ("public.up", "5, true", (9, True), ["9", "t"]),
         ("public.up", "9, false", (9, True), ["9", "t"]),
@@ -50,12 +50,12 @@ def test_a_sequence_is_never_set_back(
     name: str,
     now: str,
     was: tuple[int, bool],
-    stands: list[str],
+    expected_heads: list[str],
 ) -> None:
     ((oid,),) = postgres_database.execute(f"select '{name}'::regclass::oid")
     postgres_database.execute(f"select setval('{name}', {now})")
     step = 1 if "up" in name else -2
-    # What was read before somebody used it.
+    # What was read before it was used.
     read: Positions = {name: (1 if step > 0 else -1, False, oid, step)}
     monkeypatch.setattr(
         "ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences.read_positions",
@@ -66,8 +66,8 @@ def test_a_sequence_is_never_set_back(
     notes = set_forward(engine, {name: (*was, oid, step)}, None, WrittenRows([], frozenset(), {}))
 
     engine.close()
-    assert postgres_database.execute(f"select last_value, is_called from {name}") == [stands]
-    assert bool(notes) == (now != f"{stands[0]}, {'true' if stands[1] == 't' else 'false'}")
+    assert postgres_database.execute(f"select last_value, is_called from {name}") == [expected_heads]
+    assert bool(notes) == (now != f"{expected_heads[0]}, {'true' if expected_heads[1] == 't' else 'false'}")
     # The line above has only read it.
     assert engine.own().run(sequence_reads)[oid][1] - counted == engine.sequence_reads[oid] == len(notes)
 

@@ -12,18 +12,18 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import client_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.content import printed
 
-#: Port 1 is nobody's.
+#: No program listens on port 1.
 URL = sa.engine.make_url("postgresql://shop:pw@127.0.0.1:1/shop?sslpassword=m4rk%20ed'word&sslmode=prefer")
 SHOW = 'cat "$PGSERVICEFILE"; tr "\\0" "\\n" < /proc/$$/environ; tr "\\0" "\\n" < /proc/$$/cmdline'
 
 
 def test_a_program_reads_them_from_a_file_without_a_name(tmp_path: Path) -> None:
     command = ["sh", "-c", SHOW, "sh", client_tools.conninfo(URL)]
-    said = client_tools.run_tool(command, client_tools.environment(URL, "us"), tmp_path, lambda _words: None)
+    output = client_tools.run_tool(command, client_tools.environment(URL, "us"), tmp_path, lambda _words: None)
 
     with printed(command, client_tools.environment(URL, "us")) as stream:
         assert "sslpassword=m4rk ed'word" in stream.read().decode()
-    file, _mark, rest = said.partition("sslpassword=m4rk ed'word\n")
+    file, _mark, rest = output.partition("sslpassword=m4rk ed'word\n")
     assert file == "[hosting_alembic]\n"
     assert "m4rk" not in rest
     assert "service='hosting_alembic'" in rest

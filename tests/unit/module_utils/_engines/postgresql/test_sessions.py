@@ -1,4 +1,4 @@
-"""Sessions of others are told from those of a run by their name, which a session has a moment after it has begun."""
+"""Sessions of others are distinguished from those of a run by their name, which comes a moment after their start."""
 
 from __future__ import annotations
 

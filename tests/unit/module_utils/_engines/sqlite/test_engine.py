@@ -297,7 +297,7 @@ def test_two_processes_do_not_get_the_lock_at_once(file: Path) -> None:
         assert set(waits) == {"waits for run other"}
         process.kill()
         process.wait()
-        # Whoever is killed holds nothing, although the file is still there.
+        # A process that is killed holds nothing, although the file is still there.
         with engine.lock(5, waits.append) as lock:
             lock.check()
             assert engine.lock_holder() == "run r1"
@@ -309,7 +309,7 @@ def test_the_lock_is_waited_for(file: Path) -> None:
     script(file, "create table t (a)")
     with holder(file) as process:
 
-        def end(_said: str) -> None:
+        def end(_printed: str) -> None:
             process.kill()
             process.wait()
 
@@ -402,7 +402,7 @@ def killed_after(file: Path, statements: str) -> None:
 
 
 def test_an_application_that_has_the_file_open_loses_nothing_by_a_restore(file: Path) -> None:
-    """Its connection looks at the replaced file; SQLite itself does not let it write there."""
+    """Its connection reads the replaced file; SQLite itself does not let it write there."""
     script(file, "create table t (a); insert into t values (1)")
     dump = dumped(file)
     with closing(sqlite3.connect(file, isolation_level=None)) as application:
@@ -415,7 +415,7 @@ def test_an_application_that_has_the_file_open_loses_nothing_by_a_restore(file: 
 
 
 def test_a_file_whose_write_ahead_log_a_session_has_open_is_not_replaced(file: Path) -> None:
-    """In this mode SQLite would let it write, into a log that nobody reads any more."""
+    """In this mode SQLite would let it write, into a log that no session reads any more."""
     script(file, "pragma journal_mode = wal; create table t (a); insert into t values (1)")
     dump = dumped(file)
     with closing(sqlite3.connect(file, isolation_level=None)) as application:
@@ -566,9 +566,9 @@ def test_space_is_required_for_what_may_come(file: Path) -> None:
         (obstacle,) = engine.obstacles(engine.connect(), file.parent)
         return int(obstacle.why.partition(" bytes")[0].replace(",", ""))
 
-    alone = needed(on_failure="hold")
-    assert needed() == alone + (1 << 43)
-    assert needed(on_failure="hold", backup_encrypt_to="age1…") == alone * 2
+    plain = needed(on_failure="hold")
+    assert needed() == plain + (1 << 43)
+    assert needed(on_failure="hold", backup_encrypt_to="age1…") == plain * 2
 
 
 def test_sqlites_own_lock_is_waited_for_as_long_as_lock_timeout_says(file: Path) -> None:

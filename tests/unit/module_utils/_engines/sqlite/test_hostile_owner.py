@@ -27,13 +27,13 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.unit.stage import database, script, sql
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 OTHER = 65533
 SECRET = b"nobody may read this"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 
-# Exchanges, without a pause, what has a name that a restore uses; each look at its folder is another one.
+# Exchanges, without a pause, what has a name that a restore uses; each read of its folder finds another one.
 PLANTER = """
 import itertools, os, sys
 folder, victims = sys.argv[1], sys.argv[2:]
@@ -89,7 +89,7 @@ class Place:
 
     def give(self) -> None:
         for path in (self.folder, *self.folder.iterdir()):
-            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+            os.chown(path, UNPRIVILEGED, UNPRIVILEGED, follow_symlinks=False)
 
     def engine(self) -> Engine:
         return engine_for(database(self.file), Job("upgrade", str(self.ours), run="r1", lock_timeout=1))
@@ -108,7 +108,7 @@ class Place:
             assert (found.st_uid, found.st_mode & 0o777, path.read_bytes()) == (uid, 0o600, SECRET)
         for path in self.folder.iterdir():
             found = path.lstat()
-            assert found.st_uid in (NOBODY, OTHER), path
+            assert found.st_uid in (UNPRIVILEGED, OTHER), path
             if stat.S_ISREG(found.st_mode):
                 assert SECRET not in path.read_bytes(), path
 
@@ -171,17 +171,17 @@ def test_a_folder_that_is_exchanged_while_it_is_restored_shows_nothing_of_others
     os.link(place.file, place.folder / "other.db")  # so that a copy is retained
     place.give()
     (place.ours / "app.db").write_bytes(SECRET * 1000)
-    moved = place.folder.with_name("moved")
+    changed_place = place.folder.with_name("moved")
 
     def exchanges() -> None:
-        place.folder.rename(moved)
+        place.folder.rename(changed_place)
         place.folder.symlink_to(place.ours)
 
     with pytest.raises(Refused):
         place.restore(exchanges)
 
     place.folder.unlink()
-    moved.rename(place.folder)
+    changed_place.rename(place.folder)
     place.expect_nothing_of_others()
     assert (place.ours / "app.db").read_bytes() == SECRET * 1000
     assert sql(place.file, "select a from t order by a") == [(1,), (2,)]
@@ -227,7 +227,9 @@ def test_a_file_of_root_that_a_link_leads_to_is_not_compared(place: Place) -> No
 @contextmanager
 def planter(place: Place) -> Iterator[None]:
     command = ["/usr/bin/python3", "-c", PLANTER, str(place.folder), str(place.of_root), str(place.of_other)]
-    with subprocess.Popen(command, stdout=-1, text=True, user=NOBODY, group=NOBODY, extra_groups=[]) as process:
+    with subprocess.Popen(
+        command, stdout=-1, text=True, user=UNPRIVILEGED, group=UNPRIVILEGED, extra_groups=[]
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         try:

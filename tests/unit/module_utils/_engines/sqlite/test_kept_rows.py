@@ -77,7 +77,7 @@ def test_rows_that_no_statement_wrote_are_not_read(file: Path) -> None:
     script(file, TABLES)
     backup = file.with_name("backup")
     shutil.copy(file, backup)
-    script(backup, "update t set a = 9")  # nobody does that: so it shows whether they were read
+    script(backup, "update t set a = 9")  # no session does that: so it shows whether they were read
     heard = written(file, ["alter table t add column c", "create index i on t (c)"])
     assert unchanged_tables(backup, file, heard.counts, heard.rows, nullcontext) == ["t"]
     assert unchanged_tables(backup, file, heard.counts, {*heard.rows, "t"}, nullcontext) == []

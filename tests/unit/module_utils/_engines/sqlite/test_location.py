@@ -12,7 +12,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.job import J
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import probe
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.location import check_links
-from tests.unit.stage import Host, database, let_everybody_come, script, sql
+from tests.unit.stage import Host, database, open_to_all, script, sql
 
 CUSTOMER, OTHER = 65534, 65533
 
@@ -56,7 +56,7 @@ def test_a_link_of_another_customer_is_refused(host: Host, file: Path, kind: str
 @pytest.mark.parametrize("owner", [0, OTHER])
 def test_a_link_of_root_or_of_the_files_owner_is_followed(file: Path, owner: int) -> None:
     path = linked(file, "of the file")
-    let_everybody_come(Path(os.path.realpath(path)).parent)
+    open_to_all(Path(os.path.realpath(path)).parent)
     os.chown(path, owner, owner, follow_symlinks=False)
 
     assert probe.read_probe({"path": str(path)}, None, "main.alembic_version").heads == []

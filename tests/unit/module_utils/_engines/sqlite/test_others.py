@@ -1,4 +1,4 @@
-"""Files beside the database, and others who write to it: what they were told is written is there afterwards."""
+"""Files beside the database, and others who write to it: what they have written is there afterwards."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_an_attached_file_can_be_read_and_memory_be_written(host: Host, mine: Pa
 
 # Others who write
 
-#: Where somebody writes: while the first revision runs, while the one that fails does, or after the failure.
+#: Where a session writes: while the first revision runs, while the one that fails does, or after the failure.
 MOMENTS = ["first", "failing", "later"]
 #: What the run itself does in its first revision, and in the one that fails before it raises.
 RUNS = {
@@ -147,7 +147,7 @@ def test_where_no_session_wrote_all_is_as_before(host: Host, mine: Path, mode: s
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_file_that_was_replaced_by_a_rename_stays(host: Host, mine: Path, moment: str) -> None:
-    """Somebody brought a backup of his own back meanwhile; connections to the old file see nothing of it."""
+    """An operator restored a backup of his own meanwhile; connections to the old file see nothing of it."""
     theirs = mine.with_name("theirs.db")
     shutil.copy(mine, theirs)
     script(theirs, "insert into theirs values (8)")

@@ -87,7 +87,7 @@ def test_one_that_fails_is_reverted(host: Host, mine: Path, options: str) -> Non
 
 
 def test_others_who_wrote_before_it_began_are_seen(host: Host, mine: Path) -> None:
-    """Whoever writes between the backup and BEGIN EXCLUSIVE is seen by the file's change counter alone."""
+    """A process that writes between the backup and BEGIN EXCLUSIVE is seen by the file's change counter alone."""
     release(host, "EXCLUSIVE", "transactional_ddl=True")
     source = host.layout.release("generic") / "source" / "migrations"
     insert = "insert into mine values (0, 0)"

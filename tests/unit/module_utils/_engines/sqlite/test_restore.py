@@ -25,7 +25,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import held_folder, in_place
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import restore as sqlite_restore
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.held_folder import HeldFolder
-from tests.unit.stage import database, let_everybody_come, names, script, sql
+from tests.unit.stage import database, names, open_to_all, script, sql
 
 # Opens a file, writes a row for each line that it gets, and answers with how that went.
 APPLICATION = """
@@ -104,7 +104,7 @@ def is_kept(retained: str) -> None:
 
 @pytest.mark.parametrize("mode", ["delete", "truncate", "persist", "memory", "off", "wal"])
 def test_what_an_application_writes_after_a_restore_is_in_the_file(file: Path, dump: Path, mode: str) -> None:
-    """In the modes MEMORY and OFF it would write into the replaced file, and be told that it was written."""
+    """In the modes MEMORY and OFF it would write into the replaced file, and be answered that it was written."""
     with application(file, mode) as open_file:
         restored = restore(file, dump)
         answer = open_file.executes("insert into t values (7)")
@@ -140,7 +140,7 @@ def test_a_damaged_dump_is_not_written_into_a_file_with_other_names(file: Path, 
 
 
 def test_owner_mode_and_extended_attributes_survive(file: Path, dump: Path) -> None:
-    let_everybody_come(file.parent)
+    open_to_all(file.parent)
     for path in (file.parent, file) if os.geteuid() == 0 else ():
         os.chown(path, 65534, 65534)
     file.chmod(0o664)

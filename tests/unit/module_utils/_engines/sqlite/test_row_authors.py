@@ -1,4 +1,4 @@
-"""Rows in what a run has made, told from those that were there at its end."""
+"""Rows in what a run has made, distinguished from those that were there at its end."""
 
 from __future__ import annotations
 

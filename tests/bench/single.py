@@ -23,9 +23,9 @@ from .measure import Comparison, Contender, Difference, Ratio, take_turns
 REVISIONS = 20
 #: Large enough that starting programs does not decide.
 BACKED_UP = 400 << 20
-#: How long somebody's transaction stays open once the migration waits for it.
+#: How long another session's transaction stays open once the migration waits for it.
 HELD = 8.0
-#: How often the application asks.
+#: How often the application queries.
 EVERY = 0.02
 
 
@@ -118,13 +118,13 @@ def waiting(folder: Path, turns: int) -> list[Comparison]:
 
 def _worst_query(url: str, migrate: Callable[[], object]) -> float:
     """Migrate against an idle transaction, and return the longest that the application waited for an answer."""
-    with closing(_session(url)) as idle, _application(url) as waits, ThreadPoolExecutor(1) as apart:
-        _ask(idle)  # its transaction stays open
-        migration = apart.submit(migrate)
+    with closing(_session(url)) as idle, _application(url) as waits, ThreadPoolExecutor(1) as thread:
+        _query(idle)  # its transaction stays open
+        migration = thread.submit(migrate)
         try:
             with closing(_session(url)) as looker:
                 looker.autocommit = True
-                while not migration.done() and not _somebody_waits(looker):
+                while not migration.done() and not _a_session_waits(looker):
                     time.sleep(EVERY)
             wait([migration], timeout=HELD)
         finally:
@@ -135,37 +135,37 @@ def _worst_query(url: str, migrate: Callable[[], object]) -> float:
 
 @contextmanager
 def _application(url: str) -> Iterator[list[float]]:
-    """Ask again and again in a thread; yield how long each answer took."""
+    """Query again and again in a thread; yield how long each answer took."""
     waits: list[float] = []
     leave = threading.Event()
 
-    def ask() -> None:
+    def query() -> None:
         with closing(_session(url)) as session:
             session.autocommit = True
             while not leave.wait(EVERY):
                 begun = time.perf_counter()
-                _ask(session)
+                _query(session)
                 waits.append(time.perf_counter() - begun)
 
-    with ThreadPoolExecutor(1) as apart:
-        asking = apart.submit(ask)
+    with ThreadPoolExecutor(1) as thread:
+        requesting = thread.submit(query)
         try:
             yield waits
         finally:
             leave.set()
-            asking.result()
+            requesting.result()
 
 
 def _session(url: str) -> Any:
     return psycopg2.connect(url.replace("+psycopg2", ""))
 
 
-def _ask(session: Any) -> None:
+def _query(session: Any) -> None:
     with session.cursor() as cursor:
         cursor.execute("select count(*) from t0001")
 
 
-def _somebody_waits(session: Any) -> bool:
+def _a_session_waits(session: Any) -> bool:
     with session.cursor() as cursor:
         cursor.execute("select from pg_locks where not granted and mode = 'AccessExclusiveLock'")
         return cursor.fetchone() is not None

@@ -10,8 +10,8 @@ from . import CACHE
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Wait until nobody else is inside under this name."""
+def lock_file(name: str) -> Iterator[None]:
+    """Wait until no other user is inside under this name."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
