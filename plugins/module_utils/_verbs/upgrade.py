@@ -243,17 +243,11 @@ class Upgrade(OneDatabase):
         applied = {table: environment.applied(tuple(heads)) for table, heads in after.heads.items()}
         pending = self._pending(applied)
         missing = [step.revision for step in pending if step.revision not in applied.get(step.table, ())]
-        if missing:
-            why, remedy = kept_open(environment)
-            error = Failed(
-                f"Database {self.database.name!r} is not where it should be after its upgrade",
-                f"it is at {after}; not applied: {', '.join(missing)}; {why}",
-                remedy,
-                code="target-not-reached",
-            ).facts()
+        error = self._missed(environment, after, missing)
+        if error:
             content = write_tracker_of(self.engine).content() if self.engine.exists() else None
-            self.journal.write("failed", error=error, left=[], content=content, **after.facts())
-            return self._result("failed", writer, after, error)
+            self.journal.write("failed", error=error.facts(), left=[], content=content, **after.facts())
+            return self._result("failed", writer, after, error.facts())
         notes = self._note_others(writer, pending)
         # Like the rows, it is not read where the database is large; a revert backs up once more then.
         digest = self._content_digest(after) if after.row_counts is not None else {}
@@ -261,6 +255,21 @@ class Upgrade(OneDatabase):
         found = [finding for finding in self.plan.changed_history if not is_unknown(finding)]
         remember(environment, self.plan.identity, after.heads, found)
         return {**self._result("upgraded", writer, after), "notes": notes}
+
+    def _missed(self, environment: Environment, after: Position, missing: list[str]) -> Failed | None:
+        """Return how the database is not at the target that was planned; nothing where it is."""
+        what = f"Database {self.database.name!r} is not where it should be after its upgrade"
+        if missing:
+            why, remedy = kept_open(environment)
+            why = f"it is at {after}; not applied: {', '.join(missing)}; {why}"
+            return Failed(what, why, remedy, code="target-not-reached")
+        goal = {stream.table: set(stream.goal) for stream in self.plan.streams}
+        if not self._existed or all(set(after.heads[table]) == heads for table, heads in goal.items()):
+            return None
+        planned = ", ".join(sorted({head for heads in goal.values() for head in heads})) or "base"
+        why = f"it is at {after}, and {planned} was planned; another session has migrated it meanwhile"
+        remedy = "Let nothing else migrate it, an application that does so when it starts included"
+        return Failed(what, why, remedy, code="target-not-reached")
 
     def _pending(self, applied: dict[str, set[str]]) -> list[Step]:
         """Return each pending revision with its version table, which is known only now for a new database."""

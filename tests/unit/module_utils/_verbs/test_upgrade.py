@@ -291,15 +291,15 @@ with engine_from_config(config.get_section("alembic"), prefix="sqlalchemy.").con
     assert result["after"] == []
 
 
-@pytest.mark.parametrize(("reached", "own"), [("0001", ["0002"]), ("0002", [])])
-def test_what_an_application_upgrades_by_itself_counts_as_what_it_is(
-    host: Host, file: Path, reached: str, own: list[str]
-) -> None:
-    """Many an application upgrades when it starts, and starts where migrate_setup imports it."""
+def upgrade_itself(host: Host, file: Path, reached: str) -> None:
+    """Have env.py upgrade the database by plain Alembic in its second run, which is the one that may write."""
     source = host.layout.release(host.ship("generic")) / "source"
     count = file.with_name("count")
     alembic = [sys.executable, "-m", "alembic", "-x", f"url=sqlite:///{file}", "upgrade", reached]
-    (source / "migrations" / "env.py").write_text(
+    env = source / "migrations" / "env.py"
+    of_argument = "context.get_x_argument(as_dictionary=True).get('url') or config.get_main_option('sqlalchemy.url')"
+    given = f"config.set_main_option('sqlalchemy.url', {of_argument})\n    connectable = "
+    env.write_text(
         f"""
 import os, pathlib, subprocess
 count = pathlib.Path({str(count)!r})
@@ -307,15 +307,17 @@ if count.exists() and "BY_ITSELF" not in os.environ:
     subprocess.run({alembic!r}, check=True, cwd={str(source)!r}, env={{**os.environ, "BY_ITSELF": "1"}})
 count.touch()
 """
-        + (source / "migrations" / "env.py")
-        .read_text()
-        .replace(
-            "connectable = ",
-            "config.set_main_option('sqlalchemy.url', context.get_x_argument(as_dictionary=True)"
-            ".get('url') or config.get_main_option('sqlalchemy.url'))\n    connectable = ",
-        )
+        + env.read_text().replace("connectable = ", given)
     )
     script(file, "create table mine (a); insert into mine values (1)")
+
+
+@pytest.mark.parametrize(("reached", "own"), [("0001", ["0002"]), ("0002", [])])
+def test_what_an_application_upgrades_by_itself_counts_as_what_it_is(
+    host: Host, file: Path, reached: str, own: list[str]
+) -> None:
+    """Many an application upgrades when it starts, and starts where migrate_setup imports it."""
+    upgrade_itself(host, file, reached)
 
     result = host.result("upgrade", database(file))
 
@@ -325,8 +327,17 @@ count.touch()
     (note,) = result["notes"]
     assert note.startswith("0001 was" if own else "0001, 0002 was")
     rollback = host.result("rollback", database(file), run="r2", of_run="r1")
-    assert (rollback["outcome"], rollback["after"]) == ("downgraded", []), repr(rollback)
+    assert (rollback["outcome"], rollback["after"]) == ("downgraded", [])
     assert tables(file) - {"alembic_version"} == {"mine"}
+
+
+def test_a_database_that_went_past_its_target_is_not_called_upgraded(host: Host, file: Path) -> None:
+    upgrade_itself(host, file, "0002")
+
+    result = host.result("upgrade", database(file, target="0001"))
+
+    assert (result["outcome"], result["error"]["code"]) == ("failed", "target-not-reached")
+    assert result["after"] == heads(file) == ["0002"]
 
 
 def test_a_damaged_database_is_not_upgraded(host: Host, file: Path) -> None:
@@ -350,18 +361,19 @@ def test_a_damaged_database_is_not_upgraded(host: Host, file: Path) -> None:
 
 
 HOLD = """
-import sqlite3, sys, time
+import pathlib, sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("begin immediate")
 print("held", flush=True)
-time.sleep(float(sys.argv[2]))
+while not any(sys.argv[3] in journal.read_text() for journal in pathlib.Path(sys.argv[2]).glob("*.jsonl")):
+    time.sleep(0.05)
 """
 
 
 @contextmanager
-def writing(file: Path, seconds: float) -> Iterator[None]:
-    """Keep a write lock in a process of its own for a while, as an application does."""
-    command = [sys.executable, "-c", HOLD, str(file), str(seconds)]
+def writing(host: Host, file: Path, until: str) -> Iterator[None]:
+    """Keep a write lock in a process of its own, as an application does, until the journal has an event."""
+    command = [sys.executable, "-c", HOLD, str(file), str(host.layout.journals_of("app")), f'"event": "{until}"']
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
@@ -373,7 +385,7 @@ def test_a_lock_that_was_not_got_is_tried_for_again(host: Host, file: Path) -> N
     host.ship("generic")
     script(file, "create table mine (a)")
 
-    with writing(file, 1):
+    with writing(host, file, "waits"):
         result = host.result("upgrade", database(file), lock_timeout=0.1, lock_wait=30)
 
     assert result["outcome"] == "upgraded"
@@ -386,7 +398,7 @@ def test_a_lock_that_is_never_got_is_given_up_with_nothing_changed(host: Host, f
     script(file, "create table mine (a)")
     before = file.read_bytes()
 
-    with writing(file, 60):
+    with writing(host, file, "done"):
         result = host.result("upgrade", database(file), lock_timeout=0.1, lock_wait=0.5)
 
     assert result["outcome"] == "failed"
