@@ -45,7 +45,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             kept = results.of_host(host)
             return dict(invocation.completed_in(kept, host)) if found.hosts[host].is_bad else kept
 
-        lines = summary(found, where, completed_of, check_mode=self._task.check_mode)
+        lines = summary(found, where, completed_of, check_mode=self._task.check_mode, completed=invocation.completed)
         lines = [invocation.completed(line, migrates=True) for line in lines]
         lines[-1:-1] = invocation.note(lines)
         show(["", *lines])

@@ -104,7 +104,7 @@ def test_a_failed_run_is_reverted_although_its_backups_are_encrypted_and_they_ar
 
     outcome = site.run("migrate", code=2, migrate_run="second", **settings, **options)
 
-    assert_says(outcome.output, "app failed restored 0001")
+    assert_says(outcome.output, "app FAILED restored 0001")
     assert sqlite.dump() == before
     here = site.root / "backups" / "app" / "second"
     assert files(here) - {"copies.json"} == {"backup.tar.age", "manifest.json"}

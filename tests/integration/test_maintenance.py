@@ -101,7 +101,7 @@ def test_a_failed_upgrade_is_reverted_before_the_application_runs_again(
     polls = f"assert os.system('{shop.script} status') and os.path.exists('{flag}')"
     settings["migrate_source"].add("0003", "0002", polls, polls).add("0004", "0003", "raise RuntimeError('no')")
     output = site.run("migrate", code=2, **settings).output
-    assert_says(output, "app failed downgraded 0001", "In maintenance for")
+    assert_says(output, "app FAILED downgraded 0001", "In maintenance for")
     assert sqlite.rows("SELECT * FROM item") == [(1, "item 1"), (2, "item 2"), (3, "item 3")]
     assert shop.calls() == ["start shop", "stop shop", "start shop"]
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)

@@ -40,7 +40,12 @@ _HEADINGS = ("HOST", "DATABASE", "OUTCOME", "REVERTED", "FROM", "TO", "REVISIONS
 
 
 def summary(
-    manifest: Manifest, where: str, results_of: Callable[[str], Result], *, check_mode: bool = False
+    manifest: Manifest,
+    where: str,
+    results_of: Callable[[str], Result],
+    *,
+    check_mode: bool = False,
+    completed: Callable[[str, str], str] = lambda text, _host: text,
 ) -> list[str]:
     """Return what is to be said of a run at its end.
 
@@ -49,11 +54,12 @@ def summary(
         where: the path of its manifest, or nothing.
         results_of: returns the results of a host's verbs, by verb; those of an earlier invocation are not known.
         check_mode: whether it only predicts.
+        completed: returns a text whose commands are for a host.
     """
     results = {name: _with_host(results_of(name), name, manifest) for name in manifest.hosts}
     lines = [
         *_table(manifest, results, check_mode=check_mode),
-        *_notes(manifest, results),
+        *_notes(manifest, results, completed),
         _title(manifest, check_mode),
     ]
     if len(manifest.hosts) > 1:
@@ -139,7 +145,7 @@ def _cells(words: str, database: Database, done: Result, check_mode: bool) -> li
     ]
 
 
-def _notes(manifest: Manifest, results: Mapping[str, Result]) -> list[str]:
+def _notes(manifest: Manifest, results: Mapping[str, Result], completed: Callable[[str, str], str]) -> list[str]:
     """Return what is to be known although nothing failed, each of it once for all hosts."""
 
     def entries(verb: str) -> list[Result]:
@@ -149,7 +155,8 @@ def _notes(manifest: Manifest, results: Mapping[str, Result]) -> list[str]:
     lines += migration_notes(entries("plan"), entries("upgrade"))
     for name, found in results.items():
         known: Result = {verb: found[verb] for verb in ("maintenance", "plan") if verb in found}
-        lines += [f"{name}: {line}" if len(results) > 1 else line for line in maintenance_lines(known)]
+        prefix = f"{name}: " if len(results) > 1 else ""
+        lines += [prefix + completed(line, name) for line in maintenance_lines(known)]
     return lines + backup_problems(found.get("upgrade") or {} for found in results.values())
 
 
