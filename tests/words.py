@@ -72,7 +72,7 @@ def files() -> Iterator[Path]:
 
 
 def split_words(identifier: str) -> str:
-    """Return an identifier as words: ``lead_back`` and ``LeadBack`` are both "lead back"."""
+    """Return an identifier as words: ``retry_on_lock`` and ``RetryOnLock`` are the same."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", identifier)
     return " ".join(spaced.replace("_", " ").replace("-", " ").split())
 

@@ -12,7 +12,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action imp
 
 
 class ActionModule(FollowingAction):
-    """Ask until there is an answer; a host that is lost meanwhile is a failed result, and not an unreachable one."""
+    """Call the module until there is an answer; a lost host is a failed result, and not an unreachable one."""
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's last answer."""

@@ -39,7 +39,7 @@ class ActionModule(FollowingAction):
             display.warning(f"{facts['inventory_hostname']}: {refusal}")
         for entry in answer.get("databases", []):
             obstacle = (entry.get("restore") or {}).get("obstacle")
-            if obstacle and not entry["obstacles"]:  # before anything is changed, while somebody can still decide
+            if obstacle and not entry["obstacles"]:  # before anything is changed, while a person can still decide
                 display.warning(f"{facts['inventory_hostname']}: {Refused.of(obstacle)}")
         if self._task.args.get("on_refusal") == "stop" and answer.get("refusals"):
             refused = {"failed": True, "ok": False, "msg": "\n".join([_STOPPED, *answer["refusals"]])}
@@ -47,7 +47,7 @@ class ActionModule(FollowingAction):
         return answer
 
     def _planned(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """Ask; in check mode send what is not there, so that the prediction is exact."""
+        """Plan; in check mode send what is not there, so that the prediction is exact."""
         arguments, local = self.split_archives()
         answer = self.call(arguments, facts)
         if not self._task.check_mode or answer.get("shipped", True) or not local["archive"]:

@@ -92,7 +92,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             yield from begin.problems(options["rollout"], facts.get("groups") or {})
 
     def _allowed(self, options: dict[str, Any]) -> Permit:
-        """Return what the windows allow; whoever changes nothing may do so at any time."""
+        """Return what the windows allow; a run that changes nothing may start at any time."""
         if self._task.check_mode or not boolean(options["keep_window"]):
             return Permit()
         return permit(options["windows"], boolean(options["window_required"]), options["window_override"])

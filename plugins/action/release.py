@@ -14,7 +14,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action imp
 
 
 class ActionModule(FollowingAction):
-    """Ask what is needed, send it, install it."""
+    """Find out what is needed, send it, install it."""
 
     # Else Ansible makes a temporary folder on the host before it is known whether anything is to be sent.
     TRANSFERS_FILES = False

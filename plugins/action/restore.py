@@ -30,8 +30,8 @@ class ActionModule(FollowingAction):
                 f"This shows the last ones: {playbook_command('status')}",
                 code="backup-not-found",
             )
-            told = this_invocation().completed(str(nowhere))
-            return {"failed": True, "msg": told, "databases": [], "ok": False}
+            message = this_invocation().completed(str(nowhere))
+            return {"failed": True, "msg": message, "databases": [], "ok": False}
         answer = self.follow(self._task.args, facts)
         if self._task.args.get("names_only") and not answer.get("failed"):
             invocation.share("restorable", facts["inventory_hostname"], len(answer["databases"]))

@@ -27,12 +27,12 @@ class ActionModule(FollowingAction):
         if named and not self._is_known(named, facts):
             shown = f"This shows the last runs: {playbook_command('status')}"
             unknown = Refused(f"Run {named} is known on no host of this play", "", shown, code="run-unknown")
-            told = this_invocation().completed(str(unknown))
-            return {"failed": True, "msg": told, "of_run": named, "databases": [], "ok": False}
+            message = this_invocation().completed(str(unknown))
+            return {"failed": True, "msg": message, "of_run": named, "databases": [], "ok": False}
         of_run = named or self._last_change(facts)
-        if self._task.check_mode:  # what only looks has nobody to wait for
+        if self._task.check_mode:  # check mode waits for no other host
             return {**self.follow({**self._task.args, "of_run": of_run}, facts), "of_run": of_run}
-        turns = Turns("leads back", of_run, facts)
+        turns = Turns("reverts", of_run, facts)
         turns.begin()
         try:
             # The host that migrated a shared database comes last: those that only verified it have gone by then.
@@ -46,10 +46,10 @@ class ActionModule(FollowingAction):
 
     @staticmethod
     def _is_known(named: str, facts: dict[str, Any]) -> bool:
-        """Tell whether any host knows a run; a typing mistake must not look like a rollback with nothing to do."""
+        """Return whether any host knows a run; a typing mistake must not look like a rollback with nothing to do."""
         answers = [invocation.shared("runs_known", host) for host in facts["ansible_play_hosts_all"]]
-        asked = [answer for answer in answers if answer is not None]
-        return not asked or any(named in answer for answer in asked)
+        known = [answer for answer in answers if answer is not None]
+        return not known or any(named in answer for answer in known)
 
     @staticmethod
     def _last_change(facts: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ display = Display()
 
 Result = dict[str, Any]
 
-_TELL_EVERY = 60  # seconds
+_REPORT_EVERY = 60  # seconds
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -43,17 +43,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if found is None:
             return {"failed": True, "msg": "There is no rollout: hosting.alembic.preflight begins one."}
         folder = "" if self._task.check_mode else options.get("manifests") or ""
-        asked_again = boolean(options.get("soaked", False))
+        checked_again = boolean(options.get("soaked", False))
         try:
-            if asked_again:
+            if checked_again:
                 self._take_down_again(found)
             else:
                 self._take_down(found, str(options.get("on_deferred") or "accept"))
             found.why = decide.why_stopped(found, batches.limits(options.get("max_failures", 0)))
             if found.why:
-                found.leads_back = options.get("on_failure", "stop") == "rollback" and not self._task.check_mode
+                found.rolls_back = options.get("on_failure", "stop") == "rollback" and not self._task.check_mode
             manifest.keep(found, folder)  # a soak may be long, and the controller may not outlive it
-            again = self._goes_on(found, options, task_vars or {}, asked_again)
+            again = self._goes_on(found, options, task_vars or {}, checked_again)
             opens = found.ended < len(found.batches) and not found.why and not again
             if not again:
                 found.state = "stopped" if found.why else "begun" if opens else "done"
@@ -63,20 +63,26 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             manifest.keep(found, folder)
         except Refused as refusal:
             return {"failed": True, "msg": str(refusal)}
-        return {"changed": False, "open": opens, "why": found.why, "again": again, "next": decide.coming(found)}
+        return {
+            "changed": False,
+            "open": opens,
+            "why": found.why,
+            "again": again,
+            "next": decide.describe_next_batch(found),
+        }
 
-    def _goes_on(self, found: Manifest, options: Result, facts: Result, asked_again: bool) -> list[str]:
-        """Wait and ask where another batch is to begin; return the hosts whose health counts before that, if any."""
+    def _goes_on(self, found: Manifest, options: Result, facts: Result, checked_again: bool) -> list[str]:
+        """Wait and prompt where another batch is to begin; return the hosts whose health counts before that, if any."""
         if found.ended == len(found.batches) or found.why or self._task.check_mode:
             return []
-        again = [] if asked_again else self._soaked(found, options, facts)
+        again = [] if checked_again else self._soaked(found, options, facts)
         if not again and not found.why:
-            found.why = self._asked(found, options, facts)
+            found.why = self._confirmed(found, options, facts)
         return again
 
     @staticmethod
     def _take_down(found: Manifest, on_deferred: str) -> None:
-        """Enter into the manifest how each host of the batch has ended; one that did not is lost."""
+        """Record in the manifest how each host of the batch has ended; one that did not is lost."""
         for name in found.batches[found.ended]:
             recorded = invocation.taken("ended", name)
             if recorded is None and found.hosts[name].state == "failed":
@@ -87,14 +93,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     @staticmethod
     def _take_down_again(found: Manifest) -> None:
-        """Enter into the manifest what the hosts that were soaked have answered; who does not answer is not well."""
+        """Record in the manifest the health checks after the soak; a host without an answer has failed."""
         for name in found.batches[found.ended - 1]:
             if not found.hosts[name].is_bad:
-                decide.was_asked_again(found.hosts[name], invocation.taken("soaked", name))
+                decide.note_checked_again(found.hosts[name], invocation.taken("soaked", name))
 
     @staticmethod
     def _soaked(found: Manifest, options: Result, facts: Result) -> list[str]:
-        """Wait, and return who is to be asked again; where the window is too short for it, note that and do not."""
+        """Wait, and return the hosts to check again; where the window is too short for it, note that and do not."""
         seconds = float(options.get("soak") or 0)
         found.why = _too_late(found, options, facts, seconds)
         if seconds <= 0 or found.why:
@@ -102,26 +108,28 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
             show([f"  batch {found.ended + 1} of {len(found.batches)} begins in {left:.0f} s"])
-            time.sleep(min(left, _TELL_EVERY))
+            time.sleep(min(left, _REPORT_EVERY))
         return [name for name in found.batches[found.ended - 1] if not found.hosts[name].is_bad]
 
-    def _asked(self, found: Manifest, options: Result, facts: Result) -> str:
-        """Ask a person, where one is to be asked; return why the next batch does not begin, or nothing."""
-        why = self._ask(found) if boolean(options.get("confirm", False)) else ""
-        # Whoever was asked may have taken their time.
+    def _confirmed(self, found: Manifest, options: Result, facts: Result) -> str:
+        """Prompt, where migrate_rollout_confirm requires it; return why the next batch does not begin, or nothing."""
+        why = self._prompt(found) if boolean(options.get("confirm", False)) else ""
+        # The prompt may have taken long.
         return why or _too_late(found, options, facts)
 
     @staticmethod
-    def _ask(found: Manifest) -> str:
-        question = "\n".join([*decide.coming(found), "Type yes to go on, anything else to stop: "])
+    def _prompt(found: Manifest) -> str:
+        question = "\n".join([*decide.describe_next_batch(found), "Type yes to go on, anything else to stop: "])
         try:
             answer = display.prompt_until(question)
         except AnsiblePromptInterrupt:
             return "a person interrupted the question"
         except AnsiblePromptNoninteractive:
-            return "migrate_rollout_confirm asks a person, and there is no terminal to ask at"
-        said = answer.decode(errors="replace").strip()
-        return "" if said.lower() == "yes" else f"a person answered {said!r} to whether the next batch shall begin"
+            return "migrate_rollout_confirm needs an answer, and there is no terminal to prompt at"
+        answered = answer.decode(errors="replace").strip()
+        return (
+            "" if answered.lower() == "yes" else f"a person answered {answered!r} to whether the next batch is to begin"
+        )
 
 
 def _too_late(found: Manifest, options: Result, facts: Result, soak: float = 0) -> str:

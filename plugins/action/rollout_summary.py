@@ -32,8 +32,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         folder = "" if self._task.check_mode else self._task.args.get("manifests") or ""
         try:
-            with run.alone("summary"):
-                found = self._settled(folder)
+            with run.locked("summary"):
+                found = self._finished_rollback(folder)
         except Refused as refusal:
             return {"failed": True, "msg": str(refusal)}
         if self._task.args.get("part") == "failure":
@@ -52,24 +52,24 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {"changed": False, "lines": lines, "run": found.run, "batches": found.batches}
 
     def _failed(self, found: Manifest, name: str) -> dict[str, Any]:
-        charge = decide.charge(found.hosts[name], found, check_mode=self._task.check_mode)
-        if charge:
-            raise FailedOnce(f"{name}: {charge}")
+        failure_message = decide.failure_message(found.hosts[name], found, check_mode=self._task.check_mode)
+        if failure_message:
+            raise FailedOnce(f"{name}: {failure_message}")
         return {"changed": False}
 
     @staticmethod
-    def _settled(folder: str) -> Manifest:
-        """Take down what was led back, and write the manifest for the last time."""
+    def _finished_rollback(folder: str) -> Manifest:
+        """Record which hosts were rolled back, and write the manifest for the last time."""
         found = manifest.current() or Manifest("")
-        if not found.leads_back or found.state == "rolled_back":
+        if not found.rolls_back or found.state == "rolled_back":
             return found
-        for name in [name for batch in found.to_lead_back for name in batch]:
+        for name in [name for batch in found.to_roll_back for name in batch]:
             recorded = run.taken("led_back", name)
             if recorded is None:
                 found.hosts[name].state, found.hosts[name].why = "not_led_back", "it was lost before it was rolled back"
             else:
                 host = this_invocation().completed_in({**results.of_host(name), **recorded}, name)
-                decide.was_led_back(found.hosts[name], host)
+                decide.note_rolled_back(found.hosts[name], host)
         found.state = "rolled_back"
         manifest.keep(found, folder)
         return found

@@ -13,7 +13,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invoca
 
 
 class ActionModule(FollowingAction):
-    """Ask for the status, and leave the host's last change."""
+    """Read the status, and leave out the host's last change."""
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's answer."""

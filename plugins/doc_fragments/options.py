@@ -80,7 +80,7 @@ options:
         default: {}
       x_arguments:
         description:
-          - What would stand behind C(-x) on Alembic's command line, for example V(tenant=shop). V({url}) is replaced as
+          - What would follow C(-x) on Alembic's command line, for example V(tenant=shop). V({url}) is replaced as
             in C(environment).
         type: list
         elements: str
@@ -214,11 +214,11 @@ options:
   require_rehearsal:
     description:
       - Refuse to upgrade a database unless this release was rehearsed on it with success, on this host, to the same
-        target and from the revision where it stands.
+        target and from its current revision.
     type: bool
     default: false
   rehearsal_max_age:
-    description: Seconds that a rehearsal stands for an upgrade.
+    description: Seconds that a rehearsal is valid for an upgrade.
     type: float
     default: 86400
 """

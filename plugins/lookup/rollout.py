@@ -10,7 +10,7 @@ short_description: Which hosts of a rollout a play is for
 version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
-  - Hosts and batch sizes for the plays of a rollout of this invocation. Makes the batches when it is first asked after
+  - Hosts and batch sizes for the plays of a rollout of this invocation. Makes the batches when it is first called after
     M(hosting.alembic.preflight) has begun a rollout; M(hosting.alembic.rollout_gate) decides what comes of them.
   - A play's C(hosts) and C(serial) are the only places from which a play can be steered while a playbook runs.
 options:
@@ -56,14 +56,14 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         """Return what each term requires."""
         facts = variables or {}
         found = begin.current(facts.get("groups") or {})
-        unknown = [term for term in terms if term not in (*decide.STEERING, "turn")]
+        unknown = [term for term in terms if term not in (*decide.PLAY_TARGETS, "turn")]
         if unknown:
             raise AnsibleError(
-                f"hosting.alembic.rollout knows {', '.join(decide.STEERING)} and turn, not {unknown[0]!r}"
+                f"hosting.alembic.rollout knows {', '.join(decide.PLAY_TARGETS)} and turn, not {unknown[0]!r}"
             )
         if not found:
             return []
-        steering = {term: steer(found) for term, steer in decide.STEERING.items() if term in terms}
+        targets = {term: steer(found) for term, steer in decide.PLAY_TARGETS.items() if term in terms}
         if "turn" in terms:
-            steering["turn"] = [decide.turn(found, facts["inventory_hostname"])]
-        return [each for term in terms for each in steering[term]]
+            targets["turn"] = [decide.turn(found, facts["inventory_hostname"])]
+        return [each for term in terms for each in targets[term]]

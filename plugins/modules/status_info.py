@@ -24,7 +24,7 @@ attributes:
     support: none
     description: Changes nothing, so there is nothing to compare.
 options:
-  aside_days:
+  retained_days:
     description: After how many days what a restore replaced counts as old.
     type: float
     default: 14

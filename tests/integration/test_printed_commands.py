@@ -69,7 +69,7 @@ def test_each_printed_command_works_where_the_run_was_started_and_on_its_host_al
     source.add("0003", "0002").add("0004", "0003")
     for path in source.versions.glob("000[34]_*.py"):
         path.unlink()
-    typed(printed(run.output, "Next: look at what failed, then: "), here).ended()
+    typed(printed(run.output, "Next: correct what failed, then: "), here).ended()
     assert fleet.revisions() == fleet.at(web1=4, web2=4)
 
 

@@ -23,10 +23,10 @@ def test_what_a_restore_replaced_is_listed_warned_of_and_dropped_when_requested(
     assert retained.rows("SELECT count(*) FROM item") == [(3,)]
 
     assert "WARNING" not in site.run("status", **settings).output
-    assert_says(site.run("status", migrate_aside_days=0, **settings).output, f"{path} has been retained for 0 days")
+    assert_says(site.run("status", migrate_retained_days=0, **settings).output, f"{path} has been retained for 0 days")
 
     listed = site.run("prune", migrate_prune_days=0, **settings)
-    assert_says(listed.output, f"app aside {path} 0 days", "kept: migrate_prune is false")
+    assert_says(listed.output, f"app retained {path} 0 days", "kept: migrate_prune is false")
     young = site.run("prune", migrate_prune=True, **settings)
     assert_says(young.output, "kept: it is younger than 30 days")
     foreseen = site.run("prune", "--check", "--diff", migrate_prune=True, migrate_prune_days=0, **settings)
@@ -55,7 +55,7 @@ def test_a_replaced_database_on_a_server_is_listed_and_dropped_when_requested(
     assert creator.dump() == before
 
     listed = site.run("prune", migrate_prune_days=0, **settings)
-    assert_says(listed.output, f"{creator.name} aside {retained} 0 days", "kept: migrate_prune is false")
+    assert_says(listed.output, f"{creator.name} retained {retained} 0 days", "kept: migrate_prune is false")
     assert retained in databases(creator)
 
     assert site.run("prune", migrate_prune=True, migrate_prune_days=0, **settings).changed == 1

@@ -207,7 +207,7 @@ BAD_INPUT: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no databases": ({"migrate_databases": []}, ["migrate_databases is empty"]),
     "a list for the target": ({"migrate_target": ["heads"]}, ["migrate_target", "string"]),
     "a word for a number": ({"migrate_workers": "many"}, ["migrate_workers"]),
-    "a run id that is no file name": ({"migrate_run": "../run"}, ["'../run' cannot be used"]),
+    "a run id that is not a file name": ({"migrate_run": "../run"}, ["'../run' cannot be used"]),
     "nothing says what to install": ({"migrate_virtualenv": ""}, ["Nothing says what the migrations need"]),
 }
 

@@ -215,15 +215,15 @@ def test_what_failed_for_the_older_version_is_tried_again_by_another_release(old
 
 
 def test_what_the_older_version_retained_is_pruned_and_nothing_else(older: Older) -> None:
-    aside = Path(f"{older.file('replaced')}.aside-replaced-2")
+    retained = Path(f"{older.file('replaced')}.aside-replaced-2")
     before = names(older.host.layout.backups_of("replaced"))
-    assert ("three",) in sql(aside, "select a from kept")
+    assert ("three",) in sql(retained, "select a from kept")
 
     (listed,) = older.host.do("prune", older.one("replaced"), release="generic")["results"]
-    assert [(each["name"], each["outcome"]) for each in listed["leftovers"]] == [(str(aside), "kept")]
+    assert [(each["name"], each["outcome"]) for each in listed["leftovers"]] == [(str(retained), "kept")]
     older.host.do("prune", older.one("replaced"), release="generic", prune=True, prune_days=0)
 
-    assert not aside.exists()
+    assert not retained.exists()
     assert sql(older.file("replaced"), "select a from kept") == KEPT
     assert names(older.host.layout.backups_of("replaced")) == before
 

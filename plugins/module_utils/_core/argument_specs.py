@@ -94,7 +94,7 @@ def plan() -> Spec:
 
 def status() -> Spec:
     """Options of the status module."""
-    return {**release(), "aside_days": {"type": "float", "default": 14}}
+    return {**release(), "retained_days": {"type": "float", "default": 14}}
 
 
 def prune() -> Spec:

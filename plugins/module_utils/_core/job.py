@@ -119,7 +119,7 @@ class Job:
     command_timeout: float = 14400
     prune: bool = False
     prune_days: float = 30
-    aside_days: float = 14
+    retained_days: float = 14
     #: Leave records of databases at head for the next plan; a mere plan leaves none.
     remember: bool = False
     #: Say what would be done, for the verb that has no other way to foresee it.

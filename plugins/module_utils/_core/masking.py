@@ -52,7 +52,7 @@ _OURS = "ansible_collections.hosting.alembic."
 _WORD = re.compile(r"[\w-]+", re.ASCII)  # names of variables and packages, too
 _SHORTEST_WORD = 3
 
-# What stands before and after a word of a sentence; in "shop:parsed@db", 'parsed' or key=parsed it is a value.
+# What is before and after a word of a sentence; in "shop:parsed@db", 'parsed' or key=parsed it is a value.
 _BEFORE = frozenset(" \t\n(`")
 _AFTER = frozenset(" \t\n.,;:)!?`")
 _NAMES_A_VALUE = re.compile(r"(?i)(?:password|passwd|pwd|secret|token|key)(?:\s+is\s+|\s*[:=]\s*)\Z")

@@ -46,7 +46,7 @@ def status_of(database: Database, job: Job, planned: Facts | None, retained: lis
         "pending": plan.get("pending", []),
         "problems": plan.get("obstacles", []),
         "changed_history": plan.get("changed_history", []),
-        "aside": [{**leftover, "old": (leftover["days"] or 0) >= job.aside_days} for leftover in retained],
+        "aside": [{**leftover, "old": (leftover["days"] or 0) >= job.retained_days} for leftover in retained],
         "last_run": _last_run(runs, left),
         "last_change": next((run for run in runs if run["moved"] == "upgraded"), None),
         "last_backup": last,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The controller's half of long work: ask, tell what came, ask again; a lost connection is asked for again."""
+"""The controller's half of long work: call, print progress, call again; a lost connection is made again."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             progress = {"cursor": answer["cursor"], "attach": True}
 
     def _with_copies(self, answer: Result, arguments: Result, task_vars: Result) -> Result:
-        """Fetch the backups that belong onto the controller; a copy that fails is told and fails nothing else."""
+        """Fetch the backups that belong onto the controller; a copy that fails is reported and fails nothing else."""
         wanted = str(arguments.get("backup_copy_to") or "").startswith(CONTROLLER)
         if not wanted or self._task.check_mode or answer.get("lost"):
             return answer
@@ -98,13 +98,13 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         options: Result = {name: arguments[name] for name in names if name in arguments}
         options["databases"] = [entry["name"] for entry in arguments["databases"]]
         module = "hosting.alembic.fetch_backups"
-        answer["copies"] = fetch(host, options, lambda asked: self.call(asked, task_vars, module))
+        answer["copies"] = fetch(host, options, lambda request: self.call(request, task_vars, module))
         for problem in answer["copies"]["problems"]:
             display.warning(f"{host}: {problem}")
         return answer
 
     def call(self, arguments: Result, task_vars: Result, name: str = "") -> Result:
-        """Call the module once, patiently."""
+        """Call the module once, again if the connection breaks."""
         name = name or self._task.action
         notice_losses(self._connection)
         begins_work = "attach" in arguments
@@ -123,7 +123,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             except AnsibleConnectionFailure as error:
                 reason = error.message
             if begins_work:
-                arguments = {**arguments, "attach": True}  # what was asked for may have been done
+                arguments = {**arguments, "attach": True}  # what was requested may have been done
             if attempt == 0:
                 words = "the connection broke; the work goes on there" if begins_work else "it cannot be reached"
                 display.warning(f"{task_vars.get('inventory_hostname')}: {words}")
@@ -135,7 +135,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
 
     def _parse_returned_data(self, res: Result, *others: Any) -> Any:
         """Clean what the host printed: Ansible shows what surrounds a module's answer as it came."""
-        cleaned = {key: without_controls(said) for key, said in res.items()}
+        cleaned = {key: without_controls(value) for key, value in res.items()}
         return super()._parse_returned_data(cleaned, *others)
 
     def current(self, arguments: Result) -> Result:
@@ -188,7 +188,7 @@ def _returning_failures(run: Run) -> Run:
 
 
 def notice_losses(connection: Any) -> None:
-    """Have ssh notice a host that fell silent, unless somebody has said already when it should, and tell of it at once.
+    """Have ssh notice a host that fell silent, unless an option says already when, and report it at once.
 
     Where ssh is set to try again by itself, it would repeat the call as if what that has begun had not begun yet.
     """
@@ -208,7 +208,7 @@ def _with_commands(answer: Result, task_vars: Result) -> Result:
 
 
 def lost(reason: str, begins_work: bool = False) -> Result:
-    """Return the result of a host that is gone; an unreachable one would be rescued by nobody."""
+    """Return the result of a host that is gone; an unreachable one is not rescued."""
     reason = printable(reason, lines=True)
     done = f"What was begun there goes on there. This says how it ended: {playbook_command('recover')}"
     return {

@@ -113,7 +113,7 @@ _WORKED_ON: dict[str, Shape] = {
     "ways_out": Table(_TEXT, most=10),
 }
 _UPGRADED = {**_WORKED_ON, "applied": _STEPS, "lost_rows": Table(Items(_NUMBER, 2))}
-_LED_BACK = {**_WORKED_ON, "undone": _STEPS}
+_REVERTED = {**_WORKED_ON, "undone": _STEPS}
 _REHEARSED: dict[str, Shape] = {
     **_WORKED_ON,
     "goal": _LINES,
@@ -150,13 +150,13 @@ _PRUNED: dict[str, Shape] = {"outcome": _LINE, "changed": Flag(), "leftovers": I
 _DATABASES: dict[str, dict[str, Shape]] = {
     "backup": {**_WORKED_ON, "restore": _FORECAST},
     "backups_info": {"backups": _LISTED, "more": _WHOLE, "problem": _REASON},
-    "downgrade": _LED_BACK,
+    "downgrade": _REVERTED,
     "plan_info": _PLANNED,
     "prune": _PRUNED,
-    "recover": {**_UPGRADED, **_LED_BACK, "dropped": _LINES},
+    "recover": {**_UPGRADED, **_REVERTED, "dropped": _LINES},
     "rehearse": _REHEARSED,
     "restore": _WORKED_ON,
-    "rollback": _LED_BACK,
+    "rollback": _REVERTED,
     "status_info": _STATUS,
     "upgrade": _UPGRADED,
 }

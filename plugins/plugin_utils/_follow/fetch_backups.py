@@ -27,26 +27,26 @@ from .answers import PART
 
 Result = dict[str, Any]
 #: Calls the module on the host and returns its answer.
-Ask = Callable[[Result], Result]
+Call = Callable[[Result], Result]
 
-#: The bytes that backups of a host may have together where nobody says otherwise.
+#: The bytes that backups of a host may have together by default.
 LIMIT = 1 << 40
 
 _MOST_OF_A_DISK = 0.95
 
 
-def fetch(host: str, options: Result, ask: Ask) -> Result:
+def fetch(host: str, options: Result, call: Call) -> Result:
     """Fetch every backup that waits, and return which came and what went wrong; nothing is raised.
 
     Args:
         host: names the folder.
         options: root, databases, backup_copy_to and backup_encrypt_to, as the module takes them; backup_fetch_limit.
-        ask: calls the module, and returns an answer that was reduced to what is declared.
+        call: calls the module, and returns an answer that was reduced to what is declared.
     """
     done: Result = {"fetched": [], "problems": []}
     left = int(options.get("backup_fetch_limit") or LIMIT)
     options = {name: value for name, value in options.items() if name != "backup_fetch_limit"}
-    answer = ask(options)
+    answer = call(options)
     if answer.get("failed"):
         done["problems"].append(f"The backups of this host could not be fetched: {answer.get('msg')}")
     for backup in answer.get("waiting", []):
@@ -59,12 +59,12 @@ def fetch(host: str, options: Result, ask: Ask) -> Result:
                     "Raise migrate_backup_fetch_limit if that is right",
                     code="fetch-refused",
                 )
-            _fetch_one(host, backup, options, ask)
+            _fetch_one(host, backup, options, call)
             done["fetched"].append({"database": backup["database"], "run": backup["run"]})
         except (Refused, OSError, ValueError, KeyError) as error:
             done["problems"].append(f"{backup['database']}: the backup of run {backup['run']} was not fetched: {error}")
     if done["fetched"]:
-        ask({**options, "fetched": done["fetched"]})
+        call({**options, "fetched": done["fetched"]})
     return done
 
 
@@ -82,7 +82,7 @@ def _refuse_if_full(folder: Path, size: int, files: int) -> None:
         raise Refused(
             f"The file system of {folder} takes too few further files",
             f"the backup has {files:,}, and {max(left, 0):,} may be made",
-            "Make room there",
+            "Make space there",
             code="controller-disk-too-small",
         )
     free = disk.f_bavail * disk.f_frsize - int((1 - _MOST_OF_A_DISK) * disk.f_blocks * disk.f_frsize)
@@ -90,12 +90,12 @@ def _refuse_if_full(folder: Path, size: int, files: int) -> None:
         raise Refused(
             f"The disk of {folder} is too small",
             f"the backup has {size:,} bytes, and {max(free, 0):,} may be used",
-            "Make room there",
+            "Make space there",
             code="controller-disk-too-small",
         )
 
 
-def _fetch_one(host: str, backup: Result, options: Result, ask: Ask) -> None:
+def _fetch_one(host: str, backup: Result, options: Result, call: Call) -> None:
     to = Path(options["backup_copy_to"].removeprefix(CONTROLLER)).expanduser()
     if not to.is_absolute():
         raise Refused(f"{to} is not an absolute path", "", f"Write {CONTROLLER}/a/directory", code="path-not-absolute")
@@ -106,9 +106,9 @@ def _fetch_one(host: str, backup: Result, options: Result, ask: Ask) -> None:
     _refuse_if_full(parent, _announced(backup), len(backup["files"]))
     beside = parent / f".{place.name}.partial"
     shutil.rmtree(beside, ignore_errors=True)
-    os.mkdir(beside, 0o700)  # nothing may stand there, a link least of all
+    os.mkdir(beside, 0o700)  # nothing may be there, a link least of all
     try:
-        parts = _Parts(backup, options, ask)
+        parts = _Parts(backup, options, call)
         for file in backup["files"]:
             _receive(beside / _inside(file["name"]), file, parts)
         os.rename(beside, place)
@@ -126,23 +126,23 @@ def _inside(name: str) -> PurePosixPath:
 
 
 class _Parts:
-    """The bytes of all files of a backup, one after another, asked for as they are needed."""
+    """The bytes of all files of a backup, one after another, requested as they are needed."""
 
-    def __init__(self, backup: Result, options: Result, ask: Ask) -> None:
-        self._asked = {**options, "database": backup["database"], "run": backup["run"], "length": PART}
-        self._ask = ask
+    def __init__(self, backup: Result, options: Result, call: Call) -> None:
+        self._options = {**options, "database": backup["database"], "run": backup["run"], "length": PART}
+        self._call = call
         self._offset = 0
         self._left = _announced(backup)
         self._there = b""
 
     def take(self, length: int) -> bytes:
-        """Return the next bytes, as many as are asked for or fewer."""
+        """Return the next bytes, as many as are requested or fewer."""
         if not self._there:
-            answer = self._ask({**self._asked, "offset": self._offset})
+            answer = self._call({**self._options, "offset": self._offset})
             if answer.get("failed") or not answer.get("data"):
                 raise Failed("The host handed nothing over", str(answer.get("msg", "")), code="fetch-refused")
             self._there = base64.b64decode(answer["data"], validate=True)
-            # Else it could have the controller ask for ever, a byte at a time.
+            # Else it could have the controller call for ever, a byte at a time.
             if len(self._there) != min(PART, self._left):
                 raise Failed("The host hands over more or less than was requested", code="fetch-refused")
             self._offset += len(self._there)

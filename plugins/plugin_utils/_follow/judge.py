@@ -64,11 +64,11 @@ def judged(action: str, answer: Result) -> Result:
 
 
 def _without_answer(action: str, why: str) -> Result:
-    remedy = "Run again; -vvv prints what the host said"
+    remedy = "Run again; -vvv prints what the host answered"
     failure = Failed(f"The module {action.rpartition('.')[2]} gave no answer", why, remedy, code=CRASHED)
     return {"msg": str(failure), "code": failure.code, "error": failure.facts()}
 
 
 def has_failed(answer: Result) -> bool:
-    """Return whether an answer is a failure, also where ``failed_when`` has overwritten what it said of itself."""
+    """Return whether an answer is a failure, also where ``failed_when`` has overwritten its own ``failed``."""
     return bool(answer.get("failed")) or answer.get("ok") is False

@@ -23,44 +23,44 @@ Result = dict[str, Any]
 display = Display()
 
 _PREFIX = "hosting.alembic."
-# An interpreter that Ansible has found on the host; without it, it is looked for again at each task.
+# An interpreter that Ansible has found on the host; without it, it is searched for again at each task.
 _INTERPRETER = re.compile(r"/[A-Za-z0-9._/+-]{1,200}")
 # Printed by Ansible before we see it. Not what JSON itself may hold, and written as JSON writes it.
 _ACTED_ON = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
-def without_controls(said: Any) -> Any:
+def without_controls(value: Any) -> Any:
     """Return the output of a module in which no terminal finds anything to act on; JSON means the same afterwards."""
-    if not isinstance(said, str):
-        return said
-    return _ACTED_ON.sub(lambda found: f"\\u{ord(found[0]):04x}", said.replace("\r\n", "\n"))
+    if not isinstance(value, str):
+        return value
+    return _ACTED_ON.sub(lambda found: f"\\u{ord(found[0]):04x}", value.replace("\r\n", "\n"))
 
 
 def reduced(module: str, answer: Mapping[str, Any], arguments: Mapping[str, Any]) -> Result:
     """Return what a module answers, reduced to the keys and types that are declared for it.
 
-    An answer that does not fit is a failed one: nobody knows what such a host has done.
+    An answer that does not fit is a failed one: it is unknown what such a host has done.
 
     Args:
         module: the module's name.
         answer: what the host sent.
         arguments: what the module was called with.
     """
-    said = {**answer, "failed": bool(answer.get("failed"))}
-    if isinstance(said.get("warnings"), (list, tuple)):
-        said["warnings"] = [_words(warning) for warning in said["warnings"]][:100]
-    if said["failed"] and not isinstance(said.get("msg"), str):
-        said["msg"] = _words(said.get("exception")) or "The module failed and did not say why."
+    value = {**answer, "failed": bool(answer.get("failed"))}
+    if isinstance(value.get("warnings"), (list, tuple)):
+        value["warnings"] = [_words(warning) for warning in value["warnings"]][:100]
+    if value["failed"] and not isinstance(value.get("msg"), str):
+        value["msg"] = _words(value.get("exception")) or "The module failed and did not say why."
     declared = answer_of(module.removeprefix(_PREFIX), names_in(arguments))
     try:
-        kept: Result = declared.reduce(said)
+        kept: Result = declared.reduce(value)
     except Unfit as unfit:
         return unfitting(str(unfit))
-    dropped = [key for key in declared.unknown(said) if key not in ("invocation", "exception", "ansible_facts")]
+    dropped = [key for key in declared.unknown(value) if key not in ("invocation", "exception", "ansible_facts")]
     if dropped:
         display.vvv(printable(f"{module}: not passed on: {', '.join(map(str, dropped))[:1000]}"))
     if kept["failed"]:
-        _trace(said)
+        _trace(value)
     else:
         del kept["failed"]
     return kept
@@ -85,15 +85,15 @@ def interpreter_facts(key: str | None, found: Any) -> Result:
     return {"ansible_facts": {key: found}}
 
 
-def _words(said: Any) -> str:
+def _words(value: Any) -> str:
     """Return the words of a warning or an exception, whatever kind of object this release of Ansible makes of it."""
-    event = getattr(said, "event", None)
-    words = getattr(event, "msg", said)
+    event = getattr(value, "event", None)
+    words = getattr(event, "msg", value)
     return words if isinstance(words, str) else ""
 
 
-def _trace(said: Result) -> None:
+def _trace(value: Result) -> None:
     for key in ("exception", "module_stdout", "module_stderr"):
-        traced = getattr(getattr(said.get(key), "event", None), "formatted_traceback", said.get(key))
+        traced = getattr(getattr(value.get(key), "event", None), "formatted_traceback", value.get(key))
         if isinstance(traced, str) and traced:
             display.vvv(printable(f"{key}: {traced[:20_000]}", lines=True))

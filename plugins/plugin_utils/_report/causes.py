@@ -35,7 +35,7 @@ def cause_lines(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
 
 
 def cause_line(names: Sequence[str], text: str, hosts: Sequence[str] = ()) -> str:
-    """Return a cause with the databases that it stopped; of one alone it is said as it was.
+    """Return a cause with the databases that it stopped; of one alone it is printed as it was.
 
     Args:
         names: of the databases.

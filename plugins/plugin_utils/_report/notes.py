@@ -27,13 +27,13 @@ def migration_notes(planned: Sequence[Result], upgraded: Sequence[Result]) -> li
         planned: entries of the plan; each has its ``host`` where there are several.
         upgraded: entries of the upgrade.
     """
-    losses = noted((entry, line) for entry in upgraded for line in [*_losses(entry), *_notes(entry)])
+    data_loss = noted((entry, line) for entry in upgraded for line in [*_data_loss(entry), *_notes(entry)])
     unrestorable = [entry for entry in planned if (entry.get("restore") or {}).get("obstacle")]
-    return losses + changed_history(planned) + restores(unrestorable)
+    return data_loss + changed_history(planned) + restores(unrestorable)
 
 
 def revision_lines(entries: Sequence[Result]) -> list[str]:
-    """Return each revision with its duration, unless there are so many that nobody would read them."""
+    """Return each revision with its duration, unless there are too many to read."""
     steps = [(entry["name"], step) for entry in entries for step in entry.get("applied", [])]
     if len(steps) > _MOST_REVISIONS:
         return [f"{len(steps)} revisions in all; the journals have the time of each."]
@@ -73,7 +73,7 @@ def backup_problems(results: Iterable[Result]) -> list[str]:
     return copies + noted(found, _WARNING)
 
 
-def _losses(entry: Result) -> Iterator[str]:
+def _data_loss(entry: Result) -> Iterator[str]:
     for name, (before, after) in sorted((entry.get("lost_rows") or {}).items()):
         yield f"table {name} had {before} rows and has {after} now"
 

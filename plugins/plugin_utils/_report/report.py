@@ -35,6 +35,10 @@ class Report:
     failure: list[str] = field(default_factory=list)
 
 
+#: What the kinds of leftovers are called, where that differs from their key.
+_KINDS = {"aside": "retained"}
+
+
 def report(results: Result, check_mode: bool) -> Report:
     """Return the report of whichever results there are."""
     for verb, make in _REPORTS.items():
@@ -68,14 +72,14 @@ def _at_head(plan: Result) -> Result:
 
 
 def _migrated(entry: Result, check_mode: bool) -> list[str]:
-    moved = entry["outcome"] == "upgraded"
+    is_upgraded = entry["outcome"] == "upgraded"
     return [
         entry["name"],
-        f"would be {entry['outcome']}" if check_mode and moved else entry["outcome"],
-        heads(entry.get("before")) if moved else "",
+        f"would be {entry['outcome']}" if check_mode and is_upgraded else entry["outcome"],
+        heads(entry.get("before")) if is_upgraded else "",
         heads(entry.get("after")),
-        str(len(entry.get("applied", []))) if moved else "",
-        seconds(entry.get("seconds")) if moved and not check_mode else "",
+        str(len(entry.get("applied", []))) if is_upgraded else "",
+        seconds(entry.get("seconds")) if is_upgraded and not check_mode else "",
         shown_backup(entry),
     ]
 
@@ -148,7 +152,14 @@ def _old(entries: list[Result]) -> list[str]:
 def _prune(results: Result, _check_mode: bool) -> Report:
     prune = results["prune"]
     rows = [
-        [entry["name"], each["kind"], each["name"], _days(each["days"]), size(each["size"]), _fate(each)]
+        [
+            entry["name"],
+            _KINDS.get(each["kind"], each["kind"]),
+            each["name"],
+            _days(each["days"]),
+            size(each["size"]),
+            _fate(each),
+        ]
         for entry in prune.get("databases", [])
         for each in entry["leftovers"]
     ]

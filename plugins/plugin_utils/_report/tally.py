@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-#: In the order in which they are counted; what a person has to look at comes last.
+#: In the order in which they are counted; what needs a person comes last.
 _WORDS = ("upgraded", "to upgrade", "at head", "not begun", "rolled back", "failed", "held", "refused", "unknown")
 
 

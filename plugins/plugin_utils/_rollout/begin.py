@@ -48,7 +48,7 @@ def announce(options: Mapping[str, Any], hosts: Sequence[str], *, check_mode: bo
 
 def current(groups: Mapping[str, Any]) -> Manifest | None:
     """Return the manifest of the rollout of this invocation; of one that was announced it is made first."""
-    with invocation.alone("batches"):
+    with invocation.locked("batches"):
         wanted = invocation.taken(_WANTED, "")
         if wanted:
             _begin(wanted, groups)
@@ -88,7 +88,7 @@ def _with_hosts(wanted: Result, folder: str) -> Manifest:
     run_id = wanted.get("run") or next((host.run for host in hosts.values() if host.run), "")
     earlier = manifest.read(manifest.place(folder, run_id)) if folder and run_id else None
     made = earlier or Manifest(run_id)
-    made.state, made.why, made.ended, made.leads_back, made.batches = "begun", "", 0, False, []
+    made.state, made.why, made.ended, made.rolls_back, made.batches = "begun", "", 0, False, []
     made.target = wanted.get("target", "head")
     for name, host in hosts.items():
         host.begun = made.hosts[name].begun if name in made.hosts else 0
@@ -107,13 +107,13 @@ def _put_into_batches(made: Manifest, wanted: Result, groups: Mapping[str, Any])
 
 def _planned(name: str, *, check_mode: bool) -> Host:
     """Return a host's part from what preflight and the plan have left, and from the failure that was rescued."""
-    found = {**results.of_host(name), **(invocation.taken("looked", name) or {})}
+    found = {**results.of_host(name), **(invocation.taken("planned", name) or {})}
     found = this_invocation().completed_in(found, name)
     plan = found.get("plan") or {}
     # A host that Ansible has given up was not rescued; what it has left says that it came only so far.
     if not found.get("failure") and not (plan.get("ok") and (plan.get("shipped") or check_mode)):
         return Host(state="lost", why="it did not answer")
-    return decide.looked_at(found)
+    return decide.read_planned(found)
 
 
 def _canary(options: Mapping[str, Any], groups: Mapping[str, Any]) -> list[str] | None:

@@ -18,20 +18,20 @@ _CONTRACTS = f"{CONTRACT}@head"
 _EXPANDED = ("heads", f"{EXPAND}@head", _CONTRACTS)
 
 
-def why_refused(made: Manifest, asked: list[str], fleet: list[str], folder: str) -> str:
+def why_refused(made: Manifest, planned: list[str], fleet: list[str], folder: str) -> str:
     """Return why nothing may be contracted yet, or nothing.
 
     Args:
         made: the run, with what was found on its hosts.
-        asked: the hosts of this play: what they say counts, whatever was known of them.
+        planned: the hosts of this play, whose databases were read.
         fleet: all hosts that belong together, also those that a limit leaves out.
-        folder: where manifests of earlier runs lie; they speak for the hosts that were not asked.
+        folder: where manifests of earlier runs are; they are read for the hosts that are not in this play.
     """
     targets = [made.target, *(entry.target for host in made.hosts.values() for entry in host.databases.values())]
     if _CONTRACTS not in targets:
         return ""
-    missing = [f"{name}: {why}" for name in asked if (why := _lacks(made.hosts[name]))]
-    others = [name for name in fleet if name not in asked]
+    missing = [f"{name}: {why}" for name in planned if (why := _lacks(made.hosts[name]))]
+    others = [name for name in fleet if name not in planned]
     verified = _verified(folder) if others else set()
     missing += [f"{name}: no manifest here says that it was expanded" for name in others if name not in verified]
     if not missing:
@@ -44,7 +44,7 @@ def why_refused(made: Manifest, asked: list[str], fleet: list[str], folder: str)
 
 def _lacks(host: Host) -> str:
     if host.is_bad:
-        return f"it could not be asked ({host.why})"
+        return f"it could not be planned ({host.why})"
     behind = [name for name, entry in host.databases.items() if entry.unexpanded]
     return f"{', '.join(behind)} not expanded" if behind else ""
 

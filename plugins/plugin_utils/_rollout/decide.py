@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a rollout decides from what its hosts have done: who goes next, whether anybody does, and how it ended."""
+"""What a rollout decides from what its hosts have done: which hosts come next, whether any does, and how it ended."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _HELD = ("held", "failed", "refused")
 _MOST_TYPED = 3
 
 
-def looked_at(results: Result) -> Host:
-    """Return a host's part from what the look at it has found.
+def read_planned(results: Result) -> Host:
+    """Return a host's part from the result of its plan.
 
     Args:
         results: of preflight (``packed``) and ``plan``, and ``failure``, what it failed with if it did.
@@ -71,13 +71,13 @@ def has_ended(host: Host, results: Result) -> None:
             host.databases[entry["name"]] = _planned(entry)
     upgrade, downgrade = results.get("upgrade") or {}, results.get("downgrade") or {}
     for entry in [*upgrade.get("databases", []), *downgrade.get("databases", [])]:
-        _stands(host.databases.setdefault(entry["name"], Database("")), entry)
+        _note_position(host.databases.setdefault(entry["name"], Database("")), entry)
     lost = failure == LOST_ON_THE_WAY
     lost = lost or any((results.get(verb) or {}).get("lost") for verb in ("plan", "upgrade", "downgrade"))
     host.state = ("lost" if lost else "failed") if failure else "migrated"
-    # What failed in a database stands there.
-    is_said_there = any(host.databases[name].why for name in host.failures)
-    host.why = "" if host.state == "failed" and is_said_there else in_one_line(failure)
+    # What failed in a database is there.
+    is_reported = any(host.databases[name].why for name in host.failures)
+    host.why = "" if host.state == "failed" and is_reported else in_one_line(failure)
 
 
 def failure_of(results: Result, on_deferred: str) -> str:
@@ -98,11 +98,11 @@ def failure_of(results: Result, on_deferred: str) -> str:
     return ""
 
 
-#: What is said of a host that Ansible has given up: neither rescue nor any later task runs for it.
+#: The message of a host that Ansible has given up: neither rescue nor any later task runs for it.
 LOST_ON_THE_WAY = "it was lost on the way, and nothing is known"
 
 
-def _stands(database: Database, entry: Result) -> None:
+def _note_position(database: Database, entry: Result) -> None:
     database.outcome = entry["outcome"]
     if entry.get("target"):
         database.target = entry["target"]
@@ -113,18 +113,18 @@ def _stands(database: Database, entry: Result) -> None:
         database.why, database.code = in_one_line(str(error)), error.code
 
 
-def was_asked_again(host: Host, results: Result | None) -> None:
+def note_checked_again(host: Host, results: Result | None) -> None:
     """Take into a host's part what was found after the soak. Its databases stay as they are."""
     failure = "nothing is known of it" if results is None else str(results.get("failure") or "")
     if failure:
         host.state, host.why = "failed", f"it was not well any more after the soak: {in_one_line(failure)}"
 
 
-def was_led_back(host: Host, results: Result) -> None:
-    """Take into a host's part how leading it back has ended."""
+def note_rolled_back(host: Host, results: Result) -> None:
+    """Record in a host's part how its rollback has ended."""
     rollback = results.get("rollback") or {}
     for entry in rollback.get("databases", []):
-        _stands(host.databases.setdefault(entry["name"], Database("")), entry)
+        _note_position(host.databases.setdefault(entry["name"], Database("")), entry)
     failure = str(results.get("failure") or "")
     if failure or any(entry["outcome"] in _HELD for entry in rollback.get("databases", [])):
         host.state, host.why = "not_led_back", in_one_line(failure) or "a database is held"
@@ -133,7 +133,7 @@ def was_led_back(host: Host, results: Result) -> None:
 
 
 def why_stopped(manifest: Manifest, limits: Limits) -> str:
-    """Return why no further batch shall begin after the one that has ended last, or nothing.
+    """Return why no further batch may begin after the one that has ended last, or nothing.
 
     The first batch is a canary: none of its hosts may fail, whatever is allowed later. Nor may a whole batch.
     """
@@ -147,7 +147,7 @@ def why_stopped(manifest: Manifest, limits: Limits) -> str:
 
 
 def why_not_begun(manifest: Manifest, limits: Limits, on_failure: str) -> str:
-    """Return why nothing shall begin at all, by what is known before, or nothing.
+    """Return why nothing may begin at all, by what is known before, or nothing.
 
     Where a failure undoes everything, one that is certain already is a reason not to begin.
     """
@@ -159,7 +159,7 @@ def why_not_begun(manifest: Manifest, limits: Limits, on_failure: str) -> str:
 
 
 def _failed(manifest: Manifest, *, had_turn: bool) -> dict[str, int]:
-    """Count failures; of what the look has found only if asked, else only what has had its turn."""
+    """Count failures; those of the plan only if requested, else those of hosts that had their turn."""
     gone = {name for batch in manifest.batches[: manifest.ended] for name in batch}
     hosts = {
         name: host for name, host in manifest.hosts.items() if name in gone or host.state == "refused" or not had_turn
@@ -179,7 +179,7 @@ def _totals(manifest: Manifest) -> dict[str, int]:
     return {"hosts": len(named), "databases": sum(len(host.databases) for host in named)}
 
 
-def coming(manifest: Manifest) -> list[str]:
+def describe_next_batch(manifest: Manifest) -> list[str]:
     """Return in words what the next batch would do."""
     if manifest.ended >= len(manifest.batches):
         return []
@@ -195,7 +195,7 @@ def coming(manifest: Manifest) -> list[str]:
 
 
 def heads(revisions: list[str] | None) -> str:
-    """Return where a database stands, in words."""
+    """Return the revisions of a database, in words."""
     return "unknown" if revisions is None else ", ".join(revisions) or "base"
 
 
@@ -226,28 +226,28 @@ STATES = {
 }
 
 
-def charge(host: Host, manifest: Manifest, *, check_mode: bool = False) -> str:
+def failure_message(host: Host, manifest: Manifest, *, check_mode: bool = False) -> str:
     """Return what a host fails with in the end, or nothing if it does not; the causes are in the summary above it."""
-    stands = _stand(host, check_mode=check_mode)
+    state = _describe_state(host, check_mode=check_mode)
     if manifest.why and not manifest.bad and not manifest.unfinished and not manifest.ended:
         return "nothing was begun"
     if host.is_bad:
-        return f"{host.state.replace('_', ' ')}{f'; {stands}' if stands else ''}"
+        return f"{host.state.replace('_', ' ')}{f'; {state}' if state else ''}"
     if host.state in ("waiting", "begun", "led_back") and not manifest.bad:
-        return f"{STATES[host.state]}{f'; {stands}' if stands else ''}"
+        return f"{STATES[host.state]}{f'; {state}' if state else ''}"
     return ""
 
 
-def _stand(host: Host, *, check_mode: bool) -> str:
+def _describe_state(host: Host, *, check_mode: bool) -> str:
     """Return at which revision a few databases are, or how many of them ended how."""
     would = {"upgraded": "would be upgraded", "refused": "would be refused"} if check_mode else {}
-    moved = {name: entry for name, entry in host.databases.items() if entry.outcome not in ("unchanged", "waiting")}
-    words = {name: would.get(entry.outcome, entry.outcome.replace("_", " ")) for name, entry in moved.items()}
-    if len(moved) > _MOST_TYPED:
+    changed = {name: entry for name, entry in host.databases.items() if entry.outcome not in ("unchanged", "waiting")}
+    words = {name: would.get(entry.outcome, entry.outcome.replace("_", " ")) for name, entry in changed.items()}
+    if len(changed) > _MOST_TYPED:
         ended = list(words.values())
         return ", ".join(f"{ended.count(word)} {word}" for word in dict.fromkeys(ended))
     return "; ".join(
-        f"{name} {words[name]}, at {heads(entry.was if check_mode else entry.now)}" for name, entry in moved.items()
+        f"{name} {words[name]}, at {heads(entry.was if check_mode else entry.now)}" for name, entry in changed.items()
     )
 
 
@@ -260,25 +260,25 @@ def turn(manifest: Manifest, name: str) -> str:
 
 
 def _begun(manifest: Manifest) -> list[list[str]]:
-    """Return the batches, or none if something stands against beginning at all."""
+    """Return the batches, or none if nothing may begin."""
     return [] if manifest.why and not manifest.ended else manifest.batches
 
 
 def _failing(manifest: Manifest) -> list[str]:
     """Return the hosts that fail in the end, and one that does not."""
-    undone = {name for batch in manifest.to_lead_back for name in batch}  # how that ended is not taken down yet
-    charged = [name for name, host in manifest.hosts.items() if name in undone or charge(host, manifest)]
+    undone = {name for batch in manifest.to_roll_back for name in batch}  # how that ended is not recorded yet
+    charged = [name for name, host in manifest.hosts.items() if name in undone or failure_message(host, manifest)]
     # Those who fail may all be unreachable, and Ansible then passes over a play of them alone.
     fine = [name for name in manifest.order if name not in charged]
     return charged + fine[:1] if charged else []
 
 
-#: What steers the plays, by the name that the lookup knows it by.
-STEERING: dict[str, Callable[[Manifest], list[Any]]] = {
+#: The targets of the plays, by the name that the lookup knows.
+PLAY_TARGETS: dict[str, Callable[[Manifest], list[Any]]] = {
     "hosts": lambda manifest: [name for batch in _begun(manifest) for name in batch],
     "batches": lambda manifest: [len(batch) for batch in _begun(manifest)],
-    "led_back": lambda manifest: [name for batch in manifest.to_lead_back for name in batch],
-    "led_back_batches": lambda manifest: [len(batch) for batch in reversed(manifest.to_lead_back)],
+    "led_back": lambda manifest: [name for batch in manifest.to_roll_back for name in batch],
+    "led_back_batches": lambda manifest: [len(batch) for batch in reversed(manifest.to_roll_back)],
     "failing": _failing,
     "summarised": lambda manifest: [] if _failing(manifest) else list(manifest.hosts)[:1],
 }

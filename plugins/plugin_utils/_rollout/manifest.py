@@ -37,7 +37,7 @@ class Database:
     """One database of a host."""
 
     target: str
-    #: The heads before the run, None while nobody knows.
+    #: The heads before the run, None while it is unknown.
     was: list[str] | None = None
     expected: list[str] | None = None
     #: The heads as they were last read.
@@ -46,10 +46,10 @@ class Database:
     pending: list[dict[str, str]] = field(default_factory=list)
     #: What is missing of the branch that has to be applied before this one.
     unexpanded: list[str] = field(default_factory=list)
-    #: What its last rehearsal or upgrade took, None where nobody knows.
+    #: What its last rehearsal or upgrade took, None where it is unknown.
     expected_seconds: float | None = None
     why: str = ""
-    #: The code of the error that ``why`` tells of.
+    #: The code of the error that ``why`` describes.
     code: str = ""
 
 
@@ -69,12 +69,12 @@ class Host:
 
     @property
     def is_bad(self) -> bool:
-        """Tell whether a person has to look at it."""
+        """Return whether it needs a person."""
         return self.state in BAD
 
     @property
     def has_migrated(self) -> bool:
-        """Tell whether this run has moved any of its databases, and it was not led back since."""
+        """Return whether this run has moved any of its databases, and it was not reverted since."""
         return any(entry.outcome == "upgraded" for entry in self.databases.values())
 
     @property
@@ -97,7 +97,7 @@ class Manifest:
     batches: list[list[str]] = field(default_factory=list)
     #: How many batches have had their turn.
     ended: int = 0
-    leads_back: bool = False
+    rolls_back: bool = False
     hosts: dict[str, Host] = field(default_factory=dict)
 
     @property
@@ -106,19 +106,19 @@ class Manifest:
         return [name for batch in self.batches for name in batch]
 
     @property
-    def to_lead_back(self) -> list[list[str]]:
-        """Return the hosts that this run has migrated, by batch; none where it shall not be undone."""
+    def to_roll_back(self) -> list[list[str]]:
+        """Return the hosts that this run has migrated, by batch; none where it must not be undone."""
         migrated = [[name for name in batch if self.hosts[name].has_migrated] for batch in self.batches]
-        return [batch for batch in migrated if batch] if self.leads_back else []
+        return [batch for batch in migrated if batch] if self.rolls_back else []
 
     @property
     def bad(self) -> list[str]:
-        """Return the hosts that a person has to look at."""
+        """Return the hosts that need a person."""
         return [name for name, host in self.hosts.items() if host.is_bad]
 
     @property
     def unfinished(self) -> list[str]:
-        """Return the hosts that are not at their target and did not fail: not begun, or led back."""
+        """Return the hosts that are not at their target and did not fail: not begun, or reverted."""
         return [name for name, host in self.hosts.items() if host.state in ("waiting", "begun", "led_back")]
 
     def facts(self) -> dict[str, Any]:
@@ -129,7 +129,8 @@ class Manifest:
     def of(cls, facts: dict[str, Any]) -> Manifest:
         """Return the manifest that was written."""
         hosts = {name: _host(host) for name, host in facts["hosts"].items()}
-        return cls(**{**known_facts(cls, facts), "hosts": hosts})
+        older = {"rolls_back": facts.get("leads_back", False)}  # its name until it was reworded
+        return cls(**{**known_facts(cls, {**older, **facts}), "hosts": hosts})
 
 
 def _host(facts: dict[str, Any]) -> Host:

@@ -47,7 +47,7 @@ def summary(
     check_mode: bool = False,
     completed: Callable[[str, str], str] = lambda text, _host: text,
 ) -> list[str]:
-    """Return what is to be said of a run at its end.
+    """Return the summary of a run.
 
     Args:
         manifest: the run.
@@ -65,9 +65,9 @@ def summary(
     if len(manifest.hosts) > 1:
         lines += _states(manifest, check_mode)
     failures = {name: _failures(found) for name, found in results.items() if manifest.hosts[name].is_bad}
-    told = {(name, entry["name"]) for name, found in failures.items() for entry, _rest in found}
+    reported = {(name, entry["name"]) for name, found in failures.items() for entry, _rest in found}
     every = [failure for found in failures.values() for failure in found]
-    lines += causes_of_run(manifest, told) + failure_lines(every, with_next=False)
+    lines += causes_of_run(manifest, reported) + failure_lines(every, with_next=False)
     if manifest.bad or manifest.unfinished:
         if manifest.run and not check_mode:
             lines.append(f"  Next: {_remedy(manifest)}, then: {_going_on(manifest)}")
@@ -133,14 +133,14 @@ def _rows(host: Host, results: Result, check_mode: bool) -> list[tuple[str, list
 
 def _cells(words: str, database: Database, done: Result, check_mode: bool) -> list[str]:
     to = database.expected if words == "to upgrade" else database.now
-    moved = words in ("upgraded", "to upgrade")
+    is_upgraded = words in ("upgraded", "to upgrade")
     return [
         words.upper() if words in ("failed", "held", "refused") else words,
         database.outcome if database.outcome in UNDONE else "",
-        heads(database.was) if moved else "",
+        heads(database.was) if is_upgraded else "",
         heads(to),
-        str(len(done.get("applied") or database.pending)) if moved else "",
-        seconds(done.get("seconds")) if moved and not check_mode else "",
+        str(len(done.get("applied") or database.pending)) if is_upgraded else "",
+        seconds(done.get("seconds")) if is_upgraded and not check_mode else "",
         shown_backup(done),
     ]
 
@@ -163,11 +163,11 @@ def _notes(manifest: Manifest, results: Mapping[str, Result], completed: Callabl
 def _remedy(manifest: Manifest) -> str:
     outcomes = [entry.outcome for host in manifest.hosts.values() for entry in host.databases.values() if host.is_bad]
     is_reverted = set(outcomes) & set(UNDONE) and "held" not in outcomes
-    return "correct the release" if is_reverted else "look at what failed"
+    return "correct the release" if is_reverted else "read what failed"
 
 
 def _going_on(manifest: Manifest) -> str:
-    """Return the command that goes on with a run, once a person has looked at what failed."""
+    """Return the command that goes on with a run, once a person has corrected the cause."""
     words = {} if manifest.state == "rolled_back" else {"migrate_run": manifest.run}
     failed = _failed(manifest)
     if len(failed) > _MOST_TYPED:
@@ -189,13 +189,13 @@ def _failed(manifest: Manifest) -> set[str]:
 def _because_of(manifest: Manifest) -> str:
     if not manifest.why:
         return ""
-    all_had_their_turn = manifest.ended == len(manifest.batches) and not manifest.leads_back
+    all_had_their_turn = manifest.ended == len(manifest.batches) and not manifest.rolls_back
     return f"; {manifest.why}" if all_had_their_turn and manifest.ended else f", because {manifest.why}"
 
 
 def _ending(manifest: Manifest) -> str:
     count = len(manifest.batches)
-    if manifest.leads_back:
+    if manifest.rolls_back:
         return f"stopped after batch {manifest.ended} of {count} and rolled back"
     if manifest.why and not manifest.ended:
         return "nothing was begun"

@@ -22,7 +22,7 @@ _OUTCOMES = {
 }
 #: Outcomes of a database that was reverted.
 UNDONE = ("downgraded", "restored", "untouched")
-#: What needs nobody.
+#: What needs no person.
 FINE = ("upgraded", "to upgrade", "at head", "not begun")
 
 
@@ -35,12 +35,12 @@ def tally_of_run(manifest: Manifest, *, check_mode: bool) -> str:
     )
 
 
-def causes_of_run(manifest: Manifest, told: Container[tuple[str, str]] = ()) -> list[str]:
-    """Return a line for each cause that a person has to look at.
+def causes_of_run(manifest: Manifest, reported: Container[tuple[str, str]] = ()) -> list[str]:
+    """Return a line for each cause that needs a person.
 
     Args:
         manifest: the run.
-        told: hosts and databases of which more is said elsewhere.
+        reported: hosts and databases that are described elsewhere.
     """
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     lines = []
@@ -48,8 +48,8 @@ def causes_of_run(manifest: Manifest, told: Container[tuple[str, str]] = ()) -> 
         if host.is_bad and host.why:
             lines.append(f"{name}: {host.why}")
         for database, entry in host.databases.items():
-            is_told = (name, database) in told or entry.outcome in (*GOOD, "waiting")
-            if not is_told and entry.why and (host.is_bad or entry.outcome == "held"):
+            is_reported = (name, database) in reported or entry.outcome in (*GOOD, "waiting")
+            if not is_reported and entry.why and (host.is_bad or entry.outcome == "held"):
                 kind = "HELD " if entry.outcome == "held" else ""
                 found.setdefault((kind, without_name(entry.why, database)), []).append((name, database))
     is_alone = len(manifest.hosts) == 1

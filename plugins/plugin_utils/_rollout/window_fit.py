@@ -14,7 +14,7 @@ from .manifest import Host, Manifest
 
 @dataclass(frozen=True)
 class Pace:
-    """How long things take where nobody knows, and how many of them go on at once."""
+    """How long things take where it is unknown, and how many of them go on at once."""
 
     margin: float = 0
     #: Databases of one host.

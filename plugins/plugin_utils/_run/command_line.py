@@ -34,11 +34,11 @@ _WITH_NAMESPACE = re.compile(r"\w+\.\w+\.\w+")
 #: One word as shlex quotes it; a name and a value, or JSON.
 _WORD = r"""(?:[\w@%+=:,./-]|'[^'\n]*'|"'")+"""
 _COMMAND = re.compile(rf"(?<![\w/=])ansible-playbook (?:playbooks/([a-z]+)|(migrate))\.yml((?: -e {_WORD})*)")
-#: What stands before a command that was completed already.
+#: What is before a command that was completed already.
 _ASSIGNED = re.compile(r"\bANSIBLE_[A-Z_]+=\S+ $")
 _COLLECTIONS_PATH = "ANSIBLE_COLLECTIONS_PATH"
 
-#: What a message of ours may set; anything else in such a command is somebody else's text and stays as it is.
+#: What a message of ours may set; anything else in such a command is text of others and stays as it is.
 _OURS = {
     "migrate_end_maintenance",
     "migrate_prune",
@@ -87,7 +87,7 @@ class Invocation:
     #: How a verb's playbook is named: by the collection, or with this folder before its path.
     by_name: bool = False
     folder: str = ""
-    #: A playbook of somebody's own that this run was started with.
+    #: A playbook of the user's own that this run was started with.
     own_playbooks: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     limit: str = ""
@@ -142,7 +142,7 @@ class Invocation:
 
 
 def _is_ours(words: list[str]) -> bool:
-    """Tell whether words of -e set nothing but what our messages set."""
+    """Return whether words of -e set nothing but what our messages set."""
     return set(_names(words)) <= _OURS
 
 
@@ -187,7 +187,7 @@ def _checkout() -> Path | None:
 
 
 def _is_shipped(playbook: str) -> bool:
-    """Tell whether a playbook is one of the collection's."""
+    """Return whether a playbook is one of the collection's."""
     if _WITH_NAMESPACE.fullmatch(playbook):
         return playbook.startswith(f"{_NAME}.")
     path, checkout = Path(playbook).resolve(), _checkout()
@@ -211,14 +211,14 @@ def _program(here: Path) -> Iterator[str]:
 
 
 def _is_found_from(here: Path, settings: Path) -> bool:
-    """Tell whether Ansible reads these settings by itself when it is started in a folder."""
+    """Return whether Ansible reads these settings by itself when it is started in a folder."""
     places = (here / "ansible.cfg", Path.home() / ".ansible.cfg", Path("/etc/ansible/ansible.cfg"))
     found = next((path for path in places if path.is_file()), None)
     return found is not None and found.resolve() == settings.resolve()
 
 
 def holds_this_collection(folder: str) -> bool:
-    """Tell whether a folder of collections holds this one."""
+    """Return whether a folder of collections holds this one."""
     try:
         return Path(folder, "ansible_collections", "hosting", "alembic").samefile(COLLECTION)
     except OSError:
@@ -284,7 +284,7 @@ def _of_this_shell(setting: str) -> list[str]:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    """Tell whether arguments of ssh hold a password: a proxy's command may."""
+    """Return whether arguments of ssh hold a password: a proxy's command may."""
     return name.endswith("_args") and "pass" in value.lower()
 
 

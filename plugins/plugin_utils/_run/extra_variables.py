@@ -38,7 +38,7 @@ class Repeated:
 
 
 def is_repeated(name: str, value: Any) -> bool:
-    """Tell whether a variable is repeated: a known one that cannot hold a secret."""
+    """Return whether a variable is repeated: a known one that cannot hold a secret."""
     return name in known_variables() and not MAY_BE_SECRET.fullmatch(name) and "://" not in json.dumps(value)
 
 

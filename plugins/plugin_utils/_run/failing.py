@@ -19,7 +19,7 @@ _LONGEST_PLAIN = 100
 
 
 class FailedOnce(AnsibleActionFail):  # type: ignore[misc]
-    """A failure that is all said in its message.
+    """A failure whose message is complete.
 
     From a result with ``failed``, Ansible makes an error of its own, and prints the same message above the result with
     the lines of the task around it. Those lines of ours are of no use to the person who reads them.
@@ -35,7 +35,7 @@ class FailedOnce(AnsibleActionFail):  # type: ignore[misc]
 
     @property
     def omit_exception_key(self) -> bool:
-        """Tell Ansible not to add the error."""
+        """Have Ansible not add the error."""
         return True
 
 

@@ -27,7 +27,7 @@ def folder() -> Path:
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
+def locked(name: str) -> Iterator[None]:
     """Let one fork at a time do something."""
     with (folder() / f"{name}.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -35,17 +35,17 @@ def alone(name: str) -> Iterator[None]:
 
 
 def run_id(wanted: str, host: str, begun_before: int = 0) -> str:
-    """Return the run's id: the one wanted, else one made by whichever host asks first.
+    """Return the run's id: the one wanted, else one made by the first host.
 
     A playbook may apply the role more than once, to other databases or to another target. Each time is a run: what
-    a host asks for again gets a number behind it, the same one on every host.
+    a host requires again gets a number behind it, the same one on every host.
 
     Args:
         wanted: the run that a person names, or nothing.
-        host: who asks.
+        host: the calling host.
         begun_before: how often the host has begun that run, in earlier invocations: its journals know the id.
     """
-    with alone("run"):
+    with locked("run"):
         path = folder() / "run"
         if not path.exists():
             path.write_text(f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
@@ -56,8 +56,8 @@ def run_id(wanted: str, host: str, begun_before: int = 0) -> str:
 
 
 def once(name: str, make: Callable[[], Any]) -> Any:
-    """Return what whichever host asks first has made."""
-    with alone(name):
+    """Return what the first host has made."""
+    with locked(name):
         path = folder() / name
         if not path.exists():
             path.write_text(json.dumps(make()))

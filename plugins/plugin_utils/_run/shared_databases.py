@@ -12,9 +12,9 @@ from typing import Any
 from . import invocation
 from .screen import show
 
-_LOOK_EVERY = 0.5  # seconds
-_TELL_EVERY = 5  # seconds
-#: Forks take hosts in order: whoever has not begun after so many seconds has failed before it came to this.
+_POLL_INTERVAL = 0.5  # seconds
+_REPORT_EVERY = 5  # seconds
+#: Forks take hosts in order: a host that has not begun after so many seconds has failed before it came to this.
 _BEGINS_WITHIN = 10
 
 
@@ -46,15 +46,15 @@ class Turns:
         return found
 
     def wait_for(self, other: str) -> bool:
-        """Wait until another host is done, and tell whether it came to it at all."""
-        begun = told = time.monotonic()
+        """Wait until another host is done, and return whether it came to it at all."""
+        begun = reported = time.monotonic()
         while not invocation.shared(self._ended, other):
             now = time.monotonic()
             if not invocation.shared(self._begun, other) and now - begun > _BEGINS_WITHIN:
                 return False
-            if now - told > _TELL_EVERY:
-                told = now
-                seconds = f"{told - begun:.0f} s"
+            if now - reported > _REPORT_EVERY:
+                reported = now
+                seconds = f"{reported - begun:.0f} s"
                 show([f"  {self.host} | waits for {other}, which {self.verb} a shared database ({seconds})"])
-            time.sleep(_LOOK_EVERY)
+            time.sleep(_POLL_INTERVAL)
         return True

@@ -208,24 +208,24 @@ LC_ALL=C.UTF-8
 export PATH LC_ALL
 {{environment}}umask 077
 
-say() {{{{ printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$log"; }}}}
+write_log() {{{{ printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" >>"$log"; }}}}
 
-# What the log says of this run goes to the command, or into the mail.
-tell() {{{{
+# The log of this run goes to the command, or into the mail.
+notify() {{{{
     MIGRATE_EXIT_CODE=$1 MIGRATE_LOG=$log MIGRATE_SCHEDULE=$name
     export MIGRATE_EXIT_CODE MIGRATE_LOG MIGRATE_SCHEDULE
     subject="$name on $(uname -n) failed with $1"
     if [ -n "$on_failure" ]; then
-        said | sh -c "$on_failure" >>"$log" 2>&1 || say "the command that describes a failure failed: $on_failure"
+        log_of_run | sh -c "$on_failure" >>"$log" 2>&1 || write_log "migrate_schedule_on_failure failed: $on_failure"
     fi
     [ -n "$mail_to" ] || return 0
     if command -v mail >/dev/null; then
-        said | mail -s "$subject" "$mail_to" >>"$log" 2>&1
+        log_of_run | mail -s "$subject" "$mail_to" >>"$log" 2>&1
     else
-        {{{{ printf 'To: %s\nSubject: %s\n\n' "$mail_to" "$subject"; said; }}}} | sendmail -t >>"$log" 2>&1
-    fi || say "no mail could be sent to $mail_to"
+        {{{{ printf 'To: %s\nSubject: %s\n\n' "$mail_to" "$subject"; log_of_run; }}}} | sendmail -t >>"$log" 2>&1
+    fi || write_log "no mail could be sent to $mail_to"
 }}}}
-said() {{{{ tail -c +"$((begun + 1))" "$log" | tail -n 200; }}}}
+log_of_run() {{{{ tail -c +"$((begun + 1))" "$log" | tail -n 200; }}}}
 
 mkdir -p "$(dirname "$log")" "$(dirname "$lock")" || exit 1
 begun=$(cat "$log" 2>/dev/null | wc -c)
@@ -236,25 +236,25 @@ WINDOWS
 )
 case $? in
     0) ;;
-    {{closed}}) [ $# -gt 0 ] || say "no window is open; $next"
+    {{closed}}) [ $# -gt 0 ] || write_log "no window is open; $next"
        exit 0 ;;
-    *) say "the windows cannot be read: $next"
-       tell 1
+    *) write_log "the windows cannot be read: $next"
+       notify 1
        exit 1 ;;
 esac
 
 exec 9>>"$lock" || exit 1
 if ! flock --nonblock 9; then
-    say "an earlier run still goes on; this one was not begun"
-    tell {{overlaps}}
+    write_log "an earlier run still goes on; this one was not begun"
+    notify {{overlaps}}
     exit {{overlaps}}
 fi
 
-say "begins"
+write_log "begins"
 # The lock is this script's own: what ssh leaves running in the background would keep it.
 cd "$project" && {{command}} </dev/null >>"$log" 2>&1 9>&-
 code=$?
-say "ended with $code"
-[ $code -eq 0 ] || tell $code
+write_log "ended with $code"
+[ $code -eq 0 ] || notify $code
 exit $code
 """

@@ -52,7 +52,7 @@ def permit(options: Any, required: bool, override: Any) -> Permit:
     Args:
         options: the windows, as they are written.
         required: whether there must be any.
-        override: why a person lets this run start and last at any time, empty if there is no reason.
+        override: why a person lets this run start and last at any time, empty if there is not a reason.
 
     Raises:
         Refused: no window is open.

@@ -185,7 +185,7 @@ def test_a_database_that_a_session_works_on_is_left_alone(host: Host, file: Path
 def test_the_status_knows_what_is_retained_and_whether_it_is_old(
     host: Host, file: Path, restored: Path, days: float, *, is_old: bool
 ) -> None:
-    (state,) = host.do("status", database(file), aside_days=days)["databases"]
+    (state,) = host.do("status", database(file), retained_days=days)["databases"]
 
     (leftover,) = state["aside"]
     assert (leftover["name"], leftover["run"], leftover["old"]) == (str(restored), "bad", is_old)

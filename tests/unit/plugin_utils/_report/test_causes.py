@@ -53,9 +53,9 @@ def test_what_was_undone_for_one_cause_is_printed_once_and_one_command_tries_all
     back = {"outcome": "downgraded", "after": ["a1"], "undone": [{"revision": "b2"}]}
     failures = [({"name": name, "error": failing(name)}, {**back}) for name in ("one", "two")]
 
-    said, undone, command = failure_lines(failures)
+    printed, undone, command = failure_lines(failures)
 
-    assert said == "2 databases (one, two): Revision b2 (total) failed [revision-failed]: no such table: itme."
+    assert printed == "2 databases (one, two): Revision b2 (total) failed [revision-failed]: no such table: itme."
     assert undone == "  Downgraded b2; they are at a1, as before."
     assert command.endswith("""migrate.yml -e '{"migrate_retry_failed": ["one", "two"]}'""")
 

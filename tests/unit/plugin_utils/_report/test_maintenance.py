@@ -24,25 +24,25 @@ def lines(**results: Any) -> str:
 
 
 def test_the_downtime_is_reported() -> None:
-    said = lines(plan=PLAN, upgrade={"databases": []}, maintenance={"maintenance": {**GOES_ON, "ended": True}})
-    assert "In maintenance for 12.3 s since 2026-11-22 03:00:01 UTC: shop.service, pool shop, /srv/flag" in said
+    printed = lines(plan=PLAN, upgrade={"databases": []}, maintenance={"maintenance": {**GOES_ON, "ended": True}})
+    assert "In maintenance for 12.3 s since 2026-11-22 03:00:01 UTC: shop.service, pool shop, /srv/flag" in printed
 
 
 @pytest.mark.parametrize(("state", "words"), [("held", "is held"), ("cut_short", "half-way"), ("running", "worked on")])
 def test_what_keeps_it_is_named_with_how_to_end_it(state: str, words: str) -> None:
     kept = {**GOES_ON, "kept_by": [{"name": "shop", "state": state, "run": "r1"}]}
     for results in ({"plan": {**PLAN, "maintenance": kept}}, {"status": {"databases": [], "maintenance": kept}}):
-        said = lines(**results)
-        assert "WARNING: in maintenance since 2026-11-22 03:00:01 UTC, run r1" in said
-        assert words in said
-        assert "playbooks/recover.yml" in said
-        assert "migrate_end_maintenance=true" in said
+        printed = lines(**results)
+        assert "WARNING: in maintenance since 2026-11-22 03:00:01 UTC, run r1" in printed
+        assert words in printed
+        assert "playbooks/recover.yml" in printed
+        assert "migrate_end_maintenance=true" in printed
 
 
 def test_what_a_dead_run_has_left_is_ended_by_recover() -> None:
-    said = lines(status={"databases": [], "maintenance": GOES_ON})
-    assert "A run that is dead has left it" in said
-    assert "migrate_end_maintenance" not in said
+    printed = lines(status={"databases": [], "maintenance": GOES_ON})
+    assert "A run that is dead has left it" in printed
+    assert "migrate_end_maintenance" not in printed
 
 
 def test_one_that_does_not_end_is_a_failure() -> None:

@@ -107,12 +107,12 @@ def test_hundreds_of_revisions_do_not_fill_the_screen() -> None:
 def test_a_failure_says_what_failed_what_was_undone_at_which_revision_and_what_next(
     back: dict[str, Any], words: list[str]
 ) -> None:
-    said = failed(**back)
+    printed = failed(**back)
 
-    assert said.startswith("shop: Revision 0003 failed: because. Correct it.")
+    assert printed.startswith("shop: Revision 0003 failed: because. Correct it.")
     for word in words:
-        assert word in said
-    assert back["outcome"] == "held" or "Next: " in said
+        assert word in printed
+    assert back["outcome"] == "held" or "Next: " in printed
 
 
 def test_a_lost_host_is_a_failure() -> None:
@@ -210,18 +210,18 @@ def test_what_prevents_a_restore_is_reported_before_one_is_needed() -> None:
     backup = {"name": "shop", "outcome": "backed_up", "after": ["0001"], "seconds": 1.0, "backup": BACKUP}
     plan = {"name": "shop", "current": [], "heads": [], "pending": [], "obstacles": []}
 
-    said = report({"backup": {"databases": [{**backup, "restore": restore}]}}, False)
+    printed = report({"backup": {"databases": [{**backup, "restore": restore}]}}, False)
     warned = report({"backup": {"databases": [{**backup, "restore": {**restore, "obstacle": obstacle}}]}}, False)
     migrated = [
         report({"plan": {"databases": [{**plan, "restore": each}]}, "upgrade": {"databases": []}}, False)
         for each in ({**restore, "obstacle": obstacle}, restore, None)
     ]
 
-    assert said.lines[2:] == [
+    assert printed.lines[2:] == [
         "shop: A restore (in_place) would not bring back slots",
         "shop: A restore (in_place): as it may not swap",
     ]
-    assert not said.failure
+    assert not printed.failure
     warning = (
         "WARNING: shop: Could not be restored: Database 'shop' cannot be restored by its user: some of it is root's."
     )
@@ -246,18 +246,18 @@ def test_changed_history_is_a_warning_in_plan_status_and_migration() -> None:
         {"plan": plan, "upgrade": {"databases": [UPGRADED]}},
         {"status": {"databases": [state]}},
     ):
-        said = "\n".join(report(results, False).lines)
-        assert said.count("Revision 0003 failed: because. Correct it.") == 1
-        assert "WARNING" in said
+        printed = "\n".join(report(results, False).lines)
+        assert printed.count("Revision 0003 failed: because. Correct it.") == 1
+        assert "WARNING" in printed
 
 
 def test_changed_history_that_is_refused_is_printed_once() -> None:
     plan = {"shipped": True, "databases": [planned("shop", obstacles=[ERROR], changed_history=[ERROR])]}
 
-    said = "\n".join(report({"plan": plan}, False).lines)
+    printed = "\n".join(report({"plan": plan}, False).lines)
 
-    assert "REFUSED" in said
-    assert "WARNING" not in said
+    assert "REFUSED" in printed
+    assert "WARNING" not in printed
 
 
 def test_what_is_retained_is_a_line_each_and_the_status_warns_of_what_is_old() -> None:
@@ -266,7 +266,7 @@ def test_what_is_retained_is_a_line_each_and_the_status_warns_of_what_is_old() -
     entry = {"name": "shop", "leftovers": [leftover]}
     lines = report({"prune": {"databases": [entry]}}, False).lines
     assert lines[1].split() == [
-        *("shop", "aside", "/srv/app.db.aside-r1", "15", "days", "1", "kB", "kept:"),
+        *("shop", "retained", "/srv/app.db.aside-r1", "15", "days", "1", "kB", "kept:"),
         *("it", "is", "younger", "than", "30", "days"),
     ]
     assert report({"prune": {"databases": [{**entry, "leftovers": []}]}}, False).lines == ["Nothing is retained."]

@@ -31,10 +31,10 @@ def test_other_targets_read_nothing() -> None:
 
 def test_every_host_that_was_read_has_to_be_expanded() -> None:
     made = contracting(web1=host(), web2=host("contract@head", "waiting", "0002"))
-    said = contract.why_refused(made, ["web1", "web2"], ["web1", "web2"], "")
-    assert "web2: app not expanded" in said
-    assert "web1:" not in said
-    assert "-e migrate_target=expand@head" in said
+    printed = contract.why_refused(made, ["web1", "web2"], ["web1", "web2"], "")
+    assert "web2: app not expanded" in printed
+    assert "web1:" not in printed
+    assert "-e migrate_target=expand@head" in printed
 
 
 def test_the_target_of_a_single_database_counts() -> None:
@@ -44,7 +44,7 @@ def test_the_target_of_a_single_database_counts() -> None:
 
 def test_a_host_that_could_not_be_read_is_a_reason() -> None:
     made = contracting(web1=host(), web2=Host(state="lost", why="gone"))
-    assert "web2: it could not be asked (gone)" in contract.why_refused(made, ["web1", "web2"], [], "")
+    assert "web2: it could not be planned (gone)" in contract.why_refused(made, ["web1", "web2"], [], "")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,6 @@ def test_a_host_that_could_not_be_read_is_a_reason() -> None:
 def test_a_host_that_is_left_out_is_known_by_its_newest_manifest(tmp_path: Path, known: Host, expanded: bool) -> None:
     folder = str(tmp_path / "runs")
     manifest.keep(Manifest("r0", hosts={"web2": known}), folder)
-    said = contract.why_refused(contracting(web1=host()), ["web1"], ["web1", "web2"], folder)
-    assert (said == "") == expanded
-    assert expanded or "web2: no manifest here says that it was expanded" in said
+    printed = contract.why_refused(contracting(web1=host()), ["web1"], ["web1", "web2"], folder)
+    assert (printed == "") == expanded
+    assert expanded or "web2: no manifest here says that it was expanded" in printed

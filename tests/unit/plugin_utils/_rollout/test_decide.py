@@ -24,12 +24,12 @@ def plan(*entries: dict[str, Any]) -> dict[str, Any]:
     return {"databases": databases, "pending": any(entry["pending"] or entry["obstacles"] for entry in databases)}
 
 
-def looked(**results: Any) -> Host:
-    return decide.looked_at({"packed": {"run": "r1"}, "plan": plan(), **results})
+def planned_host(**results: Any) -> Host:
+    return decide.read_planned({"packed": {"run": "r1"}, "plan": plan(), **results})
 
 
 def ended(outcome: str = "upgraded", after: str = "0002", failure: str = "", **results: Any) -> Host:
-    host = looked()
+    host = planned_host()
     error = FAILED if outcome == "failed" else None
     entry = {"name": "app", "outcome": outcome, "target": "head", "after": [after], "error": error}
     decide.has_ended(host, {"upgrade": {"databases": [entry]}, "failure": failure, **results})
@@ -57,7 +57,7 @@ def failed() -> Host:
 
 
 def waiting() -> Host:
-    return looked()
+    return planned_host()
 
 
 def lost() -> Host:
@@ -76,7 +76,7 @@ def lost() -> Host:
     ],
 )
 def test_what_a_plan_finds(results: dict[str, Any], state: str) -> None:
-    assert looked(**results).state == state
+    assert planned_host(**results).state == state
 
 
 def test_what_was_reverted_by_the_handler_is_where_it_was() -> None:
@@ -86,8 +86,8 @@ def test_what_was_reverted_by_the_handler_is_where_it_was() -> None:
     assert host.failures == ["app"]
     assert not host.has_migrated
     made = run_of(host, batches=[1], gone=1)
-    # The cause is said once, by the summary.
-    assert "no such table" not in decide.charge(host, made)
+    # The cause is printed once, by the summary.
+    assert "no such table" not in decide.failure_message(host, made)
 
 
 def test_a_host_that_was_lost_says_so() -> None:
@@ -120,8 +120,8 @@ def test_a_database_that_was_not_begun_is_a_failure_where_that_is_wanted() -> No
 
 
 def test_what_a_host_does_in_its_batch() -> None:
-    gone, broken = looked(plan={"lost": True}, failure="gone"), looked(plan={}, failure="no virtualenv")
-    made = run_of(looked(), gone, broken, batches=[3], gone=0)
+    gone, broken = planned_host(plan={"lost": True}, failure="gone"), planned_host(plan={}, failure="no virtualenv")
+    made = run_of(planned_host(), gone, broken, batches=[3], gone=0)
     assert [decide.turn(made, name) for name in made.hosts] == ["planned", "again", ""]
     made.why = "too many"
     assert decide.turn(made, "web1") == "stop"
@@ -140,19 +140,19 @@ NO_LIMITS = limits("100%")
         ([migrated(), failed(), migrated()], 2, 1, ""),
         ([migrated(), failed(), failed()], 2, "100%", "all of batch 2 failed: web2, web3"),
         ([migrated(), failed(), migrated()], 2, {"hosts": 1}, "1 of 3 databases failed"),
-        # What the look has found of a host counts when its turn has come.
-        ([migrated(), looked(failure="pip", plan={}), waiting()], 1, 0, ""),
+        # What the plan has found of a host counts when its turn has come.
+        ([migrated(), planned_host(failure="pip", plan={}), waiting()], 1, 0, ""),
     ],
 )
 def test_the_gate(hosts: list[Host], gone: int, allowed: Any, why: str) -> None:
     made = run_of(*hosts, batches=[1, 2], gone=gone)
-    said = decide.why_stopped(made, limits(allowed))
-    assert said.startswith(why)
-    assert bool(said) == bool(why)
+    printed = decide.why_stopped(made, limits(allowed))
+    assert printed.startswith(why)
+    assert bool(printed) == bool(why)
 
 
 def test_where_a_failure_undoes_everything_a_known_one_is_a_reason_not_to_begin() -> None:
-    refused = looked(plan=plan(planned(pending=False, obstacles=[FAILED])))
+    refused = planned_host(plan=plan(planned(pending=False, obstacles=[FAILED])))
     made = run_of(waiting(), refused, batches=[1, 1], gone=0)
     assert decide.why_not_begun(made, limits(0), "stop") == ""
     assert "1 of 2 hosts failed" in decide.why_not_begun(made, limits(0), "rollback")
@@ -166,7 +166,7 @@ def test_a_wrong_variable_is_a_reason_not_to_begin() -> None:
 
 
 def steered(made: Manifest) -> dict[str, list[Any]]:
-    return {term: steer(made) for term, steer in decide.STEERING.items()}
+    return {term: steer(made) for term, steer in decide.PLAY_TARGETS.items()}
 
 
 def test_plays_are_steered_by_the_manifest() -> None:
@@ -175,7 +175,7 @@ def test_plays_are_steered_by_the_manifest() -> None:
     found = steered(made)
     assert (found["hosts"], found["batches"]) == (["web1", "web2", "web3", "web4"], [1, 2, 1])
     assert (found["led_back"], found["failing"]) == ([], ["web3", "web1"])
-    made.leads_back = True
+    made.rolls_back = True
     assert steered(made)["led_back"] == ["web1", "web2"]
     assert steered(made)["led_back_batches"] == [1, 1]
     assert steered(made)["failing"] == ["web1", "web2", "web3", "web4"]
@@ -196,14 +196,14 @@ def test_a_success_over_several_hosts_is_printed_once() -> None:
 
 def test_a_host_is_not_charged_with_what_another_failed_with() -> None:
     made = run_of(failed(), waiting(), migrated(), batches=[1, 1, 1], gone=1)
-    assert decide.charge(made.hosts["web1"], made).startswith("failed; app downgraded, at 0001")
-    assert decide.charge(made.hosts["web2"], made) == ""
-    assert decide.charge(made.hosts["web3"], made) == ""
+    assert decide.failure_message(made.hosts["web1"], made).startswith("failed; app downgraded, at 0001")
+    assert decide.failure_message(made.hosts["web2"], made) == ""
+    assert decide.failure_message(made.hosts["web3"], made) == ""
 
 
 def test_where_no_host_failed_those_that_were_not_begun_are_not_a_success() -> None:
     made = run_of(migrated(), waiting(), batches=[1, 1], gone=1)
-    assert decide.charge(made.hosts["web2"], made) == "not begun"
+    assert decide.failure_message(made.hosts["web2"], made) == "not begun"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_where_no_host_failed_those_that_were_not_begun_are_not_a_success() -> N
 def test_reverting(outcome: str, failure: str, state: str) -> None:
     host = migrated()
     entry = {"name": "app", "outcome": outcome, "after": ["0001"]}
-    decide.was_led_back(host, {"rollback": {"databases": [entry]}, "failure": failure})
+    decide.note_rolled_back(host, {"rollback": {"databases": [entry]}, "failure": failure})
     assert host.state == state
     assert host.databases["app"].now == ["0001"]
     assert not host.has_migrated
@@ -223,16 +223,16 @@ def test_the_good_databases_of_a_host_that_failed_are_reverted_and_it_has_failed
     host = failed()
     host.databases["shop"] = ended().databases["app"]
     assert host.has_migrated
-    decide.was_led_back(host, {"rollback": {"databases": [{"name": "shop", "outcome": "downgraded", "after": []}]}})
+    decide.note_rolled_back(host, {"rollback": {"databases": [{"name": "shop", "outcome": "downgraded", "after": []}]}})
     assert host.state == "failed"
     assert not host.has_migrated
 
 
 def test_the_plan_of_the_next_batch_is_shown() -> None:
     made = run_of(migrated(), waiting(), batches=[1, 1], gone=1)
-    assert decide.coming(made) == ["Batch 2 of 2:", "  web2: app  0001 -> 0002", "      0002  notes"]
+    assert decide.describe_next_batch(made) == ["Batch 2 of 2:", "  web2: app  0001 -> 0002", "      0002  notes"]
     made.ended = 2
-    assert decide.coming(made) == []
+    assert decide.describe_next_batch(made) == []
 
 
 @pytest.mark.parametrize("program", ["ansible-playbook", "ANSIBLE_COLLECTIONS_PATH=/srv/c .venv/bin/ansible-playbook"])

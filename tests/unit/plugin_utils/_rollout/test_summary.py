@@ -64,7 +64,7 @@ def test_a_success_is_a_table_and_a_count() -> None:
     ]
 
 
-def test_every_host_is_in_one_table_and_a_cause_is_said_once_for_all() -> None:
+def test_every_host_is_in_one_table_and_a_cause_is_printed_once_for_all() -> None:
     made = run_of(migrated(), failed(), failed(), host("waiting", "waiting"), batches=[1, 2, 1], ended=2)
     made.why = "too many"
 
@@ -101,7 +101,7 @@ def test_a_held_database_has_its_ways_out_and_a_lost_host_a_line() -> None:
     assert "  Way back: restore it" in lines
 
 
-def test_what_is_known_of_the_plan_alone_is_said_too() -> None:
+def test_what_is_known_of_the_plan_alone_is_printed_too() -> None:
     lines = lines_of(run_of(host("failed", "refused", why="It cannot be reached."), batches=[1], ended=1))
 
     assert "app: It cannot be reached." in lines
@@ -116,7 +116,7 @@ def test_where_there_are_many_only_those_that_need_a_person_have_a_row() -> None
     assert lines[-1] == "61 databases: 60 upgraded, 1 failed"
 
 
-def test_a_note_is_said_once_for_all_hosts() -> None:
+def test_a_note_is_printed_once_for_all_hosts() -> None:
     finding = {"what": "Revision 0001 has changed since it was applied", "code": "revision-changed"}
     plan = {"plan": {"databases": [{"name": "app", "changed_history": [finding]}]}}
 

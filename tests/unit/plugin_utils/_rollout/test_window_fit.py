@@ -16,7 +16,7 @@ def host(*seconds: float | None) -> Host:
     return Host(databases={**databases, "done": Database("head", expected_seconds=9999)})
 
 
-def coming(*hosts: Host) -> Manifest:
+def run_of(*hosts: Host) -> Manifest:
     made = Manifest("r1", hosts={f"web{number}": each for number, each in enumerate((Host(), *hosts))}, ended=1)
     made.batches = [["web0"], [f"web{number + 1}" for number in range(len(hosts))]]
     return made
@@ -37,11 +37,11 @@ def coming(*hosts: Host) -> Manifest:
     ],
 )
 def test_a_batch_needs_what_its_journals_and_the_margin_say(hosts: list[Host], pace: Pace, needed: float) -> None:
-    made = coming(*hosts)
+    made = run_of(*hosts)
     assert why_not(made, needed, pace) == ""
     why = why_not(made, needed - 1, pace)
     assert why == f"batch 2 is expected to take {needed} s, and {needed - 1} s will be left"
 
 
 def test_a_window_that_has_closed_is_too_short_for_anything() -> None:
-    assert why_not(coming(host(0)), -5, Pace()) == "batch 2 is expected to take 0 s, and 0 s will be left"
+    assert why_not(run_of(host(0)), -5, Pace()) == "batch 2 is expected to take 0 s, and 0 s will be left"

@@ -24,7 +24,7 @@ def test_one_fork_at_a_time(tmp_path: Path) -> None:
     count.write_text("0")
 
     def add(_item: int) -> None:
-        with invocation.alone("counting"):
+        with invocation.locked("counting"):
             number = int(count.read_text())
             time.sleep(0.02)
             count.write_text(str(number + 1))
