@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 
 from tests.integration.foreign import foreign
 from tests.integration.site import Site, assert_says
-from tests.integration.targets import Target
+from tests.integration.targets import SQLiteTarget, Target
 
-CASES = ("mlflow", "keystone", "flask")
+CASES = ("mlflow", "keystone", "flask", "fastapi")
 
 
 @pytest.fixture(params=CASES)
@@ -48,3 +51,23 @@ def test_published_migrations_reach_their_heads_and_stay_there(
             # Its authors' downgrades break off: nothing is dropped to get around them, and it is reported.
             assert_says(outcome.output, f"The downgrade of '{target.name}' failed")
             assert target.tables()
+
+
+USE = "import asyncio; from app.main import add, products; asyncio.run(add('lamp', 7)); print(asyncio.run(products()))"
+
+
+def test_a_fastapi_application_works_with_what_was_migrated_over_its_own_engine(
+    site: Site, sqlite: SQLiteTarget
+) -> None:
+    case = foreign.fastapi_source()
+    variables = case.variables("")
+    variables["migrate_databases"] = [{**variables["migrate_databases"][0], **sqlite.entry}]
+
+    site.run("migrate", **variables)
+
+    assert sqlite.revisions == sorted(case.heads)
+    environment = {**os.environ, **case.environment, "DATABASE_URL": sqlite.entry["url"]}
+    command = [str(case.python), "-c", USE]
+    done = subprocess.run(command, cwd=case.source, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "{'lamp': 7}\n"
+    assert sqlite.rows("select name, price from product") == [("lamp", 7)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.integration.site import Site, Source, assert_says
 from tests.integration.targets import SQLiteTarget
 from tests.integration.virtualenvs import from_wheelhouse
+from tests.lab import PROJECT
 
 pytestmark = pytest.mark.exhaustive
 
@@ -78,21 +81,38 @@ def test_an_editable_requirement_brings_the_code_of_its_release(
     assert sqlite.rows("select id from item") == [(2,)]
 
 
+def application(folder: Path, name: str, variables: dict[str, Any]) -> list[str]:
+    """Write an application's file of variables as docs/how_to/several_applications.md lays it out."""
+    page = (PROJECT / "docs" / "how_to" / "several_applications.md").read_text()
+    documented = next(yaml.safe_load(block) for block in re.findall(r"(?ms)^```yaml\n(.*?)^```$", page))
+    assert set(variables) <= set(documented)
+    path = folder / "applications" / f"{name}.yml"
+    path.parent.mkdir(exist_ok=True)
+    entries = [{**entry, "name": name} for entry in variables["migrate_databases"]]
+    path.write_text(yaml.safe_dump({**variables, "migrate_databases": entries}))
+    return ["-e", f"@{path}"]
+
+
 def test_a_second_application_below_one_root_changes_nothing_of_the_first(site: Site, tmp_path: Path) -> None:
     first, second = SQLiteTarget(tmp_path / "first.db"), SQLiteTarget(tmp_path / "second.db")
     sources: list[Source] = [site.source("generic", "first"), site.source("generic", "second")]
     sources[0].add("a3", "0002", "op.execute('create table first (id integer)')", "op.drop_table('first')")
     sources[1].add("b3", "0002", "op.execute('create table second (id integer)')", "op.drop_table('second')")
-    settings: list[dict[str, Any]] = [
-        {"migrate_source": source, "migrate_databases": [{**target.entry, "name": name}]}
-        for source, target, name in zip(sources, (first, second), ("first", "second"))
+    applications = [
+        application(site.folder, name, {"migrate_source": str(source.folder), "migrate_databases": [target.entry]})
+        for source, target, name in zip(sources, (first, second), ("shop", "forum"))
     ]
-    for each in settings:
-        site.run("migrate", **each)
+    for each in applications:
+        site.run("migrate", *each)
+    assert (first.revisions, second.revisions) == (["a3"], ["b3"])
 
-    assert_says(site.run("status", **settings[0]).output, "first a3")
-    site.run("backup", **settings[0])
-    assert site.run("migrate", **settings[0]).changed == 0
-    site.run("rollback", **settings[0])
+    assert_says(site.run("status", *applications[0]).output, "shop a3")
+    site.run("backup", *applications[0])
+    assert site.run("migrate", *applications[0]).changed == 0
+    site.run("rollback", *applications[0])
 
     assert (first.revisions, second.revisions) == ([], ["b3"])
+    both = [{**target.entry, "name": name} for target, name in ((first, "shop"), (second, "forum"))]
+    (listed,) = site.run("backups", migrate_databases=both).results("List the backups of every database")
+    runs = {entry["name"]: len(entry["backups"]) for entry in listed["databases"]}
+    assert runs == {"shop": 3, "forum": 1}

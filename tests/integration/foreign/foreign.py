@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import fastapi_project
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -85,7 +87,32 @@ class ForeignCase:
 
 
 def all_cases(cache: Path = CACHE) -> list[ForeignCase]:
-    return [mlflow_source(cache), keystone_source(cache), flask_source(cache)]
+    return [mlflow_source(cache), keystone_source(cache), flask_source(cache), fastapi_source(cache)]
+
+
+def fastapi_source(cache: Path = CACHE) -> ForeignCase:
+    """A small FastAPI application whose ``env.py`` is Alembic's own for an asynchronous engine, with its settings.
+
+    The settings are checked when they are imported, so every variable without a default has to be there.
+    """
+    virtualenv = _virtualenv(cache, "fastapi")
+    source = cache / "fastapi" / "source"
+    with _locked(cache, "fastapi"):
+        if not source.exists():
+            unfinished = source.with_name("unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            fastapi_project.write(unfinished, _run, virtualenv / "bin/alembic")
+            unfinished.rename(source)
+    return ForeignCase(
+        name="fastapi",
+        source=source,
+        virtualenv=virtualenv,
+        heads=frozenset({fastapi_project.REVISIONS[-1]}),
+        revisions=len(fastapi_project.REVISIONS),
+        url_variables=("DATABASE_URL",),
+        environment={"SECRET_KEY": "not-used-by-migrations"},
+        steps_back={"sqlite": 2, "postgresql": 2},
+    )
 
 
 def mlflow_source(cache: Path = CACHE) -> ForeignCase:

@@ -111,7 +111,7 @@ def test_variables_in_examples_exist_and_are_of_their_type(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_block_says_what_it_is(page: Path) -> None:
     fences = re.findall(r"(?m)^```(\S*)$", page.read_text())
-    known = {"sh", "console", "yaml", "python", "text", "{toctree}", ""}
+    known = {"sh", "console", "jinja", "yaml", "python", "text", "{toctree}", ""}
     assert set(fences) <= known
     indented = re.findall(r"(?m)^\n    (?:ansible|make|pip|git|\$) .*$", page.read_text())
     assert indented == [], "a command in an indented block is not collected: use ```sh"
