@@ -1,4 +1,4 @@
-"""forget everybody, slowly
+"""forget all users, slowly
 
 Takes longer than any window.
 

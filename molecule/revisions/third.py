@@ -1,6 +1,6 @@
 """ratings
 
-Fails on the host that is told to, after it has changed something.
+Fails on the host that is to fail, after it has changed something.
 
 Revision ID: 3c81e07b5d2f
 Revises: e81a36d5f0c7
@@ -23,7 +23,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("users", sa.Column("rating", sa.Integer(), nullable=True))
     if os.environ.get("FAILS"):
-        raise RuntimeError("this host was told to fail")
+        raise RuntimeError("this host is to fail")
 
 
 def downgrade() -> None:

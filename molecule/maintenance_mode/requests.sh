@@ -1,5 +1,5 @@
 #!/bin/sh
-# Asks until it is told to leave, and writes each answer down: its code, and the first line of what it said.
+# Requests the application until the file "leave" is there, and records the code and the first line of each answer.
 while [ ! -e /srv/shop/leave ]; do
   answer=$(curl --silent --max-time 10 --write-out '\n%{http_code}' --header 'Host: shop.example.net' http://127.0.0.1/)
   echo "$(echo "$answer" | tail -n 1) $(echo "$answer" | head -n 1)" >> /srv/shop/visits
