@@ -14,6 +14,8 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action imp
 class ActionModule(FollowingAction):
     """Call the module once; of what the host answers, only what is declared is passed on."""
 
+    FAILS_SHORT = True
+
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's answer."""
         super().run(tmp, task_vars)

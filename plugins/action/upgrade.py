@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.causes import cause_lines
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import keep_whole
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.shared_databases import Turns
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import seconds_until
 
 
 class ActionModule(FollowingAction):
     """Upgrade a host's databases; those that an earlier host of the batch migrates are verified once it is done."""
+
+    FAILS_SHORT = True
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's last answer."""
@@ -28,22 +28,11 @@ class ActionModule(FollowingAction):
             migrators = turns.sharing()
             came = {migrator: turns.wait_for(migrator) for migrator in sorted(set(migrators.values()))}
             verified = sorted(name for name, migrator in migrators.items() if came[migrator])
-            answer = _grouped(self.follow({**self._task.args, "verify_only": verified}, facts))
+            return self.follow({**self._task.args, "verify_only": verified}, facts)
         finally:
             turns.end()
-        if answer.get("failed") and answer.get("databases"):
-            raise keep_whole("upgrade", facts["inventory_hostname"], answer)
-        return answer
 
     def current(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Hand over what is left of the window at this very call, because the host's clock may differ."""
         deadline = arguments.get("deadline")
         return {**arguments, "time_left": seconds_until(deadline)} if deadline else arguments
-
-
-def _grouped(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer whose message says each cause once."""
-    failures = [(entry["name"], entry["error"]) for entry in answer.get("databases", []) if entry.get("error")]
-    if not answer.get("failed") or answer.get("lost") or not failures:
-        return answer
-    return {**answer, "msg": "\n".join(cause_lines(failures))}

@@ -21,8 +21,10 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
 
+from .._report.causes import cause_lines
 from .._run import results
 from .._run.command_line import this_invocation
+from .._run.failing import keep_whole
 from .._run.screen import show
 from .fetch_backups import fetch
 from .judge import judged, with_message
@@ -55,6 +57,9 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
 
     _supports_check_mode = True
     _supports_async = False
+
+    #: Whether a failure is printed with its causes alone; the lookup ``result`` reads what became of each database.
+    FAILS_SHORT = False
 
     def __init_subclass__(cls) -> None:
         """Have an exception in a subclass's ``run`` returned as data: a handler that raises ends its host silently.
@@ -181,10 +186,19 @@ def _returning_failures(run: Run) -> Run:
         except Exception as error:  # noqa: BLE001 - what it is, the result says
             failed = {"failed": True, "msg": f"{self._task.action} failed: {cause_of(error)}"}
             answer = judged(self._task.action, failed)
-        results.keep(self._task.action, (task_vars or {}).get("inventory_hostname", ""), answer, self._task.args)
+        host = (task_vars or {}).get("inventory_hostname", "")
+        if self.FAILS_SHORT and answer.get("failed") and answer.get("databases"):
+            raise keep_whole(self._task.action.rpartition(".")[2], host, _with_causes(answer))
+        results.keep(self._task.action, host, answer, self._task.args)
         return answer
 
     return guarded
+
+
+def _with_causes(answer: Result) -> Result:
+    """Return an answer whose message says each cause once."""
+    failures = [(entry["name"], entry["error"]) for entry in answer["databases"] if entry.get("error")]
+    return answer if answer.get("lost") or not failures else {**answer, "msg": "\n".join(cause_lines(failures))}
 
 
 def notice_losses(connection: Any) -> None:
