@@ -113,10 +113,11 @@ def _misread(url: URL, text: str) -> str:
     """Return what shows that a URL is not read as it was meant; a path of SQLite may hold anything."""
     if url.host is not None and "@" in url.host:
         return "its host would contain an @"
-    before_query = text.partition("://")[2].partition("?")[0]
-    if backend_of(url.drivername) != "sqlite" and url.username is None and "@" in before_query:
-        return "an @ is in it that does not end a user name"
-    return ""
+    if backend_of(url.drivername) == "sqlite" or url.username is not None:
+        return ""
+    # Behind a host, user:password@server or user@server/name: a / in a user name ended the host. Else it is a name.
+    before, _at, behind = text.partition("://")[2].partition("?")[0].partition("/")[2].rpartition("@")
+    return "an @ is in it that does not end a user name" if before and (":" in before or "/" in behind) else ""
 
 
 def url_for_env(database: Database, url: URL) -> URL:

@@ -34,6 +34,8 @@ MISREAD = [
     ("postgresql://shop:p@ss@server/shop", "its host would contain an @"),
     ("postgresql://shop:p@ss:w0rd@server/shop", "the port behind its host is not a number"),
     ("postgresql://corp/shop:secret@server/shop", "an @ is in it that does not end a user name"),
+    ("postgresql://corp/shop:secret@server", "an @ is in it that does not end a user name"),
+    ("postgresql://corp/shop@server/shop", "an @ is in it that does not end a user name"),
     ("postgresql://server:fivethousand/shop", "the port behind its host is not a number"),
     ("server/shop", "it does not begin with a dialect and ://"),
 ]
@@ -75,6 +77,12 @@ def test_a_url_that_sqlalchemy_reads_as_it_was_meant_is_left_alone(
 ) -> None:
     found = url_of(url)
     assert (found.username, found.password, found.host) == (user, password, "server")
+
+
+@pytest.mark.parametrize("server", ["server", "", "shop@server", "shop:secret@server", "shop:a/b@server"])
+@pytest.mark.parametrize("query", ["", "?application_name=me@home/now"])
+def test_an_at_sign_in_the_name_of_a_database_is_part_of_it(server: str, query: str) -> None:
+    assert url_of(f"postgresql://{server}/sh@op{query}").database == "sh@op"
 
 
 @pytest.mark.parametrize("password", ["p@ss", "p@ss:w0rd", "50%41", "a/b?c#d", "%", "ü@"])
