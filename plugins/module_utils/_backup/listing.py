@@ -13,6 +13,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -41,24 +42,35 @@ def _backups_in(folder: Path, name: str) -> Facts:
     try:
         with os.scandir(folder) as entries:
             # A hidden one is a backup that is being made, or copied.
-            places = [Path(entry.path) for entry in entries if is_run(entry.name)]
+            places = [(_estimate_taken(Path(entry.path)), entry.path) for entry in entries if is_run(entry.name)]
     except FileNotFoundError:
         return {"backups": [], "more": 0, "problem": None}
     except OSError as error:
         return {"backups": None, "more": 0, "problem": _unreadable(folder, _words(error)).facts()}
-    found = sorted((_backup_at(place, name) for place in places), key=_moment, reverse=True)
-    return {"backups": found[:MOST], "more": len(found[MOST:]), "problem": None}
+    newest = sorted(places, reverse=True)[:MOST]
+    found = [(when, backup) for when, place in newest if (backup := _backup_at(Path(place), name))]
+    backups = [backup for _when, backup in sorted(found, key=_taken_at, reverse=True)]
+    return {"backups": backups, "more": len(places) - len(newest), "problem": None}
 
 
-def _moment(backup: Facts) -> tuple[float, str]:
-    """Return when a backup was taken; of one that does not say it, when something was last put into its folder."""
-    if backup["taken"]:
-        return datetime.fromisoformat(backup["taken"]).timestamp(), backup["run"]
-    return os.lstat(backup["path"]).st_mtime, backup["run"]
+def _estimate_taken(place: Path) -> float:
+    """Return about when a backup was taken: most runs are named by it. No manifest is opened, it may be large."""
+    try:
+        return datetime.strptime(f"{place.name[:16]}+0000", "%Y%m%dT%H%M%SZ%z").timestamp()
+    except ValueError:
+        for path in (place / MANIFEST, place):
+            with suppress(OSError):
+                return os.lstat(path).st_mtime
+    return 0
 
 
-def _backup_at(place: Path, name: str) -> Facts:
-    """Return what is known of one backup."""
+def _taken_at(found: tuple[float, Facts]) -> tuple[float, str]:
+    estimate, backup = found
+    return datetime.fromisoformat(backup["taken"]).timestamp() if backup["taken"] else estimate, backup["run"]
+
+
+def _backup_at(place: Path, name: str) -> Facts | None:
+    """Return what is known of one backup, or None where another run has removed it meanwhile."""
     facts: Facts = {
         **dict.fromkeys(("taken", "age", "size", "revision", "engine", "proven", "sealed", "copies", "problem")),
         "run": place.name,
@@ -77,6 +89,8 @@ def _backup_at(place: Path, name: str) -> Facts:
         facts["proven"] = damage is None
         facts["problem"] = damage.facts() if damage else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        if isinstance(error, FileNotFoundError) and not os.path.lexists(place):
+            return None
         facts["problem"] = _unreadable(place, _words(error)).facts()
     return facts
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._backup import listing
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import handed_over, remember, waiting
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.fetch_backups import fetch
@@ -222,6 +223,17 @@ def test_a_folder_that_cannot_be_traversed_is_unknown_and_the_others_are_listed(
     assert words.splitlines()[1:3] == ["app       unknown", "other     none"]
 
 
+def test_backups_in_a_folder_that_can_be_read_and_not_traversed_are_unknown(host: Host, filled: Path) -> None:
+    host.result("backup", database(filled))
+    host.layout.backups_of("app").chmod(0o444)
+
+    (found,) = in_process(lambda: as_unprivileged(host.layout.backups, lambda: list_backups(str(host.root), ["app"])))
+
+    host.layout.backups_of("app").chmod(0o700)
+    (backup,) = found["backups"]
+    assert (backup["run"], backup["problem"]["code"]) == ("r1", "backup-not-readable")
+
+
 def test_a_manifest_of_an_older_format_is_read_as_well_as_one_with_more_fields(host: Host, filled: Path) -> None:
     host.result("backup", database(filled), run="older")
     host.result("backup", database(filled), run="newer")
@@ -236,21 +248,65 @@ def test_a_manifest_of_an_older_format_is_read_as_well_as_one_with_more_fields(h
     assert (older["run"], older["proven"], older["sealed"], older["copies"]) == ("older", True, False, {})
 
 
-def test_many_backups_are_listed_up_to_a_number(host: Host, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by_name", [True, False])
+def test_many_backups_are_listed_up_to_a_number_and_the_others_are_not_opened(
+    host: Host, filled: Path, monkeypatch: pytest.MonkeyPatch, by_name: bool
+) -> None:
     host.result("backup", database(filled), run="b00")
     folder = host.layout.backups_of("app")
     manifest = json.loads((folder / "b00" / "manifest.json").read_text())
+    runs = ["b00"]
     for number in range(1, 30):
-        (folder / f"b{number:02}").mkdir()
-        taken = f"2020-01-{number:02}T03:00:00.000+00:00"
-        (folder / f"b{number:02}" / "manifest.json").write_text(json.dumps({**manifest, "taken": taken}))
-    monkeypatch.setattr("ansible_collections.hosting.alembic.plugins.module_utils._backup.listing.MOST", 25)
+        taken = datetime(2020, 1, number, 3, tzinfo=timezone.utc)
+        run = f"{taken:%Y%m%dT%H%M%SZ}-{30 - number:06x}" if by_name else f"b{30 - number:02}"
+        runs.insert(1, run)
+        path = folder / run / "manifest.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps({**manifest, "taken": taken.isoformat(timespec="milliseconds")}))
+        # One that was encrypted later, or copied off the host, has been written to since.
+        written = (30 - number if by_name else number) * 86400
+        os.utime(path, (written, written))
+        os.utime(path.parent, (90 * 86400 - written, 90 * 86400 - written))
+    monkeypatch.setattr(listing, "MOST", 25)
+    opened: list[str] = []
+    read = listing._read
+
+    def watched(path: Path) -> Any:
+        opened.append(path.parent.name)
+        return read(path)
+
+    monkeypatch.setattr(listing, "_read", watched)
 
     (entry,) = list_backups(str(host.root), ["app"])
 
-    assert [backup["run"] for backup in entry["backups"][:3]] == ["b00", "b29", "b28"]
-    assert (len(entry["backups"]), entry["more"]) == (25, 5)
+    assert [backup["run"] for backup in entry["backups"]] == runs[:25]
+    assert entry["more"] == 5
+    assert set(opened) == set(runs[:25])
     lines = printed(host).splitlines()
     assert lines[21].split() == ["and", "10", "more"]
     assert len(lines) == 22 + 20 + 1  # the table, the first problems, and how many more there are
     assert lines[-1] == "and 4 more of these"
+
+
+@pytest.mark.parametrize("run", ["removed", "20209999T030000Z-abcdef"])
+def test_a_backup_that_is_removed_meanwhile_is_not_listed(
+    host: Host, filled: Path, monkeypatch: pytest.MonkeyPatch, run: str
+) -> None:
+    host.result("backup", database(filled), run="kept")
+    removed = host.layout.backups_of("app") / run
+    removed.mkdir()
+    assert {backup["run"] for backup in listed(host)} == {"kept", run}
+    sizes_in = listing._sizes_in
+
+    def remove(place: Path) -> Any:
+        if place == removed and place.exists():
+            removed.rmdir()
+        return sizes_in(place)
+
+    monkeypatch.setattr(listing, "_sizes_in", remove)
+
+    assert [backup["run"] for backup in listed(host)] == ["kept"]
+
+
+def test_a_folder_that_is_removed_while_it_is_listed_has_no_time(tmp_path: Path) -> None:
+    assert listing._estimate_taken(tmp_path / "removed") == 0
