@@ -68,7 +68,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             display.warning(sentence)
         options = {**_DEFAULTS, **self._task.args}
         results.begin(host, {})
-        if options["rollout"] and host == facts["ansible_play_hosts"][0]:
+        if options["rollout"]:
             begin.announce(options["rollout"], facts["ansible_play_hosts_all"], check_mode=self._task.check_mode)
         wrong = [*problems(options), *self._problems(options, facts)]
         if not wrong:

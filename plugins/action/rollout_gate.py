@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
@@ -48,7 +49,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if checked_again:
                 self._take_down_again(found)
             else:
-                self._take_down(found, str(options.get("on_deferred") or "accept"))
+                still_there = (task_vars or {})["ansible_play_hosts"]
+                self._take_down(found, still_there, str(options.get("on_deferred") or "accept"))
             found.why = decide.why_stopped(found, batches.limits(options.get("max_failures", 0)))
             if found.why:
                 found.rolls_back = options.get("on_failure", "stop") == "rollback" and not self._task.check_mode
@@ -81,14 +83,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return again
 
     @staticmethod
-    def _take_down(found: Manifest, on_deferred: str) -> None:
-        """Record in the manifest how each host of the batch has ended; one that did not is lost."""
+    def _take_down(found: Manifest, still_there: Sequence[str], on_deferred: str) -> None:
+        """Record in the manifest how each host of the batch has ended; one that Ansible has given up is lost."""
         for name in found.batches[found.ended]:
             recorded = invocation.taken("ended", name)
             if recorded is None and found.hosts[name].state == "failed":
                 continue  # it failed at the plan, and had no turn
             host = this_invocation().completed_in({**results.of_host(name), **(recorded or {})}, name)
-            decide.has_ended(found.hosts[name], {**host, "failure": decide.failure_of(host, on_deferred)})
+            failure = decide.failure_of(host, on_deferred, is_lost=name not in still_there)
+            decide.has_ended(found.hosts[name], {**host, "failure": failure})
         found.ended += 1
 
     @staticmethod

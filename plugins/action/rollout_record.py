@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import begin
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
 
 
@@ -23,5 +24,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return what was recorded."""
         super().run(tmp, task_vars)
         part, failure = self._task.args["part"], self._task.args.get("failure") or ""
-        invocation.share(part, (task_vars or {})["inventory_hostname"], {"failure": failure})
+        facts = task_vars or {}
+        invocation.share(part, facts["inventory_hostname"], {"failure": failure})
+        if part == "planned":
+            # Preflight did not run where an option of it has no value, and the rollout must fail all the same.
+            begin.announce({}, facts["ansible_play_hosts_all"], check_mode=self._task.check_mode)
         return {"changed": False, "part": part}

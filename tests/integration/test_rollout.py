@@ -193,20 +193,28 @@ def test_a_whole_batch_that_cannot_be_reached_stops_it_and_what_was_migrated_is_
 
 
 @pytest.mark.parametrize(
-    ("rollout", "code", "expected_heads", "expected_message"),
+    ("hook_name", "rollout", "code", "expected_heads", "expected_message"),
     [
-        ([1, 2], 4, {"web1": 3, "web3": 3}, ["1 lost: web2", "2 migrated: web1, web3"]),
-        ([1], 4, {"web1": 3}, []),  # all of a batch: Ansible ends it there, and no host is left to report anything
+        ("before_backup", [1, 2], 4, {"web1": 3, "web3": 3}, ["1 lost: web2", "2 migrated: web1, web3"]),
+        # Whether it is well was not seen.
+        ("after_upgrade", [1, 2], 4, {"web1": 3, "web2": 3, "web3": 3}, ["1 lost: web2", "2 migrated: web1, web3"]),
+        (
+            "before_backup",
+            [1],
+            4,
+            {"web1": 3},
+            [],
+        ),  # all of a batch: Ansible ends it there, and no host is left to report anything
     ],
 )
 def test_a_hook_that_loses_its_host_is_not_a_success(
-    fleet_of: Callable[[int], Fleet], source: Source, tmp_path: Path, rollout: list[int], code: int,
+    fleet_of: Callable[[int], Fleet], source: Source, tmp_path: Path, hook_name: str, rollout: list[int], code: int,
     expected_heads: dict[str, int], expected_message: list[str],
 ) -> None:  # fmt: skip
     hook = tmp_path / "hook.yml"
     hook.write_text(yaml.safe_dump([{"name": "Look", "ansible.builtin.ping": {}, "vars": UNREACHABLE}]))
     fleet = fleet_of(4 if len(rollout) == 1 else 3)
-    fleet.own["web2"] = {"migrate_before_backup": str(hook)}
+    fleet.own["web2"] = {f"migrate_{hook_name}": str(hook)}
     outcome = fleet.run("migrate", code=code, migrate_source=source, migrate_rollout=rollout)
     assert fleet.revisions() == fleet.at(**expected_heads)
     assert outcome.stats["web2"]["unreachable"] == 1
@@ -222,6 +230,18 @@ def test_no_host_can_be_reached(fleet_of: Callable[[int], Fleet], source: Source
     fleet.own = {"web1": UNREACHABLE, "web2": UNREACHABLE}
     outcome = fleet.run("migrate", code=2, migrate_source=source)
     assert_says(last_lines(outcome), "stopped after batch 1 of 2", "2 lost: web1, web2")
+
+
+@pytest.mark.parametrize("broken", [["web1"], ["web1", "web2"]])
+def test_a_variable_without_a_value_is_not_a_success(
+    fleet_of: Callable[[int], Fleet], source: Source, broken: list[str]
+) -> None:
+    """Preflight does not even run for such a host, and the first one is the one that begins a rollout."""
+    fleet = fleet_of(2)
+    fleet.own = {name: {"migrate_packages": ["{{ not_there }}"]} for name in broken}
+    outcome = fleet.run("migrate", code=2, migrate_source=source)
+    assert fleet.revisions() == fleet.at()
+    assert_says(last_lines(outcome), "nothing was begun", f"{len(broken)} rejected before connecting", "not_there")
 
 
 def test_a_wrong_variable_of_one_host_begins_nothing(fleet_of: Callable[[int], Fleet], source: Source) -> None:

@@ -17,6 +17,7 @@ from .._core.errors import Failed, Refused, first_of
 from .._core.job import Answer, Database, Job, counted_from_now, is_over
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
+from .._core.revisions import Stream
 from .._engines.connection import first_line
 from .._engines.data import WrittenRows
 from .._engines.interface import Engine, Lock
@@ -57,7 +58,6 @@ class Upgrade(OneDatabase):
         self.plan = Plan(database.name, database.target or job.target)
         self.backup: Manifest | None = None
         self.before = Position({})
-        self._existed = True
         self._outside = OwnCommits(engine, journal, since_backup=False)
 
     def run(self) -> Result:
@@ -80,7 +80,6 @@ class Upgrade(OneDatabase):
             return self._result(outcome, error=refusal.facts())
 
     def _locked(self, environment: Environment, lock: Lock) -> Result:
-        self._existed = self.engine.exists()
         fill_plan(self.plan, self.engine, environment)
         self.before = Position(self.plan.heads)
         if self.plan.obstacles:
@@ -241,14 +240,15 @@ class Upgrade(OneDatabase):
         after = read_position(environment.engine, tables, count_rows=self.before.row_counts is not None)
         # What was committed may have been taken back since, by env.py itself.
         applied = {table: environment.applied(tuple(heads)) for table, heads in after.heads.items()}
-        pending = self._pending(applied)
+        streams = self._streams(applied)
+        pending = self._pending(streams)
         missing = [step.revision for step in pending if step.revision not in applied.get(step.table, ())]
         error = self._missed(environment, after, missing)
         if error:
             content = write_tracker_of(self.engine).content() if self.engine.exists() else None
             self.journal.write("failed", error=error.facts(), left=[], content=content, **after.facts())
             return self._result("failed", writer, after, error.facts())
-        notes = self._note_others(writer, pending)
+        notes = self._note_others(writer, pending) + self._note_further(streams, after)
         # Like the rows, it is not read where the database is large; a revert backs up once more then.
         digest = self._content_digest(after) if after.row_counts is not None else {}
         self.journal.write("verified", imprint=digest, **after.facts())
@@ -257,29 +257,33 @@ class Upgrade(OneDatabase):
         return {**self._result("upgraded", writer, after), "notes": notes}
 
     def _missed(self, environment: Environment, after: Position, missing: list[str]) -> Failed | None:
-        """Return how the database is not at the target that was planned; nothing where it is."""
-        what = f"Database {self.database.name!r} is not where it should be after its upgrade"
-        if missing:
-            why, remedy = kept_open(environment)
-            why = f"it is at {after}; not applied: {', '.join(missing)}; {why}"
-            return Failed(what, why, remedy, code="target-not-reached")
-        goal = {stream.table: set(stream.goal) for stream in self.plan.streams}
-        if not self._existed or all(set(after.heads[table]) == heads for table, heads in goal.items()):
+        """Return that revisions of the plan are not applied; nothing where all are."""
+        if not missing:
             return None
-        planned = ", ".join(sorted({head for heads in goal.values() for head in heads})) or "base"
-        why = f"it is at {after}, and {planned} was planned; another session has migrated it meanwhile"
-        remedy = "Let nothing else migrate it, an application that does so when it starts included"
-        return Failed(what, why, remedy, code="target-not-reached")
+        why, remedy = kept_open(environment)
+        return Failed(
+            f"Database {self.database.name!r} is not where it should be after its upgrade",
+            f"it is at {after}; not applied: {', '.join(missing)}; {why}",
+            remedy,
+            code="target-not-reached",
+        )
 
-    def _pending(self, applied: dict[str, set[str]]) -> list[Step]:
-        """Return each pending revision with its version table, which is known only now for a new database."""
-        found = [
-            Step(stream.table, each.revision, each.message) for stream in self.plan.streams for each in stream.pending
+    def _streams(self, applied: dict[str, set[str]]) -> list[Stream]:
+        """Return what was planned; where a version table was made since, env.py may have made another one."""
+        planned = {stream.table for stream in self.plan.streams}
+        made = {
+            revision: table for table, revisions in applied.items() for revision in revisions if table not in planned
+        }
+        return [
+            replace(stream, table=made.get(stream.pending[0].revision, stream.table))
+            if stream.pending and not stream.heads
+            else stream
+            for stream in self.plan.streams
         ]
-        if self._existed:
-            return found
-        tables = {revision: table for table, revisions in applied.items() for revision in revisions}
-        return [replace(step, table=tables.get(step.revision, step.table)) for step in found]
+
+    @staticmethod
+    def _pending(streams: list[Stream]) -> list[Step]:
+        return [Step(stream.table, each.revision, each.message) for stream in streams for each in stream.pending]
 
     def _note_others(self, writer: JournalWriter, pending: list[Step]) -> list[str]:
         """Journal what was applied meanwhile and not by this run, so that a rollback finds it, and say so."""
@@ -292,6 +296,13 @@ class Upgrade(OneDatabase):
         named = first_of([step.revision for step in others], _MOST_NAMED)
         who = "by migrate_setup, by env.py before it called run_migrations(), or by another session"
         return [f"{named} was applied while this run worked, and not by it: {who}"]
+
+    def _note_further(self, streams: list[Stream], after: Position) -> list[str]:
+        """Note a database that another session has migrated past its target; a revert would undo what is not ours."""
+        if all(set(after.heads.get(stream.table, ())) == set(stream.goal) for stream in streams):
+            return []
+        planned = ", ".join(sorted({head for stream in streams for head in stream.goal})) or "base"
+        return [f"it is at {after}, and {planned} was planned: another session has migrated it further"]
 
     def _content_digest(self, after: Position) -> dict[str, Any]:
         return write_tracker_of(self.engine).content_digest(

@@ -36,14 +36,18 @@ def problems(options: Mapping[str, Any], groups: Mapping[str, Any]) -> Iterator[
 
 
 def announce(options: Mapping[str, Any], hosts: Sequence[str], *, check_mode: bool) -> None:
-    """Leave the options of a rollout for the play that needs its batches.
+    """Leave the options of a rollout for the play that needs its batches; those of the first host stay.
 
     Args:
-        options: those of the first host.
+        options: of a host; empty where the variables of the host could not be read.
         hosts: all hosts that are planned.
         check_mode: whether it only predicts.
     """
-    invocation.share(_WANTED, "", {**options, "hosts": list(hosts), "check_mode": check_mode})
+    with invocation.locked(_WANTED):
+        known = invocation.shared(_WANTED, "") or {}
+        if not known or (options and not known["is_known"]):
+            wanted = {**options, "hosts": list(hosts), "check_mode": check_mode, "is_known": bool(options)}
+            invocation.share(_WANTED, "", wanted)
 
 
 def current(groups: Mapping[str, Any]) -> Manifest | None:
@@ -63,6 +67,8 @@ def _begin(wanted: Result, groups: Mapping[str, Any]) -> None:
         made.why = contract.why_refused(made, wanted["hosts"], wanted.get("fleet") or [], folder)
         limits = batches.limits(wanted.get("max_failures", 0))
         made.why = made.why or decide.why_not_begun(made, limits, wanted.get("on_failure", "stop"))
+        if not wanted["is_known"]:
+            made.why = made.why or "no host has variables that can be read"
     except Refused as refusal:
         made.why = str(refusal)
     try:

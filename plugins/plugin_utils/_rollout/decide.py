@@ -80,17 +80,18 @@ def has_ended(host: Host, results: Result) -> None:
     host.why = "" if host.state == "failed" and is_reported else in_one_line(failure)
 
 
-def failure_of(results: Result, on_deferred: str) -> str:
+def failure_of(results: Result, on_deferred: str, *, is_lost: bool = False) -> str:
     """Return what a host's turn has failed with, or nothing: success is what was seen.
 
     Args:
         results: of plan and upgrade, and ``failure``, what was recorded where one was rescued.
         on_deferred: ``fail`` where a database that was not begun is a failure.
+        is_lost: whether Ansible has given the host up, so that nothing behind its upgrade ran to its end.
     """
     if results.get("failure"):
         return str(results["failure"])
     plan, upgrade = results.get("plan") or {}, results.get("upgrade") or {}
-    if not plan.get("ok") or (plan.get("pending") and not upgrade.get("ok")):
+    if is_lost or results.get("downgrade") or not plan.get("ok") or (plan.get("pending") and not upgrade.get("ok")):
         return LOST_ON_THE_WAY
     deferred = [entry["name"] for entry in upgrade.get("databases", []) if entry["outcome"] == "deferred"]
     if deferred and on_deferred == "fail":

@@ -163,7 +163,7 @@ def _notes(manifest: Manifest, results: Mapping[str, Result], completed: Callabl
 def _remedy(manifest: Manifest) -> str:
     outcomes = [entry.outcome for host in manifest.hosts.values() for entry in host.databases.values() if host.is_bad]
     is_reverted = set(outcomes) & set(UNDONE) and "held" not in outcomes
-    return "correct the release" if is_reverted else "read what failed"
+    return "correct the release" if is_reverted else "correct what failed"
 
 
 def _going_on(manifest: Manifest) -> str:

@@ -105,11 +105,22 @@ def test_a_host_that_was_lost_says_so() -> None:
         ({"plan": {"ok": True, "pending": True}}, decide.LOST_ON_THE_WAY),
         ({"plan": {"ok": True, "pending": True}, "upgrade": {"ok": False}}, decide.LOST_ON_THE_WAY),
         ({"plan": {"ok": False, "lost": True}}, decide.LOST_ON_THE_WAY),
+        # It was reverted, and then lost.
+        ({"plan": {"ok": True, "pending": True}, "upgrade": {"ok": True}, "downgrade": {}}, ""),
+        (
+            {"plan": {"ok": True, "pending": True}, "upgrade": {"ok": True}, "downgrade": {"databases": []}},
+            decide.LOST_ON_THE_WAY,
+        ),
         ({}, decide.LOST_ON_THE_WAY),
     ],
 )
 def test_success_is_what_was_seen(results: dict[str, Any], failure: str) -> None:
     assert decide.failure_of(results, "accept") == failure
+
+
+def test_a_host_that_was_lost_behind_its_upgrade_is_not_a_success() -> None:
+    results = {"plan": {"ok": True, "pending": True}, "upgrade": {"ok": True}}
+    assert decide.failure_of(results, "accept", is_lost=True) == decide.LOST_ON_THE_WAY
 
 
 def test_a_database_that_was_not_begun_is_a_failure_where_that_is_wanted() -> None:

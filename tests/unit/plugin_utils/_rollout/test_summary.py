@@ -141,6 +141,6 @@ def test_the_last_lines_name_what_lets_a_failed_database_be_tried_again() -> Non
     assert "Run r1: finished (1 batch); web1 failed in the first batch" in lines_of(made)
     assert lines_of(made)[-2].endswith(f"-e migrate_run=r1 -e '{RETRY}'")
     refused.databases["app"].code = "database-unreachable"
-    assert lines_of(made)[-2].endswith("look at what failed, then: ansible-playbook migrate.yml -e migrate_run=r1")
+    assert lines_of(made)[-2].endswith("correct what failed, then: ansible-playbook migrate.yml -e migrate_run=r1")
     refused.databases = {name: failed().databases["app"] for name in "abcd"}
     assert lines_of(made)[-2].endswith("-e migrate_run=r1 -e migrate_retry_failed=true")
