@@ -51,11 +51,19 @@ _ALSO = ("sqlite+aiosqlite:///", "https://www.", "http://127.0.0.1", "/usr/local
 _OURS = "ansible_collections.hosting.alembic."
 _WORD = re.compile(r"[\w-]+", re.ASCII)  # names of variables and packages, too
 _SHORTEST_WORD = 3
+_END = "\0"
+_ENDING = " '\"`:"  # what is before something that is filled in
+_FAR = 200  # characters of a line that are read before and after a word
 
 # What is before and after a word of a sentence; in "shop:parsed@db", 'parsed' or key=parsed it is a value.
-_BEFORE = frozenset(" \t\n(`")
-_AFTER = frozenset(" \t\n.,;:)!?`")
-_NAMES_A_VALUE = re.compile(r"(?i)(?:password|passwd|pwd|secret|token|key)(?:\s+is\s+|\s*[:=]\s*)\Z")
+_BEFORE = frozenset(" \t\n(")
+_AFTER = frozenset(" \t\n.,;:)!?")
+# Behind these on its line it may be a value all the same, unless our own texts have it there, between the same words.
+_NAMING = r"(?i:password|passwd|pwd|passphrase|secret|token|credential|key|identified\s+by)s?"
+_NAMED = re.compile(rf"(?:{_NAMING}\s*(?:(?:is|was)\s+|[:=]\s*)?|(?:^|\s)--?\w[\w-]*\s+)\Z")
+_NAMED_BEFORE = re.compile(rf"{_NAMING}\b[^\n]*\Z")
+_WORD_BEFORE = re.compile(r"[\w-]+[^\w\n-]+\Z", re.ASCII)
+_WORD_AFTER = re.compile(r"[^\w\n-]+(?:[\w-]+|(?=\n|\Z))|(?=\n|\Z)", re.ASCII)
 
 
 class Mask:
@@ -167,15 +175,26 @@ def _is_ordinary(text: str, start: int, stop: int) -> bool:
         start -= 1
     while stop < len(text) and _WORD.match(text[stop]):
         stop += 1
-    return _is_in_sentence(text, start, stop) and text[start:stop].lower() in _words_of(_ours())
+    before, word, after = text[:start], text[start:stop].lower(), text[stop:]
+    words, texts = _words_of(_ours())
+    return word in words and (_is_in_sentence(before, after) or _is_between(before, word, after, texts))
 
 
-def _is_in_sentence(text: str, start: int, stop: int) -> bool:
-    before, after = text[:start], text[stop:]
+def _is_in_sentence(before: str, after: str) -> bool:
     if (before and before[-1] not in _BEFORE) or (after and after[0] not in _AFTER):
         return False
     line = before.rpartition("\n")[2] + after.partition("\n")[0]
-    return bool(_WORD.search(line)) and not _NAMES_A_VALUE.search(before[-40:])
+    return bool(_WORD.search(line)) and not (_NAMED.search(before[-_FAR:]) or _NAMED_BEFORE.search(before[-_FAR:]))
+
+
+def _is_between(before: str, word: str, after: str, texts: str) -> bool:
+    """Return whether one of our own texts has a word between the same two, or ends with it behind the same one."""
+    left, right = _WORD_BEFORE.search(before[-_FAR:]), _WORD_AFTER.match(after[:_FAR])
+    if not left or not right:
+        return False
+    behind = f"{left[0]}{word}".lower()
+    ends = not _NAMED.search(before[-_FAR:]) and f"{behind}{_END}" in texts
+    return ends or (bool(right[0]) and f"{behind}{right[0].lower()}" in texts)
 
 
 def _ours() -> tuple[str, ...]:
@@ -183,11 +202,12 @@ def _ours() -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=1)
-def _words_of(modules: tuple[str, ...]) -> frozenset[str]:
-    """Return the words of all texts in modules that are loaded. Needed only where a secret was found, which is rare."""
+def _words_of(modules: tuple[str, ...]) -> tuple[frozenset[str], str]:
+    """Return the words of all texts in modules that are loaded, and the texts. Needed only where a secret was found."""
     loaded = [sys.modules[name] for name in modules if name in sys.modules]
-    texts = (text for module in loaded for value in list(vars(module).values()) for text in _texts_of(value))
-    return frozenset(word.lower() for text in texts for word in _WORD.findall(text) if len(word) >= _SHORTEST_WORD)
+    found = {text for module in loaded for value in list(vars(module).values()) for text in _texts_of(value)}
+    words = frozenset(word.lower() for text in found for word in _WORD.findall(text) if len(word) >= _SHORTEST_WORD)
+    return words, "".join(f"{text.lower().rstrip(_ENDING)}{_END}" for text in found if " " in text)
 
 
 def _texts_of(value: Any) -> Iterator[str]:

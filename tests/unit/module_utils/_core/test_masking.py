@@ -19,7 +19,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.masking import PART, STARS, Mask, forms_of
-from ansible_collections.hosting.alembic.plugins.module_utils._core.secrets import mask_for
+from ansible_collections.hosting.alembic.plugins.module_utils._core.secrets import encoding_remedy, mask_for
 from tests.lab import PROJECT
 
 OURS = "ansible_collections.hosting.alembic"
@@ -108,6 +108,40 @@ def test_an_ordinary_word_of_a_message_is_not_a_secret_there_and_one_where_it_is
         f"/{password}/",
     ):
         assert password not in mask.text(value)
+
+
+@pytest.mark.parametrize("password", ["directory", "database"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FATAL: password authentication failed: {} is wrong",
+        "password {} rejected",
+        "the password was {}.",
+        "the password {}",
+        "the password is\n{} and no other",
+        "the token of the service is now {}, not another",
+        "PGPASSWORD {} in the environment",
+        "-p {} -h x",
+        "mysql -u shop --pass {} shop",
+        "ALTER USER shop IDENTIFIED BY {} ;",
+        "alter user shop identified  by {}",
+        "sent `{}`",
+        "it sent `{}` and more",
+        "secrets: {}",
+    ],
+)
+def test_a_word_of_ours_where_a_value_is_named_is_a_secret(text: str, password: str) -> None:
+    assert Mask([password]).text(f"the {password} was read") == f"the {password} was read"
+    assert Mask([password]).text(text.format(password)) == text.format(STARS)
+
+
+REMEDY = encoding_remedy("migrate_password")
+
+
+@pytest.mark.parametrize("word", ["URL", "leave", "percent-encode", "there"])
+def test_a_sentence_of_ours_stays_although_it_names_a_password(word: str) -> None:
+    assert word in REMEDY
+    assert Mask([word]).text(REMEDY) == REMEDY
 
 
 @pytest.mark.parametrize("password", ["hunter", "sunshine", "correcthorsebattery"])
