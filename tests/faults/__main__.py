@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.daily import left
-from tests.faults.fault import FAULTS
+from tests.faults.suite import FAULTS
 from tests.lab import PROJECT
 from tests.property.counts import section
 

@@ -28,7 +28,8 @@ class Fault:
     engine: str
 
 
-FAULTS: list[Fault] = []
+#: Filled by the modules of faults as they are imported; tests.faults.suite has imported all of them.
+REGISTERED: list[Fault] = []
 
 
 def fault(words: str, ends: str | dict[str, str], engines: tuple[str, ...] = BOTH) -> Callable[[Inject], Inject]:
@@ -38,7 +39,7 @@ def fault(words: str, ends: str | dict[str, str], engines: tuple[str, ...] = BOT
         part = inject.__module__.rpartition(".")[2]
         by_engine = ends if isinstance(ends, dict) else dict.fromkeys(engines, ends)
         for engine, words_of_it in by_engine.items():
-            FAULTS.append(Fault(part, words, inject, frozenset(words_of_it.split()), engine))
+            REGISTERED.append(Fault(part, words, inject, frozenset(words_of_it.split()), engine))
         return inject
 
     return register

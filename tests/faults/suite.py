@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.faults import clocks, disks, dumps, links, locks, names, processes, revisions, servers, steps
-from tests.faults.fault import FAULTS
+from tests.faults.fault import REGISTERED, Fault
 
 #: Each registers its faults when it is imported.
 PARTS = (processes, steps, links, servers, disks, dumps, locks, revisions, names, clocks)
 
-__all__ = ["FAULTS", "PARTS"]
+FAULTS: tuple[Fault, ...] = tuple(REGISTERED)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.daily import DAILY, is_daily
-from tests.faults.fault import FAULTS, Fault
+from tests.faults.fault import Fault
 from tests.faults.scene import Scene
+from tests.faults.suite import FAULTS
 from tests.integration.site import Site
 from tests.integration.targets import Target
 
@@ -37,6 +38,7 @@ def _cases() -> list[object]:
     ]
 
 
+@pytest.mark.daily
 def test_every_daily_fault_is_one_of_the_suite() -> None:
     assert not set(DAILY) - {fault.words for fault in FAULTS}
     assert {fault.part for fault in FAULTS if is_daily(fault)} == {fault.part for fault in FAULTS}
