@@ -62,13 +62,16 @@ def summary(
         *_notes(manifest, results, completed),
         _title(manifest, check_mode),
     ]
-    if len(manifest.hosts) > 1:
+    if len(manifest.hosts) > 1 or _lost(manifest):
         lines += _states(manifest, check_mode)
     failures = {name: _failures(found) for name, found in results.items() if manifest.hosts[name].is_bad}
     reported = {(name, entry["name"]) for name, found in failures.items() for entry, _rest in found}
     every = [failure for found in failures.values() for failure in found]
     lines += causes_of_run(manifest, reported) + failure_lines(every, with_next=False)
     if manifest.bad or manifest.unfinished:
+        if _lost(manifest) and not check_mode:  # what was begun there goes on, and may have ended well
+            names = first_of(_lost(manifest), _MOST_NAMES)
+            lines.append(f"  First: once {names} can be reached again: {playbook_command('recover')}")
         if manifest.run and not check_mode:
             lines.append(f"  Next: {_remedy(manifest)}, then: {_going_on(manifest)}")
         lines += [f"  Manifest: {where}"] if where else []
@@ -158,6 +161,10 @@ def _notes(manifest: Manifest, results: Mapping[str, Result], completed: Callabl
         prefix = f"{name}: " if len(results) > 1 else ""
         lines += [prefix + completed(line, name) for line in maintenance_lines(known)]
     return lines + backup_problems(found.get("upgrade") or {} for found in results.values())
+
+
+def _lost(manifest: Manifest) -> list[str]:
+    return [name for name, host in manifest.hosts.items() if host.state == "lost"]
 
 
 def _remedy(manifest: Manifest) -> str:

@@ -126,6 +126,17 @@ def test_a_note_is_printed_once_for_all_hosts() -> None:
     assert noted.startswith("WARNING: 2 databases (app) on web1, web2: Revision 0001 has changed")
 
 
+def test_a_lost_host_is_named_with_what_says_how_it_ended() -> None:
+    made = run_of(Host(state="lost", why="it did not answer"), batches=[1], ended=1)
+
+    lines = lines_of(made)
+
+    assert "  1 lost: web1" in lines
+    first, following = lines[-3:-1]
+    assert first == "  First: once web1 can be reached again: ansible-playbook playbooks/recover.yml"
+    assert following.startswith("  Next: correct what failed, then: ansible-playbook migrate.yml ")
+
+
 def test_check_mode_predicts() -> None:
     lines = lines_of(run_of(host("migrated", "upgraded"), batches=[1], ended=1), check_mode=True)
 
