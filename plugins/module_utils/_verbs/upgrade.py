@@ -243,8 +243,8 @@ class Upgrade(OneDatabase):
         streams = self._streams(applied)
         pending = self._pending(streams)
         missing = [step.revision for step in pending if step.revision not in applied.get(step.table, ())]
-        error = self._missed(environment, after, missing)
-        if error:
+        if missing:
+            error = self._missed(environment, after, missing)
             content = write_tracker_of(self.engine).content() if self.engine.exists() else None
             self.journal.write("failed", error=error.facts(), left=[], content=content, **after.facts())
             return self._result("failed", writer, after, error.facts())
@@ -256,10 +256,8 @@ class Upgrade(OneDatabase):
         remember(environment, self.plan.identity, after.heads, found)
         return {**self._result("upgraded", writer, after), "notes": notes}
 
-    def _missed(self, environment: Environment, after: Position, missing: list[str]) -> Failed | None:
-        """Return that revisions of the plan are not applied; nothing where all are."""
-        if not missing:
-            return None
+    def _missed(self, environment: Environment, after: Position, missing: list[str]) -> Failed:
+        """Return that revisions of the plan are not applied."""
         why, remedy = kept_open(environment)
         return Failed(
             f"Database {self.database.name!r} is not where it should be after its upgrade",

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
 
+from .cells import moment
 from .sizes import size
 from .tables import table
 
@@ -44,7 +45,7 @@ def _rows(entry: Result) -> Iterator[list[str]]:
     for number, backup in enumerate(backups[:_MOST]):
         yield [
             "" if number else entry["name"],
-            _of(backup, "taken", lambda taken: str(taken)[:19].replace("T", " ")),
+            _of(backup, "taken", moment),
             _of(backup, "age", age),
             _of(backup, "size", size),
             _of(backup, "revision", lambda heads: _cut(", ".join(heads) or "base")),

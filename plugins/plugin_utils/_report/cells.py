@@ -24,6 +24,11 @@ def seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f} s"
 
 
+def moment(value: str) -> str:
+    """Return a time in UTC, to the second."""
+    return value[:19].replace("T", " ")
+
+
 def shown_backup(result: Result) -> str:
     """Return where the backup of a database lies, and its size."""
     backup = result.get("backup")

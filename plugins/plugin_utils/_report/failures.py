@@ -20,9 +20,10 @@ from .cells import heads
 Result = dict[str, Any]
 
 #: So many databases are named in a command; of more, all that failed are tried again.
-_MOST_TYPED = 3
+MOST_TYPED = 3
 _PATH = re.compile(r"/[^\s,;]+")
-_REVERTED = ("untouched", "downgraded", "restored")
+#: Outcomes of a database that was reverted.
+REVERTED = ("untouched", "downgraded", "restored")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _reverted(entry: Result, back: Result | None) -> Reverted:
         reason=str(back.get("reason") or ""),
         undone=", ".join(step["revision"] for step in back.get("undone") or []),
         revision=heads(back.get("after")),
-        held="" if back["outcome"] in _REVERTED else f"{entry['name']} {entry.get('host', '')}",
+        held="" if back["outcome"] in REVERTED else f"{entry['name']} {entry.get('host', '')}",
     )
 
 
@@ -101,7 +102,7 @@ def _lines(reverted: Reverted, members: Sequence[tuple[Result, Result | None]], 
         lines += _each("But for", "not_restored", members)
     if not with_next:
         return lines
-    retried = names if len(names) <= _MOST_TYPED else "true"
+    retried = names if len(names) <= MOST_TYPED else "true"
     command = playbook_command("migrate", migrate_retry_failed=retried)
     return [*lines, f"  Next: correct the release, then: {command}"]
 

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 
 from .._follow.judge import has_failed
+from .cells import moment
 
 Result = dict[str, Any]
 
@@ -60,4 +61,4 @@ def _lines(maintenance: Result) -> list[str]:
 
 
 def _moment(maintenance: Result) -> str:
-    return f"{maintenance['since'][:19].replace('T', ' ')} UTC"
+    return f"{moment(maintenance['since'])} UTC"

@@ -60,6 +60,11 @@ def restores(entries: Iterable[Result]) -> list[str]:
     return noted(obstacles, _WARNING) + noted(others)
 
 
+def note_lines(entry: Result) -> list[str]:
+    """Return the notes of a database, each with its name."""
+    return [f"{entry['name']}: {note}" for note in _notes(entry)]
+
+
 def backup_problems(results: Iterable[Result]) -> list[str]:
     """Return what is the matter with backups although their runs ended: not sealed, not copied, not fetched."""
     given = list(results)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .cells import seconds
+from .notes import note_lines
 from .sizes import size
 
 Result = dict[str, Any]
@@ -22,14 +24,13 @@ def rehearsed_lines(entry: Result) -> list[str]:
         title = f"{entry['name']}: {step['revision']}  {step['message']}".rstrip()
         grown = f"  +{size(step['space'])}" if step["space"] else ""
         locks = ", ".join(f"{table} {mode.removesuffix('Lock')}" for table, mode in sorted(step["locks"].items()))
-        seconds = "" if step["seconds"] is None else f"{step['seconds']:.1f} s"
-        lines.append(f"{title}  {seconds}{grown}{f'  locks {locks}' if locks else ''}")
+        lines.append(f"{title}  {seconds(step['seconds'])}{grown}{f'  locks {locks}' if locks else ''}")
         lines += [f"    {line}" for line in _verdict(step)]
     models = entry.get("models") or []
     lines += [f"{entry['name']}: differs from the models: {line}" for line in models[:_MOST_REVISIONS]]
     if len(models) > _MOST_REVISIONS:
         lines.append(f"{entry['name']}: and {len(models) - _MOST_REVISIONS} more differences from the models")
-    return lines + [f"{entry['name']}: note: {note}" for note in entry.get("notes", [])]
+    return lines + note_lines(entry)
 
 
 def _verdict(step: Result) -> list[str]:

@@ -15,10 +15,10 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_com
 from .._follow.judge import has_failed
 from .backup_lines import backup_lines
 from .causes import MOST_NAMED, cause_lines
-from .cells import heads, seconds, shown_backup
+from .cells import heads, moment, seconds, shown_backup
 from .failures import ends, failure_lines
 from .maintenance import maintenance_failure, maintenance_lines
-from .notes import backup_problems, changed_history, migration_notes, restores, revision_lines
+from .notes import backup_problems, changed_history, migration_notes, note_lines, restores, revision_lines
 from .rehearsal_lines import rehearsed_lines
 from .sizes import size
 from .tables import table
@@ -183,7 +183,7 @@ def _state(entry: Result) -> list[str]:
         str(len(entry["pending"])),
         last.get("run", "never"),
         last.get("outcome", ""),
-        f"{backup['taken'][:19].replace('T', ' ')} UTC" if backup else "none",
+        f"{moment(backup['taken'])} UTC" if backup else "none",
         entry["server"],
     ]
 
@@ -208,14 +208,6 @@ def _listed(results: Result, _check_mode: bool) -> Report:
     return Report(backup_lines(results["backups"]))
 
 
-def _notes(entry: Result) -> list[str]:
-    return [f"{entry['name']}: note: {note}" for note in entry.get("notes", [])]
-
-
-def _places(entry: Result) -> tuple[list[str] | None, list[str] | None]:
-    return entry.get("before"), entry.get("after")
-
-
 def _rollback(results: Result, check_mode: bool) -> Report:
     rollback = results["rollback"]
     rows = [
@@ -229,7 +221,7 @@ def _rollback(results: Result, check_mode: bool) -> Report:
         for entry in rollback.get("databases", [])
     ]
     lines = table(("DATABASE", "OUTCOME", "FROM", "TO", "BACKUP BEFORE"), rows)
-    lines += [line for entry in rollback.get("databases", []) for line in _notes(entry)]
+    lines += [line for entry in rollback.get("databases", []) for line in note_lines(entry)]
     if not rows and not rollback.get("msg"):
         lines = [f"Run {rollback.get('of_run') or 'none'} changed no database of this host."]
     refused = [entry for entry in rollback.get("databases", []) if check_mode and entry["outcome"] == "refused"]

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
 
+from .._report.cells import heads
 from .batches import Limits
 from .manifest import GOOD, Database, Host, Manifest
 
@@ -193,11 +194,6 @@ def describe_next_batch(manifest: Manifest) -> list[str]:
             steps = [f"      {step['revision']}  {step['message']}" for step in entry.pending]
             lines += [f"  {name}: {database}  {entry.why or way}", *steps] if entry.outcome != "unchanged" else []
     return lines
-
-
-def heads(revisions: list[str] | None) -> str:
-    """Return the revisions of a database, in words."""
-    return "unknown" if revisions is None else ", ".join(revisions) or "base"
 
 
 def in_one_line(text: str) -> str:

@@ -14,13 +14,13 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_com
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import FAILED_BEFORE
 
 from .._report.cells import heads, seconds, shown_backup
-from .._report.failures import ends, failure_lines
+from .._report.failures import MOST_TYPED, REVERTED, ends, failure_lines
 from .._report.maintenance import maintenance_lines
 from .._report.notes import backup_problems, migration_notes, revision_lines
 from .._report.tables import table
 from .decide import STATES
 from .manifest import Database, Host, Manifest
-from .tally import FINE, UNDONE, causes_of_run, tally_of_run, word_of
+from .tally import FINE, causes_of_run, tally_of_run, word_of
 
 Result = dict[str, Any]
 
@@ -34,7 +34,6 @@ _PREDICTED = {
 #: So many databases have a line of their own; of more, those that are as they should be have none.
 _MOST_ROWS = 50
 _MOST_NAMES = 20
-_MOST_TYPED = 3
 _FAILED = ("failed", "downgraded", "restored", "untouched", "held")
 _HEADINGS = ("HOST", "DATABASE", "OUTCOME", "REVERTED", "FROM", "TO", "REVISIONS", "TIME", "BACKUP")
 
@@ -139,7 +138,7 @@ def _cells(words: str, database: Database, done: Result, check_mode: bool) -> li
     is_upgraded = words in ("upgraded", "to upgrade")
     return [
         words.upper() if words in ("failed", "held", "refused") else words,
-        database.outcome if database.outcome in UNDONE else "",
+        database.outcome if database.outcome in REVERTED else "",
         heads(database.was) if is_upgraded else "",
         heads(to),
         str(len(done.get("applied") or database.pending)) if is_upgraded else "",
@@ -169,7 +168,7 @@ def _lost(manifest: Manifest) -> list[str]:
 
 def _remedy(manifest: Manifest) -> str:
     outcomes = [entry.outcome for host in manifest.hosts.values() for entry in host.databases.values() if host.is_bad]
-    is_reverted = set(outcomes) & set(UNDONE) and "held" not in outcomes
+    is_reverted = set(outcomes) & set(REVERTED) and "held" not in outcomes
     return "correct the release" if is_reverted else "correct what failed"
 
 
@@ -177,7 +176,7 @@ def _going_on(manifest: Manifest) -> str:
     """Return the command that goes on with a run, once a person has corrected the cause."""
     words = {} if manifest.state == "rolled_back" else {"migrate_run": manifest.run}
     failed = _failed(manifest)
-    if len(failed) > _MOST_TYPED:
+    if len(failed) > MOST_TYPED:
         return playbook_command("migrate", **words, migrate_retry_failed="true")
     retried = {"migrate_retry_failed": sorted(failed)} if failed else {}
     return playbook_command("migrate", **words, **retried)

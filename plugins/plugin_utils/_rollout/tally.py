@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from .._report.causes import cause_line, without_name
+from .._report.failures import REVERTED
 from .._report.tally import tally
 from .manifest import GOOD, Database, Host, Manifest
 
@@ -20,8 +21,6 @@ _OUTCOMES = {
     "held": "held",
     "refused": "refused",
 }
-#: Outcomes of a database that was reverted.
-UNDONE = ("downgraded", "restored", "untouched")
 #: What needs no person.
 FINE = ("upgraded", "to upgrade", "at head", "not begun")
 
@@ -65,6 +64,6 @@ def word_of(host: Host, entry: Database, *, check_mode: bool) -> str:
         return "unknown"  # the work may go on there
     if check_mode and entry.outcome in ("upgraded", "waiting"):
         return "to upgrade"
-    if entry.outcome in UNDONE:
+    if entry.outcome in REVERTED:
         return "failed" if host.is_bad else "rolled back"
     return _OUTCOMES.get(entry.outcome, "failed")
