@@ -194,5 +194,5 @@ def test_without_a_terminal_no_answer_is_waited_for(fleet_of: Callable[[int], Fl
         assert process.stdout
         output = process.stdout.read()  # to its end, with standard input still open
         assert process.wait(timeout=60) == 2, output
-    assert_says(output, "there is no terminal to ask at")
+    assert_says(output, "there is no terminal to prompt at")
     assert fleet.revisions() == fleet.at(web1=3)

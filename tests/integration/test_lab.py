@@ -34,7 +34,7 @@ def test_hosts_answer_over_ssh_and_reach_the_database_server(lab: hosts.Lab, tmp
     )
     run = ansible.playbook(play, inventory=lab.inventory, variables={"url": lab.postgres.url()}).ended()
     assert set(run.stats) == {"host1", "host2"}
-    assert [result["stdout"] for result in run.results("Ask the server")] == ["UTF8", "UTF8"]
+    assert [result["stdout"] for result in run.results("Query the server")] == ["UTF8", "UTF8"]
 
 
 def test_a_lab_that_fails_to_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

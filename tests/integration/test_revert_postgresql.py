@@ -541,7 +541,7 @@ def test_what_others_change_during_a_restore_in_place_is_not_lost(
 
     def report(words: str) -> None:
         # The guard has had its word by then.
-        if words == "moves what is there aside":
+        if words == "moves what is there away":
             reported.append(theirs)
             stage.run_as_owner(theirs)
 

@@ -10,7 +10,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 #: In the order in which they are counted; what needs a person comes last.
-_WORDS = ("upgraded", "to upgrade", "at head", "not begun", "rolled back", "failed", "held", "refused", "unknown")
+_WORDS = (
+    "upgraded",
+    "to upgrade",
+    "at head",
+    "not begun",
+    "deferred",
+    "rolled back",
+    "failed",
+    "held",
+    "refused",
+    "unknown",
+)
 
 
 def tally(words: Iterable[str]) -> str:

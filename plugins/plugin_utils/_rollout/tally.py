@@ -17,12 +17,12 @@ _OUTCOMES = {
     "upgraded": "upgraded",
     "unchanged": "at head",
     "waiting": "not begun",
-    "deferred": "not begun",
+    "deferred": "deferred",
     "held": "held",
     "refused": "refused",
 }
 #: What needs no person.
-FINE = ("upgraded", "to upgrade", "at head", "not begun")
+FINE = ("upgraded", "to upgrade", "at head", "not begun", "deferred")
 
 
 def tally_of_run(manifest: Manifest, *, check_mode: bool) -> str:
@@ -48,7 +48,7 @@ def causes_of_run(manifest: Manifest, reported: Container[tuple[str, str]] = ())
             lines.append(f"{name}: {host.why}")
         for database, entry in host.databases.items():
             is_reported = (name, database) in reported or entry.outcome in (*GOOD, "waiting")
-            if not is_reported and entry.why and (host.is_bad or entry.outcome == "held"):
+            if not is_reported and entry.why and (host.is_bad or entry.outcome in ("held", "deferred")):
                 kind = "HELD " if entry.outcome == "held" else ""
                 found.setdefault((kind, without_name(entry.why, database)), []).append((name, database))
     is_alone = len(manifest.hosts) == 1
