@@ -69,7 +69,7 @@ select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_
 
 
 def _uses(number: str, which: str) -> str:
-    """Return how often a sequence was used: its block was read, and not by a SELECT, which returns its row.
+    """Return how often a sequence was used: each value reads its only block, and a SELECT returns its row besides.
 
     Args:
         number: of the sequence, in SQL.
@@ -86,9 +86,6 @@ select c.oid::text, format('%I.%I', n.nspname, c.relname), has_sequence_privileg
  where c.relpersistence <> 't' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
    and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
 """
-
-#: Each value that a session takes from a sequence reads its only block, and returns no row.
-_USED = f"select c.oid, {_uses('c.oid', 'xact_')} as used from pg_class c where c.relkind = 'S'"
 
 #: A setting by which rows are not counted.
 _IS_OFF = "setting ~* '^track_counts=' and lower(split_part(setting, '=', 2)) not in ('on', 'true', 'yes', '1')"
@@ -115,22 +112,39 @@ select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_s
  where {_IS_COUNTED_CATALOG}
 """
 
+#: What the session has counted in its transaction, each relation once. The views of the same (pg_stat_xact_all_tables)
+#: join every table with its indexes and sort them, which takes three times as long, and is asked twice a step.
+_COUNTED_HERE = f"""
+with counted as materialized (
+  select c.oid, c.relname, n.nspname, c.relkind, pg_stat_get_xact_tuples_inserted(c.oid) as inserted,
+         pg_stat_get_xact_tuples_updated(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid) as replaced,
+         case when c.relkind = 'S' then {_uses("c.oid", "xact_")} end as used
+    from pg_class c left join pg_namespace n on n.oid = c.relnamespace
+   where c.relkind in ('r', 't', 'm', 'p', 'S')
+),
+written as (select * from counted where relkind <> 'S' and inserted + replaced > 0),
+held as materialized (
+  select l.relation, c.relfilenode, c.oid is null as is_dropped
+    from pg_locks l left join pg_class c on c.oid = l.relation
+   where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted and l.mode = 'AccessExclusiveLock'
+     and l.database = (select oid from pg_database where datname = current_database())
+)
+"""
 #: One row a table that was written, one for the transaction itself, and one for each relation that it keeps to itself:
 #: a lock of that strength lasts until its end, so no other session can have dropped or rewritten the relation
 #: meanwhile.
 _IN_TRANSACTION = f"""
-select 'rows', schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del, n_tup_upd + n_tup_del
-  from pg_stat_xact_all_tables
- where n_tup_ins + n_tup_upd + n_tup_del > 0
-   and (schemaname not like 'pg\\_%' and schemaname <> 'information_schema' or {_IS_COUNTED_CATALOG})
+{_COUNTED_HERE}
+select 'rows', nspname || '.' || relname, inserted + replaced, replaced
+  from written
+ where nspname not like 'pg\\_%' and nspname <> 'information_schema' or {_IS_COUNTED_CATALOG.replace("relid", "oid")}
 union all
 select 'transaction', now()::text, coalesce(txid_current_if_assigned(), 0), txid_snapshot_xmax(txid_current_snapshot())
-"""
-_IN_TRANSACTION += f"union all select 'used', oid::text, used, 0 from ({_USED}) s where used > 0"
-_IN_TRANSACTION += """
 union all
-select 'pending', relid::text, n_tup_ins + n_tup_upd + n_tup_del, 0
-  from pg_stat_xact_user_tables where n_tup_ins + n_tup_upd + n_tup_del > 0
+select 'used', oid::text, used, 0 from counted where used > 0
+union all
+select 'pending', oid::text, inserted + replaced, 0 from written
+ where nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_toast'
 """
 #: More than can be counted.
 UNKNOWN = 1 << 60
@@ -138,26 +152,20 @@ UNKNOWN = 1 << 60
 #: not have handed that in yet.
 _HELD = f"""
 union all
-select case when c.oid is null then 'dropped' else 'file' end, l.relation::text, coalesce(c.relfilenode, 0)::bigint, 0
-  from pg_locks l left join pg_class c on c.oid = l.relation
- where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted
-   and l.database = (select oid from pg_database where datname = current_database())
-   and l.mode = 'AccessExclusiveLock'
+select case when is_dropped then 'dropped' else 'file' end, relation::text, coalesce(relfilenode, 0)::bigint, 0
+  from held
 union all
-select kind, l.relation::text, number, 0
-  from pg_locks l cross join lateral (values
-    ('used', {_uses("l.relation", "xact_")}),
-    ('reads', {_uses("l.relation", "")} + {_uses("l.relation", "xact_")}
+select kind, relation::text, number, 0
+  from held cross join lateral (values
+    ('used', {_uses("relation", "xact_")}),
+    ('reads', {_uses("relation", "")} + {_uses("relation", "xact_")}
               + case when exists ({AT_WORK}) then {UNKNOWN} else 0 end),
-    ('written', pg_stat_get_tuples_inserted(l.relation) + pg_stat_get_tuples_updated(l.relation)
-                + pg_stat_get_tuples_deleted(l.relation)
-                + case when exists ({AT_WORK}) then {UNKNOWN} else 0 end)) counted (kind, number)
- where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted and l.mode = 'AccessExclusiveLock'
-   and l.database = (select oid from pg_database where datname = current_database())
-   and not exists (select from pg_class c where c.oid = l.relation)
+    ('written', pg_stat_get_tuples_inserted(relation) + pg_stat_get_tuples_updated(relation)
+                + pg_stat_get_tuples_deleted(relation)
+                + case when exists ({AT_WORK}) then {UNKNOWN} else 0 end)) uncounted (kind, number)
+ where is_dropped
 union all
-select 'catalog', relname, 0, 0 from pg_stat_xact_all_tables
- where schemaname = 'pg_catalog' and n_tup_upd + n_tup_del > 0
+select 'catalog', relname, 0, 0 from written where nspname = 'pg_catalog' and replaced > 0
 """
 
 #: A transaction that an error has ended, in libpq's numbers.
