@@ -79,7 +79,7 @@ def test_what_the_server_does_not_permit_is_restored_by_the_printed_command(stag
     result = stage.fail_after(executed("create table half (id integer)"))
 
     assert result["outcome"] == "held", result
-    assert "must be owner of type text" in result["error"]["why"]
+    assert "cast (text as date)" in result["error"]["why"]
     command = result["ways_out"]["back"]
     server = stage.database.server
     environment = {"PATH": f"{server.bin}:/usr/bin:/bin", "PGPASSWORD": server.password}

@@ -113,7 +113,7 @@ select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_s
 """
 
 #: What the session has counted in its transaction, each relation once. The views of the same (pg_stat_xact_all_tables)
-#: join every table with its indexes and sort them, which takes three times as long, and is asked twice a step.
+#: join every table with its indexes and sort them, which takes twice as long, and each step reads this twice.
 _COUNTED_HERE = f"""
 with counted as materialized (
   select c.oid, c.relname, n.nspname, c.relkind, pg_stat_get_xact_tuples_inserted(c.oid) as inserted,
