@@ -1,4 +1,4 @@
-"""Other servers than the usual one: a standby of it, and a connection pooler before it."""
+"""Other servers than the usual one: a clone and a standby of it, and a connection pooler before it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.lab.postgres import USER, PostgresServer, free_port
 
 
 @dataclass
-class Standby(PostgresServer):
-    """A hot standby of another server."""
+class Clone(PostgresServer):
+    """A server of its own with a copy of another one's files, as two that were made from one image."""
 
     primary: PostgresServer | None = None
 
@@ -24,9 +24,21 @@ class Standby(PostgresServer):
         subprocess.run(["chown", USER, self.folder], check=True)
         self.user, self.password = self.primary.user, self.primary.password
         url = self.primary.url()
-        self._run(
-            "pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", f"--dbname={url}", "-D", str(self.data)
-        )
+        self._run("pg_basebackup", *self.options, "--checkpoint=fast", f"--dbname={url}", "-D", str(self.data))
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What pg_basebackup is given besides."""
+        return ()
+
+
+@dataclass
+class Standby(Clone):
+    """A hot standby of another server."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return ("--write-recovery-conf",)
 
 
 @dataclass

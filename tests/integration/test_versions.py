@@ -92,3 +92,46 @@ def test_the_newest_with_asyncpg_and_an_async_env_py(
 ) -> None:
     settings: dict[str, Any] = {"migrate_source": site.source("async"), "migrate_virtualenv": virtualenv("asyncpg")}
     round_trip(site, settings, AsyncSQLite(sqlite.path), postgres)
+
+
+#: An engine of the application, with its pool, that env.py imports and does not dispose of.
+APPLICATION = """
+import os
+from sqlalchemy.ext.asyncio import create_async_engine
+engine = create_async_engine(os.environ["DATABASE_URL"])
+"""
+ITS_ENGINE = """
+import asyncio
+from alembic import context
+from shop.db import engine
+
+def run(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def go():
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
+
+asyncio.run(go())
+"""
+
+
+def test_an_asynchronous_engine_of_the_application_with_options_of_its_driver(
+    site: Site, postgres: PostgresTarget
+) -> None:
+    source = site.source("async")
+    (source.folder / "shop").mkdir()
+    (source.folder / "shop" / "db.py").write_text(APPLICATION)
+    source.env.write_text(ITS_ENGINE)
+    url = postgres.url.replace("postgresql:", "postgresql+asyncpg:") + "?prepared_statement_cache_size=0"
+    settings: dict[str, Any] = {
+        "migrate_source": source,
+        "migrate_virtualenv": virtualenv("asyncpg and psycopg2"),
+        "migrate_databases": [{"name": "app", "url": url, "url_variables": ["DATABASE_URL"]}],
+    }
+
+    for revision in ("0001", "0002"):  # the second time there is something to back up, and a pool that was used
+        site.run("migrate", migrate_target=revision, **settings)
+        assert postgres.revisions == [revision]

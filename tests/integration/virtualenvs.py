@@ -18,6 +18,7 @@ PACKAGES = {
     "newest": ["alembic", "sqlalchemy", "psycopg2-binary"],
     "psycopg": ["alembic", "sqlalchemy", "psycopg[binary]"],
     "asyncpg": ["alembic", "sqlalchemy[asyncio]", "asyncpg", "aiosqlite"],
+    "asyncpg and psycopg2": ["alembic", "sqlalchemy[asyncio]", "asyncpg", "psycopg2-binary"],
     "oldest": ["alembic==1.8.*", "sqlalchemy==1.4.*", "psycopg2-binary"],
 }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import closing
+from typing import Any
 
 import psycopg2
 import pytest
@@ -12,6 +14,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.lab.fixtures import Database as Postgres
+from tests.lab.postgres import free_port
+from tests.unit.modules.test_modules import call
 from tests.unit.stage import Host
 
 START = """
@@ -57,8 +61,11 @@ def test_a_schema_that_env_py_creates_is_not_there_after_a_plan(
     schemas = "select count(*) from pg_namespace where nspname = 'ops'"
 
     plan = host.plan(one)
+    entry = {"name": "app", "url": one.url}
+    foreseen = call("upgrade", check=True, root=str(host.root), run="r1", databases=[entry])["databases"]
 
     assert postgres_database.execute(schemas) == [["0"]]
+    assert [each["outcome"] for each in foreseen] == ["upgraded"]
     assert ([each["revision"] for each in plan["pending"]], plan["obstacles"]) == (["a1"], [])
     assert host.result("upgrade", one)["outcome"] == "upgraded"
     assert postgres_database.execute("select version_num from ops.alembic_version") == [["a1"]]
@@ -107,6 +114,53 @@ def test_an_env_py_that_alters_the_version_table_waits_for_no_session(host: Host
 
     assert (result["outcome"], result["error"]) == ("upgraded", None)
     assert postgres_database.execute("select version_num from alembic_version") == [["c3_" + "x" * 40]]
+
+
+def test_a_url_of_several_hosts_is_planned_and_upgraded(host: Host, postgres_database: Postgres) -> None:
+    shipped(host, postgres_database, START + RUN.format(schema=None, first="pass"), "create table one ()")
+    one, server = postgres_database, postgres_database.server
+    hosts = f"host={server.host}:{server.port}&host={server.host}:{free_port()}&target_session_attrs=read-write"
+    entry = Database.from_options({"name": "app", "url": f"postgresql://{one.user}:{one.password}@/{one.name}?{hosts}"})
+
+    assert host.plan(entry)["obstacles"] == []
+    result = host.result("upgrade", entry)
+
+    assert (result["outcome"], result["error"]) == ("upgraded", None)
+    assert one.execute("select version_num from alembic_version") == [["a1"]]
+
+
+def test_a_transaction_that_env_py_had_begun_is_known_and_nothing_is_kept(
+    host: Host, postgres_database: Postgres
+) -> None:
+    begins = RUN.replace("    context.configure", "    connection.execute(text('select 1'))\n    context.configure")
+    one = shipped(host, postgres_database, START + begins.format(schema=None, first="pass"), "create table one ()")
+
+    failed = host.result("upgrade", one)
+    back = host.result("downgrade", one)
+
+    assert (failed["outcome"], back["outcome"]) == ("failed", "untouched")
+    assert "executes a statement before configure()" in failed["error"]["why"]
+    assert postgres_database.execute("select count(*) from pg_class where relnamespace = 2200") == [["0"]]
+
+
+def test_a_password_that_env_py_does_not_escape_for_its_configuration_is_not_shown(
+    host: Host, postgres_database: Postgres
+) -> None:
+    sets = "import os\nfrom alembic import context\n"
+    sets += "context.config.set_main_option('sqlalchemy.url', os.environ['SHOP_URL'])\n"
+    shipped(host, postgres_database, sets)
+    postgres_database.execute(f"alter role \"{postgres_database.user}\" password 'Tulpe7@Garten/Zaun'")
+    entry = {"name": "app", "url": postgres_database.url_without_password, "url_variables": ["SHOP_URL"]}
+    given: dict[str, Any] = {"root": str(host.root), "databases": [{**entry, "password": "Tulpe7@Garten/Zaun"}]}
+
+    (plan,) = call("plan_info", **given)["databases"]
+    answers = [plan, call("upgrade", run="r1", follow=60, **given), call("status_info", **given)]
+
+    assert "interpolation" in plan["obstacles"][0]["why"]
+    assert answers[1]["failed"]
+    left = [path.read_text(errors="replace") for path in host.root.rglob("*") if path.is_file()]
+    for text in (*map(json.dumps, answers), *left):
+        assert not [part for part in ("Tulpe7", "Garten", "Zaun") if part in text]
 
 
 def test_a_schema_of_its_own_is_enough(host: Host, postgres_database: Postgres) -> None:

@@ -15,6 +15,7 @@ from tests.unit.module_utils._migration.test_env_variants import (
     VARIANTS,
     Variant,
     by_alembic,
+    dump,
     source_of,
 )
 from tests.unit.stage import Host, database
@@ -116,6 +117,22 @@ def test_a_rehearsal_knows_a_transaction_that_env_py_had_begun(host: Host, file:
 
     assert "executes a statement before configure()" in error["why"]
     assert "after run_migrations" not in error["remedy"]
+
+
+def test_a_transaction_that_env_py_had_begun_is_known_and_nothing_is_kept(host: Host, file: Path) -> None:
+    source = host.layout.release(host.ship("generic")) / "source" / "migrations"
+    # SQLAlchemy 2 begins a transaction for it, which Alembic does not commit then.
+    begins = "    connection.execute(text('pragma foreign_keys = off'))\n    run(connection)"
+    (source / "env.py").write_text(START + RUN + CONNECT.replace("    run(connection)", begins))
+    subprocess.run(["sqlite3", str(file), "create table mine (a); insert into mine values (1)"], check=True)
+    before = dump(file)
+
+    failed = host.result("upgrade", database(file))
+    host.do("downgrade", database(file))
+
+    assert failed["outcome"] == "failed"
+    assert "executes a statement before configure()" in failed["error"]["why"]
+    assert dump(file) == before
 
 
 def test_a_link_of_a_virtualenv_is_not_to_be_replaced(tmp_path: Path) -> None:

@@ -38,6 +38,24 @@ def test_a_pyproject_alone_is_enough(tmp_path: Path) -> None:
     assert loaded(folder)[1] == ["0002"]
 
 
+def test_a_pyproject_may_name_several_locations_with_folders_in_them(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "pyproject" / "migrations", tmp_path / "db")
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.alembic]\nscript_location = "%(here)s/db"\nprepend_sys_path = ["src"]\n'
+        'version_locations = ["%(here)s/db/core", "%(here)s/db/more"]\nrecursive_version_locations = true\n'
+        'file_template = "%%(year)d/%%(month).2d/%%(rev)s_%%(slug)s"\n'
+    )
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "of_the_shop.py").write_text("HERE = True\n")
+    for number, path in enumerate(sorted((tmp_path / "db" / "versions").glob("*.py"))):
+        folder = tmp_path / "db" / ("core", "more")[number] / "2026" / f"{number + 1:02}"
+        folder.mkdir(parents=True)
+        (folder / path.name).write_text("import of_the_shop\n" + path.read_text())
+    Source(tmp_path).check()
+
+    assert loaded(tmp_path)[1] == ["0002"]
+
+
 def test_a_script_directory_is_enough(tmp_path: Path) -> None:
     folder = tmp_path / "100% mine"
     shutil.copytree(FIXTURES / "generic" / "migrations", folder)
