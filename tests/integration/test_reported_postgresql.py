@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_revert_postgresql import AUTOCOMMIT, Stage, dump, executed
+from tests.integration.test_revert_postgresql import AUTOCOMMIT, LEFT, Stage, dump, executed
 from tests.lab.fixtures import Database
 from tests.unit.stage import PROJECT, Host
 
@@ -93,6 +93,27 @@ def test_a_good_revision_is_rehearsed(stage: Stage, kind: str) -> None:
     assert (result["outcome"], [each["verdict"] for each in result["revisions"]]) == ("rehearsed", ["reversible"]), (
         result
     )
+    assert dump(stage.database) == before
+
+
+#: What a revision does that its downgrade does not undo, although it fails nowhere and the revisions agree.
+KINDS = ("a partition detached", "a rule", "statistics", "a comment", "a sequence's step", "unlogged", "a cluster mark")
+NOT_UNDONE = {
+    "objects of many kinds": ("; ".join(LEFT[kind] for kind in KINDS), "select 1"),
+    "a type that rounds": (
+        "alter table item alter price type integer using round(price)",
+        "alter table item alter price type numeric(10,4)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_UNDONE)
+def test_what_a_downgrade_does_not_undo_is_as_before(stage: Stage, kind: str) -> None:
+    before = dump(stage.database)
+
+    result = stage.fail_after(*map(executed, NOT_UNDONE[kind]))
+
+    assert result["outcome"] == "restored", result
     assert dump(stage.database) == before
 
 
