@@ -148,25 +148,19 @@ class SQLiteRehearser(Rehearser):
         )
 
 
-#: In ``table_xinfo``, where 2 and 3 are generated columns.
-_HIDDEN = 1
-
-
 def _count(connection: Connection, table: str) -> Content:
     return Content(rows_of(connection, f"select count(*) from {quoted(table)}")[0][0])
 
 
 def _content(connection: Connection, table: str) -> Content:
     """Digest a table; digests of one process cannot be compared with those of another."""
-    # A virtual table's hidden columns are arguments of its module; that of FTS5 holds another number for each cursor.
-    facts = rows_of(connection, f"pragma table_xinfo({quoted(table)})")
-    columns = sorted(row[1] for row in facts if row[6] != _HIDDEN)
-    if not columns:
-        return _count(connection, table)
+    # Hidden (1) are those of a virtual table that belong to its module: FTS5's has another value for each cursor.
+    columns = sorted(row[1] for row in rows_of(connection, f"pragma table_xinfo({quoted(table)})") if row[6] != 1)
+    selected = ", ".join(map(quoted, columns)) or "null"
     sums = dict.fromkeys(columns, 0)
     count = whole = 0
     with raw_text(driver_connection(connection)):
-        for row in connection.exec_driver_sql(f"select {', '.join(map(quoted, columns))} from {quoted(table)}"):
+        for row in connection.exec_driver_sql(f"select {selected} from {quoted(table)}"):
             count += 1
             values = [repr(value) for value in row]
             # Of one text: hashes of tuples add up to the same too often.
