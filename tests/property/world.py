@@ -79,14 +79,19 @@ class World(ABC):
         return dict(answer["results"][0]) if answer["results"] else {"outcome": "nothing to do"}
 
     def type_command(self, command: str) -> Answer:
-        """Do what a printed command says: a playbook by its verb and its variables, any other one by a shell."""
-        words = shlex.split(command)
-        playbooks = [word for word in words if word.endswith(".yml") or word.startswith("hosting.alembic.")]
-        if not words or words[0] != "ansible-playbook" or not playbooks:
-            shell = ["bash", "-c", command]
+        """Do what a printed command says: a playbook by its verb and its variables, all before it by a shell."""
+        before, _ansible, _rest = command.partition("ansible-playbook ")
+        answer: Answer = {"outcome": "typed", "command": command}
+        if before:
+            shell = ["bash", "-c", before.strip().removesuffix("&&")]
             environment = {**os.environ, **self.environment}
             done = subprocess.run(shell, env=environment, capture_output=True, text=True, check=False)
-            return {"outcome": "typed" if done.returncode == 0 else "failed", "error": done.stderr, "command": command}
+            if done.returncode != 0:
+                return {**answer, "outcome": "failed", "error": done.stderr}
+        words = shlex.split(command.removeprefix(before))
+        playbooks = [word for word in words if word.endswith(".yml") or word.startswith("hosting.alembic.")]
+        if not playbooks:
+            return answer
         verb = Path(playbooks[0]).stem.rpartition(".")[2]
         options: dict[str, Any] = {}
         for key, value in _extra_variables(words):
@@ -157,7 +162,12 @@ class PostgresWorld(World):
         self._make(self.name)
         self._dump = folder / "old.dump"
         run([server.bin / "pg_dump", "--format=custom", "--file", self._dump, "--dbname", server.url(self.name)])
-        self.environment = {"PGPASSWORD": self._password}
+        # Some commands are for the owner of the database, and some for a superuser.
+        users = {self.owner: self._password, server.user: server.password}
+        passwords = folder / "pgpass"
+        passwords.write_text("".join(f"*:*:*:{user}:{password}\n" for user, password in users.items()))
+        passwords.chmod(0o600)
+        self.environment = {"PGPASSFILE": str(passwords)}
 
     def _url(self, name: str) -> str:
         return self.server.url(name, user=self.owner, password=self._password, driver="psycopg2")
