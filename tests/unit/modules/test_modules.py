@@ -18,6 +18,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import read_events
 from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import digest_of
 from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import note_current
+from tests.codes import assert_error, assert_names
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Answer, Host, heads, in_process, script, sql, tables
 
@@ -55,7 +56,7 @@ def test_without_a_release_the_plan_says_so_and_the_status_too(given: dict[str, 
     assert (plan["shipped"], plan["pending"], plan["databases"], plan["changed"]) == (False, False, [], False)
 
     (state,) = call("status_info", **given)["databases"]
-    assert "Nothing was shipped" in state["problems"][0]["what"]
+    assert_error(state["problems"][0], "release-missing")
     assert state["backups"] == []
 
 
@@ -64,7 +65,7 @@ def test_without_a_release_a_verb_fails_with_how_to_ship_one(given: dict[str, An
     answer = call(verb, run="r1", **given)
 
     assert answer["failed"]
-    assert "is not on this host" in answer["msg"]
+    assert answer["code"] == "release-missing"
     assert "ship.yml" in answer["msg"]
 
 
@@ -119,7 +120,7 @@ def test_check_mode_of_what_would_be_refused_fails_with_the_same_keys(host: Host
 
     assert not plan.get("failed")
     assert plan["pending"]
-    assert "several heads" in plan["refusals"][0]
+    assert "[several-heads]" in plan["refusals"][0]
     assert answer["failed"]
     assert answer["databases"][0]["outcome"] == "refused"
 
@@ -473,7 +474,7 @@ def test_a_canary_of_one_application_goes_before_no_other(two: dict[str, Any]) -
     answer = call("upgrade", run="r2", canary="blog", **two)
 
     assert answer["failed"]
-    assert "cannot go before the databases of other applications" in answer["msg"]
+    assert "[canary-of-another-application]" in answer["msg"]
 
 
 @pytest.mark.usefixtures("two")
@@ -492,10 +493,10 @@ def test_a_database_whose_application_is_not_known_is_refused_until_it_is_shippe
     plan = call("plan_info", **new)
 
     assert answer["failed"]
-    assert "The release of 'new' is not known" in answer["msg"]
+    assert_names(answer["msg"], "[release-unknown]", "'new'")
     assert "ship.yml" in answer["msg"]
     assert status["current"] is None
-    assert "The release of 'new' is not known" in status["problems"][0]["what"]
+    assert_error(status["problems"][0], "release-unknown", "'new'")
     assert (plan["shipped"], plan["databases"]) == (False, [])
     assert tables(file.with_name("new.db")) == {"mine"}
     note_current(str(host.root), "one", ["new"])
@@ -521,8 +522,7 @@ def test_a_password_that_breaks_its_url_is_explained_and_not_shown(host: Host, p
     answer = call("plan_info", root=str(host.root), databases=[entry])
 
     (obstacle,) = answer["databases"][0]["obstacles"]
-    assert obstacle["what"] == "The url of database 'app' cannot be parsed"
-    assert "`password` beside the URL" in obstacle["remedy"]
+    assert_error(obstacle, "url-invalid", "'app'", "`password`")
     assert "@ is %40" in obstacle["remedy"]
     assert password not in json.dumps(answer)
     assert "w0rd" not in json.dumps(answer)

@@ -13,9 +13,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils._application.healt
     attend,
     failing_statements,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils._verbs import dispatch
+from tests.codes import refused
 from tests.unit.stage import Host, in_process, script, sql
 
 
@@ -86,7 +86,7 @@ def test_no_answer_is_reported(server: Server) -> None:
 
 def test_what_fails_is_tried_again_until_it_passes_and_no_longer(server: Server) -> None:
     server.ill = 2
-    assert tried(Check.of({"url": server.url}), retries=1)["results"][0]["why"] == "it answered 503, expected 200"
+    assert "503" in tried(Check.of({"url": server.url}), retries=1)["results"][0]["why"]
     server.requested = 0
     answer = tried(Check.of({"url": server.url}), retries=5)
     assert (answer["results"][0]["passed"], answer["tries"], server.requested) == (True, 3, 3)
@@ -122,7 +122,7 @@ def test_a_call_that_takes_too_long_goes_on_in_the_next_one(server: Server) -> N
     ],
 )
 def test_what_is_not_a_check_is_refused_with_an_example(entry: Any) -> None:
-    with pytest.raises(Refused, match="Write"):
+    with refused("health-check-invalid", "url:"):
         Check.of(entry)
 
 
@@ -166,6 +166,6 @@ def test_statements_are_executed_in_the_databases_and_change_nothing(host: Host,
     assert failing[0] == ""
     assert failing[1] == "b: it returned 1, expected 2"
     assert "readonly" in failing[2]
-    assert failing[3] == "there is no database 'c' on this host"
+    assert "'c'" in failing[3]
     assert "no such column: b" in failing[4]
     assert [sql(path, "select count(*) from item") for path in files] == [[(1,)], [(1,)]]

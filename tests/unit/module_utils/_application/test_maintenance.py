@@ -12,9 +12,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils._application.maint
     read_maintenance,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._application.pgbouncer import place_of
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
+from tests.codes import failed, refused
 
 Options = dict[str, Any]
 
@@ -150,7 +150,7 @@ def test_what_does_not_start_stays_written_down_and_the_flag_up(options: Options
     good = options["services"][0]["start"]
     options["services"][0]["start"] = ["false"]
     begin(options)
-    with pytest.raises(Failed, match="web could not be started"):
+    with failed("maintenance-not-ended", "[service-failed]", "web"):
         ended(options)
     assert Path(options["file"]).exists()
     assert (tmp_path / "run" / "worker").exists()
@@ -164,7 +164,7 @@ def test_what_does_not_start_stays_written_down_and_the_flag_up(options: Options
 
 def test_one_that_does_not_stop_leaves_the_others_to_be_started(options: Options, tmp_path: Path) -> None:
     options["services"][1]["stop"] = ["false"]
-    with pytest.raises(Failed, match="worker could not be stopped"):
+    with failed("service-failed", "worker"):
         begin(options)
     assert not (tmp_path / "run" / "web").exists()
     ended(options)
@@ -173,7 +173,7 @@ def test_one_that_does_not_stop_leaves_the_others_to_be_started(options: Options
 
 def test_what_cannot_begin_changes_nothing(options: Options, tmp_path: Path) -> None:
     options["file"] = str(tmp_path / "no" / "flag")
-    with pytest.raises(Refused, match="there is no folder"):
+    with refused("maintenance-file-not-made", tmp_path / "no"):
         begin(options)
     assert (calls(tmp_path), read_maintenance(options["root"])) == ([], None)
 

@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import last_run_state
+from tests.codes import assert_error
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Host, database, names, script, sql, tables
 
@@ -65,7 +66,7 @@ def test_what_does_not_prove_itself_is_not_a_backup(
     result = host.result("upgrade", database(filled), **{**commands, broken: ["sh", "-c", "echo broken; exit 9"]})
 
     assert result["outcome"] == "failed"
-    assert "exit code 9: broken" in result["error"]["why"]
+    assert_error(result["error"], "command-failed", 9, "broken")
     assert names(host.layout.backups_of("app")) == []
     assert tables(filled) == {"mine"}
 
@@ -91,8 +92,7 @@ def test_what_only_the_application_can_read_is_backed_up_by_a_command(
 def test_a_backup_command_without_a_check_is_refused(host: Host, filled: Path, commands: dict[str, Any]) -> None:
     (obstacle,) = host.plan(database(filled), backup_command=commands["backup_command"])["obstacles"]
 
-    assert "migrate_backup_check_command is not" in obstacle["what"]
-    assert "an exit code alone" in obstacle["why"]
+    assert_error(obstacle, "backup-command-without-check", "migrate_backup_check_command")
 
 
 def test_a_restore_uses_the_command_keeps_what_it_replaces_and_is_verified(
@@ -103,7 +103,7 @@ def test_a_restore_uses_the_command_keeps_what_it_replaces_and_is_verified(
 
     refused = host.result("restore", database(filled), run="r2", of_run="r1", **commands)
     assert refused["outcome"] == "refused"
-    assert "is unknown" in refused["error"]["why"]
+    assert_error(refused["error"], "others-wrote")
     assert sql(filled, "select a from mine") == [("old",), ("new",)]
 
     result = host.result("restore", database(filled), run="r3", of_run="r1", restore_loses_writes=True, **commands)
@@ -137,7 +137,7 @@ def test_a_failed_upgrade_is_held_unless_losing_writes_is_allowed(
     held = host.result("downgrade", database(filled), **commands)
 
     assert held["outcome"] == "held"
-    assert "is unknown" in held["error"]["why"]
+    assert_error(held["error"], "others-wrote")
     assert "playbooks/restore.yml" in held["ways_out"]["back"]
 
 
@@ -176,9 +176,7 @@ def test_a_command_that_hangs_fails_the_backup_and_the_next_run_goes_on(
     result = host.result("upgrade", database(filled), **stuck)
 
     assert result["outcome"] == "failed"
-    assert f"migrate_{hanging} failed" in result["error"]["what"]
-    assert "sleep had not ended after 0.5 s" in result["error"]["why"]
-    assert "migrate_command_timeout" in result["error"]["remedy"]
+    assert_error(result["error"], "command-timeout", f"migrate_{hanging}", "sleep", "0.5 s", "migrate_command_timeout")
     assert names(host.layout.backups_of("app")) == []
     assert tables(filled) == {"mine"}
     assert host.result("upgrade", database(filled), run="r2", **commands)["outcome"] == "upgraded"
@@ -193,8 +191,7 @@ def test_a_restore_command_that_hangs_is_reported_and_what_it_was_to_replace_is_
     result = host.result("restore", database(filled), run="r2", of_run="r1", **stuck)
 
     assert result["outcome"] == "held", "nobody knows how far it came"
-    assert "what it was to replace is in the backup" in result["error"]["what"]
-    assert "sleep had not ended after 2 s" in result["error"]["why"]
+    assert_error(result["error"], "restore-half-way", "sleep", "2 s")
     assert (vault / "app-r2-replaced").read_bytes() == filled.read_bytes()
 
 
@@ -226,7 +223,8 @@ def test_a_restore_command_that_stops_half_way_leaves_the_database_held(
     assert result["outcome"] == "held"
     assert last_run_state(host.layout, "app").state == "held"
     assert sql(filled, "select count(*) from mine") == [(0,)]
-    assert "held since run r2" in host.plan(database(filled), run="r4", **stops)["obstacles"][0]["what"]
+    (obstacle,) = host.plan(database(filled), run="r4", **stops)["obstacles"]
+    assert_error(obstacle, "database-held", "r2")
     (back,) = [manifest for manifest in proven(host.layout.backups_of("app")) if manifest.run == "r2-replaced"]
     assert back.path in result["ways_out"]["back"]
     # The printed way brings back what the first restore was to replace, and the database is free again.
@@ -258,8 +256,7 @@ def test_what_nothing_compares_after_a_downgrade_is_held(host: Host, filled: Pat
     back = host.result("downgrade", database(filled), **options)
 
     assert back["outcome"] == "held", back
-    assert "not compared" in back["error"]["why"]
-    assert "migrate_backup_command" in back["error"]["why"]
+    assert_error(back["error"], "downgrade-not-compared", "migrate_backup_command")
     assert back["after"] == []
     assert "playbooks/restore.yml" in back["ways_out"]["back"]
     assert sql(filled, "select a from mine") == [("old",)]

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
+from tests.codes import assert_error
 from tests.unit.keys import Person
 from tests.unit.stage import Answer, Host, database, names, script, sql, tables
 
@@ -118,8 +119,9 @@ def test_a_restore_of_a_sealed_backup_is_refused_with_the_command_that_opens_it(
     refused = host.result("restore", database(filled), run="r2", of_run="r1", restore_loses_writes=True)
 
     assert refused["outcome"] == "refused"
-    assert "is encrypted" in refused["error"]["what"]
-    assert f"age --decrypt --identity KEYFILE {folder(host)}/backup.tar.age | tar" in refused["error"]["remedy"]
+    assert_error(
+        refused["error"], "backup-encrypted", f"age --decrypt --identity KEYFILE {folder(host)}/backup.tar.age"
+    )
     assert tables(filled) == {"mine", "item", "alembic_version"}
 
     age.open(folder(host) / "backup.tar.age", folder(host))
@@ -141,14 +143,14 @@ def test_a_sealed_archive_that_is_damaged_never_takes_the_plain_files_with_it(
 
     assert back["outcome"] == "restored"
     assert is_plain(host)
-    assert "backup.tar.age is not what its manifest says" in back["backup_problems"][0]["why"]
+    assert_error(back["backup_problems"][0], "backup-damaged", "backup.tar.age")
 
 
 def test_a_key_that_cannot_be_used_is_an_obstacle_of_the_plan_and_stops_a_backup(host: Host, filled: Path) -> None:
     options = {"backup_encrypt_to": "/nowhere/key"}
 
     (obstacle,) = host.plan(database(filled), **options)["obstacles"]
-    assert "cannot be read" in obstacle["what"]
+    assert_error(obstacle, "encryption-not-possible", "/nowhere/key")
     assert host.result("upgrade", database(filled), run="r1", **options)["outcome"] == "refused"
     assert host.result("backup", database(filled), run="r2", **options)["outcome"] == "refused"
     assert proven(host.layout.backups_of("app")) == []

@@ -18,6 +18,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing im
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.fetch_backups import fetch
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import reduced
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import report
+from tests.codes import assert_error, assert_names
 from tests.unit.keys import Person
 from tests.unit.stage import Host, as_unprivileged, database, heads, in_process, names, script
 
@@ -123,14 +124,13 @@ def test_each_backup_is_listed_as_it_lies_on_the_disk(host: Host, filled: Path, 
     assert {key for key, value in unknown.items() if value is None} == {
         *("taken", "age", "revision", "engine", "proven", "sealed", "copies")
     }
-    assert unknown["problem"]["code"] == "backup-not-readable"
-    assert unknown["problem"]["why"] == "manifest.json is not JSON"
+    assert_error(unknown["problem"], "backup-not-readable", "manifest.json")
 
     lines = printed(host).splitlines()
     assert lines[1].split()[:4] == ["app", "unknown", "unknown", lines[1].split()[3]]
     assert lines[1].split()[-5:] == ["unknown", "fourth", "unknown", "unknown", "unknown"]
     assert "0002 third yes yes none" in " ".join(lines[2].split())
-    assert lines[-1].startswith(f"WARNING: app: The backup {folder}/fourth could not be read [backup-not-readable]")
+    assert_names(lines[-1], "app", f"{folder}/fourth", "[backup-not-readable]")
 
 
 def gone(backup: Path) -> None:
@@ -285,7 +285,7 @@ def test_many_backups_are_listed_up_to_a_number_and_the_others_are_not_opened(
     lines = printed(host).splitlines()
     assert lines[21].split() == ["and", "10", "more"]
     assert len(lines) == 22 + 20 + 1  # the table, the first problems, and how many more there are
-    assert lines[-1] == "and 4 more of these"
+    assert lines[-1].split()[:2] == ["and", "4"]
 
 
 @pytest.mark.parametrize("run", ["removed", "20209999T030000Z-abcdef"])

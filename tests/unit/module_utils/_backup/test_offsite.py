@@ -16,6 +16,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.offsite im
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import key_of
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow import fetch_backups
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.fetch_backups import fetch
+from tests.codes import assert_error
 from tests.unit.keys import Person
 from tests.unit.stage import Host, database, names, script, sql, tables
 
@@ -88,7 +89,7 @@ def test_a_copy_that_is_missing_is_made_by_the_next_run_and_the_status_says_it(
     host.result("backup", database(filled), run="before")
     options = {"backup_copy_to": str(mount)}
     (state,) = host.do("status", database(filled), **options)["databases"]
-    assert f"was not copied to {mount}" in state["backup_problems"][0]["what"]
+    assert_error(state["backup_problems"][0], "backup-not-copied", mount)
 
     host.result("upgrade", database(filled), **options)
 
@@ -185,7 +186,7 @@ def test_what_arrives_damaged_is_not_kept_and_waits_for_the_next_run(host: Host,
     done = fetch("web1", given(host, to), requesting(host, to, spoil=True))
 
     assert done["fetched"] == []
-    assert "arrived damaged" in done["problems"][0]
+    assert "[fetch-damaged]" in done["problems"][0]
     assert names(to / "web1" / "app") == []
     assert len(waiting(given(host, to))) == 1
 
@@ -212,7 +213,7 @@ def test_a_host_cannot_name_a_file_outside_of_its_folder(tmp_path: Path, name: s
     done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, execute)
 
     assert done["fetched"] == []
-    assert "would lie outside of the backup's folder" in done["problems"][0]
+    assert "[fetch-refused]" in done["problems"][0]
     assert not list(tmp_path.rglob("evil*"))
 
 
@@ -239,9 +240,7 @@ def test_a_copy_command_that_hangs_stops_the_upgrade_and_is_tried_once_more_by_t
     result = host.result("upgrade", database(filled), backup_copy_command=hangs, command_timeout=0.5)
 
     assert result["outcome"] == "failed"
-    assert "could not be copied off this host" in result["error"]["what"]
-    assert "sh had not ended after 0.5 s" in result["error"]["why"]
-    assert "Correct migrate_backup_copy_command" in result["error"]["remedy"]
+    assert_error(result["error"], "command-timeout", "sh", "0.5 s", "migrate_backup_copy_command")
     assert tables(filled) == {"mine"}
     assert len(result["backup_problems"]) == 1
     assert len(calls.read_text().split()) == 2
@@ -275,7 +274,7 @@ def test_a_host_that_hands_over_more_or_less_than_it_announced_is_not_called_aga
     done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, execute)
 
     assert (done["fetched"], calls) == ([], [0])
-    assert "more or less than was requested" in done["problems"][0]
+    assert "[fetch-refused]" in done["problems"][0]
     assert names(tmp_path / "there" / "web1" / "app") == []
 
 
@@ -293,4 +292,4 @@ def test_a_host_cannot_use_up_the_files_of_the_controllers_disk(
     done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there"}, execute)
 
     assert done["fetched"] == []
-    assert "takes too few further files" in done["problems"][0]
+    assert "[controller-disk-too-small]" in done["problems"][0]

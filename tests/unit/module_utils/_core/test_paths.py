@@ -13,6 +13,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import
     private_directory,
     write_durably,
 )
+from tests.codes import refused
 from tests.unit.stage import names
 
 
@@ -35,7 +36,7 @@ def test_similar_names_get_folders_of_their_own() -> None:
 
 @pytest.mark.parametrize("run", ["", "../up", "a/b", ".hidden", "a b", "x" * 65, "a\n", "*"])
 def test_a_run_id_that_is_not_a_file_name_is_refused_with_what_to_use(run: str) -> None:
-    with pytest.raises(Refused, match="Use letters"):
+    with refused("run-id-invalid"):
         checked_run(run)
 
 
@@ -55,7 +56,7 @@ def test_what_is_in_a_folders_place_is_refused(tmp_path: Path, planted: str) -> 
     else:
         path.symlink_to(tmp_path if planted == "link" else tmp_path / "nowhere")
 
-    with pytest.raises(Refused, match="is not a directory"):
+    with refused("directory-not-usable", path):
         private_directory(path)
 
 
@@ -93,7 +94,5 @@ def test_everything_of_a_database_lies_below_the_root() -> None:
 
 
 def test_a_folder_that_the_file_system_refuses_is_named() -> None:
-    with pytest.raises(
-        Refused, match=r"/proc/root-of-ours cannot be made .directory-not-usable.: No such file or directory.*df /proc"
-    ):
+    with refused("directory-not-usable", "/proc/root-of-ours", "No such file or directory", "df /proc"):
         private_directory(Path("/proc/root-of-ours/releases"))

@@ -92,8 +92,8 @@ def test_one_that_dies_is_reported_by_its_signal_and_the_others_go_on() -> None:
     answers = work([1, 2, 3], 1, die)
 
     assert isinstance(answers[1], Died)
-    assert str(answers[1]) == "it ended by signal 9"
-    assert str(answers[2]) == "it ended with exit code 7"
+    assert "signal 9" in str(answers[1])
+    assert "code 7" in str(answers[2])
     assert answers[3] == 3
 
 
@@ -134,7 +134,7 @@ def test_what_is_still_written_to_an_inherited_descriptor_reaches_nothing(tmp_pa
 
     answers = work([1], 1, write)
 
-    assert str(answers[1]) == "it ended with exit code 7"
+    assert "code 7" in str(answers[1])
     assert (tmp_path / "lock").read_text() == "kept"
     assert [path.read_text() for path in tmp_path.glob("later*")] == [""] * 5
     assert not (tmp_path / "inherited").read_text()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
+from tests.codes import refused
 from tests.unit.stage import as_unprivileged, in_process
 
 
@@ -19,15 +19,13 @@ def requested(folder: Path, root: Path) -> None:
 def test_a_folder_of_another_users_is_refused(tmp_path: Path, below: str) -> None:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o755)
-    with pytest.raises(
-        Refused, match=r"cannot be (written|made) .root-not-writable.: .*closed is not writable for this user.*become"
-    ):
+    with refused("root-not-writable", folder, "become"):
         requested(folder, folder / below)
 
 
 def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("")
-    with pytest.raises(Refused, match="is not a directory"):
+    with refused("root-not-writable", tmp_path / "root"):
         refuse_if_root_cannot_be_written(tmp_path / "root")
 
 

@@ -21,6 +21,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import works
 from ansible_collections.hosting.alembic.plugins.module_utils._module.recover import recover, strangers
+from tests.codes import assert_error
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Answer, Host, database, heads, names, plain_streams, script, sql, tables
 
@@ -143,7 +144,7 @@ def test_a_revision_killed_in_its_middle_is_reverted_with_its_half_done_work(hos
     recovered(host, mine, run="rec2")
     refused = host.result("upgrade", database(mine), run="third")
     assert refused["outcome"] == "refused"
-    assert "failed in run again and is not tried again by itself" in refused["error"]["what"]
+    assert_error(refused["error"], "database-failed-before", "run again")
     path.unlink()
     assert host.result("upgrade", database(mine), run="cleared", retry_failed=["app"])["outcome"] == "upgraded"
     assert last_run_state(host.layout, "app").state == ""
@@ -180,8 +181,7 @@ def test_where_others_wrote_meanwhile_what_cannot_be_downgraded_is_held_and_stay
     assert sql(mine, "select a from mine") == [(1,), (2,), (3,)]
     assert recovered(host, mine, run="rec2") == {}
     (obstacle,) = host.plan(database(mine), run="")["obstacles"]
-    assert "held since run dead" in obstacle["what"]
-    assert "playbooks/restore.yml" in obstacle["remedy"]
+    assert_error(obstacle, "database-held", "dead", "playbooks/restore.yml")
 
     # It is between: that a person says so does not make it whole.
     assert recovered(host, mine, run="rec3", retry_failed=True)["app"]["outcome"] == "refused"
@@ -209,9 +209,9 @@ def test_a_failed_upgrade_whose_revert_never_ran_is_reverted_and_not_tried_again
     assert (result["outcome"], result["of_run"]) == ("downgraded", "r1")
     assert tables(mine) == {"mine", "alembic_version"}
     plan = host.plan(database(mine), run="")
-    assert "failed in run r1" in plan["obstacles"][0]["what"]
-    assert "on purpose" in plan["obstacles"][0]["why"]
-    assert """-e '{"migrate_retry_failed": ["app"]}'""" in plan["obstacles"][0]["remedy"]
+    assert_error(
+        plan["obstacles"][0], "database-failed-before", "r1", "on purpose", """-e '{"migrate_retry_failed": ["app"]}'"""
+    )
     assert host.result("upgrade", database(mine), run="r2")["outcome"] == "refused"
     assert host.plan(database(mine), run="", retry_failed=["other"])["obstacles"]
     assert not host.plan(database(mine), run="", retry_failed="app")["obstacles"]
@@ -369,7 +369,7 @@ def test_a_database_that_another_run_holds_is_not_touched(host: Host, mine: Path
         result = recovered(host, mine, database_wait=0.2)["app"]
 
     assert result["outcome"] == "refused"
-    assert "being migrated by another run" in result["error"]["what"]
+    assert_error(result["error"], "database-locked")
     assert heads(mine) == ["0002"]
     assert recovered(host, mine, run="rec2")["app"]["outcome"] == "downgraded"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.codes import assert_error
 from tests.lab.fixtures import Database as Postgres
 from tests.unit.module_utils._migration.test_env_postgresql import RUN as POSTGRESQL_RUN
 from tests.unit.module_utils._migration.test_env_postgresql import START as POSTGRESQL_START
@@ -64,7 +65,7 @@ def test_what_env_py_writes_where_it_finds_the_file_by_itself_is_refused(host: H
 
     (obstacle,) = host.plan(database(file))["obstacles"]
 
-    assert "changes database 'app' before it runs migrations" in obstacle["what"]
+    assert_error(obstacle, "env-py-writes", "'app'")
     assert file.read_bytes() == before
 
 
@@ -76,7 +77,7 @@ def test_what_env_py_writes_by_the_driver_of_postgresql_is_refused(host: Host, p
 
     (obstacle,) = host.plan(one)["obstacles"]
 
-    assert "changes database 'app' before it runs migrations" in obstacle["what"]
+    assert_error(obstacle, "env-py-writes", "'app'")
     assert postgres_database.execute("select count(*) from pg_tables where tablename = 'written'") == [["0"]]
 
 

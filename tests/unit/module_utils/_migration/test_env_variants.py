@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.codes import assert_error
 from tests.unit.stage import FIXTURES, Host, database
 
 START = """
@@ -280,7 +281,7 @@ def test_a_release_without_a_revision_is_refused(host: Host, file: Path, there: 
 
     (obstacle,) = host.plan(database(file))["obstacles"]
 
-    assert "holds no revision" in obstacle["what"]
+    assert_error(obstacle, "release-empty")
     assert file.exists() == there
 
 

@@ -19,6 +19,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.progress imp
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Lock
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.own_process import Standby
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.reported_error import reported
+from tests.codes import failed
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Host, database, heads, script, sql, tables
 
@@ -157,7 +158,7 @@ class LostLock(Lock):
 
 
 def test_the_lock_is_checked_by_the_process_that_holds_it(tmp_path: Path) -> None:
-    with Standby(lambda _request, lock, _progress: lock.check()) as standby, pytest.raises(Failed, match="was lost"):
+    with Standby(lambda _request, lock, _progress: lock.check()) as standby, failed("lock-lost"):
         standby.call(None, LostLock(), Progress(tmp_path / "progress"))
 
 
@@ -178,7 +179,7 @@ def test_each_call_has_a_process_of_its_own_and_an_error_comes_back_by_its_text(
 
 
 def test_a_process_that_ends_without_an_answer_is_noticed(tmp_path: Path) -> None:
-    with Standby(lambda *_: os._exit(3)) as standby, pytest.raises(Died, match="exit code 3"):
+    with Standby(lambda *_: os._exit(3)) as standby, pytest.raises(Died, match="code 3"):
         standby.call(None, LostLock(), Progress(tmp_path / "progress"))
 
 

@@ -12,6 +12,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import migration_url
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.placeholders import filled, refuse_literal_url
+from tests.codes import assert_error
 from tests.unit.module_utils._migration.test_env_variants import CONNECT, RUN, START
 from tests.unit.stage import Host, database, heads, tables
 
@@ -52,8 +53,7 @@ def test_the_real_url_is_refused_in_a_rehearsal_before_a_backup(host: Host, file
     result = host.result("rehearse", database(file, environment={"SHOP_URL": f"sqlite:///{file}"}))
 
     assert result["outcome"] == "refused"
-    assert "SHOP_URL in environment is the URL of the database itself" in result["error"]["why"]
-    assert "environment: {SHOP_URL: '{url}'}" in result["error"]["remedy"]
+    assert_error(result["error"], "rehearsal-url-literal", "SHOP_URL", "environment: {SHOP_URL: '{url}'}")
     assert (result["backup"], tables(file)) == (None, {"mine"})
 
 

@@ -75,5 +75,5 @@ def test_revisions_that_do_not_load_are_refused_for_each_database(host: Host, tm
 
     plans = host.do("plan", *entries)["databases"]
 
-    assert [plan["obstacles"][0]["what"] for plan in plans] == ["The revisions of the release do not load"] * 2
+    assert [plan["obstacles"][0]["code"] for plan in plans] == ["revisions-not-loadable"] * 2
     assert names(tmp_path) == ["root"]

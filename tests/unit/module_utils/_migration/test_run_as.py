@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.run_as import acting_as, admit, user_of
+from tests.codes import assert_error
 from tests.unit.modules.test_modules import call
 from tests.unit.stage import Host, heads, script, sql, tables
 
@@ -241,7 +242,7 @@ def test_a_user_that_is_not_there_is_refused_with_the_variable(stage: Stage, cus
     answer = stage.call("plan_info", customer.file, run_as="no-such-user")
 
     (obstacle,) = answer["databases"][0]["obstacles"]
-    assert "'no-such-user' of migrate_run_as is not on this host" in obstacle["what"]
+    assert_error(obstacle, "run-as-unknown-user", "'no-such-user'", "migrate_run_as")
     assert not list(stage.notes.iterdir())
 
 
@@ -255,9 +256,7 @@ def test_a_virtualenv_that_the_user_cannot_read_is_refused_when_planned(
         python.chmod(0o755)
 
     (obstacle,) = answer["databases"][0]["obstacles"]
-    assert "cannot read what it is to run" in obstacle["what"]
-    assert "virtualenv: Permission denied" in obstacle["why"]
-    assert "migrate_run_as" in obstacle["remedy"]
+    assert_error(obstacle, "run-as-cannot-read", "virtualenv: Permission denied", "migrate_run_as")
     assert not list(stage.notes.iterdir())
 
 
@@ -276,7 +275,7 @@ def test_a_name_that_leads_to_another_customers_file_reads_and_changes_nothing(
 
     plan = stage.call("plan_info", customer.file)
     (obstacle,) = plan["databases"][0]["obstacles"]
-    assert "another owner than its folder" in obstacle["what"] or "link of another user" in obstacle["what"]
+    assert obstacle["code"] == ("sqlite-link-foreign" if kind == "symbolic" else "sqlite-file-linked")
     upgraded = stage.call("upgrade", customer.file)
 
     assert upgraded["failed"]
@@ -302,7 +301,7 @@ def test_a_process_of_env_py_that_ends_itself_fails_its_own_database_only(stage:
     failed = stage.call("upgrade", customer.file)
 
     assert failed["failed"]
-    assert "The process that ran env.py" in failed["msg"]
+    assert "[env-py-ended]" in failed["msg"]
     back = stage.call("downgrade", customer.file)
     assert not back.get("failed"), back["msg"]
     assert heads_or_none(customer.file) == []

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.scripts import configuration, script_directory
 from ansible_collections.hosting.alembic.plugins.module_utils._release.source import Source
+from tests.codes import refused
 from tests.unit.stage import FIXTURES, in_process
 
 
@@ -93,7 +93,7 @@ def test_a_url_is_handed_over_as_it_is(password: str) -> None:
 def test_what_holds_no_migrations_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
 
-    with pytest.raises(Refused, match=r"neither env\.py nor alembic\.ini nor.*Set migrate_source"):
+    with refused("source-missing", "env.py", "alembic.ini", "migrate_source"):
         Source(tmp_path).check()
 
 
@@ -105,5 +105,5 @@ def test_revisions_that_do_not_load_are_refused(tmp_path: Path, text: str) -> No
     shutil.copytree(FIXTURES / "generic", folder)
     (folder / "migrations" / "versions" / "0003.py").write_text(text)
 
-    with pytest.raises(Refused, match=r"do not load.*Try `alembic heads`"):
+    with refused("revisions-not-loadable", "`alembic heads`"):
         loaded(folder)

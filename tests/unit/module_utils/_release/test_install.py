@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import digest_of
 from ansible_collections.hosting.alembic.plugins.module_utils._release.install import (
     Installation,
@@ -19,6 +18,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._release.install i
     facts_of,
     prune,
 )
+from tests.codes import failed, refused
 from tests.unit.stage import FIXTURES, Host, database, unpack
 
 
@@ -73,7 +73,7 @@ def test_installing_again_changes_nothing(host: Host, archive: Path, wanted: Ins
 def test_other_content_than_was_sent_never_appears(host: Host, archive: Path, wanted: Installation) -> None:
     installer = Installer(host.layout, replace(wanted, content="0" * 64))
 
-    with pytest.raises(Failed, match=r"did not arrive whole.*Run again"):
+    with failed("release-damaged"):
         installer.install(str(archive), "")
 
     assert names(host.layout.releases) == []
@@ -86,7 +86,7 @@ def test_an_archive_that_was_cut_short_never_appears(
 ) -> None:
     archive.write_bytes(archive.read_bytes()[:left])
 
-    with pytest.raises(Failed):
+    with failed("release-not-unpacked"):
         Installer(host.layout, wanted).install(str(archive), "")
 
     assert names(host.layout.releases) == []
@@ -100,7 +100,7 @@ def test_nothing_lands_outside_of_the_release(host: Host, wanted: Installation, 
         member.size = 4
         tar.addfile(member, io.BytesIO(b"evil"))
 
-    with pytest.raises(Failed):
+    with failed("release-damaged" if name.startswith("/") else "release-not-unpacked"):
         Installer(host.layout, wanted).install(str(path), "")
 
     assert names(host.layout.releases) == []
@@ -122,7 +122,7 @@ def test_what_an_earlier_try_left_half_done_is_cleared_away(host: Host, archive:
 def test_a_virtualenv_that_is_not_there_is_refused(host: Host, archive: Path, wanted: Installation) -> None:
     installer = Installer(host.layout, replace(wanted, virtualenv="/nowhere"))
 
-    with pytest.raises(Refused, match=r"no virtualenv at /nowhere.*Correct migrate_virtualenv"):
+    with refused("virtualenv-missing", "/nowhere", "migrate_virtualenv"):
         installer.install(str(archive), "")
 
     assert not installer.is_installed()
@@ -131,7 +131,7 @@ def test_a_virtualenv_that_is_not_there_is_refused(host: Host, archive: Path, wa
 def test_a_python_that_is_not_there_is_refused(host: Host, archive: Path, wanted: Installation) -> None:
     installer = Installer(host.layout, replace(wanted, virtualenv="", python="python2.9"))
 
-    with pytest.raises(Refused, match=r"no Python called 'python2.9'.*Set migrate_python"):
+    with refused("python-missing", "'python2.9'", "migrate_python"):
         installer.install(str(archive), "")
 
 
@@ -143,7 +143,7 @@ def test_a_virtualenv_that_could_not_be_filled_is_none(host: Host, archive: Path
         replace(wanted, virtualenv="", python=sys.executable, packages=("nothing-like-it",), pip_arguments=nothing),
     )
 
-    with pytest.raises(Failed, match=r"packages could not be installed.*migrate_wheelhouse"):
+    with failed("installation-failed", "migrate_wheelhouse"):
         installer.install(str(archive), "")
 
     assert names(host.layout.virtualenvs) == []

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
+from tests.codes import assert_error
 from tests.lab.fixtures import Database as Postgres
 from tests.unit.stage import Host
 
@@ -90,7 +91,7 @@ def test_one_that_was_made_anew_is_reported_and_one_that_was_restored_is_not(
 
     for run in ("plan", "again"):
         (found,) = host.plan(entry, target="0001", remember=True, run=run)["changed_history"]
-        assert "Database 'app' was made anew since run r1" in found["what"]
+        assert_error(found, "database-made-anew", "'app'", "r1")
     (status,) = host.do("status", entry)["databases"]
     assert [finding["what"] for finding in status["changed_history"]] == [found["what"]]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._core.progress import Progress
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
@@ -13,6 +12,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils._revert.restore_guard import RestoreGuard
 from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import RunRecord
+from tests.codes import refused
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 
@@ -71,7 +71,7 @@ def test_what_the_run_wrote_within_a_savepoint_is_not_a_reason_to_hold(stage: St
 
 
 def test_what_others_write_into_a_table_that_the_run_made_holds(stage: Stage) -> None:
-    with pytest.raises(Refused, match="would lose what others wrote"):
+    with refused("others-wrote"):
         stage.restore("insert into made values (2)")
 
     assert stage.database.execute("select id from made order by id") == [["1"], ["2"]]
@@ -86,7 +86,7 @@ def test_what_others_wrote_while_a_later_revision_ran_holds(
     theirs = f"{SAVEPOINT}; __import__('subprocess').run({psql!r}, check=True)"
     stage = Stage(host, postgres_database, powers, theirs)
 
-    with pytest.raises(Refused, match="would lose what others wrote"):
+    with refused("others-wrote"):
         stage.restore("")
 
     assert postgres_database.execute("select id from made order by id") == [["1"], ["2"]]

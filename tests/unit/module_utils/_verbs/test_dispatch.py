@@ -14,6 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._module.call_verbs import call_verb
 from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import current_release, virtualenv_python
 from ansible_collections.hosting.alembic.plugins.module_utils._verbs import dispatch
+from tests.codes import assert_error, refused
 from tests.unit.stage import Host, database, heads, script, sql, tables
 
 
@@ -58,8 +59,7 @@ def test_a_refusal_crosses_over_whole(host: Host, file: Path) -> None:
     with pytest.raises(Refused) as refusal:
         call_verb(Path(sys.executable), "upgrade", options(host, file, run="../up"))
 
-    assert refusal.value.what == "The run id '../up' cannot be used"
-    assert refusal.value.remedy.startswith("Use letters")
+    assert_error(refusal.value, "run-id-invalid", "'../up'")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_python_that_cannot_start_it_is_refused_with_its_words(host: Host, fil
     fake.write_text("#!/bin/sh\necho 'this is no Python' >&2\nexit 3\n")
     fake.chmod(0o755)
 
-    with pytest.raises(Refused, match=r"The plan crashed under.*this is no Python.*migrate_virtualenv"):
+    with refused("module-crashed", "this is no Python", "migrate_virtualenv"):
         call_verb(fake, "plan", options(host, file))
 
 
@@ -134,7 +134,7 @@ def test_there_is_nothing_to_back_up_where_nothing_is(host: Host, file: Path) ->
     result = host.result("backup", database(file))
 
     assert result["outcome"] == "refused"
-    assert "does not exist yet" in result["error"]["what"]
+    assert_error(result["error"], "database-missing")
 
 
 def test_old_backups_go_and_the_one_that_a_revert_needs_stays(host: Host, file: Path) -> None:

@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
+from tests.codes import assert_error
 from tests.lab.fixtures import Database as Postgres
 from tests.unit.stage import Host, database, names, sql
 
@@ -82,7 +83,7 @@ def test_a_file(host: Host, filled: Path, outcome: str, what: str, setting: Call
 
 
 def test_a_backup_that_is_not_there(host: Host, filled: Path) -> None:
-    assert "There is no backup of run r7" in agreed(host, database(filled), of_run="r7")["error"]["what"]
+    assert_error(agreed(host, database(filled), of_run="r7")["error"], "backup-not-found", "r7")
 
 
 def test_what_others_wrote_may_be_lost_on_purpose(host: Host, filled: Path) -> None:
@@ -151,5 +152,5 @@ def test_a_backup_of_another_database(host: Host, postgres_database: Postgres) -
 
     done = agreed(host, entry)
 
-    assert "was made anew since the backup" in done["error"]["why"]
+    assert_error(done["error"], "others-wrote")
     assert postgres_database.execute("select count(*) from mine") == [["0"]]

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal, read_events
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import last_run_state
 from ansible_collections.hosting.alembic.plugins.module_utils._verbs.prune import days_since
+from tests.codes import assert_error
 from tests.unit.stage import Answer, Host, database, names, sql, tables
 
 
@@ -177,7 +178,7 @@ def test_a_database_that_a_session_works_on_is_left_alone(host: Host, file: Path
         answer = prune(host, file, prune=True, prune_days=0)
 
     assert answer["outcome"] == "refused"
-    assert "being migrated by another run" in answer["error"]["what"]
+    assert_error(answer["error"], "database-locked")
     assert restored.exists()
 
 
@@ -208,7 +209,7 @@ def test_what_cannot_be_dropped_keeps_nothing_else(host: Host, file: Path, resto
     answer = prune(host, file, prune=True, prune_days=0)
 
     assert (answer["outcome"], answer["changed"]) == ("failed", True)
-    assert "could be dropped" in answer["error"]["what"]
+    assert_error(answer["error"], "prune-failed")
     assert leftovers(answer)[stuck.name][0] == "kept"
     assert leftovers(answer)[restored.name] == ("dropped", "")
     assert names(file.parent) == ["app.db", log.name]

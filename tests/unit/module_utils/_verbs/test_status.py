@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import last_run_state
+from tests.codes import assert_error
 from tests.unit.stage import Answer, Host, database, heads
 
 
@@ -48,7 +49,7 @@ def test_a_run_that_failed_and_was_reverted_is_not_a_change(host: Host, file: Pa
 def test_what_stops_an_upgrade_is_a_problem(host: Host, file: Path) -> None:
     host.ship("multi_heads")
 
-    assert "several heads" in status(host, file)["problems"][0]["what"]
+    assert_error(status(host, file)["problems"][0], "several-heads")
 
 
 def test_what_is_held_or_failed_stays_so_whatever_is_refused_since(host: Host, file: Path) -> None:

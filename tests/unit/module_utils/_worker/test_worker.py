@@ -18,6 +18,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.progress imp
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils._worker.follow import is_alive
 from ansible_collections.hosting.alembic.plugins.module_utils._worker.worker import attend
+from tests.codes import assert_error, refused
 from tests.lab.waiting import wait_until
 from tests.unit.modules.test_modules import call as call_module
 from tests.unit.stage import Answer, Host, database, heads, plain_streams, script, tables
@@ -120,7 +121,7 @@ def test_a_run_id_names_one_run(host: Host) -> None:
     call(host, entries("a"), lambda *_: None)
     until(partial(dead, host))
 
-    with pytest.raises(Refused, match="Run r1 has ended on this host already"):
+    with refused("run-ended", "r1"):
         call(host, entries("a"), lambda *_: None)
 
 
@@ -135,8 +136,7 @@ def test_a_process_that_is_killed_is_recovered_and_the_other_databases_go_on(hos
     killed, other = answer["results"]
     assert answer["finished"]
     assert killed["outcome"] == "failed"
-    assert killed["error"]["what"] == "The process that worked on 'a' died"
-    assert "signal 9" in killed["error"]["why"]
+    assert_error(killed["error"], "worker-died", "'a'", "signal 9")
     assert killed["error"]["remedy"].endswith("a/r1.output")
     assert other["outcome"] == "upgraded"
 
@@ -156,7 +156,7 @@ def test_a_worker_that_was_ended_is_buried(host: Host, tmp_path: Path) -> None:
 
     assert answer["finished"]
     assert [result["outcome"] for result in answer["results"]] == ["failed", "failed"]
-    assert {result["error"]["why"] for result in answer["results"]} == {"the worker was ended"}
+    assert {result["error"]["code"] for result in answer["results"]} == {"worker-died"}
 
 
 def test_while_the_process_of_one_database_lives_its_worker_is_not_buried(host: Host, tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_where_the_canary_fails_the_others_are_not_begun(host: Host, tmp_path: P
     results = {result["name"]: result for result in answer["results"]}
     assert [results[name]["outcome"] for name in ("a", "b", "c")] == ["refused", "failed", "refused"]
     assert [path.name for path in tmp_path.iterdir() if path.name in "abc"] == ["b"]
-    assert "because the canary 'b' is not at its target" in results["a"]["error"]["what"]
+    assert_error(results["a"]["error"], "canary-failed", "'b'")
     assert answer["finished"]
 
 
@@ -309,5 +309,5 @@ def test_another_application_of_the_same_run_begins_when_the_first_has_ended(hos
     again = call(host, entries("a"), first, attach=True)
     assert [result["name"] for result in again["results"]] == ["a"]
     until(lambda: dead(host))
-    with pytest.raises(Refused, match="has ended on this host already"):
+    with refused("run-ended"):
         call(host, entries("a", "c"), lambda *_: None)

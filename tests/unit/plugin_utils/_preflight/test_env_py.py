@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.checks import problems
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.env_py import refuse_without_env_py
+from tests.codes import refused
 from tests.unit.stage import FIXTURES
 
 
@@ -33,16 +33,16 @@ def test_every_sample_has_its_env_py(fixture: str) -> None:
 def test_a_script_directory_without_env_py_is_refused(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     (tmp_path / "db").mkdir()
-    with pytest.raises(Refused, match=r"There is no env\.py in .*/db"):
+    with refused("env-py-missing", "/db"):
         refuse_without_env_py(tmp_path, {})
     (tmp_path / "db" / "env.py").write_text("")
-    with pytest.raises(Refused, match=r"There is no revision in .*/db/versions"):
+    with refused("release-empty", "/db/versions"):
         refuse_without_env_py(tmp_path, {})
     revision(tmp_path / "db" / "versions")
     refuse_without_env_py(tmp_path, {})
-    with pytest.raises(Refused, match="There is no revision"):
+    with refused("release-empty"):
         refuse_without_env_py(tmp_path, {}, ["versions/"])
-    with pytest.raises(Refused, match=r"env\.py is not shipped"):
+    with refused("env-py-missing", "env.py"):
         refuse_without_env_py(tmp_path, {}, ["db/"])
 
 
@@ -55,7 +55,7 @@ def test_a_revision_may_be_in_any_of_the_locations(tmp_path: Path, in_options: b
     (tmp_path / "db" / "core").mkdir(parents=True)
     (tmp_path / "db" / "env.py").write_text("")
     (tmp_path / "db" / "more").mkdir()
-    with pytest.raises(Refused, match=r"There is no revision in .*/db/core, .*/db/more"):
+    with refused("release-empty", "/db/core", "/db/more"):
         refuse_without_env_py(tmp_path, options)
     revision(tmp_path / "db" / "more" / "2026")
     refuse_without_env_py(tmp_path, options)
@@ -89,4 +89,4 @@ def test_a_number_in_environment_is_a_text_and_nothing_else_is(tmp_path: Path, v
     entry = {"name": "app", "url": "sqlite://", "environment": {"PORT": value}}
     found = problems({"source": str(tmp_path), "databases": [entry]})
     assert bool(found) is wrong, found
-    assert all("PORT in environment must be a text" in sentence for sentence in found)
+    assert all("PORT" in sentence for sentence in found)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from ansible import constants
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import digest_of
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.packing import pack
+from tests.codes import refused
 from tests.unit.stage import FIXTURES, unpack
 
 
@@ -116,13 +116,13 @@ def test_wheels_are_known_by_name_and_content(source: Path, tmp_path: Path) -> N
 def test_what_is_not_a_migrations_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
-    with pytest.raises(Refused, match=r"is not a migrations directory.*Set migrate_source"):
+    with refused("source-missing", "migrate_source"):
         packed(tmp_path / "empty")
 
 
 def test_a_link_that_leads_out_is_refused_and_nothing_is_packed(source: Path, tmp_path: Path) -> None:
     (source / "link").symlink_to("../outside")
 
-    with pytest.raises(Refused, match="leads out of"):
+    with refused("source-leads-out"):
         packed(source)
     assert not list((tmp_path / "one").rglob("*.tar.gz"))

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.batches import Limits, allowed, batches, limits
+from tests.codes import refused
 
 
 def hosts(count: int) -> list[str]:
@@ -51,7 +51,7 @@ def test_with_one_entry_the_rest_goes_by_it() -> None:
 
 @pytest.mark.parametrize("wrong", [[], [0], ["0%"], [1, "many"], [-1], [True], [1.5], {"hosts": 1}, None])
 def test_what_cannot_be_read_is_refused(wrong: Any) -> None:
-    with pytest.raises(Refused, match="migrate_rollout cannot be read"):
+    with refused("rollout-invalid", "migrate_rollout"):
         batches(hosts(3), wrong)
 
 
@@ -75,5 +75,5 @@ def test_what_is_beyond_a_limit_is_reported() -> None:
 
 @pytest.mark.parametrize("wrong", ["some", {"servers": 1}, {"hosts": "x"}, [1], True, None, -1])
 def test_limits_that_cannot_be_read_are_refused(wrong: Any) -> None:
-    with pytest.raises(Refused, match="migrate_max_failures cannot be read"):
+    with refused("rollout-invalid", "migrate_max_failures"):
         limits(wrong)

@@ -11,6 +11,7 @@ from ansible import constants
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Database, Host, Manifest
+from tests.codes import refused
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,7 @@ def test_without_a_folder_it_is_kept_for_this_invocation_only(tmp_path: Path) ->
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(Refused, match="manifest of run r1 cannot be written"):
+    with refused("run-record-not-written", "r1"):
         manifest.keep(made(), str(tmp_path / "runs"))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.files import (
     Schedule,
     calendar,
@@ -18,6 +17,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.files im
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.install import Machine
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.options import read_windows
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import VARIABLE
+from tests.codes import refused
 
 NIGHT = {"start": "22:00", "end": "04:00", "timezone": "Europe/Berlin", "exclude": ["2026-12-24"]}
 OPENS = "2026-07-14T22:00:30+02:00"
@@ -140,7 +140,7 @@ def test_a_users_crontab_is_changed_through_its_program(tmp_path: Path, monkeypa
     ],
 )
 def test_what_would_only_be_found_out_at_night_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
-    with pytest.raises(Refused, match="cannot be put on the schedule") as caught:
+    with refused("schedule-not-possible") as caught:
         Machine(str(tmp_path), "cron").put(schedule(tmp_path, **change), "", pretend=False)
     assert words in str(caught.value)
     assert names(tmp_path) == []

@@ -11,6 +11,7 @@ from sqlalchemy import URL
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import client_tools
+from tests.codes import failed
 
 LISTING = """;
 ;     dbname: shop
@@ -116,7 +117,7 @@ def test_an_archive_that_holds_something_else_is_not(
 
 
 def test_a_program_that_fails_is_reported_in_its_own_words(archive: Path) -> None:
-    with pytest.raises(Failed, match=r"sh failed with exit code 3 .client-program-failed.: it says why"):
+    with failed("client-program-failed", "sh", 3, "it says why"):
         client_tools.run_tool(
             ["/bin/sh", "-c", "echo it says why >&2; exit 3"], dict(os.environ), archive, lambda _: None
         )

@@ -18,6 +18,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import sequence_reads
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from tests.codes import failed
 from tests.lab.fixtures import Database as Postgres
 
 
@@ -83,7 +84,7 @@ def test_what_an_attempt_has_read_that_failed_is_not_taken_for_others(engine: Po
     def refuse() -> None:
         raise Failed("It goes no further", code="restore-failed")
 
-    with pytest.raises(Failed, match="no further"):
+    with failed("restore-failed", "It goes no further"):
         InPlace(engine, archive, "r1", _silent).restore(refuse)
 
     now = {oid: reads for oid, (_name, reads) in engine.own().run(sequence_reads).items()}

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
@@ -25,6 +25,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
+from tests.codes import failed, refused
 from tests.unit.stage import database, script, sql
 
 UNPRIVILEGED = 65534
@@ -215,7 +216,7 @@ def test_a_file_of_root_that_a_link_leads_to_is_not_compared(place: Place) -> No
     place.file.unlink()
     place.file.symlink_to(script(place.ours / "secret.db", "create table secret (a)"))
 
-    with pytest.raises(Failed, match="cannot be compared") as refused:
+    with failed("downgrade-not-compared") as refused:
         write_tracker_of(engine).compare_schema(place.archive, WrittenRows([]), lambda _: None)
     found = rehearser_of(engine).compare_copy(None, place.archive, frozenset(), in_full=True, report=lambda _: None)
     engine.close()
@@ -265,5 +266,5 @@ def test_what_an_owner_plants_while_root_works_reads_and_changes_nothing_of_othe
 def test_a_pipe_beside_the_file_is_refused_and_not_waited_for(place: Place, suffix: str) -> None:
     os.mkfifo(f"{place.file}{suffix}")
 
-    with pytest.raises(Refused, match=f"app.db{suffix} is not a regular file"):
+    with refused("sqlite-file-not-regular", f"app.db{suffix}"):
         place.engine().own()

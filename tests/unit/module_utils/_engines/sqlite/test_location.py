@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import probe
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.location import check_links
+from tests.codes import assert_error, refused
 from tests.unit.stage import Host, database, open_to_all, script, sql
 
 CUSTOMER, OTHER = 65534, 65533
@@ -47,9 +47,9 @@ def test_a_link_of_another_customer_is_refused(host: Host, file: Path, kind: str
     result = host.result("upgrade", database(path))
 
     assert result["outcome"] == "refused"
-    assert "link of another user" in str(result["error"])
+    assert_error(result["error"], "sqlite-link-foreign")
     assert sql(path, "select name from sqlite_master") == [("secret",), ("alembic_version",)]
-    with pytest.raises(Refused, match="link of another user"):
+    with refused("sqlite-link-foreign"):
         probe.read_probe({"path": str(path)}, None, "main.alembic_version")
 
 
@@ -71,7 +71,7 @@ def test_a_link_that_is_exchanged_after_it_was_followed_is_refused(tmp_path: Pat
     link.unlink()
     link.symlink_to(own)
 
-    with pytest.raises(Refused, match="leads to another file than before"):
+    with refused("sqlite-file-exchanged"):
         engine.own()
 
 
@@ -83,5 +83,5 @@ def test_more_links_than_are_followed_are_refused(tmp_path: Path) -> None:
         link.symlink_to(last)
         last = link
 
-    with pytest.raises(Refused, match="links"):
+    with refused("sqlite-link-foreign"):
         check_links(str(last), "app")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.codes import assert_error
 from tests.unit.stage import Answer, Host, database, script, sql, tables
 
 ENV = """
@@ -69,7 +70,7 @@ def test_nothing_is_written_to_an_attached_file(host: Host, mine: Path, beside: 
     back = host.result("downgrade", database(mine))
 
     assert result["outcome"] == "failed"
-    assert "write to the attached database 'beside'" in str(result["error"])
+    assert_error(result["error"], "attached-database-written", "'beside'")
     assert back["outcome"] in ("downgraded", "restored")
     assert (dump(mine), dump(beside)) == before
 

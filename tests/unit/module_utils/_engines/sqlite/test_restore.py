@@ -25,6 +25,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import held_folder, in_place
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import restore as sqlite_restore
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.held_folder import HeldFolder
+from tests.codes import failed
 from tests.unit.stage import database, names, open_to_all, script, sql
 
 # Opens a file, writes a row for each line that it gets, and answers with how that went.
@@ -132,7 +133,7 @@ def test_a_damaged_dump_is_not_written_into_a_file_with_other_names(file: Path, 
     archive = Archive(dump, [], None, frozenset(), sha256=sha256_of(dump))
     script(dump, "insert into t values (3)")  # a database all the same
 
-    with pytest.raises(Failed, match=r"is damaged.*is not what its manifest says"):
+    with failed("restore-replaced-nothing", "database.sqlite3"):
         restorer_of(engine_of(file)).restore(archive, "r1", lambda _words: None, lambda: None)
 
     is_kept(str(file))
@@ -227,7 +228,7 @@ def test_a_file_that_is_damaged_comes_back_and_is_kept(file: Path, dump: Path) -
 
 def test_a_session_that_writes_while_it_is_written_in_place_is_not_overwritten(file: Path, dump: Path) -> None:
     """Between the lock under which it is decided and the one under which it is written."""
-    with closing(sqlite3.connect(file, isolation_level=None)) as other, pytest.raises(Failed, match="Others wrote"):
+    with closing(sqlite3.connect(file, isolation_level=None)) as other, failed("restore-replaced-nothing"):
         in_place.overwrite(file, dump, 1, False, lambda: other.execute("insert into t values (3)"))
 
     assert sql(file, "select a from t order by a") == [(1,), (2,), (3,)]
@@ -238,7 +239,7 @@ def test_an_open_writer_keeps_a_file_from_being_written_in_place(file: Path, dum
     os.link(file, file.with_name("other.db"))
     with application(file, mode) as writer:
         assert writer.executes("begin immediate") == "ok"
-        with pytest.raises(Failed, match="in use"):
+        with failed("restore-replaced-nothing", "locked"):
             restore(file, dump, lock_timeout=0.1)
         assert writer.executes("commit") == "ok"
 
@@ -288,7 +289,7 @@ def test_a_session_that_writes_while_a_backup_of_one_page_is_written_is_not_over
 ) -> None:
     script(file, "create table t (a)")
     dump = empty_dump(tmp_path, 4096)
-    with closing(sqlite3.connect(file, isolation_level=None)) as other, pytest.raises(Failed, match="Others wrote"):
+    with closing(sqlite3.connect(file, isolation_level=None)) as other, failed("restore-replaced-nothing"):
         in_place.overwrite(file, dump, 1, False, lambda: other.execute("insert into t values (3)"))
 
     assert sql(file, "select a from t") == [(3,)]
