@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.codes import assert_error
 from tests.lab.fixtures import Database as Postgres
 from tests.unit.conftest import file, host
 from tests.unit.module_utils._migration.test_env_postgresql import RUN, START, shipped
@@ -81,4 +82,4 @@ def test_what_it_writes_is_kept_from_lasting_in_a_plan_only(
     obstacles = host.plan(one, plan_timeout=20)["obstacles"]
 
     assert postgres_database.execute(made) == [["0"]]
-    assert "changes database 'app' before it runs migrations" in obstacles[0]["what"]
+    assert_error(obstacles[0], "env-py-writes", "'app'")

@@ -23,6 +23,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from tests.codes import failed, refused
 from tests.lab.postgres import PostgresServer
 
 #: What a customer's database holds, a little of everything; run as its owner.
@@ -339,7 +340,7 @@ def test_what_is_not_what_was_backed_up_is_not_put_in_its_place(make: Callable[.
     customer.as_owner(RUIN)
     ruined = customer.dump()
 
-    with pytest.raises(Failed, match=r"public\.item: 2001 rows, and 2000 were restored"):
+    with failed("restore-not-exact", "public.item", 2001, 2000):
         customer.restore(lying)
 
     assert customer.dump() == ruined
@@ -411,7 +412,7 @@ def test_what_is_retained_in_place_is_dropped_unless_it_is_in_use(make: Callable
         schema = retained.name.split()[1]
         assert customer.server.execute(f"SELECT count(*) FROM {schema}.item", customer.name) == [["10"]]
         customer.as_owner(f"CREATE VIEW public.peek AS SELECT * FROM {schema}.item")
-        with pytest.raises(Refused, match="in use"):
+        with refused("retained-copy-in-use"):
             restorer_of(engine).drop_retained(retained)
         assert customer.server.execute(f"SELECT count(*) FROM {schema}.item", customer.name) == [["10"]]
         customer.as_owner("DROP VIEW public.peek")
@@ -433,7 +434,7 @@ def test_who_may_nothing_is_reported(make: Callable[..., Customer]) -> None:
         obstacle = engine.restore_method().obstacle
         assert obstacle is not None
         assert "belongs to postgres" in str(obstacle)
-        with pytest.raises(Refused, match="belongs to postgres"):
+        with refused("restore-not-possible", "postgres"):
             restorer_of(engine).restore(archive, "r1", quiet, lambda: None)
 
 
@@ -490,7 +491,7 @@ def test_a_server_that_dies_before_the_swap_leaves_what_the_next_attempt_recover
         server.stop("immediate")
 
     try:
-        with customer.engine() as engine, engine.lock(1, quiet), pytest.raises(Failed, match="refuses connections"):
+        with customer.engine() as engine, engine.lock(1, quiet), failed("database-closed"):
             restorer_of(engine).restore(archive, "r1", quiet, crash)
     finally:
         server.start()
@@ -540,7 +541,7 @@ def test_a_killed_restore_is_recovered_by_the_next_holder_of_the_lock(make: Call
 def test_a_database_that_another_users_closed_stays_closed(make: Callable[..., Customer]) -> None:
     customer = make("CREATEDB")
     customer.server.execute(f"ALTER DATABASE {customer.name} ALLOW_CONNECTIONS false")
-    with customer.engine() as engine, pytest.raises(Refused, match="cannot be reached"):
+    with customer.engine() as engine, refused("database-unreachable"):
         engine.lock(0, quiet)
     assert customer.server.execute(f"SELECT datallowconn FROM pg_database WHERE datname = '{customer.name}'") == [["f"]]
 
@@ -559,7 +560,7 @@ def test_a_restore_that_fails_after_the_swap_names_what_it_replaced(
         take(self)
 
     monkeypatch.setattr(PostgreSQL, "take_lock_again", fails_once)
-    with pytest.raises(Failed, match="was replaced") as caught:
+    with failed("restore-half-way") as caught:
         customer.restore(archive)
 
     assert caught.value.code == HALF_WAY

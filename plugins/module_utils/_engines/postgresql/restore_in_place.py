@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 
 
 #: What stays as it is, because it cannot be moved away.
+#: Steps as they are reported: the last moments before what is there is touched, and before the commit.
+MOVES_AWAY = "moves what is there away"
+VERIFIES = "verifies"
+
 _LEFT_OUT = [
     "DATABASE -", "DATABASE PROPERTIES -", "ACL - DATABASE", "COMMENT - DATABASE", "SECURITY LABEL - DATABASE",
     *publications.ENTRIES, "SUBSCRIPTION", "EVENT TRIGGER", "FOREIGN DATA WRAPPER", "SERVER", "USER MAPPING",
@@ -197,7 +201,7 @@ class InPlace:
         names = {name: group if name == "public" else fitted(group, f"_{name}") for name in schemas}
         if "public" not in names:
             names[""] = group  # the large objects and the name of the whole
-        self._report("moves what is there away")
+        self._report(MOVES_AWAY)
         psql.execute(self._retain_current(group, names, schemas))
         if not schemas.get("public", True):
             psql.execute(PUBLIC)
@@ -316,7 +320,7 @@ class InPlace:
         psql.execute("\\o", self._report, "replays the dump")
 
     def _verify(self, psql: Psql) -> None:
-        self._report("verifies")
+        self._report(VERIFIES)
         rows = self._json(psql, catalog.FINGERPRINT)
         leave_out = self._archive.version_tables
         fingerprint = sorted(normalised(line) for table, line in rows if table not in leave_out)
