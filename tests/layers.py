@@ -17,7 +17,7 @@ PLUGINS = Path(__file__).parents[1] / "plugins"
 FLOORS = (
     ("_core",),
     ("_journal", "_engines"),
-    ("_release", "_backup", "_application"),
+    ("_release", "_backup", "_application", "_discovery"),
     ("_migration",),
     ("_plan", "_worker"),
     ("_rehearsal", "_revert"),
@@ -25,11 +25,11 @@ FLOORS = (
     ("_module",),
 )
 #: What the controller's half may use of the host's: what reads files, and what names things.
-OF_THE_HOST = ("_core", "_journal", "_release", "_backup", "_application")
+OF_THE_HOST = ("_core", "_journal", "_release", "_backup", "_application", "_discovery")
 CONTROLLER = ("_follow", "_preflight", "_report", "_rollout", "_run", "_schedule", "_windows")
 #: Engines do not know each other, and only these files know which there are.
 ENGINES = ("postgresql", "sqlite")
-REGISTRIES = ("registry", "restorers", "write_trackers", "rehearsers", "probe", "connection")
+REGISTRIES = ("registry", "restorers", "write_trackers", "rehearsers", "probe", "select_rows", "connection")
 
 
 def files() -> list[Path]:

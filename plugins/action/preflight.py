@@ -32,6 +32,8 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit im
 display = Display()
 
 _DEFAULTS: dict[str, Any] = {
+    "databases": [],
+    "discover": [],
     "run": "",
     "requirements": "requirements.txt",
     "packages": [],

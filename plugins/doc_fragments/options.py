@@ -26,8 +26,8 @@ options:
     description: The databases to work on. Their names are unique on a host.
     type: list
     elements: dict
-    required: true
-    suboptions:
+    default: []
+    suboptions: &entry
       name:
         description: What the database is called in results, journals and backups.
         type: str
@@ -85,6 +85,78 @@ options:
         type: list
         elements: str
         default: []
+  discover:
+    description:
+      - Sources that list databases on the host, beside or in place of O(databases).
+      - A module that begins something queries them, unless a list was kept for the run, and keeps the answer. Another
+        one takes the list of the run, or else the last one.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: What the source is called. Its last list is known by it.
+        type: str
+        required: true
+      sql:
+        description: One statement that reads, on the database of O(discover[].url).
+        type: str
+      url:
+        description: The database that O(discover[].sql) queries, as SQLAlchemy writes it.
+        type: str
+      password:
+        description: The password of that database, to keep it out of the URL.
+        type: str
+      files:
+        description: >-
+          Absolute patterns of SQLite files on the host; no link that a pattern matches is followed. The columns are
+          C(path), C(name), C(stem) and C(folder).
+        type: list
+        elements: str
+      command:
+        description: >-
+          A program on the host, as a list of words, that prints a list of objects as JSON. It runs as O(run_as) where
+          that is set, else as the user of the module.
+        type: list
+        elements: str
+      template:
+        description: >-
+          An entry as in O(databases) in which V({column}) is the value of a column. In a URL a value stays in the part
+          that it is written in; a placeholder that is all of a URL is a whole one.
+        type: dict
+        required: true
+        suboptions: *entry
+      exclude:
+        description: Patterns of names, or of paths of files, that are left out.
+        type: list
+        elements: str
+        default: []
+      minimum:
+        description: How many databases there must be. With V(0) there may be none.
+        type: int
+        default: 1
+      maximum_change:
+        description: How many databases may be gone, and how many may be new, in percent of the last list.
+        type: float
+        default: 10
+      timeout:
+        description: Seconds that the source may take.
+        type: float
+        default: 60
+  discover_accept:
+    description: Whether a list that differs from the last one by more than O(discover[].maximum_change) is right.
+    type: bool
+    default: false
+  found_in:
+    description: Runs whose kept list is used, the first that has one.
+    type: list
+    elements: str
+    default: []
+  select:
+    description: Names or patterns of the databases to work on; by default all.
+    type: list
+    elements: str
+    default: []
   target:
     description: What to upgrade to. Whatever C(alembic upgrade) takes.
     type: str
@@ -207,6 +279,25 @@ options:
       - The end of the window ends what runs before an upgrade too, but never a restore.
     type: float
     default: 14400
+"""
+
+    KEPT_DISCOVERY = r"""
+options:
+  found_by:
+    description: Names of the sources whose databases count too, as they were kept on the host.
+    type: list
+    elements: str
+    default: []
+  found_in:
+    description: Runs whose kept list is used, the first that has one; else the last list of each source.
+    type: list
+    elements: str
+    default: []
+  select:
+    description: Names or patterns of the databases to work on; by default all.
+    type: list
+    elements: str
+    default: []
 """
 
     REQUIREMENT = r"""

@@ -95,6 +95,8 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foresee
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
@@ -103,6 +105,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._release.by_applic
 def main() -> None:
     module = module_of(argument_specs.run())
     with answering(module):
+        use_databases(module, query_source, begins=True)
         if module.check_mode:
             foresee(module, "backed_up", [entry["name"] for entry in module.params["databases"]])
         follow(module, "backup", group_by_release(module.params))

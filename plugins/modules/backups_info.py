@@ -16,6 +16,7 @@ description:
   - Opens files for reading only, takes no lock, and connects to no database. Needs no virtualenv.
   - What cannot be read is null, with the reason in RV(databases[].backups[].problem). It does not fail the module.
 extends_documentation_fragment:
+  - hosting.alembic.options.kept_discovery
   - hosting.alembic.options.platform
 attributes:
   check_mode:
@@ -122,12 +123,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave
+from ansible_collections.hosting.alembic.plugins.module_utils._module.stored_databases import selected_names
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_specs.backups(), supports_check_mode=True)
     with answering(module):
-        leave(module, changed=False, databases=list_backups(module.params["root"], module.params["databases"]))
+        names = selected_names(module.params["databases"], module.params)
+        leave(module, changed=False, databases=list_backups(module.params["root"], names))
 
 
 if __name__ == "__main__":

@@ -125,6 +125,7 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foresee
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
@@ -135,6 +136,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._release.by_applic
 def main() -> None:
     module = module_of(argument_specs.downgrade())
     with answering(module):
+        use_databases(module)
         if module.check_mode:  # a predicted upgrade has committed nothing
             foresee(module, "downgraded", [])
         follow(module, "downgrade", group_by_release_of_this_run(module.params))

@@ -125,6 +125,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._application.healt
     failing_statements,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, fail, leave, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import have_done
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
@@ -133,6 +134,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._release.by_applic
 def main() -> None:
     module = module_of(argument_specs.health())
     with answering(module):
+        use_databases(module)
         options = dict(module.params)
         checks = [Check.of(entry) for entry in options["checks"]]
         if module.check_mode:

@@ -165,12 +165,14 @@ error:
 
 from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import begin, difference, end
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave, module_of
 
 
 def main() -> None:
     module = module_of(argument_specs.maintenance())
     with answering(module):
+        use_databases(module)
         change = begin if module.params["state"] == "begun" else end
         answer = change(module.params, check=module.check_mode)
         leave(module, diff=difference(module.params["state"], answer["done"]), **answer)

@@ -27,6 +27,12 @@ attributes:
     support: none
     description: Changes nothing, so there is nothing to compare.
 options:
+  run:
+    description:
+      - The run that keeps the list of databases that were found.
+      - Empty, or in check mode, nothing is kept.
+    type: str
+    default: ""
   recovers:
     description:
       - Whether the caller recovers interrupted runs first. Then a host with one answers
@@ -210,6 +216,19 @@ databases:
         each with what, why and the remedy. With O(on_changed_history=refuse) they are obstacles too.
       type: list
       elements: dict
+found:
+  description: What the sources of O(discover) have, whether it was selected or not.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    source:
+      description: The name of the source.
+      type: str
+    names:
+      description: The names of its databases.
+      type: list
+      elements: str
 maintenance:
   description:
     - What is known of a maintenance that goes on, as M(hosting.alembic.maintenance) returns it; none if none does.
@@ -232,8 +251,10 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import read_maintenance
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import find_unrecovered
 from ansible_collections.hosting.alembic.plugins.module_utils._module.call_plan import call_plan
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
     answering,
     format_errors,
@@ -249,6 +270,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup im
 def main() -> None:
     module = module_of(argument_specs.plan())
     with answering(module):
+        found = use_databases(module, query_source, begins=True)
         refuse_if_root_cannot_be_written(Path(module.params["root"]))
         options: dict[str, Any] = module.params
         groups = group_by_release(options)
@@ -278,6 +300,7 @@ def main() -> None:
             left_maintenance=maintenance is not None and not maintenance["kept_by"],
             refusals=format_errors(refused).splitlines(),
             databases=databases,
+            found=found,
         )
 
 

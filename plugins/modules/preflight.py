@@ -24,7 +24,12 @@ options:
     description: The databases, as the other modules take them.
     type: list
     elements: raw
-    required: true
+    default: []
+  discover:
+    description: The sources of databases, as the other modules take them.
+    type: list
+    elements: raw
+    default: []
   run:
     description: The run id; made from the time if it is empty.
     type: str

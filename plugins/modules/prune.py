@@ -84,6 +84,8 @@ error:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
     BAD,
     answering,
@@ -102,6 +104,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._release.by_applic
 def main() -> None:
     module = module_of(argument_specs.prune())
     with answering(module):
+        use_databases(module, query_source)
         groups = group_by_release({**module.params, "check": module.check_mode})
         results = answer_by_release(groups, lambda options: have_done("prune", options))["results"]
         changed = any(result["changed"] for result in results)

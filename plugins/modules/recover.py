@@ -107,6 +107,7 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import find_unrecovered
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.recover import (
     littered,
     recover,
@@ -126,6 +127,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._module.result imp
 def main() -> None:
     module = module_of(argument_specs.run())
     with answering(module):
+        use_databases(module)
         options = dict(module.params)
         if module.check_mode:
             results = [

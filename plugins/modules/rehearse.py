@@ -184,6 +184,8 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, rehearsal_foreseen
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
@@ -192,6 +194,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._release.by_applic
 def main() -> None:
     module = module_of(argument_specs.rehearse())
     with answering(module):
+        use_databases(module, query_source, begins=True)
         planned = module.params["planned"]
         if module.check_mode:
             rehearsal_foreseen(module, planned)

@@ -16,6 +16,7 @@ description:
   - The archive is sent only to hosts that need it.
   - Removes old releases, but neither the current one nor one that a revert needs.
 extends_documentation_fragment:
+  - hosting.alembic.options.kept_discovery
   - hosting.alembic.options.installation
   - hosting.alembic.options.platform
 options:
@@ -95,6 +96,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core import argum
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout
 from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils._module.stored_databases import selected_names
 from ansible_collections.hosting.alembic.plugins.module_utils._release.install import (
     Installation,
     Installer,
@@ -112,6 +114,7 @@ def main() -> None:
         refuse_if_root_cannot_be_written(layout.root)
         wanted = Installation.from_options(options)
         installer = Installer(layout, wanted)
+        names = selected_names(options["names"], options)
         before = current_release(options["root"])
         needs = installer.needs()
         changed = not (installer.is_installed() and installer.is_current())
@@ -121,10 +124,10 @@ def main() -> None:
         if changed and complete and not module.check_mode:
             installer.install(options["archive"] or "", options["wheelhouse_archive"] or "")
             installer.make_current()
-            note_current(options["root"], wanted.release, options["names"])
+            note_current(options["root"], wanted.release, names)
             pruned = prune(layout, options["keep"])
         elif not changed and not module.check_mode:
-            note_current(options["root"], wanted.release, options["names"])  # a database may have come since
+            note_current(options["root"], wanted.release, names)  # a database may have come since
         leave(
             module,
             changed=changed,

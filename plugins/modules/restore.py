@@ -128,6 +128,7 @@ cursor:
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.choose import backed_up
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foresee, foretell, have_done
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
@@ -139,6 +140,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._release.by_applic
 def main() -> None:
     module = module_of(argument_specs.restore())
     with answering(module):
+        use_databases(module, of_runs=[module.params["of_run"]])
         options = dict(module.params)
         if not (options["of_run"] or options["backup"] or options["only"]):
             raise Refused(

@@ -125,6 +125,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._journal.history i
     predicted_rollback,
     rolled_back_by,
 )
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foretell
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release_of_run
@@ -133,6 +134,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._release.by_applic
 def main() -> None:
     module = module_of(argument_specs.rollback())
     with answering(module):
+        use_databases(module, of_runs=[module.params["of_run"]])
         options = dict(module.params)
         options["of_run"] = options["of_run"] or last_change(options["root"])
         names = [entry["name"] for entry in options["databases"]]

@@ -120,7 +120,9 @@ error:
 
 from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import read_maintenance
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import runs_of
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
     answering,
     leave,
@@ -133,6 +135,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._module.status imp
 def main() -> None:
     module = module_of(argument_specs.status())
     with answering(module):
+        use_databases(module, query_source)
         options = options_of(module)
         databases = statuses(options, named=bool(module.params["release"]))
         leave(

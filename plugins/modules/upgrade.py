@@ -145,6 +145,8 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, predict
 from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
@@ -156,6 +158,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._release.by_applic
 def main() -> None:
     module = module_of(argument_specs.upgrade())
     with answering(module):
+        use_databases(module, query_source, begins=True)
         groups = group_by_release(module.params)
         refuse_canary_of_several(groups)
         if module.check_mode:

@@ -27,12 +27,48 @@ DATABASE: Spec = {
 }
 
 
+#: A source of databases; its template is as an entry of a database.
+SOURCE: Spec = {
+    "name": {"type": "str", "required": True},
+    "sql": {"type": "str"},
+    "url": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "files": {"type": "list", "elements": "str"},
+    "command": {"type": "list", "elements": "str"},
+    "template": {"type": "dict", "required": True, "options": DATABASE},
+    "exclude": {"type": "list", "elements": "str", "default": []},
+    "minimum": {"type": "int", "default": 1},
+    "maximum_change": {"type": "float", "default": 10},
+    "timeout": {"type": "float", "default": 60},
+}
+
+
+def discovery() -> Spec:
+    """Options of every verb that works with databases that were found."""
+    return {
+        "discover": {"type": "list", "elements": "dict", "default": [], "options": SOURCE},
+        "discover_accept": {"type": "bool", "default": False},
+        "found_in": {"type": "list", "elements": "str", "default": []},
+        "select": {"type": "list", "elements": "str", "default": []},
+    }
+
+
+def kept_discovery() -> Spec:
+    """Options of the modules that need no more of found databases than their names, as they were kept."""
+    return {
+        "found_by": {"type": "list", "elements": "str", "default": []},
+        "found_in": {"type": "list", "elements": "str", "default": []},
+        "select": {"type": "list", "elements": "str", "default": []},
+    }
+
+
 def release() -> Spec:
     """Options of every verb that works with a release."""
     return {
         "root": {"type": "path", "required": True},
         "release": {"type": "str", "default": ""},
-        "databases": {"type": "list", "elements": "dict", "required": True, "options": DATABASE},
+        "databases": {"type": "list", "elements": "dict", "default": [], "options": DATABASE},
+        **discovery(),
         "target": {"type": "str", "default": "head"},
         "alembic_options": {"type": "dict", "default": {}},
         "setup": {"type": "str", "default": ""},
@@ -84,6 +120,7 @@ def plan() -> Spec:
     return {
         **release(),
         **requirement(),
+        "run": {"type": "str", "default": ""},
         "recovers": {"type": "bool", "default": False},
         "on_refusal": {"type": "str", "choices": ["skip", "stop"], "default": "skip"},
         "installation": {"type": "dict", "options": installation()},
@@ -109,6 +146,7 @@ def prune() -> Spec:
 def backups() -> Spec:
     """Options of the backups_info module."""
     return {
+        **kept_discovery(),
         "root": {"type": "path", "required": True},
         "databases": {"type": "list", "elements": "str", "required": True},
     }
@@ -230,6 +268,7 @@ def shipping() -> Spec:
     """Options of the release module."""
     return {
         **installation(),
+        **kept_discovery(),
         "root": {"type": "path", "required": True},
         "names": {"type": "list", "elements": "str", "default": []},
         "keep": {"type": "int", "default": 5},

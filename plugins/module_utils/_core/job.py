@@ -37,6 +37,8 @@ class Database:
     url_variables: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     x_arguments: tuple[str, ...] = field(default=(), repr=False)
+    #: Why nothing can be done with it: it was found, and what was found of it is not an entry.
+    problem: str = ""
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Database:

@@ -196,6 +196,11 @@ class Layout:
         """Hold the files that running workers keep locked."""
         return self.root / "workers"
 
+    @property
+    def discovered(self) -> Path:
+        """Hold the lists of databases that were found: one for each run, and the last one of each source."""
+        return self.root / "discovered"
+
     def scratches_of(self, database: str) -> Path:
         """Return the folder of the copies on which a database is rehearsed; each is removed at the end."""
         return self.root / "scratches" / key_of(database)

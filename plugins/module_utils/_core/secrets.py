@@ -52,10 +52,11 @@ class Found:
 def mask_for(options: Options) -> Mask:
     """Return the mask of a module's options, or of a job's."""
     found = Found()
-    for entry in options.get("databases") or []:
-        if isinstance(entry, dict):
-            _of_database(entry, found)
-    for check in [check for check in options.get("checks") or [] if isinstance(check, dict)]:
+    for entry in filter(_is_mapping, options.get("databases") or []):
+        _of_database(entry, found)
+    for source in filter(_is_mapping, options.get("discover") or []):
+        _of_source(source, found)
+    for check in filter(_is_mapping, options.get("checks") or []):
         _of_web_address(str(check.get("url") or ""), found)
         found.secrets |= {word for value in (check.get("headers") or {}).values() for word in _words_of(str(value))}
     for url in _text(options, "pgbouncer_url"):
@@ -69,6 +70,10 @@ def mask_for(options: Options) -> Mask:
         _of_command([str(word) for word in options.get(name) or []], found)
     found.shown |= {str(options[name]) for name in ("root", "run", "release", "target") if options.get(name)}
     return found.mask()
+
+
+def _is_mapping(entry: Any) -> bool:
+    return isinstance(entry, dict)
 
 
 def encoding_remedy(option: str = "password") -> str:
@@ -116,6 +121,16 @@ def _of_database(entry: Options, found: Found) -> None:
         name, equals, value = argument.partition("=")
         _of_value(value if equals else name, found)
         found.shown |= {name} if equals else set()
+
+
+def _of_source(source: Options, found: Found) -> None:
+    """Take the secrets of what is queried for databases, and those of the template of their entries."""
+    _of_database({key: source.get(key) for key in ("name", "url", "password")}, found)
+    template = {key: value for key, value in (source.get("template") or {}).items() if isinstance(value, str)}
+    # A text with a column in it is a secret only once that is filled in.
+    whole = {key: value for key, value in template.items() if "{" not in value}
+    _of_database({**whole, **{key: source["template"].get(key) for key in ("environment", "x_arguments")}}, found)
+    _of_command([str(word) for word in source.get("command") or []], found)
 
 
 def _of_command(words: list[str], found: Found) -> None:

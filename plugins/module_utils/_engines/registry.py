@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .._core.errors import Refused
 from .connection import migration_url
 from .interface import Engine
 
@@ -20,8 +21,15 @@ def engine_for(database: Database, job: Job) -> Engine:
     """Return the engine of a database.
 
     Raises:
-        Refused: its URL cannot be used.
+        Refused: its URL cannot be used, or what was found of it is not an entry.
     """
+    if database.problem:
+        raise Refused(
+            f"Database {database.name!r} cannot be used",
+            database.problem,
+            "Correct what the source returns, or exclude it",
+            code="discovery-row-unfit",
+        )
     url = migration_url(database)
     return load_engine(url.get_backend_name())(database, url, job)
 

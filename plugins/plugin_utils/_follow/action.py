@@ -101,7 +101,8 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         host = task_vars.get("inventory_hostname", "")
         names = ("root", "backup_copy_to", "backup_encrypt_to", "backup_fetch_limit")
         options: Result = {name: arguments[name] for name in names if name in arguments}
-        options["databases"] = [entry["name"] for entry in arguments["databases"]]
+        listed = [entry["name"] for entry in arguments.get("databases") or []]
+        options["databases"] = [*dict.fromkeys([*listed, *(entry["name"] for entry in answer["databases"])])]
         module = "hosting.alembic.fetch_backups"
         answer["copies"] = fetch(host, options, lambda request: self.call(request, task_vars, module))
         for problem in answer["copies"]["problems"]:

@@ -13,7 +13,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .shapes import Base64, Choice, Flag, Items, Match, Named, Number, Opaque, Record, Shape, Table, Text, Whole
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.names import SAFE
+
+from .shapes import Base64, Choice, Either, Flag, Items, Match, Named, Number, Opaque, Record, Shape, Table, Text, Whole
 
 #: The bytes of a backup that one call may return.
 PART = 8 << 20
@@ -28,6 +30,7 @@ _TEXT = Text()
 _NUMBER = Number()
 _RUN_ID = Match(_RUN)
 _WHOLE = Number(whole=True)
+_FOUND_NAME = Match(SAFE)
 _REASON = Whole({"code": _LINE, "what": _TEXT, "why": _TEXT, "remedy": _TEXT})
 _REASONS = Items(_REASON)
 _STEP = Record({"revision": _LINE, "message": _LINE, "seconds": _NUMBER, "table": _LINE, "branch": _LINE})
@@ -179,6 +182,7 @@ _MODULES: dict[str, dict[str, Shape]] = {
         "unrecovered": _LINES,
         "refusals": Items(_TEXT),
         "maintenance": _MAINTENANCE,
+        "found": Items(Record({"source": _LINE, "names": Items(_FOUND_NAME)}), 1000),
     },
     "prune": {},
     "recover": {**_FOLLOWED, "strangers": _LINES},
@@ -195,14 +199,15 @@ _MODULES: dict[str, dict[str, Shape]] = {
 }
 
 
-def answer_of(module: str, names: tuple[str, ...]) -> Record:
+def answer_of(module: str, names: tuple[str, ...], *, finds: bool = False) -> Record:
     """Return what a module may answer.
 
     Args:
         module: its name without the collection's.
         names: the databases that it was called with; a host has no others to speak of.
+        finds: whether the host finds databases itself, whose names are of one form.
     """
-    name = Choice(names)
+    name: Shape = Either(Choice(names), _FOUND_NAME) if finds else Choice(names)
     fields = {**_EVERY, **_MODULES[module]}
     if module in _DATABASES:
         # Health and the others that fail as a whole leave it empty.
@@ -212,6 +217,11 @@ def answer_of(module: str, names: tuple[str, ...]) -> Record:
         backup = {"database": name, "run": Match(_RUN), "files": Items(file, 200_000)}
         fields["waiting"] = Items(Record(backup), 1000)
     return Record(fields)
+
+
+def finds_in(arguments: Mapping[str, Any]) -> bool:
+    """Return whether a module is called with sources of databases, or with the names of such sources."""
+    return bool(arguments.get("discover") or arguments.get("found_by"))
 
 
 def names_in(arguments: Mapping[str, Any]) -> tuple[str, ...]:

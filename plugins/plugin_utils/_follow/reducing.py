@@ -15,7 +15,7 @@ from ansible.utils.display import Display
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
 
-from .answers import answer_of, names_in
+from .answers import answer_of, finds_in, names_in
 from .shapes import Unfit
 
 Result = dict[str, Any]
@@ -51,7 +51,7 @@ def reduced(module: str, answer: Mapping[str, Any], arguments: Mapping[str, Any]
         value["warnings"] = [_words(warning) for warning in value["warnings"]][:100]
     if value["failed"] and not isinstance(value.get("msg"), str):
         value["msg"] = _words(value.get("exception")) or "The module failed and did not say why."
-    declared = answer_of(module.removeprefix(_PREFIX), names_in(arguments))
+    declared = answer_of(module.removeprefix(_PREFIX), names_in(arguments), finds=finds_in(arguments))
     try:
         kept: Result = declared.reduce(value)
     except Unfit as unfit:

@@ -92,6 +92,21 @@ class Match(Shape):
 
 
 @dataclass(frozen=True)
+class Either(Shape):
+    """One of two kinds of things; the second reports what is wrong."""
+
+    first: Shape
+    second: Shape
+
+    def some(self, value: Any) -> Any:
+        """Return the value as the first declares it, else as the second."""
+        try:
+            return self.first.some(value)
+        except Unfit:
+            return self.second.some(value)
+
+
+@dataclass(frozen=True)
 class Base64(Shape):
     """Bytes in base64, at most so many of them."""
 

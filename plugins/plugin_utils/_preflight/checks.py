@@ -12,13 +12,20 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._application.health_checks import Check
 from ansible_collections.hosting.alembic.plugins.module_utils._application.services import Service
-from ansible_collections.hosting.alembic.plugins.module_utils._core.argument_specs import DATABASE
+from ansible_collections.hosting.alembic.plugins.module_utils._core.argument_specs import DATABASE, SOURCE
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.source import source_problems
 
 from .._windows.options import window_problems
 
-_TYPES: dict[str, type] = {"str": str, "list": list, "dict": dict}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "list": (list,),
+    "dict": (dict,),
+    "int": (int,),
+    "float": (int, float),
+}
 _KINDS: tuple[tuple[type, str], ...] = (
     (bool, "true or false"),
     (str, "a string"),
@@ -28,7 +35,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (dict, "a dictionary"),
     (type(None), "nothing"),
 )
-_WORDS = {"str": "a string", "list": "a list", "dict": "a dictionary"}
+_WORDS = {"str": "a string", "list": "a list", "dict": "a dictionary", "int": "a whole number", "float": "a number"}
 
 #: What the role's specs take for a string whatever it is.
 _STRINGS = ("source", "run", "requirements", "wheelhouse", "python", "virtualenv", "root", "target", "setup", "pg_bin")
@@ -41,7 +48,8 @@ def problems(options: dict[str, Any]) -> list[str]:
         *_paths(options),
         *_run(options),
         *_exclude(options.get("exclude", [])),
-        *_databases(options.get("databases")),
+        *_databases(options.get("databases"), sources=bool(options.get("discover"))),
+        *discover_problems(options.get("discover", [])),
         *window_problems(options.get("windows", [])),
         *_each("services", options.get("services", []), Service.of),
         *_each("health_checks", options.get("health_checks", []), Check.of),
@@ -91,26 +99,48 @@ def _exclude(patterns: Any) -> Iterator[str]:
         yield "migrate_exclude must hold patterns only, each a text like '*.csv' or 'data/'."
 
 
-def _databases(databases: Any) -> Iterator[str]:
+def _databases(databases: Any, *, sources: bool) -> Iterator[str]:
     if not isinstance(databases, list):
         yield f"migrate_databases must be a list and is {_kind(databases)}."
         return
-    if not databases:
-        yield "migrate_databases is empty. Name at least one database with its url."
+    if not databases and not sources:
+        yield "migrate_databases is empty. Name at least one database with its url, or a source in migrate_discover."
     names = [entry.get("name") for entry in databases if isinstance(entry, dict)]
     for number, entry in enumerate(databases, 1):
         if isinstance(entry, dict):
-            yield from _database(f"Entry {number} of migrate_databases ({entry.get('name', 'without a name')})", entry)
+            place = f"Entry {number} of migrate_databases ({entry.get('name', 'without a name')})"
+            yield from keys_and_types(place, entry, DATABASE)
         else:
             yield f"Entry {number} of migrate_databases must be a dictionary and is {_kind(entry)}."
     for name in sorted({str(name) for name in names if names.count(name) > 1}):
         yield f"migrate_databases has {names.count(name)} entries named {name!r}. Give each a name of its own."
 
 
-def _database(place: str, entry: dict[str, Any]) -> Iterator[str]:
-    for key in entry.keys() - DATABASE.keys():
-        yield f"{place} has an unknown key {key!r}. Known are {', '.join(DATABASE)}."
-    for key, spec in DATABASE.items():
+def discover_problems(sources: Any) -> Iterator[str]:
+    """Yield what is wrong with ``migrate_discover``, each as a sentence."""
+    if not isinstance(sources, list):
+        yield f"migrate_discover must be a list and is {_kind(sources)}."
+        return
+    for number, entry in enumerate(sources, 1):
+        place = f"Entry {number} of migrate_discover"
+        if not isinstance(entry, dict):
+            yield f"{place} must be a dictionary and is {_kind(entry)}."
+            continue
+        place = f"{place} ({entry.get('name', 'without a name')})"
+        wrong = list(keys_and_types(place, entry, SOURCE))
+        if isinstance(entry.get("template"), dict):
+            wrong += keys_and_types(f"The template of entry {number} of migrate_discover", entry["template"], DATABASE)
+        yield from wrong or source_problems(place, entry)
+    names = [str(entry.get("name")) for entry in sources if isinstance(entry, dict)]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"migrate_discover has {names.count(name)} entries named {name!r}. Give each a name of its own."
+
+
+def keys_and_types(place: str, entry: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
+    """Yield the keys of an entry that are not known, those that are missing, and the values of a wrong type."""
+    for key in entry.keys() - known.keys():
+        yield f"{place} has an unknown key {key!r}. Known are {', '.join(known)}."
+    for key, spec in known.items():
         value = entry.get(key)
         if value is None:
             if spec.get("required"):
@@ -119,7 +149,7 @@ def _database(place: str, entry: dict[str, Any]) -> Iterator[str]:
             yield f"{place}: {key} must be {_WORDS[spec['type']]} and is {_kind(value)}."
         elif spec.get("elements") == "str" and not all(isinstance(item, str) for item in value):
             yield f"{place}: {key} must hold strings only."
-        elif spec.get("required") and not value.strip():
+        elif spec.get("required") and spec["type"] == "str" and not value.strip():
             yield f"{place}: {key} is empty."
         elif key == "environment":
             yield from _environment(place, value)
@@ -136,7 +166,7 @@ def _environment(place: str, environment: dict[str, Any]) -> Iterator[str]:
 
 
 def _is_a(kind: str, value: Any) -> bool:
-    return isinstance(value, _TYPES[kind])
+    return isinstance(value, _TYPES[kind]) and not isinstance(value, bool)
 
 
 def _kind(value: Any) -> str:

@@ -26,7 +26,9 @@ from .checks import problems
 _SPECS = Path(__file__).parents[3] / "roles" / "migrate" / "meta" / "argument_specs.yml"
 
 #: Checked as options of preflight, in more detail.
-_CHECKED = {f"migrate_{name}" for name in ("databases", "source", "exclude", "windows", "services", "health_checks")}
+_CHECKED = {
+    f"migrate_{name}" for name in ("databases", "discover", "source", "exclude", "windows", "services", "health_checks")
+}
 
 
 def variable_problems(

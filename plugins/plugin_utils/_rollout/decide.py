@@ -32,6 +32,7 @@ def read_planned(results: Result) -> Host:
     packed, plan, failure = results.get("packed") or {}, results.get("plan") or {}, results.get("failure") or ""
     host = Host(run=packed.get("run", ""), why=in_one_line(failure))
     host.databases = {entry["name"]: _planned(entry) for entry in plan.get("databases", [])}
+    host.found = {entry["source"]: entry["names"] for entry in plan.get("found") or []}
     if not host.run:
         host.state = "refused"
     elif failure:

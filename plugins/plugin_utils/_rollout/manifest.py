@@ -66,6 +66,8 @@ class Host:
     begun: int = 0
     why: str = ""
     databases: dict[str, Database] = field(default_factory=dict)
+    #: The names of the databases that each source found, whether they were selected or not.
+    found: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def is_bad(self) -> bool:

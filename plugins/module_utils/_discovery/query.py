@@ -1,0 +1,149 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Querying the sources of a host, and what becomes of their answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .._core.errors import Failed, Refused, first_of
+from .._core.printable import printable
+from .._engines.select_rows import select_rows
+from .change import refuse_if_changed, refuse_if_too_few
+from .command import LARGEST, not_rows, rows_of_command
+from .files import MOST, find_files
+from .found_list import FoundList, Row, last_list, now
+from .names import names_for
+from .source import Source
+from .template import Entry, Unfit, columns_in, entry_of, place_of, refused_entry, used_of
+
+Options = dict[str, Any]
+
+_LONGEST_SHOWN = 80
+_MOST_NAMED = 20
+
+
+def query_source(source: Source, options: Options) -> tuple[FoundList, list[Entry]]:
+    """Return the databases that a source has now: the list to keep, and their entries.
+
+    A row from which no entry can be made becomes one that every verb refuses, so that its database is not forgotten
+    and stops no other one.
+
+    Args:
+        source: the source.
+        options: root, run_as, pg_bin and discover_accept, as a module takes them.
+
+    Raises:
+        Refused: the source failed, its answer cannot be used, or it is not believed.
+    """
+    found = _rows(source, options)
+    if len(found) > MOST:
+        raise Refused(
+            f"Source {source.name!r} found more than {MOST:,} databases",
+            "so many are not migrated in one run",
+            "Divide it into several sources",
+            code="discovery-too-many",
+        )
+    _refuse_unknown_columns(source, found)
+    last = last_list(options["root"], source.name)
+    made, unfit = _made(source, found)
+    _refuse_same_database(source, made)
+    known = [(row.name, row.place) for row in last.rows] if last else []
+    names = names_for([entry["name"] for entry, _values in made], [place_of(entry) for entry, _values in made], known)
+    kept = [
+        ({**entry, "name": name}, values)
+        for name, (entry, values) in zip(names, made)
+        if not _is_excluded(source, name, entry, values)
+    ]
+    refuse_if_too_few(source, [entry["name"] for entry, _values in kept])
+    rows = [Row(entry["name"], place_of(entry), values) for entry, values in kept]
+    rows += [Row(entry["name"], "", {}, entry["problem"]) for entry in unfit]
+    found_list = FoundList("", now(), tuple(rows))
+    if not options.get("discover_accept"):
+        refuse_if_changed(source, found_list.names, last)
+    return found_list, [*(entry for entry, _values in kept), *unfit]
+
+
+def _rows(source: Source, options: Options) -> list[dict[str, Any]]:
+    readers: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "sql": lambda: select_rows(
+            source.url,
+            source.password,
+            source.sql,
+            folder=options.get("pg_bin") or "",
+            seconds=source.timeout,
+            most=MOST + 1,
+            largest=LARGEST,
+        ),
+        "files": lambda: list(find_files(source)),
+        "command": lambda: rows_of_command(source, options.get("run_as") or ""),
+    }
+    try:
+        return next(readers[kind] for kind in readers if getattr(source, kind))()
+    except Failed as failure:
+        remedy = failure.remedy or "Correct it"
+        raise Refused(
+            f"Source {source.name!r} could not be queried", failure.why, remedy, code="discovery-failed"
+        ) from failure
+
+
+def _refuse_unknown_columns(source: Source, found: Sequence[dict[str, Any]]) -> None:
+    if not all(isinstance(row, dict) for row in found):
+        raise not_rows(source, "a row is not an object")
+    have = {str(name) for row in found for name in row}
+    missing = sorted(columns_in(source.template) - have) if found else []
+    if missing:
+        raise Refused(
+            f"The template of source {source.name!r} names {', '.join(missing)}",
+            f"what it found has {printable(first_of(sorted(have), _MOST_NAMED))[:500] or 'no columns'}",
+            "Correct the template, or have the source return that too",
+            code="discovery-template-invalid",
+        )
+
+
+def _made(source: Source, found: Sequence[dict[str, Any]]) -> tuple[list[tuple[Entry, dict[str, str]]], list[Entry]]:
+    """Return the entries with their values, sorted by name, and those of rows from which none can be made."""
+    made, unfit = [], []
+    for row in found:
+        try:
+            values = used_of(source.template, row)
+            made.append((entry_of(source.template, values), values))
+        except Unfit as problem:
+            unfit.append(_refused_entry(source, row, str(problem)))
+    return sorted(made, key=lambda item: (item[0]["name"], place_of(item[0]))), unfit
+
+
+def _refused_entry(source: Source, row: dict[str, Any], problem: str) -> Entry:
+    digest = hashlib.sha256(repr(sorted(row.items(), key=repr)).encode(errors="surrogateescape")).hexdigest()[:8]
+    shown = "; ".join(
+        f"{name}={printable(str(value))[:_LONGEST_SHOWN]!r}"
+        for name, value in sorted(row.items(), key=repr)
+        if f"{{{name}}}" in str(source.template["name"]) or name == "path"
+    )
+    name = names_for([f"{source.name}-row"], [digest])[0]
+    why = f"source {source.name} found a row that cannot be used: {problem}"
+    return refused_entry(f"{name}-{digest}", f"{why} ({shown})" if shown else why)
+
+
+def _is_excluded(source: Source, name: str, entry: Entry, values: dict[str, str]) -> bool:
+    words = {name, str(entry["name"]), *([values["path"]] if source.files and "path" in values else [])}
+    return any(fnmatchcase(word, pattern) for word in words for pattern in source.exclude)
+
+
+def _refuse_same_database(source: Source, made: Sequence[tuple[Entry, Any]]) -> None:
+    """Refuse an answer in which two entries are one database: each would undo or wait for the other."""
+    counts = Counter(place_of(entry) for entry, _values in made)
+    twice = [entry["name"] for entry, _values in made if counts[place_of(entry)] > 1]
+    if twice:
+        raise Refused(
+            f"Source {source.name!r} found the same database more than once",
+            f"these lead to one place: {printable(first_of(sorted(twice), _MOST_NAMED))}",
+            "Have it return each database once, or let its template name where they differ",
+            code="discovery-same-database",
+        )

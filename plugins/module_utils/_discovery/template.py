@@ -1,0 +1,192 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An entry of a database, made of a template and a row that was found.
+
+A row is data of others: it must not get from the part of a URL that it was meant for into another one, and what it
+holds besides the columns that the template names is forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, unquote
+
+from .._core.errors import Refused
+from .._core.url_parts import parts_of, spans_of
+from .._core.urls import backend_of
+
+Entry = dict[str, Any]
+Row = Mapping[str, Any]
+
+#: Characters of one value.
+LONGEST = 4096
+
+URLS = ("url", "direct_url", "admin_url", "rehearse_url")
+#: Keys in whose values ``{url}`` and ``{url.host}`` are filled in when env.py runs.
+_WITH_URL = ("environment", "x_arguments")
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_HOST = re.compile(r"[A-Za-z0-9._-]+")
+_PORT = re.compile(r"[0-9]{1,5}")
+_CONTROLS = ("Cc", "Cs", "Zl", "Zp")
+
+
+class Unfit(Exception):
+    """A row from which no entry can be made; its text says why and holds no value of the row."""
+
+
+def columns_in(template: Mapping[str, Any]) -> set[str]:
+    """Return the columns that a template needs."""
+    return {name for key, text in _texts(template) for name in _PLACEHOLDER.findall(text) if not _is_ours(key, name)}
+
+
+def used_of(template: Mapping[str, Any], row: Row) -> dict[str, str]:
+    """Return the values of a row that a template needs, as text.
+
+    Raises:
+        Unfit: one of them is missing, too long or not one line of text.
+    """
+    return {name: _text(name, row.get(name)) for name in sorted(columns_in(template))}
+
+
+def entry_of(template: Mapping[str, Any], values: Mapping[str, str]) -> Entry:
+    """Return the entry of a template.
+
+    Args:
+        template: as an entry, with ``{column}`` in its texts.
+        values: from ``used_of``.
+
+    Raises:
+        Unfit: a value cannot be written where the template has it.
+        Refused: the row has been kept since before the template named another column.
+    """
+    missing = sorted(columns_in(template) - set(values))
+    if missing:
+        raise Refused(
+            "The list of databases that was kept does not fit the template any more",
+            f"the template names {', '.join(missing)}, which was not kept",
+            "Put the template back for this run, or begin a new one",
+            code="discovery-template-invalid",
+        )
+    made: Entry = {}
+    for key, value in template.items():
+        if value is not None:
+            made[key] = _filled(key, value, values)
+    return made
+
+
+def refused_entry(name: str, problem: str) -> Entry:
+    """Return the entry of a database with which nothing can be done."""
+    return {"name": name, "url": "unfit://", "problem": problem}
+
+
+def place_of(entry: Entry) -> str:
+    """Return a digest of where an entry's database is, by whichever user and driver it is opened."""
+    url = str(entry.get("direct_url") or entry["url"])
+    parts = parts_of(url)
+    place = [backend_of(url), *(parts.get(name, "") for name in ("host", "ipv6", "port", "database"))]
+    return hashlib.sha256("\0".join(place).encode(errors="surrogateescape")).hexdigest()
+
+
+def _filled(key: str, value: Any, values: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return _url(key, value, values) if key in URLS else _plain(key, value, values)
+    if isinstance(value, list):
+        return [_filled(key, item, values) for item in value]
+    if isinstance(value, dict):
+        return {name: _filled(key, item, values) for name, item in value.items()}
+    return value
+
+
+def _plain(key: str, text: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda found: found[0] if _is_ours(key, found[1]) else values[found[1]], text)
+
+
+def _url(key: str, text: str, values: Mapping[str, str]) -> str:
+    """Return a URL; a placeholder that is all of it is a whole URL itself, any other one stays within its part."""
+    if _PLACEHOLDER.fullmatch(text):
+        whole = _plain(key, text, values)
+        if not parts_of(whole):
+            raise Unfit(f"its {key} is not a URL")
+        return whole
+    wanted = {}
+    made = text
+    # From behind, so that the places before stay where they are.
+    for part, (start, end) in sorted(spans_of(text).items(), key=lambda item: item[1], reverse=True):
+        encode = _ENCODERS.get(part, _as_it_is)
+        wanted[part] = _PLACEHOLDER.sub(lambda found: encode(key, found[1], values[found[1]]), text[start:end])  # noqa: B023
+        made = made[:start] + wanted[part] + made[end:]
+    if parts_of(made) != wanted:
+        raise Unfit(f"its {key} would be read as another one than was meant")
+    return made
+
+
+def _encoded(_key: str, _column: str, value: str) -> str:
+    return quote(value, safe="")
+
+
+def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str, str, str], str]:
+    def checked(key: str, column: str, value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise Unfit(f"its {column} cannot be {what} in {key}")
+        return value
+
+    return checked
+
+
+def _as_it_is(key: str, column: str, value: str) -> str:
+    """Return the name of a database or a path, which some releases of SQLAlchemy decode and others do not."""
+    if "?" in value or unquote(value) != value:
+        raise Unfit(f"its {column} cannot be the name of a database in {key}")
+    return value
+
+
+_ENCODERS: dict[str, Callable[[str, str, str], str]] = {
+    "username": _encoded,
+    "password": _encoded,
+    "query": _encoded,
+    "scheme": _matching(re.compile(r"[\w+]+", re.ASCII), "a dialect"),
+    "host": _matching(_HOST, "a host"),
+    "ipv6": _matching(re.compile(r"[0-9A-Fa-f:.]+"), "a host"),
+    "port": _matching(_PORT, "a port"),
+}
+
+
+def _text(column: str, value: Any) -> str:
+    if value is None:
+        raise Unfit(f"it has no {column}")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, (str, int, float)):
+        raise Unfit(f"its {column} is not text")
+    text = str(value)
+    if not text.strip():
+        raise Unfit(f"its {column} is empty")
+    if len(text) > LONGEST:
+        raise Unfit(f"its {column} is longer than {LONGEST} characters")
+    if any(unicodedata.category(character) in _CONTROLS for character in text):
+        raise Unfit(f"its {column} holds a line feed or another control character")
+    return text
+
+
+def _is_ours(key: str, name: str) -> bool:
+    return key in _WITH_URL and name == "url"
+
+
+def _texts(template: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in template.items():
+        waiting = [value]
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, str):
+                yield key, item
+            elif isinstance(item, Mapping):
+                waiting += item.values()
+            elif isinstance(item, list):
+                waiting += item

@@ -1,0 +1,138 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The databases that a module works on: those that are listed, and those that sources of the host have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._core.errors import Refused
+from .._core.selection import is_selected, patterns_of
+from .._discovery.found_list import FoundList, keep_lists, last_list, lists_of_run
+from .._discovery.source import Source
+from .._discovery.template import Entry, Unfit, entry_of, place_of, refused_entry
+
+Options = dict[str, Any]
+
+
+#: Queries a source, and returns the list to keep with its entries.
+Query = Callable[[Source, Options], "tuple[FoundList, list[Entry]]"]
+
+
+def use_databases(
+    module: AnsibleModule, query: Query | None = None, *, begins: bool = False, of_runs: Iterable[str] = ()
+) -> list[dict[str, Any]]:
+    """Put found databases beside the listed ones, leave those that are wanted, and return what was found.
+
+    A run works with one list from its first task to its last, and so does what reverts it: that list is taken where
+    it was kept. Without one, a module that begins something queries, and any other takes the last list that was
+    accepted.
+
+    Args:
+        module: its ``databases`` are changed.
+        query: queries a source of which no list is kept; without it, such a source has none.
+        begins: whether the last list does not do; the answer is kept for the run.
+        of_runs: whose lists go before that of this run.
+
+    Raises:
+        Refused: a source failed or is not believed, or the list of the run does not fit the sources any more.
+    """
+    options = module.params
+    sources = [Source.from_options(entry) for entry in options.get("discover") or []]
+    listed = list(options["databases"] or [])
+    if not (listed or sources):
+        raise Refused(
+            "No database is named for this host",
+            "migrate_databases and migrate_discover are empty",
+            "Name one in migrate_databases, or a source in migrate_discover",
+            code="databases-missing",
+        )
+    runs = [run for run in [*of_runs, *(options.get("found_in") or [])] if run]
+    kept = lists_of_run(options["root"], runs) if sources else {}
+    _refuse_without_source(kept, sources)
+    lists: dict[str, FoundList] = {}
+    new: list[str] = []
+    entries: list[tuple[str, Entry]] = []
+    for source in sources:
+        found = kept.get(source.name) or (None if begins else last_list(options["root"], source.name))
+        if found:
+            lists[source.name], made = found, _entries_of(source, found)
+        elif query:
+            lists[source.name], made = query(source, options)
+            new.append(source.name)
+        else:
+            continue
+        entries += [(source.name, entry) for entry in made]
+    run = options.get("run")
+    if begins and run and lists and not module.check_mode and (new or not lists_of_run(options["root"], [run])):
+        keep_lists(options["root"], run, lists, new)
+    options["databases"] = _selected([*listed, *_beside(listed, entries)], options)
+    return [{"source": name, "names": found.names} for name, found in lists.items()]
+
+
+def _entries_of(source: Source, found: FoundList) -> list[Entry]:
+    made = []
+    for row in found.rows:
+        if row.problem:
+            made.append(refused_entry(row.name, row.problem))
+            continue
+        try:
+            made.append({**entry_of(source.template, row.values), "name": row.name})
+        except Unfit as problem:
+            made.append(refused_entry(row.name, f"its row cannot be used any more: {problem}"))
+    return made
+
+
+def _refuse_without_source(kept: dict[str, FoundList], sources: list[Source]) -> None:
+    missing = sorted(set(kept) - {source.name for source in sources})
+    if missing:
+        raise Refused(
+            f"The databases that source {missing[0]!r} found for this run cannot be reached",
+            "migrate_discover has no source of that name any more",
+            "Put the source back with its template, under the same name",
+            code="discovery-source-missing",
+        )
+
+
+def _beside(listed: list[Entry], found: list[tuple[str, Entry]]) -> list[Entry]:
+    """Return the found databases that are not listed themselves, with a name of their own each.
+
+    Raises:
+        Refused: one has the name of another database, or two sources have found it.
+    """
+    names = {str(entry["name"]) for entry in listed}
+    listed_places = {place_of(entry) for entry in listed}
+    by: dict[str, str] = {}
+    kept = []
+    for source, entry in found:
+        place = entry["name"] if "problem" in entry else place_of(entry)
+        if place in listed_places:  # as the inventory describes it
+            continue
+        if place in by:
+            raise Refused(
+                f"Sources {by[place]!r} and {source!r} found the same database",
+                f"{entry['name']} leads to one that has an entry already",
+                "Exclude it from one of them",
+                code="discovery-same-database",
+            )
+        if entry["name"] in names:
+            raise Refused(
+                f"Two databases of this host are named {entry['name']!r}",
+                f"source {source} found one of them, and the other is listed or was found by another source",
+                "Have its template give another name",
+                code="database-name-twice",
+            )
+        names.add(entry["name"])
+        by[place] = source
+        kept.append(entry)
+    return kept
+
+
+def _selected(entries: list[Entry], options: Options) -> list[Entry]:
+    patterns = patterns_of(options.get("select"))
+    return [entry for entry in entries if is_selected(str(entry["name"]), patterns)]
