@@ -254,7 +254,10 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.writable imp
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import find_unrecovered
 from ansible_collections.hosting.alembic.plugins.module_utils._module.call_plan import call_plan
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import (
+    refuse_if_found_twice,
+    use_databases,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
     answering,
     format_errors,
@@ -285,6 +288,7 @@ def main() -> None:
                 databases += call_plan(python, {**group, "remember": remember}) if python else _without_release(group)
         elif module.check_mode and options["archive"] and not is_to_recover:
             databases = plan_with_unshipped(options)
+        refuse_if_found_twice(databases, found)
         places = [entry["name"] for entry in options["databases"]]
         databases.sort(key=lambda plan: places.index(plan["name"]))
         refused = [{**entry, "error": obstacle} for entry in databases for obstacle in entry["obstacles"]]

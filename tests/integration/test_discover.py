@@ -143,6 +143,9 @@ def test_only_some_of_the_databases(found: Site, sites: Path) -> None:
 
     found.run("backup", "-e", only)
     assert {path.name for path in (found.root / "backups").iterdir()} == {"t-listed", "t1", "t2"}
+    outcome = found.run("plan", "-e", "migrate_only=nobody")
+    assert plan_of(outcome)["databases"] == []
+    assert "migrate_only names no database of this host" in outcome.output
     outcome = found.run("status", "-e", "migrate_only=t1")
     assert [entry["name"] for entry in outcome.results("Read the status")[-1]["databases"]] == ["t1"]
     outcome = found.run("backups", "-e", "migrate_only=t1,other")
@@ -244,6 +247,20 @@ def test_a_statement_lists_databases_of_a_server(
     assert "[discovery-failed]" in found.run("migrate", migrate_discover=[writing], code=2).output
     found.run("rollback", migrate_discover=[broken], migrate_rollback_run="first")
     assert [target.revisions for target in customers] == [[]] * 3
+
+
+def test_one_database_by_two_addresses_is_refused(found: Site, customers: list[PostgresTarget]) -> None:
+    target = customers[0]
+    row = {"name": "found", "url": target.url.replace(f"@{make_url(target.url).host}", "@localhost")}
+    assert row["url"] != target.url
+    listing = ["/bin/echo", json.dumps([row])]
+    source = {"name": "panel", "command": listing, "template": {"name": "{name}", "url": "{url}"}}
+    found.run("ship", migrate_discover=[source], migrate_databases=[target.entry])
+
+    outcome = found.run("migrate", migrate_discover=[source], migrate_databases=[target.entry], code=2)
+
+    assert "[discovery-same-database]" in outcome.output
+    assert target.revisions == []
 
 
 def test_mistakes_are_named_before_a_host_is_touched(found: Site, sites: Path) -> None:

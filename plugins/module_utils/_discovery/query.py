@@ -19,7 +19,7 @@ from .change import refuse_if_changed, refuse_if_too_few
 from .command import LARGEST, not_rows, rows_of_command
 from .files import MOST, find_files
 from .found_list import FoundList, Row, last_list, now
-from .names import names_for
+from .names import names_for, safe_name
 from .source import Source
 from .template import Entry, Unfit, columns_in, entry_of, place_of, refused_entry, used_of
 
@@ -53,14 +53,11 @@ def query_source(source: Source, options: Options) -> tuple[FoundList, list[Entr
     _refuse_unknown_columns(source, found)
     last = last_list(options["root"], source.name)
     made, unfit = _made(source, found)
+    made = [(entry, values) for entry, values in made if not _is_excluded(source, entry, values)]
     _refuse_same_database(source, made)
     known = [(row.name, row.place) for row in last.rows] if last else []
     names = names_for([entry["name"] for entry, _values in made], [place_of(entry) for entry, _values in made], known)
-    kept = [
-        ({**entry, "name": name}, values)
-        for name, (entry, values) in zip(names, made)
-        if not _is_excluded(source, name, entry, values)
-    ]
+    kept = [({**entry, "name": name}, values) for name, (entry, values) in zip(names, made)]
     refuse_if_too_few(source, [entry["name"] for entry, _values in kept])
     rows = [Row(entry["name"], place_of(entry), values) for entry, values in kept]
     rows += [Row(entry["name"], "", {}, entry["problem"]) for entry in unfit]
@@ -131,8 +128,9 @@ def _refused_entry(source: Source, row: dict[str, Any], problem: str) -> Entry:
     return refused_entry(f"{name}-{digest}", f"{why} ({shown})" if shown else why)
 
 
-def _is_excluded(source: Source, name: str, entry: Entry, values: dict[str, str]) -> bool:
-    words = {name, str(entry["name"]), *([values["path"]] if source.files and "path" in values else [])}
+def _is_excluded(source: Source, entry: Entry, values: dict[str, str]) -> bool:
+    name = str(entry["name"])
+    words = {name, safe_name(name), *([values["path"]] if source.files and "path" in values else [])}
     return any(fnmatchcase(word, pattern) for word in words for pattern in source.exclude)
 
 

@@ -72,6 +72,8 @@ def use_databases(
     if begins and run and lists and not module.check_mode and (new or not lists_of_run(options["root"], [run])):
         keep_lists(options["root"], run, lists, new)
     options["databases"] = _selected([*listed, *_beside(listed, entries)], options)
+    if options.get("select") and not options["databases"]:
+        module.warn("migrate_only names no database of this host")
     return [{"source": name, "names": found.names} for name, found in lists.items()]
 
 
@@ -136,3 +138,26 @@ def _beside(listed: list[Entry], found: list[tuple[str, Entry]]) -> list[Entry]:
 def _selected(entries: list[Entry], options: Options) -> list[Entry]:
     patterns = patterns_of(options.get("select"))
     return [entry for entry in entries if is_selected(str(entry["name"]), patterns)]
+
+
+def refuse_if_found_twice(plans: Iterable[dict[str, Any]], found: Iterable[dict[str, Any]]) -> None:
+    """Refuse a found database that another entry of the host leads to as well, by another address.
+
+    Listed entries may share a database, as two applications do; of a found one that is a mistake of its source.
+
+    Raises:
+        Refused: there is one.
+    """
+    names = {name for each in found for name in each["names"]}
+    first: dict[tuple[str, str], str] = {}
+    for plan in plans:
+        if not plan["identity"]:
+            continue
+        other = first.setdefault((plan["identity"], plan["instance"]), plan["name"])
+        if other != plan["name"] and {other, plan["name"]} & names:
+            raise Refused(
+                f"The databases {other!r} and {plan['name']!r} are the same one",
+                f"both lead to {plan['identity']}",
+                "Exclude one of them from its source, or have the source return each database once",
+                code="discovery-same-database",
+            )

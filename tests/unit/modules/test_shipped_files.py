@@ -21,7 +21,7 @@ def shipped(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("module", "most"), [("backups_info", 16), ("fetch_backups", 20), ("release", 16), ("maintenance", 16)]
+    ("module", "most"), [("backups_info", 18), ("fetch_backups", 20), ("release", 19), ("maintenance", 24)]
 )
 def test_a_module_that_needs_no_engine_ships_none(module: str, most: int) -> None:
     found = shipped(module)
@@ -32,11 +32,14 @@ def test_a_module_that_needs_no_engine_ships_none(module: str, most: int) -> Non
 
 @pytest.mark.parametrize("module", [path.stem for path in (PLUGINS / "modules").glob("*.py")])
 def test_no_module_ships_more_than_it_did(module: str) -> None:
-    """A closure grows by itself; a change that lets one grow is recorded here."""
+    """A closure grows by itself; a change that lets one grow is recorded here.
+
+    Databases that are found took 16 files and 1,400 lines: a plan finds them on the host, in its one execution.
+    """
     found = shipped(module)
     lines = sum(len((PLUGINS / "module_utils" / name).read_text().splitlines()) for name in found)
-    assert len(found) <= (179 if module == "plan_info" else 219)
-    assert lines <= (23_800 if module == "plan_info" else 28_750)
+    assert len(found) <= (195 if module == "plan_info" else 235)
+    assert lines <= (25_250 if module == "plan_info" else 30_200)
 
 
 def test_the_files_of_an_engine_are_found_where_they_are_shipped() -> None:

@@ -85,3 +85,38 @@ def test_no_secret_is_repeated(options: dict[str, Any]) -> None:
     entry = {"name": "app", "url": ["postgresql://u:hunter2@server/x"], "password": ["hunter2"], "hunter": "hunter2"}
 
     assert "hunter2" not in " ".join(problems({**options, "databases": [entry]}))
+
+
+def source(**more: object) -> dict[str, object]:
+    template = {"name": "{folder}", "url": "sqlite:///{path}"}
+    return {"name": "sites", "files": ["/srv/*/app.db"], "template": template, **more}
+
+
+def test_sources_in_place_of_databases(options: dict[str, Any]) -> None:
+    options.update(databases=[], discover=[source(exclude=["x*"], minimum=3, maximum_change=25.5, timeout=5)])
+    assert problems(options) == []
+
+
+@pytest.mark.parametrize(
+    ("discover", "words"),
+    [
+        ("sites", ["migrate_discover must be a list and is a string"]),
+        ([5], ["Entry 1 of migrate_discover must be a dictionary and is a number"]),
+        ([source(), source()], ["2 entries named 'sites'"]),
+        ([source(sql="select 1")], ["must have one of sql, files, command and has sql and files", "no url"]),
+        ([source(files=[])], ["has none"]),
+        ([source(files=["srv/*.db"])], ["absolute paths without .."]),
+        ([source(files=["/srv/../*.db"])], ["absolute paths without .."]),
+        ([source(minimum=-1)], ["minimum must be at least 0"]),
+        ([source(minimum=True)], ["minimum must be a whole number and is true or false"]),
+        ([source(minimum="1")], ["minimum must be a whole number and is a string"]),
+        ([source(limit=1)], ["unknown key 'limit'"]),
+        ([source(template={"name": "{folder}", "uri": "x"})], ["unknown key 'uri'", "has no url"]),
+        ([source(template={"name": "app", "url": "sqlite:///{path}"})], ["name in its template names no column"]),
+        ([source(template={"name": "{datname}", "url": "sqlite:///{path}"})], ["its template names {datname}"]),
+        ([{"files": ["/srv/*.db"], "template": {}}], ["has no name"]),
+    ],
+)
+def test_what_is_wrong_with_a_source_is_reported(options: dict[str, Any], discover: Any, words: list[str]) -> None:
+    found = " ".join(problems({**options, "discover": discover}))
+    assert [each for each in words if each not in found] == []

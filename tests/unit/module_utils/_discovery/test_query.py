@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery import query
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.found_list import keep_lists, lists_of_run
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.names import SAFE
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.source import Source
+
+TEMPLATE = {"name": "{db}", "url": "postgresql://u@h/{db}"}
+
+
+def program(printed: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", f"print({printed!r})")
+
+
+def queried(tmp_path: Path, printed: Any, **more: Any) -> tuple[list[str], list[dict[str, Any]]]:
+    text = printed if isinstance(printed, str) else json.dumps(printed)
+    source = Source(name="s", command=program(text), **{"template": TEMPLATE, **more})
+    found, entries = query_source(source, {"root": str(tmp_path)})
+    assert found.names == [entry["name"] for entry in entries]
+    return found.names, entries
+
+
+def refused(tmp_path: Path, printed: Any, **more: Any) -> str:
+    with pytest.raises(Refused) as caught:
+        queried(tmp_path, printed, **more)
+    return caught.value.code
+
+
+def test_rows_become_entries_and_some_are_excluded(tmp_path: Path) -> None:
+    names, entries = queried(tmp_path, [{"db": "b"}, {"db": "a"}, {"db": "test_a"}], exclude=("test_*",))
+    assert names == ["a", "b"]
+    assert entries[0] == {"name": "a", "url": "postgresql://u@h/a"}
+
+
+@pytest.mark.parametrize("printed", ["", "{}", "nonsense", "[1]", '["a"]', "[" * 5000, '{"databases": []}'])
+def test_what_is_not_a_list_of_objects_is_refused(tmp_path: Path, printed: str) -> None:
+    assert refused(tmp_path, printed) == "discovery-answer-invalid"
+
+
+def test_too_many_and_too_large_answers_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query, "MOST", 2)
+    assert refused(tmp_path, [{"db": "a"}, {"db": "b"}, {"db": "c"}]) == "discovery-too-many"
+    monkeypatch.setattr("ansible_collections.hosting.alembic.plugins.module_utils._discovery.command.LARGEST", 100)
+    assert refused(tmp_path, [{"db": "x" * 200}]) == "discovery-failed"
+
+
+def test_a_program_that_fails_or_is_not_there_is_refused(tmp_path: Path) -> None:
+    for command in (("/nowhere",), ("/bin/false",), ("/bin/sleep", "9")):
+        with pytest.raises(Refused) as caught:
+            query_source(Source(name="s", template=TEMPLATE, command=command, timeout=0.3), {"root": str(tmp_path)})
+        assert caught.value.code == "discovery-failed"
+
+
+def test_a_template_that_names_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path, [{"datname": "a"}]) == "discovery-template-invalid"
+
+
+def test_a_row_that_cannot_be_used_is_kept_as_refused_and_stops_no_other(tmp_path: Path) -> None:
+    names, entries = queried(tmp_path, [{"db": "a"}, {"db": "b\n\x1b[31m"}, {"db": None}])
+    assert names[0] == "a"
+    assert [bool(entry.get("problem")) for entry in entries] == [False, True, True]
+    assert all(SAFE.fullmatch(name) for name in names)
+    assert "\n" not in entries[1]["problem"]
+    assert "\x1b" not in entries[1]["problem"]
+
+
+def test_one_database_twice_is_refused(tmp_path: Path) -> None:
+    template = {"name": "{id}", "url": "postgresql://{id}@h/{db}"}
+    rows = [{"id": "one", "db": "shop"}, {"id": "two", "db": "shop"}]
+    assert refused(tmp_path, rows, template=template) == "discovery-same-database"
+
+
+def test_a_list_is_kept_and_read_again(tmp_path: Path) -> None:
+    source = Source(name="s", command=program('[{"db": "a", "password": "x"}]'), template=TEMPLATE)
+    found, _entries = query_source(source, {"root": str(tmp_path)})
+    keep_lists(str(tmp_path), "run-1", {"s": found}, ["s"])
+
+    again = lists_of_run(str(tmp_path), ["none", "run-1"])["s"]
+    assert (again.run, again.rows) == ("run-1", found.rows)
+    assert again.rows[0].values == {"db": "a"}
+    assert refused(tmp_path, [{"db": "a"}, {"db": "b"}]) == "discovery-changed"
+    written = list((tmp_path / "discovered").rglob("*.json"))
+    assert [path.stat().st_mode & 0o777 for path in written] == [0o600, 0o600]
+
+
+def test_a_list_of_a_later_version_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "discovered" / "runs" / "run-1.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"format": 99, "run": "run-1", "at": "", "sources": {"s": []}}))
+    assert lists_of_run(str(tmp_path), ["run-1", "../../x"]) == {}
+
+
+def test_a_statement_on_a_sqlite_file_can_only_read(tmp_path: Path) -> None:
+    path = tmp_path / "control.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("create table customer as select 'a' as db union select 'b'")
+    base: dict[str, Any] = {"name": "s", "template": TEMPLATE, "url": f"sqlite:///{path}"}
+
+    found, _entries = query_source(Source(**base, sql="select db from customer"), {"root": str(tmp_path)})
+    assert found.names == ["a", "b"]
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) as db from n"
+    for sql in ("delete from customer returning db", "select nothing", endless):
+        with pytest.raises(Refused) as caught:
+            query_source(Source(**base, sql=sql, timeout=0.5), {"root": str(tmp_path)})
+        assert caught.value.code == "discovery-failed"
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("select count(*) from customer").fetchone() == (2,)
