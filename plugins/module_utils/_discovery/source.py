@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._core.url_parts import parts_of
-from .template import URLS, columns_in
+from .template import URLS, columns_in, is_whole
 
 #: What a source queries; each has one of them.
 KINDS = ("sql", "files", "command")
@@ -77,7 +77,7 @@ def _template_problems(place: str, entry: Mapping[str, Any], queried: list[str])
             yield f"{place}: {key} in its template names no column, so all that is found would have the same."
     for key in URLS:
         url = template.get(key)
-        if isinstance(url, str) and url and not columns_in({key: url}) and not parts_of(url):
+        if isinstance(url, str) and url and not is_whole(url) and not parts_of(url):
             yield f"{place}: {key} in its template is not a URL."
     if queried == ["files"]:
         for name in sorted(columns_in(template) - set(OF_FILES)):

@@ -46,6 +46,11 @@ def columns_in(template: Mapping[str, Any]) -> set[str]:
     return {name for key, text in _texts(template) for name in _PLACEHOLDER.findall(text) if not _is_ours(key, name)}
 
 
+def is_whole(text: str) -> bool:
+    """Return whether a text is one placeholder and nothing else."""
+    return bool(_PLACEHOLDER.fullmatch(text))
+
+
 def used_of(template: Mapping[str, Any], row: Row) -> dict[str, str]:
     """Return the values of a row that a template needs, as text.
 
@@ -110,11 +115,13 @@ def _plain(key: str, text: str, values: Mapping[str, str]) -> str:
 
 def _url(key: str, text: str, values: Mapping[str, str]) -> str:
     """Return a URL; a placeholder that is all of it is a whole URL itself, any other one stays within its part."""
-    if _PLACEHOLDER.fullmatch(text):
+    if is_whole(text):
         whole = _plain(key, text, values)
         if not parts_of(whole):
             raise Unfit(f"its {key} is not a URL")
         return whole
+    if not parts_of(text):
+        raise Unfit(f"its {key} is not a URL")
     wanted = {}
     made = text
     # From behind, so that the places before stay where they are.

@@ -113,6 +113,7 @@ def test_sources_in_place_of_databases(options: dict[str, Any]) -> None:
         ([source(limit=1)], ["unknown key 'limit'"]),
         ([source(template={"name": "{folder}", "uri": "x"})], ["unknown key 'uri'", "has no url"]),
         ([source(template={"name": "app", "url": "sqlite:///{path}"})], ["name in its template names no column"]),
+        ([source(template={"name": "{folder}", "url": "{folder}://u@h/d"})], ["url in its template is not a URL"]),
         ([source(template={"name": "{datname}", "url": "sqlite:///{path}"})], ["its template names {datname}"]),
         ([{"files": ["/srv/*.db"], "template": {}}], ["has no name"]),
     ],
