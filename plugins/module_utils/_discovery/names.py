@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 #: What a name is made of; the controller takes no others from a host.
-SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _LONGEST_SLUG = 40
 

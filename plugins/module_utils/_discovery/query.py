@@ -123,9 +123,8 @@ def _refused_entry(source: Source, row: dict[str, Any], problem: str) -> Entry:
         for name, value in sorted(row.items(), key=repr)
         if f"{{{name}}}" in str(source.template["name"]) or name == "path"
     )
-    name = names_for([f"{source.name}-row"], [digest])[0]
     why = f"source {source.name} found a row that cannot be used: {problem}"
-    return refused_entry(f"{name}-{digest}", f"{why} ({shown})" if shown else why)
+    return refused_entry(safe_name(f"{source.name}-row-{digest}"), f"{why} ({shown})" if shown else why)
 
 
 def _is_excluded(source: Source, entry: Entry, values: dict[str, str]) -> bool:

@@ -25,7 +25,7 @@ def program(printed: str) -> tuple[str, ...]:
 
 def queried(tmp_path: Path, printed: Any, **more: Any) -> tuple[list[str], list[dict[str, Any]]]:
     text = printed if isinstance(printed, str) else json.dumps(printed)
-    source = Source(name="s", command=program(text), **{"template": TEMPLATE, **more})
+    source = Source(command=program(text), **{"name": "s", "template": TEMPLATE, **more})
     found, entries = query_source(source, {"root": str(tmp_path)})
     assert found.names == [entry["name"] for entry in entries]
     return found.names, entries
@@ -67,7 +67,7 @@ def test_a_template_that_names_what_is_not_there_is_refused(tmp_path: Path) -> N
 
 
 def test_a_row_that_cannot_be_used_is_kept_as_refused_and_stops_no_other(tmp_path: Path) -> None:
-    names, entries = queried(tmp_path, [{"db": "a"}, {"db": "b\n\x1b[31m"}, {"db": None}])
+    names, entries = queried(tmp_path, [{"db": "a"}, {"db": "b\n\x1b[31m"}, {"db": None}], name="long / " * 20)
     assert names[0] == "a"
     assert [bool(entry.get("problem")) for entry in entries] == [False, True, True]
     assert all(SAFE.fullmatch(name) for name in names)

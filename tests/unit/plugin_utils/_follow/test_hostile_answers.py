@@ -147,3 +147,12 @@ def test_a_run_that_a_host_names_can_be_a_file_and_a_word_of_a_command(run: str)
 def test_a_reason_that_lacks_its_words_is_whole() -> None:
     kept = reduced("plan_info", {"databases": [{"name": "shop", "obstacles": [{"what": "x"}]}]}, SHOP)
     assert kept["databases"][0]["obstacles"] == [{"code": "", "what": "x", "why": "", "remedy": ""}]
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "a\nb", "{{ x }}", "$(id)", "-e", "x" * 65, ""])
+def test_a_database_that_a_host_finds_has_a_plain_name(name: str) -> None:
+    finds = {"discover": [{"name": "sites"}], "databases": []}
+    assert reduced("plan_info", {"databases": [{"name": "found-1"}]}, finds)["databases"] == [{"name": "found-1"}]
+    assert reduced("plan_info", {"databases": [{"name": name}]}, finds)["failed"]
+    assert reduced("plan_info", {"found": [{"source": "sites", "names": [name]}]}, finds)["failed"]
+    assert reduced("plan_info", {"databases": [{"name": "found-1"}]}, SHOP)["failed"]
