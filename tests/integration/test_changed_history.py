@@ -20,14 +20,14 @@ def test_an_applied_file_that_was_edited_is_reported_or_refused(site: Site, targ
     for target in targets:
         assert target.revisions == ["0002"]
         assert len(site.backups(target.name)) == 1
-        assert_says(refused.output, f"{target.name}: Files of revisions have changed since they were applied")
+    names = f"2 databases ({', '.join(target.name for target in targets)})"
+    assert_says(refused.output, names, "[revision-files-changed]")
     warned = site.run("migrate", **settings)
     state = site.run("status", **settings)
-    for target in targets:
-        assert target.revisions == ["0003"]
-        for outcome in (warned, state):
-            assert_says(outcome.output, f"WARNING: {target.name}: Files of revisions have changed")
+    assert [target.revisions for target in targets] == [["0003"], ["0003"]]
+    for outcome in (warned, state):
+        assert_says(outcome.output, f"WARNING: {names}", "[revision-files-changed]")
     # At head there is nothing to refuse, and the quick answer still reports it.
     again = site.run("migrate", **strict)
     assert again.changed == 0
-    assert_says(again.output, "WARNING: Files of revisions have changed")
+    assert_says(again.output, "WARNING: ", "[revision-files-changed]")

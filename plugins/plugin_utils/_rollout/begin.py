@@ -61,7 +61,16 @@ def current(groups: Mapping[str, Any]) -> Manifest | None:
 
 def _begin(wanted: Result, groups: Mapping[str, Any]) -> None:
     folder = wanted.get("manifests") or ""
-    made = _with_hosts(wanted, folder)
+    hosts = {name: _planned(name, check_mode=wanted["check_mode"]) for name in wanted["hosts"]}
+    run_id = wanted.get("run") or next((host.run for host in hosts.values() if host.run), "")
+    try:
+        earlier = manifest.read(manifest.place(folder, run_id)) if folder and run_id else None
+    except Refused as refusal:  # nothing is written under this name either
+        made = _with_hosts(Manifest(""), hosts, wanted)
+        made.why = str(refusal)
+        _keep(made, "")
+        return
+    made = _with_hosts(earlier or Manifest(run_id), hosts, wanted)
     try:
         _put_into_batches(made, wanted, groups)
         made.why = contract.why_refused(made, wanted["hosts"], wanted.get("fleet") or [], folder)
@@ -89,11 +98,7 @@ def _keep(made: Manifest, folder: str) -> None:
     manifest.keep(made, folder)
 
 
-def _with_hosts(wanted: Result, folder: str) -> Manifest:
-    hosts = {name: _planned(name, check_mode=wanted["check_mode"]) for name in wanted["hosts"]}
-    run_id = wanted.get("run") or next((host.run for host in hosts.values() if host.run), "")
-    earlier = manifest.read(manifest.place(folder, run_id)) if folder and run_id else None
-    made = earlier or Manifest(run_id)
+def _with_hosts(made: Manifest, hosts: Mapping[str, Host], wanted: Result) -> Manifest:
     made.state, made.why, made.ended, made.rolls_back, made.batches = "begun", "", 0, False, []
     made.target = wanted.get("target", "head")
     for name, host in hosts.items():
