@@ -7,7 +7,7 @@ A block of the kind ``console`` holds commands behind ``$`` and their output. A 
 says which exit code they have. A block below a line that ends with "into `FILE`:" is written into that file first. Of
 what Ansible prints, the tasks that only say ok, changed or skipping are left out.
 
-README.md shows excerpts: a block below ``<!-- last task of block 1 of docs/PAGE -->`` is the last task of such a block.
+README.md shows excerpts: a block below ``<!-- last task of block 1 of docs/PAGE -->`` is what such a block prints last.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ _EXCERPT = re.compile(r"(?ms)(<!-- last task of block (\d+) of (docs/\S+) -->\n`
 _EXIT = re.compile(r"<!-- exit (\d+) -->\s*\Z")
 _FILE = re.compile(r"into `([^`]+)`:\s*\Z")
 _HEADER = re.compile(r"(PLAY|TASK|RUNNING HANDLER) \[|PLAY RECAP")
+# A line that begins at the margin behind an empty one.
+_SECTION = re.compile(r"\n\n(?=\S)")
 # Lines of progress depend on how long a step takes.
 _NOISE = re.compile(r"(ok|changed|skipping|included): |skipping: no hosts matched|  \S+ \| \w+: |\Z")
 _RUN = re.compile(r"\b\d{8}T\d{6}Z-[0-9a-f]{6}\b")
@@ -130,9 +132,11 @@ class Copy:
 def shorten(output: str) -> list[str]:
     """Return what a person reads: the sections of Ansible's output that say more than ok, changed or skipping."""
     sections: list[list[str]] = [[]]
-    for line in output.splitlines():
-        if _HEADER.match(line):
-            sections.append([re.sub(r" \*+$", "", line)])
+    for before, line in itertools.pairwise(["", *output.splitlines()]):
+        is_header = _HEADER.match(line)
+        # Where tasks that were ok print no header, a report follows an empty line.
+        if is_header or (not before and line[:1].strip() and not _NOISE.match(line)):
+            sections.append([re.sub(r" \*+$", "", line)] if is_header else [line.rstrip()])
         else:
             sections[-1].append(line.rstrip())
     kept: list[str] = []
@@ -147,14 +151,19 @@ def shorten(output: str) -> list[str]:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept).strip("\n")).splitlines()
 
 
+def last_output(text: str) -> str:
+    """Return what was printed last in a block: the lines of a task, or those behind it, without a header."""
+    lines = _SECTION.split(text.strip("\n"))[-1].splitlines()
+    return "".join(f"{line}\n" for line in lines if not line.startswith("$ ") and not _HEADER.match(line))
+
+
 def render_readme() -> str:
     """Return README.md with its excerpts as they are in the pages."""
 
     def excerpt(found: re.Match[str]) -> str:
         page = (PROJECT / found[3]).read_text(encoding="utf-8")
         blocks = [block for block in read_blocks(page) if isinstance(block, Block)]
-        last = blocks[int(found[2]) - 1].text.split("\n\nTASK [")[-1]
-        return found[1] + last.partition("\n")[2] + found[5]
+        return found[1] + last_output(blocks[int(found[2]) - 1].text) + found[5]
 
     return _EXCERPT.sub(excerpt, (PROJECT / "README.md").read_text(encoding="utf-8"))
 

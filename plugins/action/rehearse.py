@@ -14,6 +14,8 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action imp
 class ActionModule(FollowingAction):
     """Follow the rehearsal until it has ended."""
 
+    FAILS_SHORT = True
+
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's last answer."""
         super().run(tmp, task_vars)

@@ -11,6 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report import report as reporting
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
@@ -28,12 +29,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         report = reporting.report(self._task.args, self._task.check_mode)
         lines = _completed(report.lines, host, self._task.args)
         failure = _completed(report.failure, host, self._task.args)
+        failure = failure or str(self._task.args.get("failure") or "").splitlines()
         if failure and self._task.args.get("summarised"):
-            raise FailedOnce("\n".join(failure))
+            # The gate reads it, the last play fails the host, and the summary says why: here it would be a repetition.
+            invocation.share("ended", host, {"failure": "\n".join(failure)})
+            return {"changed": False, "lines": failure}
         if failure:
-            # Ansible prints the message of a result with ``failed`` as it is, too: a command can be pasted from there
-            # whatever the format of results.
-            return {"failed": True, "msg": "\n".join(["", *lines, *([""] if lines else []), *failure])}
+            first = invocation.first_with("\n".join(failure), host)
+            failure = failure if first == host else [f"The same as on {first}."]
+            raise FailedOnce("\n".join([*lines, *([""] if lines else []), *failure]))
         show([host, *(f"  {line}" for line in lines)])
         return {"changed": False, "lines": lines}
 

@@ -18,6 +18,8 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line 
 class ActionModule(FollowingAction):
     """Follow the restore to its end. Where only names are wanted, leave for the other hosts how many there are."""
 
+    FAILS_SHORT = True
+
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's last answer."""
         super().run(tmp, task_vars)
@@ -31,7 +33,7 @@ class ActionModule(FollowingAction):
                 code="backup-not-found",
             )
             message = this_invocation().completed(str(nowhere))
-            return {"failed": True, "msg": message, "databases": [], "ok": False}
+            return {"failed": True, "msg": message, "error": nowhere.facts(), "databases": [], "ok": False}
         answer = self.follow(self._task.args, facts)
         if self._task.args.get("names_only") and not answer.get("failed"):
             invocation.share("restorable", facts["inventory_hostname"], len(answer["databases"]))

@@ -19,6 +19,8 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._run.shared_databa
 class ActionModule(FollowingAction):
     """Roll back the run that is named, else the last one that changed anything on any host of the play."""
 
+    FAILS_SHORT = True
+
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's last answer."""
         super().run(tmp, task_vars)
@@ -28,7 +30,8 @@ class ActionModule(FollowingAction):
             shown = f"This shows the last runs: {playbook_command('status')}"
             unknown = Refused(f"Run {named} is known on no host of this play", "", shown, code="run-unknown")
             message = this_invocation().completed(str(unknown))
-            return {"failed": True, "msg": message, "of_run": named, "databases": [], "ok": False}
+            facts_of_it = {"error": unknown.facts(), "of_run": named, "databases": []}
+            return {"failed": True, "msg": message, "ok": False, **facts_of_it}
         of_run = named or self._last_change(facts)
         if self._task.check_mode:  # check mode waits for no other host
             return {**self.follow({**self._task.args, "of_run": of_run}, facts), "of_run": of_run}

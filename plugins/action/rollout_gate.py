@@ -20,6 +20,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import ba
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation, results
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import seconds_until
 
@@ -42,7 +43,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = self._task.args
         found = manifest.current()
         if found is None:
-            return {"failed": True, "msg": "There is no rollout: hosting.alembic.preflight begins one."}
+            raise FailedOnce("There is no rollout: hosting.alembic.preflight begins one.")
         folder = "" if self._task.check_mode else options.get("manifests") or ""
         checked_again = boolean(options.get("soaked", False))
         try:
@@ -64,7 +65,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     found.hosts[name].begun += 1
             manifest.keep(found, folder)
         except Refused as refusal:
-            return {"failed": True, "msg": str(refusal)}
+            raise FailedOnce(str(refusal)) from None
         return {
             "changed": False,
             "open": opens,

@@ -23,7 +23,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what was recorded."""
         super().run(tmp, task_vars)
-        part, failure = self._task.args["part"], self._task.args.get("failure") or ""
+        part, failure = self._task.args["part"], str(self._task.args.get("failure") or "").strip()
         facts = task_vars or {}
         invocation.share(part, facts["inventory_hostname"], {"failure": failure})
         if part == "planned":

@@ -35,7 +35,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             with run.locked("summary"):
                 found = self._finished_rollback(folder)
         except Refused as refusal:
-            return {"failed": True, "msg": str(refusal)}
+            raise FailedOnce(str(refusal)) from None
         if self._task.args.get("part") == "failure":
             return self._failed(found, (task_vars or {})["inventory_hostname"])
         where = str(manifest.place(folder, found.run)) if folder and found.run else ""

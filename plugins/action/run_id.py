@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import all_problems, refusal
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.invocation import run_id
 
 
@@ -31,7 +32,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         try:
             return {"changed": False, "run": self._run_id(task_vars or {})}
         except Refused as error:
-            return {"failed": True, "msg": str(error)}
+            raise FailedOnce(str(error)) from None
 
     def _run_id(self, facts: dict[str, Any]) -> str:
         return checked_run(run_id(self._task.args.get("run", ""), facts.get("inventory_hostname", "")))

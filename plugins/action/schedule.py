@@ -13,6 +13,7 @@ from ansible import context
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.at_night import environment, missing_mailer
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.files import Schedule
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.given import read_given
@@ -61,7 +62,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             changed = machine.put(schedule, options.get("log", ""), pretend=pretend)
             next_window = next_after(read_windows(schedule.windows), now())
         except (Refused, OSError) as error:
-            return {"failed": True, "msg": str(error)}
+            raise FailedOnce(str(error)) from None
         following = (
             format_moment(next_window.opens, next_window.zone) if next_window else "at no time within the next year"
         )

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - Prints one line a database from the results of the other modules, and below what needs a person.
-  - Fails if any of the results did, with what failed, what was undone, the revisions of each database, and what to type
-    next.
+  - Fails if any of the results did, unless O(summarised), with what failed, what was undone, the revisions of each
+    database, and what to type next.
   - Runs on the controller only; no connection is made.
 options:
   plan:
@@ -68,8 +68,12 @@ options:
     description: Why verified upgrades were reverted all the same.
     type: str
     default: ""
+  failure:
+    description: What failed, for where none of the results says it.
+    type: str
+    default: ""
   summarised:
-    description: Whether a summary of all hosts follows, which says why a failure was one and what to type.
+    description: Whether a summary of all hosts follows, which fails those that failed and says why and what to type.
     type: bool
     default: false
   on_deferred:

@@ -33,7 +33,10 @@ def source(site: Site) -> Source:
 
 def last_lines(outcome: ansible.Outcome) -> str:
     """What is printed of the whole run, before Ansible's own recap."""
-    return outcome.output.rpartition(": Summarise the run]")[2].split("PLAY RECAP")[0]
+    (result,) = outcome.results("Summarise the run")
+    printed = "\n".join(result["lines"])
+    assert printed in outcome.output
+    return printed
 
 
 def batches(outcome: ansible.Outcome) -> list[list[str]]:

@@ -21,7 +21,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
 
-from .._report.causes import cause_lines
+from .._report.causes import short_lines
 from .._run import results
 from .._run.command_line import this_invocation
 from .._run.failing import keep_whole
@@ -58,16 +58,13 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
     _supports_check_mode = True
     _supports_async = False
 
-    #: Whether a failure is printed with its causes alone; the lookup ``result`` reads what became of each database.
+    #: Whether a report follows that says all of a failure; then its task says what each cause is and no more.
     FAILS_SHORT = False
 
     def __init_subclass__(cls) -> None:
-        """Have an exception in a subclass's ``run`` returned as data: a handler that raises ends its host silently.
-
-        What it returns is kept for those who judge the whole run.
-        """
+        """Have each failure of a subclass's ``run`` kept whole for those who judge the run, and printed once."""
         super().__init_subclass__()
-        cls.run = _returning_failures(cls.run)
+        cls.run = _keeping_failures(cls.run)
 
     def follow(self, arguments: Result, task_vars: Result) -> Result:
         """Call the module until it has finished, and return its last answer.
@@ -177,7 +174,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             display.vvv(f"reset: {error}")
 
 
-def _returning_failures(run: Run) -> Run:
+def _keeping_failures(run: Run) -> Run:
     @wraps(run)
     def guarded(self: FollowingAction, tmp: Any = None, task_vars: Result | None = None) -> Result:
         try:
@@ -188,18 +185,20 @@ def _returning_failures(run: Run) -> Run:
             failed = {"failed": True, "msg": f"{self._task.action} failed: {cause_of(error)}"}
             answer = judged(self._task.action, failed)
         host = (task_vars or {}).get("inventory_hostname", "")
-        if self.FAILS_SHORT and answer.get("failed") and answer.get("databases"):
-            raise keep_whole(self._task.action.rpartition(".")[2], host, _with_causes(answer))
+        if answer.get("failed"):
+            kind = results.kind_of(self._task.action, self._task.args)
+            raise keep_whole(kind, host, answer, _short_message(answer) if self.FAILS_SHORT else "")
         results.keep(self._task.action, host, answer, self._task.args)
         return answer
 
     return guarded
 
 
-def _with_causes(answer: Result) -> Result:
-    """Return an answer whose message says each cause once."""
-    failures = [(entry["name"], entry["error"]) for entry in answer["databases"] if entry.get("error")]
-    return answer if answer.get("lost") or not failures else {**answer, "msg": "\n".join(cause_lines(failures))}
+def _short_message(answer: Result) -> str:
+    """Return the causes of a failure without what to type."""
+    failures = [(entry["name"], entry["error"]) for entry in answer.get("databases", []) if entry.get("error")]
+    own = [("", answer["error"])] if answer.get("error") else []
+    return "\n".join(short_lines(own if answer.get("lost") else failures or own)) or str(answer["msg"]).split("\n")[0]
 
 
 def notice_losses(connection: Any) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,12 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 
 #: So many databases or hosts are named; of more, how many more there are.
 MOST_NAMED = 5
+_MOST_CAUSES = 3
+#: Characters of a cause in a short message.
+_LONGEST_CAUSE = 100
+_KIND = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception): ")
+#: Behind a place in a revision comes its statement.
+_PLACE = re.compile(r"^.*?\.py:\d+")
 
 
 def grouped(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[list[str], Refused]]:
@@ -32,6 +39,31 @@ def grouped(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[list[
 def cause_lines(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """Return one line for each cause, which begins with the databases that it stopped."""
     return [cause_line(names, str(error)) for names, error in grouped(errors)]
+
+
+def short_lines(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Return one short line for each cause: how many databases it stopped, what it is and where, and its code.
+
+    Args:
+        errors: names of databases, each with the facts of its error; a name is empty where it is not one database.
+    """
+    found: dict[str, list[str]] = {}
+    for name, facts in errors:
+        found.setdefault(_short(name, Refused.of(facts)), []).append(name)
+    lines = [
+        f"{names[0] if len(names) == 1 else f'{len(names)} databases'}: {cause}".removeprefix(": ")
+        for cause, names in found.items()
+    ]
+    more = len(lines) - _MOST_CAUSES
+    return lines[:_MOST_CAUSES] + ([f"and {more} more causes"] if more > 0 else [])
+
+
+def _short(name: str, error: Refused) -> str:
+    text = _KIND.sub("", " ".join(without_name(error.why or error.what, name).split()))
+    place = _PLACE.match(text)
+    text = place[0] if place else text
+    short = text if len(text) <= _LONGEST_CAUSE else f"{text[: _LONGEST_CAUSE - 1]}…"
+    return f"{short} [{error.code}]" if error.code else short
 
 
 def cause_line(names: Sequence[str], text: str, hosts: Sequence[str] = ()) -> str:

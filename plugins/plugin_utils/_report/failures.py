@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CORRECT_IT, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 
 from .causes import cause_line, hosts_of, without_name
@@ -82,7 +82,10 @@ def _reverted(entry: Result, back: Result | None) -> Reverted:
 
 def _lines(reverted: Reverted, members: Sequence[tuple[Result, Result | None]], with_next: bool) -> list[str]:
     (entry, back), names = members[0], [entry["name"] for entry, _back in members]
-    lines = [cause_line(names, str(Refused.of(entry["error"])), hosts_of(member for member, _back in members))]
+    error = Refused.of(entry["error"])
+    if error.remedy == CORRECT_IT:  # what comes next says so, with a command
+        error = Refused.of({**error.facts(), "remedy": ""})
+    lines = [cause_line(names, str(error), hosts_of(member for member, _back in members))]
     if back is None:
         return [*lines, "  Nothing was tried in it." if len(names) == 1 else "  Nothing was tried in them."]
     if reverted.held:

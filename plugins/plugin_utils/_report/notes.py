@@ -28,7 +28,10 @@ def migration_notes(planned: Sequence[Result], upgraded: Sequence[Result]) -> li
         upgraded: entries of the upgrade.
     """
     data_loss = noted((entry, line) for entry in upgraded for line in [*_data_loss(entry), *_notes(entry)])
-    unrestorable = [entry for entry in planned if (entry.get("restore") or {}).get("obstacle")]
+    failed = {(entry["name"], entry.get("host")) for entry in upgraded if entry.get("error")}
+    # What became of those that failed, their failure says.
+    others = [entry for entry in planned if (entry["name"], entry.get("host")) not in failed]
+    unrestorable = [entry for entry in others if (entry.get("restore") or {}).get("obstacle")]
     return data_loss + changed_history(planned) + restores(unrestorable)
 
 

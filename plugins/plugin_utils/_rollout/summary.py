@@ -33,6 +33,8 @@ _PREDICTED = {
 }
 #: So many databases have a line of their own; of more, those that are as they should be have none.
 _MOST_ROWS = 50
+#: The same of a run in which one needs a person.
+_MOST_ROWS_BESIDE_FAILURES = 8
 _MOST_NAMES = 20
 _FAILED = ("failed", "downgraded", "restored", "untouched", "held")
 _HEADINGS = ("HOST", "DATABASE", "OUTCOME", "REVERTED", "FROM", "TO", "REVISIONS", "TIME", "BACKUP")
@@ -61,7 +63,8 @@ def summary(
         *_notes(manifest, results, completed),
         _title(manifest, check_mode),
     ]
-    if len(manifest.hosts) > 1 or _lost(manifest):
+    are_all_failed = {host.state for host in manifest.hosts.values()} == {"failed"}  # the title and the causes say so
+    if (len(manifest.hosts) > 1 and not are_all_failed) or _lost(manifest):
         lines += _states(manifest, check_mode)
     failures = {name: _failures(found) for name, found in results.items() if manifest.hosts[name].is_bad}
     reported = {(name, entry["name"]) for name, found in failures.items() for entry, _rest in found}
@@ -115,7 +118,9 @@ def _table(manifest: Manifest, results: Mapping[str, Result], *, check_mode: boo
         for words, cells in _rows(host, results[name], check_mode)
         if host.databases or len(manifest.hosts) > 1
     ]
-    shown = rows if len(rows) <= _MOST_ROWS else [row for row in rows if row[0] not in FINE][:_MOST_ROWS]
+    in_need = [row for row in rows if row[0] not in FINE]
+    most = _MOST_ROWS_BESIDE_FAILURES if in_need else _MOST_ROWS
+    shown = rows if len(rows) <= most else in_need[:_MOST_ROWS]
     left_out = len(rows) - len(shown)
     lines = table(_HEADINGS, [cells for _rest, cells in shown]) if shown else []
     return lines + ([f"and {left_out} more, which are in the manifest"] if left_out else [])

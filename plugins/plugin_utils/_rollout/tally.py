@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from .._report.causes import cause_line, without_name
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
+
+from .._report.causes import MOST_NAMED, cause_line, without_name
 from .._report.failures import REVERTED
 from .._report.tally import tally
 from .manifest import GOOD, Database, Host, Manifest
@@ -42,20 +44,25 @@ def causes_of_run(manifest: Manifest, reported: Container[tuple[str, str]] = ())
         reported: hosts and databases that are described elsewhere.
     """
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    lines = []
+    of_hosts: dict[str, list[str]] = {}
     for name, host in manifest.hosts.items():
         if host.is_bad and host.why:
-            lines.append(f"{name}: {host.why}")
+            of_hosts.setdefault(host.why, []).append(name)
         for database, entry in host.databases.items():
             is_reported = (name, database) in reported or entry.outcome in (*GOOD, "waiting")
             if not is_reported and entry.why and (host.is_bad or entry.outcome in ("held", "deferred")):
                 kind = "HELD " if entry.outcome == "held" else ""
                 found.setdefault((kind, without_name(entry.why, database)), []).append((name, database))
     is_alone = len(manifest.hosts) == 1
+    lines = [f"{_hosts(names)}: {why}" for why, names in of_hosts.items()]
     for (kind, cause), places in found.items():
         hosts = [] if is_alone else [host for host, _rest in places]
         lines.append(f"{kind}{cause_line([name for _rest, name in places], cause, hosts)}")
     return lines
+
+
+def _hosts(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} hosts ({first_of(names, MOST_NAMED)})"
 
 
 def word_of(host: Host, entry: Database, *, check_mode: bool) -> str:

@@ -33,6 +33,12 @@ class FailedOnce(AnsibleActionFail):  # type: ignore[misc]
         """Return the result with the message as it is to be printed."""
         return {**super().result_contribution, "msg": _in_a_block(self.message)}
 
+    def as_task_result(self, utr: Any) -> Any:
+        """Return the same in ansible-core 2.20 and later, which does not read ``result_contribution``."""
+        utr = super().as_task_result(utr)
+        utr.msg = _in_a_block(self.message)
+        return utr
+
     @property
     def omit_exception_key(self) -> bool:
         """Have Ansible not add the error."""
@@ -42,17 +48,23 @@ class FailedOnce(AnsibleActionFail):  # type: ignore[misc]
 def _in_a_block(msg: str) -> str:
     """Return a message so that it is printed as it is: YAML would double its quotes and break its line.
 
-    A command in it could not be pasted then. YAML prints a text of several lines as a block.
+    A command in it could not be pasted then. YAML prints a text with a line break as a block.
     """
     is_plain = "'" not in msg and len(msg) <= _LONGEST_PLAIN
-    return msg if is_plain or "\n" in msg or not is_read_by_people() else f"\n{msg}"
+    return msg if is_plain or "\n" in msg or not is_read_by_people() else f"{msg}\n"
 
 
-def keep_whole(kind: str, host: str, answer: Mapping[str, Any]) -> FailedOnce:
-    """Keep a failed answer for the lookup ``result``, and return the failure with its message and little else.
+def keep_whole(kind: str, host: str, answer: Mapping[str, Any], msg: str = "") -> FailedOnce:
+    """Keep a failed answer for the lookup ``result``, and return the failure with a message and little else.
 
     Ansible prints the result of a task that fails, and that of hundreds of databases would fill the screen.
+
+    Args:
+        kind: what the answer is kept as, among those of the host's run.
+        host: the host that answered.
+        answer: what it answered.
+        msg: what is printed, where it is not the answer's own message.
     """
     kept = results.keep_as(kind, host, answer)
-    short = {name: answer[name] for name in ("changed", "code", "lost", "ok") if name in answer}
-    return FailedOnce(str(answer["msg"]), {**short, "kept": kept})
+    short = {name: answer[name] for name in ("changed", "code", "lost") if name in answer}
+    return FailedOnce(msg or str(answer["msg"]), {**short, "kept": kept})

@@ -38,10 +38,15 @@ def keep(action: str, host: str, answer: Mapping[str, Any], arguments: Mapping[s
         answer: what it answered.
         arguments: what the module was called with.
     """
+    kind = kind_of(action, arguments)
+    return keep_as(kind, host, answer) if kind in _KEPT.values() else ""
+
+
+def kind_of(action: str, arguments: Mapping[str, Any]) -> str:
+    """Return what an answer of a module is kept as; the begin of a maintenance is not a result of the run."""
     verb = action.rpartition(".")[2]
     begins = verb == "maintenance" and arguments.get("state") != "ended"
-    kind = "" if begins else _KEPT.get(verb, "")
-    return keep_as(kind, host, answer) if kind else ""
+    return "maintenance_begun" if begins else _KEPT.get(verb, verb)
 
 
 def keep_as(kind: str, host: str, answer: Mapping[str, Any]) -> str:

@@ -109,7 +109,7 @@ def test_a_failure_says_what_failed_what_was_undone_at_which_revision_and_what_n
 ) -> None:
     printed = failed(**back)
 
-    assert printed.startswith("shop: Revision 0003 failed: because. Correct it.")
+    assert printed.startswith("shop: Revision 0003 failed: because.\n")
     for word in words:
         assert word in printed
     assert back["outcome"] == "held" or "Next: " in printed

@@ -21,7 +21,7 @@ COMMAND = """ansible-playbook -i inventory/mine migrate.yml -e '{"migrate_retry_
 def test_a_command_in_it_can_be_pasted(msg: str) -> None:
     shown = FailedOnce(msg).result_contribution["msg"]
 
-    assert shown.removeprefix("\n") == msg
+    assert shown.removesuffix("\n") == msg
     assert "\n" in shown  # so that it is printed as a block
 
 
