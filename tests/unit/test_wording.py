@@ -40,9 +40,7 @@ MESSAGES: dict[str, tuple[Callable[[], object], str]] = {
         ),
     ),
     "command-failed": (
-        lambda: run_command(
-            ["sh", "-c", "echo said $KEY >&2; exit 3"], {}, {"KEY": "m4rked"}, "The copy failed", "Look"
-        ),
+        lambda: run_command(["sh", "-c", "echo no such bucket; exit 3"], {}, {}, "The copy failed", "Look"),
         "The copy failed [command-failed]: sh ended with exit code 3: no such bucket. Look.",
     ),
     "command-timeout": (
