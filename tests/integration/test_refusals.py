@@ -12,6 +12,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from tests.codes import assert_code
 from tests.integration.servers import Pooler, Standby
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target, program
@@ -79,22 +80,22 @@ def test_all_refusals_of_all_databases_are_shown_at_once_before_anything_changes
     assert not sqlite.path.exists()
     assert site.tree() == tree
     expected = [
-        ("nobody-listens", "cannot be reached", "refused"),
-        ("wrong-password", "cannot be reached", "password authentication failed"),
-        ("no-such-database", "cannot be reached", '"no_such_database" does not exist'),
-        ("standby", "is on a standby", "Name the primary"),
-        ("pooler", "is behind a connection pooler", "direct_url"),
-        ("unknown-revision", "is at a revision that this release does not know", "f00dfeed"),
-        ("no-permission", "cannot be backed up by its user", "public.secret"),
-        ("no-folder", "cannot be made", "missing"),
-        ("relative", "names no absolute file", "four slashes"),
-        ("no-such-target", "cannot be reached", "0815"),
-        ("no-driver", "cannot be migrated safely", "mysql"),
-        ("no-url", "cannot be parsed", "SQLAlchemy"),
+        ("nobody-listens", "database-unreachable", "refused"),
+        ("wrong-password", "database-unreachable", "password authentication failed"),
+        ("no-such-database", "database-unreachable", '"no_such_database" does not exist'),
+        ("standby", "server-is-standby", "primary"),
+        ("pooler", "connection-pooler", "direct_url"),
+        ("unknown-revision", "revision-unknown", "f00dfeed"),
+        ("no-permission", "privileges-missing", "public.secret"),
+        ("no-folder", "database-not-creatable", "missing"),
+        ("relative", "url-invalid", "sqlite:////"),
+        ("no-such-target", "target-unreachable", "0815"),
+        ("no-driver", "database-type-unsupported", "mysql"),
+        ("no-url", "url-invalid", "SQLAlchemy"),
     ]
-    for name, *phrases in expected:
-        for text in (plan.output, outcome.output):
-            assert_says(text, name, *phrases)
+    for name, code, named in expected:
+        for each in (plan, outcome):
+            assert_code(each, code, named, database=name)
     (failed,) = outcome.results("Plan every database", kind="failed")
     refusals = failed["msg"].strip().splitlines()[1:]
     refused = {line.split(":", 1)[0] for line in refusals}
@@ -129,8 +130,7 @@ def test_a_database_at_a_later_revision_names_the_release_that_knows_it(site: Si
     outcome = site.run("migrate", code=2, migrate_source=site.source("generic", "older").keep("0001"), **settings)
     assert [target.dump() for target in targets] == before
     for target in targets:
-        assert_says(outcome.output, f"Database '{target.name}' is at a revision that this release does not know")
-    assert_says(outcome.output, "0002", f"Release {release[:12]} on this host knows it")
+        assert_code(outcome, "revision-unknown", "0002", release[:12], database=target.name)
 
 
 def test_several_heads_are_refused_and_named(site: Site, targets: list[Target]) -> None:
@@ -138,7 +138,8 @@ def test_several_heads_are_refused_and_named(site: Site, targets: list[Target]) 
     databases = [target.entry for target in targets]
     outcome = site.run("migrate", code=2, migrate_source=site.source("multi_heads"), migrate_databases=databases)
     assert [target.dump() for target in targets] == before
-    assert_says(outcome.output, "several heads", "c002, e002", "Set migrate_target to heads")
+    for target in targets:
+        assert_code(outcome, "several-heads", "c002, e002", "migrate_target", database=target.name)
 
 
 def test_a_missing_and_an_older_pg_dump_are_refused(site: Site, postgres: PostgresTarget, tmp_path: Path) -> None:
@@ -146,12 +147,12 @@ def test_a_missing_and_an_older_pg_dump_are_refused(site: Site, postgres: Postgr
     programs = tmp_path / "programs"
     programs.mkdir()
     outcome = site.run("migrate", code=2, migrate_pg_bin=programs, **settings)
-    assert_says(outcome.output, "There is no pg_dump", "postgresql-client-15")
+    assert_code(outcome, "client-program-missing", "pg_dump", "postgresql-client-15", database=postgres.name)
     for name in ("pg_dump", "pg_restore"):
         (programs / name).write_text(f'#!/bin/sh\necho "{name} (PostgreSQL) 13.4"\n')
         (programs / name).chmod(0o755)
     outcome = site.run("migrate", code=2, migrate_pg_bin=programs, **settings)
-    assert_says(outcome.output, "pg_dump is too old", "it is 13.4", "the server 15", "migrate_pg_bin")
+    assert_code(outcome, "client-program-too-old", "pg_dump", "13.4", "15", "migrate_pg_bin", database=postgres.name)
     assert postgres.tables() == []
     assert postgres.revisions == []
 
@@ -179,14 +180,13 @@ def test_too_little_disk_for_the_backup_is_refused(site: Site, sqlite: SQLiteTar
     outcome = site.run("migrate", code=2, migrate_source=site.source("generic"), migrate_databases=databases)
     assert (sqlite.dump(), postgres.dump()) == before
     for target in (sqlite, postgres):
-        assert_says(outcome.output, f"There is too little disk for a backup of '{target.name}'")
-    assert_says(outcome.output, str(site.root), "migrate_root")
+        assert_code(outcome, "disk-too-small", site.root, "migrate_root", database=target.name)
 
 
 BAD_INPUT: dict[str, tuple[dict[str, Any], list[str]]] = {
     "two entries with one name": (
         {"migrate_databases": [{"name": "app", "url": "sqlite:////a.db"}, {"name": "app", "url": "sqlite:////b.db"}]},
-        ["2 entries named 'app'"],
+        ["migrate_databases", "'app'"],
     ),
     "an unknown key": (
         {"migrate_databases": [{"name": "app", "url": "sqlite:////a.db", "pasword": "x"}]},
@@ -200,15 +200,15 @@ BAD_INPUT: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"migrate_databases": [{"name": "app", "url": "sqlite:////a.db", "x_arguments": "tenant=a"}]},
         ["x_arguments"],
     ),
-    "a list for the source": ({"migrate_source": ["migrations"]}, ["migrate_source must be a string and is a list"]),
+    "a list for the source": ({"migrate_source": ["migrations"]}, ["migrate_source", "string", "list"]),
     "a path that is missing": ({"migrate_source": "/no/such/folder"}, ["/no/such/folder"]),
     "a wheelhouse that is missing": ({"migrate_wheelhouse": "/no/such/wheels"}, ["/no/such/wheels"]),
-    "a folder without migrations": ({"migrate_source": "/usr/share/doc"}, ["is not a migrations directory"]),
-    "no databases": ({"migrate_databases": []}, ["migrate_databases is empty"]),
+    "a folder without migrations": ({"migrate_source": "/usr/share/doc"}, ["[source-missing]", "/usr/share/doc"]),
+    "no databases": ({"migrate_databases": []}, ["migrate_databases"]),
     "a list for the target": ({"migrate_target": ["heads"]}, ["migrate_target", "string"]),
     "a word for a number": ({"migrate_workers": "many"}, ["migrate_workers"]),
-    "a run id that is not a file name": ({"migrate_run": "../run"}, ["'../run' cannot be used"]),
-    "nothing says what to install": ({"migrate_virtualenv": ""}, ["Nothing says what the migrations need"]),
+    "a run id that is not a file name": ({"migrate_run": "../run"}, ["[run-id-invalid]", "'../run'"]),
+    "nothing says what to install": ({"migrate_virtualenv": ""}, ["[requirements-missing]", "migrate_packages"]),
 }
 
 
@@ -226,23 +226,23 @@ def test_a_link_that_leads_out_of_the_source_is_refused(site: Site, sqlite: SQLi
     source = site.source("generic")
     (source.folder / "passwords").symlink_to("/etc/passwd")
     outcome = site.run("migrate", code=2, migrate_source=source, migrate_databases=[sqlite.entry])
-    assert_says(outcome.output, "passwords leads out of", "/etc/passwd")
+    assert_code(outcome, "source-leads-out", "passwords", "/etc/passwd")
     assert not sqlite.path.exists()
 
 
 def test_a_virtualenv_that_is_missing_is_refused(site: Site, sqlite: SQLiteTarget) -> None:
     settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [sqlite.entry]}
     outcome = site.run("migrate", code=2, migrate_virtualenv="/no/such/virtualenv", **settings)
-    assert_says(outcome.output, "There is no virtualenv at /no/such/virtualenv")
+    assert_code(outcome, "virtualenv-missing", "/no/such/virtualenv")
     assert not sqlite.path.exists()
 
 
 def test_rolling_back_a_run_that_is_unknown_is_refused(site: Site, sqlite: SQLiteTarget) -> None:
     settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [sqlite.entry]}
     outcome = site.run("rollback", code=2, **settings)
-    assert_says(outcome.output, "There is no run to roll back on this host")
+    assert_code(outcome, "run-unknown")
     site.run("migrate", **settings)
     dump = sqlite.dump()
     outcome = site.run("rollback", code=2, migrate_rollback_run="unheard-of", **settings)
-    assert_says(outcome.output, "Run unheard-of is known on no host of this play")
+    assert_code(outcome, "run-unknown", "unheard-of")
     assert sqlite.dump() == dump
