@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.at_night import environment, missing_mailer
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.files import Schedule
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.given import read_given
@@ -70,7 +71,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         answer = {**_answer(changed, machine, following), "script": str(places.script), "log": str(places.log)}
         if schedule.mail and not machine.folder and missing_mailer():
             answer["warnings"] = [_NO_MAILER]
-        return {**answer, "summary": _summary(answer, machine)}
+        summary = _summary(answer, machine)
+        show(summary)
+        return {**answer, "summary": summary}
 
 
 def _summary(answer: dict[str, Any], machine: Machine) -> list[str]:
