@@ -40,7 +40,10 @@ def assert_is_the_end(outcome: ansible.Outcome, last: str) -> list[str]:
     (result,) = outcome.results("Summarise the run")
     lines: list[str] = result["lines"]
     assert lines[-1] == last
-    assert outcome.output.split("PLAY RECAP")[0].rstrip().endswith("\n".join(lines))
+    before, printed, rest = outcome.output.split("PLAY RECAP")[0].partition("\n".join(lines))
+    # Behind it is the result of its own task, and nothing else.
+    assert printed, before
+    assert len(rest.split("\n\n", 1)[1].splitlines()) <= 3, rest
     assert "\n".join(lines).count(CAUSE) == 1
     failed = outcome.results("Upgrade each database", kind="failed")
     assert [each["msg"].count("\n") for each in failed] == [0] * len(failed)
@@ -55,7 +58,7 @@ def test_a_revision_that_fails_on_the_first_of_four_hosts(
     source = migrated(fleet, site, more_postgres, 4)
     outcome = fleet.run("migrate", code=2, migrate_source=source)
     lines = assert_is_the_end(outcome, "16 databases: 12 not begun, 4 failed")
-    assert len(outcome.output.splitlines()) < 70
+    assert len(outcome.output.splitlines()) < 100
     (cause,) = [line for line in lines if CAUSE in line]
     assert cause.startswith("4 databases (")
     assert "UPDATE itme" in cause
@@ -68,8 +71,8 @@ def test_a_revision_that_fails_on_four_hosts_at_once(
     source = migrated(fleet, site, more_postgres, 1)
     outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout=["100%"])
     lines = assert_is_the_end(outcome, "4 databases: 4 failed")
-    # Of one host there are eleven lines: what failed, what was undone, that it fails, its row, the recap.
-    assert len(outcome.output.splitlines()) < 80
+    # Most are Ansible's own: a line a host for each task, and four for each that has failed.
+    assert len(outcome.output.splitlines()) < 120
     assert {name: host["failures"] for name, host in outcome.stats.items()} == dict.fromkeys(fleet.names, 1)
     assert len([line for line in lines if CAUSE in line]) == 1
 
