@@ -43,13 +43,20 @@ SOURCE: Spec = {
 }
 
 
+def _selection() -> Spec:
+    """Options that say which list of found databases is used, and which of its databases."""
+    return {
+        "found_in": {"type": "list", "elements": "str", "default": []},
+        "select": {"type": "list", "elements": "str", "default": []},
+    }
+
+
 def discovery() -> Spec:
     """Options of every verb that works with databases that were found."""
     return {
         "discover": {"type": "list", "elements": "dict", "default": [], "options": SOURCE},
         "discover_accept": {"type": "bool", "default": False},
-        "found_in": {"type": "list", "elements": "str", "default": []},
-        "select": {"type": "list", "elements": "str", "default": []},
+        **_selection(),
     }
 
 
@@ -57,8 +64,7 @@ def kept_discovery() -> Spec:
     """Options of the modules that need no more of found databases than their names, as they were kept."""
     return {
         "found_by": {"type": "list", "elements": "str", "default": []},
-        "found_in": {"type": "list", "elements": "str", "default": []},
-        "select": {"type": "list", "elements": "str", "default": []},
+        **_selection(),
     }
 
 

@@ -14,13 +14,13 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import IO, Any
+from typing import Any
 
+from .commands import last_words
 from .errors import Failed
 from .run_as import User
 
 _PIECE = 1 << 16
-_MOST_WORDS = 500  # characters of what it says on standard error
 
 
 def output_of(
@@ -61,7 +61,7 @@ def output_of(
         except OSError as error:
             raise Failed(what, f"{words[0]}: {error.strerror}", "Correct the command", code="command-failed") from error
         try:
-            return _read(process, what, words[0], errors, seconds, most)
+            content, code = _read(process, what, words[0], seconds, most)
         finally:
             # The group keeps its number for as long as a process is in it.
             with suppress(ProcessLookupError, PermissionError):
@@ -69,11 +69,13 @@ def output_of(
             process.wait()
             if process.stdout:
                 process.stdout.close()
+        if code:
+            why = f"{words[0]} ended with exit code {code}: {last_words(errors, dict(variables or {}))}"
+            raise Failed(what, why, "Correct it", code="command-failed")
+    return content
 
 
-def _read(
-    process: subprocess.Popen[bytes], what: str, program: str, errors: IO[bytes], seconds: float, most: int
-) -> bytes:
+def _read(process: subprocess.Popen[bytes], what: str, program: str, seconds: float, most: int) -> tuple[bytes, int]:
     deadline = time.monotonic() + seconds
     content = bytearray()
     descriptor = process.stdout.fileno() if process.stdout else -1
@@ -95,11 +97,6 @@ def _read(
                 what, f"{program} printed more than {most:,} bytes", "Have it print less", code="command-failed"
             )
     try:
-        code = process.wait(max(deadline - time.monotonic(), 0.1))
+        return bytes(content), process.wait(max(deadline - time.monotonic(), 0.1))
     except subprocess.TimeoutExpired:
         raise late from None
-    if code:
-        errors.seek(max(errors.seek(0, os.SEEK_END) - 4 * _MOST_WORDS, 0))
-        words = errors.read().decode(errors="replace").strip()[-_MOST_WORDS:] or "it printed nothing"
-        raise Failed(what, f"{program} ended with exit code {code}: {words}", "Correct it", code="command-failed")
-    return bytes(content)

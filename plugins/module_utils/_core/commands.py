@@ -77,14 +77,14 @@ def run_command(
             why = f"{words[0]} had not ended after {patience:g} s, and was ended with all that it had started"
             raise Failed(
                 what,
-                f"{why}: {_read_output(output, variables)}",
+                f"{why}: {last_words(output, variables)}",
                 f"{remedy}; or raise {_PATIENCE}",
                 code="command-timeout",
             ) from None
         if code:
             raise Failed(
                 what,
-                f"{words[0]} ended with exit code {code}: {_read_output(output, variables)}",
+                f"{words[0]} ended with exit code {code}: {last_words(output, variables)}",
                 remedy,
                 code="command-failed",
             )
@@ -105,8 +105,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _read_output(output: IO[bytes], variables: dict[str, str]) -> str:
-    """Return the last words of a command."""
+def last_words(output: IO[bytes], variables: dict[str, str]) -> str:
+    """Return the last words of a command, without the secrets among its variables."""
     output.seek(max(output.seek(0, os.SEEK_END) - 4 * _MOST_WORDS, 0))
     text = output.read().decode(errors="replace").strip()
     return _without(text, variables)[-_MOST_WORDS:] or "it printed nothing"

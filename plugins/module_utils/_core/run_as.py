@@ -92,12 +92,25 @@ def user_for(name: str, run_as: str, owner: Callable[[], int | None]) -> User | 
     if not run_as:
         uid = owner() if os.geteuid() == 0 else None
         return user_of(uid) if uid else None
+    return user_to_become(run_as, f"The migrations of database {name!r}")
+
+
+def user_to_become(run_as: str, what: str) -> User | None:
+    """Return the user that was named, or None if that is the one of this process.
+
+    Args:
+        run_as: the user.
+        what: what it is for, for the message.
+
+    Raises:
+        Refused: there is no user of that name, or only root could become it.
+    """
     user = user_named(run_as)
     if user.uid == os.geteuid():
         return None
     if os.geteuid() != 0:
         raise Refused(
-            f"The migrations of database {name!r} cannot run as {run_as!r}",
+            f"{what} cannot run as {run_as!r}",
             "only root becomes another user",
             "Set ansible_become, or leave migrate_run_as empty",
             code="run-as-not-possible",

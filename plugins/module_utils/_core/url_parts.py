@@ -7,6 +7,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote
 
 #: As sqlalchemy.engine.url has it, in 1.4 as in 2.1.
 _URL = re.compile(
@@ -20,11 +23,38 @@ _URL = re.compile(
 
 def parts_of(url: str) -> dict[str, str]:
     """Return the parts of a URL that it has, as they are written; nothing of what is none."""
-    match = _URL.fullmatch(url)
-    return {name: part for name, part in match.groupdict().items() if part is not None} if match else {}
+    return {name: url[start:end] for name, (start, end) in spans_of(url).items()}
 
 
 def spans_of(url: str) -> dict[str, tuple[int, int]]:
     """Return where the parts of a URL are in it."""
     match = _URL.fullmatch(url)
     return {name: match.span(name) for name, part in match.groupdict().items() if part is not None} if match else {}
+
+
+@dataclass(frozen=True)
+class PlainURL:
+    """What SQLAlchemy's URL says of where it leads, under the same names."""
+
+    username: str | None
+    password: str | None
+    host: str | None
+    port: int | None
+    database: str | None
+    #: An option that is given several times has all of its values.
+    query: dict[str, Any]
+
+
+def plain_url(url: str) -> PlainURL:
+    """Return the parts of a URL as they are meant."""
+    parts = parts_of(url)
+    options = parse_qs(parts.get("query", ""), keep_blank_values=True)
+    port, meant = parts.get("port", ""), {name: unquote(part) for name, part in parts.items()}
+    return PlainURL(
+        meant.get("username"),
+        meant.get("password"),
+        parts.get("host") or parts.get("ipv6"),
+        int(port) if port.isdigit() else None,
+        meant.get("database"),
+        {name: tuple(values) if len(values) > 1 else values[0] for name, values in options.items()},
+    )

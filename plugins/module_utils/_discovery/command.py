@@ -12,7 +12,7 @@ from typing import Any
 
 from .._core.bounded import output_of
 from .._core.errors import Failed, Refused
-from .._core.run_as import user_named
+from .._core.run_as import user_to_become
 from .source import Source
 
 #: Bytes of an answer.
@@ -32,16 +32,7 @@ def rows_of_command(source: Source, run_as: str) -> list[dict[str, Any]]:
         Refused: that user is not there, or the program failed, or it printed something else.
     """
     what = f"The command of source {source.name!r} failed"
-    user = user_named(run_as) if run_as else None
-    if user is not None and user.uid == os.geteuid():
-        user = None
-    if user is not None and os.geteuid() != 0:
-        raise Refused(
-            what,
-            f"only root becomes {run_as!r}, the user of migrate_run_as",
-            "Set ansible_become, or leave migrate_run_as empty",
-            code="run-as-not-possible",
-        )
+    user = user_to_become(run_as, f"The command of source {source.name!r}") if run_as else None
     variables = {"PATH": os.environ.get("PATH", _PATH), "LANG": os.environ.get("LANG", "C.UTF-8")}
     if user is not None:
         variables.update(PATH=_PATH, HOME=user.home, USER=user.name, LOGNAME=user.name)

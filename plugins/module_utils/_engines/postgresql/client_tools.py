@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed
-from ..interface import Report
 from .libpq_options import program_options
 from .service_file import SERVICE, handed_over, service_options, with_service
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
+
+    from ..._core.url_parts import PlainURL
+    from ..interface import Report
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _TRANSACTION_TIMEOUT_SINCE = 17
@@ -105,7 +107,7 @@ def conninfo(url: URL) -> str:
     return conninfo_by_hand(url) + service
 
 
-def conninfo_by_hand(url: URL) -> str:
+def conninfo_by_hand(url: URL | PlainURL) -> str:
     """Return the same for a person, who is prompted for what is secret."""
     return " ".join(f"{key}='{_escaped(value)}'" for key, value in program_options(url).items())
 

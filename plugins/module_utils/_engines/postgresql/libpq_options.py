@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
+    from ..._core.url_parts import PlainURL
+
 #: What PQconndefaults() of PostgreSQL 11 to 18 lists, without what is only for debugging it.
 KEYWORDS = frozenset(
     """
@@ -38,7 +40,7 @@ _OF_THE_PROGRAM = frozenset(["application_name", "fallback_application_name", "c
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
-def options_of(url: URL) -> dict[str, str]:
+def options_of(url: URL | PlainURL) -> dict[str, str]:
     """Return what libpq is given to connect to where a URL leads; the password is among it."""
     query = {key: _last(value) for key, value in url.query.items() if key not in ("host", "port")}
     found = {key: value for key, value in query.items() if key in KEYWORDS and value}
@@ -60,7 +62,7 @@ def options_of(url: URL) -> dict[str, str]:
     return found
 
 
-def program_options(url: URL) -> dict[str, str]:
+def program_options(url: URL | PlainURL) -> dict[str, str]:
     """Return what a client program gets on its command line: nothing secret, nothing that it sets by itself."""
     return {key: value for key, value in options_of(url).items() if key not in SECRETS | _OF_THE_PROGRAM}
 
@@ -137,7 +139,7 @@ def _service(name: str, file: str, variables: Mapping[str, str]) -> dict[str, st
     return None
 
 
-def _hosts_and_ports(url: URL) -> tuple[str, str]:
+def _hosts_and_ports(url: URL | PlainURL) -> tuple[str, str]:
     """Return hosts and ports as libpq lists them, from each of the ways in which SQLAlchemy takes them."""
     if "host" not in url.query:
         ports = _listed(url.query.get("port", ())) or ([str(url.port)] if url.port else [])

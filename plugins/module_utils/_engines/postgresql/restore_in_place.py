@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     from .session import PostgreSQLSession
 
 
-#: What stays as it is, because it cannot be moved away.
 #: Steps as they are reported: the last moments before what is there is touched, and before the commit.
 MOVES_AWAY = "moves what is there away"
 VERIFIES = "verifies"
 
+#: What stays as it is, because it cannot be moved away.
 _LEFT_OUT = [
     "DATABASE -", "DATABASE PROPERTIES -", "ACL - DATABASE", "COMMENT - DATABASE", "SECURITY LABEL - DATABASE",
     *publications.ENTRIES, "SUBSCRIPTION", "EVENT TRIGGER", "FOREIGN DATA WRAPPER", "SERVER", "USER MAPPING",

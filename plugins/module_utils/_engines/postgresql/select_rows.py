@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote
 
 from ..._core.bounded import output_of
 from ..._core.errors import Failed
-from ..._core.url_parts import parts_of
+from ..._core.url_parts import plain_url
+from .client_tools import conninfo_by_hand, find_tools
+from .libpq_options import options_of
 
-_DEBIAN = Path("/usr/lib/postgresql")
 _CONNECT_TIMEOUT = 10  # seconds
-#: As JSON, in which a value holds no line feed and NULL is not an empty text.
-_QUERY = "SELECT row_to_json(found) FROM (\n{statement}\n) AS found LIMIT {most};\n"
-#: What libpq reads from its environment, where other users of the host cannot read it.
-_SECRETS = {"password": "PGPASSWORD", "passfile": "PGPASSFILE", "sslpassword": ""}
+#: As JSON, in which a value holds no line feed and NULL is not an empty text. Options of a URL go before PGOPTIONS.
+_QUERY = """\
+SET default_transaction_read_only = on;
+SELECT row_to_json(found) FROM (
+{statement}
+) AS found LIMIT {most};
+"""
 
 
 def select_rows(
@@ -35,11 +35,25 @@ def select_rows(
         Failed: psql is not there, the server cannot be reached, or the statement failed or took too long.
     """
     what = "The statement that lists the databases failed"
-    words, variables = _connection(url, password)
-    variables["PGOPTIONS"] = f"-c default_transaction_read_only=on -c statement_timeout={int(seconds * 1000)}"
+    found = find_tools(folder)
+    if found is None or not (found.folder / "psql").exists():
+        raise Failed(
+            what,
+            f"there is no psql {f'in {folder}' if folder else 'on this host'}",
+            "Install postgresql-client, or set migrate_pg_bin",
+            code="client-program-missing",
+        )
+    address = plain_url(url)
+    variables = {
+        "PGOPTIONS": f"-c default_transaction_read_only=on -c statement_timeout={int(seconds * 1000)}",
+        "PGCONNECT_TIMEOUT": str(_CONNECT_TIMEOUT),
+    }
+    secret = options_of(address).get("password") if password is None else password
+    if secret is not None:
+        variables["PGPASSWORD"] = secret
     printed = output_of(
-        [_psql(folder, what), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password",
-         "--set=ON_ERROR_STOP=1", f"--dbname={words}"],
+        [str(found.folder / "psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password",
+         "--set=ON_ERROR_STOP=1", f"--dbname={conninfo_by_hand(address)}"],
         what,
         text=_QUERY.format(statement=statement.strip().rstrip(";"), most=most),
         variables={**os.environ, "PGCLIENTENCODING": "UTF8", "LC_MESSAGES": "C", **variables},
@@ -53,49 +67,3 @@ def select_rows(
             what, "psql printed what is not a row", "Write it as one SELECT", code="statement-failed"
         ) from None
     return [row for row in rows if isinstance(row, dict)]
-
-
-def _connection(url: str, password: str | None) -> tuple[str, dict[str, str]]:
-    """Return a connection string without secrets, and the environment that has them."""
-    parts = parts_of(url)
-    options = {
-        "host": parts.get("host") or parts.get("ipv6"),
-        "port": parts.get("port"),
-        "user": unquote(parts["username"]) if parts.get("username") else None,
-        "dbname": unquote(parts["database"]) if parts.get("database") else None,
-        "connect_timeout": str(_CONNECT_TIMEOUT),
-        **dict(parse_qsl(parts.get("query", ""))),
-    }
-    if password is None and parts.get("password"):
-        password = unquote(parts["password"])
-    secrets = {name: options.pop(name) for name in _SECRETS if name in options}
-    if password is not None:
-        secrets["password"] = password
-    variables = {_SECRETS[name]: value for name, value in secrets.items() if _SECRETS[name] and value}
-    return " ".join(f"{name}='{_escaped(value)}'" for name, value in options.items() if value), variables
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("'", "\\'")
-
-
-def _psql(folder: str, what: str) -> str:
-    """Return the path of psql: in a folder, else the newest on this host."""
-    folders = (
-        [Path(folder)] if folder else [path / "bin" for path in sorted(_DEBIAN.glob("*"), key=_number, reverse=True)]
-    )
-    found = next((path / "psql" for path in folders if (path / "psql").exists()), None)
-    path = str(found) if found else "" if folder else shutil.which("psql")
-    if not path:
-        raise Failed(
-            what,
-            f"there is no psql in {folder}" if folder else "there is no psql on this host",
-            "Install postgresql-client, or set migrate_pg_bin",
-            code="client-program-missing",
-        )
-    return path
-
-
-def _number(path: Path) -> int:
-    digits = re.match(r"\d+", path.name)
-    return int(digits[0]) if digits else 0

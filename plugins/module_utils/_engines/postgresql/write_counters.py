@@ -116,7 +116,7 @@ select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_s
 #: join every table with its indexes and sort them, which takes twice as long, and each step reads this twice.
 _COUNTED_HERE = f"""
 with counted as materialized (
-  select c.oid, c.relname, n.nspname, c.relkind, pg_stat_get_xact_tuples_inserted(c.oid) as inserted,
+  select c.oid as relid, c.relname, n.nspname, c.relkind, pg_stat_get_xact_tuples_inserted(c.oid) as inserted,
          pg_stat_get_xact_tuples_updated(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid) as replaced,
          case when c.relkind = 'S' then {_uses("c.oid", "xact_")} end as used
     from pg_class c left join pg_namespace n on n.oid = c.relnamespace
@@ -137,13 +137,13 @@ _IN_TRANSACTION = f"""
 {_COUNTED_HERE}
 select 'rows', nspname || '.' || relname, inserted + replaced, replaced
   from written
- where nspname not like 'pg\\_%' and nspname <> 'information_schema' or {_IS_COUNTED_CATALOG.replace("relid", "oid")}
+ where nspname not like 'pg\\_%' and nspname <> 'information_schema' or {_IS_COUNTED_CATALOG}
 union all
 select 'transaction', now()::text, coalesce(txid_current_if_assigned(), 0), txid_snapshot_xmax(txid_current_snapshot())
 union all
-select 'used', oid::text, used, 0 from counted where used > 0
+select 'used', relid::text, used, 0 from counted where used > 0
 union all
-select 'pending', oid::text, inserted + replaced, 0 from written
+select 'pending', relid::text, inserted + replaced, 0 from written
  where nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_toast'
 """
 #: More than can be counted.
