@@ -198,7 +198,8 @@ def _short_message(answer: Result) -> str:
     """Return the causes of a failure without what to type."""
     failures = [(entry["name"], entry["error"]) for entry in answer.get("databases", []) if entry.get("error")]
     own = [("", answer["error"])] if answer.get("error") else []
-    return "\n".join(short_lines(own if answer.get("lost") else failures or own)) or str(answer["msg"]).split("\n")[0]
+    lines = short_lines(own if answer.get("lost") else failures or own)
+    return "\n".join(lines) or str(answer["msg"]).partition("\n")[0]
 
 
 def notice_losses(connection: Any) -> None:
