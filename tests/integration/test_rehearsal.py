@@ -100,8 +100,8 @@ def test_what_each_revision_loses_is_reported_and_where_it_cannot_go_back(site: 
     assert creator.dump() == before
     assert scratches(creator.database.server) == []
 
-    _results, output = rehearsed(site, code=2, migrate_rehearsal_fails_on=["irreversible"], **settings)
-    assert_says(output, "found what migrate_rehearsal_fails_on names", "0005 is irreversible")
+    refused = site.run("rehearse", code=2, migrate_rehearsal_fails_on=["irreversible"], **settings)
+    assert_says(refused.output, "found what migrate_rehearsal_fails_on names", "0005 is irreversible")
 
 
 @pytest.mark.parametrize("per_migration", ["", ", transaction_per_migration=True"], ids=["single", "each"])
