@@ -17,7 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.offsite import CONTROLLER
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CRASHED, cause_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CRASHED, Refused, cause_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
 
@@ -29,6 +29,7 @@ from .._run.screen import show
 from .fetch_backups import fetch
 from .judge import judged, with_message
 from .reducing import interpreter_facts, reduced, without_controls
+from .strategy import refuse_mitogen
 
 Result = dict[str, Any]
 Run = Callable[..., Result]
@@ -136,10 +137,10 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             self._reset()
             attempt += 1
 
-    def _parse_returned_data(self, res: Result, *others: Any) -> Any:
+    def _parse_returned_data(self, res: Result, *others: Any, **named: Any) -> Any:
         """Clean what the host printed: Ansible shows what surrounds a module's answer as it came."""
         cleaned = {key: without_controls(value) for key, value in res.items()}
-        return super()._parse_returned_data(cleaned, *others)
+        return super()._parse_returned_data(cleaned, *others, **named)
 
     def current(self, arguments: Result) -> Result:
         """Return a call's arguments as they are true right now."""
@@ -178,9 +179,13 @@ def _keeping_failures(run: Run) -> Run:
     @wraps(run)
     def guarded(self: FollowingAction, tmp: Any = None, task_vars: Result | None = None) -> Result:
         try:
+            refuse_mitogen(type(self))
             answer = run(self, tmp, task_vars)
         except AnsibleAction:  # Ansible's own way to skip and to end
             raise
+        except Refused as refusal:
+            refused = {"failed": True, "msg": str(refusal), "code": refusal.code, "error": refusal.facts()}
+            answer = judged(self._task.action, refused)
         except Exception as error:  # noqa: BLE001 - what it is, the result says
             failed = {"failed": True, "msg": f"{self._task.action} failed: {cause_of(error)}"}
             answer = judged(self._task.action, failed)
