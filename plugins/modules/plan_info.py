@@ -172,7 +172,7 @@ databases:
     instance:
       description:
         - Distinguishes servers with the same identity, as those that were cloned from one image.
-        - It changes when the server is started again. Empty for a file.
+        - It changes when the server is started again. Of a file it is the number in its file system.
       type: str
     can_be_shared:
       description: Whether other hosts can have the same database; a file is its host's own.
@@ -288,7 +288,7 @@ def main() -> None:
                 databases += call_plan(python, {**group, "remember": remember}) if python else _without_release(group)
         elif module.check_mode and options["archive"] and not is_to_recover:
             databases = plan_with_unshipped(options)
-        refuse_if_found_twice(databases, found)
+        refuse_if_found_twice(module, databases, found)
         places = [entry["name"] for entry in options["databases"]]
         databases.sort(key=lambda plan: places.index(plan["name"]))
         refused = [{**entry, "error": obstacle} for entry in databases for obstacle in entry["obstacles"]]

@@ -159,6 +159,8 @@ def main() -> None:
     module = module_of(argument_specs.upgrade())
     with answering(module):
         use_databases(module, query_source, begins=True)
+        # One that is planned to be made has no instance yet.
+        module.params["existed"] = [plan["name"] for plan in module.params["planned"] or [] if plan.get("instance")]
         groups = group_by_release(module.params)
         refuse_canary_of_several(groups)
         if module.check_mode:

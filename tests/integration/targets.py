@@ -128,6 +128,6 @@ class SQLiteTarget(Target):
             return "\n".join(connection.iterdump())
 
 
-def program(*words: str | Path) -> subprocess.CompletedProcess[str]:
+def program(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command and return what it did, whatever that was."""
-    return subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, cwd=cwd)

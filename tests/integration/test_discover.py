@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -14,7 +15,8 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from tests.integration.site import Site
-from tests.integration.targets import PostgresTarget, SQLiteTarget
+from tests.integration.targets import PostgresTarget, SQLiteTarget, program
+from tests.lab import PROJECT, ansible
 from tests.lab.ansible import Outcome
 
 
@@ -178,22 +180,96 @@ def test_a_hostile_name_stops_no_other_database(found: Site, sites: Path) -> Non
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in names)
 
 
+def panel(site: Site, rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """A source whose answer is these rows."""
+    path = site.folder / "rows.json"
+    path.write_text(json.dumps(rows))
+    template = {"name": "{id}", "url": "sqlite:///{path}", **more.pop("template", {})}
+    return {"name": "panel", "command": ["/bin/cat", str(path)], "template": template, "maximum_change": 1000, **more}
+
+
+def put(target: SQLiteTarget, value: int) -> None:
+    with closing(sqlite3.connect(target.path)) as connection, connection:
+        connection.execute("insert into kept values (?)", (value,))
+
+
+def test_the_name_and_the_backups_of_a_database_that_is_gone_are_not_those_of_another(found: Site, sites: Path) -> None:
+    old, new = make_files(sites / "old", "shop")["shop"], make_files(sites / "new", "shop")["shop"]
+    rows = [{"id": "shop", "path": str(target.path)} for target in (old, new)]
+    put(old, 1)
+    put(new, 2)
+    found.run("migrate", migrate_discover=[panel(found, rows[:1])])
+    found.run("migrate", migrate_discover=[panel(found, rows)])
+    source = panel(found, rows[1:])
+    found.run("migrate", migrate_discover=[source])
+
+    (name,) = {row["name"] for row in kept(found, "last")[-1]["rows"]}
+    assert name != "shop"
+    words: dict[str, Any] = {"migrate_discover": [source], "migrate_restore_loses_writes": True}
+    found.run("restore", migrate_restore_databases=["shop"], code=2, **words)
+    found.run("restore", migrate_restore_databases=[name], **words)
+    assert (new.rows("select id from kept"), new.revisions) == ([(2,)], [])
+    assert (old.rows("select id from kept"), old.revisions) == ([(1,)], ["0002"])
+
+
+def test_a_row_does_not_lead_out_of_its_folder_and_a_corrected_answer_is_taken(found: Site, sites: Path) -> None:
+    target, victim = make_files(sites, "one")["one"], make_files(sites.with_name("other"), "victim")["victim"]
+    template = {"url": f"sqlite:///{sites}/{{id}}/app.db"}
+    rows: list[dict[str, Any]] = [{"id": "one"}, {"id": "../other/victim"}, {"id": "."}, {"id": None}, {"id": None}]
+
+    outcome = found.run("migrate", migrate_discover=[panel(found, rows, template=template)], code=2)
+
+    assert (target.revisions, victim.tables(), (sites / "app.db").exists()) == (["0002"], ["kept"], False)
+    # What is printed queries the source once more.
+    (line,) = [line for line in outcome.output.splitlines() if line.strip().startswith("Next:")]
+    panel(found, rows[:1])
+    words = shlex.split(line.partition("then: ")[2])
+    assert program(ansible.BIN / words[0], *words[1:], cwd=PROJECT).returncode == 0
+
+
+def test_a_list_that_the_plan_refuses_is_not_the_last_one(found: Site, sites: Path) -> None:
+    targets = make_files(sites, "one", "two")
+    (sites / "linked").mkdir()
+    (sites / "linked" / "app.db").hardlink_to(targets["one"].path)
+    found.run("ship")
+
+    outcome = found.run("migrate", code=2, migrate_run="first")
+
+    assert "[database-linked-twice]" in outcome.output
+    assert revisions(targets) == {"one": [], "two": []}
+    assert kept(found, "runs") == kept(found, "last") == []
+    (sites / "linked" / "app.db").unlink()
+    found.run("migrate", migrate_run="first")
+    assert revisions(targets) == {"one": ["0002"], "two": ["0002"]}
+
+
+def test_a_file_that_is_removed_after_the_plan_is_not_made_anew(found: Site, sites: Path) -> None:
+    targets = make_files(sites, "one", "two")
+    removes = found.folder / "remove.yml"
+    removes.write_text(f"- name: Remove\n  ansible.builtin.file: {{path: {targets['two'].path}, state: absent}}\n")
+
+    outcome = found.run("migrate", code=2, migrate_before_upgrade=removes)
+
+    assert "[database-gone]" in outcome.output
+    assert (targets["one"].revisions, targets["two"].path.exists()) == (["0002"], False)
+
+
 def test_a_command_lists_databases_and_its_secrets_are_masked(found: Site, sites: Path) -> None:
     targets = make_files(sites, "one")
     rows = [{"id": "one", "file": str(targets["one"].path), "token": "hunter2-hunter2"}]
-    program = sites / "list"
-    program.write_text(f"#!/bin/sh\necho '{json.dumps(rows)}'\n")
-    program.chmod(0o755)
+    listing = sites / "list"
+    listing.write_text(f"#!/bin/sh\necho '{json.dumps(rows)}'\n")
+    listing.chmod(0o755)
     template = {"name": "{id}", "url": "sqlite:///{file}", "environment": {"TOKEN": "{token}"}}
-    source = {"name": "panel", "command": [str(program)], "template": template}
+    source = {"name": "panel", "command": [str(listing)], "template": template}
 
     outcome = found.run("migrate", "-vvv", migrate_discover=[source])
 
     assert targets["one"].revisions
     assert "hunter2" not in outcome.output
-    program.write_text("#!/bin/sh\nsleep 60\n")
+    listing.write_text("#!/bin/sh\nsleep 60\n")
     assert "[discovery-failed]" in found.run("migrate", migrate_discover=[{**source, "timeout": 1}], code=2).output
-    program.write_text("#!/bin/sh\necho '{}'\n")
+    listing.write_text("#!/bin/sh\necho '{}'\n")
     assert "[discovery-answer-invalid]" in found.run("migrate", migrate_discover=[source], code=2).output
 
 

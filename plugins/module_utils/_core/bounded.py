@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Programs whose output is read, and which are trusted neither to end nor to print little."""
+"""Programs and statements whose output is read, and which are trusted neither to end nor to print little."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +21,25 @@ from .errors import Failed
 from .run_as import User
 
 _PIECE = 1 << 16
+_LONGEST_KEY = 80
+
+
+class KeyTwice(Exception):
+    """A name that a row has twice, so that nothing says which of the values is meant; its text is that name."""
+
+
+def unique_keys(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a row of its names and values.
+
+    Raises:
+        KeyTwice: a name is there twice.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise KeyTwice(repr(key)[:_LONGEST_KEY])
+        found[key] = value
+    return found
 
 
 def output_of(

@@ -14,6 +14,8 @@ from typing import Any
 
 #: The code of an error that no verb expects. What was begun before it may go on.
 CRASHED = "module-crashed"
+#: The code of a found database of which no entry can be made.
+ROW_UNFIT = "discovery-row-unfit"
 #: The code of a restore that began to replace a database and did not prove that it has.
 HALF_WAY = "restore-half-way"
 #: The code of a restore that failed before it replaced anything.

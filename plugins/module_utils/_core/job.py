@@ -134,6 +134,8 @@ class Job:
     window_margin: float = 300
     window_override: str = ""
     verify_only: tuple[str, ...] = ()
+    #: The databases that were there when the upgrade was planned.
+    existed: tuple[str, ...] = ()
     #: The databases to revert; none named, all that the run has upgraded.
     only: tuple[str, ...] = ()
     #: Why upgrades of this run that were verified are reverted all the same.
@@ -171,7 +173,7 @@ class Job:
         """Make a job from a module's options; options that the virtualenv's process does not know are left out."""
         known = {key: options[key] for key in (f.name for f in fields(cls)) if options.get(key) is not None}
         known["databases"] = tuple(Database.from_options(entry) for entry in known.get("databases", ()))
-        for key in ("verify_only", "only", "rehearsal_fails_on", "statements", *COMMANDS):
+        for key in ("verify_only", "existed", "only", "rehearsal_fails_on", "statements", *COMMANDS):
             known[key] = tuple(known.get(key, ()))
         known["verb"] = verb
         return cls(**known)

@@ -10,7 +10,7 @@ import json
 import os
 from typing import Any
 
-from .._core.bounded import output_of
+from .._core.bounded import KeyTwice, output_of, unique_keys
 from .._core.errors import Failed, Refused
 from .._core.run_as import user_to_become
 from .source import Source
@@ -43,7 +43,10 @@ def rows_of_command(source: Source, run_as: str) -> list[dict[str, Any]]:
     except Failed as failure:
         raise Refused(what, failure.why, failure.remedy, code="discovery-failed") from None
     try:
-        answer = json.loads(printed)
+        # A number stays as it is printed.
+        answer = json.loads(printed, object_pairs_hook=unique_keys, parse_float=str)
+    except KeyTwice as twice:
+        raise not_rows(source, f"an object has {twice} twice") from None
     except (ValueError, RecursionError):
         raise not_rows(source, "it did not print JSON") from None
     if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):

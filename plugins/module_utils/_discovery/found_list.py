@@ -79,7 +79,9 @@ def keep_lists(root: str, run: str, lists: Mapping[str, FoundList], new: Iterabl
     path = _of_run(root, run)
     private_directory(path.parent)
     sources = {name: [asdict(row) for row in found.rows] for name, found in lists.items()}
-    write_durably(path, json.dumps({"format": FORMAT, "run": run, "at": now(), "sources": sources}, indent=1))
+    before = {name: _read(_last(root, name)) for name in new}
+    facts = {"format": FORMAT, "run": run, "at": now(), "sources": sources, "before": before}
+    write_durably(path, json.dumps(facts, indent=1))
     for name in new:
         last = _last(root, name)
         private_directory(last.parent)
@@ -88,6 +90,24 @@ def keep_lists(root: str, run: str, lists: Mapping[str, FoundList], new: Iterabl
     written = sorted(path.parent.glob("*.json"), key=lambda each: each.stat().st_mtime, reverse=True)
     for old in written[KEPT:]:
         old.unlink(missing_ok=True)
+
+
+def forget_lists(root: str, run: str) -> None:
+    """Forget the lists of a run that was refused before it began, and have the last ones be those before it.
+
+    Those of a run that has begun with them stay: its journals are of these databases.
+    """
+    path = _of_run(root, run) if is_run(run) else None
+    facts = _read(path) if path else {}
+    if not path or not facts or any(Layout(Path(root)).journals.glob(f"*/{run}.jsonl")):
+        return
+    for name, before in (facts.get("before") or {}).items():
+        last = _last(root, name)
+        if before:
+            write_durably(last, json.dumps(before, indent=1))
+        else:
+            last.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
 def _list(facts: Mapping[str, Any], rows: list[Any]) -> FoundList:

@@ -25,8 +25,9 @@ def safe_name(name: str) -> str:
 def names_for(wanted: Sequence[str], places: Sequence[str], known: Sequence[tuple[str, str]] = ()) -> list[str]:
     """Return a safe name for each database, none of them twice.
 
-    Databases that want the same name get a digest of their places behind it. One that had the name in the last list
-    keeps it: its journals and backups have it.
+    Databases that want the same name get a digest of their places behind it. One that had a name in the last list
+    keeps it, also when no other one wants it any more: its journals and backups have it, and those of another database,
+    which is gone, have the other one.
 
     Args:
         wanted: the names that the template gives.
@@ -35,13 +36,16 @@ def names_for(wanted: Sequence[str], places: Sequence[str], known: Sequence[tupl
     """
     names = [safe_name(name) for name in wanted]
     counts = Counter(names)
-    kept = set(known)
+    had = {place: name for name, place in known if place}
+    kept = {place for name, place in zip(names, places) if had.get(place) in (name, _with_digest(name, place))}
     made = [
-        name if counts[name] == 1 or (name, place) in kept else _with_digest(name, place)
+        had[place] if place in kept else name if counts[name] == 1 else _with_digest(name, place)
         for name, place in zip(names, places)
     ]
     twice = {name for name, count in Counter(made).items() if count > 1}
-    return [_with_digest(name, place) if name in twice else name for name, place in zip(made, places)]
+    return [
+        _with_digest(name, place) if name in twice and place not in kept else name for name, place in zip(made, places)
+    ]
 
 
 def _with_digest(name: str, of: str) -> str:

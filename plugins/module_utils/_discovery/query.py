@@ -106,18 +106,23 @@ def _refuse_unknown_columns(source: Source, found: Sequence[dict[str, Any]]) -> 
 
 def _made(source: Source, found: Sequence[dict[str, Any]]) -> tuple[list[tuple[Entry, dict[str, str]]], list[Entry]]:
     """Return the entries with their values, sorted by name, and those of rows from which none can be made."""
-    made, unfit = [], []
+    made = []
+    # By name: of rows that are alike, one is reported.
+    unfit: dict[str, Entry] = {}
     for row in found:
         try:
             values = used_of(source.template, row)
             made.append((entry_of(source.template, values), values))
         except Unfit as problem:
-            unfit.append(_refused_entry(source, row, str(problem)))
-    return sorted(made, key=lambda item: (item[0]["name"], place_of(item[0]))), unfit
+            entry = _refused_entry(source, row, str(problem))
+            unfit[entry["name"]] = entry
+    return sorted(made, key=lambda item: (item[0]["name"], place_of(item[0]))), list(unfit.values())
 
 
 def _refused_entry(source: Source, row: dict[str, Any], problem: str) -> Entry:
-    digest = hashlib.sha256(repr(sorted(row.items(), key=repr)).encode(errors="surrogateescape")).hexdigest()[:8]
+    # Of what the template names: another column may change with each query, and the row would be a new one each time.
+    used = repr([(name, row.get(name)) for name in sorted(columns_in(source.template))])
+    digest = hashlib.sha256(used.encode(errors="surrogateescape")).hexdigest()[:8]
     shown = "; ".join(
         f"{name}={printable(str(value))[:_LONGEST_SHOWN]!r}"
         for name, value in sorted(row.items(), key=repr)

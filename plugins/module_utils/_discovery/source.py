@@ -57,6 +57,8 @@ def source_problems(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
     for pattern in entry.get("files") or []:
         if not pattern.startswith("/") or "/../" in f"{pattern}/":
             yield f"{place}: files must be absolute paths without .., and {pattern!r} is not."
+        if "**" in pattern:
+            yield f"{place}: ** in {pattern!r} is not any depth of folders; give a pattern for each depth."
     yield from _numbers(place, entry)
     yield from _template_problems(place, entry, queried)
 

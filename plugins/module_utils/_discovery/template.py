@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, quote, unquote
 
 from .._core.errors import Refused
 from .._core.url_parts import parts_of, spans_of
@@ -32,8 +32,12 @@ URLS = ("url", "direct_url", "admin_url", "rehearse_url")
 _WITH_URL = ("environment", "x_arguments")
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+#: What would be filled in when env.py runs, and with a password.
+_OURS_IN_VALUE = re.compile(r"\{url(\.\w+)?\}")
 _HOST = re.compile(r"[A-Za-z0-9._-]+")
 _PORT = re.compile(r"[0-9]{1,5}")
+#: Options of a URL that say where a database is.
+_OF_A_PLACE = ("host", "hostaddr", "port", "service", "dbname", "unix_sock")
 _CONTROLS = ("Cc", "Cs", "Zl", "Zp")
 
 
@@ -96,6 +100,8 @@ def place_of(entry: Entry) -> str:
     url = str(entry.get("direct_url") or entry["url"])
     parts = parts_of(url)
     place = [backend_of(url), *(parts.get(name, "") for name in ("host", "ipv6", "port", "database"))]
+    options = parse_qs(parts.get("query", ""))
+    place += [f"{name}={options[name]}" for name in _OF_A_PLACE if name in options]
     return hashlib.sha256("\0".join(place).encode(errors="surrogateescape")).hexdigest()
 
 
@@ -110,6 +116,10 @@ def _filled(key: str, value: Any, values: Mapping[str, str]) -> Any:
 
 
 def _plain(key: str, text: str, values: Mapping[str, str]) -> str:
+    if key in _WITH_URL:
+        for name in _PLACEHOLDER.findall(text):
+            if not _is_ours(key, name) and _OURS_IN_VALUE.search(values[name]):
+                raise Unfit(f"its {name} holds a placeholder of {key}")
     return _PLACEHOLDER.sub(lambda found: found[0] if _is_ours(key, found[1]) else values[found[1]], text)
 
 
@@ -131,7 +141,15 @@ def _url(key: str, text: str, values: Mapping[str, str]) -> str:
         made = made[:start] + wanted[part] + made[end:]
     if parts_of(made) != wanted:
         raise Unfit(f"its {key} would be read as another one than was meant")
+    database = parts_of(text).get("database", "")
+    if not is_whole(database) and _steps(wanted.get("database", "")) != _steps(database):
+        raise Unfit(f"its {key} would lead out of the folder that was meant")
     return made
+
+
+def _steps(path: str) -> list[str]:
+    """Return the parts of a path that lead to a folder itself or above it."""
+    return [part for part in path.split("/") if part in (".", "..")]
 
 
 def _encoded(_key: str, _column: str, value: str) -> str:

@@ -166,6 +166,10 @@ class Engine(AcrossProcesses, ABC):
         """
         return ""
 
+    def file_number(self) -> str:
+        """Return what is the same for all paths of one file, nothing of a database that is not a file."""
+        return ""
+
     def made(self, connection: Connection) -> str:
         """Return what distinguishes a database from an earlier one of its name, nothing where that is unknown."""
         return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .._core.errors import Refused
+from .._core.errors import ROW_UNFIT, Refused
 from .connection import migration_url
 from .interface import Engine
 
@@ -28,7 +28,7 @@ def engine_for(database: Database, job: Job) -> Engine:
             f"Database {database.name!r} cannot be used",
             database.problem,
             "Correct what the source returns, or exclude it",
-            code="discovery-row-unfit",
+            code=ROW_UNFIT,
         )
     url = migration_url(database)
     return load_engine(url.get_backend_name())(database, url, job)

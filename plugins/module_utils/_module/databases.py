@@ -13,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._core.errors import Refused
 from .._core.selection import is_selected, patterns_of
-from .._discovery.found_list import FoundList, keep_lists, last_list, lists_of_run
+from .._discovery.found_list import FoundList, forget_lists, keep_lists, last_list, lists_of_run
 from .._discovery.source import Source
 from .._discovery.template import Entry, Unfit, entry_of, place_of, refused_entry
 
@@ -68,10 +68,12 @@ def use_databases(
         else:
             continue
         entries += [(source.name, entry) for entry in made]
+    # A list that is refused is not the one that the next is compared with.
+    every = [*listed, *_beside(listed, entries)]
     run = options.get("run")
     if begins and run and lists and not module.check_mode and (new or not lists_of_run(options["root"], [run])):
         keep_lists(options["root"], run, lists, new)
-    options["databases"] = _selected([*listed, *_beside(listed, entries)], options)
+    options["databases"] = _selected(every, options)
     if options.get("select") and not options["databases"]:
         module.warn("migrate_only names no database of this host")
     return [{"source": name, "names": found.names} for name, found in lists.items()]
@@ -140,7 +142,40 @@ def _selected(entries: list[Entry], options: Options) -> list[Entry]:
     return [entry for entry in entries if is_selected(str(entry["name"]), patterns)]
 
 
-def refuse_if_found_twice(plans: Iterable[dict[str, Any]], found: Iterable[dict[str, Any]]) -> None:
+def refuse_if_found_twice(module: AnsibleModule, plans: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
+    """Refuse a database that several entries of the host lead to, where that is a mistake.
+
+    Its list is forgotten, so that the run may go on with the one of a source that was corrected.
+
+    Raises:
+        Refused: there is one.
+    """
+    try:
+        _refuse_one_file_twice(plans)
+        _refuse_found_twice(plans, found)
+    except Refused:
+        if not module.check_mode:
+            forget_lists(module.params["root"], module.params["run"])
+        raise
+
+
+def _refuse_one_file_twice(plans: list[dict[str, Any]]) -> None:
+    """Refuse two paths of one file, hard links: each path has a lock of its own."""
+    first: dict[str, dict[str, Any]] = {}
+    for plan in plans:
+        if plan["can_be_shared"] or not plan["instance"]:
+            continue
+        other = first.setdefault(plan["instance"], plan)
+        if other["identity"] != plan["identity"]:
+            raise Refused(
+                f"The databases {other['name']!r} and {plan['name']!r} are one file",
+                f"{other['identity']} and {plan['identity']} are hard links to it",
+                "Remove one of the entries, or exclude it from its source; SQLite supports one path of a file only",
+                code="database-linked-twice",
+            )
+
+
+def _refuse_found_twice(plans: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
     """Refuse a found database that another entry of the host leads to as well, by another address.
 
     Listed entries may share a database, as two applications do; of a found one that is a mistake of its source.

@@ -118,7 +118,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     own = engine.own()
     plan.server = own.run(engine.describe)
     plan.identity = str(engine.own_identity())
-    plan.instance = own.run(engine.instance)
+    plan.instance = own.run(engine.instance) or engine.file_number()
     before = engine.state_of_writes()
     plan.streams = environment.streams(plan.instance)
     written = engine.written_since(before)

@@ -26,7 +26,7 @@ class Plan:
     url: str = ""
     server: str = ""
     identity: str = ""
-    #: Which of several servers with that identity it is, as long as the server runs.
+    #: Which of several servers with that identity it is, as long as the server runs; of a file its number.
     instance: str = ""
     can_be_shared: bool = False
     streams: list[Stream] = field(default_factory=list)

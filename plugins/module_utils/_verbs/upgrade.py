@@ -80,6 +80,7 @@ class Upgrade(OneDatabase):
             return self._result(outcome, error=refusal.facts())
 
     def _locked(self, environment: Environment, lock: Lock) -> Result:
+        self._refuse_if_gone()
         fill_plan(self.plan, self.engine, environment)
         self.before = Position(self.plan.heads)
         if self.plan.obstacles:
@@ -114,6 +115,15 @@ class Upgrade(OneDatabase):
         except Interrupted as interruption:
             return self._interrupted(environment, writer, interruption)
         return self._verified(environment, writer)
+
+    def _refuse_if_gone(self) -> None:
+        if self.database.name in self.job.existed and not self.engine.exists():
+            raise Refused(
+                f"Database {self.database.name!r} is not there any more",
+                f"{self.engine.own_identity()} was there when this run was planned; an upgrade would make an empty one",
+                f"Bring it back, or remove its entry, then: {playbook_command('migrate')}",
+                code="database-gone",
+            )
 
     def _back_up(self) -> None:
         self.progress.phase("backs up")

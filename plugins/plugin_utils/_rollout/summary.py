@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import ROW_UNFIT, first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import FAILED_BEFORE
 
@@ -19,7 +19,7 @@ from .._report.maintenance import maintenance_lines
 from .._report.notes import backup_problems, migration_notes, revision_lines
 from .._report.tables import table
 from .decide import STATES
-from .manifest import Database, Host, Manifest
+from .manifest import GOOD, Database, Host, Manifest
 from .tally import FINE, causes_of_run, tally_of_run, word_of
 
 Result = dict[str, Any]
@@ -179,12 +179,20 @@ def _remedy(manifest: Manifest) -> str:
 
 def _going_on(manifest: Manifest) -> str:
     """Return the command that goes on with a run, once a person has corrected the cause."""
-    words = {} if manifest.state == "rolled_back" else {"migrate_run": manifest.run}
+    is_over = manifest.state == "rolled_back" or _is_left_with_unfit_rows(manifest)
+    words = {} if is_over else {"migrate_run": manifest.run}
     failed = _failed(manifest)
     if len(failed) > MOST_TYPED:
         return playbook_command("migrate", **words, migrate_retry_failed="true")
     retried = {"migrate_retry_failed": sorted(failed)} if failed else {}
     return playbook_command("migrate", **words, **retried)
+
+
+def _is_left_with_unfit_rows(manifest: Manifest) -> bool:
+    """Return whether all that is wrong is in the list of the run, which a run that goes on would not query again."""
+    bad = [entry for host in manifest.hosts.values() for entry in host.databases.values() if entry.outcome not in GOOD]
+    is_begun = any(host.is_bad and not host.databases for host in manifest.hosts.values()) or manifest.unfinished
+    return bool(bad) and not is_begun and all(entry.code == ROW_UNFIT for entry in bad)
 
 
 def _failed(manifest: Manifest) -> set[str]:

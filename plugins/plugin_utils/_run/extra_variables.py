@@ -22,10 +22,12 @@ from .._preflight.unknown_variables import known_variables
 #: Decided for one run: a later command says itself what it is to do.
 OF_ONE_RUN = re.compile(
     "migrate_(run|retry_failed|rollback_.*|restore_(run|backup|databases|loses_writes)|prune|end_maintenance"
-    "|window_override|schedule_.*)"
+    "|window_override|discover_accept|schedule_.*)"
 )
 #: May hold a password, a token or a URL with one.
-MAY_BE_SECRET = re.compile("migrate_(databases|packages|pip_arguments|services|health_checks|pgbouncer_.*|.*_command)")
+MAY_BE_SECRET = re.compile(
+    "migrate_(databases|discover|packages|pip_arguments|services|health_checks|pgbouncer_.*|.*_command)"
+)
 
 
 @dataclass

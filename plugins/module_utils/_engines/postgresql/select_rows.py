@@ -10,7 +10,7 @@ import json
 import os
 from typing import Any
 
-from ..._core.bounded import output_of
+from ..._core.bounded import KeyTwice, output_of, unique_keys
 from ..._core.errors import Failed
 from ..._core.url_parts import plain_url
 from .client_tools import conninfo_by_hand, find_tools
@@ -61,7 +61,11 @@ def select_rows(
         most=largest,
     )  # fmt: skip
     try:
-        rows = [json.loads(line) for line in printed.decode(errors="surrogateescape").split("\n") if line.strip()]
+        lines = [line for line in printed.decode(errors="surrogateescape").split("\n") if line.strip()]
+        # A number stays as the server prints it.
+        rows = [json.loads(line, object_pairs_hook=unique_keys, parse_float=str) for line in lines]
+    except KeyTwice as twice:
+        raise Failed(what, f"it returns {twice} twice", "Name each column once", code="statement-failed") from None
     except ValueError:
         raise Failed(
             what, "psql printed what is not a row", "Write it as one SELECT", code="statement-failed"

@@ -32,7 +32,7 @@ from .catalog import (
 from .held_folder import HeldFolder
 from .location import check_is_file, check_links, path_of, real_path_of
 from .locks import FileLock, read_holder
-from .probe import described, file_identity, reading
+from .probe import described, file_identity, file_number, reading
 from .read_only import only_reading
 from .write_witness import Version, WriteWitness, data_version
 from .written_tables import WrittenTables, attached_to, is_refusal
@@ -130,6 +130,10 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         """Return the file's real path, whatever links led to it."""
         files = {row[1]: row[2] for row in rows_of(connection, "pragma database_list")}
         return file_identity(os.path.realpath(files.get("main") or ":memory:"))
+
+    def file_number(self) -> str:
+        """Return the number of the file, which its hard links have as well."""
+        return file_number(self.path.stat())
 
     def made(self, connection: Connection) -> str:
         """Return what distinguishes the file from an earlier one at its path."""

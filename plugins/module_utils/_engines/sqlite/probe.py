@@ -31,10 +31,12 @@ def read_probe(connect_options: dict[str, Any], _password: str | None, table: st
     check_links(connect_options["path"], "")
     path = os.path.realpath(connect_options["path"])
     check_is_file(path, "")
-    with acting_as(user_of(os.stat(path).st_uid)), reading(Path(path)) as reader:
+    found = os.stat(path)
+    with acting_as(user_of(found.st_uid)), reading(Path(path)) as reader:
         rows = reader.execute(f"select version_num from {qualified(table)}")
         heads = sorted(row[0] for row in rows)
-        return Probe(file_identity(path), described(), heads, made=birth_of(Path(path)))
+        number = file_number(found)
+        return Probe(file_identity(path), described(), heads, instance=number, made=birth_of(Path(path)))
 
 
 def reading(path: Path) -> closing[sqlite3.Connection]:
@@ -55,6 +57,11 @@ def raw_text(connection: sqlite3.Connection) -> Iterator[None]:
 def file_identity(path: str) -> Identity:
     """Return which database a file is."""
     return Identity("this host", path)
+
+
+def file_number(found: os.stat_result) -> str:
+    """Return what all hard links of a file have in common."""
+    return f"{found.st_dev}:{found.st_ino}"
 
 
 def described() -> str:

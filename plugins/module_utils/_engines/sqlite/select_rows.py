@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from ..._core.bounded import KeyTwice, unique_keys
 from ..._core.errors import Failed
 from ..._core.run_as import acting_as, user_of
 from ..._core.url_parts import parts_of
@@ -39,7 +40,10 @@ def select_rows(
             connection.execute("PRAGMA query_only = ON")
             cursor = connection.execute(statement)
             names = [column[0] for column in cursor.description or ()]
-            rows = [dict(zip(names, row)) for row in cursor.fetchmany(most)]
+            rows = [unique_keys(zip(names, row)) for row in cursor.fetchmany(most)]
+    except KeyTwice as twice:
+        what, why = f"The statement failed in {path}", f"it returns {twice} twice"
+        raise Failed(what, why, "Name each column once", code="statement-failed") from None
     except (sqlite3.Error, OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or str(error)
         raise Failed(f"The statement failed in {path}", words, "Correct it", code="statement-failed") from error

@@ -31,3 +31,10 @@ def test_who_had_the_name_keeps_it() -> None:
 def test_no_name_is_given_twice_even_if_it_looks_like_a_digest() -> None:
     made = names_for(["shop", "shop"], ["p", "q"])
     assert len(set(names_for(["shop", "shop", made[0]], ["p", "q", "r"]))) == 3
+
+
+def test_a_name_does_not_go_over_to_another_database_when_its_own_one_is_gone() -> None:
+    both = names_for(["shop", "shop"], ["old", "new"], [("shop", "old")])
+    assert names_for(["shop"], ["new"], list(zip(both, ["old", "new"]))) == [both[1]]
+    # It does when the template gives another name.
+    assert names_for(["forum"], ["new"], list(zip(both, ["old", "new"]))) == ["forum"]

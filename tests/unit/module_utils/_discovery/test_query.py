@@ -11,7 +11,14 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery import query
-from ansible_collections.hosting.alembic.plugins.module_utils._discovery.found_list import keep_lists, lists_of_run
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.found_list import (
+    FoundList,
+    Row,
+    forget_lists,
+    keep_lists,
+    last_list,
+    lists_of_run,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.names import SAFE
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.source import Source
@@ -75,6 +82,21 @@ def test_a_row_that_cannot_be_used_is_kept_as_refused_and_stops_no_other(tmp_pat
     assert "\x1b" not in entries[1]["problem"]
 
 
+def test_rows_that_are_alike_are_one_and_other_columns_do_not_rename_them(tmp_path: Path) -> None:
+    names = [queried(tmp_path, [{"db": None, "seen": at}, {"db": None, "seen": at}], minimum=0)[0] for at in (1, 2)]
+    assert names[0] == names[1]
+    assert len(names[0]) == 1
+
+
+@pytest.mark.parametrize("printed", ['[{"db": "a", "db": "b"}]', '[{"db": "a", "x": {"y": 1, "y": 2}}]'])
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, printed: str) -> None:
+    assert refused(tmp_path, printed) == "discovery-answer-invalid"
+
+
+def test_a_number_is_what_was_printed(tmp_path: Path) -> None:
+    assert queried(tmp_path, '[{"db": 1.10}, {"db": 12345678901234567890}]')[0] == ["1.10", "12345678901234567890"]
+
+
 def test_one_database_twice_is_refused(tmp_path: Path) -> None:
     template = {"name": "{id}", "url": "postgresql://{id}@h/{db}"}
     rows = [{"id": "one", "db": "shop"}, {"id": "two", "db": "shop"}]
@@ -94,6 +116,22 @@ def test_a_list_is_kept_and_read_again(tmp_path: Path) -> None:
     assert [path.stat().st_mode & 0o777 for path in written] == [0o600, 0o600]
 
 
+def test_a_refused_list_is_forgotten_and_the_one_before_it_counts_again(tmp_path: Path) -> None:
+    first, second = (FoundList("", "", (Row(name, name, {"db": name}),)) for name in ("a", "b"))
+    keep_lists(str(tmp_path), "run-1", {"s": first}, ["s"])
+    keep_lists(str(tmp_path), "run-2", {"s": second}, ["s"])
+
+    forget_lists(str(tmp_path), "run-2")
+    assert lists_of_run(str(tmp_path), ["run-2"]) == {}
+    assert [(last.run, last.names) for last in [last_list(str(tmp_path), "s")] if last] == [("run-1", ["a"])]
+
+    journal = tmp_path / "journals" / "a" / "run-1.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.touch()
+    forget_lists(str(tmp_path), "run-1")
+    assert lists_of_run(str(tmp_path), ["run-1"])
+
+
 def test_a_list_of_a_later_version_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "discovered" / "runs" / "run-1.json"
     path.parent.mkdir(parents=True)
@@ -110,7 +148,8 @@ def test_a_statement_on_a_sqlite_file_can_only_read(tmp_path: Path) -> None:
     found, _entries = query_source(Source(**base, sql="select db from customer"), {"root": str(tmp_path)})
     assert found.names == ["a", "b"]
     endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) as db from n"
-    for sql in ("delete from customer returning db", "select nothing", endless):
+    twice = "select db, db from customer"
+    for sql in ("delete from customer returning db", "select nothing", twice, endless):
         with pytest.raises(Refused) as caught:
             query_source(Source(**base, sql=sql, timeout=0.5), {"root": str(tmp_path)})
         assert caught.value.code == "discovery-failed"

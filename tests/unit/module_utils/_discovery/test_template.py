@@ -108,3 +108,25 @@ def test_a_place_does_not_depend_on_user_and_driver() -> None:
     assert here == place_of({"url": "postgres://c@h/d", "direct_url": None})
     assert here != place_of({"url": "postgresql://a:b@h/e"})
     assert here == place_of({"url": "postgresql://a@pooler/x", "direct_url": "postgresql://a@h/d"})
+
+
+@pytest.mark.parametrize("value", ["..", "../other", "a/../../b", ".", "a/./b"])
+def test_a_value_does_not_lead_out_of_the_folder_that_is_meant(value: str) -> None:
+    with pytest.raises(Unfit):
+        made({"url": "sqlite:////srv/sites/{c}/app.db"}, c=value)
+    assert made({"url": "sqlite:////srv/sites/{c}/app.db"}, c="a/b..c")["url"] == "sqlite:////srv/sites/a/b..c/app.db"
+    # What is all of the path is a path.
+    assert made({"url": "sqlite:///{c}"}, c="/srv/../a.db")["url"] == "sqlite:////srv/../a.db"
+
+
+def test_a_value_is_not_filled_in_once_more() -> None:
+    for key, value in (("environment", {"ID": "{c}"}), ("x_arguments", ["id={c}"])):
+        with pytest.raises(Unfit):
+            made({key: value}, c="{url.password}")
+    assert made({"environment": {"ID": "{c}"}}, c="{urls}")["environment"] == {"ID": "{urls}"}
+
+
+def test_one_name_on_two_servers_is_two_databases() -> None:
+    urls = [f"postgresql:///shop?host={host}&sslmode=require" for host in ("a", "b")]
+    assert len({place_of({"url": url}) for url in urls}) == 2
+    assert place_of({"url": urls[0]}) == place_of({"url": "postgresql://u@/shop?host=a"})

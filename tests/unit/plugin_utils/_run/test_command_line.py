@@ -170,6 +170,22 @@ def test_settings_are_repeated_and_secrets_and_decisions_are_not(tmp_path: Path)
     assert run.note(["no command"]) == []
 
 
+def test_sources_are_not_repeated_and_a_list_is_not_accepted_twice(tmp_path: Path) -> None:
+    source = {"name": "s", "command": ["/bin/list"], "template": {"password": "geheim"}}
+    extra = (json.dumps({"migrate_discover": [source], "migrate_only": "shop"}), "migrate_discover_accept=true")
+    run = started(tmp_path, extra_vars=extra)
+
+    command = run.completed(playbook_command("restore", migrate_restore_run="r1"))
+
+    assert "geheim" not in command
+    found = words(command)
+    assert [found[at + 1] for at, word in enumerate(found) if word == "-e"] == [
+        "migrate_only=shop",
+        "migrate_restore_run=r1",
+    ]
+    assert run.left_out == ("migrate_discover",)
+
+
 @pytest.mark.parametrize(
     "text",
     [
