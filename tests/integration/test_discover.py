@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
-from tests.integration.site import Site
+from tests.integration.site import Site, printed
 from tests.integration.targets import PostgresTarget, SQLiteTarget, program
 from tests.lab import PROJECT, ansible
 from tests.lab.ansible import Outcome
@@ -225,6 +225,25 @@ def test_a_row_does_not_lead_out_of_its_folder_and_a_corrected_answer_is_taken(f
     panel(found, rows[:1])
     words = shlex.split(line.partition("then: ")[2])
     assert program(ansible.BIN / words[0], *words[1:], cwd=PROJECT).returncode == 0
+
+
+def test_a_held_database_that_is_found_no_more_is_named(found: Site, sites: Path) -> None:
+    targets = make_files(sites, "one", "two")
+    source = found.source("generic", "broken").add(
+        "0003", "0002", "if '/two/' in str(op.get_bind().engine.url):\n    raise RuntimeError('no')"
+    )
+    found.variables.update(migrate_source=str(source.folder), migrate_on_failure="hold")
+    found.variables["migrate_discover"] = [files_in(sites, maximum_change=100)]
+    found.run("migrate", code=2)
+    before = targets["two"].dump()
+    (sites / "two").rename(sites.with_name("moved"))
+
+    for verb, code in (("migrate", 0), ("status", 0)):
+        outcome = found.run(verb, "-e", "migrate_only=one", code=code)
+        assert re.search(r"\[WARNING\]: (here: )?two: ", printed(outcome.output)), outcome.output
+    assert (SQLiteTarget(sites.with_name("moved") / "app.db").dump(), targets["two"].path.exists()) == (before, False)
+    (sites.with_name("moved")).rename(sites / "two")
+    assert "and no source finds it" not in printed(found.run("migrate", code=2).output)
 
 
 def test_a_list_that_the_plan_refuses_is_not_the_last_one(found: Site, sites: Path) -> None:

@@ -7,17 +7,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._core.errors import Refused
+from .._core.errors import Refused, first_of
+from .._core.paths import Layout
 from .._core.selection import is_selected, patterns_of
 from .._discovery.found_list import FoundList, forget_lists, keep_lists, last_list, lists_of_run
 from .._discovery.source import Source
 from .._discovery.template import Entry, Unfit, entry_of, place_of, refused_entry
+from .._journal.run_state import unknown_to
 
 Options = dict[str, Any]
+
+_MOST_NAMED = 20
 
 
 #: Queries a source, and returns the list to keep with its entries.
@@ -73,10 +78,22 @@ def use_databases(
     run = options.get("run")
     if begins and run and lists and not module.check_mode and (new or not lists_of_run(options["root"], [run])):
         keep_lists(options["root"], run, lists, new)
+    if query and sources:
+        _warn_of_lost(module, [str(entry["name"]) for entry in every])
     options["databases"] = _selected(every, options)
     if options.get("select") and not options["databases"]:
         module.warn("migrate_only names no database of this host")
     return [{"source": name, "names": found.names} for name, found in lists.items()]
+
+
+def _warn_of_lost(module: AnsibleModule, names: list[str]) -> None:
+    """Name what an earlier run left half-way and no source finds any more: its row may be gone by mistake."""
+    lost = unknown_to(Layout(Path(module.params["root"])), names)
+    if lost:
+        module.warn(
+            f"{first_of(lost, _MOST_NAMED)}: an earlier run left it held or interrupted, and no source finds it any"
+            " more. It stays as it is. Name it in migrate_databases to recover or restore it, or remove its journals"
+        )
 
 
 def _entries_of(source: Source, found: FoundList) -> list[Entry]:
