@@ -73,6 +73,11 @@ def codes_of(outcome: Outcome) -> set[str]:
     return {each.code for each in reported(outcome)}
 
 
+def values(outcome: Outcome, key: str) -> list[Any]:
+    """Return what the results of a run hold under a key, in the order they came."""
+    return [each for event in outcome.events for each in _values_in(event.get("result"), key)]
+
+
 def assert_code(outcome: Outcome, code: str, *named: object, database: str = "", host: str = "") -> None:
     """Assert that the results of a run hold an error with this code, of this database and host, that names facts."""
     found = [each for each in reported(outcome) if each.code == code and host in ("", each.host)]
@@ -81,6 +86,14 @@ def assert_code(outcome: Outcome, code: str, *named: object, database: str = "",
     wanted = [" ".join(str(each).split()) for each in named]
     texts = [" ".join(each.text.split()) for each in found]
     assert any(all(each in text for each in wanted) for text in texts), f"{wanted} not named by any of {texts}"
+
+
+def _values_in(value: Any, key: str) -> Iterator[Any]:
+    within = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    if isinstance(value, Mapping) and key in value:
+        yield value[key]
+    for each in within:
+        yield from _values_in(each, key)
 
 
 def _errors_in(value: Any, host: str, database: str) -> Iterator[Reported]:

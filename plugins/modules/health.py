@@ -99,7 +99,7 @@ tries:
   returned: always
   type: int
 error:
-  description: What was refused; what, why and the remedy.
+  description: What failed or was refused; what, why, the remedy and the code.
   returned: failure
   type: dict
 finished:
@@ -125,6 +125,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._application.healt
     failing_statements,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, fail, leave, module_of
 from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import have_done
@@ -153,7 +154,8 @@ def main() -> None:
         wrong = [result for result in answer.get("results", []) if not result["passed"]]
         if answer["finished"] and wrong:
             message = "; ".join(f"{result['check']}: {result['why']}" for result in wrong)
-            fail(module, f"Not healthy after {answer['tries']} tries: {message}", changed=False, **answer)
+            failure = Failed(f"Not healthy after {answer['tries']} tries", message, code="health-check-failed")
+            fail(module, str(failure), changed=False, **answer, code=failure.code, error=failure.facts())
         leave(module, changed=False, **answer)
 
 

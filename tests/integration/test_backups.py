@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.codes import assert_code, values
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target, program
 from tests.unit.keys import Person, age_person, end_agent, gpg_person
@@ -114,7 +115,7 @@ def test_a_failed_run_is_reverted_although_its_backups_are_encrypted_and_they_ar
     refused = site.run(
         "restore", code=2, migrate_restore_run="second", migrate_restore_loses_writes=True, **settings, **options
     )
-    assert_says(refused.output, "is encrypted", f"age --decrypt --identity KEYFILE {here}/backup.tar.age | tar")
+    assert_code(refused, "backup-encrypted", f"age --decrypt --identity KEYFILE {here}/backup.tar.age | tar")
     assert sqlite.dump() == before
 
 
@@ -155,7 +156,7 @@ def test_a_copy_in_a_directory_of_the_host_is_there_or_nothing_begins(
     options: dict[str, Any] = {"migrate_backup_copy_to": mount}
 
     refused = site.run("migrate", code=2, **settings, **options)
-    assert_says(refused.output, f"Backups cannot be copied to {mount}", "Mount it")
+    assert_code(refused, "backup-copy-not-possible", mount)
     assert [target.revisions for target in targets] == [["0001"], ["0001"]]
 
     mount.mkdir()
@@ -178,9 +179,9 @@ def test_a_controller_that_cannot_keep_a_copy_is_reported_and_fails_nothing_else
     outcome = site.run("migrate", migrate_backup_copy_to=f"controller:{tmp_path}/taken", **only)
 
     assert sqlite.revisions == ["0002"]
-    assert_says(outcome.output, "WARNING: app: the backup of run", "was not fetched")
+    assert [copies["problems"] for copies in values(outcome, "copies") if "problems" in copies]
     status = site.run("status", migrate_backup_copy_to=f"controller:{tmp_path}/taken", **only)
-    assert_says(status.output, "WARNING: app: The newest backup of 'app' was not copied to controller:")
+    assert_code(status, "backup-not-copied", "controller:", database="app")
     (tmp_path / "taken").unlink()
     site.run("backup", migrate_backup_copy_to=f"controller:{tmp_path}/taken", **only)
     assert len(list((tmp_path / "taken" / "here" / "app").iterdir())) == 3
@@ -213,7 +214,7 @@ def test_commands_back_up_prove_and_restore_a_real_server(site: Site, postgres: 
     requested = {"migrate_source": source, "migrate_restore_run": "second", **entries, **commands}
 
     refused = site.run("restore", code=2, **requested)
-    assert_says(refused.output, "what others wrote since is unknown")
+    assert_code(refused, "others-wrote")
     assert postgres.tables() == ["extra", "item"]
 
     site.run("restore", migrate_run="third", migrate_restore_loses_writes=True, **requested)

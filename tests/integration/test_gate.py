@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.codes import assert_code
 from tests.integration.fleet import FAILS, Fleet
 from tests.integration.site import PLAYBOOKS, Site, Source, assert_says
 from tests.integration.targets import SQLiteTarget
@@ -74,15 +75,7 @@ def test_a_site_that_dies_during_the_soak_stops_the_rollout(
         outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_on_failure=on_failure, **SOAKS)
     assert requested == ["/web1", "/web1"]
     assert fleet.revisions() == fleet.at(**expected_heads)
-    assert_says(
-        outcome.output,
-        "stopped after batch 1 of 2",
-        "web1 failed in the first batch",
-        "1 failed: web1",
-        "1 not begun: web2",
-        "it was not well any more after the soak",
-        "it answered 503, expected 200",
-    )
+    assert_code(outcome, "health-check-failed", "503", host="web1")
     assert fleet.states() == {"web1": "failed", "web2": "waiting"}
     assert outcome.stats["web1"]["failures"] == 1
 
@@ -98,8 +91,8 @@ def in_the_last_seconds(fleet: Fleet, source: Source, **variables: Any) -> ansib
 @pytest.mark.parametrize(
     ("variables", "why"),
     [
-        ({"migrate_rollout_on_failure": "rollback"}, "batch 2 is expected to take 300 s, and 50 s will be left"),
-        ({"migrate_window_margin": 5, "migrate_rollout_soak": 48}, "is expected to take 5 s, and 2 s will be left"),
+        ({"migrate_rollout_on_failure": "rollback"}, "300 s, and 50 s"),
+        ({"migrate_window_margin": 5, "migrate_rollout_soak": 48}, "5 s, and 2 s"),
     ],
 )
 def test_no_batch_begins_that_does_not_fit_into_what_is_left_of_the_window(
@@ -108,13 +101,8 @@ def test_no_batch_begins_that_does_not_fit_into_what_is_left_of_the_window(
     fleet = fleet_of(2)
     outcome = in_the_last_seconds(fleet, source, **variables)
     assert fleet.revisions() == fleet.at(web1=4)  # a window that closes undoes nothing
-    assert_says(
-        outcome.output,
-        "stopped after batch 1 of 2, because the window closes at 2026-07-15T02:00:00+00:00",
-        why,
-        "1 migrated: web1",
-        "1 not begun: web2",
-    )
+    assert fleet.states() == {"web1": "migrated", "web2": "waiting"}
+    assert_says(outcome.output, "2026-07-15T02:00:00+00:00", why)
     assert outcome.stats["web2"]["failures"] == 1
     assert fleet.events("web2") == []
 
@@ -168,9 +156,7 @@ def test_a_person_who_says_yes_lets_the_next_batch_begin(fleet_of: Callable[[int
 
 
 @pytest.mark.both_cores
-@pytest.mark.parametrize(
-    ("answer", "why"), [("no", "a person answered 'no'"), ("", "a person answered ''"), ("^c", "a person interrupted")]
-)
+@pytest.mark.parametrize(("answer", "why"), [("no", "'no'"), ("", "''"), ("^c", "interrupted")])
 def test_a_person_who_says_anything_else_stops_it(
     fleet_of: Callable[[int], Fleet], source: Source, answer: str, why: str
 ) -> None:
@@ -180,7 +166,8 @@ def test_a_person_who_says_anything_else_stops_it(
         terminal.interrupt() if answer == "^c" else terminal.answer(answer)
         screen = terminal.end(2)
     assert fleet.revisions() == fleet.at(web1=3)
-    assert_says(screen, "stopped after batch 1 of 2", why, "1 not begun: web2")
+    assert fleet.states() == {"web1": "migrated", "web2": "waiting"}
+    assert_says(screen, why)
 
 
 def test_without_a_terminal_no_answer_is_waited_for(fleet_of: Callable[[int], Fleet], source: Source) -> None:
@@ -194,5 +181,5 @@ def test_without_a_terminal_no_answer_is_waited_for(fleet_of: Callable[[int], Fl
         assert process.stdout
         output = process.stdout.read()  # to its end, with standard input still open
         assert process.wait(timeout=60) == 2, output
-    assert_says(output, "there is no terminal to prompt at")
+    assert fleet.states() == {"web1": "migrated", "web2": "waiting"}
     assert fleet.revisions() == fleet.at(web1=3)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.codes import assert_code
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
 from tests.lab.web import Application, answering
@@ -42,14 +43,12 @@ def test_a_statement_that_fails_is_reverted_before_the_application_runs(
         {"sql": "SELECT count(*) FROM item", "expect": 3},
         {"sql": "SELECT count(*) FROM item", "expect": 4, "database": postgres.name},
     ]
-    output = site.run("migrate", code=2, migrate_health_checks=checks, **settings).output
-    assert_says(output, "Not healthy after 3 tries", f"{postgres.name}: it returned 3, expected 4", "rejected")
+    outcome = site.run("migrate", code=2, migrate_health_checks=checks, **settings)
+    assert_code(outcome, "health-check-failed", postgres.name, "3 tries", "3, expected 4")
     assert [target.rows("SELECT * FROM item") for target in targets] == before
     assert [target.revisions for target in targets] == [["0001"], ["0001"]]
     assert shop.calls() == ["start shop", "stop shop", "start shop"]
-    assert_says(
-        site.run("plan", code=2, **settings).output, "is not tried again by itself", "it returned 3, expected 4"
-    )
+    assert_code(site.run("plan", code=2, **settings), "database-failed-before", "3, expected 4")
 
     checks[1]["expect"] = 3
     retry: dict[str, Any] = {"migrate_health_checks": checks, "migrate_retry_failed": True}
@@ -64,7 +63,8 @@ def test_an_application_that_is_not_well_is_stopped_again_and_reverted(
     before = postgres.dump()
     checks = [{"url": shop.url, "text": "well"}, {"url": f"{shop.url}?token=abracadabra", "text": "never"}]
     outcome = site.run("migrate", code=2, migrate_health_checks=checks, **settings)
-    assert_says(outcome.output, f"{shop.url}: its answer lacks 'never'", "FAILED downgraded 0001")
+    assert_code(outcome, "health-check-failed", f"{shop.url}: ", "'never'")
+    assert_says(outcome.output, "FAILED downgraded 0001")
     assert "abracadabra" not in outcome.output
     assert postgres.dump() == before
     assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
@@ -84,16 +84,17 @@ def test_requests_are_let_in_once_the_application_is_well(
 
     with answering(answer) as url:
         unwell = [{"url": f"{url}/unwell"}, {"url": f"{url}/public", "public": True}]
-        output = site.run("migrate", code=2, migrate_health_checks=unwell, **settings).output
+        outcome = site.run("migrate", code=2, migrate_health_checks=unwell, **settings)
         assert requested == [("/unwell", True)]
-        assert_says(output, "it answered 500, expected 200", "FAILED downgraded 0001")
+        assert_code(outcome, "health-check-failed", "500", "200")
+        assert_says(outcome.output, "FAILED downgraded 0001")
         assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
         assert not flag.exists()
 
         requested.clear()
         well = [{"url": f"{url}/inside"}, {"url": f"{url}/public", "public": True}, {"url": shop.url}]
-        output = site.run("migrate", migrate_health_checks=well, migrate_retry_failed=True, **settings).output
-        assert re.search(f"In maintenance for .*: shop, {flag}", output)
+        outcome = site.run("migrate", migrate_health_checks=well, migrate_retry_failed=True, **settings)
+        assert re.search(rf"\b\d+\.\d s .*: shop, {flag}", outcome.output)
         assert requested == [("/inside", True), ("/public", False)]
     assert sqlite.revisions == ["0002"]
     assert (shop.runs, flag.exists(), (site.root / "maintenance.json").exists()) == (True, False, False)

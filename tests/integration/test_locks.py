@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.codes import assert_code
 from tests.integration.site import Site, Source, assert_says
 from tests.integration.targets import PostgresTarget, Target
 from tests.lab.processes import holding
@@ -68,7 +69,7 @@ def test_a_lock_that_is_never_released_ends_the_run_with_the_database_as_it_was(
     with closing(postgres.connect()) as idle, closing(idle.cursor()) as cursor:
         cursor.execute("LOCK TABLE item IN ACCESS SHARE MODE")
         outcome = site.run("migrate", code=2, **settings)
-    assert_says(outcome.output, "Revision 0002 (notes on items) failed", "lock timeout", "it is at 0001, as before")
+    assert_code(outcome, "revision-failed", "0002", "notes on items", "lock timeout")
     assert postgres.dump() == dump
 
 
@@ -140,7 +141,7 @@ def test_a_run_that_waits_too_long_for_another_one_is_refused_and_names_it(
         outcome = site.run("migrate", code=2, migrate_root=tmp_path / "other", migrate_database_wait=0.5, **settings)
         gate.touch()
         running.end()
-    assert_says(outcome.output, "is being migrated by another run", "the-holder", "migrate_database_wait")
+    assert_code(outcome, "database-locked", "the-holder", "migrate_database_wait")
     assert postgres.revisions == ["0003"]
 
 
@@ -202,7 +203,7 @@ def test_a_lock_that_is_lost_ends_the_upgrade_before_its_next_revision(
         assert postgres.database.server.execute(holder) == [["t"]]
         gate.touch()
         output = running.end(code=2)
-    assert_says(output, "The lock on database", "was lost", "it is at 0001, as before")
+    assert_says(output, "[lock-lost]")
     assert postgres.dump() == dump
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.codes import assert_code, values
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import SQLiteTarget, Target
+from tests.lab.ansible import Outcome
 from tests.lab.web import Application, Nginx, Requester, requested
 
 
@@ -36,6 +37,12 @@ def state_of(site: Site) -> dict[str, Any] | None:
     return dict(json.loads(path.read_text())) if path.exists() else None
 
 
+def kept_by(outcome: Outcome) -> tuple[str, str, str]:
+    """The database for which a maintenance goes on, its state and its run, as a run reports them last."""
+    (keeper,) = [known for known in values(outcome, "maintenance") if known][-1]["kept_by"]
+    return keeper["name"], keeper["state"], keeper["run"]
+
+
 def settings_for(
     site: Site, shop: Application, flag: Path, *targets: Target, fixture: str = "broken"
 ) -> dict[str, Any]:
@@ -53,7 +60,7 @@ def test_a_request_gets_200_and_503_only_and_the_report_says_for_how_long(
     settings = settings_for(site, shop, flag, sqlite)
     settings["migrate_source"].add("0003", "0002", "time.sleep(2)")
     with Nginx(tmp_path / "nginx", shop, flag) as nginx, Requester(nginx.url) as requester:
-        output = site.run("migrate", **settings).output
+        outcome = site.run("migrate", **settings)
         assert requested(nginx.url) == (200, "well")
 
     assert sqlite.revisions == ["0003"]
@@ -62,9 +69,9 @@ def test_a_request_gets_200_and_503_only_and_the_report_says_for_how_long(
     assert {body for code, body in seen if code == 503} == {
         "<!doctype html><title>Maintenance</title><p>We are back in a few minutes.</p>"
     }
-    found = re.search(r"In maintenance for ([\d.]+) s since \S+ \S+ UTC: shop, ", output)
-    assert found, output
-    assert abs(float(found[1]) - requester.longest(503)) < 1.5
+    (ended,) = outcome.results("End the maintenance")
+    assert abs(ended["maintenance"]["seconds"] - requester.longest(503)) < 1.5
+    assert f"{ended['maintenance']['seconds']:.1f} s" in outcome.output
     assert shop.calls() == ["start shop", "stop shop", "start shop"]
     assert (flag.exists(), state_of(site)) == (False, None)
 
@@ -101,7 +108,7 @@ def test_a_failed_upgrade_is_reverted_before_the_application_runs_again(
     polls = f"assert os.system('{shop.script} status') and os.path.exists('{flag}')"
     settings["migrate_source"].add("0003", "0002", polls, polls).add("0004", "0003", "raise RuntimeError('no')")
     output = site.run("migrate", code=2, **settings).output
-    assert_says(output, "app FAILED downgraded 0001", "In maintenance for")
+    assert_says(output, "app FAILED downgraded 0001")
     assert sqlite.rows("SELECT * FROM item") == [(1, "item 1"), (2, "item 2"), (3, "item 3")]
     assert shop.calls() == ["start shop", "stop shop", "start shop"]
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
@@ -128,29 +135,24 @@ def test_a_held_database_keeps_its_application_stopped_until_a_person_has_decide
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)
     settings["migrate_source"].add("0003", "0002", "raise RuntimeError('no')")
-    output = site.run("migrate", code=2, migrate_on_failure="hold", migrate_run="holds", **settings).output
-    assert_says(
-        output,
-        "WARNING: in maintenance since",
-        "It goes on because app is held since run holds",
-        "--limit here playbooks/recover.yml",
-        "-e migrate_end_maintenance=true",
-    )
+    outcome = site.run("migrate", code=2, migrate_on_failure="hold", migrate_run="holds", **settings)
+    assert_says(outcome.output, "--limit here playbooks/recover.yml", "-e migrate_end_maintenance=true")
+    assert kept_by(outcome) == ("app", "held", "holds")
     for again in (
         site.run("status", **settings),
         site.run("plan", code=2, **settings),
         site.run("recover", **settings),
+        site.run("migrate", code=2, **settings),
     ):
-        assert_says(again.output, "It goes on because app is held since run holds")
-    assert_says(site.run("migrate", code=2, **settings).output, "It goes on because app is held since run holds")
+        assert kept_by(again) == ("app", "held", "holds")
+        assert_says(again.output, "-e migrate_end_maintenance=true")
     assert (shop.runs, flag.exists()) == (False, True)
 
     # Restored by a person, by an inventory that has forgotten the application: the next run ends it.
     without = {**settings, "migrate_services": [], "migrate_maintenance_file": ""}
     site.run("restore", migrate_restore_run="holds", migrate_restore_loses_writes=True, **without)
     assert (shop.runs, flag.exists()) == (False, True)
-    outcome = site.run("recover", **settings)
-    assert_says(outcome.output, "In maintenance for")
+    site.run("recover", **settings)
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
     assert "maintenance" not in site.run("status", **settings).output
 
@@ -175,12 +177,11 @@ def test_what_a_killed_run_has_stopped_is_shown_and_started_by_the_next_one(
     with site.start("migrate", migrate_run="killed", **settings) as running:
         running.wait_for("0003", seconds=240)
         running.kill()
-    assert_says(site.run("status", **settings).output, "It goes on because app is still worked on since run killed")
+    assert kept_by(site.run("status", **settings)) == ("app", "running", "killed")
     gate.touch()
     # The inventory has forgotten them: what was stopped is started all the same.
     settings.update(migrate_services=[], migrate_maintenance_file="")
-    outcome = site.run(next_verb, **settings)
-    assert_says(outcome.output, "In maintenance for")
+    site.run(next_verb, **settings)
     assert sqlite.revisions == ["0003"]
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
     assert shop.calls() == ["start shop", "stop shop", "start shop"]
@@ -193,8 +194,8 @@ def test_a_service_that_does_not_stop_is_the_end_of_the_run_and_the_others_start
     stubborn = {"name": "stubborn", "start": ["true"], "stop": ["false"], "status": ["true"]}
     settings["migrate_services"] = [shop.entry, stubborn]
     before = sqlite.dump()
-    output = site.run("migrate", code=2, **settings).output
-    assert_says(output, "The service stubborn could not be stopped [service-failed]: false ended with exit code 1")
+    outcome = site.run("migrate", code=2, **settings)
+    assert_code(outcome, "service-failed", "stubborn", "false", "exit code 1")
     assert sqlite.dump() == before
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
 
@@ -204,12 +205,11 @@ def test_a_service_that_cannot_be_read_stops_nothing(
 ) -> None:
     settings = settings_for(site, shop, flag, sqlite)
     nowhere = {"name": "nowhere", "start": ["/nowhere"], "stop": ["/nowhere"], "status": ["/nowhere"]}
-    output = site.run("migrate", code=2, **{**settings, "migrate_services": [shop.entry, nowhere]}).output
-    assert_says(output, "The service nowhere cannot be read")
+    outcome = site.run("migrate", code=2, **{**settings, "migrate_services": [shop.entry, nowhere]})
+    assert_code(outcome, "service-unknown", "nowhere")
     assert shop.calls() == ["start shop"]
     for wrong in ([{"name": "half", "start": ["true"]}], [{"start": ["true"]}], [{"name": "x", "stat": ["true"]}]):
-        output = site.run("migrate", code=2, **{**settings, "migrate_services": wrong}).output
-        assert_says(output, "Nothing was changed.", "Name a unit of systemd")
+        assert_code(site.run("migrate", code=2, **{**settings, "migrate_services": wrong}), "service-invalid")
     assert sqlite.revisions == ["0001"]
 
 
@@ -238,8 +238,7 @@ def test_a_rollback_runs_while_the_application_is_stopped(
     assert shop.calls() == ["start shop", "stop shop", "start shop"]
     assert sqlite.dump() == before
 
-    output = site.run(verb, **settings, **wanted, **hooks).output
-    assert_says(output, "In maintenance for")
+    site.run(verb, **settings, **wanted, **hooks)
     assert sqlite.revisions == ["0001"]
     assert sqlite.rows("SELECT * FROM item") == [(1, "item 1"), (2, "item 2"), (3, "item 3")]
     assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
@@ -247,8 +246,7 @@ def test_a_rollback_runs_while_the_application_is_stopped(
 
     # Nothing of another run is there: nothing is stopped.
     nothing = site.run(verb, code=2, **settings, **{**wanted, f"migrate_{verb}_run": "no"})
-    unknown = {"rollback": "Run no is known on no host", "restore": "No host of this play has such a backup"}
-    assert_says(nothing.output, unknown[verb])
+    assert_code(nothing, {"rollback": "run-unknown", "restore": "backup-not-found"}[verb])
     assert len(shop.calls()) == 5
 
 
@@ -262,9 +260,7 @@ def test_a_rollback_does_not_run_where_the_application_does_not_stop(
     stubborn = {"name": "stubborn", "start": ["true"], "stop": ["false"], "status": ["true"]}
     settings.update({"migrate_services": [shop.entry, stubborn], f"migrate_{verb}_run": "forth"})
     failing = site.run(verb, code=2, **settings)
-    assert_says(
-        failing.output, "The service stubborn could not be stopped [service-failed]: false ended with exit code 1"
-    )
+    assert_code(failing, "service-failed", "stubborn", "false", "exit code 1")
     assert sqlite.dump() == before
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
 
@@ -293,6 +289,7 @@ def test_what_a_rollback_has_left_held_keeps_its_application_stopped(
     settings["migrate_source"].add("0003", "0002", "pass", back)
     site.run("migrate", **settings)
     sqlite.fill()
-    output = site.run("rollback", code=2, **settings).output
-    assert_says(output, "no way back", "WARNING: in maintenance since", "It goes on because app is held")
+    outcome = site.run("rollback", code=2, **settings)
+    assert_says(outcome.output, "no way back")
+    assert kept_by(outcome)[:2] == ("app", "held")
     assert (shop.runs, flag.exists()) == (False, True)

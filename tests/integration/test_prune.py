@@ -23,14 +23,14 @@ def test_what_a_restore_replaced_is_listed_warned_of_and_dropped_when_requested(
     assert retained.rows("SELECT count(*) FROM item") == [(3,)]
 
     assert "WARNING" not in site.run("status", **settings).output
-    assert_says(site.run("status", migrate_retained_days=0, **settings).output, f"{path} has been retained for 0 days")
+    assert_says(site.run("status", migrate_retained_days=0, **settings).output, f"WARNING: {path} ")
 
     listed = site.run("prune", migrate_prune_days=0, **settings)
-    assert_says(listed.output, f"app retained {path} 0 days", "kept: migrate_prune is false")
+    assert_says(listed.output, f"app retained {path} 0 days", "migrate_prune")
     young = site.run("prune", migrate_prune=True, **settings)
-    assert_says(young.output, "kept: it is younger than 30 days")
+    assert_says(young.output, "30 days")
     foreseen = site.run("prune", "--check", "--diff", migrate_prune=True, migrate_prune_days=0, **settings)
-    assert_says(foreseen.output, "would be dropped", f"-{path}")
+    assert_says(foreseen.output, f"-{path}")
     assert (listed.changed, young.changed, foreseen.changed) == (0, 0, 1)
     assert (sqlite.dump(), retained.dump()) == (before, replaced)
 
@@ -55,7 +55,7 @@ def test_a_replaced_database_on_a_server_is_listed_and_dropped_when_requested(
     assert creator.dump() == before
 
     listed = site.run("prune", migrate_prune_days=0, **settings)
-    assert_says(listed.output, f"{creator.name} retained {retained} 0 days", "kept: migrate_prune is false")
+    assert_says(listed.output, f"{creator.name} retained {retained} 0 days", "migrate_prune")
     assert retained in databases(creator)
 
     assert site.run("prune", migrate_prune=True, migrate_prune_days=0, **settings).changed == 1

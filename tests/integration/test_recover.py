@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.codes import assert_code
 from tests.integration.site import Site, Source, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
 from tests.lab.processes import holding
@@ -115,7 +116,7 @@ def test_a_backend_that_outlives_its_client_is_waited_for_or_ended(
     assert postgres.dump() == dump
     assert other_database.dump() == untouched
     assert not any(event["verb"].startswith("recover") for event in site.events(other_database.name))
-    assert_says(site.run("recover", **settings).output, "No run has left anything.")
+    assert site.run("recover", **settings).changed == 0
 
 
 def test_a_failed_upgrade_whose_controller_died_before_the_handler_is_reverted_and_waits_for_a_person(
@@ -136,13 +137,15 @@ def test_a_failed_upgrade_whose_controller_died_before_the_handler_is_reverted_a
     for target in (sqlite, postgres):
         assert target.revisions == ["0001"]
         assert target.rows("SELECT * FROM item ORDER BY id") == [(number, f"item {number}") for number in (1, 2, 3)]
-        assert_says(outcome.output, f"Database '{target.name}' failed in run dead and is not tried again by itself")
+        assert_code(outcome, "database-failed-before", "dead", database=target.name)
         assert_says(outcome.output, f'migrate_retry_failed": ["{target.name}"]')
     assert postgres.dump() == dump
-    assert_says(site.run("plan", code=2, migrate_source=source, **settings).output, "REFUSED", "failed in run dead")
+    plan = site.run("plan", code=2, migrate_source=source, **settings)
+    assert_code(plan, "database-failed-before", "dead")
+    assert_says(plan.output, "REFUSED")
     site.run("migrate", code=2, migrate_source=source, migrate_retry_failed=[sqlite.name], **settings)
     assert (sqlite.revisions, postgres.revisions) == (["0001"], ["0001"])
-    assert_says(site.run("status", **settings).output, f"Database '{postgres.name}' failed in run dead")
+    assert_code(site.run("status", **settings), "database-failed-before", "dead", database=postgres.name)
     # Another release may be tried without naming what failed with this one.
     settings["migrate_source"] = site.source("broken", "corrected").keep("0001", "0002")
     site.run("migrate", **settings)

@@ -19,6 +19,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.data impo
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
+from tests.codes import assert_code
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget
 from tests.lab import PROJECT, ansible
@@ -51,7 +52,7 @@ def test_a_backup_is_brought_back_and_what_it_replaces_is_kept(
     requested = ways[what]
 
     refused = site.run("restore", code=2, **migrated, **requested)
-    assert_says(refused.output, "A restore of 'app' would lose what others wrote", "rows differ", "in item")
+    assert_code(refused, "others-wrote", "in item", database="app")
     assert sqlite.revisions == ["0002"]
 
     foreseen = site.run("restore", "--check", migrate_restore_loses_writes=True, **migrated, **requested)
@@ -103,7 +104,7 @@ def test_a_damaged_backup_is_never_restored(site: Site, sqlite: SQLiteTarget, mi
 
     outcome = site.run("restore", code=2, migrate_restore_run="second", migrate_restore_loses_writes=True, **migrated)
 
-    assert_says(outcome.output, "is damaged")
+    assert_code(outcome, "backup-damaged")
     assert sqlite.dump() == before
 
 
@@ -113,7 +114,7 @@ def test_the_printed_restore_command_of_a_held_database_is_a_command(site: Site,
     sqlite.fill()
     before = sqlite.dump()
     held = site.run("migrate", code=2, migrate_on_failure="hold", **settings)
-    assert_says(held.output, "HELD at 0002", "migrate_on_failure is hold")
+    assert_says(held.output, "HELD at 0002", "migrate_on_failure")
     assert sqlite.revisions == ["0002"]
     (back,) = [event["ways_out"]["back"] for event in site.events("app") if event["event"] == "held"]
 
@@ -180,7 +181,7 @@ def test_what_others_wrote_is_reported_table_by_table(filled: PostgresTarget, tm
         writes = written(engine, archive)
 
     assert writes.tables == {"public.item": 3, "public.other": 1}
-    assert str(writes) == "rows written since the backup: 3 in public.item, 1 in public.other"
+    assert "3 in public.item, 1 in public.other" in str(writes)
 
 
 def test_the_rows_of_the_run_itself_are_not_writes_of_others(filled: PostgresTarget, tmp_path: Path) -> None:
@@ -204,10 +205,7 @@ def test_an_open_session_of_others_may_be_writing(filled: PostgresTarget, tmp_pa
         with closing(filled.connect()) as session:
             session.cursor().execute("SELECT 1")
 
-            assert (
-                "could not be ended and may be writing"
-                in write_tracker_of(engine).writes_since(archive, {}, None).unknown
-            )
+            assert str(session.info.backend_pid) in write_tracker_of(engine).writes_since(archive, {}, None).unknown
 
 
 def test_a_table_that_is_gone_is_a_difference(filled: PostgresTarget, tmp_path: Path) -> None:

