@@ -206,7 +206,7 @@ def test_a_service_that_cannot_be_read_stops_nothing(
     settings = settings_for(site, shop, flag, sqlite)
     nowhere = {"name": "nowhere", "start": ["/nowhere"], "stop": ["/nowhere"], "status": ["/nowhere"]}
     outcome = site.run("migrate", code=2, **{**settings, "migrate_services": [shop.entry, nowhere]})
-    assert_code(outcome, "service-unknown", "nowhere")
+    assert_code(outcome, "service-failed", "nowhere")
     assert shop.calls() == ["start shop"]
     for wrong in ([{"name": "half", "start": ["true"]}], [{"start": ["true"]}], [{"name": "x", "stat": ["true"]}]):
         assert_code(site.run("migrate", code=2, **{**settings, "migrate_services": wrong}), "service-invalid")

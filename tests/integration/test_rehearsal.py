@@ -154,7 +154,9 @@ def test_without_the_right_to_create_one_another_role_or_server_makes_the_copy(
 ) -> None:
     _source, settings = at_first(site, postgres)
     refused = site.run("rehearse", code=2, **settings)
-    assert_code(refused, "rehearsal-privileges-missing", "CREATEDB", "admin_url", "rehearse_url", database=postgres.name)
+    assert_code(
+        refused, "rehearsal-privileges-missing", "CREATEDB", "admin_url", "rehearse_url", database=postgres.name
+    )
 
     server = postgres.database.server
     admin = {"admin_url": f"postgresql://{server.user}@{server.host}:{server.port}", "admin_password": server.password}

@@ -104,7 +104,7 @@ def test_a_damaged_backup_is_never_restored(site: Site, sqlite: SQLiteTarget, mi
 
     outcome = site.run("restore", code=2, migrate_restore_run="second", migrate_restore_loses_writes=True, **migrated)
 
-    assert_code(outcome, "backup-damaged")
+    assert_code(outcome, "restore-replaced-nothing", "database.sqlite3", database="app")
     assert sqlite.dump() == before
 
 
