@@ -66,4 +66,5 @@ def of_host(host: str) -> Result:
 
 
 def _name(kind: str, host: str) -> str:
-    return f"{kind}-{(invocation.shared(_PACKED, host) or {}).get('run', '')}"
+    run = (invocation.shared(_PACKED, host) or {}).get("run")
+    return f"{kind}-{run}" if run else kind
