@@ -79,13 +79,21 @@ def plan_database(database: Database, job: Job, in_place: Callable[[bool], None]
     return plan
 
 
-def fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
+def fill_plan(plan: Plan, engine: Engine, environment: Environment, *, forecast: bool = True) -> None:
     """Read the revisions of a database.
+
+    Args:
+        plan: to fill.
+        engine: aimed at the database.
+        environment: of the release.
+        forecast: whether it is to say how a restore would be done.
 
     Raises:
         Refused: that is unknown.
     """
     _fill_plan(plan, engine, environment)
+    if forecast and plan.pending and engine.exists():
+        plan.restore = forecast_restore(engine)
     job = environment.job
     left = last_run_state(_lasting(job), plan.name, besides=job.run)
     past = left.obstacle(bool(plan.pending), job.retry_failed, job.release)
@@ -130,7 +138,6 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.obstacles += backup_obstacles(environment.job)
         tables = [stream.table for stream in plan.streams]
         plan.obstacles += engine.obstacles(engine.own(), environment.job.layout.root, tables)
-        plan.restore = forecast_restore(engine)
         plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
 
 

@@ -81,7 +81,7 @@ class Upgrade(OneDatabase):
 
     def _locked(self, environment: Environment, lock: Lock) -> Result:
         self._refuse_if_gone()
-        fill_plan(self.plan, self.engine, environment)
+        fill_plan(self.plan, self.engine, environment, forecast=False)
         self.before = Position(self.plan.heads)
         if self.plan.obstacles:
             return self._result("refused", error=self.plan.obstacles[0].facts())

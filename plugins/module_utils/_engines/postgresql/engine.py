@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +56,9 @@ class PostgreSQL(PostgreSQLSession):
         return obstacles(self, own, backup_space, tables)
 
     def try_lock(self) -> Lock | None:
-        """Try the advisory lock on a connection of its own."""
+        """Try the advisory lock on the connection of our own, which from then on is not closed before it is released."""
         try:
-            own = self.connect()
+            own = self.own()
         except Refused as refusal:
             # A swap closes the database, and one that died has left it closed.
             if is_being_swapped(self):
@@ -71,9 +71,9 @@ class PostgreSQL(PostgreSQLSession):
                 raise refusal from None  # no connection is possible there either
             if not recovered:
                 raise
-            own = self.connect()
+            own = self.own()
         lock = AdvisoryLock(own, self.database.name)
-        if lock.attempt() and not being_swapped(own, lock.oid):
+        if lock.attempt() and not being_swapped(own):
             self.held = lock
             return lock
         lock.release()
@@ -143,11 +143,8 @@ class PostgreSQL(PostgreSQLSession):
         if found is None:
             raise Failed(f"There is no pg_dump for database {self.database.name!r}", code="client-program-missing")
         target = folder / "dump"
-        with self.connect() as own:
-            own.rows(f"set lock_timeout = {int(self.job.backup_lock_wait * 1000)}")
-            activity = {**self.activity(), "search_path": self.own().rows("show search_path")[0][0]}
-            own.rows("begin isolation level repeatable read, read only")
-            snapshot = own.rows("select pg_export_snapshot()")[0][0]
+        activity = {**self.activity(), "search_path": self.own().rows("show search_path")[0][0]}
+        with _snapshot(self.own(), self.job.backup_lock_wait) as (own, snapshot):
             tables = own.rows(catalog.TABLES)
             counts = own.run(self.row_counts) if count_rows else None
             jobs = self.job.backup_jobs if own.run(self.size) > _WORTH_TWO_JOBS else 1
@@ -184,3 +181,15 @@ class PostgreSQL(PostgreSQLSession):
     def restore_notes(self, method: RestoreMethod, archive: Archive | None) -> list[str]:
         """Read what the dump's functions need, and what only a superuser could make again."""
         return restore_notes(self, method, archive)
+
+
+@contextmanager
+def _snapshot(own: OwnConnection, lock_wait: float) -> Iterator[tuple[OwnConnection, str]]:
+    """Export a snapshot inside the block, in which the connection waits so many seconds for a lock."""
+    own.rows("begin isolation level repeatable read, read only")
+    try:
+        set_local = f"set_config('lock_timeout', '{int(lock_wait * 1000)}', true)"
+        yield own, own.rows(f"select pg_export_snapshot(), {set_local}")[0][0]
+    finally:
+        with suppress(Exception):  # the server may be gone
+            own.rows("rollback")

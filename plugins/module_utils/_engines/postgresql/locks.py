@@ -24,7 +24,7 @@ _POLL_INTERVAL = 0.2  # seconds
 
 
 class AdvisoryLock(Lock):
-    """The lock on a database, held by a connection that does nothing else."""
+    """The lock on a database, held by a connection of our own."""
 
     def __init__(self, own: OwnConnection, name: str) -> None:
         self._own = own
@@ -36,10 +36,9 @@ class AdvisoryLock(Lock):
         """Try to get it."""
         return bool(self._own.rows("select pg_try_advisory_lock(:key)", key=LOCK_DATABASE)[0][0])
 
-    @property
-    def oid(self) -> int:
-        """Return the oid of the database that it is on."""
-        return int(self._own.rows("select oid::bigint from pg_database where datname = current_database()")[0][0])
+    def is_on(self, own: OwnConnection | None) -> bool:
+        """Return whether a connection holds it."""
+        return own is self._own and not (self._released or self.is_suspended)
 
     def pid(self) -> int:
         """Return the backend that holds it, 0 once it was given back."""

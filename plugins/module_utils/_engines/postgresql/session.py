@@ -37,8 +37,16 @@ if TYPE_CHECKING:
 
     from ..._core.job import Database, Job
 
-_IDLE_SESSION_TIMEOUT_SINCE = 14
+#: Those that end a statement or a session, and since when there are such: a lost connection is a lost lock.
+_TIMEOUTS = {
+    "statement_timeout": 0,
+    "idle_in_transaction_session_timeout": 0,
+    "idle_session_timeout": 14,
+    "transaction_timeout": 17,
+}
 _CONNECT_TIMEOUT = 10
+#: Tables whose rows one statement counts.
+_COUNTED_AT_ONCE = 20
 #: The variables that libpq reads, by the options that they set.
 _VARIABLES = {
     "PGHOST": "host",
@@ -68,9 +76,9 @@ def introduce(connection: Connection, application: str, lock_timeout: int) -> No
         application: its name.
         lock_timeout: milliseconds that it waits for a lock; nothing of ours waits without a limit.
     """
-    settings = {"application_name": application, "statement_timeout": "0", "lock_timeout": str(lock_timeout)}
-    if major_version(connection) >= _IDLE_SESSION_TIMEOUT_SINCE:
-        settings["idle_session_timeout"] = "0"
+    settings = {"application_name": application, "lock_timeout": str(lock_timeout)}
+    since = [name for name, version in _TIMEOUTS.items() if version <= major_version(connection)]
+    settings.update(dict.fromkeys(since, "0"))
     calls = ", ".join(f"set_config('{name}', :{name}, false)" for name in settings)
     execute(connection, f"select {calls}", settings)
 
@@ -220,11 +228,20 @@ class PostgreSQLSession(Engine):
 
         A foreign one has its rows elsewhere, where no backup and no migration of this database goes.
         """
-        counts = {}
-        for schema, table in execute(connection, catalog.TABLES_WITH_ROWS):
-            statement = f"select count(*) from {quoted(schema)}.{quoted(table)}"
-            counts[f"{schema}.{table}"] = int(execute(connection, statement.replace(":", "\\:"))[0][0])
+        tables = execute(connection, catalog.TABLES_WITH_ROWS)
+        counts: dict[str, int] = {}
+        for first in range(0, len(tables), _COUNTED_AT_ONCE):
+            some = tables[first : first + _COUNTED_AT_ONCE]
+            each = ", ".join(f"(select count(*) from {quoted(schema)}.{quoted(table)})" for schema, table in some)
+            found = execute(connection, f"select {each}".replace(":", "\\:"))[0]
+            counts.update({f"{schema}.{table}": int(count) for (schema, table), count in zip(some, found)})
         return counts
+
+    def close(self) -> None:
+        """Close the connection of our own, unless it holds the lock: that goes on, and the next read opens another."""
+        if self.held and self.held.is_on(self._own):
+            self._own = None
+        super().close()
 
     def before_fork(self) -> None:
         """Keep the connection: the forked process leaves it alone."""

@@ -38,12 +38,13 @@ select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unna
 
 _SWAPS = """
 select count(*) from pg_locks where locktype = 'advisory' and objsubid = 2 and classid::bigint = :swapping
-   and objid::bigint = :oid and granted and pid <> pg_backend_pid()
+   and objid::bigint = coalesce(cast(:oid as bigint), (select oid from pg_database where datname = current_database()))
+   and granted and pid <> pg_backend_pid()
 """
 
 
-def being_swapped(own: OwnConnection, oid: int) -> bool:
-    """Return whether another session is about to swap a database."""
+def being_swapped(own: OwnConnection, oid: int | None = None) -> bool:
+    """Return whether another session is about to swap a database, the connection's if none is named."""
     return bool(own.rows(_SWAPS, swapping=SWAPPING, oid=oid)[0][0])
 
 
