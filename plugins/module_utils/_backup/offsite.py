@@ -22,17 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._core.commands import missing_program, program_of, run_command
-from .._core.errors import Failed, Refused
+from .._core.commands import program_of, run_command
+from .._core.errors import Failed
 from .._core.job import Job
 from .._core.paths import key_of, private_directory, sha256_of, sync, unused, write_durably
 from .._journal.events import now
+from .copy_obstacles import CONTROLLER, COPY_COMMAND, copy_obstacles
 from .manifest import COPIES, MANIFEST, Manifest, check_sealed, proven
 
-CONTROLLER = "controller:"
-
 _CHUNK = 1 << 20
-_COMMAND = "migrate_backup_copy_command"
 
 
 @dataclass(frozen=True)
@@ -42,22 +40,6 @@ class Leaving:
     name: str
     size: int
     sha256: str
-
-
-def copy_obstacles(job: Job) -> list[Refused]:
-    """Return what would keep a backup from being copied off this host."""
-    found = missing_program(job.backup_copy_command, _COMMAND)
-    to = job.backup_copy_to
-    if to and not to.startswith(CONTROLLER) and not (os.path.isabs(to) and os.access(to, os.W_OK | os.X_OK)):
-        found.append(
-            Refused(
-                f"Backups cannot be copied to {to}",
-                "it is not a directory on this host that this user may write to",
-                f"Mount it, or write {CONTROLLER}/some/directory for one on the controller",
-                code="backup-copy-not-possible",
-            )
-        )
-    return found
 
 
 def copy_off(manifest: Manifest, job: Job, report: Callable[[str], None]) -> list[str]:
@@ -228,7 +210,7 @@ def _copy_by_command(manifest: Manifest, job: Job) -> None:
             placeholders,
             {},
             f"The backup of {manifest.database!r} could not be copied off this host",
-            f"Correct {_COMMAND}, then run again",
+            f"Correct {COPY_COMMAND}, then run again",
             job.command_timeout,
         )
 

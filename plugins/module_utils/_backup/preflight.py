@@ -9,8 +9,8 @@ from __future__ import annotations
 from .._core.errors import Refused
 from .._core.job import Job
 from .command import command_obstacles
+from .copy_obstacles import copy_obstacles
 from .encryption import recipient_of
-from .offsite import copy_obstacles
 
 
 def backup_obstacles(job: Job) -> list[Refused]:

@@ -168,7 +168,7 @@ def _engine_for(url: URL, options: dict[str, Any]) -> Any:
     key = url.render_as_string(hide_password=False), repr(options)
     if key not in _ENGINES:
         psycopg2 = url.get_driver_name() == "psycopg2"
-        engine = sa.create_engine(url, **options, **({"use_native_hstore": False} if psycopg2 else {}))
+        engine: Any = sa.create_engine(url, **options, **({"use_native_hstore": False} if psycopg2 else {}))
         if psycopg2:
             # Its own five queries cost more than many of ours, and the driver knows the version already.
             engine.dialect.initialize = functools.partial(_know_version, engine.dialect)
@@ -206,6 +206,7 @@ class OwnConnection:
         acting: Callable[[], Any] = nullcontext,
     ) -> None:
         self._name = name
+        self.driver = url.get_driver_name()
         self._acting = acting
         #: Whether there is a server that may close it.
         self._has_server = has_server(url)
@@ -330,19 +331,19 @@ def _execute_by_driver(
 ) -> list[tuple[Any, ...]]:
     driver = driver_connection(connection)
     cursor = driver.cursor()
+    dialect: Any = connection.dialect
     try:
         cursor.execute(_for_driver(statement, bool(parameters)), parameters or None)
         return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
-    except connection.dialect.dbapi.Error as error:
+    except dialect.dbapi.Error as error:
         if driver.closed:
             connection.invalidate()
-        base = connection.dialect.dbapi.Error
-        raise sa.exc.DBAPIError.instance(statement, parameters, error, base) from error
+        raise sa.exc.DBAPIError.instance(statement, parameters, error, dialect.dbapi.Error) from error
     finally:
         cursor.close()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _for_driver(statement: str, has_parameters: bool) -> str:
     """Return a statement as psycopg2 takes it, from one with the parameters of ``sqlalchemy.text``."""
     if has_parameters:

@@ -256,6 +256,11 @@ class Engine(AcrossProcesses, ABC):
         """Let the connection of our own give up, inside the block, where others hold the lock."""
         return nullcontext()
 
+    def read_at_once(self, statement: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement without parameters, for which our own connection waits a second at most."""
+        with self.short_lock_timeout():
+            return self.own().rows(statement.replace(":", "\\:"))
+
     @abstractmethod
     def is_lock_timeout(self, error: BaseException) -> bool:
         """Return whether a statement failed only because others held locks, so that it may succeed another time."""

@@ -103,6 +103,10 @@ class UnseenWrites:
     def starts(self, began: str) -> None:
         """Begin with a step, in the transaction that began at some time."""
 
+    def is_open(self) -> bool:
+        """Return whether the transaction of the last check is still open, as far as that is known without a query."""
+        return False
+
     def checks(self, began: str = "") -> None:
         """Check whether the transaction has ended, without a query.
 

@@ -66,7 +66,7 @@ def put_into(step: Step, facts: dict[str, Any]) -> Step:
     step.seconds = float(facts["seconds"])
     step.began = float(facts["began"])
     step.ran, step.wrote_early = bool(facts["ran"]), bool(facts["wrote_early"])
-    step.has_savepoints = bool(facts["has_savepoints"])
+    step.has_savepoints, step.is_open = bool(facts["has_savepoints"]), bool(facts["is_open"])
     step.wrote = {str(table): int(count) for table, count in facts["wrote"].items()}
     step.transactions, step.span = list(map(int, facts["transactions"])), list(map(int, facts["span"]))
     step.used = {str(int(number)): int(count) for number, count in facts["used"].items()}

@@ -15,13 +15,15 @@ from .._journal.events import Journal
 from .environment import Environment
 from .state import read_fingerprint
 from .step import Step, Watcher
-from .version_table import read_heads
+from .version_table import read_heads_at_once
 
 _REMEMBERED = ("tables", "committed", "_locked_out", "before_step", "_read_after")
 
 
 class JournalWriter(Watcher):
     """Write what Alembic does into the journal, before it is done, and remember what a failure will need."""
+
+    wants_each_step = False
 
     def __init__(self, environment: Environment, lock: Lock, journal: Journal, progress: Progress) -> None:
         self._environment = environment
@@ -58,13 +60,12 @@ class JournalWriter(Watcher):
 
     def left(self, step: Step) -> None:
         """Journal the step as committed if a connection of our own sees it."""
-        if not write_tracker_of(self._engine).can_read_now():
+        if step.is_open or not write_tracker_of(self._engine).can_read_now():
             return  # the transaction goes on, and nothing of it is committed
         if self._locked_out:
             return
         try:
-            with self._engine.short_lock_timeout():
-                heads = read_heads(self._engine.own(), step.table, there=True)
+            heads = read_heads_at_once(self._engine, step.table)
         except Exception as error:
             if not self._engine.is_lock_timeout(error):
                 raise

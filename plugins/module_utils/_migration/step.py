@@ -42,6 +42,8 @@ class Step:
     #: Rows that all sessions had written into tables that it dropped, by number.
     written: dict[str, int] = field(default_factory=dict)
     has_savepoints: bool = False
+    #: Whether its transaction went on when Alembic had left its block, so that nothing of it was committed then.
+    is_open: bool = False
     #: Rows of catalogs that each of its transactions has replaced, by its number.
     catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     #: Why it may have written where nothing counted it.
@@ -72,6 +74,8 @@ class Watcher:
 
     #: Whether it wants to know which rows savepoints wrote, which costs reading the tables.
     wants_rows_of_savepoints = False
+    #: Whether it wants to know of each step in a transaction what the last one knows of all.
+    wants_each_step = True
 
     def works_on(self, connection: Connection) -> None:
         """Hear on which connection of env.py the next steps run."""

@@ -71,9 +71,12 @@ def watched(
         engine: counts what is written.
     """
     counter = Counter(engine, connection_of(context), watcher.wants_rows_of_savepoints)
+    last = steps[-1].revision.revision if steps else ""  # type: ignore[attr-defined]
+
+    in_one = _is_in_one_transaction(context) and not watcher.wants_each_step
 
     def applied(**_facts: Any) -> None:
-        counter.add_to(begun[-1])
+        counter.add_to(begun[-1], held=not in_one or begun[-1].revision == last)
         begun[-1].ran = True
         begun[-1].seconds = round(time.monotonic() - begun[-1].began, 3)
         watcher.ran(begun[-1])
@@ -103,9 +106,17 @@ def watched(
             alembic_step.migration_fn = _noting(alembic_step.migration_fn, step, counter, watcher)
             counter.start()
             yield alembic_step
+            step.is_open = counter.goes_on()
             counter.read_counters()
             watcher.left(step)
     streams[table] = True
+
+
+def _is_in_one_transaction(context: MigrationContext) -> bool:
+    """Return whether Alembic commits nothing between two steps."""
+    of_env = bool(getattr(context, "_in_external_transaction", False))
+    each = getattr(context, "_transaction_per_migration", True)
+    return of_env or (not each and bool(context.impl.transactional_ddl))
 
 
 def _noting(function: Callable[..., Any], step: Step, counter: Counter, watcher: Watcher) -> Callable[..., Any]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._core.revisions import Heads
-from .._engines.connection import LOCK_NOT_AVAILABLE, OwnConnection, sqlstate
+from .._engines.connection import OwnConnection, sqlstate
+from .._engines.interface import Engine
+from .._engines.sql import qualified
 from .._engines.sqlalchemy_import import sa
 from .alembic_import import MigrationContext
 
@@ -19,28 +21,21 @@ if TYPE_CHECKING:
 _UNDEFINED_TABLE = "42P01"
 
 
-def read_heads(own: OwnConnection, table: str, *, there: bool = False) -> Heads:
-    """Return what a version table holds.
-
-    Args:
-        own: the connection.
-        table: the version table, as schema.table.
-        there: whether it is known to be there, which saves most of the time of reading.
-    """
-    return own.run(_rows_of if there else _heads_of, *table.rsplit(".", 1))
+def read_heads(own: OwnConnection, table: str) -> Heads:
+    """Return what a version table holds, given as schema.table; nothing if it is not there."""
+    return own.run(_heads_of, *table.rsplit(".", 1))
 
 
-def _rows_of(connection: Connection, schema: str, table: str) -> Heads:
-    quote = connection.dialect.identifier_preparer.quote
+def read_heads_at_once(engine: Engine, table: str) -> Heads:
+    """Return the same of one that should be there, in one query, which waits for no lock longer than a second."""
     try:
-        rows = connection.exec_driver_sql(f"select version_num from {quote(schema)}.{quote(table)}")
-        return tuple(sorted(row[0] for row in rows))
+        rows = engine.read_at_once(f"select version_num from {qualified(table)}")
     except sa.exc.DBAPIError as error:
-        if sqlstate(error) == LOCK_NOT_AVAILABLE:
-            raise
         if sqlstate(error) == _UNDEFINED_TABLE:  # as only the transaction that makes it sees it
             return ()
-        return _heads_of(connection, schema, table)  # it was dropped since
+        with engine.short_lock_timeout():
+            return read_heads(engine.own(), table)  # it was dropped since
+    return tuple(sorted(row[0] for row in rows))
 
 
 def _heads_of(connection: Connection, schema: str, table: str) -> Heads:

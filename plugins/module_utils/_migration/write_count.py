@@ -31,23 +31,38 @@ class Counter:
         self._pending: dict[str, int] = {}
         self._first = 0
         self._has_ended = False
+        #: What was counted last, at the end of a step.
+        self._last: Counted | None = None
         #: Notices what cannot be counted.
         self.unseen: UnseenWrites | None = None
 
     def start(self) -> None:
         """Begin to count."""
+        known = self._last if self.goes_on() else None
+        counted = known or self._tracker.count_transaction(self._connection)
         self._has_ended = False
-        counted = self._tracker.count_transaction(self._connection)
         self._before, self._used_before, self._first = counted.rows, counted.used, counted.newest
-        self._pending = counted.pending
+        # What was dropped in this transaction is not counted any more.
+        self._pending = {**(self._pending if known else {}), **counted.pending}
         if self.unseen:
             self.unseen.starts(counted.began)
 
-    def add_to(self, step: Step) -> None:
-        """Add what was written since the start, or since the last call."""
+    def goes_on(self) -> bool:
+        """Return whether the transaction that was counted last is still open, so that nothing of it is committed."""
+        return self.unseen is not None and not self._has_ended and self.unseen.is_open()
+
+    def add_to(self, step: Step, *, held: bool = True) -> None:
+        """Add what was written since the start, or since the last call.
+
+        Args:
+            step: that wrote it.
+            held: also add what the transaction as a whole keeps to itself and has replaced in catalogs. Of many steps
+                in one transaction, the last one says that for all.
+        """
         if self.unseen:
             self.unseen.checks()
-        counted = self._tracker.count_transaction(self._connection, held=True)
+        held = held or step.has_savepoints
+        counted = self._last = self._tracker.count_transaction(self._connection, held=held)
         if self.unseen:
             self.unseen.checks(counted.began)
         self._add(step, counted)
@@ -85,7 +100,7 @@ class Counter:
 
     def end(self) -> None:
         """Begin anew with the next statement: the transaction ends, and its counts may be handed in now or later."""
-        self._has_ended = True
+        self._has_ended, self._last = True, None
 
     def resume(self) -> None:
         """Begin to count if a transaction has ended since."""

@@ -56,7 +56,7 @@ class PostgreSQL(PostgreSQLSession):
         return obstacles(self, own, backup_space, tables)
 
     def try_lock(self) -> Lock | None:
-        """Try the advisory lock on the connection of our own, which from then on is not closed before it is released."""
+        """Try the advisory lock on the connection of our own, which is not closed then before it is released."""
         try:
             own = self.own()
         except Refused as refusal:

@@ -250,12 +250,21 @@ class PostgreSQLSession(Engine):
     def short_lock_timeout(self, seconds: float = 1) -> Iterator[None]:
         """Set another lock_timeout on the connection of our own."""
         before, self._lock_timeout = self._lock_timeout, max(int(seconds * 1000), 1)
+        if self._lock_timeout == before:
+            yield
+            return
         self.own().rows(f"set lock_timeout = {self._lock_timeout}")
         try:
             yield
         finally:
             self._lock_timeout = before
             self.own().rows(f"set lock_timeout = {before}")
+
+    def read_at_once(self, statement: str) -> list[tuple[Any, ...]]:
+        """Set the limit in the same round trip, where the driver sends several statements in one."""
+        if self.own().driver != "psycopg2":
+            return super().read_at_once(statement)
+        return self.own().rows("set local lock_timeout = 1000; " + statement.replace(":", "\\:"))
 
     def is_lock_timeout(self, error: BaseException) -> bool:
         """Recognise lock_not_available and deadlock_detected."""

@@ -22,7 +22,7 @@ from .transaction_numbers import NUMBERS
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-_IDLE, _IN_FAILED_TRANSACTION = 0, 3
+_IDLE, _IN_TRANSACTION, _IN_FAILED_TRANSACTION = 0, 2, 3
 _MAY_END = re.compile(r"\b(?:commit|end|rollback|abort)\b", re.IGNORECASE)
 #: Statements that write nothing, whatever commits them.
 _READS = re.compile(r"^(?:select|show|set|reset|begin|start|commit|end|rollback|savepoint|release)\b", re.IGNORECASE)
@@ -95,6 +95,10 @@ class PostgreSQLUnseenWrites(UnseenWrites):
             self._note("it ended its transaction by itself")
         self._open = status not in (None, _IDLE)
         self._began = began or self._began
+
+    def is_open(self) -> bool:
+        """Return it as SQLAlchemy and the driver know it."""
+        return self._open and not self._is_autocommit() and self._status() == _IN_TRANSACTION
 
     def _before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if connection.get_execution_options().get(OWN):
