@@ -248,7 +248,9 @@ error:
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import read_maintenance
+from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance_record import (
+    read_maintenance,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source

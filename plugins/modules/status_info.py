@@ -118,7 +118,9 @@ error:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import read_maintenance
+from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance_record import (
+    read_maintenance,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import runs_of

@@ -14,74 +14,19 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from .._core.errors import Failed, Refused
-from .._core.paths import FORMAT, Layout, known_facts, private_directory, sync, write_durably
+from .._core.paths import FORMAT, Layout, private_directory, sync, write_durably
 from .._core.playbook_command import playbook_command
 from .._journal.events import now
-from .._journal.run_state import last_run_state
+from .maintenance_record import Maintenance, read_record, record_of
 from .pgbouncer import PgBouncer, place_of, pools_for, without_password
 from .services import Service
 
 Result = dict[str, Any]
-
-_KEEPS = ("running", "cut_short", "held")
-
-
-@dataclass
-class Maintenance:
-    """What is written down of a maintenance that goes on."""
-
-    since: str
-    #: The last one is the run that it goes on for.
-    runs: list[str] = field(default_factory=list)
-    #: The databases that it goes on for.
-    databases: list[str] = field(default_factory=list)
-    #: What ran and was stopped, in that order.
-    services: list[dict[str, Any]] = field(default_factory=list)
-    #: The flag file, if it was not there before.
-    file: str = ""
-    pgbouncer: str = ""
-    pools: list[str] = field(default_factory=list)
-    #: Of both, what runs again already: the end reports all that was in maintenance.
-    started: list[str] = field(default_factory=list)
-    resumed: list[str] = field(default_factory=list)
-
-    def kept_by(self, layout: Layout) -> list[dict[str, str]]:
-        """Return the databases that one of its runs works on, or has left where no application may use them."""
-        found = [last_run_state(layout, name) for name in self.databases]
-        return [
-            {"name": left.name, "state": left.state, "run": left.run}
-            for left in found
-            if left.state in _KEEPS and left.run in self.runs
-        ]
-
-    def facts(self, layout: Layout, ended: bool = False) -> Result:
-        """Return what there is to say of it; at its end, of all that it was about."""
-        services = [service["name"] for service in self.services]
-        return {
-            "since": self.since,
-            "run": self.runs[-1] if self.runs else "",
-            "databases": list(self.databases),
-            "services": [*services, *self.started] if ended else services,
-            "file": self.file,
-            "pools": [*self.pools, *self.resumed] if ended else list(self.pools),
-            "seconds": round(
-                max((datetime.now(timezone.utc) - datetime.fromisoformat(self.since)).total_seconds(), 0), 1
-            ),
-            "kept_by": self.kept_by(layout),
-        }
-
-
-def read_maintenance(root: str) -> Result | None:
-    """Return what is known of a maintenance that goes on, or None."""
-    layout = Layout(Path(root))
-    found = _read(layout)
-    return found.facts(layout) if found else None
 
 
 def begin(options: Result, *, check: bool = False) -> Result:
@@ -94,7 +39,7 @@ def begin(options: Result, *, check: bool = False) -> Result:
     layout = Layout(Path(options["root"]))
     services = [Service.of(entry) for entry in options["services"]]
     with _locked(layout, check):
-        found = _read(layout) or Maintenance(now())
+        found = read_record(layout) or Maintenance(now())
         running = [service for service in services if service.runs()]
         flag = _flag_to_raise(options["file"])
         console, pools = _pools_to_pause(options)
@@ -109,7 +54,7 @@ def begin(options: Result, *, check: bool = False) -> Result:
         found.resumed = [pool for pool in found.resumed if pool not in pools]
         done = [*([flag] if flag else []), *(service.name for service in running), *pools]
         if not check:
-            write_durably(_place(layout), json.dumps({"format": FORMAT, **asdict(found)}))
+            write_durably(record_of(layout), json.dumps({"format": FORMAT, **asdict(found)}))
             if flag:
                 _raise_flag(Path(flag))
             for service in running:
@@ -126,10 +71,10 @@ def end(options: Result, *, check: bool = False) -> Result:
         Failed: a part of it could not be undone; that stays written down, and the flag file stays up.
     """
     layout = Layout(Path(options["root"]))
-    if _read(layout) is None:
+    if read_record(layout) is None:
         return {"changed": False, "done": [], "maintenance": None}
     with _locked(layout, check):
-        found = _read(layout)
+        found = read_record(layout)
         if found is None:
             return {"changed": False, "done": [], "maintenance": None}
         facts = found.facts(layout)
@@ -167,16 +112,16 @@ def _undo(found: Maintenance, options: Result, layout: Layout) -> None:
         except Refused as problem:
             problems.append(problem)
     if problems:
-        write_durably(_place(layout), json.dumps({"format": FORMAT, **asdict(found)}))
+        write_durably(record_of(layout), json.dumps({"format": FORMAT, **asdict(found)}))
         what = f"The maintenance of run {found.runs[-1]} has not ended"
         why = "; ".join(str(problem).rstrip(".") for problem in problems)
         raise Failed(what, why, f"Correct that, then: {playbook_command('recover')}", code="maintenance-not-ended")
     if options["state"] == "started":
-        write_durably(_place(layout), json.dumps({"format": FORMAT, **asdict(found)}))
+        write_durably(record_of(layout), json.dumps({"format": FORMAT, **asdict(found)}))
         return
     if found.file:
         Path(found.file).unlink(missing_ok=True)
-    _place(layout).unlink()
+    record_of(layout).unlink()
     sync(layout.root)
 
 
@@ -247,22 +192,3 @@ def _locked(layout: Layout, check: bool) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _read(layout: Layout) -> Maintenance | None:
-    try:
-        return Maintenance(**known_facts(Maintenance, json.loads(_place(layout).read_text(encoding="utf-8"))))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        place = _place(layout)
-        raise Refused(
-            f"{place} cannot be read",
-            str(error),
-            f"Start the application by hand and remove {place}",
-            code="maintenance-record-unreadable",
-        ) from error
-
-
-def _place(layout: Layout) -> Path:
-    return layout.root / "maintenance.json"

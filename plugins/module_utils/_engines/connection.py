@@ -22,7 +22,7 @@ from .._core.errors import Refused
 from .._core.job import Database
 from .._core.secrets import NOT_ENCODED, encoding_remedy
 from .._core.urls import backend_of
-from .own_events import without_common_listeners
+from .own_events import own_engine, without_common_listeners
 from .postgresql.libpq_options import driver_query, with_defaults
 from .sqlalchemy_import import sa
 
@@ -159,28 +159,6 @@ def _installed(backend: str) -> list[str]:
     return found
 
 
-#: By URL and options; they hold no connection, only what SQLAlchemy has found out of the server.
-_ENGINES: dict[tuple[str, str], Any] = {}
-
-
-def _engine_for(url: URL, options: dict[str, Any]) -> Any:
-    """Return what opens connections; to make it, and its first connection, takes longer than a new connection."""
-    key = url.render_as_string(hide_password=False), repr(options)
-    if key not in _ENGINES:
-        psycopg2 = url.get_driver_name() == "psycopg2"
-        engine: Any = sa.create_engine(url, **options, **({"use_native_hstore": False} if psycopg2 else {}))
-        if psycopg2:
-            # Its own five queries cost more than many of ours, and the driver knows the version already.
-            engine.dialect.initialize = functools.partial(_know_version, engine.dialect)
-        _ENGINES[key] = without_common_listeners(engine)
-    return _ENGINES[key]
-
-
-def _know_version(dialect: Any, connection: Connection) -> None:
-    version = driver_connection(connection).server_version
-    dialect.server_version_info = (version // 10000, version % 10000)
-
-
 def has_server(url: URL) -> bool:
     """Return whether a URL leads to a server, and not to a file."""
     return url.get_backend_name() != "sqlite"
@@ -206,7 +184,6 @@ class OwnConnection:
         acting: Callable[[], Any] = nullcontext,
     ) -> None:
         self._name = name
-        self.driver = url.get_driver_name()
         self._acting = acting
         #: Whether there is a server that may close it.
         self._has_server = has_server(url)
@@ -235,7 +212,7 @@ class OwnConnection:
                 self._stop()
                 raise
         else:
-            self._engine = _engine_for(url, options)
+            self._engine = own_engine(url, options)
             self._connection = self._engine.connect()
 
     async def _connect(self) -> Any:
@@ -341,6 +318,13 @@ def _execute_by_driver(
         raise sa.exc.DBAPIError.instance(statement, parameters, error, dialect.dbapi.Error) from error
     finally:
         cursor.close()
+
+
+def is_alone(connection: Connection) -> bool:
+    """Return whether several statements that are sent as one are a transaction of their own on this connection."""
+    if connection.dialect.driver != "psycopg2" or not connection.get_execution_options().get(OWN):
+        return False
+    return int(driver_connection(connection).info.transaction_status) == 0
 
 
 @functools.cache

@@ -43,7 +43,7 @@ def read_applied(environment: Environment, own: OwnConnection, tables: list[str]
     """Return the committed revisions of version tables, the heads and all below them."""
     # A connection that env.py has left open may still hold them.
     with environment.engine.short_lock_timeout(environment.job.lock_wait):
-        heads = {table: read_heads(own, table) for table in tables}
+        heads = {table: read_heads(own, table, there=True) for table in tables}
     return {table: environment.applied(found) for table, found in heads.items()}
 
 
@@ -57,7 +57,7 @@ def read_position(engine: Engine, tables: list[str], count_rows: bool = False) -
         return Position({table: [] for table in tables})
     own = engine.own()
     with engine.short_lock_timeout(engine.job.lock_wait):
-        heads = {table: list(read_heads(own, table)) for table in tables}
+        heads = {table: list(read_heads(own, table, there=True)) for table in tables}
         counts = own.run(engine.row_counts) if count_rows else None
         return Position(heads, read_fingerprint(engine, own, tables), counts, own.run(engine.made))
 

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from .._core.revisions import Heads
 from .._engines.connection import OwnConnection, sqlstate
@@ -21,21 +22,31 @@ if TYPE_CHECKING:
 _UNDEFINED_TABLE = "42P01"
 
 
-def read_heads(own: OwnConnection, table: str) -> Heads:
-    """Return what a version table holds, given as schema.table; nothing if it is not there."""
-    return own.run(_heads_of, *table.rsplit(".", 1))
+def read_heads(own: OwnConnection, table: str, *, there: bool = False) -> Heads:
+    """Return what a version table holds.
+
+    Args:
+        own: the connection.
+        table: the version table, as schema.table.
+        there: whether it should be there, which saves most of the time of reading.
+    """
+    if not there:
+        return own.run(_heads_of, *table.rsplit(".", 1))
+    return _rows_of(lambda statement: own.rows(statement.replace(":", "\\:")), own, table)
 
 
 def read_heads_at_once(engine: Engine, table: str) -> Heads:
-    """Return the same of one that should be there, in one query, which waits for no lock longer than a second."""
+    """Return the same of one that should be there, waiting for no lock longer than a second."""
+    return _rows_of(engine.read_at_once, engine.own(), table)
+
+
+def _rows_of(read: Callable[[str], list[tuple[Any, ...]]], own: OwnConnection, table: str) -> Heads:
     try:
-        rows = engine.read_at_once(f"select version_num from {qualified(table)}")
+        return tuple(sorted(str(row[0]) for row in read(f"select version_num from {qualified(table)}")))
     except sa.exc.DBAPIError as error:
         if sqlstate(error) == _UNDEFINED_TABLE:  # as only the transaction that makes it sees it
             return ()
-        with engine.short_lock_timeout():
-            return read_heads(engine.own(), table)  # it was dropped since
-    return tuple(sorted(row[0] for row in rows))
+        return own.run(_heads_of, *table.rsplit(".", 1))
 
 
 def _heads_of(connection: Connection, schema: str, table: str) -> Heads:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..connection import execute
 from ..data import Counted, WrittenRows
-from .catalogs import catalogs_of, not_of
+from .catalogs import OURS, catalogs_of, not_of
 from .relations import Relation, relations_of
 from .sessions import AT_WORK
 from .transaction_numbers import NEXT, NUMBERS, XMIN, is_one_of, is_since, is_within
@@ -59,10 +59,12 @@ _WORDS = {
 def read_catalog_rows(connection: Connection) -> CatalogRows:
     """Return the rows that there are now."""
     parts = [
-        f"select '{catalog}', t.xmin::text, count(*) from {catalog} t where {which} group by 2"
+        f"select '{catalog}' catalog, t.xmin writer from {catalog} t where {which}"
         for catalog, _described, which in catalogs_of(connection)
     ]
-    return _counted(execute(connection, _union(parts)))
+    rows = " union all ".join(parts)
+    counted = f"{OURS} select catalog, writer::text, count(*) from ({rows}) r group by catalog, writer"
+    return _counted(execute(connection, counted.replace(":", "\\:")))
 
 
 def read_replaced(own: OwnConnection, connection: Connection, counted: Counted, span: list[int]) -> CatalogRows:
@@ -209,7 +211,7 @@ def _read_still_seen(connection: Connection, rows: Iterable[_Row]) -> list[_Row]
 
 
 def _union(parts: list[str]) -> str:
-    return " union all ".join(parts).replace(":", "\\:")
+    return (OURS + " union all ".join(parts)).replace(":", "\\:")
 
 
 def _counted(rows: Iterable[tuple[str, str, int]]) -> CatalogRows:

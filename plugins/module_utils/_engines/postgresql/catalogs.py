@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Dialect
 
 _NOT_OURS = "not like 'pg\\_%' and {0} <> 'information_schema' and {0} not like 'alembic\\_aside\\_%'"
-_IN_SCHEMA = (
-    "{0} in (select oid from pg_namespace where nspname "
-    + _NOT_OURS.format("nspname")
-    + " and nspname not like 'alembic\\_retained\\_%')"
-)
-_OF_RELATION = "{0} in (select oid from pg_class where " + _IN_SCHEMA.format("relnamespace") + ")"
+_IN_SCHEMA = "{0} in (select oid from our_schemas)"
+_OF_RELATION = "{0} in (select oid from our_relations)"
+#: What a statement with conditions of ``CATALOGS`` begins with: the server reads this once for all of them.
+OURS = f"""
+with our_schemas as (
+  select oid from pg_namespace where nspname {_NOT_OURS.format("nspname")} and nspname not like 'alembic\\_retained\\_%'
+), our_relations as (select oid, relkind from pg_class where relnamespace in (select oid from our_schemas))
+"""
 _ALL = "true"
 _DATABASE = "(select oid from pg_database where datname = current_database())"
 _FAMILY = "{0} in (select oid from pg_opfamily where " + _IN_SCHEMA.format("opfnamespace") + ")"
-_SEQUENCE = "{0} in (select oid from pg_class where relkind = 'S' and " + _IN_SCHEMA.format("relnamespace") + ")"
+_SEQUENCE = "{0} in (select oid from our_relations where relkind = 'S')"
 
 #: Catalog, the object to describe, and which of its rows are of the database's own objects.
 CATALOGS = [

@@ -18,7 +18,7 @@ from ..._core.errors import first_of
 from ..connection import execute
 from ..data import Archive, WrittenRows
 from .catalog_rows import changed_by_others
-from .catalogs import catalogs_of, not_of
+from .catalogs import OURS, catalogs_of, not_of
 from .relations import Relation, relations_of
 from .transaction_numbers import XMIN, is_one_of, is_since
 from .write_counters import COMMENTS, LARGE_OBJECTS, MAPPINGS, UNKNOWN, activity, counters_cannot_be_trusted
@@ -117,6 +117,6 @@ def _catalogs(connection: Connection, written_rows: WrittenRows, leave_out: list
         + (f" and {not_of(described, leave_out)}" if leave_out else "")
         for catalog, described, which in catalogs_of(connection)
     ]
-    for (name,) in execute(connection, " union all ".join(parts).replace(":", "\\:")):
+    for (name,) in execute(connection, (OURS + " union all ".join(parts)).replace(":", "\\:")):
         if name:
             yield str(name)

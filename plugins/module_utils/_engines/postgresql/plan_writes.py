@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..connection import execute
-from .catalogs import catalogs_of
+from .catalogs import OURS, catalogs_of
 from .sessions import AT_WORK
 from .transaction_numbers import NEXT, NUMBERS, XMIN, is_within
 from .write_counters import next_transaction
@@ -96,5 +96,5 @@ def _changed(connection: Connection, first: int, end: int) -> list[str]:
         f"select pg_describe_object({described}) from {catalog} t where {which} and {within}"
         for catalog, described, which in catalogs_of(connection)
     ]
-    rows = execute(connection, " union ".join(parts).replace(":", "\\:"))
+    rows = execute(connection, (OURS + " union ".join(parts)).replace(":", "\\:"))
     return sorted(str(name) for (name,) in rows if name)

@@ -19,6 +19,7 @@ from ..connection import (
     driver_connection,
     execute,
     first_line,
+    is_alone,
     own_url,
     speak,
     sqlstate,
@@ -30,7 +31,7 @@ from . import catalog, row_authors
 from .libpq_options import options_of
 from .locks import AdvisoryLock
 from .probe import connect_options_of, described
-from .rendering import dumped, fixed_rendering, normalised
+from .rendering import dumped, fixed_rendering, fixed_statements, normalised
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -215,8 +216,11 @@ class PostgreSQLSession(Engine):
 
     def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return catalog facts, without the version tables and all that hangs on them."""
-        with fixed_rendering(connection):
-            rows = execute(connection, catalog.FINGERPRINT)
+        if is_alone(connection):
+            rows = execute(connection, fixed_statements() + catalog.FINGERPRINT)
+        else:
+            with fixed_rendering(connection):
+                rows = execute(connection, catalog.FINGERPRINT)
         return sorted(normalised(line) for table, line in rows if table not in leave_out)
 
     def dumped(self, fingerprint: list[str]) -> list[str]:
@@ -262,9 +266,10 @@ class PostgreSQLSession(Engine):
 
     def read_at_once(self, statement: str) -> list[tuple[Any, ...]]:
         """Set the limit in the same round trip, where the driver sends several statements in one."""
-        if self.own().driver != "psycopg2":
+        own = self.own()
+        if not own.run(is_alone):
             return super().read_at_once(statement)
-        return self.own().rows("set local lock_timeout = 1000; " + statement.replace(":", "\\:"))
+        return own.rows("set local lock_timeout = 1000; " + statement.replace(":", "\\:"))
 
     def is_lock_timeout(self, error: BaseException) -> bool:
         """Recognise lock_not_available and deadlock_detected."""

@@ -114,11 +114,11 @@ select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_s
 
 #: What the session has counted in its transaction, each relation once. The views of the same (pg_stat_xact_all_tables)
 #: join every table with its indexes and sort them, which takes twice as long, and each step reads this twice.
-_COUNTED_HERE = f"""
+_COUNTED_HERE = """
 with counted as materialized (
   select c.oid as relid, c.relname, n.nspname, c.relkind, pg_stat_get_xact_tuples_inserted(c.oid) as inserted,
          pg_stat_get_xact_tuples_updated(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid) as replaced,
-         case when c.relkind = 'S' then {_uses("c.oid", "xact_")} end as used
+         case when c.relkind = 'S' then USES end as used
     from pg_class c left join pg_namespace n on n.oid = c.relnamespace
    where c.relkind in ('r', 't', 'm', 'p', 'S')
 ),
@@ -129,7 +129,9 @@ held as materialized (
    where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted and l.mode = 'AccessExclusiveLock'
      and l.database = (select oid from pg_database where datname = current_database())
 )
-"""
+""".replace("USES", _uses("c.oid", "xact_"))
+#: Of the server's own catalogs, which have lower numbers than these, that is read only with what is held.
+_WITHOUT_CATALOGS = "'S') and (c.oid >= 16384 or c.oid" + _IS_COUNTED_CATALOG[len("relid") :] + ")"
 #: One row a table that was written, one for the transaction itself, and one for each relation that it keeps to itself:
 #: a lock of that strength lasts until its end, so no other session can have dropped or rewritten the relation
 #: meanwhile.
@@ -146,6 +148,7 @@ union all
 select 'pending', relid::text, inserted + replaced, 0 from written
  where nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_toast'
 """
+_ROWS_IN_TRANSACTION = _IN_TRANSACTION.replace("'S')", _WITHOUT_CATALOGS, 1)
 #: More than can be counted.
 UNKNOWN = 1 << 60
 #: What was counted of a relation that is dropped is forgotten with it. A session that is at work may have read it and
@@ -247,7 +250,7 @@ def count_transaction(connection: Connection, held: bool) -> Counted:
         held: also return what the transaction keeps to itself.
     """
     found: dict[str, list[tuple[str, int, int]]] = {}
-    for kind, name, number, newest in execute(connection, _IN_TRANSACTION + (_HELD if held else "")):
+    for kind, name, number, newest in execute(connection, _IN_TRANSACTION + _HELD if held else _ROWS_IN_TRANSACTION):
         found.setdefault(kind, []).append((name, int(number), int(newest)))
     ((began, number, newest),) = found["transaction"]
     return Counted(

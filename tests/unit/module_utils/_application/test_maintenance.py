@@ -6,11 +6,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import (
-    begin,
-    end,
-    read_maintenance,
-)
+from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import begin, end
+from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance_record import read_maintenance
 from ansible_collections.hosting.alembic.plugins.module_utils._application.pgbouncer import place_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal

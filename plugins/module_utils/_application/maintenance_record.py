@@ -1,0 +1,98 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is written down of a maintenance that goes on, so that the next run can end what a dead run has begun."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from .._core.errors import Refused
+from .._core.paths import Layout, known_facts
+from .._journal.run_state import last_run_state
+
+Result = dict[str, Any]
+
+_KEEPS = ("running", "cut_short", "held")
+
+
+@dataclass
+class Maintenance:
+    """What is written down of a maintenance that goes on."""
+
+    since: str
+    #: The last one is the run that it goes on for.
+    runs: list[str] = field(default_factory=list)
+    #: The databases that it goes on for.
+    databases: list[str] = field(default_factory=list)
+    #: What ran and was stopped, in that order.
+    services: list[dict[str, Any]] = field(default_factory=list)
+    #: The flag file, if it was not there before.
+    file: str = ""
+    pgbouncer: str = ""
+    pools: list[str] = field(default_factory=list)
+    #: Of both, what runs again already: the end reports all that was in maintenance.
+    started: list[str] = field(default_factory=list)
+    resumed: list[str] = field(default_factory=list)
+
+    def kept_by(self, layout: Layout) -> list[dict[str, str]]:
+        """Return the databases that one of its runs works on, or has left where no application may use them."""
+        found = [last_run_state(layout, name) for name in self.databases]
+        return [
+            {"name": left.name, "state": left.state, "run": left.run}
+            for left in found
+            if left.state in _KEEPS and left.run in self.runs
+        ]
+
+    def facts(self, layout: Layout, ended: bool = False) -> Result:
+        """Return what there is to say of it; at its end, of all that it was about."""
+        services = [service["name"] for service in self.services]
+        return {
+            "since": self.since,
+            "run": self.runs[-1] if self.runs else "",
+            "databases": list(self.databases),
+            "services": [*services, *self.started] if ended else services,
+            "file": self.file,
+            "pools": [*self.pools, *self.resumed] if ended else list(self.pools),
+            "seconds": round(
+                max((datetime.now(timezone.utc) - datetime.fromisoformat(self.since)).total_seconds(), 0), 1
+            ),
+            "kept_by": self.kept_by(layout),
+        }
+
+
+def read_maintenance(root: str) -> Result | None:
+    """Return what is known of a maintenance that goes on, or None."""
+    layout = Layout(Path(root))
+    found = read_record(layout)
+    return found.facts(layout) if found else None
+
+
+def read_record(layout: Layout) -> Maintenance | None:
+    """Return what is written down, or None.
+
+    Raises:
+        Refused: it cannot be read.
+    """
+    try:
+        return Maintenance(**known_facts(Maintenance, json.loads(record_of(layout).read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        place = record_of(layout)
+        raise Refused(
+            f"{place} cannot be read",
+            str(error),
+            f"Start the application by hand and remove {place}",
+            code="maintenance-record-unreadable",
+        ) from error
+
+
+def record_of(layout: Layout) -> Path:
+    """Return where it is written down."""
+    return layout.root / "maintenance.json"
