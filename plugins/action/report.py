@@ -9,12 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report import report as reporting
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.details import keep_details, where_line
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
+
+display = Display()
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -26,8 +31,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return the printed lines."""
         super().run(tmp, task_vars)
         host = (task_vars or {}).get("inventory_hostname", "")
-        report = reporting.report(self._task.args, self._task.check_mode)
-        lines = _completed(report.lines, host, self._task.args)
+        view = View(check_mode=bool(self._task.check_mode), shows_all=display.verbosity > 0)
+        report = reporting.report(self._task.args, view)
+        lines = _completed(
+            [*report.lines, *self._where(host, view), *filter(None, [report.tally])], host, self._task.args
+        )
         failure = _completed(report.failure, host, self._task.args)
         failure = failure or str(self._task.args.get("failure") or "").splitlines()
         if failure and self._task.args.get("summarised"):
@@ -40,6 +48,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise FailedOnce("\n".join([*lines, *([""] if lines else []), *failure]))
         show([host, *(f"  {line}" for line in lines)])
         return {"changed": False, "lines": lines}
+
+    def _where(self, host: str, view: View) -> list[str]:
+        """Keep what is known of each database where it is not printed, and return the line that says where."""
+        if self._task.args.get("summarised") or not reporting.is_grouped(self._task.args, view):
+            return []
+        found = {name: value for name, value in self._task.args.items() if isinstance(value, dict) and value}
+        folder = "" if view.check_mode else self._task.args.get("manifests") or ""
+        return [where_line(keep_details(folder, invocation.run_of(host), f"{'-'.join(found)}-{host}", found))]
 
 
 def _completed(lines: list[str], host: str, results: dict[str, Any]) -> list[str]:

@@ -9,16 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import decide, manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.summary import summary
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation as run
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import results
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.details import keep_details
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
+
+display = Display()
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -45,11 +50,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             kept = results.of_host(host)
             return dict(invocation.completed_in(kept, host)) if found.hosts[host].is_bad else kept
 
-        lines = summary(found, where, completed_of, check_mode=self._task.check_mode, completed=invocation.completed)
+        view = View(check_mode=bool(self._task.check_mode), shows_all=display.verbosity > 0)
+        details = self._details(found, folder) if view.groups(found.count) else ""
+        lines = summary(found, where, completed_of, view=view, details=details, completed=invocation.completed)
         lines = [invocation.completed(line, migrates=True) for line in lines]
         lines[-1:-1] = invocation.note(lines)
         show(["", *lines])
         return {"changed": False, "lines": lines, "run": found.run, "batches": found.batches}
+
+    @staticmethod
+    def _details(found: Manifest, folder: str) -> str:
+        """Keep what is known of each database of each host, and return where."""
+        known = {name: {**results.of_host(name), "packed": None} for name in found.hosts}
+        return keep_details(folder, found.run, "databases", {"hosts": known}) if found.run else ""
 
     def _failed(self, found: Manifest, name: str) -> dict[str, Any]:
         failure_message = decide.failure_message(found.hosts[name], found, check_mode=self._task.check_mode)

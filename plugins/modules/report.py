@@ -12,6 +12,8 @@ version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - Prints one line a database from the results of the other modules, and below what needs a person.
+  - Of more than twelve databases, those that are alike have one line, and those that need a person have their own;
+    C(-v) prints each.
   - Fails if any of the results did, unless O(summarised), with what failed, what was undone, the revisions of each
     database, and what to type next.
   - Runs on the controller only; no connection is made.
@@ -80,6 +82,12 @@ options:
     description: Whether a database that was not begun for want of time is a failure (V(fail)) or not (V(accept)).
     type: str
     default: accept
+  manifests:
+    description:
+      - Folder on the controller. Where a host has so many databases that they are printed by groups, what is known of
+        each is kept in the folder of the run below it, as JSON. Nothing is kept in check mode, or where this is empty.
+    type: str
+    default: ""
 attributes:
   check_mode:
     support: full

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
 
 from .cells import moment
+from .grouping import Column, View, listing, name_column
 from .sizes import size
 from .tables import table
 
@@ -19,22 +21,59 @@ Result = dict[str, Any]
 
 #: Of each database so many are printed, the newest; the module's result has more.
 _MOST = 20
-_MOST_PROBLEMS = 20
 _LONGEST_CELL = 60
 _HEADINGS = ("DATABASE", "TAKEN (UTC)", "AGE", "SIZE", "REVISION", "RUN", "PROVEN", "SEALED", "COPIES")
 _UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"))
 
 
-def backup_lines(listed: Result) -> list[str]:
-    """Return a table of backups, grouped by database, and below it what could not be read."""
+def backup_lines(listed: Result, view: View) -> list[str]:
+    """Return a table of backups, grouped by database, and below it what could not be read.
+
+    Of many databases, how many backups each has and when the newest was taken.
+    """
     entries = listed.get("databases", [])
-    rows = [row for entry in entries for row in _rows(entry)]
     problems = [line for entry in entries for line in _problems(entry)]
+    if view.groups(len(entries)):
+        lines = listing(_columns_of_many(), entries, view, _lacks_backup)
+    else:
+        lines = table(_HEADINGS, [row for entry in entries for row in _rows(entry)])
+    return [*lines, *view.bounded(problems)]
+
+
+def _lacks_backup(entry: Result) -> bool:
+    return not entry.get("backups") or bool(entry.get("problem")) or _newest(entry).get("proven") is False
+
+
+def _columns_of_many() -> list[Column]:
     return [
-        *table(_HEADINGS, rows),
-        *problems[:_MOST_PROBLEMS],
-        *([f"and {len(problems) - _MOST_PROBLEMS} more of these"] if len(problems) > _MOST_PROBLEMS else []),
+        name_column(),
+        Column("BACKUPS", _count),
+        Column("NEWEST (UTC)", _taken, lambda entries: f"{min(map(_taken, entries))} or later"),
+        Column("SIZE", lambda entry: size(_sizes(entry)), lambda entries: size(sum(map(_sizes, entries)))),
+        *(Column(heading, partial(_cell, heading=heading)) for heading in ("REVISION", "PROVEN", "SEALED", "COPIES")),
     ]
+
+
+def _newest(entry: Result) -> Result:
+    return dict(entry["backups"][0]) if entry.get("backups") else {}
+
+
+def _count(entry: Result) -> str:
+    backups = entry.get("backups")
+    return "unknown" if backups is None else str(len(backups) + (entry.get("more") or 0))
+
+
+def _taken(entry: Result) -> str:
+    return moment(_newest(entry).get("taken") or "")
+
+
+def _sizes(entry: Result) -> int:
+    return sum(backup.get("size") or 0 for backup in entry.get("backups") or [])
+
+
+def _cell(entry: Result, heading: str) -> str:
+    newest = _newest(entry)
+    return dict(zip(_HEADINGS, _cells(newest)))[heading] if newest else ""
 
 
 def _rows(entry: Result) -> Iterator[list[str]]:
@@ -43,20 +82,25 @@ def _rows(entry: Result) -> Iterator[list[str]]:
         yield [entry["name"], "unknown" if backups is None else "none", *[""] * 7]
         return
     for number, backup in enumerate(backups[:_MOST]):
-        yield [
-            "" if number else entry["name"],
-            _of(backup, "taken", moment),
-            _of(backup, "age", age),
-            _of(backup, "size", size),
-            _of(backup, "revision", lambda heads: _cut(", ".join(heads) or "base")),
-            backup["run"],
-            _of(backup, "proven", _yes_or_no),
-            _of(backup, "sealed", _yes_or_no),
-            _of(backup, "copies", lambda copies: _cut(first_of(sorted(copies), 3) or "none")),
-        ]
+        yield ["" if number else entry["name"], *_cells(backup)[1:]]
     more = len(backups[_MOST:]) + (entry.get("more") or 0)
     if more:
         yield ["", f"and {more} more", *[""] * 7]
+
+
+def _cells(backup: Result) -> list[str]:
+    """Return the cells of one backup; the first is left to the name of its database."""
+    return [
+        "",
+        _of(backup, "taken", moment),
+        _of(backup, "age", age),
+        _of(backup, "size", size),
+        _of(backup, "revision", lambda heads: _cut(", ".join(heads) or "base")),
+        str(backup.get("run") or ""),
+        _of(backup, "proven", _yes_or_no),
+        _of(backup, "sealed", _yes_or_no),
+        _of(backup, "copies", lambda copies: _cut(first_of(sorted(copies), 3) or "none")),
+    ]
 
 
 def _of(backup: Result, key: str, in_words: Any) -> str:

@@ -13,11 +13,13 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
 
 #: So many databases or hosts are named; of more, how many more there are.
-MOST_NAMED = 5
+MOST_NAMED = 20
 _MOST_CAUSES = 3
 #: Characters of a cause in a short message.
 _LONGEST_CAUSE = 100
 _KIND = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception): ")
+#: What differs between databases that one cause stopped: values of a row, how long and who.
+_VALUES = re.compile(r"=\([^)]*\)|\b(?:pid|process|session) \d+|\b\d+(?:\.\d+)? (?:s|rows?|bytes)\b")
 #: Behind a place in a revision comes its statement.
 _PLACE = re.compile(r"^.*?\.py:\d+")
 
@@ -31,7 +33,7 @@ def grouped(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[list[
     found: dict[str, tuple[list[str], Refused]] = {}
     for name, facts in errors:
         error = Refused.of(facts)
-        names, _error = found.setdefault(without_name(str(error), name), ([], error))
+        names, _error = found.setdefault(cause_key(str(error), name), ([], error))
         names.append(name)
     return list(found.values())
 
@@ -100,6 +102,11 @@ def noted(places: Iterable[tuple[Mapping[str, Any], str]], prefix: str = "") -> 
 def hosts_of(entries: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the host of each entry, or nothing where there is but one host."""
     return [entry["host"] for entry in entries if entry.get("host")]
+
+
+def cause_key(text: str, name: str) -> str:
+    """Return what the texts of two databases have in common if one cause stopped both."""
+    return _VALUES.sub("", without_name(text, name)).replace(f"/{name}/", "//").replace(f"/{name}.", "/.")
 
 
 def without_name(text: str, name: str) -> str:

@@ -6,21 +6,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CORRECT_IT, Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CORRECT_IT, Refused, first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 
-from .causes import cause_line, hosts_of, without_name
+from .causes import MOST_NAMED, cause_key, cause_line, hosts_of, without_name
 from .cells import heads
+from .grouping import View
 
 Result = dict[str, Any]
 
 #: So many databases are named in a command; of more, all that failed are tried again.
 MOST_TYPED = 3
+#: So many causes are described; of more, the databases are named.
+MOST_CAUSES = 20
+#: Outcomes with which a verb fails.
+BAD = ("failed", "held", "refused")
 _PATH = re.compile(r"/[^\s,;]+")
 #: Outcomes of a database that was reverted.
 REVERTED = ("untouched", "downgraded", "restored")
@@ -34,7 +40,7 @@ class Reverted:
     reason: str = ""
     undone: str = ""
     revision: str = ""
-    #: The name of a database that is held: its ways out are its own.
+    #: The ways out of a database that is held, without its name.
     held: str = ""
 
 
@@ -53,19 +59,70 @@ def ends(upgrade: Result, downgrade: Result) -> list[tuple[Result, Result | None
     return found
 
 
-def failure_lines(failures: Sequence[tuple[Result, Result | None]], *, with_next: bool = True) -> list[str]:
+def failure_lines(
+    failures: Sequence[tuple[Result, Result | None]], *, with_next: bool = True, shows_all: bool = False
+) -> list[str]:
     """Return the lines of all failures, those of one cause and one end together.
 
     Args:
         failures: results of the upgrade, each with that of the downgrade if there is one, and with its ``host`` where
             there are several.
         with_next: whether to say what to type once the release is correct; a summary says it once for all.
+        shows_all: whether each cause is printed, however many there are.
     """
     groups: dict[tuple[str, Reverted], list[tuple[Result, Result | None]]] = {}
     for entry, back in failures:
-        cause = without_name(str(Refused.of(entry["error"])), entry["name"])
+        cause = cause_key(str(Refused.of(entry["error"])), entry["name"])
         groups.setdefault((cause, _reverted(entry, back)), []).append((entry, back))
-    return [line for (_cause, reverted), members in groups.items() for line in _lines(reverted, members, with_next)]
+    # A held database leaves a person no choice but to read on: it has its place in any case.
+    found = sorted(groups.items(), key=lambda group: not group[0][1].held)
+    most = len(found) if shows_all else MOST_CAUSES
+    lines = [line for (_cause, reverted), members in found[:most] for line in _lines(reverted, members, with_next)]
+    others = [entry["name"] for _key, members in found[most:] for entry, _back in members]
+    more = f"and {len(found) - most} more causes, in {len(others)} databases ({first_of(others, MOST_NAMED)})"
+    return lines + ([more] if others else [])
+
+
+def failure_of(result: Result, view: View) -> list[str]:
+    """Return what a verb failed with, and the ways out of what it holds; of many databases by cause.
+
+    Args:
+        result: of the verb.
+        view: how much is printed.
+    """
+    entries = result.get("databases", [])
+    bad = [entry for entry in entries if entry.get("error") and entry.get("outcome") in BAD]
+    if not view.groups(len(entries)) or not bad or result.get("lost"):
+        lines = str(result.get("msg", "")).splitlines()
+        held = [entry for entry in entries if entry.get("ways_out")]
+        return lines + [line for entry in held for line in _ways([entry], f"{entry['name']}: way")]
+    causes: dict[tuple[str, str], list[Result]] = {}
+    for entry in bad:
+        key = cause_key(str(Refused.of(entry["error"])), entry["name"])
+        causes.setdefault((key, _ways_without_name(entry)), []).append(entry)
+    found = sorted(causes.items(), key=lambda cause: not cause[0][1])
+    lines = []
+    for _cause, members in found[:MOST_CAUSES]:
+        lines.append(cause_line([entry["name"] for entry in members], str(Refused.of(members[0]["error"]))))
+        lines += _ways(members, "  Way")
+    others = [entry["name"] for _cause, members in found[MOST_CAUSES:] for entry in members]
+    more = f"and {len(found) - MOST_CAUSES} more causes, in {len(others)} databases ({first_of(others, MOST_NAMED)})"
+    return lines + ([more] if others else [])
+
+
+def _ways(held: Sequence[Result], title: str) -> list[str]:
+    """Return the ways out of databases that differ in their names only: each is one command for all of them."""
+    names = [entry["name"] for entry in held]
+    own, all_of_them = json.dumps(names[:1]), json.dumps(names[:MOST_NAMED])
+    ways = (held[0].get("ways_out") or {}).items()
+    lines = [f"{title} {way}: {command.replace(own, all_of_them)}" for way, command in ways]
+    more = len(names) - MOST_NAMED
+    return lines + ([f"  The same for {more} more, each by its name."] if lines and more > 0 else [])
+
+
+def _ways_without_name(entry: Result) -> str:
+    text = json.dumps(entry.get("ways_out") or {}, sort_keys=True)
+    return text.replace(json.dumps(json.dumps([entry["name"]]))[1:-1], "")
 
 
 def _reverted(entry: Result, back: Result | None) -> Reverted:
@@ -76,8 +133,14 @@ def _reverted(entry: Result, back: Result | None) -> Reverted:
         reason=str(back.get("reason") or ""),
         undone=", ".join(step["revision"] for step in back.get("undone") or []),
         revision=heads(back.get("after")),
-        held="" if back["outcome"] in REVERTED else f"{entry['name']} {entry.get('host', '')}",
+        held="" if back["outcome"] in REVERTED else f"{_held_for(back, entry['name'])} {entry.get('host', '')}",
     )
+
+
+def _held_for(back: Result, name: str) -> str:
+    """Return why a database is held and how to go on, without its name."""
+    why = cause_key(str(Refused.of(back.get("error") or {"what": "unknown"})), name)
+    return f"{why} {_ways_without_name({**back, 'name': name})}"
 
 
 def _lines(reverted: Reverted, members: Sequence[tuple[Result, Result | None]], with_next: bool) -> list[str]:
@@ -89,8 +152,9 @@ def _lines(reverted: Reverted, members: Sequence[tuple[Result, Result | None]], 
     if back is None:
         return [*lines, "  Nothing was tried in it." if len(names) == 1 else "  Nothing was tried in them."]
     if reverted.held:
-        lines.append(f"  HELD {_where(back)}: {Refused.of(back.get('error') or {'what': 'unknown'})}")
-        return lines + [f"  Way {way}: {command}" for way, command in (back.get("ways_out") or {}).items()]
+        why = str(Refused.of(back.get("error") or {"what": "unknown"}))
+        lines.append(f"  HELD {_where(back)}: {why if len(names) == 1 else without_name(why, names[0])}")
+        return lines + _ways([{**(held or {}), "name": each["name"]} for each, held in members], "  Way")
     one = len(names) == 1
     state = f"{'it is' if one else 'they are'} at {reverted.revision}, as before."
     if reverted.outcome == "untouched":

@@ -13,10 +13,13 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 
 from .causes import noted
 from .cells import seconds
+from .grouping import View
 
 Result = dict[str, Any]
 
+#: So many lines have a revision of a database each; what is more is grouped by revision.
 _MOST_REVISIONS = 30
+_MOST_GROUPED = 8
 _WARNING = "WARNING: "
 
 
@@ -35,14 +38,41 @@ def migration_notes(planned: Sequence[Result], upgraded: Sequence[Result]) -> li
     return data_loss + changed_history(planned) + restores(unrestorable)
 
 
-def revision_lines(entries: Sequence[Result]) -> list[str]:
-    """Return each revision with its duration, unless there are too many to read."""
+def revision_lines(entries: Sequence[Result], view: View) -> list[str]:
+    """Return each revision with its duration; of many databases once, with the one in which it took longest."""
     steps = [(entry["name"], step) for entry in entries for step in entry.get("applied", [])]
-    if len(steps) > _MOST_REVISIONS:
-        return [f"{len(steps)} revisions in all; the journals have the time of each."]
+    if not view.groups(len(entries)) and len(steps) <= _MOST_REVISIONS:
+        return [
+            f"{name}: {step['revision']}  {step['message']}  {seconds(step['seconds'])}".rstrip()
+            for name, step in steps
+        ]
+    found: dict[str, list[tuple[str, Result]]] = {}
+    for name, step in steps:
+        found.setdefault(step["revision"], []).append((name, step))
+    lines = [_revision_line(taken) for taken in found.values()]
+    if len(lines) <= _MOST_GROUPED or view.shows_all:
+        return lines
+    slowest = max(found.values(), key=_total)
     return [
-        f"{name}: {step['revision']}  {step['message']}  {seconds(step['seconds'])}".rstrip() for name, step in steps
+        f"{len(steps)} revisions in all; the journals have the time of each.",
+        f"longest: {_revision_line(slowest)}",
     ]
+
+
+def _revision_line(taken: Sequence[tuple[str, Result]]) -> str:
+    """Return in how many databases a revision was applied, how long that took in all and at most."""
+    _name, step = taken[0]
+    title = f"{step['revision']}  {step['message']}".rstrip()
+    timed = [(name, each["seconds"]) for name, each in taken if each.get("seconds") is not None]
+    line = f"{title}: {len(taken)} database{'' if len(taken) == 1 else 's'}"
+    if not timed:
+        return line
+    name, most = max(timed, key=lambda each: each[1])
+    return f"{line}, {seconds(_total(taken))} in all, at most {seconds(most)} ({name})"
+
+
+def _total(taken: Sequence[tuple[str, Result]]) -> float:
+    return sum(step.get("seconds") or 0 for _name, step in taken)
 
 
 def changed_history(entries: Iterable[Result]) -> list[str]:

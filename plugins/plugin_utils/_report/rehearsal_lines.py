@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
+
+from .causes import MOST_NAMED
 from .cells import seconds
+from .grouping import View
 from .notes import note_lines
 from .sizes import size
 
@@ -17,20 +22,55 @@ Result = dict[str, Any]
 _MOST_REVISIONS = 30
 
 
-def rehearsed_lines(entry: Result) -> list[str]:
-    """Return a line for each revision, and below it what its downgrade does not bring back."""
+def rehearsed_lines(entries: Sequence[Result], view: View) -> list[str]:
+    """Return a line for each revision, and below it what its downgrade does not bring back; of many databases once."""
+    if not view.groups(len(entries)):
+        return [line for entry in entries for line in _of_one(entry)]
+    found: dict[tuple[str, ...], list[tuple[str, Result]]] = {}
+    for entry in entries:
+        for step in entry.get("revisions", []):
+            found.setdefault((step["revision"], *_verdict(step)), []).append((entry["name"], step))
+    lines = [line for (_revision, *verdict), taken in found.items() for line in _of_many(taken, verdict)]
+    differences = [line for entry in entries for line in _differences(entry)]
+    return view.bounded(lines) + view.bounded(
+        [*differences, *(line for entry in entries for line in note_lines(entry))]
+    )
+
+
+def _of_many(taken: Sequence[tuple[str, Result]], verdict: Sequence[str]) -> list[str]:
+    """Return one revision of several databases in which it did the same."""
+    _name, step = taken[0]
+    name, slowest = max(taken, key=lambda each: each[1]["seconds"] or 0)
+    count = f"{len(taken)} database{'' if len(taken) == 1 else 's'}"
+    which = f" ({first_of([each for each, _step in taken], MOST_NAMED)})" if verdict else ""
+    title = f"{step['revision']}  {step['message']}".rstrip()
+    return [
+        f"{title}: {count}{which}, at most {seconds(slowest['seconds'])} ({name}){_locks(step)}",
+        *(f"    {line}" for line in verdict),
+    ]
+
+
+def _of_one(entry: Result) -> list[str]:
     lines = []
     for step in entry.get("revisions", []):
         title = f"{entry['name']}: {step['revision']}  {step['message']}".rstrip()
         grown = f"  +{size(step['space'])}" if step["space"] else ""
-        locks = ", ".join(f"{table} {mode.removesuffix('Lock')}" for table, mode in sorted(step["locks"].items()))
-        lines.append(f"{title}  {seconds(step['seconds'])}{grown}{f'  locks {locks}' if locks else ''}")
+        lines.append(f"{title}  {seconds(step['seconds'])}{grown}{_locks(step)}")
         lines += [f"    {line}" for line in _verdict(step)]
+    return [*lines, *_differences(entry), *note_lines(entry)]
+
+
+def _locks(step: Result) -> str:
+    locks = ", ".join(f"{table} {mode.removesuffix('Lock')}" for table, mode in sorted(step["locks"].items()))
+    return f"  locks {locks}" if locks else ""
+
+
+def _differences(entry: Result) -> list[str]:
     models = entry.get("models") or []
-    lines += [f"{entry['name']}: differs from the models: {line}" for line in models[:_MOST_REVISIONS]]
+    lines = [f"{entry['name']}: differs from the models: {line}" for line in models[:_MOST_REVISIONS]]
     if len(models) > _MOST_REVISIONS:
         lines.append(f"{entry['name']}: and {len(models) - _MOST_REVISIONS} more differences from the models")
-    return lines + note_lines(entry)
+    return lines
 
 
 def _verdict(step: Result) -> list[str]:

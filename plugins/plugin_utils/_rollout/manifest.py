@@ -108,6 +108,11 @@ class Manifest:
         return [name for batch in self.batches for name in batch]
 
     @property
+    def count(self) -> int:
+        """Return how many databases there are on all hosts."""
+        return sum(len(host.databases) for host in self.hosts.values())
+
+    @property
     def to_roll_back(self) -> list[list[str]]:
         """Return the hosts that this run has migrated, by batch; none where it must not be undone."""
         migrated = [[name for name in batch if self.hosts[name].has_migrated] for batch in self.batches]

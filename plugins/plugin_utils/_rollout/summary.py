@@ -6,20 +6,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import ROW_UNFIT, first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import FAILED_BEFORE
 
-from .._report.cells import heads, seconds, shown_backup
+from .._report.cells import heads, seconds
+from .._report.columns import backup_column
 from .._report.failures import MOST_TYPED, REVERTED, ends, failure_lines
+from .._report.grouping import SHORT, Column, View, listing, longest, name_column
 from .._report.maintenance import maintenance_lines
 from .._report.notes import backup_problems, migration_notes, revision_lines
-from .._report.tables import table
+from .._run.details import where_line
 from .decide import STATES
-from .manifest import GOOD, Database, Host, Manifest
+from .manifest import GOOD, Database, Manifest
 from .tally import FINE, causes_of_run, tally_of_run, word_of
 
 Result = dict[str, Any]
@@ -31,13 +33,8 @@ _PREDICTED = {
     "refused": "would be refused",
     "waiting": "would not be begun",
 }
-#: So many databases have a line of their own; of more, those that are as they should be have none.
-_MOST_ROWS = 50
-#: The same of a run in which one needs a person.
-_MOST_ROWS_BESIDE_FAILURES = 8
 _MOST_NAMES = 20
 _FAILED = ("failed", "downgraded", "restored", "untouched", "held")
-_HEADINGS = ("HOST", "DATABASE", "OUTCOME", "REVERTED", "FROM", "TO", "REVISIONS", "TIME", "BACKUP")
 
 
 def summary(
@@ -45,7 +42,8 @@ def summary(
     where: str,
     results_of: Callable[[str], Result],
     *,
-    check_mode: bool = False,
+    view: View = SHORT,
+    details: str = "",
     completed: Callable[[str, str], str] = lambda text, _host: text,
 ) -> list[str]:
     """Return the summary of a run.
@@ -54,30 +52,36 @@ def summary(
         manifest: the run.
         where: the path of its manifest, or nothing.
         results_of: returns the results of a host's verbs, by verb; those of an earlier invocation are not known.
-        check_mode: whether it only predicts.
+        view: how much is printed.
+        details: the path of the file with all that is known of each database, or nothing.
         completed: returns a text whose commands are for a host.
     """
     results = {name: _with_host(results_of(name), name, manifest) for name in manifest.hosts}
+    entries = _entries(manifest, results, check_mode=view.check_mode)
+    columns = _columns(manifest, check_mode=view.check_mode)
     lines = [
-        *_table(manifest, results, check_mode=check_mode),
-        *_notes(manifest, results, completed),
-        _title(manifest, check_mode),
+        *(listing(columns, entries, view, _needs_person) if entries else []),
+        *_notes(manifest, results, completed, view),
+        *([where_line(details)] if view.groups(len(entries)) else []),
+        _title(manifest, view.check_mode),
     ]
     are_all_failed = {host.state for host in manifest.hosts.values()} == {"failed"}  # the title and the causes say so
     if (len(manifest.hosts) > 1 and not are_all_failed) or _lost(manifest):
-        lines += _states(manifest, check_mode)
+        lines += _states(manifest, view.check_mode)
     failures = {name: _failures(found) for name, found in results.items() if manifest.hosts[name].is_bad}
     reported = {(name, entry["name"]) for name, found in failures.items() for entry, _rest in found}
     every = [failure for found in failures.values() for failure in found]
-    lines += causes_of_run(manifest, reported) + failure_lines(every, with_next=False)
+    lines += view.bounded(causes_of_run(manifest, reported)) + failure_lines(
+        every, with_next=False, shows_all=view.shows_all
+    )
     if manifest.bad or manifest.unfinished:
-        if _lost(manifest) and not check_mode:  # what was begun there goes on, and may have ended well
+        if _lost(manifest) and not view.check_mode:  # what was begun there goes on, and may have ended well
             names = first_of(_lost(manifest), _MOST_NAMES)
             lines.append(f"  First: once {names} can be reached again: {playbook_command('recover')}")
-        if manifest.run and not check_mode:
+        if manifest.run and not view.check_mode:
             lines.append(f"  Next: {_remedy(manifest)}, then: {_going_on(manifest)}")
         lines += [f"  Manifest: {where}"] if where else []
-    return [*lines, tally_of_run(manifest, check_mode=check_mode)]
+    return [*lines, tally_of_run(manifest, check_mode=view.check_mode)]
 
 
 def _with_host(results: Result, host: str, manifest: Manifest) -> Result:
@@ -111,60 +115,88 @@ def _states(manifest: Manifest, check_mode: bool) -> list[str]:
     return lines
 
 
-def _table(manifest: Manifest, results: Mapping[str, Result], *, check_mode: bool) -> list[str]:
-    rows = [
-        (words, [name if len(manifest.hosts) > 1 else "", *cells])
-        for name, host in manifest.hosts.items()
-        for words, cells in _rows(host, results[name], check_mode)
-        if host.databases or len(manifest.hosts) > 1
-    ]
-    in_need = [row for row in rows if row[0] not in FINE]
-    most = _MOST_ROWS_BESIDE_FAILURES if in_need else _MOST_ROWS
-    shown = rows if len(rows) <= most else in_need[:_MOST_ROWS]
-    left_out = len(rows) - len(shown)
-    lines = table(_HEADINGS, [cells for _rest, cells in shown]) if shown else []
-    return lines + ([f"and {left_out} more, which are in the manifest"] if left_out else [])
-
-
-def _rows(host: Host, results: Result, check_mode: bool) -> list[tuple[str, list[str]]]:
-    if not host.databases:
-        return [(host.state, ["", STATES[host.state], *[""] * (len(_HEADINGS) - 3)])]
-    upgrade = results.get("upgrade") or {}
-    done = {entry["name"]: entry for entry in upgrade.get("databases", [])}
-    found = []
-    for name, database in host.databases.items():
-        words = word_of(host, database, check_mode=check_mode)
-        found.append((words, [name, *_cells(words, database, done.get(name) or {}, check_mode)]))
+def _entries(manifest: Manifest, results: Mapping[str, Result], *, check_mode: bool) -> list[Result]:
+    """Return each database of each host with how it has ended; a host without any is one by itself."""
+    found: list[Result] = []
+    for name, host in manifest.hosts.items():
+        upgrade = results[name].get("upgrade") or {}
+        done = {entry["name"]: entry for entry in upgrade.get("databases", [])}
+        if not host.databases and len(manifest.hosts) > 1:
+            found.append({"host": name, "name": "", "words": host.state, "database": None})
+        for database, entry in host.databases.items():
+            words = word_of(host, entry, check_mode=check_mode)
+            found.append(
+                {**(done.get(database) or {}), "host": name, "name": database, "words": words, "database": entry}
+            )
     return found
 
 
-def _cells(words: str, database: Database, done: Result, check_mode: bool) -> list[str]:
-    to = database.expected if words == "to upgrade" else database.now
-    is_upgraded = words in ("upgraded", "to upgrade")
+def _columns(manifest: Manifest, *, check_mode: bool) -> list[Column]:
+    def upgraded(entry: Result) -> bool:
+        return entry["words"] in ("upgraded", "to upgrade")
+
+    def took(entry: Result) -> str:
+        return seconds(entry.get("seconds")) if upgraded(entry) and not check_mode else ""
+
+    def revisions(entry: Result) -> str:
+        return str(len(entry.get("applied") or entry["database"].pending)) if upgraded(entry) else ""
+
+    hosts = [Column("HOST", lambda entry: str(entry["host"]), _hosts)] if len(manifest.hosts) > 1 else []
     return [
-        words.upper() if words in ("failed", "held", "refused") else words,
-        database.outcome if database.outcome in REVERTED else "",
-        heads(database.was) if is_upgraded else "",
-        heads(to),
-        str(len(done.get("applied") or database.pending)) if is_upgraded else "",
-        seconds(done.get("seconds")) if is_upgraded and not check_mode else "",
-        shown_backup(done),
+        *hosts,
+        name_column(),
+        Column("OUTCOME", _outcome),
+        Column("REVERTED", _reverted),
+        Column("FROM", lambda entry: heads(entry["database"].was) if upgraded(entry) else ""),
+        Column("TO", _to),
+        Column("REVISIONS", revisions),
+        Column("TIME", took, longest("seconds", took)),
+        backup_column(),
     ]
 
 
-def _notes(manifest: Manifest, results: Mapping[str, Result], completed: Callable[[str, str], str]) -> list[str]:
+def _hosts(entries: Sequence[Result]) -> str:
+    names = dict.fromkeys(entry["host"] for entry in entries)
+    return next(iter(names)) if len(names) == 1 else f"{len(names)} hosts"
+
+
+def _outcome(entry: Result) -> str:
+    if entry["database"] is None:
+        return STATES[entry["words"]]
+    return str(entry["words"].upper() if entry["words"] in ("failed", "held", "refused") else entry["words"])
+
+
+def _reverted(entry: Result) -> str:
+    database: Database | None = entry["database"]
+    return database.outcome if database and database.outcome in REVERTED else ""
+
+
+def _to(entry: Result) -> str:
+    database: Database | None = entry["database"]
+    if database is None:
+        return ""
+    return heads(database.expected if entry["words"] == "to upgrade" else database.now)
+
+
+def _needs_person(entry: Result) -> bool:
+    return entry["words"] not in FINE
+
+
+def _notes(
+    manifest: Manifest, results: Mapping[str, Result], completed: Callable[[str, str], str], view: View
+) -> list[str]:
     """Return what is to be known although nothing failed, each of it once for all hosts."""
 
     def entries(verb: str) -> list[Result]:
         return [entry for found in results.values() for entry in (found.get(verb) or {}).get("databases", [])]
 
-    lines = revision_lines(entries("upgrade")) if len(results) == 1 and not manifest.bad else []
-    lines += migration_notes(entries("plan"), entries("upgrade"))
+    lines = revision_lines(entries("upgrade"), view) if len(results) == 1 and not manifest.bad else []
+    lines += view.bounded(migration_notes(entries("plan"), entries("upgrade")))
     for name, found in results.items():
         known: Result = {verb: found[verb] for verb in ("maintenance", "plan") if verb in found}
         prefix = f"{name}: " if len(results) > 1 else ""
         lines += [prefix + completed(line, name) for line in maintenance_lines(known)]
-    return lines + backup_problems(found.get("upgrade") or {} for found in results.values())
+    return lines + view.bounded(backup_problems(found.get("upgrade") or {} for found in results.values()))
 
 
 def _lost(manifest: Manifest) -> list[str]:

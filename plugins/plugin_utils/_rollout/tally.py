@@ -10,7 +10,7 @@ from collections.abc import Container
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
 
-from .._report.causes import MOST_NAMED, cause_line, without_name
+from .._report.causes import MOST_NAMED, cause_key, cause_line, without_name
 from .._report.failures import REVERTED
 from .._report.tally import tally
 from .manifest import GOOD, Database, Host, Manifest
@@ -43,7 +43,7 @@ def causes_of_run(manifest: Manifest, reported: Container[tuple[str, str]] = ())
         manifest: the run.
         reported: hosts and databases that are described elsewhere.
     """
-    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     of_hosts: dict[str, list[str]] = {}
     for name, host in manifest.hosts.items():
         if host.is_bad and host.why:
@@ -52,12 +52,13 @@ def causes_of_run(manifest: Manifest, reported: Container[tuple[str, str]] = ())
             is_reported = (name, database) in reported or entry.outcome in (*GOOD, "waiting")
             if not is_reported and entry.why and (host.is_bad or entry.outcome in ("held", "deferred")):
                 kind = "HELD " if entry.outcome == "held" else ""
-                found.setdefault((kind, without_name(entry.why, database)), []).append((name, database))
+                place = (name, database, without_name(entry.why, database))
+                found.setdefault((kind, cause_key(entry.why, database)), []).append(place)
     is_alone = len(manifest.hosts) == 1
     lines = [f"{_hosts(names)}: {why}" for why, names in of_hosts.items()]
-    for (kind, cause), places in found.items():
-        hosts = [] if is_alone else [host for host, _rest in places]
-        lines.append(f"{kind}{cause_line([name for _rest, name in places], cause, hosts)}")
+    for (kind, _key), places in sorted(found.items(), key=lambda cause: not cause[0][0]):
+        hosts = [] if is_alone else [host for host, *_rest in places]
+        lines.append(f"{kind}{cause_line([name for _host, name, _text in places], places[0][2], hosts)}")
     return lines
 
 

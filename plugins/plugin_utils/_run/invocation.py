@@ -46,13 +46,26 @@ def run_id(wanted: str, host: str, begun_before: int = 0) -> str:
         begun_before: how often the host has begun that run, in earlier invocations: its journals know the id.
     """
     with locked("run"):
-        path = folder() / "run"
-        if not path.exists():
-            path.write_text(f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
         number = (shared("runs", host) or 0) + 1
         share("runs", host, number)
         number += begun_before
-        return (wanted or path.read_text()) + (f"-{number}" if number > 1 else "")
+        named = (wanted or _own_id()) + (f"-{number}" if number > 1 else "")
+        share("named", host, named)
+        return named
+
+
+def run_of(host: str) -> str:
+    """Return the id of the run that a host is in; what names none has that of this invocation."""
+    with locked("run"):
+        return str(shared("named", host) or _own_id())
+
+
+def _own_id() -> str:
+    """Return the id of this invocation, which the first host makes."""
+    path = folder() / "run"
+    if not path.exists():
+        path.write_text(f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
+    return path.read_text()
 
 
 def once(name: str, make: Callable[[], Any]) -> Any:

@@ -17,6 +17,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch impo
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.fetch_backups import fetch
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import reduced
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import report
 from tests.codes import assert_error, assert_names
 from tests.unit.keys import Person
@@ -37,7 +38,7 @@ def listed(host: Host) -> list[Facts]:
 
 def printed(host: Host) -> str:
     answer = {"databases": list_backups(str(host.root), ["app"])}
-    return "\n".join(report({"backups": answer}, False).lines)
+    return "\n".join(report({"backups": answer}, View()).lines)
 
 
 def everything(folder: Path) -> dict[str, tuple[Any, ...]]:
@@ -219,7 +220,7 @@ def test_a_folder_that_cannot_be_traversed_is_unknown_and_the_others_are_listed(
     host.layout.backups_of("app").chmod(0o700)
     assert (found[0]["backups"], found[0]["problem"]["code"]) == (None, "backup-not-readable")
     assert (found[1]["backups"], found[1]["problem"]) == ([], None)
-    words = "\n".join(report({"backups": {"databases": found}}, False).lines)
+    words = "\n".join(report({"backups": {"databases": found}}, View()).lines)
     assert words.splitlines()[1:3] == ["app       unknown", "other     none"]
 
 

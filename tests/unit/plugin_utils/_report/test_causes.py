@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.causes import cause_lines
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.failures import failure_lines
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import report
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.tally import tally
 
@@ -19,11 +20,11 @@ def failing(name: str, why: str = "no such table: itme") -> dict[str, Any]:
 
 
 def test_databases_of_one_cause_are_one_line() -> None:
-    names = ["one", "two", "three", "four", "five", "six", "seven"]
+    names = [f"t{number}" for number in range(1, 24)]
 
     (line,) = cause_lines((name, failing(name)) for name in names)
 
-    assert line.startswith("7 databases (one, two, three, four, five and 2 more): Revision b2 (total) failed [")
+    assert line.startswith(f"23 databases ({', '.join(names[:20])} and 3 more): Revision b2 (total) failed [")
     assert line.endswith("no such table: itme.")
 
 
@@ -67,12 +68,12 @@ def test_a_note_of_a_restore_is_printed_once() -> None:
         for name in ("one", "two", "three")
     ]
 
-    lines = report({"plan": {"shipped": True, "databases": entries}}, False).lines
+    made = report({"plan": {"shipped": True, "databases": entries}}, View())
 
-    assert [line for line in lines if "privileges" in line] == [
+    assert [line for line in made.lines if "privileges" in line] == [
         "3 databases (one, two, three): A restore (swap): privileges of the database itself stay"
     ]
-    assert lines[-1] == "3 databases: 3 at head"
+    assert made.tally == "3 databases: 3 at head"
 
 
 def test_the_last_line_counts_and_names_only_what_there_is() -> None:

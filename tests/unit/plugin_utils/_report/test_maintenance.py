@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import report
 
 GOES_ON = {
@@ -20,7 +21,7 @@ PLAN = {"shipped": True, "databases": []}
 
 
 def lines(**results: Any) -> str:
-    return "\n".join(report(results, False).lines)
+    return "\n".join(report(results, View()).lines)
 
 
 def test_the_downtime_is_reported() -> None:
@@ -46,7 +47,7 @@ def test_what_a_dead_run_has_left_is_ended_by_recover() -> None:
 
 
 def test_one_that_does_not_end_is_a_failure() -> None:
-    found = report({"plan": PLAN, "upgrade": {}, "maintenance": {"failed": True, "msg": "shop does not run."}}, False)
+    found = report({"plan": PLAN, "upgrade": {}, "maintenance": {"failed": True, "msg": "shop does not run."}}, View())
     assert found.failure == ["shop does not run."]
 
 
@@ -61,7 +62,7 @@ def test_a_rejected_upgrade_is_reported_with_why() -> None:
         "upgrade_error": error,
     }
     results = {"rejected": "it answered 500", "upgrade": {"databases": [upgraded]}, "downgrade": {"databases": [back]}}
-    found = report(results, False)
+    found = report(results, View())
     assert found.lines[1].split() == ["shop", "rejected", "downgraded", "1"]
     assert found.failure[0] == "it answered 500"
     assert "shop: The upgrade was verified and then rejected: it answered 500." in found.failure

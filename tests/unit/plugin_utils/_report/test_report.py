@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import report
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.sizes import size
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.tables import table
@@ -34,7 +35,7 @@ def failed(**back: Any) -> str:
     """Return what is printed of a failed upgrade that was reverted so."""
     upgrade = {"databases": [{"name": "shop", "outcome": "failed", "after": ["0002"], "error": ERROR}]}
     entry = {"name": "shop", "after": ["0001"], "undone": [], "error": None, **back}
-    found = report({"upgrade": upgrade, "downgrade": {"databases": [entry]}}, False)
+    found = report({"upgrade": upgrade, "downgrade": {"databases": [entry]}}, View())
     return "\n".join(found.failure)
 
 
@@ -54,7 +55,7 @@ def test_bytes_are_reported_as_people_say_them(count: int | None, words: str) ->
 
 def test_an_upgrade_is_a_line_a_database_and_what_was_lost() -> None:
     plan = {"shipped": True, "databases": [planned("shop"), planned("idle", current=["0009"])]}
-    found = report({"plan": plan, "upgrade": {"databases": [UPGRADED]}}, False)
+    found = report({"plan": plan, "upgrade": {"databases": [UPGRADED]}}, View())
 
     assert found.failure == []
     assert found.lines[0].split() == ["DATABASE", "OUTCOME", "FROM", "TO", "REVISIONS", "TIME", "BACKUP"]
@@ -68,7 +69,10 @@ def test_an_upgrade_is_a_line_a_database_and_what_was_lost() -> None:
 
 def test_check_mode_says_would() -> None:
     entry = {**UPGRADED, "backup": None, "lost_rows": {}}
-    found = report({"plan": {"shipped": True, "databases": [planned("shop")]}, "upgrade": {"databases": [entry]}}, True)
+    found = report(
+        {"plan": {"shipped": True, "databases": [planned("shop")]}, "upgrade": {"databases": [entry]}},
+        View(check_mode=True),
+    )
 
     assert "would be upgraded" in found.lines[1]
 
@@ -76,7 +80,7 @@ def test_check_mode_says_would() -> None:
 def test_hundreds_of_revisions_do_not_fill_the_screen() -> None:
     steps = [{"revision": f"{n:04}", "message": "m", "seconds": 0.1} for n in range(100)]
     plan = {"shipped": True, "databases": [planned("shop")]}
-    found = report({"plan": plan, "upgrade": {"databases": [{**UPGRADED, "applied": steps}]}}, False)
+    found = report({"plan": plan, "upgrade": {"databases": [{**UPGRADED, "applied": steps}]}}, View())
 
     assert len(found.lines) < 10
     assert any("100 revisions" in line for line in found.lines)
@@ -118,13 +122,13 @@ def test_a_failure_says_what_failed_what_was_undone_at_which_revision_and_what_n
 def test_a_lost_host_is_a_failure() -> None:
     lost = {"failed": True, "lost": True, "databases": [], "msg": "The host was lost"}
 
-    found = report({"upgrade": lost, "downgrade": {"failed": True, "databases": [], "msg": "Not gone"}}, False)
+    found = report({"upgrade": lost, "downgrade": {"failed": True, "databases": [], "msg": "Not gone"}}, View())
 
     assert found.failure == ["The host was lost", "Not gone"]
 
 
 def test_a_failure_is_never_reported_as_none() -> None:
-    assert report({"upgrade": {}, "downgrade": {"databases": [], "changed": False}}, False).failure
+    assert report({"upgrade": {}, "downgrade": {"databases": [], "changed": False}}, View()).failure
 
 
 def test_a_plan_shows_each_revision_and_each_refusal() -> None:
@@ -134,18 +138,18 @@ def test_a_plan_shows_each_revision_and_each_refusal() -> None:
         planned("idle", current=["0009"]),
         planned("bad", obstacles=[ERROR]),
     ]
-    found = report({"plan": {"shipped": True, "databases": entries}}, False)
+    found = report({"plan": {"shipped": True, "databases": entries}}, View())
 
     assert "shop  0001 -> 0002" in found.lines
     assert "    0002  two" in found.lines
     assert "idle  0009  nothing to do" in found.lines
     assert any("REFUSED: Revision 0003 failed: because. Correct it." in line for line in found.lines)
     assert found.failure == ["An upgrade is refused for bad"]
-    assert not report({"plan": {"shipped": True, "databases": entries[:2]}}, False).failure
+    assert not report({"plan": {"shipped": True, "databases": entries[:2]}}, View()).failure
 
 
 def test_a_plan_of_a_release_that_is_not_there_says_how_to_ship_it() -> None:
-    assert "ship.yml" in report({"plan": {"shipped": False, "databases": []}}, False).lines[0]
+    assert "ship.yml" in report({"plan": {"shipped": False, "databases": []}}, View()).lines[0]
 
 
 def test_a_status_is_a_line_a_database() -> None:
@@ -167,7 +171,7 @@ def test_a_status_is_a_line_a_database() -> None:
         "last_run": None,
         "last_backup": None,
     }
-    found = report({"status": {"databases": [known, unknown]}}, False)
+    found = report({"status": {"databases": [known, unknown]}}, View())
 
     assert found.lines[1].split() == [
         "shop",
@@ -187,7 +191,7 @@ def test_a_status_is_a_line_a_database() -> None:
 
 def test_a_rollback_that_was_held_fails_with_its_ways_out() -> None:
     held = {"name": "shop", "outcome": "held", "after": ["0003"], "ways_out": {"back": "type this"}}
-    found = report({"rollback": {"databases": [held], "of_run": "r1", "failed": True, "msg": "shop: no way"}}, False)
+    found = report({"rollback": {"databases": [held], "of_run": "r1", "failed": True, "msg": "shop: no way"}}, View())
 
     assert found.failure == ["shop: no way", "shop: way back: type this"]
 
@@ -195,13 +199,13 @@ def test_a_rollback_that_was_held_fails_with_its_ways_out() -> None:
 def test_a_rollback_reports_what_its_backup_has_kept() -> None:
     entry = {"name": "shop", "outcome": "downgraded", "after": ["0001"], "notes": ["1 row in orders"]}
 
-    assert report({"rollback": {"databases": [entry]}}, False).lines[2:] == ["shop: note: 1 row in orders"]
+    assert report({"rollback": {"databases": [entry]}}, View()).lines[2:] == ["shop: note: 1 row in orders"]
 
 
 def test_backups_are_listed_where_they_are() -> None:
     entry = {"name": "shop", "outcome": "backed_up", "after": ["0001"], "seconds": 1.0, "backup": BACKUP}
 
-    assert "/srv/backups/shop/r1 (12 MB)" in report({"backup": {"databases": [entry]}}, False).lines[1]
+    assert "/srv/backups/shop/r1 (12 MB)" in report({"backup": {"databases": [entry]}}, View()).lines[1]
 
 
 def test_what_prevents_a_restore_is_reported_before_one_is_needed() -> None:
@@ -210,10 +214,10 @@ def test_what_prevents_a_restore_is_reported_before_one_is_needed() -> None:
     backup = {"name": "shop", "outcome": "backed_up", "after": ["0001"], "seconds": 1.0, "backup": BACKUP}
     plan = {"name": "shop", "current": [], "heads": [], "pending": [], "obstacles": []}
 
-    printed = report({"backup": {"databases": [{**backup, "restore": restore}]}}, False)
-    warned = report({"backup": {"databases": [{**backup, "restore": {**restore, "obstacle": obstacle}}]}}, False)
+    printed = report({"backup": {"databases": [{**backup, "restore": restore}]}}, View())
+    warned = report({"backup": {"databases": [{**backup, "restore": {**restore, "obstacle": obstacle}}]}}, View())
     migrated = [
-        report({"plan": {"databases": [{**plan, "restore": each}]}, "upgrade": {"databases": []}}, False)
+        report({"plan": {"databases": [{**plan, "restore": each}]}, "upgrade": {"databases": []}}, View())
         for each in ({**restore, "obstacle": obstacle}, restore, None)
     ]
 
@@ -246,7 +250,7 @@ def test_changed_history_is_a_warning_in_plan_status_and_migration() -> None:
         {"plan": plan, "upgrade": {"databases": [UPGRADED]}},
         {"status": {"databases": [state]}},
     ):
-        printed = "\n".join(report(results, False).lines)
+        printed = "\n".join(report(results, View()).lines)
         assert printed.count("Revision 0003 failed: because. Correct it.") == 1
         assert "WARNING" in printed
 
@@ -254,7 +258,7 @@ def test_changed_history_is_a_warning_in_plan_status_and_migration() -> None:
 def test_changed_history_that_is_refused_is_printed_once() -> None:
     plan = {"shipped": True, "databases": [planned("shop", obstacles=[ERROR], changed_history=[ERROR])]}
 
-    printed = "\n".join(report({"plan": plan}, False).lines)
+    printed = "\n".join(report({"plan": plan}, View()).lines)
 
     assert "REFUSED" in printed
     assert "WARNING" not in printed
@@ -264,16 +268,16 @@ def test_what_is_retained_is_a_line_each_and_the_status_warns_of_what_is_old() -
     leftover = {"kind": "aside", "name": "/srv/app.db.aside-r1", "days": 15.2, "size": 1_000, "outcome": "kept"}
     leftover["reason"] = "it is younger than 30 days"
     entry = {"name": "shop", "leftovers": [leftover]}
-    lines = report({"prune": {"databases": [entry]}}, False).lines
+    lines = report({"prune": {"databases": [entry]}}, View()).lines
     assert lines[1].split() == [
         *("shop", "retained", "/srv/app.db.aside-r1", "15", "days", "1", "kB", "kept:"),
         *("it", "is", "younger", "than", "30", "days"),
     ]
-    assert report({"prune": {"databases": [{**entry, "leftovers": []}]}}, False).lines == ["Nothing is retained."]
+    assert report({"prune": {"databases": [{**entry, "leftovers": []}]}}, View()).lines == ["Nothing is retained."]
 
     state: dict[str, Any] = {"name": "shop", "server": "", "current": [], "pending": [], "problems": []}
     state.update(last_run=None, last_backup=None, aside=[{**leftover, "old": True}])
-    (warning,) = [line for line in report({"status": {"databases": [state]}}, False).lines if "WARNING" in line]
+    (warning,) = [line for line in report({"status": {"databases": [state]}}, View()).lines if "WARNING" in line]
     assert "/srv/app.db.aside-r1 has been retained for 15 days" in warning
     assert "migrate_prune=true" in warning
 
@@ -299,7 +303,7 @@ def test_a_rehearsal_says_what_each_revision_locks_and_loses_and_how_long_the_re
     }
     entry |= {"models": ["only the models have table extra"], "notes": [], "backup": BACKUP, "upgrade_seconds": 1.0}
 
-    found = report({"rehearse": {"databases": [{**entry, "expected_seconds": 4.24}]}}, False)
+    found = report({"rehearse": {"databases": [{**entry, "expected_seconds": 4.24}]}}, View())
 
     assert found.failure == []
     assert "1 reversible, 1 lossy, 1 irreversible  4.2 s" in found.lines[1]
@@ -318,8 +322,8 @@ def test_a_rehearsal_says_what_each_revision_locks_and_loses_and_how_long_the_re
 
 def test_a_failed_rehearsal_fails_and_an_empty_one_says_so() -> None:
     entry = {"name": "shop", "outcome": "failed", "error": ERROR}
-    assert report({"rehearse": {"databases": [entry], "msg": "shop: no"}}, False).failure == ["shop: no"]
-    assert report({"rehearse": {"databases": []}}, False).lines == [
+    assert report({"rehearse": {"databases": [entry], "msg": "shop: no"}}, View()).failure == ["shop: no"]
+    assert report({"rehearse": {"databases": []}}, View()).lines == [
         "Nothing is pending, so there is nothing to rehearse."
     ]
 
@@ -330,11 +334,11 @@ def test_check_mode_of_a_rollback_says_would() -> None:
         {"name": "blog", "outcome": "refused", "error": ERROR},
     ]
 
-    found = report({"rollback": {"of_run": "r1", "databases": entries}}, True)
+    found = report({"rollback": {"of_run": "r1", "databases": entries}}, View(check_mode=True))
 
     assert "would be downgraded" in found.lines[1]
     assert "would be refused" in found.lines[2]
     assert found.failure == ["blog: Revision 0003 failed: because. Correct it."]
-    backed_up = report({"backup": {"databases": [{"name": "shop", "outcome": "backed_up"}]}}, True)
+    backed_up = report({"backup": {"databases": [{"name": "shop", "outcome": "backed_up"}]}}, View(check_mode=True))
     assert "would be backed up" in backed_up.lines[1]
     assert "unknown" not in backed_up.lines[1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import FAILED_BEFORE
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Database, Host, Manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.summary import summary
 
@@ -111,8 +112,8 @@ def test_what_is_known_of_the_plan_alone_is_printed_too() -> None:
 def test_where_there_are_many_only_those_that_need_a_person_have_a_row() -> None:
     lines = lines_of(run_of(*[migrated() for _ in range(60)], failed(), batches=[61], ended=1))
 
-    assert lines[1].split()[:3] == ["web61", "app", "FAILED"]
-    assert lines[2] == "and 60 more, which are in the manifest"
+    assert lines[1].split() == ["60", "hosts", "60", "databases", "upgraded", "0001", "0002", "1"]
+    assert lines[2].split()[:3] == ["web61", "app", "FAILED"]
     assert lines[-1] == "61 databases: 60 upgraded, 1 failed"
 
 
@@ -138,7 +139,7 @@ def test_a_lost_host_is_named_with_what_says_how_it_ended() -> None:
 
 
 def test_check_mode_predicts() -> None:
-    lines = lines_of(run_of(host("migrated", "upgraded"), batches=[1], ended=1), check_mode=True)
+    lines = lines_of(run_of(host("migrated", "upgraded"), batches=[1], ended=1), view=View(check_mode=True))
 
     assert lines[1].split() == ["app", "to", "upgrade", "0001", "0002", "1"]
     assert lines[-2:] == ["Run r1: finished (1 batch) in check mode, which changed nothing", "1 database: 1 to upgrade"]

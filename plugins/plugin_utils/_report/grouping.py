@@ -1,0 +1,168 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How databases are printed: a line for each of a few, and of many those that are alike together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
+
+from .causes import MOST_NAMED, without_name
+from .sizes import size
+from .tables import table
+
+Result = dict[str, Any]
+
+#: So many databases have a line of their own each: what fits on a screen beside the rest of a run.
+MOST_ROWS = 12
+#: Lines of one kind, where each database has its own.
+MOST_LINES = 20
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table of databases.
+
+    Args:
+        heading: above it.
+        of_one: what it says of one database.
+        of_many: what it says of several that are alike; where it is missing, being alike means having this cell.
+    """
+
+    heading: str
+    of_one: Callable[[Result], str]
+    of_many: Callable[[Sequence[Result]], str] | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """How much is printed.
+
+    Args:
+        check_mode: whether it only predicts.
+        shows_all: whether each database has a line, however many there are.
+    """
+
+    check_mode: bool = False
+    shows_all: bool = False
+
+    def groups(self, count: int) -> bool:
+        """Return whether so many databases are printed by groups."""
+        return not self.shows_all and count > MOST_ROWS
+
+    def bounded(self, lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
+        """Return lines, and of too many how many more there are."""
+        if self.shows_all or len(lines) <= most:
+            return list(lines)
+        return [*lines[:most], f"and {len(lines) - most} more of these"]
+
+
+#: What is printed unless more is asked for.
+SHORT = View()
+
+
+def name_column() -> Column:
+    """Return the column of a database's name; of several it has their number."""
+    return Column("DATABASE", lambda entry: str(entry["name"]), _count)
+
+
+def _count(entries: Sequence[Result]) -> str:
+    count = sum(bool(entry["name"]) for entry in entries)
+    return f"{count} databases" if count else ""
+
+
+def longest(key: str, shown: Callable[[Result], str]) -> Callable[[Sequence[Result]], str]:
+    """Return what says how long several databases took at most, and which of them did.
+
+    Args:
+        key: of the seconds.
+        shown: what is printed of one; nothing where its seconds do not count.
+    """
+
+    def of_many(entries: Sequence[Result]) -> str:
+        known = [entry for entry in entries if shown(entry)]
+        if not known:
+            return ""
+        slowest = max(known, key=lambda entry: float(entry[key]))
+        return f"at most {shown(slowest)} ({slowest['name']})"
+
+    return of_many
+
+
+def backups_together(entries: Sequence[Result]) -> str:
+    """Return how many backups there are, and their size."""
+    found = [entry["backup"] for entry in entries if entry.get("backup")]
+    return f"{len(found)} ({size(sum(backup['size'] for backup in found))})" if found else ""
+
+
+def listing(
+    columns: Sequence[Column], entries: Sequence[Result], view: View, needs_person: Callable[[Result], bool]
+) -> list[str]:
+    """Return a table of databases.
+
+    Of many, those that need a person have a row each, and the others one for all that are alike.
+    """
+    headings = [column.heading for column in columns]
+    if not view.groups(len(entries)):
+        return table(headings, [[column.of_one(entry) for column in columns] for entry in entries])
+    in_need = [entry for entry in entries if needs_person(entry)]
+    alone = in_need if len(in_need) <= MOST_ROWS else []
+    groups = _alike(columns, [entry for entry in entries if not (alone and needs_person(entry))])
+    shown, others = groups[:MOST_ROWS], groups[MOST_ROWS:]
+    rows = [[_cell(column, members) for column in columns] for members in shown]
+    rows += [[column.of_one(entry) for column in columns] for entry in alone]
+    count = sum(map(len, others))
+    return table(headings, rows) + ([f"and {count} databases of {len(others)} other kinds"] if others else [])
+
+
+def _alike(columns: Sequence[Column], entries: Iterable[Result]) -> list[list[Result]]:
+    """Return databases by what they have in common, the largest group first."""
+    found: dict[tuple[str, ...], list[Result]] = {}
+    for entry in entries:
+        key = tuple(column.of_one(entry) for column in columns if column.of_many is None)
+        found.setdefault(key, []).append(entry)
+    return sorted(found.values(), key=len, reverse=True)
+
+
+def _cell(column: Column, members: Sequence[Result]) -> str:
+    if len(members) > 1 and column.of_many is not None:
+        return column.of_many(members)
+    return column.of_one(members[0])
+
+
+def blocks(
+    entries: Iterable[Result], lines_of: Callable[[Result], list[str]], view: View, *, named: Callable[[Result], bool]
+) -> list[str]:
+    """Return the lines of each database below its name; of many, those with the same lines together.
+
+    Args:
+        entries: the databases.
+        lines_of: returns the lines of one; its name goes before the first.
+        view: how much is printed.
+        named: whether a database is named also among many.
+    """
+    made = [(entry, lines_of(entry)) for entry in entries]
+    if not view.groups(len(made)):
+        return [line for entry, lines in made for line in _block([entry], lines, named)]
+    found: dict[tuple[str, ...], list[Result]] = {}
+    for entry, lines in made:
+        found.setdefault(tuple(without_name(line, entry["name"]) for line in lines), []).append(entry)
+    # What needs a person has its place in any case, and comes last, where it is read first.
+    groups = sorted(found.items(), key=lambda group: (not named(group[1][0]), -len(group[1])))
+    shown, others = groups[:MOST_ROWS], groups[MOST_ROWS:]
+    lines = [line for block, members in reversed(shown) for line in _block(members, block, named)]
+    left_out = sum(len(members) for _lines, members in others)
+    return lines + ([f"and {left_out} databases of {len(others)} other kinds"] if others else [])
+
+
+def _block(members: Sequence[Result], lines: Sequence[str], named: Callable[[Result], bool]) -> list[str]:
+    names = [member["name"] for member in members]
+    title = names[0] if len(names) == 1 else _count(members)
+    if len(names) > 1 and named(members[0]):
+        title = f"{title} ({first_of(names, MOST_NAMED)})"
+    return [f"{title}  {lines[0]}", *lines[1:]]

@@ -1,0 +1,61 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All that a run knows of each database, in a file: what is printed of many databases is grouped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.utils.display import Display
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run, key_of, private_directory
+
+display = Display()
+
+#: The folders of so many runs are kept.
+KEPT = 200
+
+
+def keep_details(folder: str, run: str, name: str, facts: Mapping[str, Any]) -> str:
+    """Write what is known of each database into the folder of a run, and return where, or nothing where it is not kept.
+
+    A report must not fail for it: what prevents it is a warning.
+
+    Args:
+        folder: the folder of the manifests on the controller; nothing where none is kept.
+        run: the id of the run.
+        name: of the file.
+        facts: results of modules, which hold no secrets.
+    """
+    if not folder:
+        return ""
+    try:
+        place = Path(folder).expanduser().absolute() / checked_run(run)
+        private_directory(place)
+        path = place / f"{key_of(name)}.json"
+        beside = path.with_suffix(".writing")
+        beside.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+        beside.rename(path)
+        _forget(place.parent)
+    except (OSError, Refused) as error:
+        display.warning(f"What is known of each database could not be kept below {folder}: {error}")
+        return ""
+    return str(path)
+
+
+def where_line(path: str) -> str:
+    """Return what says where each database is to be read."""
+    return f"Each database: {path}" if path else "-v prints each database."
+
+
+def _forget(folder: Path) -> None:
+    found = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    for path in sorted(found, key=lambda each: each.stat().st_mtime, reverse=True)[KEPT:]:
+        shutil.rmtree(path, ignore_errors=True)
