@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.shared_databases import Turns
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import seconds_until
 
@@ -31,6 +32,11 @@ class ActionModule(FollowingAction):
             return self.follow({**self._task.args, "verify_only": verified}, facts)
         finally:
             turns.end()
+
+    def expected(self) -> int:
+        """Return how many databases the hosts of all batches have."""
+        found = manifest.current()
+        return sum(len(found.hosts[name].databases) for name in found.order) if found else 0
 
     def current(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Hand over what is left of the window at this very call, because the host's clock may differ."""

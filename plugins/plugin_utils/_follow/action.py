@@ -28,6 +28,7 @@ from .._run.failing import keep_whole
 from .._run.screen import show
 from .fetch_backups import fetch
 from .judge import judged, with_message
+from .progress import Progress
 from .reducing import interpreter_facts, reduced, without_controls
 from .strategy import refuse_mitogen
 
@@ -74,11 +75,12 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         host: neither rescue nor handlers run for those.
         """
         host = task_vars.get("inventory_hostname", "")
-        progress: Result = {"cursor": {}, "attach": False}
+        going_on: Result = {"cursor": {}, "attach": False}
+        progress = self.progress(task_vars)
         crashes = 0
         while True:
-            answer = self.call({**arguments, **progress}, task_vars)
-            if progress["attach"] and answer.get("code") == CRASHED and crashes < _MOST_CRASHES:
+            answer = self.call({**arguments, **going_on}, task_vars)
+            if going_on["attach"] and answer.get("code") == CRASHED and crashes < _MOST_CRASHES:
                 display.warning(f"{host}: {answer['msg']} The work goes on there, and is followed again.")
                 time.sleep(_PAUSES[crashes])
                 crashes += 1
@@ -87,9 +89,22 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             if answer.get("finished", True):
                 for name in ("lines", "cursor", "finished"):
                     answer.pop(name, None)
-                return self._with_copies(answer, arguments, task_vars)
-            show([f"  {host} | {line}" for line in answer["lines"]])
-            progress = {"cursor": answer["cursor"], "attach": True}
+                return self._with_copies({**answer, "progress": progress.printed}, arguments, task_vars)
+            lines = progress.lines(answer.get("databases", []), _count(answer["cursor"]), answer["lines"])
+            show([f"  {line}" for line in lines])
+            going_on = {"cursor": answer["cursor"], "attach": True}
+
+    def progress(self, task_vars: Result) -> Progress:
+        """Return what prints how far this host is."""
+        hosts = task_vars.get("ansible_play_hosts_all") or []
+        host = task_vars.get("inventory_hostname", "")
+        return Progress(
+            self._task.action, host, hosts=len(hosts), expected=self.expected(), shows_all=display.verbosity > 0
+        )
+
+    def expected(self) -> int:
+        """Return how many databases of all hosts are to be worked on, as far as it is known."""
+        return 0
 
     def _with_copies(self, answer: Result, arguments: Result, task_vars: Result) -> Result:
         """Fetch the backups that belong onto the controller; a copy that fails is reported and fails nothing else."""
@@ -197,6 +212,12 @@ def _keeping_failures(run: Run) -> Run:
         return answer
 
     return guarded
+
+
+def _count(cursor: Result) -> int:
+    """Return how many databases a cursor is for; that of a recovery names them apart."""
+    names = cursor.get("names")
+    return len(names) if isinstance(names, list) else len(cursor)
 
 
 def _short_message(answer: Result) -> str:

@@ -23,7 +23,7 @@ _VERDICTS = ("reversible", "lossy", "irreversible", "unknown")
 
 
 def needs_person(entry: Result) -> bool:
-    """Return whether a person has to look at what a verb did to a database."""
+    """Return whether what a verb did to a database needs a person."""
     return entry.get("outcome") in IN_NEED or bool(entry.get("error"))
 
 
@@ -182,7 +182,7 @@ def status_columns() -> list[Column]:
 
 
 def has_trouble(entry: Result) -> bool:
-    """Return whether a status is one that a person has to look at."""
+    """Return whether a status needs a person."""
     return bool(entry["problems"]) or (entry["last_run"] or {}).get("outcome") in IN_NEED
 
 

@@ -62,7 +62,7 @@ class View:
         return [*lines[:most], f"and {len(lines) - most} more of these"]
 
 
-#: What is printed unless more is asked for.
+#: What is printed without -v.
 SHORT = View()
 
 
@@ -111,11 +111,11 @@ def listing(
     if not view.groups(len(entries)):
         return table(headings, [[column.of_one(entry) for column in columns] for entry in entries])
     in_need = [entry for entry in entries if needs_person(entry)]
-    alone = in_need if len(in_need) <= MOST_ROWS else []
-    groups = _alike(columns, [entry for entry in entries if not (alone and needs_person(entry))])
+    single = in_need if len(in_need) <= MOST_ROWS else []
+    groups = _alike(columns, [entry for entry in entries if not (single and needs_person(entry))])
     shown, others = groups[:MOST_ROWS], groups[MOST_ROWS:]
     rows = [[_cell(column, members) for column in columns] for members in shown]
-    rows += [[column.of_one(entry) for column in columns] for entry in alone]
+    rows += [[column.of_one(entry) for column in columns] for entry in single]
     count = sum(map(len, others))
     return table(headings, rows) + ([f"and {count} databases of {len(others)} other kinds"] if others else [])
 
