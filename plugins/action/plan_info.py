@@ -12,6 +12,7 @@ from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction, display, lost
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.parts import call_in_parts
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import keep_whole
 
@@ -49,7 +50,7 @@ class ActionModule(FollowingAction):
     def _planned(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Plan; in check mode send what is not there, so that the prediction is exact."""
         arguments, local = self.split_archives()
-        answer = self.call(arguments, facts)
+        answer = call_in_parts(lambda part: self.call(part, facts), arguments, self.progress(facts), "planned")
         if not self._task.check_mode or answer.get("shipped", True) or not local["archive"]:
             return answer
         try:

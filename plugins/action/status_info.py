@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.parts import call_in_parts
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
 
 
@@ -19,7 +20,7 @@ class ActionModule(FollowingAction):
         """Return the module's answer."""
         super().run(tmp, task_vars)
         facts = task_vars or {}
-        answer = self.call(self._task.args, facts)
+        answer = call_in_parts(lambda part: self.call(part, facts), self._task.args, self.progress(facts), "read")
         changes = [entry["last_change"] for entry in answer.get("databases", []) if entry["last_change"]]
         invocation.share("changes", facts["inventory_hostname"], [[change["at"], change["run"]] for change in changes])
         invocation.share("runs_known", facts["inventory_hostname"], answer.get("runs", []))

@@ -452,6 +452,22 @@ attributes:
     description: Shows where each database was and where it is.
 """
 
+    PARTS = r"""
+options:
+  begin_for:
+    description:
+      - Seconds in which databases are begun; then the answer has RV(finished=false), and lacks those that were not.
+      - What is called again for them prints how far it is meanwhile. Of twelve databases or fewer it has no effect.
+      - V(0) answers for all of them at once.
+    type: float
+    default: 0
+  done_before:
+    description: What earlier calls have answered, each with its C(name). The action plugin fills it in.
+    type: list
+    elements: dict
+    default: []
+"""
+
     PLATFORM = r"""
 attributes:
   platform:

@@ -113,6 +113,11 @@ finished:
   description: Whether the work has ended. The action plugin calls again until it has.
   returned: to the action plugin
   type: bool
+progress:
+  description: What was printed meanwhile.
+  returned: always
+  type: list
+  elements: str
 lines:
   description: What has happened since the last call, for people.
   returned: to the action plugin

@@ -106,6 +106,11 @@ finished:
   description: Whether the module has the answer. The action plugin calls again until it has.
   returned: to the action plugin
   type: bool
+progress:
+  description: What was printed meanwhile.
+  returned: always
+  type: list
+  elements: str
 lines:
   description: What does not answer as expected yet, for people.
   returned: to the action plugin

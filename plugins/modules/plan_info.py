@@ -18,6 +18,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.requirement
   - hosting.alembic.options.release
+  - hosting.alembic.options.parts
   - hosting.alembic.options.platform
 attributes:
   check_mode:
@@ -122,6 +123,19 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+finished:
+  description: Whether the answer has each database. The action plugin calls again until it has.
+  returned: to the action plugin
+  type: bool
+total:
+  description: How many databases there are.
+  returned: to the action plugin
+  type: int
+progress:
+  description: What was printed meanwhile.
+  returned: always
+  type: list
+  elements: str
 shipped:
   description: Whether the release of each database is on the host with a virtualenv that works.
   returned: always
@@ -260,6 +274,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._module.databases 
     refuse_if_found_twice,
     use_databases,
 )
+from ansible_collections.hosting.alembic.plugins.module_utils._module.parts import progress_of, without_done
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
     answering,
     format_errors,
@@ -277,20 +292,21 @@ def main() -> None:
     with answering(module):
         found = use_databases(module, query_source, begins=True)
         refuse_if_root_cannot_be_written(Path(module.params["root"]))
-        options: dict[str, Any] = module.params
+        options: dict[str, Any] = without_done(module.params)
         groups = group_by_release(options)
         pythons = [virtualenv_python(options["root"], group["release"]) for group in groups]
         maintenance = read_maintenance(options["root"])
-        left = [left.name for left in find_unrecovered(options)]
+        left = [left.name for left in find_unrecovered(module.params)]
         databases: list[dict[str, Any]] = []
         is_to_recover = bool(left) and options["recovers"]
-        if any(pythons) and not is_to_recover:
+        makes_plans = any(pythons) and not is_to_recover
+        if makes_plans:
             remember = options["recovers"] and not module.check_mode
             for python, group in zip(pythons, groups):
                 databases += call_plan(python, {**group, "remember": remember}) if python else _without_release(group)
         elif module.check_mode and options["archive"] and not is_to_recover:
             databases = plan_with_unshipped(options)
-        refuse_if_found_twice(module, databases, found)
+        refuse_if_found_twice(module, [*options["done_before"], *databases], found)
         places = [entry["name"] for entry in options["databases"]]
         databases.sort(key=lambda plan: places.index(plan["name"]))
         refused = [{**entry, "error": obstacle} for entry in databases for obstacle in entry["obstacles"]]
@@ -307,6 +323,7 @@ def main() -> None:
             refusals=format_errors(refused).splitlines(),
             databases=databases,
             found=found,
+            **progress_of(options, databases if makes_plans else options["databases"]),
         )
 
 

@@ -15,6 +15,7 @@ description:
   - Reads, never writes. What cannot be read is named in RV(databases[].problems) and does not fail the module.
 extends_documentation_fragment:
   - hosting.alembic.options.release
+  - hosting.alembic.options.parts
   - hosting.alembic.options.platform
 attributes:
   check_mode:
@@ -46,6 +47,19 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+finished:
+  description: Whether the answer has each database. The action plugin calls again until it has.
+  returned: to the action plugin
+  type: bool
+total:
+  description: How many databases there are.
+  returned: to the action plugin
+  type: int
+progress:
+  description: What was printed meanwhile.
+  returned: always
+  type: list
+  elements: str
 release:
   description: Digest of the host's current release, empty if nothing was shipped yet.
   returned: always
@@ -125,6 +139,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core import argum
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import runs_of
 from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
+from ansible_collections.hosting.alembic.plugins.module_utils._module.parts import progress_of, without_done
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
     answering,
     leave,
@@ -138,7 +153,7 @@ def main() -> None:
     module = module_of(argument_specs.status())
     with answering(module):
         use_databases(module, query_source)
-        options = options_of(module)
+        options = without_done(options_of(module))
         databases = statuses(options, named=bool(module.params["release"]))
         leave(
             module,
@@ -147,6 +162,7 @@ def main() -> None:
             runs=runs_of(options["root"]),
             databases=databases,
             maintenance=read_maintenance(options["root"]),
+            **progress_of(options, databases),
         )
 
 

@@ -121,10 +121,19 @@ def run() -> Spec:
     }
 
 
+def parts() -> Spec:
+    """Options of what is called again for the databases that it has not begun."""
+    return {
+        "begin_for": {"type": "float", "default": 0},
+        "done_before": {"type": "list", "elements": "dict", "default": []},
+    }
+
+
 def plan() -> Spec:
     """Options of the plan module, which in check mode can plan with a release that was not shipped."""
     return {
         **release(),
+        **parts(),
         **requirement(),
         "run": {"type": "str", "default": ""},
         "recovers": {"type": "bool", "default": False},
@@ -137,7 +146,7 @@ def plan() -> Spec:
 
 def status() -> Spec:
     """Options of the status module."""
-    return {**release(), "retained_days": {"type": "float", "default": 14}}
+    return {**release(), **parts(), "retained_days": {"type": "float", "default": 14}}
 
 
 def prune() -> Spec:

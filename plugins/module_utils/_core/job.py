@@ -119,6 +119,8 @@ class Job:
     restore_command: tuple[str, ...] = ()
     #: How long each of these commands may take; 0 for ever.
     command_timeout: float = 14400
+    #: No other database is begun after so many seconds by a verb that is called again for the rest; 0 for never.
+    begin_for: float = 0
     prune: bool = False
     prune_days: float = 30
     retained_days: float = 14

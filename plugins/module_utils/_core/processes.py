@@ -50,6 +50,7 @@ def run_in_processes(
     patience: float,
     answered: Callable[[T, Any], None],
     until: float | None = None,
+    begin_until: float | None = None,
 ) -> None:
     """Call ``task(item)`` in a process of its own for each item, at most ``limit`` at a time.
 
@@ -60,12 +61,18 @@ def run_in_processes(
         patience: seconds until a process is killed with all that it started; 0 for ever.
         answered: is called here with the item and its answer, or with Died.
         until: when, by the monotonic clock, what runs is killed and no more is begun; None for never.
+        begin_until: when, by the same clock, nothing more is begun and what runs goes on; items that were not begun
+            get no answer. The first ones are begun in any case.
     """
     waiting = list(items)
+    begun_before = False
     _freeze()
     running: dict[Any, tuple[T, Any, Connection, float]] = {}
     while waiting or running:
+        if begun_before and begin_until is not None and time.monotonic() >= begin_until:
+            waiting.clear()
         while waiting and len(running) < max(limit, 1):
+            begun_before = True
             item = waiting.pop(0)
             if until is not None and time.monotonic() >= until:
                 answered(item, Late("it was not begun"))

@@ -34,7 +34,9 @@ def statuses(options: Options, *, named: bool) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for release, entries in by_release.items():
         found.update({status["name"]: status for status in _with(release, entries, options, len(by_release) == 1)})
-    listed = list_backups(options["root"], [entry["name"] for entry in options["databases"]])
+    # Those that were not begun in time are left to the next call.
+    names = [entry["name"] for entry in options["databases"] if entry["name"] in found]
+    listed = list_backups(options["root"], names)
     return [_with_backups(found[each["name"]], each) for each in listed]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from .._core.errors import Refused
@@ -26,9 +27,14 @@ from .model import Plan
 
 Answer = dict[str, Any]
 
+#: A plan of no more databases is made in one call, however long it takes.
+_ONE_CALL = 12
+
 
 def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
     """Plan every database, those that are not known to be at head in a process of its own each.
+
+    Where a job limits the time in which databases are begun, those that were not are missing.
 
     Args:
         job: names the databases.
@@ -68,9 +74,10 @@ def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
         in_env_py[places[database.name]] = 0
         return plan_database(database, job).facts()
 
-    run_in_processes(unknown, job.workers, task, job.plan_timeout, answered)
+    begin_until = monotonic() + job.begin_for if job.begin_for and len(unknown) > _ONE_CALL else None
+    run_in_processes(unknown, job.workers, task, job.plan_timeout, answered, begin_until=begin_until)
     run_in_processes(list(again), job.workers, task_again, job.plan_timeout, answered)
-    return {"databases": [plans[database.name] for database in job.databases]}
+    return {"databases": [plans[database.name] for database in job.databases if database.name in plans]}
 
 
 def _unanswered(database: Database, job: Job, death: Died, in_env_py: bool) -> Answer:

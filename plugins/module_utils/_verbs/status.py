@@ -89,7 +89,10 @@ def _run(run: str, events: list[Facts]) -> Facts:
 
 
 def status(job: Job) -> Answer:
-    """Say of every database where it is, what is pending, and what was last done to it."""
+    """Say of every database where it is, what is pending, and what was last done to it.
+
+    Where a job limits the time in which databases are begun, those that were not are missing.
+    """
     planned = {entry["name"]: entry for entry in plan(job)["databases"]} if job.release else {}
     reachable = [database for database in job.databases if planned.get(database.name, {}).get("server")]
     retained = do_each(job, reachable, leftovers_of)
@@ -97,6 +100,7 @@ def status(job: Job) -> Answer:
         "databases": [
             status_of(database, job, planned.get(database.name), _listed(retained.get(database.name)))
             for database in job.databases
+            if database.name in planned or not job.release
         ]
     }
 

@@ -177,7 +177,8 @@ _MODULES: dict[str, dict[str, Shape]] = {
     },
     "maintenance": {"done": _LINES, "maintenance": _MAINTENANCE},
     "plan_info": {
-        **dict.fromkeys(("shipped", "pending", "left_maintenance"), Flag()),
+        **dict.fromkeys(("shipped", "pending", "left_maintenance", "finished"), Flag()),
+        "total": _WHOLE,
         "release": _LINE,
         "unrecovered": _LINES,
         "refusals": Items(_TEXT),
@@ -194,7 +195,13 @@ _MODULES: dict[str, dict[str, Shape]] = {
     },
     "restore": _FOLLOWED,
     "rollback": {**_FOLLOWED, "of_run": _RUN_ID},
-    "status_info": {"release": _LINE, "runs": Items(_RUN_ID, 100_000), "maintenance": _MAINTENANCE},
+    "status_info": {
+        "finished": Flag(),
+        "total": _WHOLE,
+        "release": _LINE,
+        "runs": Items(_RUN_ID, 100_000),
+        "maintenance": _MAINTENANCE,
+    },
     "upgrade": _FOLLOWED,
 }
 

@@ -27,11 +27,11 @@ Result = dict[str, Any]
 
 #: Seconds between two lines at least, so that they can be read.
 SHORTEST_PAUSE = 1.0
-#: A line is printed once so large a part more has ended: of a run of any length it is about ten lines.
-_PART = 0.1
+#: A line is printed once so large a part more has ended: a run of any length prints ten lines or less.
+_PART = 0.2
 #: Else after so many seconds, or so large a part of the time so far: it still goes on.
-_PAUSES = (15.0, 300.0)
-_PART_OF_THE_TIME = 0.25
+_PAUSES = (20.0, 300.0)
+_PART_OF_THE_TIME = 0.5
 _UNITS = ((3600, "h"), (60, "min"))
 
 
@@ -105,12 +105,10 @@ class Progress:
             total: how many databases the host has.
             details: what happened in each of them, for where they are few.
         """
-        lines = self._few(details) if self._is_small(total) else self._many(results, total, details)
+        each = (self._shows_all and details) or max(total, self._expected) <= MOST_ROWS
+        lines = self._few(details) if each else self._many(results, total, details)
         self.printed += lines
         return lines
-
-    def _is_small(self, total: int) -> bool:
-        return self._shows_all or max(total, self._expected) <= MOST_ROWS
 
     def _few(self, details: Sequence[str]) -> list[str]:
         return [f"{self._host} | {line}" for line in details]

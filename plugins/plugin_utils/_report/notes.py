@@ -19,7 +19,7 @@ Result = dict[str, Any]
 
 #: So many lines have a revision of a database each; what is more is grouped by revision.
 _MOST_REVISIONS = 30
-_MOST_GROUPED = 8
+_MOST_GROUPED = 3
 _WARNING = "WARNING: "
 
 
@@ -52,11 +52,9 @@ def revision_lines(entries: Sequence[Result], view: View) -> list[str]:
     lines = [_revision_line(taken) for taken in found.values()]
     if len(lines) <= _MOST_GROUPED or view.shows_all:
         return lines
-    slowest = max(found.values(), key=_total)
-    return [
-        f"{len(steps)} revisions in all; the journals have the time of each.",
-        f"longest: {_revision_line(slowest)}",
-    ]
+    longest = max(found.values(), key=_total)
+    applied = f"applied {len(steps)} times in {seconds(_total(steps))}" if _total(steps) else f"{len(steps)} to apply"
+    return [f"{len(found)} revisions, {applied}; the longest: {_revision_line(longest)}"]
 
 
 def _revision_line(taken: Sequence[tuple[str, Result]]) -> str:

@@ -1,0 +1,62 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's half of a plan or a status in parts: call again for what was not begun, and print how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .._run.screen import show
+from .progress import Progress
+
+Result = dict[str, Any]
+
+#: Seconds of the first call; most plans take less, and are one execution on the host.
+FIRST_PART = 4.0
+#: Those of the others: each costs a module's start, about a second, and is to be a small part of what it does.
+_SHORTEST_PART, _LONGEST_PART = 10.0, 60.0
+_KNOWN_OF_EACH = ("name", "identity", "instance", "can_be_shared")
+
+
+def call_in_parts(call: Callable[[Result], Result], arguments: Result, progress: Progress, outcome: str) -> Result:
+    """Call a module until it has answered for each database, and return the answers as one.
+
+    Args:
+        call: calls the module once.
+        arguments: what it is called with.
+        progress: prints how far the host is.
+        outcome: what has been done to a database, in a word.
+    """
+    began = time.monotonic()
+    done: list[Result] = []
+    begin_for = FIRST_PART
+    earlier: list[Result] = []
+    while True:
+        answer = call({**arguments, "begin_for": begin_for, "done_before": [_known(entry) for entry in done]})
+        if answer.get("failed"):
+            return answer
+        done += answer["databases"]
+        total = answer.pop("total", len(done))
+        if answer.pop("finished", True):
+            return {**_joined([*earlier, answer]), "databases": done, "progress": progress.printed}
+        earlier.append(answer)
+        results = [{"name": entry["name"], "outcome": outcome} for entry in done]
+        show([f"  {line}" for line in progress.lines(results, total, [])])
+        begin_for = min(max(_SHORTEST_PART, (time.monotonic() - began) / 2), _LONGEST_PART)
+
+
+def _known(entry: Result) -> Result:
+    return {key: entry[key] for key in _KNOWN_OF_EACH if key in entry}
+
+
+def _joined(answers: list[Result]) -> Result:
+    """Return the last answer, with what is pending and refused in any of them."""
+    joined = dict(answers[-1])
+    if "pending" in joined:
+        joined["pending"] = any(answer["pending"] for answer in answers)
+        joined["refusals"] = [line for answer in answers for line in answer["refusals"]]
+    return joined
