@@ -133,7 +133,7 @@ total:
   type: int
 progress:
   description: What was printed meanwhile.
-  returned: always
+  returned: from the action plugin
   type: list
   elements: str
 shipped:

@@ -135,7 +135,7 @@ finished:
   type: bool
 progress:
   description: What was printed meanwhile.
-  returned: always
+  returned: from the action plugin
   type: list
   elements: str
 lines:

@@ -30,8 +30,11 @@ SHORTEST_PAUSE = 1.0
 #: A line is printed once so large a part more has ended: a run of any length prints ten lines or less.
 _PART = 0.2
 #: Else after so many seconds, or so large a part of the time so far: it still goes on.
-_PAUSES = (20.0, 300.0)
+_PAUSES = (20.0, 900.0)
 _PART_OF_THE_TIME = 0.5
+#: Seconds after which it is printed that a database waits for a session: a person may end that.
+_WAITING = 30.0
+_WAITS = "waits for"
 _UNITS = ((3600, "h"), (60, "min"))
 
 
@@ -122,7 +125,9 @@ class Progress:
             shared.hosts[self._host] = (total, len(results), len(bad))
             shared.first = shared.first or (now, shared.done)
             unheard = [cause for cause in self._causes(bad) if cause not in shared.causes]
-            is_due = now - shared.shown_at >= SHORTEST_PAUSE and (unheard or self._is_due(shared, now))
+            is_due = now - shared.shown_at >= SHORTEST_PAUSE and (
+                unheard or self._is_due(shared, now, waits=any(_WAITS in line for line in details))
+            )
             if is_due:
                 shared.shown_at, shared.shown = now, shared.done
                 shared.causes += unheard
@@ -133,10 +138,11 @@ class Progress:
         which = self._about(bad if unheard else new, details)
         return [self._line(shared, which, now)]
 
-    def _is_due(self, shared: Shared, now: float) -> bool:
+    def _is_due(self, shared: Shared, now: float, *, waits: bool) -> bool:
         shortest, longest = _PAUSES
         pause = min(max(shortest, (now - shared.began) * _PART_OF_THE_TIME), longest)
         part = max(1, round(self._total(shared) * _PART))
+        pause = min(pause, _WAITING) if waits else pause
         return shared.done - shared.shown >= part or now - max(shared.shown_at, shared.began) >= pause
 
     def _total(self, shared: Shared) -> int:
@@ -147,7 +153,7 @@ class Progress:
         if ended:
             last = ended[-1]
             return f"{last['name']} {_how(last)}"
-        waiting = [line for line in details if "waits for" in line]
+        waiting = [line for line in details if _WAITS in line]
         return (waiting or list(details) or ["at work"])[-1]
 
     def _line(self, shared: Shared, which: str, now: float) -> str:

@@ -155,3 +155,24 @@ def test_at_the_end_of_all_time_what_runs_is_killed_and_no_more_is_begun(tmp_pat
     assert isinstance(answers["long"], Late)
     assert isinstance(answers["waiting"], Late)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["long", "short"]
+
+
+def test_after_its_time_nothing_more_is_begun_and_what_runs_gives_its_answer() -> None:
+    answers: dict[Any, Any] = {}
+
+    def task(item: int) -> int:
+        time.sleep(0.3)
+        return item
+
+    run_in_processes(range(50), 2, task, 0, answers.__setitem__, begin_until=time.monotonic() + 0.4)
+
+    assert 2 <= len(answers) < 20
+    assert list(answers) == list(answers.values())
+
+
+def test_a_time_that_is_over_already_is_enough_for_the_first_ones() -> None:
+    answers: dict[Any, Any] = {}
+
+    run_in_processes([1, 2, 3], 2, lambda item: item, 0, answers.__setitem__, begin_until=time.monotonic() - 1)
+
+    assert answers == {1: 1, 2: 2}

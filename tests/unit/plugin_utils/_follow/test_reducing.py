@@ -157,7 +157,9 @@ def test_a_backup_as_it_is_announced_fits() -> None:
 @pytest.mark.parametrize("module", ON_HOSTS)
 def test_every_documented_key_is_declared(module: str) -> None:
     source = importlib.import_module(f"ansible_collections.hosting.alembic.plugins.modules.{module}")
-    compare(yaml.safe_load(source.RETURN), answer_of(module, ("shop",)), module)
+    returned = yaml.safe_load(source.RETURN)
+    of_host = {key: what for key, what in returned.items() if what["returned"] != "from the action plugin"}
+    compare(of_host, answer_of(module, ("shop",)), module)
 
 
 def compare(documented: dict[str, Any], declared: Record, place: str) -> None:
