@@ -13,7 +13,10 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction, display, lost
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.parts import call_in_parts
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.causes import cause_lines
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import keep_whole
 
 _STOPPED = "Nothing was changed, because migrate_on_refusal is stop:"
@@ -36,14 +39,12 @@ class ActionModule(FollowingAction):
             facts["inventory_hostname"],
             {entry["name"]: entry.get("instance") or entry["identity"] for entry in shareable},
         )
-        for refusal in answer.get("refusals", []):
-            display.warning(f"{facts['inventory_hostname']}: {refusal}")
-        for entry in answer.get("databases", []):
-            obstacle = (entry.get("restore") or {}).get("obstacle")
-            if obstacle and not entry["obstacles"]:  # before anything is changed, while a person can still decide
-                display.warning(f"{facts['inventory_hostname']}: {Refused.of(obstacle)}")
-        if self._task.args.get("on_refusal") == "stop" and answer.get("refusals"):
-            refused = {"failed": True, "ok": False, "msg": "\n".join([_STOPPED, *answer["refusals"]])}
+        refusals = _refusals(answer, facts["inventory_hostname"])
+        # Before anything is changed, while a person can still decide.
+        for warning in [*refusals, *_unrestorable(answer)]:
+            display.warning(f"{facts['inventory_hostname']}: {warning}")
+        if self._task.args.get("on_refusal") == "stop" and refusals:
+            refused = {"failed": True, "ok": False, "msg": "\n".join([_STOPPED, *refusals])}
             raise keep_whole("plan", facts["inventory_hostname"], {**answer, **refused})
         return answer
 
@@ -58,3 +59,31 @@ class ActionModule(FollowingAction):
                 return self.call({**arguments, **sent}, facts)
         except AnsibleConnectionFailure as error:
             return lost(error.message)
+
+
+def _view() -> View:
+    return View(shows_all=display.verbosity > 0)
+
+
+def _refusals(answer: dict[str, Any], host: str) -> list[str]:
+    """Return what is refused: a line for each database, or of many for each cause."""
+    databases, view = answer.get("databases", []), _view()
+    if not view.groups(len(databases)):
+        return list(answer.get("refusals", []))
+    causes = cause_lines((entry["name"], obstacle) for entry in databases for obstacle in entry["obstacles"])
+    return [this_invocation().completed(line, host) for line in view.bounded(causes)]
+
+
+def _unrestorable(answer: dict[str, Any]) -> list[str]:
+    """Return why databases could not be restored if they had to be, each reason once where they are many."""
+    found = [
+        (entry["name"], entry["restore"]["obstacle"])
+        for entry in answer.get("databases", [])
+        if not entry["obstacles"] and (entry.get("restore") or {}).get("obstacle")
+    ]
+    view = _view()
+    return (
+        view.bounded(cause_lines(found))
+        if view.groups(len(found))
+        else [str(Refused.of(each)) for _name, each in found]
+    )

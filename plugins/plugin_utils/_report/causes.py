@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -73,14 +74,22 @@ def cause_line(names: Sequence[str], text: str, hosts: Sequence[str] = ()) -> st
 
     Args:
         names: of the databases.
-        text: the cause.
+        text: the cause, as it is of the first; a command in it is for all that are named.
         hosts: the host of each; nothing where there is but one host.
     """
     if len(names) == 1:
         return f"{names[0]}{f' on {hosts[0]}' if hosts else ''}: {text}"
     where = f" on {first_of(list(dict.fromkeys(hosts)), MOST_NAMED)}" if hosts else ""
     which = first_of(list(dict.fromkeys(names)) if hosts else names, MOST_NAMED)
-    return f"{len(names)} databases ({which}){where}: {without_name(text, names[0])}"
+    return f"{len(names)} databases ({which}){where}: {for_all(text, names)}"
+
+
+def for_all(text: str, names: Sequence[str]) -> str:
+    """Return a text about the first of some databases as one about all of them, with the command for those named."""
+    if len(names) == 1:
+        return text
+    different = list(dict.fromkeys(names))
+    return without_name(text, names[0]).replace(json.dumps(different[:1]), json.dumps(different[:MOST_NAMED]))
 
 
 def noted(places: Iterable[tuple[Mapping[str, Any], str]], prefix: str = "") -> list[str]:
@@ -106,7 +115,8 @@ def hosts_of(entries: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def cause_key(text: str, name: str) -> str:
     """Return what the texts of two databases have in common if one cause stopped both."""
-    return _VALUES.sub("", without_name(text, name)).replace(f"/{name}/", "//").replace(f"/{name}.", "/.")
+    text = _VALUES.sub("", without_name(text, name)).replace(json.dumps([name]), "[]")
+    return text.replace(f"/{name}/", "//").replace(f"/{name}.", "/.")
 
 
 def without_name(text: str, name: str) -> str:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CORRECT_IT, Refused, first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 
-from .causes import MOST_NAMED, cause_key, cause_line, hosts_of, without_name
+from .causes import MOST_NAMED, cause_key, cause_line, for_all, hosts_of, without_name
 from .cells import heads
 from .grouping import View
 
@@ -113,16 +112,16 @@ def failure_of(result: Result, view: View) -> list[str]:
 def _ways(held: Sequence[Result], title: str) -> list[str]:
     """Return the ways out of databases that differ in their names only: each is one command for all of them."""
     names = [entry["name"] for entry in held]
-    own, all_of_them = json.dumps(names[:1]), json.dumps(names[:MOST_NAMED])
     ways = (held[0].get("ways_out") or {}).items()
-    lines = [f"{title} {way}: {command.replace(own, all_of_them)}" for way, command in ways]
+    lines = [f"{title} {way}: {for_all(command, names)}" for way, command in ways]
     more = len(names) - MOST_NAMED
     return lines + ([f"  The same for {more} more, each by its name."] if lines and more > 0 else [])
 
 
 def _ways_without_name(entry: Result) -> str:
-    text = json.dumps(entry.get("ways_out") or {}, sort_keys=True)
-    return text.replace(json.dumps(json.dumps([entry["name"]]))[1:-1], "")
+    return str(
+        {way: cause_key(command, entry["name"]) for way, command in sorted((entry.get("ways_out") or {}).items())}
+    )
 
 
 def _reverted(entry: Result, back: Result | None) -> Reverted:
@@ -153,7 +152,7 @@ def _lines(reverted: Reverted, members: Sequence[tuple[Result, Result | None]], 
         return [*lines, "  Nothing was tried in it." if len(names) == 1 else "  Nothing was tried in them."]
     if reverted.held:
         why = str(Refused.of(back.get("error") or {"what": "unknown"}))
-        lines.append(f"  HELD {_where(back)}: {why if len(names) == 1 else without_name(why, names[0])}")
+        lines.append(f"  HELD {_where(back)}: {for_all(why, names)}")
         return lines + _ways([{**(held or {}), "name": each["name"]} for each, held in members], "  Way")
     one = len(names) == 1
     state = f"{'it is' if one else 'they are'} at {reverted.revision}, as before."

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
 
-from .causes import MOST_NAMED, without_name
+from .causes import MOST_NAMED, cause_key, for_all
 from .sizes import size
 from .tables import table
 
@@ -149,14 +149,16 @@ def blocks(
     made = [(entry, lines_of(entry)) for entry in entries]
     if not view.groups(len(made)):
         return [line for entry, lines in made for line in _block([entry], lines, named)]
-    found: dict[tuple[str, ...], list[Result]] = {}
+    found: dict[tuple[str, ...], list[tuple[Result, list[str]]]] = {}
     for entry, lines in made:
-        found.setdefault(tuple(without_name(line, entry["name"]) for line in lines), []).append(entry)
+        found.setdefault(tuple(cause_key(line, entry["name"]) for line in lines), []).append((entry, lines))
     # What needs a person has its place in any case, and comes last, where it is read first.
-    groups = sorted(found.items(), key=lambda group: (not named(group[1][0]), -len(group[1])))
+    groups = sorted(found.values(), key=lambda group: (not named(group[0][0]), -len(group)))
     shown, others = groups[:MOST_ROWS], groups[MOST_ROWS:]
-    lines = [line for block, members in reversed(shown) for line in _block(members, block, named)]
-    left_out = sum(len(members) for _lines, members in others)
+    lines = [
+        line for group in reversed(shown) for line in _block([entry for entry, _lines in group], group[0][1], named)
+    ]
+    left_out = sum(map(len, others))
     return lines + ([f"and {left_out} databases of {len(others)} other kinds"] if others else [])
 
 
@@ -165,4 +167,4 @@ def _block(members: Sequence[Result], lines: Sequence[str], named: Callable[[Res
     title = names[0] if len(names) == 1 else _count(members)
     if len(names) > 1 and named(members[0]):
         title = f"{title} ({first_of(names, MOST_NAMED)})"
-    return [f"{title}  {lines[0]}", *lines[1:]]
+    return [f"{title}  {lines[0]}", *(for_all(line, names) for line in lines[1:])]

@@ -22,7 +22,7 @@ def _invocation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """Seconds that pass when a test says so."""
 
     now = 1000.0
 
