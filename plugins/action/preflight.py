@@ -84,7 +84,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 return {"changed": False, **packed}
             except Refused as error:
                 wrong = [str(error)]
-        raise refusal(wrong)
+        raise refusal(wrong, host)
 
     def _problems(self, options: dict[str, Any], facts: dict[str, Any]) -> Iterator[str]:
         """Yield what is wrong with the other variables of the role."""

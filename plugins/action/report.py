@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -31,7 +32,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return the printed lines."""
         super().run(tmp, task_vars)
         host = (task_vars or {}).get("inventory_hostname", "")
-        view = View(check_mode=bool(self._task.check_mode), shows_all=display.verbosity > 0)
+        view = View(bool(self._task.check_mode), display.verbosity > 0, partial(_first_on, host))
         report = reporting.report(self._task.args, view)
         lines = _completed(
             [*report.lines, *self._where(host, view), *filter(None, [report.tally])], host, self._task.args
@@ -56,6 +57,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         found = {name: value for name, value in self._task.args.items() if isinstance(value, dict) and value}
         folder = "" if view.check_mode else self._task.args.get("manifests") or ""
         return [where_line(keep_details(folder, invocation.run_of(host), f"{'-'.join(found)}-{host}", found))]
+
+
+def _first_on(host: str, cause: str) -> str:
+    """Return the host that has printed a cause before this one, or nothing."""
+    first = invocation.first_with(f"cause {cause}", host)
+    return "" if first == host else first
 
 
 def _completed(lines: list[str], host: str, results: dict[str, Any]) -> list[str]:

@@ -28,7 +28,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         entry = self._task.args.get("entry") or ""
         wrong = list(all_problems(entry, task_vars or {}, self._templar.template)) if entry else []
         if wrong:
-            raise refusal(wrong)
+            raise refusal(wrong, (task_vars or {}).get("inventory_hostname", ""))
         try:
             return {"changed": False, "run": self._run_id(task_vars or {})}
         except Refused as error:

@@ -19,7 +19,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 
 from .._run import invocation
-from .._run.failing import FailedOnce
+from .._run.failing import FailedOnce, keep_whole
 from .._run.screen import is_read_by_people
 from .checks import problems
 
@@ -58,14 +58,20 @@ def all_problems(
     yield from variable_problems(entry, variables, template)
 
 
-def refusal(wrong: Sequence[str]) -> FailedOnce:
-    """Return the failure of a task that found something wrong before anything was changed."""
+def refusal(wrong: Sequence[str], host: str) -> FailedOnce:
+    """Return the failure of a task that found something wrong before anything was changed.
+
+    Most of it is wrong for all hosts: the first one says it, and the result of each has it whole.
+    """
     begins = "Nothing was changed"
     if len(wrong) == 1:
         msg = f"{begins}. {wrong[0]}"
     else:
         msg = "\n".join([f"{begins}, because {len(wrong)} things are wrong:", *wrong])
-    return FailedOnce(msg, {} if is_read_by_people() else {"problems": list(wrong)})
+    if not is_read_by_people():
+        return FailedOnce(msg, {"problems": list(wrong)})
+    first = invocation.first_with(msg, host)
+    return FailedOnce(msg) if first == host else keep_whole("preflight", host, {"msg": msg}, f"The same as on {first}.")
 
 
 def _described(entry: str) -> dict[str, Any]:

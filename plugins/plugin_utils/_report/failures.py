@@ -58,55 +58,74 @@ def ends(upgrade: Result, downgrade: Result) -> list[tuple[Result, Result | None
     return found
 
 
-def failure_lines(
-    failures: Sequence[tuple[Result, Result | None]], *, with_next: bool = True, shows_all: bool = False
-) -> list[str]:
+def failure_lines(failures: Sequence[tuple[Result, Result | None]], view: View, *, with_next: bool = True) -> list[str]:
     """Return the lines of all failures, those of one cause and one end together.
 
     Args:
         failures: results of the upgrade, each with that of the downgrade if there is one, and with its ``host`` where
             there are several.
+        view: how much is printed.
         with_next: whether to say what to type once the release is correct; a summary says it once for all.
-        shows_all: whether each cause is printed, however many there are.
     """
     groups: dict[tuple[str, Reverted], list[tuple[Result, Result | None]]] = {}
     for entry, back in failures:
         cause = cause_key(str(Refused.of(entry["error"])), entry["name"])
         groups.setdefault((cause, _reverted(entry, back)), []).append((entry, back))
-    # A held database leaves a person no choice but to read on: it has its place in any case.
+    # A held database has its place in any case: its ways out are nowhere else on the screen.
     found = sorted(groups.items(), key=lambda group: not group[0][1].held)
-    most = len(found) if shows_all else MOST_CAUSES
-    lines = [line for (_cause, reverted), members in found[:most] for line in _lines(reverted, members, with_next)]
-    others = [entry["name"] for _key, members in found[most:] for entry, _back in members]
-    more = f"and {len(found) - most} more causes, in {len(others)} databases ({first_of(others, MOST_NAMED)})"
-    return lines + ([more] if others else [])
+    most = len(found) if view.shows_all else MOST_CAUSES
+    lines = []
+    for (_cause, reverted), members in found[:most]:
+        # A few that are held are a decision each; of many, a command for all is what can be read.
+        single = reverted.held and len(members) <= MOST_TYPED
+        for together in [[member] for member in members] if single else [members]:
+            lines += _lines(reverted, together, view, with_next)
+    return lines + _more_causes([[entry["name"] for entry, _back in members] for _key, members in found[most:]])
 
 
 def failure_of(result: Result, view: View) -> list[str]:
-    """Return what a verb failed with, and the ways out of what it holds; of many databases by cause.
+    """Return what a verb failed with, each cause once, and the ways out of what it holds.
 
     Args:
         result: of the verb.
         view: how much is printed.
     """
     entries = result.get("databases", [])
-    bad = [entry for entry in entries if entry.get("error") and entry.get("outcome") in BAD]
-    if not view.groups(len(entries)) or not bad or result.get("lost"):
-        lines = str(result.get("msg", "")).splitlines()
+    bad = [entry for entry in entries if entry.get("outcome") in BAD]
+    if result.get("lost") or not bad or not all(entry.get("error") for entry in bad):
         held = [entry for entry in entries if entry.get("ways_out")]
-        return lines + [line for entry in held for line in _ways([entry], f"{entry['name']}: way")]
+        return str(result.get("msg", "")).splitlines() + _ways_of_each(held)
     causes: dict[tuple[str, str], list[Result]] = {}
     for entry in bad:
         key = cause_key(str(Refused.of(entry["error"])), entry["name"])
         causes.setdefault((key, _ways_without_name(entry)), []).append(entry)
     found = sorted(causes.items(), key=lambda cause: not cause[0][1])
+    most = len(found) if view.shows_all else MOST_CAUSES
     lines = []
-    for _cause, members in found[:MOST_CAUSES]:
-        lines.append(cause_line([entry["name"] for entry in members], str(Refused.of(members[0]["error"]))))
-        lines += _ways(members, "  Way")
-    others = [entry["name"] for _cause, members in found[MOST_CAUSES:] for entry in members]
-    more = f"and {len(found) - MOST_CAUSES} more causes, in {len(others)} databases ({first_of(others, MOST_NAMED)})"
-    return lines + ([more] if others else [])
+    for _cause, members in found[:most]:
+        lines += _cause_line(members, Refused.of(members[0]["error"]), view).splitlines()
+        lines += _ways_of_each(members) if len(members) <= MOST_TYPED else _ways(members, "  Way")
+    return lines + _more_causes([[entry["name"] for entry in members] for _cause, members in found[most:]])
+
+
+def _cause_line(members: Sequence[Result], error: Refused, view: View) -> str:
+    """Return the line of a cause; where another host has printed it already, it is named in place of the text."""
+    names, hosts, text = [entry["name"] for entry in members], hosts_of(members), str(error)
+    first = view.first_on(cause_key(text, names[0]))
+    if first:
+        text = f"the same as on {first}{f' [{error.code}]' if error.code else ''}"
+    return cause_line(names, text, hosts)
+
+
+def _more_causes(groups: Sequence[Sequence[str]]) -> list[str]:
+    names = [name for group in groups for name in group]
+    return (
+        [f"and {len(groups)} more causes, in {len(names)} databases ({first_of(names, MOST_NAMED)})"] if names else []
+    )
+
+
+def _ways_of_each(held: Sequence[Result]) -> list[str]:
+    return [line for entry in held for line in _ways([entry], f"{entry['name']}: way")]
 
 
 def _ways(held: Sequence[Result], title: str) -> list[str]:
@@ -142,12 +161,14 @@ def _held_for(back: Result, name: str) -> str:
     return f"{why} {_ways_without_name({**back, 'name': name})}"
 
 
-def _lines(reverted: Reverted, members: Sequence[tuple[Result, Result | None]], with_next: bool) -> list[str]:
+def _lines(
+    reverted: Reverted, members: Sequence[tuple[Result, Result | None]], view: View, with_next: bool
+) -> list[str]:
     (entry, back), names = members[0], [entry["name"] for entry, _back in members]
     error = Refused.of(entry["error"])
     if error.remedy == CORRECT_IT:  # what comes next says so, with a command
         error = Refused.of({**error.facts(), "remedy": ""})
-    lines = [cause_line(names, str(error), hosts_of(member for member, _back in members))]
+    lines = [_cause_line([member for member, _back in members], error, view)]
     if back is None:
         return [*lines, "  Nothing was tried in it." if len(names) == 1 else "  Nothing was tried in them."]
     if reverted.held:

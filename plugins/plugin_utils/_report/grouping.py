@@ -46,10 +46,12 @@ class View:
     Args:
         check_mode: whether it only predicts.
         shows_all: whether each database has a line, however many there are.
+        first_on: returns the host that has printed a cause already, by its key; nothing where none has.
     """
 
     check_mode: bool = False
     shows_all: bool = False
+    first_on: Callable[[str], str] = lambda _key: ""
 
     def groups(self, count: int) -> bool:
         """Return whether so many databases are printed by groups."""

@@ -95,7 +95,7 @@ def _failure(results: Results, view: View) -> Report:
     else:
         entries = [{**entry, "back": back} for entry, back in ended]
         found.lines = listing(failure_columns(), entries, view, needs_person) if entries else []
-        found.failure += failure_lines(failures, shows_all=view.shows_all)
+        found.failure += failure_lines(failures, view)
     for result in (upgrade, downgrade):
         if result.get("lost") or (has_failed(result) and not result.get("databases")):
             found.failure.append(str(result.get("msg", "It failed and did not say why.")))
@@ -167,8 +167,7 @@ def _rollback(results: Results, view: View) -> Report:
     lines += view.bounded([line for entry in entries for line in note_lines(entry)])
     if not entries and not rollback.get("msg"):
         lines = [f"Run {rollback.get('of_run') or 'none'} changed no database of this host."]
-    refused = [entry for entry in entries if view.check_mode and entry["outcome"] == "refused"]
-    return Report(lines, failure_of(rollback, view) + cause_lines((entry["name"], entry["error"]) for entry in refused))
+    return Report(lines, failure_of(rollback, view))
 
 
 def _restore(results: Results, view: View) -> Report:

@@ -71,9 +71,7 @@ def summary(
     failures = {name: _failures(found) for name, found in results.items() if manifest.hosts[name].is_bad}
     reported = {(name, entry["name"]) for name, found in failures.items() for entry, _rest in found}
     every = [failure for found in failures.values() for failure in found]
-    lines += view.bounded(causes_of_run(manifest, reported)) + failure_lines(
-        every, with_next=False, shows_all=view.shows_all
-    )
+    lines += view.bounded(causes_of_run(manifest, reported)) + failure_lines(every, view, with_next=False)
     if manifest.bad or manifest.unfinished:
         if _lost(manifest) and not view.check_mode:  # what was begun there goes on, and may have ended well
             names = first_of(_lost(manifest), _MOST_NAMES)

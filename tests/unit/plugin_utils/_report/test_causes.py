@@ -39,14 +39,17 @@ def test_another_cause_is_another_line_and_one_database_keeps_its_name() -> None
 
 def test_a_database_that_is_held_keeps_its_own_ways_out() -> None:
     held = {"outcome": "held", "after": ["b2"], "error": {"what": "Others wrote"}}
+    command = 'restore -e \'{{"migrate_restore_databases": ["{}"]}}\''
     failures = [
-        ({"name": name, "error": failing(name)}, {**held, "ways_out": {"back": f"restore {name}"}})
+        ({"name": name, "error": failing(name)}, {**held, "ways_out": {"back": command.format(name)}})
         for name in ("one", "two")
     ]
 
-    lines = failure_lines(failures)
+    lines = failure_lines(failures, View())
 
-    assert [line for line in lines if "Way back" in line] == ["  Way back: restore one", "  Way back: restore two"]
+    assert [line for line in lines if "Way back" in line] == [
+        f"  Way back: {command.format(name)}" for name in ("one", "two")
+    ]
     assert sum("HELD at b2" in line for line in lines) == 2
 
 
@@ -54,7 +57,7 @@ def test_what_was_undone_for_one_cause_is_printed_once_and_one_command_tries_all
     back = {"outcome": "downgraded", "after": ["a1"], "undone": [{"revision": "b2"}]}
     failures = [({"name": name, "error": failing(name)}, {**back}) for name in ("one", "two")]
 
-    printed, undone, command = failure_lines(failures)
+    printed, undone, command = failure_lines(failures, View())
 
     assert printed == "2 databases (one, two): Revision b2 (total) failed [revision-failed]: no such table: itme."
     assert undone == "  Downgraded b2; they are at a1, as before."

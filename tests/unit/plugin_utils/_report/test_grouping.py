@@ -190,3 +190,24 @@ def test_a_plan_of_many_names_each_that_is_refused() -> None:
     ]
     assert made.failure == ["An upgrade is refused for bad"]
     assert made.tally == "1000 databases: 999 to upgrade, 1 refused"
+
+
+def test_a_cause_that_another_host_has_printed_is_named_by_that_host_and_its_ways_out_are_kept() -> None:
+    entry = {"name": "shop", "outcome": "held", "after": ["0003"], "error": FAILING, "ways_out": {"back": "type this"}}
+    results = {"rollback": {"databases": [entry], "failed": True, "msg": "shop: no such table"}}
+
+    first = report(results, View()).failure
+    second = report(results, View(first_on=lambda _cause: "web1")).failure
+
+    assert first == ["shop: Revision 0003 failed [revision-failed]: no such table: itme.", "shop: way back: type this"]
+    assert second == ["shop: the same as on web1 [revision-failed]", "shop: way back: type this"]
+
+
+def test_databases_that_one_cause_stopped_are_one_line_also_where_they_are_few() -> None:
+    failed = {"outcome": "failed", "before": [], "after": [], "error": FAILING}
+    entries = [{"name": name, **failed} for name in ("a", "b")]
+    message = "a: no such table\nb: no such table"
+
+    failure = report({"rollback": {"databases": entries, "failed": True, "msg": message}}, View()).failure
+
+    assert failure == ["2 databases (a, b): Revision 0003 failed [revision-failed]: no such table: itme."]

@@ -322,7 +322,9 @@ def test_a_rehearsal_says_what_each_revision_locks_and_loses_and_how_long_the_re
 
 def test_a_failed_rehearsal_fails_and_an_empty_one_says_so() -> None:
     entry = {"name": "shop", "outcome": "failed", "error": ERROR}
-    assert report({"rehearse": {"databases": [entry], "msg": "shop: no"}}, View()).failure == ["shop: no"]
+    assert report({"rehearse": {"databases": [entry], "msg": "shop: no"}}, View()).failure == [
+        "shop: Revision 0003 failed: because. Correct it."
+    ]
     assert report({"rehearse": {"databases": []}}, View()).lines == [
         "Nothing is pending, so there is nothing to rehearse."
     ]
