@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from tests.integration.site import PLAYBOOKS, Site, Source
 from tests.integration.targets import PostgresTarget, SQLiteTarget
 from tests.lab import ansible
 
+#: Of a run over as many databases as one likes, with all lines of Ansible's own.
+MOST_LINES = 60
 MISSPELT = "op.add_column('item', sa.Column('total', sa.Integer()))\nop.execute('UPDATE itme SET total = 0')"
 CAUSE = 'relation "itme" does not exist, versions/b2_total.py'
 
@@ -114,3 +118,91 @@ def test_with_the_callback_json_standard_output_is_json_and_the_verb_has_failed(
     first, *_rest = [(name, result["msg"]) for name, result in results if result.get("failed")]
     assert "Upgrade each database" in first[0]
     assert "fails on purpose" in first[1]
+
+
+@pytest.fixture
+def make_many(site: Site, tmp_path: Path) -> Callable[..., dict[str, SQLiteTarget]]:
+    """Make so many SQLite files, which the host finds; those that are named have two rows of one reference."""
+
+    def make(count: int, twice: Iterable[str] = ()) -> dict[str, SQLiteTarget]:
+        made = {}
+        for name in (f"t{number:03}" for number in range(1, count + 1)):
+            path = tmp_path / "sites" / name / "app.db"
+            path.parent.mkdir(parents=True)
+            with closing(sqlite3.connect(path)) as connection, connection:
+                connection.execute("create table orders (reference text)")
+                rows = [("A",), ("A" if name in twice else "B",)]
+                connection.executemany("insert into orders values (?)", rows)
+            made[name] = SQLiteTarget(path, name)
+        template = {"name": "{folder}", "url": "sqlite:///{path}"}
+        files = {"name": "sites", "files": [f"{tmp_path}/sites/*/app.db"], "template": template}
+        site.variables.update(migrate_discover=[files], migrate_workers=4)
+        return made
+
+    return make
+
+
+def details(lines: list[str]) -> dict[str, Any]:
+    """The file that a report names for each database."""
+    (place,) = [line.partition(": ")[2] for line in lines if line.startswith("Each database: ")]
+    return dict(json.loads(Path(place).read_text()))
+
+
+def test_a_run_over_a_hundred_databases_is_a_screen_and_the_file_that_it_names_has_each(
+    site: Site, make_many: Callable[..., dict[str, SQLiteTarget]]
+) -> None:
+    targets = make_many(100)
+    source = site.source("broken").keep("0001")
+    outcome = site.run("migrate", migrate_source=source)
+
+    assert {tuple(target.revisions) for target in targets.values()} == {("0001",)}
+    assert len(outcome.output.splitlines()) <= MOST_LINES, outcome.output
+    (summary,) = outcome.results("Summarise the run")
+    assert summary["lines"][-1] == "100 databases: 100 upgraded"
+    assert [line.split()[:3] for line in summary["lines"] if line.startswith("100 databases ")] == [
+        ["100", "databases", "upgraded"]
+    ]
+    kept = details(summary["lines"])["hosts"]["here"]["upgrade"]["databases"]
+    assert {entry["name"]: entry["after"] for entry in kept} == {name: ["0001"] for name in targets}
+    # A plan and an upgrade that took longer than one poll have said how far they were, and the result has it.
+    progress = [line for verb in ("Plan", "Upgrade") for line in outcome.results(f"{verb} e")[-1]["progress"]]
+    assert all(f"  {line}" in outcome.output for line in progress)
+    assert all(line.startswith("[") and "/100] t" in line for line in progress)
+
+    again = site.run("migrate", migrate_source=source)
+    assert len(again.output.splitlines()) <= MOST_LINES // 2
+    for verb in ("plan", "status", "backups"):
+        read = site.run(verb, migrate_source=source)
+        assert len(read.output.splitlines()) <= MOST_LINES // 2, verb
+        (report,) = read.results("Report")
+        assert len(details(report["lines"])[verb]["databases"]) == 100
+
+
+def test_two_failures_among_forty_are_named_once_and_those_that_are_well_are_not(
+    site: Site, make_many: Callable[..., dict[str, SQLiteTarget]]
+) -> None:
+    targets = make_many(40, twice=("t007", "t023"))
+    source = (
+        site.source("broken")
+        .keep("0001")
+        .add("0002", "0001", "op.create_index('u', 'orders', ['reference'], unique=True)")
+    )
+    outcome = site.run("migrate", code=2, migrate_source=source)
+
+    assert {name for name, target in targets.items() if target.revisions != ["0002"]} == {"t007", "t023"}
+    (summary,) = outcome.results("Summarise the run")
+    lines: list[str] = summary["lines"]
+    assert lines[-1] == "40 databases: 38 upgraded, 2 failed"
+    named = {name for name in targets for line in lines if name in line.replace("(", " ").split(",")[0].split()}
+    assert {"t007", "t023"} <= named
+    (cause,) = [line for line in lines if "UNIQUE constraint failed" in line]
+    assert cause.startswith("2 databases (t007, t023): ")
+    assert [line for line in lines if '"migrate_retry_failed": ["t007", "t023"]' in line]
+    assert not [line for line in lines if "t001" in line or "t040" in line]
+    assert len(outcome.output.splitlines()) <= MOST_LINES + 20  # a failure, its revert and the report of both
+
+    planned = site.run("plan", code=2, migrate_source=source)
+    assert planned.output.count("[WARNING]") == 1  # one cause
+    status = site.run("status", migrate_source=source)
+    rows = [line.split()[0] for line in status.results("Report")[0]["lines"]]
+    assert rows[:4] == ["DATABASE", "38", "t007", "t023"]
