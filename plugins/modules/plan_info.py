@@ -271,10 +271,11 @@ from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query i
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import find_unrecovered
 from ansible_collections.hosting.alembic.plugins.module_utils._module.call_plan import call_plan
 from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import (
+    progress_of,
     refuse_if_found_twice,
     use_databases,
+    without_done,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._module.parts import progress_of, without_done
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
     answering,
     format_errors,

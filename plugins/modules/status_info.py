@@ -138,8 +138,11 @@ from ansible_collections.hosting.alembic.plugins.module_utils._application.maint
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import runs_of
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
-from ansible_collections.hosting.alembic.plugins.module_utils._module.parts import progress_of, without_done
+from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import (
+    progress_of,
+    use_databases,
+    without_done,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
     answering,
     leave,

@@ -164,7 +164,7 @@ def test_a_run_over_a_hundred_databases_is_a_screen_and_the_file_that_it_names_h
     ]
     kept = details(summary["lines"])["hosts"]["here"]["upgrade"]["databases"]
     assert {entry["name"]: entry["after"] for entry in kept} == {name: ["0001"] for name in targets}
-    # A plan and an upgrade that took longer than one poll have said how far they were, and the result has it.
+    # A plan and an upgrade that took longer than one poll have printed how far they were, and the result has it.
     progress = [line for verb in ("Plan", "Upgrade") for line in outcome.results(f"{verb} e")[-1]["progress"]]
     assert all(f"  {line}" in outcome.output for line in progress)
     assert all(line.startswith("[") and "/100] t" in line for line in progress)

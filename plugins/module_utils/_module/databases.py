@@ -213,3 +213,24 @@ def _refuse_found_twice(plans: list[dict[str, Any]], found: list[dict[str, Any]]
                 "Exclude one of them from its source, or have the source return each database once",
                 code="discovery-same-database",
             )
+
+
+def without_done(options: Options) -> Options:
+    """Return a module's options without the databases that earlier calls have answered for.
+
+    The connection shows nothing of a call until it ends, so one that reads hundreds of databases begins some of them,
+    and is called again for the others.
+    """
+    done = {entry["name"] for entry in options["done_before"]}
+    return {**options, "databases": [entry for entry in options["databases"] if entry["name"] not in done]}
+
+
+def progress_of(options: Options, answered: Iterable[Options]) -> dict[str, Any]:
+    """Return whether a call has answered for each database, and how many there are with those of earlier calls.
+
+    Args:
+        options: from ``without_done``.
+        answered: the databases that need no other call.
+    """
+    count = len(options["databases"])
+    return {"finished": len(list(answered)) >= count, "total": count + len(options["done_before"])}
