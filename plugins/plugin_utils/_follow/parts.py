@@ -17,8 +17,10 @@ Result = dict[str, Any]
 
 #: Seconds of the first call; most plans take less, and are one execution on the host.
 FIRST_PART = 4.0
-#: Those of the others: each costs a module's start, about a second, and is to be a small part of what it does.
-_SHORTEST_PART, _LONGEST_PART = 10.0, 60.0
+#: Those of the others. Each costs a module's start, about a second, and sources of databases that are queried again.
+_SHORTEST_PART, _LONGEST_PART = 10.0, 120.0
+#: A part is so many times as long as what it costs beside.
+_TIMES_THE_COST = 4
 _KNOWN_OF_EACH = ("name", "identity", "instance", "can_be_shared")
 
 
@@ -36,6 +38,7 @@ def call_in_parts(call: Callable[[Result], Result], arguments: Result, progress:
     begin_for = FIRST_PART
     earlier: list[Result] = []
     while True:
+        called = time.monotonic()
         answer = call({**arguments, "begin_for": begin_for, "done_before": [_known(entry) for entry in done]})
         if answer.get("failed"):
             return answer
@@ -46,7 +49,8 @@ def call_in_parts(call: Callable[[Result], Result], arguments: Result, progress:
         earlier.append(answer)
         results = [{"name": entry["name"], "outcome": outcome} for entry in done]
         show([f"  {line}" for line in progress.lines(results, total, [])])
-        begin_for = min(max(_SHORTEST_PART, (time.monotonic() - began) / 2), _LONGEST_PART)
+        cost = time.monotonic() - called - begin_for
+        begin_for = min(max(_SHORTEST_PART, (time.monotonic() - began) / 2, cost * _TIMES_THE_COST), _LONGEST_PART)
 
 
 def _known(entry: Result) -> Result:
