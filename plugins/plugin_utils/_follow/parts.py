@@ -20,7 +20,7 @@ FIRST_PART = 4.0
 #: Those of the others. Each costs a module's start, about a second, and sources of databases that are queried again.
 _SHORTEST_PART, _LONGEST_PART = 10.0, 120.0
 #: A part is so many times as long as what it costs beside.
-_TIMES_THE_COST = 4
+_TIMES_THE_COST = 2
 _KNOWN_OF_EACH = ("name", "identity", "instance", "can_be_shared")
 
 

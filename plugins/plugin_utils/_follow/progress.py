@@ -139,6 +139,8 @@ class Progress:
         return [self._line(shared, which, now)]
 
     def _is_due(self, shared: Shared, now: float, *, waits: bool) -> bool:
+        if not shared.shown_at and shared.done:  # the first line says that there are others to come
+            return True
         shortest, longest = _PAUSES
         pause = min(max(shortest, (now - shared.began) * _PART_OF_THE_TIME), longest)
         part = max(1, round(self._total(shared) * _PART))

@@ -56,7 +56,7 @@ def test_a_line_says_how_many_have_ended_which_was_the_last_and_how_long_the_res
     clock.now += 25
 
     assert progress.lines(ended(57), 200, ["t58: backed up"]) == ["[57/200] t57 upgraded in 2.1 s, about 72 s left"]
-    assert progress.printed == ["[57/200] t57 upgraded in 2.1 s, about 72 s left"]
+    assert progress.printed == ["[7/200] t7 upgraded in 2.1 s", "[57/200] t57 upgraded in 2.1 s, about 72 s left"]
 
 
 def test_few_databases_print_what_happens_in_each(clock: Clock) -> None:
