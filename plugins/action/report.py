@@ -44,7 +44,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             invocation.share("ended", host, {"failure": "\n".join(failure)})
             return {"changed": False, "lines": failure}
         if failure:
-            first = invocation.first_with("\n".join(failure), host)
+            first = host if _has_databases(self._task.args) else _first_on(host, "\n".join(failure)) or host
             failure = failure if first == host else [f"The same as on {first}."]
             raise FailedOnce("\n".join([*lines, *([""] if lines else []), *failure]))
         show([host, *(f"  {line}" for line in lines)])
@@ -57,6 +57,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         found = {name: value for name, value in self._task.args.items() if isinstance(value, dict) and value}
         folder = "" if view.check_mode else self._task.args.get("manifests") or ""
         return [where_line(keep_details(folder, invocation.run_of(host), f"{'-'.join(found)}-{host}", found))]
+
+
+def _has_databases(results: dict[str, Any]) -> bool:
+    """Return whether a host has databases to report, each cause of which names the host that has printed it."""
+    return any(isinstance(result, dict) and result.get("databases") for result in results.values())
 
 
 def _first_on(host: str, cause: str) -> str:

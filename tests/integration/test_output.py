@@ -206,3 +206,26 @@ def test_two_failures_among_forty_are_named_once_and_those_that_are_well_are_not
     status = site.run("status", migrate_source=source)
     rows = [line.split()[0] for line in status.results("Report")[0]["lines"]]
     assert rows[:4] == ["DATABASE", "38", "t007", "t023"]
+
+
+def test_a_cause_on_several_hosts_is_printed_in_full_by_one_of_them(fleet: Fleet, site: Site) -> None:
+    source = site.source("broken").keep("0001").add("0002", "0001", downgrade="raise RuntimeError('stays')")
+    fleet.run("migrate", migrate_source=source)
+
+    outcome = fleet.run("rollback", code=2, migrate_source=source)
+
+    messages = [result["msg"] for result in outcome.results("Report the failure", kind="failed")]
+    assert len(messages) == 4
+    assert sorted("stays" in message for message in messages) == [False, False, False, True]
+    assert all("[rollback-failed]" in message for message in messages)
+
+
+def test_what_preflight_refuses_on_each_host_is_printed_once(fleet: Fleet, site: Site) -> None:
+    outcome = fleet.run("plan", code=2, migrate_source=site.source("broken"), migrate_workers="many")
+    assert outcome.output.count("migrate_workers") == 1
+    assert {host["failures"] for host in outcome.stats.values()} == {1}
+
+    outcome = fleet.run("migrate", code=2, migrate_source=site.source("broken", "again"), migrate_workers="many")
+    (summary,) = outcome.results("Summarise the run")
+    (cause,) = [line for line in summary["lines"] if "migrate_workers" in line]
+    assert cause.startswith("4 hosts (web1, web2, web3, web4): ")

@@ -89,7 +89,8 @@ def for_all(text: str, names: Sequence[str]) -> str:
     if len(names) == 1:
         return text
     different = list(dict.fromkeys(names))
-    return without_name(text, names[0]).replace(json.dumps(different[:1]), json.dumps(different[:MOST_NAMED]))
+    text = without_name(text, names[0]).replace(json.dumps(different[:1]), json.dumps(different[:MOST_NAMED]))
+    return text if len(different) == 1 else text.replace(repr(names[0]), "…")
 
 
 def noted(places: Iterable[tuple[Mapping[str, Any], str]], prefix: str = "") -> list[str]:
@@ -115,7 +116,7 @@ def hosts_of(entries: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def cause_key(text: str, name: str) -> str:
     """Return what the texts of two databases have in common if one cause stopped both."""
-    text = _VALUES.sub("", without_name(text, name)).replace(json.dumps([name]), "[]")
+    text = _VALUES.sub("", without_name(text, name)).replace(json.dumps([name]), "[]").replace(repr(name), "…")
     return text.replace(f"/{name}/", "//").replace(f"/{name}.", "/.")
 
 
@@ -123,4 +124,5 @@ def without_name(text: str, name: str) -> str:
     """Return a text that does not name its database; that is all in which two of one cause differ."""
     for quoted in (repr(name), f'"{name}"'):
         text = text.replace(f" in database {quoted}", "").replace(f"atabase {quoted}", "atabase")
+        text = text.replace(f" of {quoted} failed", " failed")
     return text

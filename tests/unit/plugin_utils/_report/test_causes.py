@@ -85,3 +85,15 @@ def test_the_last_line_counts_and_names_only_what_there_is() -> None:
     )
     assert tally(["upgraded"]) == "1 database: 1 upgraded"
     assert tally([]) == "0 databases: none"
+
+
+def test_what_failed_in_each_by_its_name_is_one_cause_for_all() -> None:
+    def error(name: str) -> dict[str, Any]:
+        what = f"The rollback of {name!r} failed"
+        return {"what": what, "why": f"the process of {name!r} died", "code": "rollback-failed"}
+
+    (line,) = cause_lines((name, error(name)) for name in ("one", "two"))
+    (single,) = cause_lines([("one", error("one"))])
+
+    assert line == "2 databases (one, two): The rollback failed [rollback-failed]: the process of … died."
+    assert single == "one: The rollback of 'one' failed [rollback-failed]: the process of 'one' died."
