@@ -152,3 +152,36 @@ def test_a_failed_upgrade_whose_controller_died_before_the_handler_is_reverted_a
     assert (sqlite.revisions, postgres.revisions) == (["0002"], ["0002"])
     # It is cleared for good.
     site.run("migrate", **settings)
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "sqlite"])
+def test_what_a_run_did_is_not_undone_in_another_database(
+    engine: str, site: Site, sqlite: SQLiteTarget, more_postgres: Callable[[], PostgresTarget], tmp_path: Path
+) -> None:
+    ours: Target = sqlite if engine == "sqlite" else more_postgres()
+    other: Target = SQLiteTarget(tmp_path / "other.db") if engine == "sqlite" else more_postgres()
+    source = site.source("generic")
+    site.run("migrate", migrate_source=source, migrate_databases=[{**other.entry, "name": "other"}])
+    other.fill()
+    gate = tmp_path / "gate"
+    source.add("0003", "0002", f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.05)")
+    entry = {"name": "shop", "url": ours.url}
+    with site.start("migrate", migrate_source=source, migrate_databases=[entry], migrate_run="killed") as running:
+        running.wait_for("shop: .*0003")
+        deadline = time.monotonic() + 30
+        while not [event for event in site.events("shop") if event.get("number") == 3]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        kill_all(site, running)
+    gate.touch()
+    before = other.dump()
+
+    leads_there: dict[str, Any] = {"migrate_source": source, "migrate_databases": [{"name": "shop", "url": other.url}]}
+    for verb in ("recover", "migrate"):
+        assert "[database-elsewhere]" in site.run(verb, code=2, **leads_there).output
+        assert other.dump() == before
+
+    site.run("migrate", migrate_source=source, migrate_databases=[entry], migrate_run="done")
+    assert ours.revisions == ["0003"]
+    assert "[database-elsewhere]" in site.run("rollback", code=2, migrate_rollback_run="done", **leads_there).output
+    assert (ours.revisions, other.dump()) == (["0003"], before)

@@ -85,6 +85,7 @@ class Revert(OneDatabase):
 
     def _locked(self, environment: Environment, on_purpose: bool) -> Result:
         self.progress.phase("reverts")
+        self.run_record.refuse_elsewhere(environment.engine)
         write_tracker_of(environment.engine).resume(self.run_record.content, self.run_record.unchanged)
         now = read_position(environment.engine, list(self.run_record.after.heads))
         if self.run_record.cut_short:

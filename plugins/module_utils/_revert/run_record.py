@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .._backup.manifest import proven
+from .._core.errors import Refused
 from .._engines.data import ANY_TABLE, INSERTED, WrittenRows
+from .._engines.interface import Engine
 from .._journal.events import Event
 from .._migration.state import Position
 
@@ -71,6 +74,8 @@ class RunRecord:
     #: Tables that it wrote and whose rows were those of the backup when it failed.
     unchanged: list[str] = field(default_factory=list)
     backup: Path | None = None
+    #: Which database the run worked on.
+    identity: str = ""
     #: The dump that was taken right before the downgrades.
     kept_in: Path | None = None
     #: Whether this describes all runs since a backup that is restored on purpose.
@@ -91,6 +96,7 @@ class RunRecord:
                 run_record.before = Position(event["heads"], event["fingerprint"])
                 run_record.after = run_record.before
                 run_record.backup, run_record.since = Path(event["path"]), event["at"]
+                run_record.identity = event.get("identity", "")
             elif event["event"] == "begun":
                 run_record.begun.setdefault(event["table"], []).append(event["revision"])
             elif event["event"] == "wrote_early":
@@ -124,6 +130,26 @@ class RunRecord:
                 self.cut_short = True
             elif "fingerprint" in event:
                 self.after, self.cut_short = Position(event["heads"], event["fingerprint"]), False
+
+    def refuse_elsewhere(self, engine: Engine) -> None:
+        """Refuse a database that is another one than the run's: what the run did is not in it.
+
+        Raises:
+            Refused: it is, and ``migrate_restore_loses_writes`` is not set.
+        """
+        if not self.backup or engine.job.restore_loses_writes:
+            return
+        taken = [] if self.identity else proven(self.backup.parent)  # of an older run, only its backup knows
+        known = self.identity or next((manifest.identity for manifest in taken if manifest.run == self.run), "")
+        found = str(engine.own_identity())
+        if known and found != known:
+            raise Refused(
+                f"Database {engine.database.name!r} is another one than in run {self.run}, which is not reverted in it",
+                f"that run worked on {known}, and the url leads to {found}",
+                "Correct the url, or its source, and run this again. If the database itself was moved there, set"
+                " migrate_restore_loses_writes=true",
+                code="database-elsewhere",
+            )
 
     @property
     def may_have_left(self) -> bool:

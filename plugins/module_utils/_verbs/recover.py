@@ -45,9 +45,12 @@ class Recovery(Revert):
         """Revert the database, unless another session has done so while its lock was waited for.
 
         Raises:
-            Refused: another run holds the database, its server cannot be reached, or a backend still works in it.
+            Refused: another run holds the database, its server cannot be reached, a backend still works in it, or it is
+                another one than the run's.
         """
         engine = engine_for(self.database, self.job)
+        of_run = self.run_record if on_purpose else RunRecord.of(self.run_record.run, self.journal.events())
+        of_run.refuse_elsewhere(engine)
         environment = environment_of(self.database, self.job, engine)
         attempts = DowngradeAttempts(environment, self.journal, self.progress, self.run_record)
         with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.report) as self._lock:

@@ -130,7 +130,8 @@ class Upgrade(OneDatabase):
         self.progress.waits_for = Blockers(self.engine)
         self.backup = take(self.engine, self.before.heads, self.job, self.progress.report)
         self.before = Position(self.before.heads, self.backup.fingerprint, self.backup.row_counts)
-        self.journal.write("backed_up", path=self.backup.path, size=self.backup.size, **self.before.facts())
+        facts = {"size": self.backup.size, "identity": self.backup.identity, **self.before.facts()}
+        self.journal.write("backed_up", path=self.backup.path, **facts)
         self._outside.start(self.journal)
 
     def _attempt(self, environment: Environment, writer: JournalWriter) -> None:

@@ -39,7 +39,7 @@ def test_no_module_ships_more_than_it_did(module: str) -> None:
     found = shipped(module)
     lines = sum(len((PLUGINS / "module_utils" / name).read_text().splitlines()) for name in found)
     assert len(found) <= (195 if module == "plan_info" else 235)
-    assert lines <= (25_450 if module == "plan_info" else 30_400)
+    assert lines <= (25_450 if module == "plan_info" else 30_450)
 
 
 def test_the_files_of_an_engine_are_found_where_they_are_shipped() -> None:
