@@ -27,10 +27,10 @@ Result = dict[str, Any]
 
 #: Seconds between two lines at least, so that they can be read.
 SHORTEST_PAUSE = 1.0
-#: A line is printed once so large a part more has ended: a run of any length prints ten lines or less.
-_PART = 0.2
+#: A line is printed once so large a part more has ended: a run of a thousand databases is to be a screen.
+_PART = 1 / 3
 #: Else after so many seconds, or so large a part of the time so far: it still goes on.
-_PAUSES = (20.0, 900.0)
+_PAUSES = (60.0, 900.0)
 _PART_OF_THE_TIME = 0.5
 #: Seconds after which it is printed that a database waits for a session: a person may end that.
 _WAITING = 30.0

@@ -53,10 +53,10 @@ def of_host(clock: Clock, host: str = "web1", **options: Any) -> Progress:
 def test_a_line_says_how_many_have_ended_which_was_the_last_and_how_long_the_rest_takes(clock: Clock) -> None:
     progress = of_host(clock)
     progress.lines(ended(7), 200, [])
-    clock.now += 25
+    clock.now += 60
 
-    assert progress.lines(ended(57), 200, ["t58: backed up"]) == ["[57/200] t57 upgraded in 2.1 s, about 72 s left"]
-    assert progress.printed == ["[7/200] t7 upgraded in 2.1 s", "[57/200] t57 upgraded in 2.1 s, about 72 s left"]
+    assert progress.lines(ended(57), 200, ["t58: backed up"]) == ["[57/200] t57 upgraded in 2.1 s, about 3 min left"]
+    assert progress.printed == ["[7/200] t7 upgraded in 2.1 s", "[57/200] t57 upgraded in 2.1 s, about 3 min left"]
 
 
 def test_few_databases_print_what_happens_in_each(clock: Clock) -> None:
@@ -70,7 +70,7 @@ def test_a_run_of_any_length_prints_few_lines(clock: Clock) -> None:
         for count in range(1, 1000):
             clock.now += seconds
             progress.lines(ended(count), 1000, [])
-        assert 1 <= len(progress.printed) <= 14, seconds
+        assert 1 <= len(progress.printed) <= 12, seconds
 
 
 def test_all_hosts_together_print_a_line_a_second_at_most_and_count_together(clock: Clock) -> None:
