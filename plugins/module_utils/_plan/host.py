@@ -74,10 +74,14 @@ def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
         in_env_py[places[database.name]] = 0
         return plan_database(database, job).facts()
 
-    begin_until = monotonic() + job.begin_for if job.begin_for and len(unknown) > _ONE_CALL else None
-    run_in_processes(unknown, job.workers, task, job.plan_timeout, answered, begin_until=begin_until)
+    run_in_processes(unknown, job.workers, task, job.plan_timeout, answered, begin_until=end_of_part(job, len(unknown)))
     run_in_processes(list(again), job.workers, task_again, job.plan_timeout, answered)
     return {"databases": [plans[database.name] for database in job.databases if database.name in plans]}
+
+
+def end_of_part(job: Job, count: int) -> float | None:
+    """Return when, by the monotonic clock, no other of so many databases is begun in this call; None for never."""
+    return monotonic() + job.begin_for if job.begin_for and count > _ONE_CALL else None
 
 
 def _unanswered(database: Database, job: Job, death: Died, in_env_py: bool) -> Answer:

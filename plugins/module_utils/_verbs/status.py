@@ -15,7 +15,7 @@ from .._core.job import Answer, Database, Job
 from .._core.playbook_command import playbook_command
 from .._journal.events import net_outcome, newest_first
 from .._journal.run_state import RunState, last_run_state
-from .._plan.host import plan
+from .._plan.host import end_of_part, plan
 from .._worker.each import do_each
 from .prune import leftovers_of
 
@@ -95,12 +95,13 @@ def status(job: Job) -> Answer:
     """
     planned = {entry["name"]: entry for entry in plan(job)["databases"]} if job.release else {}
     reachable = [database for database in job.databases if planned.get(database.name, {}).get("server")]
-    retained = do_each(job, reachable, leftovers_of)
+    retained = do_each(job, reachable, leftovers_of, end_of_part(job, len(reachable)))
+    left_out = {database.name for database in reachable if database.name not in retained}
     return {
         "databases": [
             status_of(database, job, planned.get(database.name), _listed(retained.get(database.name)))
             for database in job.databases
-            if database.name in planned or not job.release
+            if (database.name in planned or not job.release) and database.name not in left_out
         ]
     }
 

@@ -16,8 +16,20 @@ from .._engines.loaded import load_engines
 from .._migration.preload import warm
 
 
-def do_each(job: Job, databases: Sequence[Database], task: Callable[[Database, Job], Any]) -> dict[str, Any]:
-    """Call a task for every database in a process of its own, and return the answer of each."""
+def do_each(
+    job: Job,
+    databases: Sequence[Database],
+    task: Callable[[Database, Job], Any],
+    begin_until: float | None = None,
+) -> dict[str, Any]:
+    """Call a task for every database in a process of its own, and return the answer of each that was begun.
+
+    Args:
+        job: says how many are worked on at a time.
+        databases: what to work on.
+        task: what to do with each.
+        begin_until: when, by the monotonic clock, no other is begun; None for never.
+    """
     answers: dict[str, Any] = {}
 
     def work(database: Database) -> Any:
@@ -30,5 +42,12 @@ def do_each(job: Job, databases: Sequence[Database], task: Callable[[Database, J
     if databases:
         load_engines(databases)
         warm(job, databases)
-    run_in_processes(databases, job.workers, work, 0, lambda database, answer: answers.update({database.name: answer}))
+    run_in_processes(
+        databases,
+        job.workers,
+        work,
+        0,
+        lambda database, answer: answers.update({database.name: answer}),
+        begin_until=begin_until,
+    )
     return answers
