@@ -107,7 +107,7 @@ def read_manifest(facts: Any) -> Manifest:
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest of a backup into its folder."""
-    write_durably(folder / MANIFEST, json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1))
+    write_durably(folder / MANIFEST, json.dumps({"format": FORMAT, **vars(manifest)}, indent=1))
 
 
 def check_sealed(manifest: Manifest) -> None:

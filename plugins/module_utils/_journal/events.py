@@ -59,6 +59,13 @@ class Journal:
 
     def write(self, event: str, **facts: Any) -> None:
         """Append one event; when this returns, it is on the disk, but for one that announces no step."""
+        self._append(event, facts, flush=event not in _FLUSHED_WITH_THE_NEXT)
+
+    def write_with_next(self, event: str, **facts: Any) -> None:
+        """Append one event, which is on the disk when the next one is."""
+        self._append(event, facts, flush=False)
+
+    def _append(self, event: str, facts: dict[str, Any], *, flush: bool) -> None:
         moment, clock_went_back = self._moment()
         new = not self.path.exists()
         facts = {**({"format": FORMAT} if new else {}), **masked(facts)}
@@ -71,7 +78,7 @@ class Journal:
             handle.flush()
             if clock_went_back:
                 os.utime(handle.fileno(), ns=(moment, moment))
-            if event not in _FLUSHED_WITH_THE_NEXT:
+            if flush:
                 os.fsync(handle.fileno())
         if new:
             sync(self.path.parent)

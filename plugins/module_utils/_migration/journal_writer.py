@@ -48,10 +48,10 @@ class JournalWriter(Watcher):
         self._progress.phase(f"revision {number} of {count}, {step.revision} {step.message}".strip())
 
     def ran(self, step: Step) -> None:
-        """Journal that the revision's function has returned."""
-        self._journal.write(
-            "ran", revision=step.revision, table=step.table, seconds=step.seconds, **step.written_rows()
-        )
+        """Journal that the revision's function has returned; before a commit it is on the disk."""
+        facts = {"revision": step.revision, "table": step.table, "seconds": step.seconds, **step.written_rows()}
+        write = self._journal.write_with_next if step.is_open else self._journal.write
+        write("ran", **facts)
 
     def failed(self, step: Step) -> None:
         """Journal what a step wrote that has failed, whether it was rolled back or not."""

@@ -42,7 +42,7 @@ class Step:
     #: Rows that all sessions had written into tables that it dropped, by number.
     written: dict[str, int] = field(default_factory=dict)
     has_savepoints: bool = False
-    #: Whether its transaction went on when Alembic had left its block, so that nothing of it was committed then.
+    #: Whether its transaction goes on when Alembic leaves its block, so that nothing of it is committed then.
     is_open: bool = False
     #: Rows of catalogs that each of its transactions has replaced, by its number.
     catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)

@@ -76,7 +76,8 @@ def watched(
     in_one = _is_in_one_transaction(context) and not watcher.wants_each_step
 
     def applied(**_facts: Any) -> None:
-        counter.add_to(begun[-1], held=not in_one or begun[-1].revision == last)
+        begun[-1].is_open = in_one and begun[-1].revision != last
+        counter.add_to(begun[-1], held=not begun[-1].is_open)
         begun[-1].ran = True
         begun[-1].seconds = round(time.monotonic() - begun[-1].began, 3)
         watcher.ran(begun[-1])

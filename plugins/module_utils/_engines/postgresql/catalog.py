@@ -119,9 +119,9 @@ select n.nspname, x.relname,
                       and l.granted and l.pid <> pg_backend_pid())
 """
 
-#: Every table with rows of its own: (schema, name, whether we may read it).
+#: Every table: (schema, name, whether we may read it, whether it has rows of its own).
 TABLES = f"""
-select n.nspname, c.relname, has_table_privilege(c.oid, 'select')
+select n.nspname, c.relname, has_table_privilege(c.oid, 'select'), c.relkind = 'r'
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p') and {ours("pg_class", "c.oid")}
  order by 1, 2

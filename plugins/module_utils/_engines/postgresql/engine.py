@@ -146,8 +146,10 @@ class PostgreSQL(PostgreSQLSession):
         activity = {**self.activity(), "search_path": self.own().rows("show search_path")[0][0]}
         with _snapshot(self.own(), self.job.backup_lock_wait) as (own, snapshot):
             tables = own.rows(catalog.TABLES)
-            counts = own.run(self.row_counts) if count_rows else None
-            jobs = self.job.backup_jobs if own.run(self.size) > _WORTH_TWO_JOBS else 1
+            with_rows = [(schema, table) for schema, table, readable, has_rows in tables if readable and has_rows]
+            counts = own.run(self.row_counts, with_rows) if count_rows else None
+            size = own.run(self.size) if self.last_size is None else self.last_size
+            jobs = self.job.backup_jobs if size > _WORTH_TWO_JOBS else 1
             self._pg_dump(found, target, jobs, snapshot, report)
         listing = client_tools.run_tool(
             [str(found.folder / "pg_restore"), "--list", str(target)],

@@ -69,7 +69,7 @@ def _client_programs(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[
 
 
 def _readable(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
-    closed = [f"{schema}.{table}" for schema, table, readable in own.rows(catalog.TABLES) if not readable]
+    closed = [f"{schema}.{table}" for schema, table, readable, _has_rows in own.rows(catalog.TABLES) if not readable]
     if closed:
         yield Refused(
             f"Database {engine.database.name!r} cannot be backed up by its user",

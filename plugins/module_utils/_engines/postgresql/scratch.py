@@ -288,7 +288,7 @@ class PostgreSQLRehearser(Rehearser):
         for schema, table, column in execute(connection, _COLUMNS):
             columns.setdefault((schema, table), []).append(column)
         found = {}
-        for schema, table, readable in execute(connection, catalog.TABLES):
+        for schema, table, readable, _has_rows in execute(connection, catalog.TABLES):
             if readable and f"{schema}.{table}" not in leave_out:
                 names = columns.get((schema, table), []) if in_full else []
                 found[f"{schema}.{table}"] = _content(connection, schema, table, names)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +132,8 @@ class PostgreSQLSession(Engine):
         self.attempts_wrote: Counter[str] = Counter()
         #: Reads in the session that has locked all tables, while one of ours has.
         self.read_locked: row_authors.Read | None = None
+        #: Bytes, as they were read last.
+        self.last_size: int | None = None
         #: Milliseconds that connections of our own wait for a lock.
         self._lock_timeout = max(int(job.lock_wait * 1000), _SHORTEST_LOCK_WAIT)
 
@@ -212,7 +214,8 @@ class PostgreSQLSession(Engine):
 
     def size(self, connection: Connection) -> int:
         """Return what the server counts for the database, indexes included."""
-        return int(execute(connection, "select pg_database_size(current_database())")[0][0])
+        self.last_size = int(execute(connection, "select pg_database_size(current_database())")[0][0])
+        return self.last_size
 
     def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return catalog facts, without the version tables and all that hangs on them."""
@@ -227,12 +230,13 @@ class PostgreSQLSession(Engine):
         """Return all lines but those of INVALID indexes."""
         return dumped(fingerprint)
 
-    def row_counts(self, connection: Connection) -> dict[str, int]:
+    def row_counts(self, connection: Connection, tables: Sequence[tuple[str, str]] | None = None) -> dict[str, int]:
         """Count every table that has rows of its own: a partitioned one has those of its partitions.
 
         A foreign one has its rows elsewhere, where no backup and no migration of this database goes.
         """
-        tables = execute(connection, catalog.TABLES_WITH_ROWS)
+        if tables is None:
+            tables = [(schema, table) for schema, table in execute(connection, catalog.TABLES_WITH_ROWS)]
         counts: dict[str, int] = {}
         for first in range(0, len(tables), _COUNTED_AT_ONCE):
             some = tables[first : first + _COUNTED_AT_ONCE]

@@ -21,8 +21,8 @@ _EVERY = 1.0  # seconds after which what is left of a window is set anew
 
 #: Has a backend check now and then whether its client is still there, where the server can and it is not set yet.
 _NOTICE = (
-    "select set_config(name, '10000', false) from pg_settings"
-    " where name = 'client_connection_check_interval' and setting = '0'"
+    "select set_config('client_connection_check_interval', '10000', false)"
+    " where current_setting('client_connection_check_interval', true) = '0'"
 )
 
 

@@ -57,14 +57,14 @@ select md5(coalesce(string_agg(concat_ws(' ', umid, srvid, umuser, umoptions::te
 #: Catalogs whose rows are counted only: only a superuser reads the one, and a restore writes the other itself.
 COMMENTS, MAPPINGS = "pg_catalog.pg_shdescription", "pg_catalog.pg_user_mapping"
 LARGE_OBJECTS = "pg_catalog.pg_largeobject"
+_CHANGES = "pg_stat_get_tuples_inserted(c) + pg_stat_get_tuples_updated(c) + pg_stat_get_tuples_deleted(c)"
 _CATALOGS_WRITTEN = f"""
-select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_all_tables
- where relid in ('{COMMENTS}'::regclass, '{MAPPINGS}'::regclass)
+select name, {_CHANGES} from unnest(array['{COMMENTS}', '{MAPPINGS}']) name, cast(name as regclass) c
 """
 
-_LARGE_OBJECTS = """
-select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_all_tables
- where relid in ('pg_largeobject'::regclass, 'pg_largeobject_metadata'::regclass)
+_LARGE_OBJECTS = f"""
+select coalesce(sum({_CHANGES}), 0)::bigint
+  from unnest(array['pg_largeobject'::regclass, 'pg_largeobject_metadata'::regclass]) c
 """
 
 
