@@ -327,7 +327,7 @@ def is_alone(connection: Connection) -> bool:
     return int(driver_connection(connection).info.transaction_status) == 0
 
 
-@functools.cache
+@functools.lru_cache(maxsize=200)
 def _for_driver(statement: str, has_parameters: bool) -> str:
     """Return a statement as psycopg2 takes it, from one with the parameters of ``sqlalchemy.text``."""
     if has_parameters:
