@@ -296,8 +296,8 @@ def execute(connection: Connection, statement: str, parameters: dict[str, Any] |
 
     The driver does it where it can, in a third of the time; a transaction is SQLAlchemy's to begin, except in ours.
     """
-    ours = connection.get_execution_options().get(OWN)
-    if connection.dialect.driver == "psycopg2" and (ours or connection.in_transaction()):
+    ours, driver = connection.get_execution_options().get(OWN), connection.dialect.driver
+    if (ours and driver in ("psycopg2", "pysqlite")) or (driver == "psycopg2" and connection.in_transaction()):
         return _execute_by_driver(connection, statement, parameters)
     result = connection.execute(sa.text(statement), parameters or {})
     return [tuple(row) for row in result] if result.returns_rows else []
@@ -310,10 +310,10 @@ def _execute_by_driver(
     cursor = driver.cursor()
     dialect: Any = connection.dialect
     try:
-        cursor.execute(_for_driver(statement, bool(parameters)), parameters or None)
+        cursor.execute(_for_driver(statement, dialect.driver, bool(parameters)), *([parameters] if parameters else []))
         return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
     except dialect.dbapi.Error as error:
-        if driver.closed:
+        if getattr(driver, "closed", False):
             connection.invalidate()
         raise sa.exc.DBAPIError.instance(statement, parameters, error, dialect.dbapi.Error) from error
     finally:
@@ -328,9 +328,9 @@ def is_alone(connection: Connection) -> bool:
 
 
 @functools.lru_cache(maxsize=200)
-def _for_driver(statement: str, has_parameters: bool) -> str:
-    """Return a statement as psycopg2 takes it, from one with the parameters of ``sqlalchemy.text``."""
-    if has_parameters:
+def _for_driver(statement: str, driver: str, has_parameters: bool) -> str:
+    """Return a statement as its driver takes it, from one with the parameters of ``sqlalchemy.text``."""
+    if has_parameters and driver == "psycopg2":
         statement = re.sub(r"(?<![:\w\\]):(\w+)(?!:)", r"%(\1)s", statement.replace("%", "%%"))
     return statement.replace("\\:", ":")
 
