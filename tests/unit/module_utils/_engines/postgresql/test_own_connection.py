@@ -75,7 +75,7 @@ def test_no_timeout_of_the_role_ends_it_while_it_holds_a_snapshot(postgres_datab
     assert in_process(work)
 
 
-def test_a_look_waits_a_second_and_leaves_the_limit_as_it_was(postgres_database: Postgres) -> None:
+def test_a_read_at_once_waits_a_second_and_leaves_the_limit_as_it_was(postgres_database: Postgres) -> None:
     postgres_database.execute("create table t (a int); insert into t values (1)")
     postgres_database.execute(f'grant select on t to "{postgres_database.user}"')
 
