@@ -23,7 +23,7 @@ def test_what_a_restore_replaced_is_listed_warned_of_and_dropped_when_requested(
     assert retained.rows("SELECT count(*) FROM item") == [(3,)]
 
     assert "WARNING" not in site.run("status", **settings).output
-    assert_says(site.run("status", migrate_retained_days=0, **settings).output, f"WARNING: {path} ")
+    assert_says(site.run("status", migrate_retained_days=0, **settings).output, f"WARNING: app: {path} ")
 
     listed = site.run("prune", migrate_prune_days=0, **settings)
     assert_says(listed.output, f"app retained {path} 0 days", "migrate_prune")

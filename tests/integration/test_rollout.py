@@ -238,8 +238,7 @@ def test_a_variable_without_a_value_is_not_a_success(
     fleet.own = {name: {"migrate_packages": ["{{ not_there }}"]} for name in broken}
     outcome = fleet.run("migrate", code=2, migrate_source=source)
     assert fleet.revisions() == fleet.at()
-    assert {name for name, state in fleet.states().items() if state == "rejected"} == set(broken)
-    assert_says(last_lines(outcome), "not_there")
+    assert_says(last_lines(outcome), f"{len(broken)} rejected", "not_there")
 
 
 def test_a_wrong_variable_of_one_host_begins_nothing(fleet_of: Callable[[int], Fleet], source: Source) -> None:
@@ -247,8 +246,7 @@ def test_a_wrong_variable_of_one_host_begins_nothing(fleet_of: Callable[[int], F
     fleet.own["web2"] = {"migrate_source": "/nowhere"}
     outcome = fleet.run("migrate", code=2, migrate_source=source)
     assert fleet.revisions() == fleet.at()
-    assert {name for name, state in fleet.states().items() if state == "rejected"} == {"web2"}
-    assert_says(last_lines(outcome), "/nowhere")
+    assert_says(last_lines(outcome), "1 rejected", "/nowhere")
 
 
 def test_a_host_that_fails_while_planned_is_not_planned_again(
