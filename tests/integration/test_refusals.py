@@ -246,3 +246,13 @@ def test_rolling_back_a_run_that_is_unknown_is_refused(site: Site, sqlite: SQLit
     outcome = site.run("rollback", code=2, migrate_rollback_run="unheard-of", **settings)
     assert_code(outcome, "run-unknown", "unheard-of")
     assert sqlite.dump() == dump
+
+
+def test_a_python_that_is_not_on_the_host_is_named(site: Site, sqlite: SQLiteTarget) -> None:
+    settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": [sqlite.entry]}
+
+    for verb in ("plan", "migrate"):
+        outcome = site.run(verb, "--extra-vars", "ansible_python_interpreter=/nowhere/python", code=2, **settings)
+        assert_code(outcome, "interpreter-not-started", "/nowhere/python")
+
+    assert not sqlite.path.exists()

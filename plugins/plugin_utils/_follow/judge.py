@@ -37,8 +37,14 @@ _MUST_HOLD: dict[str, dict[str, type]] = {
 }
 
 
+#: Exit codes of a shell that could not execute, or did not find, what it was to start.
+_NOT_STARTED = (126, 127)
+
+
 def with_message(action: str, answer: Result) -> Result:
     """Return an answer that says that its module raised; the exception itself may hold parts of a secret."""
+    if answer.get("failed") and answer.get("rc") in _NOT_STARTED and not answer.get("module_stdout"):
+        return {**answer, **_without_python(str(answer.get("module_stderr") or ""))}
     if not answer.get("failed") or answer.get("msg"):
         return answer
     return {**answer, **_without_answer(action, "it raised an exception")}
@@ -66,6 +72,14 @@ def judged(action: str, answer: Result) -> Result:
 def _without_answer(action: str, why: str) -> Result:
     remedy = "Run again; -vvv prints what the host answered"
     failure = Failed(f"The module {action.rpartition('.')[2]} gave no answer", why, remedy, code=CRASHED)
+    return {"msg": str(failure), "code": failure.code, "error": failure.facts()}
+
+
+def _without_python(words: str) -> Result:
+    """Return the failure of a module whose Python did not start: no secret was read, so the shell's words may stay."""
+    why = next((line for line in words.splitlines() if line.strip()), "the shell printed nothing")
+    remedy = "Set ansible_python_interpreter to a Python of the host that is 3.9 or newer"
+    failure = Failed("The host's Python did not start", why, remedy, code="interpreter-not-started")
     return {"msg": str(failure), "code": failure.code, "error": failure.facts()}
 
 

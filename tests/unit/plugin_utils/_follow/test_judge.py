@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.judge import has_failed, judged
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.judge import has_failed, judged, with_message
 
 FOLLOWED = ["backup", "downgrade", "recover", "rehearse", "restore", "rollback", "upgrade"]
 EVERY = [*FOLLOWED, "backups_info", "health", "maintenance", "plan_info", "prune", "release", "status_info"]
@@ -41,3 +41,20 @@ def test_a_complete_answer_is_a_success(module: str) -> None:
 def test_a_failure_of_the_modules_own_keeps_its_words() -> None:
     answer = {"failed": True, "msg": "app: held", "databases": [{"name": "app"}], "finished": True, "changed": True}
     assert judged("upgrade", answer) == {**answer, "ok": False}
+
+
+def test_a_python_that_does_not_start_is_reported_in_the_words_of_the_shell() -> None:
+    words = "/bin/sh: 1: /opt/python: not found\n"
+    answer = {
+        "failed": True,
+        "msg": "No start of json char found",
+        "rc": 127,
+        "module_stdout": "",
+        "module_stderr": words,
+    }
+
+    found = judged("plan_info", with_message("plan_info", answer))
+
+    assert found["code"] == "interpreter-not-started"
+    assert words.strip() in found["msg"]
+    assert "ansible_python_interpreter" in found["msg"]
