@@ -383,13 +383,15 @@ def _of_pg8000(error: Any) -> Any:
 
 def sqlstate(error: BaseException) -> str:
     """Return the SQLSTATE of a driver's error inside any wrapping, or an empty string."""
-    seen: BaseException | None = error
-    while seen is not None:
-        for candidate in (seen, getattr(seen, "orig", None)):
+    wrapping: list[BaseException] = []
+    inside: BaseException | None = error
+    while inside is not None and inside not in wrapping:  # one that is raised again may be its own context
+        for candidate in (inside, getattr(inside, "orig", None)):
             code = getattr(candidate, "sqlstate", None) or getattr(candidate, "pgcode", None) or _of_pg8000(candidate)
             if code:
                 return str(code)
-        seen = seen.__cause__ or seen.__context__
+        wrapping.append(inside)
+        inside = inside.__cause__ or inside.__context__
     return ""
 
 

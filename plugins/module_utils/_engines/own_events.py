@@ -49,5 +49,7 @@ def own_engine(url: URL, options: dict[str, Any]) -> Any:
 
 
 def _know_version(dialect: Any, connection: Connection) -> None:
-    version = connection.connection.dbapi_connection.server_version  # type: ignore[union-attr]
+    pooled: Any = connection.connection
+    # SQLAlchemy 1.4 hands the driver's own connection over here.
+    version = getattr(pooled, "dbapi_connection", pooled).server_version
     dialect.server_version_info = (version // 10000, version % 10000)

@@ -171,6 +171,13 @@ def test_an_error_of_pg8000_has_its_sqlstate_too() -> None:
     assert sqlstate(Exception("words")) == ""
 
 
+def test_an_error_that_is_raised_again_out_of_its_own_wrapping_ends_the_search() -> None:
+    inside, outside = ValueError("inside"), ValueError("outside")
+    inside.__cause__, outside.__cause__ = outside, inside
+
+    assert sqlstate(inside) == ""
+
+
 def test_closing_twice_is_not_an_error(tmp_path: Path) -> None:
     own = OwnConnection(sa.make_url(f"sqlite:///{script(tmp_path / 'app.db', 'create table t (a)')}"))
     own.close()
