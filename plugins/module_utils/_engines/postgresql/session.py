@@ -236,7 +236,7 @@ class PostgreSQLSession(Engine):
         A foreign one has its rows elsewhere, where no backup and no migration of this database goes.
         """
         if tables is None:
-            tables = [(schema, table) for schema, table in execute(connection, catalog.TABLES_WITH_ROWS)]
+            tables = list(execute(connection, catalog.TABLES_WITH_ROWS))
         counts: dict[str, int] = {}
         for first in range(0, len(tables), _COUNTED_AT_ONCE):
             some = tables[first : first + _COUNTED_AT_ONCE]
