@@ -69,9 +69,9 @@ def test_a_request_gets_200_and_503_only_and_the_report_says_for_how_long(
     assert {body for code, body in seen if code == 503} == {
         "<!doctype html><title>Maintenance</title><p>We are back in a few minutes.</p>"
     }
-    (ended,) = outcome.results("End the maintenance")
-    assert abs(ended["maintenance"]["seconds"] - requester.longest(503)) < 1.5
-    assert f"{ended['maintenance']['seconds']:.1f} s" in outcome.output
+    ended = [known for known in values(outcome, "maintenance") if known and known.get("ended")][-1]
+    assert abs(ended["seconds"] - requester.longest(503)) < 1.5
+    assert f"{ended['seconds']:.1f} s" in outcome.output
     assert shop.calls() == ["start shop", "stop shop", "start shop"]
     assert (flag.exists(), state_of(site)) == (False, None)
 

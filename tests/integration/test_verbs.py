@@ -283,7 +283,7 @@ def test_a_rollback_is_refused_once_other_hands_have_moved_the_database(site: Si
     before = dumps(targets)
     outcome = site.run("rollback", code=2, **settings)
     for target in targets:
-        assert_code(outcome, "database-moved", "0002", "0001", database=target.name)
+        assert_code(outcome, "database-moved", target.name, "0002", "0001")
     assert dumps(targets) == before
 
 
