@@ -15,12 +15,19 @@ from typing import Any
 from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run, key_of, private_directory
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import (
+    checked_run,
+    key_of,
+    private_directory,
+    write_durably,
+)
 
 display = Display()
 
 #: The folders of so many runs are kept.
 KEPT = 200
+#: Is in each folder that was made here: what else lies beside them is somebody's.
+_MADE_HERE = ".details"
 
 
 def keep_details(folder: str, run: str, name: str, facts: Mapping[str, Any]) -> str:
@@ -38,11 +45,12 @@ def keep_details(folder: str, run: str, name: str, facts: Mapping[str, Any]) -> 
         return ""
     try:
         place = Path(folder).expanduser().absolute() / checked_run(run)
+        is_new = not place.exists()
         private_directory(place)
+        if is_new:
+            write_durably(place / _MADE_HERE, "")
         path = place / f"{key_of(name)}.json"
-        beside = path.with_suffix(".writing")
-        beside.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
-        beside.rename(path)
+        write_durably(path, json.dumps(facts, indent=1, default=str) + "\n")
         _forget(place.parent)
     except (OSError, Refused) as error:
         display.warning(f"What is known of each database could not be kept below {folder}: {error}")
@@ -56,6 +64,6 @@ def where_line(path: str) -> str:
 
 
 def _forget(folder: Path) -> None:
-    found = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    found = [path for path in folder.iterdir() if not path.is_symlink() and (path / _MADE_HERE).is_file()]
     for path in sorted(found, key=lambda each: each.stat().st_mtime, reverse=True)[KEPT:]:
         shutil.rmtree(path, ignore_errors=True)

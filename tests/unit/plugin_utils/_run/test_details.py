@@ -38,3 +38,15 @@ def test_the_folders_of_the_last_runs_are_kept(tmp_path: Path, monkeypatch: pyte
         keep_details(str(tmp_path), run, "status", {})
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r0.json", "r2", "r3"]
+
+
+def test_folders_of_others_beside_them_are_never_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(details, "KEPT", 1)
+    for name in ("group_vars", "r1"):  # one of them has the name of a run
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "all.json").write_text("mine")
+    for run in ("r1", "r2", "r3"):
+        keep_details(str(tmp_path), run, "status", {})
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["group_vars", "r1", "r3"]
+    assert [(tmp_path / name / "all.json").read_text() for name in ("group_vars", "r1")] == ["mine", "mine"]
