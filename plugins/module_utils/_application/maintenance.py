@@ -10,19 +10,17 @@ What was stopped is recorded before the first stop, so that the next run can end
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from .._core.errors import Failed, Refused
-from .._core.paths import FORMAT, Layout, private_directory, sync, write_durably
+from .._core.paths import Layout, private_directory, sync
 from .._core.playbook_command import playbook_command
 from .._journal.events import now
-from .maintenance_record import Maintenance, read_record, record_of
+from .maintenance_record import Maintenance, read_record, record_of, write_record
 from .pgbouncer import PgBouncer, place_of, pools_for, without_password
 from .services import Service
 
@@ -54,7 +52,7 @@ def begin(options: Result, *, check: bool = False) -> Result:
         found.resumed = [pool for pool in found.resumed if pool not in pools]
         done = [*([flag] if flag else []), *(service.name for service in running), *pools]
         if not check:
-            write_durably(record_of(layout), json.dumps({"format": FORMAT, **asdict(found)}))
+            write_record(found, layout)
             if flag:
                 _raise_flag(Path(flag))
             for service in running:
@@ -112,12 +110,12 @@ def _undo(found: Maintenance, options: Result, layout: Layout) -> None:
         except Refused as problem:
             problems.append(problem)
     if problems:
-        write_durably(record_of(layout), json.dumps({"format": FORMAT, **asdict(found)}))
+        write_record(found, layout)
         what = f"The maintenance of run {found.runs[-1]} has not ended"
         why = "; ".join(str(problem).rstrip(".") for problem in problems)
         raise Failed(what, why, f"Correct that, then: {playbook_command('recover')}", code="maintenance-not-ended")
     if options["state"] == "started":
-        write_durably(record_of(layout), json.dumps({"format": FORMAT, **asdict(found)}))
+        write_record(found, layout)
         return
     if found.file:
         Path(found.file).unlink(missing_ok=True)

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from .._core.errors import Refused
-from .._core.paths import Layout, known_facts
+from .._core.paths import FORMAT, Layout, known_facts, write_durably
 from .._journal.run_state import last_run_state
 
 Result = dict[str, Any]
@@ -91,6 +91,11 @@ def read_record(layout: Layout) -> Maintenance | None:
             f"Start the application by hand and remove {place}",
             code="maintenance-record-unreadable",
         ) from error
+
+
+def write_record(found: Maintenance, layout: Layout) -> None:
+    """Write it down, durably: what is stopped next must be known after a power cut."""
+    write_durably(record_of(layout), json.dumps({"format": FORMAT, **asdict(found)}))
 
 
 def record_of(layout: Layout) -> Path:
