@@ -118,8 +118,12 @@ def listing(
     shown, others = groups[:MOST_ROWS], groups[MOST_ROWS:]
     rows = [[_cell(column, members) for column in columns] for members in shown]
     rows += [[column.of_one(entry) for column in columns] for entry in single]
-    count = sum(map(len, others))
-    return table(headings, rows) + ([f"and {count} databases of {len(others)} other kinds"] if others else [])
+    return table(headings, rows) + _of_other_kinds(others)
+
+
+def _of_other_kinds(groups: Sequence[Sequence[Any]]) -> list[str]:
+    """Return how many databases are in groups that are not printed."""
+    return [f"and {sum(map(len, groups))} databases of {len(groups)} other kinds"] if groups else []
 
 
 def _alike(columns: Sequence[Column], entries: Iterable[Result]) -> list[list[Result]]:
@@ -160,8 +164,7 @@ def blocks(
     lines = [
         line for group in reversed(shown) for line in _block([entry for entry, _lines in group], group[0][1], named)
     ]
-    left_out = sum(map(len, others))
-    return lines + ([f"and {left_out} databases of {len(others)} other kinds"] if others else [])
+    return lines + _of_other_kinds(others)
 
 
 def _block(members: Sequence[Result], lines: Sequence[str], named: Callable[[Result], bool]) -> list[str]:
