@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._core.commands import CONTROLLER, COPY_COMMAND, copy_obstacles, program_of, run_command
+from .._core.commands import program_of, run_command
 from .._core.errors import Failed
 from .._core.job import Job
 from .._core.paths import key_of, private_directory, sha256_of, sync, unused, write_durably
 from .._journal.events import now
+from .copy_place import CONTROLLER, COPY_COMMAND, copy_obstacles
 from .manifest import COPIES, MANIFEST, Manifest, check_sealed, proven
 
 _CHUNK = 1 << 20

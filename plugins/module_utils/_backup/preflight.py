@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-from .._core.commands import copy_obstacles
 from .._core.errors import Refused
 from .._core.job import Job
 from .command import command_obstacles
+from .copy_place import copy_obstacles
 from .encryption import recipient_of
 
 

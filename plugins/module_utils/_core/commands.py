@@ -17,11 +17,6 @@ from pathlib import Path
 from typing import IO
 
 from .errors import Failed, Refused
-from .job import Job
-
-#: What the place of copies begins with that the controller fetches.
-CONTROLLER = "controller:"
-COPY_COMMAND = "migrate_backup_copy_command"
 
 _MOST_WORDS = 2000  # characters of a command's output
 _TO_CLEAN_UP = 5  # seconds that a command has after the signal to end
@@ -129,22 +124,6 @@ def missing_program(command: Sequence[str], option: str) -> list[Refused]:
             code="program-missing",
         )
     ]
-
-
-def copy_obstacles(job: Job) -> list[Refused]:
-    """Return what would keep a backup from being copied off this host."""
-    found = missing_program(job.backup_copy_command, COPY_COMMAND)
-    to = job.backup_copy_to
-    if to and not to.startswith(CONTROLLER) and not (os.path.isabs(to) and os.access(to, os.W_OK | os.X_OK)):
-        found.append(
-            Refused(
-                f"Backups cannot be copied to {to}",
-                "it is not a directory on this host that this user may write to",
-                f"Mount it, or write {CONTROLLER}/some/directory for one on the controller",
-                code="backup-copy-not-possible",
-            )
-        )
-    return found
 
 
 def program_of(command: Sequence[str]) -> str:

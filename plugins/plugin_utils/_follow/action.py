@@ -16,7 +16,7 @@ from ansible.errors import AnsibleAction, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.commands import CONTROLLER
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.copy_place import CONTROLLER
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CRASHED, Refused, cause_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable

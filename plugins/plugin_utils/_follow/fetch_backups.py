@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.commands import CONTROLLER
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.copy_place import CONTROLLER
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import (
     checked_run,

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.copy_place import CONTROLLER
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import handed_over, remember, waiting
-from ansible_collections.hosting.alembic.plugins.module_utils._core.commands import CONTROLLER
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import key_of
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow import fetch_backups
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.fetch_backups import fetch
