@@ -206,4 +206,6 @@ def keep(manifest: Manifest, folder: str) -> None:
 def _forget(folder: Path) -> None:
     written = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in written[KEPT:]:
-        path.unlink(missing_ok=True)
+        found = read(path)
+        if found and found.run == path.stem:  # another file in that folder is somebody's
+            path.unlink(missing_ok=True)

@@ -75,6 +75,21 @@ def test_only_so_many_are_kept_and_the_newest_is(tmp_path: Path, monkeypatch: py
     assert sorted(path.stem for path in (tmp_path / "runs").iterdir()) == ["r3", "r4"]
 
 
+def test_files_of_others_in_their_folder_are_never_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "KEPT", 1)
+    manifest.keep(made("r1"), str(tmp_path))
+    (tmp_path / "copy.json").write_text((tmp_path / "r1.json").read_text())
+    for name, text in (("package.json", '{"name": "shop"}'), ("empty.json", "{}"), ("list.json", "[]")):
+        (tmp_path / name).write_text(text)
+    for path in tmp_path.glob("*.json"):
+        os.utime(path, (1, 1))
+
+    manifest.keep(made("r2"), str(tmp_path))
+
+    kept = {path.stem for path in tmp_path.glob("*.json")}
+    assert kept == {"copy", "package", "empty", "list", "r2"}
+
+
 def test_how_often_a_host_was_begun(tmp_path: Path) -> None:
     manifest.keep(made(), str(tmp_path))
     assert manifest.earlier_parts(str(tmp_path), "r1", "web1") == 1
