@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import importlib.util
 import os
-import re
 import select
 import threading
 from collections.abc import Callable, Coroutine
@@ -24,6 +22,7 @@ from .._core.secrets import NOT_ENCODED, encoding_remedy
 from .._core.urls import backend_of
 from .own_events import own_engine, without_common_listeners
 from .postgresql.libpq_options import driver_query, with_defaults
+from .sql import for_driver
 from .sqlalchemy_import import sa
 
 if TYPE_CHECKING:
@@ -310,7 +309,7 @@ def _execute_by_driver(
     cursor = driver.cursor()
     dialect: Any = connection.dialect
     try:
-        cursor.execute(_for_driver(statement, dialect.driver, bool(parameters)), *([parameters] if parameters else []))
+        cursor.execute(for_driver(statement, dialect.driver, bool(parameters)), *([parameters] if parameters else []))
         return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
     except dialect.dbapi.Error as error:
         if getattr(driver, "closed", False):
@@ -325,14 +324,6 @@ def is_alone(connection: Connection) -> bool:
     if connection.dialect.driver != "psycopg2" or not connection.get_execution_options().get(OWN):
         return False
     return int(driver_connection(connection).info.transaction_status) == 0
-
-
-@functools.lru_cache(maxsize=200)
-def _for_driver(statement: str, driver: str, has_parameters: bool) -> str:
-    """Return a statement as its driver takes it, from one with the parameters of ``sqlalchemy.text``."""
-    if has_parameters and driver == "psycopg2":
-        statement = re.sub(r"(?<![:\w\\]):(\w+)(?!:)", r"%(\1)s", statement.replace("%", "%%"))
-    return statement.replace("\\:", ":")
 
 
 def driver_connection(connection: Connection) -> Any:

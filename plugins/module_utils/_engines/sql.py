@@ -6,9 +6,20 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 _CONSTANT = re.compile(r"""(?:-?[\d.]+|'(?:[^']|'')*'|true|false|null)(?:::[^']+)?""", re.IGNORECASE | re.DOTALL)
+#: A parameter as SQLAlchemy finds it in a text.
+_PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
+
+
+@functools.lru_cache(maxsize=200)
+def for_driver(statement: str, driver: str, has_parameters: bool) -> str:
+    """Return a statement as its driver takes it, from one with the parameters of ``sqlalchemy.text``."""
+    if has_parameters and driver == "psycopg2":
+        statement = _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%"))
+    return statement.replace("\\:", ":")
 
 
 def quoted(name: str) -> str:
