@@ -27,7 +27,7 @@ from .._run.command_line import this_invocation
 from .._run.failing import keep_whole
 from .._run.screen import show
 from .fetch_backups import fetch
-from .judge import judged, told, with_message
+from .judge import answer_for, judged, with_message
 from .progress import Progress
 from .reducing import interpreter_facts, reduced, without_controls
 from .strategy import refuse_mitogen
@@ -199,7 +199,7 @@ def _keeping_failures(run: Run) -> Run:
         except AnsibleAction:  # Ansible's own way to skip and to end
             raise
         except Refused as refusal:
-            answer = judged(self._task.action, {"failed": True, **told(refusal)})
+            answer = judged(self._task.action, {"failed": True, **answer_for(refusal)})
         except Exception as error:  # noqa: BLE001 - what it is, the result says
             failed = {"failed": True, "msg": f"{self._task.action} failed: {cause_of(error)}"}
             answer = judged(self._task.action, failed)

@@ -71,17 +71,17 @@ def judged(action: str, answer: Result) -> Result:
 
 def _without_answer(action: str, why: str) -> Result:
     remedy = "Run again; -vvv prints what the host answered"
-    return told(Failed(f"The module {action.rpartition('.')[2]} gave no answer", why, remedy, code=CRASHED))
+    return answer_for(Failed(f"The module {action.rpartition('.')[2]} gave no answer", why, remedy, code=CRASHED))
 
 
 def _without_python(words: str) -> Result:
     """Return the failure of a module whose Python did not start: no secret was read, so the shell's words may stay."""
     why = next((line for line in words.splitlines() if line.strip()), "the shell printed nothing")
     remedy = "Set ansible_python_interpreter to a Python of the host that is 3.9 or newer"
-    return told(Failed("The host's Python did not start", why, remedy, code="interpreter-not-started"))
+    return answer_for(Failed("The host's Python did not start", why, remedy, code="interpreter-not-started"))
 
 
-def told(error: Refused) -> Result:
+def answer_for(error: Refused) -> Result:
     """Return what an answer says of an error."""
     return {"msg": str(error), "code": error.code, "error": error.facts()}
 

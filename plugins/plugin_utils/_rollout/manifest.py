@@ -207,5 +207,5 @@ def _forget(folder: Path) -> None:
     written = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in written[KEPT:]:
         found = read(path)
-        if found and found.run == path.stem:  # another file in that folder is somebody's
+        if found and found.run == path.stem:  # another file in that folder is not a run's
             path.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ display = Display()
 
 #: The folders of so many runs are kept.
 KEPT = 200
-#: Is in each folder that was made here: what else lies beside them is somebody's.
+#: Is in each folder that was made here: what else lies beside them is an operator's.
 _MADE_HERE = ".details"
 
 
