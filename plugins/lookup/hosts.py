@@ -57,10 +57,13 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         # An empty inventory has its own warning, and its implicit localhost is meant for other plays.
         if context.CLIARGS.get("syntax"):
             return patterns  # nothing runs, and the inventory may be another one
+        limit = context.CLIARGS.get("subset")
+        if limit:
+            inventory.subset(limit)
         if groups.get("all") and patterns != ["all"] and not inventory.list_hosts(patterns):
-            wanted = ",".join(patterns)
+            where = f"that --limit {limit} leaves" if limit else "of the inventory"
             raise AnsibleError(
-                f"migrate_hosts {wanted!r} matches no host of the inventory, so nothing would be done. Correct it, or"
-                " see which hosts there are: ansible-inventory --graph"
+                f"migrate_hosts {','.join(patterns)!r} matches no host {where}, so nothing would be done. Correct it,"
+                " or see which hosts there are: ansible-inventory --graph"
             )
         return patterns

@@ -291,6 +291,14 @@ def test_a_group_can_be_the_canary(fleet_of: Callable[[int], Fleet], source: Sou
     assert_code(wrong, "group-unknown", "'frist'")
 
 
+@pytest.mark.parametrize("words", [["migrate_hosts=nowhere"], ["migrate_hosts=web2", "--limit", "web1"]])
+def test_a_pattern_that_matches_no_host_is_not_a_success(fleet_of: Callable[[int], Fleet], words: list[str]) -> None:
+    fleet = fleet_of(2)
+    outcome = fleet.run("migrate", "-e", *words, code=4)
+    assert_says(outcome.output, words[0].replace("=", " '"), "matches no host")
+    assert not outcome.stats
+
+
 def test_the_question_stops_where_it_cannot_be_answered(fleet_of: Callable[[int], Fleet], source: Source) -> None:
     fleet = fleet_of(2)
     outcome = fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_confirm=True)

@@ -69,7 +69,8 @@ def _refuse_without_revisions(
     if configured_elsewhere or sourceless.lower() not in _FALSE or not all(folder.is_dir() for folder in folders):
         return
     folders = folders or [path.parent / "versions" for path in env_py]
-    files = [path for folder in folders for path in folder.rglob("*.py")]
+    # What is not a file, a FIFO for example, may never end; what packs the source refuses it by its name.
+    files = [path for folder in folders for path in folder.rglob("*.py") if path.is_file()]
     if any(_holds_a_revision(path) for path in files if not _is_left_out(path, source, exclude)):
         return
     raise Refused(

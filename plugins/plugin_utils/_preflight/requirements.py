@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._release.exclusions import Exclusions
 
-_REFERS_TO = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*[\"']?([^\s\"']+)", re.MULTILINE)
-_EDITABLE = re.compile(r"^\s*(?:-e|--editable)[\s=]+(\S+)")
+#: Options of pip that name a file or a folder, each by its first letter; pip takes a beginning of the long one too.
+_LONG = {"requirement": "requirem", "constraint": "c", "editable": "ed", "find-links": "f"}
+_SHORT = re.compile(r"-([rcef])=?(.*)", re.DOTALL)
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _REMOTE = re.compile(r"^(?:[a-z]+\+)?(?:https?|ssh|git|hg|svn|bzr)[:+]")
 
@@ -59,13 +61,14 @@ def _text(source: Path, name: str, exclude: Sequence[str], within: tuple[Path, .
         raise Refused(
             f"The requirements file {name} is not UTF-8", str(error), "Save it as UTF-8", code="requirements-invalid"
         ) from error
-    others = [match[1] for match in _REFERS_TO.finditer(text) if "://" not in match[1]]
+    others = [value for option, value in _named(text) if option in ("r", "c") and not _REMOTE.match(value)]
     parent = path.parent.relative_to(source)
     return text + "".join(_text(source, _joined(parent, other), exclude, (*within, place)) for other in others)
 
 
 def _joined(parent: Path, other: str) -> str:
-    return other if Path(other).is_absolute() else str(parent / other)
+    place = other.removeprefix("file:").removeprefix("//")
+    return place if Path(place).is_absolute() else str(parent / place)
 
 
 def _inside(source: Path, name: str, within: tuple[Path, ...]) -> Path:
@@ -108,17 +111,58 @@ def install_the_source(source: Path, text: str, packages: Sequence[str], pip_arg
 
 
 def _words(text: str) -> Iterator[str]:
-    for line in text.splitlines():
+    for option, value in _named(text):
+        if option not in ("r", "c"):
+            yield value
+
+
+def _named(text: str) -> Iterator[tuple[str, str]]:
+    """Yield what each line names, as pip reads it, with its option's first letter; a requirement has none."""
+    for line in _lines(text):
         words = _COMMENT.sub("", line).strip()
-        editable = _EDITABLE.match(words)
-        if editable:
-            yield editable[1]
-        elif words.startswith("-"):
-            option, _equals, value = words.replace("=", " ", 1).partition(" ")
-            if option in ("-f", "--find-links"):
-                yield value.strip()
+        if words.startswith("-"):
+            yield from _options(_split(words))
         elif words:
-            yield words
+            yield "", words
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines, with those that a backslash continues as one; a comment is not continued."""
+    begun = ""
+    for line in text.splitlines():
+        is_comment = line.lstrip().startswith("#")
+        if line.endswith("\\") and not is_comment:
+            begun += line[:-1]
+            continue
+        yield f"{begun} {line}" if is_comment else begun + line
+        begun = ""
+    if begun:
+        yield begun
+
+
+def _split(words: str) -> list[str]:
+    try:
+        return shlex.split(words)
+    except ValueError:  # a quotation mark without its other one: pip refuses the line
+        return words.split()
+
+
+def _options(words: list[str]) -> Iterator[tuple[str, str]]:
+    rest = iter(words)
+    for word in rest:
+        letter, value = _option(word)
+        if letter:
+            yield letter, value or next(rest, "")
+
+
+def _option(word: str) -> tuple[str, str]:
+    """Return the letter of an option and its value where the same word holds that."""
+    if word.startswith("--"):
+        name, _equals, value = word[2:].partition("=")
+        found = [full for full, least in _LONG.items() if full.startswith(name) and name.startswith(least)]
+        return (found[0][0], value) if found else ("", "")
+    short = _SHORT.fullmatch(word)
+    return (short[1], short[2]) if short else ("", "")
 
 
 def _is_local(source: Path, word: str) -> bool:

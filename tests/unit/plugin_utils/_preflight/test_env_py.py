@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ def test_a_script_directory_without_env_py_is_refused(tmp_path: Path, name: str,
         refuse_without_env_py(tmp_path, {}, ["versions/"])
     with refused("env-py-missing", "env.py"):
         refuse_without_env_py(tmp_path, {}, ["db/"])
+
+
+def test_a_fifo_among_the_revisions_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = db\n")
+    (tmp_path / "db" / "versions").mkdir(parents=True)
+    (tmp_path / "db" / "env.py").write_text("")
+    os.mkfifo(tmp_path / "db" / "versions" / "first.py")
+    with refused("release-empty"):
+        refuse_without_env_py(tmp_path, {})
 
 
 @pytest.mark.parametrize("in_options", [False, True])

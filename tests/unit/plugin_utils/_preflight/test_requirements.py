@@ -27,7 +27,35 @@ def test_the_text_is_that_of_all_files(source: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["-r ../vault.txt", "-c ../vault.txt", "--requirement=../vault.txt", "-r lib/../../vault.txt", "-r ABSOLUTE"],
+    [
+        "--pre -r base.txt",
+        "--requirem base.txt",
+        "--con=base.txt",
+        "-rbase.txt",
+        '-r "base.txt" # the rest',
+        "-r \\\nbase.txt",
+        "--find-links lib --constraint base.txt",
+        "# a comment \\\n-r base.txt",
+    ],
+)
+def test_a_file_is_found_however_pip_lets_it_be_named(source: Path, line: str) -> None:
+    (source / "requirements.txt").write_text(f"{line}\nsqlalchemy\n")
+    assert text_of(source, "requirements.txt").count("alembic\n") == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-r ../vault.txt",
+        "-c ../vault.txt",
+        "--requirement=../vault.txt",
+        "-r lib/../../vault.txt",
+        "-r ABSOLUTE",
+        "-r file://ABSOLUTE",
+        "--pre -r ../vault.txt",
+        "--constr ../vault.txt",
+        "-r../\\\nvault.txt",
+    ],
 )
 def test_a_file_that_leads_out_is_refused_by_name(source: Path, line: str) -> None:
     (source / "requirements.txt").write_text(line.replace("ABSOLUTE", str(source.parent / "vault.txt")))
@@ -65,12 +93,16 @@ def test_a_reference_that_is_not_there_or_not_shipped_is_refused(source: Path) -
     ("text", "packages", "arguments", "expected"),
     [
         ("-e .", [], [], True),
+        ("-e.", [], [], True),
+        ("--pre --edit ./lib", [], [], True),
+        ("-e \\\n./lib", [], [], True),
         ("--editable=./lib", [], [], True),
         (".", [], [], True),
         ("lib", [], [], True),
         ("./lib[extra] ; python_version > '3'", [], [], True),
         ("shop @ file:lib", [], [], True),
         ("--find-links lib", [], [], True),
+        ("--pre -flib", [], [], True),
         ("", ["./lib"], [], True),
         ("", [], ["--find-links=./lib"], True),
         ("alembic==1.16 # see ./lib\n--hash=sha256:lib", ["psycopg2-binary"], ["--no-cache-dir"], False),
