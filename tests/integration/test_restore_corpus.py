@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.integration.test_restore_postgresql import Customer, quiet
 from tests.lab.postgres import PostgresServer
 from tests.lab.shell import run
@@ -64,6 +66,20 @@ def corpus(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
     customer.as_owner("CREATE INDEX broken ON t1 (b)")
     server.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'broken'::regclass", "app")
     return customer
+
+
+@pytest.mark.parametrize("unseen", [[], ["another program"]])
+def test_a_corpus_does_not_differ_from_its_own_backup(corpus: Customer, unseen: list[str], tmp_path: Path) -> None:
+    archive = replace(corpus, folder=tmp_path).back_up()
+    done = WrittenRows(archive.fingerprint, activity=archive.activity, unseen=unseen)
+    with corpus.engine() as engine:
+        tracker = write_tracker_of(engine)
+
+        found = tracker.compare(archive, done, 1 << 30, quiet)
+
+        assert (found.differences, found.others, found.not_compared) == ([], [], [])
+        assert tracker.changes_of_others(archive, done) == []
+        assert tracker.compare_schema(archive, done, quiet) == ([], [])
 
 
 def test_a_corpus_comes_back_by_each_method(corpus: Customer, server: PostgresServer) -> None:

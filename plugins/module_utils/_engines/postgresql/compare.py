@@ -27,7 +27,7 @@ from .psql import Contents as Listing
 from .psql import use_list
 from .relations import Relation, keeps_columns, relations_of, size_of
 from .run_sessions import close_sessions_of_run
-from .schema_entries import Entry, differences, dumped_by, one_sided, parse
+from .schema_entries import VIEW_DATA, Entry, differences, dumped_by, filled_differently, one_sided, parse
 from .sequences import is_behind, read_positions, used_by_dump, used_by_others
 from .session import major_version
 from .write_counters import LARGE_OBJECTS, activity, counters_cannot_be_trusted
@@ -42,6 +42,10 @@ Pair = tuple[Relation, Relation, "TableContent | None", "TableContent | None"]
 #: What is named as schema.object, each in quotes where it has to be.
 _QUALIFIED = re.compile(r'("(?:[^"]|"")+"|[\w$]+)\.("(?:[^"]|"")+"|[\w$]+)')
 _ON_TABLE = re.compile(r"(?:index|policy|trigger) .*? on ", re.IGNORECASE)
+_FILLED = """
+select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind = 'm' and c.relispopulated
+"""
 _EXCLUDED = ("alembic_aside_*", "alembic_retained_*")
 
 
@@ -109,7 +113,10 @@ class ArchiveComparison:
         now = self._printed([*dump, f"--dbname={client_tools.conninfo(self._engine.url)}"], own=False)
         made = self._version_tables_made(before)
         old, new = self._entries(before, made), self._entries(now, made)
-        return (one_sided(old, new), []) if dumped_by(before) != dumped_by(now) else differences(old, new)
+        filled = filled_differently(old, new, ((str(row[0]), str(row[1])) for row in self._engine.own().rows(_FILLED)))
+        old = [entry for entry in old if entry.kind != VIEW_DATA]
+        words, notes = (one_sided(old, new), []) if dumped_by(before) != dumped_by(now) else differences(old, new)
+        return words + filled, notes
 
     def _version_tables_made(self, archived: str) -> set[str]:
         """Return the version tables that were not there: Alembic makes them, and no downgrade drops them."""

@@ -25,15 +25,13 @@ from .psql import Contents as Listing
 from .psql import use_list
 from .publications import ROLES
 from .rendering import normalised
-from .schema_entries import Entry, differences, dumped_by, one_sided, parse
+from .schema_entries import VIEW_DATA, Entry, differences, dumped_by, one_sided, parse
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from .session import PostgreSQLSession
 
-#: Whether a materialized view is filled is printed for an archive only.
-_DATA = "MATERIALIZED VIEW DATA"
 #: What a restore in place leaves as it is, because it cannot be moved away.
 _STAYS = (
     "SUBSCRIPTION", "EVENT TRIGGER", "FOREIGN DATA WRAPPER", "SERVER", "FOREIGN SERVER", "USER MAPPING", "EXTENSION",
@@ -128,7 +126,7 @@ class RestoredSchema:
         if entry.kind.startswith("PUBLICATION") and self.publishers:
             return entry.text.rpartition("\n-- ")[2] not in self.publishers
         if entry.kind not in _HANGING:
-            return entry.kind in (_DATA, *self.left_out)
+            return entry.kind in (VIEW_DATA, *self.left_out)
         strange = {f"SCHEMA {name}" for name in self.strange_schemas}
         return entry.name in strange or entry.name.startswith(tuple(f"{kind} " for kind in self.left_out))
 

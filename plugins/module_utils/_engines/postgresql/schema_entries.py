@@ -25,6 +25,9 @@ _DUMPED_BY = re.compile(r"^-- Dumped by pg_dump version (.*)$", re.MULTILINE)
 _ACCESS_METHOD = re.compile(r"^SET default_table_access_method = (.*);$")
 _OWN_SCHEMAS = ("alembic_aside_", "alembic_retained_")
 _COLUMNS = {"TABLE", "FOREIGN TABLE"}
+_VIEW = "MATERIALIZED VIEW"
+#: Whether a materialized view is filled is printed for an archive only.
+VIEW_DATA = "MATERIALIZED VIEW DATA"
 #: Kinds that are named by their table first.
 _ON_TABLE = {"CONSTRAINT", "FK CONSTRAINT", "CHECK CONSTRAINT", "TRIGGER", "POLICY", "RULE", "DEFAULT"}
 #: Kinds whose comments and privileges are named so.
@@ -116,6 +119,20 @@ def parse(script: str) -> list[Entry]:
             lines.append(line)
     end()
     return found
+
+
+def filled_differently(before: list[Entry], now: list[Entry], filled: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the materialized views that are there on both sides, and were filled and are empty or the other way round.
+
+    Args:
+        before: the entries of an archive.
+        now: those of a database.
+        filled: the materialized views that are filled in the database, as schema and name.
+    """
+    old, new = ({(each.schema, each.name): each for each in side if each.kind == _VIEW} for side in (before, now))
+    was = {(each.schema, each.name) for each in before if each.kind == VIEW_DATA}
+    changed = sorted((was ^ set(filled)) & old.keys() & new.keys())
+    return [f"{new[key]} is {'empty' if key in was else 'filled'}, and was not before" for key in changed]
 
 
 def differences(before: list[Entry], now: list[Entry]) -> tuple[list[str], list[str]]:
