@@ -176,3 +176,23 @@ def test_a_worker_that_cannot_be_followed_is_not_a_success(site: Site, sqlite: S
 
     assert outcome.code not in (0, 4), outcome.output
     assert sqlite.revisions == ["0003"], "the worker went on, and nothing of it was wrong"
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_a_copy_that_could_not_be_fetched_is_reported_and_there_after_the_next_run(
+    site: Site, sqlite: SQLiteTarget, tmp_path: Path, number: int
+) -> None:
+    """The host is called for what waits, for the content of two backups, and once more to remember what came."""
+    stage = Stage(site, sqlite, tmp_path)
+    stage.prepare("backup")
+    to = {"migrate_backup_copy_to": f"controller:{tmp_path / 'taken'}"}
+
+    outcome = stage.run("backup", f"fetch_backups:{number}:{number}", **to)
+
+    assert stage.raised.exists(), outcome.output
+    copies = [result["copies"] for result in outcome.results("Back up each database")]
+    assert [bool(each["problems"]) for each in copies] == [number < 4], copies
+    stage.run("backup", "-:0:0", **to).ended(0)
+    backups = [folder.name for folder in site.backups(sqlite.entry["name"])]
+    fetched = tmp_path / "taken" / "here" / "app"
+    assert sorted(path.name for path in fetched.iterdir()) == sorted(backups)

@@ -62,6 +62,10 @@ _WRITES_SQLITE = {
     "truncated": "BEGIN IMMEDIATE; DELETE FROM truncated; INSERT INTO truncated VALUES ({n}); COMMIT",
     "paired": "BEGIN IMMEDIATE; INSERT INTO paired VALUES ({n}); DELETE FROM paired WHERE n < {n}; COMMIT",
     "counted": "PRAGMA user_version = {n}",
+    "commented": "PRAGMA application_id = {n}",
+    "stored": "BEGIN IMMEDIATE; SAVEPOINT inner; INSERT INTO stored VALUES ({n}); RELEASE inner; COMMIT",
+    "granted": "REPLACE INTO granted (rowid, n) VALUES (1, {n})",
+    "mixed": "INSERT INTO mixed VALUES ({n}); SELECT 1",
 }
 #: The newest write of each that a place holds.
 _READS_POSTGRESQL = {
@@ -85,6 +89,8 @@ _READS_SQLITE = {
     "truncated": "SELECT coalesce(max(n), 0) FROM truncated",
     "paired": "SELECT coalesce(max(n), 0) FROM paired",
     "counted": "PRAGMA user_version",
+    "commented": "PRAGMA application_id",
+    **{name: f"SELECT coalesce(max(n), 0) FROM {name}" for name in ("stored", "granted", "mixed")},
 }
 
 
@@ -165,13 +171,15 @@ class PostgresWriters(Writers):
 #: A writer in a process of its own. It prints the number of each write when that is acknowledged.
 _SQLITE_WRITER = """
 import os, sqlite3, sys, time
-path, sql, stop = sys.argv[1:]
+path, sql, mode, stop = sys.argv[1:]
 parent, number, connection = os.getppid(), 0, None
 while not os.path.exists(stop) and os.getppid() == parent:
     time.sleep(0.01)
     try:
         # A file that is being replaced is not there for a moment, and must not be made by a writer.
-        connection = connection or sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None, timeout=5)
+        if not connection:
+            connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None, timeout=5)
+            connection.execute(f"PRAGMA journal_mode = {mode}")
         for statement in sql.replace("{n}", str(number + 1)).split("; "):
             connection.execute(statement)
     except sqlite3.Error:
@@ -190,9 +198,10 @@ class SQLiteWriters(Writers):
 
     writes = _WRITES_SQLITE
 
-    def __init__(self, path: Path, stop: Path) -> None:
+    def __init__(self, path: Path, mode: str, stop: Path) -> None:
         super().__init__()
         self._path = path
+        self._mode = mode
         self._stop = stop
 
     @contextmanager
@@ -205,7 +214,10 @@ class SQLiteWriters(Writers):
                 self._stop.touch()
 
     def _write(self, name: str) -> None:
-        command = [sys.executable, "-c", _SQLITE_WRITER, str(self._path), self.writes[name], str(self._stop)]
+        command = [
+            *(sys.executable, "-c", _SQLITE_WRITER),
+            *(str(self._path), self.writes[name], self._mode, str(self._stop)),
+        ]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
             for line in process.stdout or ():
                 self.acknowledged[name] = int(line)

@@ -271,9 +271,21 @@ def test_rows_that_are_lost_are_reported_without_failing(host: Host, file: Path,
     assert sql(file, "select * from mine") == []
 
 
-HOSTS = ["backup", "downgrade", "fetch_backups", "health", "maintenance", "plan_info", "prune", "recover", "rehearse"]
+HOSTS = [
+    "backup",
+    "backups_info",
+    "downgrade",
+    "fetch_backups",
+    "health",
+    "maintenance",
+    "plan_info",
+    "prune",
+    "recover",
+    "rehearse",
+]
 HOSTS += ["release", "restore", "rollback", "status_info", "upgrade"]
 _OWN: dict[str, dict[str, Any]] = {
+    "backups_info": {"databases": ["app"]},
     "health": {"checks": [{"sql": "SELECT 1", "expect": 1}]},
     "maintenance": {"state": "begun"},
     "release": {"release": "abc", "content": "abc"},

@@ -87,6 +87,13 @@ VARIANTS = {
         + RUN
         + CONNECT
     ),
+    "asks where it starts": Variant(
+        START
+        + "assert context.get_starting_revision_argument() is None and context.get_head_revision() == '0002'\n"
+        + "assert context.get_tag_argument() is None\n"
+        + RUN
+        + CONNECT
+    ),
     "asks what stands behind -x": Variant(
         START + "assert context.get_x_argument(as_dictionary=True) == {'tenant': 'a=b'}\n" + RUN + CONNECT,
         x_arguments=("tenant=a=b",),
@@ -300,3 +307,31 @@ def test_at_head_is_not_answered_from_a_record_when_revisions_outside_of_the_rel
     (package / "0003.py").write_text(text.replace('"0002"', '"0003"').replace('"0001"', '"0002"'))
 
     assert [revision["revision"] for revision in host.plan(one, **options)["pending"]] == ["0003"]
+
+
+def test_the_migrations_of_a_package_that_was_upgraded_in_place_are_pending(
+    host: Host, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an application's package that has its migrations in it, in a virtualenv that is kept."""
+    source = host.layout.release(host.ship("generic")) / "source"
+    package = tmp_path / "site-packages" / "shop"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (source / "migrations").rename(package / "migrations")
+    monkeypatch.syspath_prepend(str(package.parent))
+    ini = source / "alembic.ini"
+    ini.write_text(ini.read_text().replace("%(here)s/migrations", "shop:migrations"))
+    one = database(file)
+    assert host.result("upgrade", one)["outcome"] == "upgraded"
+    assert host.plan(one)["pending"] == []
+    env_py = package / "migrations" / "env.py"
+
+    versions = package / "migrations" / "versions"
+    text = (versions / "0002_notes_on_items.py").read_text()
+    renamed = text.replace('"0002"', '"0003"').replace('"0001"', '"0002"').replace("note", "remark")
+    (versions / "0003.py").write_text(renamed)
+
+    assert [revision["revision"] for revision in host.plan(one)["pending"]] == ["0003"]
+    assert host.result("upgrade", one, run="r2")["after"] == ["0003"]
+    env_py.write_text("raise RuntimeError('of another release')")
+    assert host.plan(one)["obstacles"]
