@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from .._core.errors import Refused
+from .._core.errors import Failed, Refused
 from .across_processes import AcrossProcesses
-from .connection import OwnConnection
+from .connection import OwnConnection, first_line
 from .data import Archive, Dump, Identity, RestoreMethod
 
 if TYPE_CHECKING:
@@ -123,6 +123,13 @@ class Engine(AcrossProcesses, ABC):
 
         Returns:
             The copy on which they may run, for an engine that needs one.
+        """
+        return nullcontext()
+
+    def changing_only_here(self) -> AbstractContextManager[None]:
+        """Keep connections that env.py opens inside the block from changing another database than this one.
+
+        ``explained`` knows an error that comes of it. For a process that is thrown away.
         """
         return nullcontext()
 
@@ -268,6 +275,15 @@ class Engine(AcrossProcesses, ABC):
     def explained(self, error: BaseException) -> BaseException:
         """Return the refusal behind an error of a statement that the engine itself did not permit, or the error."""
         return error
+
+    def refused_elsewhere(self, error: BaseException) -> Failed:
+        """Return what to report of a statement that ``changing_only_here`` kept from changing another database."""
+        return Failed(
+            "A revision, or env.py, writes through a connection that does not lead to the copy",
+            f"{first_line(error)}; what it connects to was left as it is",
+            "Let it use op.get_bind(), or take its URL from sqlalchemy.url of the configuration, then rehearse again",
+            code="rehearsal-writes-elsewhere",
+        )
 
     @abstractmethod
     def blockers(self, own: OwnConnection) -> list[str]:

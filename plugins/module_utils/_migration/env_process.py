@@ -14,6 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,7 +172,9 @@ class _EnvProcess:
     def _migrated(self, run: Callable[[Watcher], list[Step]]) -> dict[str, Any]:
         watcher = _Reporter(self)
         answer: dict[str, Any] = {"interrupted": False, "cause": None}
-        with self._engine.watch_connections():
+        is_copy = self.environment.job.verb == "rehearse"
+        kept = self._engine.changing_only_here() if is_copy else nullcontext()
+        with self._engine.watch_connections(), kept:
             try:
                 run(watcher)
             except Interrupted as interruption:

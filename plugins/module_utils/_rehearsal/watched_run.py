@@ -54,9 +54,10 @@ def run_watched(
         interruption = None
         steps: list[Step] = []
         try:
-            with engine.watch_connections():
+            with engine.watch_connections(), engine.changing_only_here():
                 steps = act()
         except Interrupted as caught:
+            caught.cause = engine.explained(caught.cause) if caught.cause else None
             interruption = caught.portable()
         for step in steps:
             step.error = reported(step.error)

@@ -24,7 +24,7 @@ from .catalog_rows import (
 )
 from .locks import LOCK_DATABASE, AdvisoryLock, wait_for_orphan
 from .preflight import obstacles
-from .read_only import is_kept, only_reading
+from .read_only import changing_only, is_kept, only_reading
 from .restore_method import RETAINED_SCHEMA, method
 from .restore_notes import restore_notes
 from .session import PostgreSQLSession, major_version
@@ -45,6 +45,9 @@ _WORTH_TWO_JOBS = 64 << 20
 
 class PostgreSQL(PostgreSQLSession):
     """One database of a PostgreSQL server, 11 or newer."""
+
+    #: Whether connections to other databases are kept from changing them.
+    _is_kept_here = False
 
     @classmethod
     def prepare(cls, job: Job) -> None:
@@ -107,6 +110,17 @@ class PostgreSQL(PostgreSQLSession):
     def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Have the server refuse what writes, or keep it from being committed."""
         return only_reading(writes, uncommitted=uncommitted)
+
+    @contextmanager
+    def changing_only_here(self) -> Iterator[None]:
+        """Have the server refuse what writes to another database."""
+        self._is_kept_here = True
+        with changing_only(str(self.url.database)):
+            yield
+
+    def explained(self, error: BaseException) -> BaseException:
+        """Return why a statement was refused, if it was to write to another database."""
+        return self.refused_elsewhere(error) if self._is_kept_here and is_kept(error) else error
 
     def state_of_writes(self) -> plan_writes.State:
         """Read the number of the next transaction."""

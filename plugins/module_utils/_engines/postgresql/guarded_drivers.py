@@ -19,22 +19,20 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 from ..connection import OPENING_OWN
-from .session import make_read_only
+from .session import READ_ONLY, make_read_only, read_only_statement
 
-_SETTING = "default_transaction_read_only"
-_STATEMENT = f"set {_SETTING} = on"
 #: What was replaced: where, its name, and what it was.
 Replaced = list[tuple[Any, str, Any]]
 
 
 @contextmanager
-def guarded_drivers() -> Iterator[None]:
-    """Guard what drivers connect inside the block."""
+def guarded_drivers(but: str = "") -> Iterator[None]:
+    """Guard what drivers connect inside the block, unless it leads to the database of this name."""
     replaced: Replaced = []
-    importing = _Importing(lambda module: _guard(module, replaced))
+    importing = _Importing(lambda module: _guard(module, replaced, but))
     for name in _GUARDS:
         if name in sys.modules:
-            _guard(sys.modules[name], replaced)
+            _guard(sys.modules[name], replaced, but)
     sys.meta_path.insert(0, importing)
     try:
         yield
@@ -67,11 +65,11 @@ class _Importing(importlib.abc.MetaPathFinder):
         return spec
 
 
-def _guard(module: Any, replaced: Replaced) -> None:
+def _guard(module: Any, replaced: Replaced, but: str) -> None:
     for place, name, guarded in _GUARDS[module.__name__](module):
         original = vars(place)[name]
         replaced.append((place, name, original))
-        setattr(place, name, guarded(original))
+        setattr(place, name, guarded(original, but))
 
 
 def _of_psycopg(module: Any) -> list[tuple[Any, str, Any]]:
@@ -94,65 +92,70 @@ _GUARDS: dict[str, Callable[[Any], list[tuple[Any, str, Any]]]] = {
 }
 
 
-def _read_only(original: Any) -> Any:
+def _read_only(original: Any, but: str) -> Any:
     @functools.wraps(original)
     def connect(*args: Any, **keywords: Any) -> Any:
         connection = original(*args, **keywords)
         if not OPENING_OWN.get() and not (keywords.get("async_") or keywords.get("async")):
-            make_read_only(connection)
+            make_read_only(connection, but)
         return connection
 
     return connect
 
 
-def _read_only_class(original: Any) -> Any:
+def _read_only_class(original: Any, but: str) -> Any:
     @functools.wraps(original.__func__)
     def connect(kind: Any, *args: Any, **keywords: Any) -> Any:
         connection = original.__func__(kind, *args, **keywords)
         if not OPENING_OWN.get():
-            make_read_only(connection)
+            make_read_only(connection, but)
         return connection
 
     return classmethod(connect)
 
 
-def _read_only_async(original: Any) -> Any:
+def _read_only_async(original: Any, but: str) -> Any:
     @functools.wraps(original.__func__)
     async def connect(kind: Any, *args: Any, **keywords: Any) -> Any:
         connection = await original.__func__(kind, *args, **keywords)
         if not OPENING_OWN.get():
-            await connection.execute(_STATEMENT)
+            await connection.execute(read_only_statement(but))
             await connection.commit()
         return connection
 
     return classmethod(connect)
 
 
-def _read_only_asyncpg(original: Any) -> Any:
+def _read_only_asyncpg(original: Any, but: str) -> Any:
     @functools.wraps(original)
     def connect(*args: Any, **keywords: Any) -> Any:
-        return original(*args, **keywords) if OPENING_OWN.get() else _connected(original, args, keywords)
+        return original(*args, **keywords) if OPENING_OWN.get() else _connected(original, args, keywords, but)
 
     return connect
 
 
-async def _connected(original: Any, args: Any, keywords: Any) -> Any:
+async def _connected(original: Any, args: Any, keywords: Any, but: str) -> Any:
+    if but:
+        connection = await original(*args, **keywords)
+        if await connection.fetchval("select current_database()") == but:
+            return connection
+        await connection.close()
     # A pool resets what its connections have set, and not what they began with.
-    settings = {**(keywords.get("server_settings") or {}), _SETTING: "on"}
+    settings = {**(keywords.get("server_settings") or {}), READ_ONLY: "on"}
     try:
         connection = await original(*args, **{**keywords, "server_settings": settings})
     except Exception as error:
-        if _SETTING not in str(error):  # a pooler takes few settings
+        if READ_ONLY not in str(error):  # a pooler takes few settings
             raise
         connection = await original(*args, **keywords)
-        await connection.execute(_STATEMENT)
+        await connection.execute(read_only_statement())
     return connection
 
 
-def _read_only_native(original: Any) -> Any:
+def _read_only_native(original: Any, but: str) -> Any:
     @functools.wraps(original)
     def connect(connection: Any, *args: Any, **keywords: Any) -> None:
         original(connection, *args, **keywords)
-        connection.run(_STATEMENT)
+        connection.run(read_only_statement(but))
 
     return connect

@@ -62,6 +62,18 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None
         yield None
 
 
+@contextmanager
+def changing_only(database: str) -> Iterator[None]:
+    """Keep connections that are opened inside the block from changing another database than the one of this name."""
+
+    def opened(connection: Any, _record: object) -> None:
+        if not OPENING_OWN.get() and is_postgresql(connection):
+            make_read_only(connection, database)
+
+    with listening((sa.pool.Pool, "connect", opened)), guarded_drivers(database):
+        yield
+
+
 def is_kept(error: BaseException) -> bool:
     """Return whether the server refused a statement for what is set here."""
     return sqlstate(error) in _KEPT

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from ..._core.job import Database, Job
 
+READ_ONLY = "default_transaction_read_only"
 #: Those that end a statement or a session, and since when there are such: a lost connection is a lost lock.
 _TIMEOUTS = {
     "statement_timeout": 0,
@@ -89,10 +90,22 @@ def is_postgresql(connection: Any) -> bool:
     return any(name in type(connection).__module__ for name in ("psycopg", "asyncpg", "pg8000"))
 
 
-def make_read_only(connection: Any) -> None:
-    """Make a new connection of a driver read-only, unless a transaction says something else."""
+def read_only_statement(but: str = "") -> str:
+    """Return what makes a session read-only, unless a transaction says something else.
+
+    Args:
+        but: the name of a database whose sessions stay as they are, without anything to be quoted.
+    """
+    if not but:
+        return f"set {READ_ONLY} = on"
+    kept = f"case current_database() when '{but}' then current_setting('{READ_ONLY}') else 'on' end"
+    return f"select set_config('{READ_ONLY}', {kept}, false)"
+
+
+def make_read_only(connection: Any, but: str = "") -> None:
+    """Execute that statement on a new connection of a driver."""
     cursor = connection.cursor()
-    cursor.execute("set default_transaction_read_only = on")
+    cursor.execute(read_only_statement(but))
     cursor.close()
     connection.commit()
 

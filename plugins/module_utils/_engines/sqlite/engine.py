@@ -33,7 +33,7 @@ from .held_folder import HeldFolder
 from .location import check_is_file, check_links, path_of, real_path_of
 from .locks import FileLock, read_holder
 from .probe import described, file_identity, file_number, reading
-from .read_only import only_reading
+from .read_only import changing_only, is_free, only_reading
 from .write_witness import Version, WriteWitness, data_version
 from .written_tables import WrittenTables, attached_to, is_refusal
 
@@ -73,6 +73,8 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         #: The driver's connection of env.py, while it migrates.
         self.migrating: Any = None
         self.written = WrittenTables()
+        #: What connections to other files were kept from changing, where they are.
+        self._kept_here: list[str] | None = None
         #: The dump that this process has made, and the state of the database when it got the lock.
         self.dumped_file = (-1, -1)
         self.state_at_lock: dict[str, str] | None = None
@@ -266,6 +268,13 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         return only_reading(self.path, self.url, self.job.layout.root, writes, with_copy=uncommitted)
 
     @contextmanager
+    def changing_only_here(self) -> Iterator[None]:
+        """Have SQLite refuse what writes to another file."""
+        self._kept_here = []
+        with changing_only(self.path, self._kept_here):
+            yield
+
+    @contextmanager
     def watch_connections(self) -> Iterator[None]:
         """Let statements wait for SQLite's own lock as long as lock_timeout says."""
         timeout = int(self.job.lock_timeout * 1000)
@@ -274,7 +283,9 @@ class SQLite(Engine, SQLiteAcrossProcesses):
             if "sqlite" in type(connection).__module__:
                 if not OPENING_OWN.get():
                     self.opened.append(connection)
-                    self.written.listen(connection)
+                    # A connection has one authorizer, and one to another file has that already.
+                    if self._kept_here is None or is_free(attached_to(connection), self.path):
+                        self.written.listen(connection)
                 cursor = connection.cursor()
                 cursor.execute(f"pragma busy_timeout = {timeout}")
                 cursor.close()
@@ -340,6 +351,8 @@ class SQLite(Engine, SQLiteAcrossProcesses):
 
     def explained(self, error: BaseException) -> BaseException:
         """Return why a statement was refused, if it was the authorizer."""
+        if self._kept_here and is_refusal(error):
+            return self.refused_elsewhere(error)
         return self.written.refusal if self.written.refusal and is_refusal(error) else error
 
 

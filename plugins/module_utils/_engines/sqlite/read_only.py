@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,13 +59,27 @@ def only_reading(path: Path, url: URL, root: Path, writes: list[str], *, with_co
 
 
 @contextmanager
-def _guarded(writes: list[str], copy: Path | None) -> Iterator[None]:
+def changing_only(path: Path, writes: list[str]) -> Iterator[None]:
+    """Keep connections that are opened inside the block from changing another file than this one.
+
+    Args:
+        path: of the file; its connections are left alone.
+        writes: receives what was refused.
+    """
+    with _guarded(writes, path, leaves_copy=True):
+        yield
+
+
+@contextmanager
+def _guarded(writes: list[str], copy: Path | None, *, leaves_copy: bool = False) -> Iterator[None]:
     original = sqlite3.dbapi2.connect
 
     def connect(*args: Any, **keywords: Any) -> Any:
         connection = original(*args, **keywords)
         if not OPENING_OWN.get():
-            connection.set_authorizer(_Guard(writes, _is_ours(connection, copy)).authorize)
+            may_change_main = is_free(connection.execute("pragma database_list"), copy)
+            if not (leaves_copy and may_change_main):
+                connection.set_authorizer(_Guard(writes, may_change_main).authorize)
         return connection
 
     _replace(connect)
@@ -88,8 +102,9 @@ def _replace(connect: Callable[..., Any]) -> None:
     sqlite3.connect = connect
 
 
-def _is_ours(connection: sqlite3.Connection, copy: Path | None) -> bool:
-    files = {row[1]: row[2] for row in connection.execute("pragma database_list")}
+def is_free(databases: Iterable[tuple[Any, ...]], copy: Path | None) -> bool:
+    """Return whether a connection with these databases may change its own one: rows of PRAGMA database_list."""
+    files = {row[1]: row[2] for row in databases}
     # A database in memory ends with its connection.
     return not files.get("main") or (copy is not None and os.path.realpath(files["main"]) == os.path.realpath(copy))
 
