@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
 from .._core.errors import Refused
+from .._core.masking import STARS
 
 Result = dict[str, Any]
 
@@ -200,9 +201,14 @@ def _readable(rows: tuple[tuple[Any, ...], ...]) -> str:
 
 
 def _shown(entry: Any) -> str:
+    """Describe an entry that may be wrong in any way, without what may be a secret in it."""
     if not isinstance(entry, dict):
-        return repr(entry)
-    return str(entry.get("sql") or str(entry.get("url") or sorted(entry)).split("?", 1)[0])
+        return f"A {type(entry).__name__}"
+    if entry.get("sql") or not entry.get("url"):
+        return str(entry.get("sql") or sorted(map(str, entry)))
+    before, at, rest = str(entry["url"]).rpartition("@")
+    begins = before.partition("://")[0] + "://" if "://" in before else ""
+    return f"{begins}{STARS}@{rest.partition('?')[0]}" if at else rest.partition("?")[0]
 
 
 _OF_URL = ("status", "text", "headers", "validate_certs", "timeout", "public")

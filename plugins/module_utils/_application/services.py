@@ -44,7 +44,8 @@ class Service:
         """
         facts = {"name": entry} if isinstance(entry, str) else entry
         if not isinstance(facts, dict) or not isinstance(facts.get("name"), str) or not facts["name"].strip():
-            raise Refused(f"{entry!r} is not a service", "it has no name", _EXAMPLE, code="service-invalid")
+            shown = sorted(map(str, entry)) if isinstance(entry, dict) else f"A {type(entry).__name__}"
+            raise Refused(f"{shown} is not a service", "it has no name", _EXAMPLE, code="service-invalid")
         what = f"The service {facts['name']!r} cannot be used"
         unknown = sorted(facts.keys() - {each.name for each in fields(cls)})
         if unknown:

@@ -127,6 +127,23 @@ def test_what_is_not_a_check_is_refused_with_an_example(entry: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "https://monitor:{}@shop/health",
+        "monitor:{}@shop/health",
+        "https://monitor:a/{}@shop/health",
+        "https://monitor:a?{}@shop/health",
+        "https://shop/health?token={}",
+    ],
+)
+def test_a_refusal_repeats_no_password_of_a_url(url: str) -> None:
+    for entry in ({"url": url.format("sesame"), "statuss": 200}, url.format("sesame"), [url.format("sesame")]):
+        with refused("health-check-invalid") as caught:
+            Check.of(entry)
+        assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("expect", "rows", "passes"),
     [
         (0, [[0]], True),

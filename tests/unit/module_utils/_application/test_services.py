@@ -112,3 +112,10 @@ def test_what_does_not_follow_fails_in_words(tmp_path: Path, more: dict[str, Any
 def test_what_is_not_a_service_is_refused_with_an_example(entry: Any) -> None:
     with refused("service-invalid", "shop.service"):
         Service.of(entry)
+
+
+def test_a_refusal_repeats_no_command() -> None:
+    for entry in ({"start": ["login", "--password=sesame"]}, ["login", "--password=sesame"]):
+        with refused("service-invalid") as caught:
+            Service.of(entry)
+        assert "sesame" not in str(caught.value)

@@ -278,6 +278,27 @@ def test_a_host_that_hands_over_more_or_less_than_it_announced_is_not_called_aga
     assert names(tmp_path / "there" / "web1" / "app") == []
 
 
+@pytest.mark.parametrize("runs", [1, 3])
+def test_a_host_fetches_no_more_than_is_permitted(tmp_path: Path, runs: int) -> None:
+    """Neither in one backup nor in several: of three of 40 bytes there is room for two."""
+    content = b"x" * (120 if runs == 1 else 40)
+    file = {"name": "dump", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    backups = [{"database": "app", "run": f"r{number}", "files": [file]} for number in range(runs)]
+
+    def execute(requested: dict[str, Any]) -> dict[str, Any]:
+        if "offset" in requested:
+            return {"data": base64.b64encode(content).decode()}
+        return {"waiting": backups}
+
+    done = fetch("web1", {"backup_copy_to": f"{CONTROLLER}{tmp_path}/there", "backup_fetch_limit": 100}, execute)
+
+    kept = [path for path in (tmp_path / "there").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in kept if path.name == "dump") <= 100
+    assert len(done["fetched"]) == runs - 1
+    assert len(done["problems"]) == 1
+    assert "migrate_backup_fetch_limit" in done["problems"][0]
+
+
 def test_a_host_cannot_use_up_the_files_of_the_controllers_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
