@@ -36,7 +36,10 @@ def test_a_project_folder_with_its_virtualenv_database_and_log_stays_one_release
         "import logging\n\nfrom alembic import context\n\n"
         "logging.basicConfig(filename='alembic.log', level=logging.INFO, force=True)",
     )
-    settings: dict[str, Any] = {"migrate_source": source, "migrate_databases": [target.entry]}
+    (instance / "notes.txt").write_text("of this machine")
+    settings: dict[str, Any] = {
+        "migrate_source": source, "migrate_databases": [target.entry], "migrate_exclude": ["instance/*.txt"],
+    }  # fmt: skip
 
     site.run("migrate", **settings)
     with closing(sqlite3.connect(target.path)) as connection, connection:
@@ -44,7 +47,7 @@ def test_a_project_folder_with_its_virtualenv_database_and_log_stays_one_release
 
     assert site.run("migrate", **settings).changed == 0
     (release,) = releases(site)
-    assert not list(release.rglob("app.db*")) + list(release.rglob("pyvenv.cfg"))
+    assert not [*release.rglob("app.db*"), *release.rglob("pyvenv.cfg"), *release.rglob("notes.txt")]
     assert target.rows("select id, name from item") == [(1, "a customer")]
     site.run("rollback", **settings)
     assert target.revisions == []

@@ -248,6 +248,9 @@ def test_a_schedule_is_made_once_and_unmade(site: Site, sqlite: SQLiteTarget) ->
     assert not folder.exists()
     outcome = site.run("schedule", **settings)
     assert_says(outcome.output, "22:00 Europe/Berlin")
+    (scheduled,) = [found for found in outcome.results("") if "script" in found and "summary" in found]
+    assert sorted(scheduled["files"]) == sorted(map(str, folder.iterdir()))
+    assert_says(" ".join(scheduled["summary"]), "Nothing was switched on", *scheduled["files"])
     # The inventory of this very run is that of the scheduled one, so nothing else has changed in another one.
     script = (folder / "hosting-alembic.sh").read_text()
     assert f"--inventory {site.folder}/inventory-1.yml" in script

@@ -208,6 +208,20 @@ def test_a_lock_that_is_a_link_shows_nothing(file: Path) -> None:
     assert engine_of(file).lock_holder() == "another run"
 
 
+def test_what_has_its_sha256_is_not_proven_once_more(file: Path, dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was proven when it was made, and SQLite would read all of it."""
+    read: list[Path] = []
+    monkeypatch.setattr(sqlite_restore, "proven", lambda path, **_options: read.append(path))
+
+    restore(file, dump)
+    is_restored(file)
+    assert read == []
+
+    archive = Archive(dump, [], None, frozenset())
+    restorer_of(engine_of(file)).restore(archive, "r2", lambda _words: None, lambda: None)
+    assert read == [dump]
+
+
 def test_a_file_that_was_deleted_comes_back(file: Path, dump: Path) -> None:
     file.unlink()
 
