@@ -280,7 +280,7 @@ def test_a_host_that_hands_over_more_or_less_than_it_announced_is_not_called_aga
 
 @pytest.mark.parametrize("runs", [1, 3])
 def test_a_host_fetches_no_more_than_is_permitted(tmp_path: Path, runs: int) -> None:
-    """Neither in one backup nor in several: of three of 40 bytes there is room for two."""
+    """Neither in one backup nor in several: of three backups of 40 bytes, two are fetched."""
     content = b"x" * (120 if runs == 1 else 40)
     file = {"name": "dump", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     backups = [{"database": "app", "run": f"r{number}", "files": [file]} for number in range(runs)]

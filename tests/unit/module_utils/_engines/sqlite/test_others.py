@@ -148,7 +148,7 @@ def test_where_no_session_wrote_all_is_as_before(host: Host, mine: Path, mode: s
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_checkpoint_of_others_is_no_write_of_theirs(host: Host, mine: Path, run: str, moment: str) -> None:
+def test_a_checkpoint_of_others_is_not_taken_for_a_write(host: Host, mine: Path, run: str, moment: str) -> None:
     """It changes what a connection sees of the file, so the rows are read; and those are as before."""
     script(mine, "pragma journal_mode = wal")
     before = dump(mine)
