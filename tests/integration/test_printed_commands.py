@@ -73,5 +73,25 @@ def test_each_printed_command_works_where_the_run_was_started_and_on_its_host_al
     assert fleet.revisions() == fleet.at(web1=4, web2=4)
 
 
+def test_a_printed_command_opens_the_vault_of_its_run(fleet: Fleet, site: Site) -> None:
+    here, source = fleet.folder, site.source("broken")
+    settings: dict[str, Any] = {"migrate_source": source, "migrate_rollout": "100%"}
+    fleet.run("migrate", migrate_target="0001", **settings)
+    before = {name: fleet.database(name).dump() for name in fleet.names}
+    (here / "pass word").write_text("sesame")
+    words: list[Any] = ["encrypt_string", "--vault-password-file", here / "pass word", "--name", "migrate_on_failure"]
+    done = subprocess.run([ansible.BIN / "ansible-vault", *words, "hold"], capture_output=True, text=True, check=True)
+    (here / "group_vars").mkdir()
+    (here / "group_vars" / "all.yml").write_text(done.stdout)
+    words = ["-i", fleet.inventory(**settings).name, "--vault-password-file", "pass word"]
+    run = ansible.playbook(PROJECT / "migrate.yml", *words, cwd=here).ended(2)
+    assert fleet.revisions() == fleet.at(web1=2, web2=2)
+
+    typed(printed(run.output, "Way back: "), here).ended()
+
+    assert fleet.database("web1").dump() == before["web1"]
+    assert fleet.revisions() == fleet.at(web1=1, web2=2)
+
+
 def _found() -> dict[str, str]:
     return {"ANSIBLE_COLLECTIONS_PATH": str(PROJECT / "collections")}

@@ -99,6 +99,18 @@ def test_what_each_revision_loses_is_reported_and_where_it_cannot_go_back(site: 
     assert_code(refused, "rehearsal-not-clean", "migrate_rehearsal_fails_on", "0005", database=creator.name)
 
 
+def test_a_revision_above_one_that_writes_the_time_is_not_blamed(site: Site, creator: PostgresTarget) -> None:
+    source, settings = at_first(site, creator)
+    other_values = "op.execute('UPDATE item SET note = clock_timestamp()::text || random()::text')\n"
+    other_values += "op.execute('ALTER TABLE item ADD COLUMN made timestamptz DEFAULT clock_timestamp()')"
+    source.add("0003", "0002", other_values, "op.drop_column('item', 'made')")
+    source.add("0004", "0003", "op.add_column('item', sa.Column('extra', sa.Text))", "op.drop_column('item', 'extra')")
+
+    results, _output = rehearsed(site, **settings)
+
+    assert verdicts(results[creator.name])[-1] == ("0004", "reversible"), results
+
+
 @pytest.mark.parametrize("per_migration", ["", ", transaction_per_migration=True"], ids=["single", "each"])
 def test_an_upgrade_that_fails_on_the_rows_that_are_there_stops_migrate(
     site: Site, creator: PostgresTarget, per_migration: str

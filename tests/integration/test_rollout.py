@@ -124,6 +124,7 @@ def test_with_rollback_every_host_of_the_run_is_reverted_the_last_one_first(
     fleet_of: Callable[[int], Fleet], source: Source
 ) -> None:
     fleet = fleet_of(4)
+    source.add("0004", "0003", downgrade="time.sleep(8)")  # so that its host is called again for the result
     fleet.run("migrate", migrate_source=source, migrate_target="0001", migrate_rollout="100%")
     for name in fleet.names:
         fleet.database(name).fill()
@@ -141,7 +142,9 @@ def test_with_rollback_every_host_of_the_run_is_reverted_the_last_one_first(
     assert order == ["web2", "web1"]
     assert fleet.states() == {"web1": "led_back", "web2": "led_back", "web3": "failed", "web4": "waiting"}
     assert fleet.manifest()["state"] == "rolled_back"
-    assert fleet.manifest()["hosts"]["web1"]["databases"]["app"]["now"] == ["0001"]
+    for name in ("web1", "web2"):
+        of_web = fleet.manifest()["hosts"][name]["databases"]["app"]
+        assert (of_web["outcome"], of_web["now"]) == ("downgraded", ["0001"])
 
 
 def test_the_application_is_stopped_while_its_database_is_reverted(

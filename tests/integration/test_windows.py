@@ -12,7 +12,7 @@ import pytest
 from tests.codes import assert_code, values
 from tests.integration.site import Site, assert_says, printed
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
-from tests.lab import PROJECT
+from tests.lab import PROJECT, ansible
 
 #: Every night from 22:00 to 04:00 in Berlin, which is 20:00 to 02:00 UTC in summer.
 NIGHT = [{"start": "22:00", "end": "04:00", "timezone": "Europe/Berlin"}]
@@ -221,6 +221,23 @@ def test_a_scheduled_run_migrates_and_a_failed_one_is_reported(site: Site, sqlit
     for text in (reported.read_text(), mailed.read_text()):
         assert_says(text, "this revision fails on purpose")
         assert "app upgraded" not in printed(text)  # only what this run printed
+
+
+def test_a_scheduled_run_finds_a_collection_that_only_this_shell_knows(site: Site, sqlite: SQLiteTarget) -> None:
+    place, elsewhere = site.folder / "opt", site.folder / "schedule"
+    (place / "ansible_collections" / "hosting").mkdir(parents=True)
+    checkout = PROJECT / "collections" / "ansible_collections" / "hosting" / "alembic"
+    (place / "ansible_collections" / "hosting" / "alembic").symlink_to(checkout)
+    settings = {**settings_for(site, sqlite), "migrate_schedule_folder": elsewhere}
+    inventory = site.inventory(**settings)
+    ansible.playbook(
+        "hosting.alembic.schedule", inventory=inventory, cwd=site.folder, env={"ANSIBLE_COLLECTIONS_PATH": str(place)}
+    ).ended()
+
+    process = start(elsewhere / "hosting-alembic.sh")
+
+    assert ended(process) == 0, (elsewhere / "hosting-alembic.log").read_text()
+    assert sqlite.revisions == ["0002"]
 
 
 def test_scheduled_runs_do_not_overlap(site: Site, sqlite: SQLiteTarget) -> None:
