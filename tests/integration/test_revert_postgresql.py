@@ -247,6 +247,17 @@ UNSEEN = {
     "a commit in a string": "op.get_bind().exec_driver_sql('update item set price = 0; commit')",
     "a commit behind a comment": "op.execute('update item set price = 0'); op.execute('/* now */ commit')",
     "the driver's own commit": "op.execute('update item set price = 0'); op.get_bind().connection.commit()",
+    "a commit in the middle of a file": "op.execute('-- a file\\nupdate item set price = 0;\\ncommit;\\nselect 1;')",
+    "a commit that begins the next transaction": "op.execute('update item set price = 0'); op.execute('commit and chain')",
+    "a commit of the driver's own, and a begin": "op.get_bind().connection.dbapi_connection.cursor().execute("
+    "'update item set price = 0; commit; begin')",
+    "a thread that writes on": "url = op.get_bind().engine.url\n"
+    "    def writes():\n"
+    "        with sa.create_engine(url, isolation_level='AUTOCOMMIT').connect() as other:\n"
+    "            while other.exec_driver_sql('update item set price = price + 1').rowcount:\n"
+    "                begun.set()\n"
+    "    begun = __import__('threading').Event()\n"
+    "    __import__('threading').Thread(target=writes, daemon=True).start(); begun.wait(20)",
     "a second engine": "sa.create_engine(op.get_bind().engine.url, isolation_level='AUTOCOMMIT').connect()"
     ".exec_driver_sql('update item set price = 0')",
 }
@@ -256,7 +267,7 @@ UNSEEN = {
 def test_what_a_failed_step_committed_past_us_is_gone_or_the_database_is_held(stage: Stage, kind: str) -> None:
     before = dump(stage.database)
 
-    result = stage.fail(f"{UNSEEN[kind]}; raise RuntimeError('no')")
+    result = stage.fail(f"{UNSEEN[kind]}\n    raise RuntimeError('no')")
 
     assert "wrote_unseen" in [event["event"] for event in stage.host.events("r1")]
     assert result["outcome"] in ("held", "restored"), result

@@ -30,6 +30,8 @@ COPIES = "copies.json"
 
 #: A line of a fingerprint about a table that has no rows of its own.
 _ROWLESS = re.compile(r"(?:partitioned|foreign) table (.+?) owner ", re.DOTALL)
+#: A name that SQLite reserves for tables of its own; a server's tables are named with their schema.
+_RESERVED = re.compile(r"sqlite_[^.]*")
 
 
 @dataclass
@@ -101,7 +103,8 @@ def read_manifest(facts: Any) -> Manifest:
     if manifest.row_counts:
         # An early manifest counts them, and nothing does now: their rows are those of others.
         rowless = {found[1].replace('"', "") for found in map(_ROWLESS.match, manifest.fingerprint) if found}
-        manifest.row_counts = {name: count for name, count in manifest.row_counts.items() if name not in rowless}
+        counted = {name for name in manifest.row_counts if name not in rowless and not _RESERVED.fullmatch(name)}
+        manifest.row_counts = {name: count for name, count in manifest.row_counts.items() if name in counted}
     return manifest
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: How Alembic names the table that a batch operation fills before it takes the other's name.
 _BATCH = "_alembic_tmp_"
 _KINDS = ("table ", "column ", "foreign key ", "key ", "")
+#: The tables whose rows are counted: SQLite's own, as that of AUTOINCREMENT, come and go with what they are about.
+_COUNTED = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
 _EXPRESSION = re.compile(r"\b(check|as)\s*\(", re.IGNORECASE)
 #: What an application adds to SQLite in its own process; without it not even SQLite can read such a file through.
 _MISSING = re.compile("no such collation sequence|no such module|unknown function|no such function")
@@ -39,7 +41,7 @@ def proven(path: Path, count_rows: bool) -> dict[str, int] | None:
     try:
         with reading(path) as copy:
             verdict = copy.execute("pragma integrity_check").fetchone()[0]
-            names = [row[0] for row in copy.execute("select name from sqlite_master where type = 'table'")]
+            names = [row[0] for row in copy.execute(_COUNTED)]
             counts = {
                 name: copy.execute(f"select count(*) from {quoted(name)}").fetchone()[0]
                 for name in (names if count_rows else [])
@@ -141,6 +143,5 @@ def drop_unfinished(
 
 def count_rows(connection: Connection) -> dict[str, int]:
     """Return the number of rows of each table."""
-    statement = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
-    names = [row[0] for row in rows_of(connection, statement)]
+    names = [row[0] for row in rows_of(connection, _COUNTED)]
     return {name: rows_of(connection, f"select count(*) from {quoted(name)}")[0][0] for name in names}

@@ -18,7 +18,7 @@ from .catalog import mentions
 from .definitions import same_meaning
 from .kept_rows import came_through
 from .rows import Acting, beside, changed_tables
-from .written_tables import ANY, SEQUENCES
+from .written_tables import ANY, SEQUENCE_NAMES, SEQUENCES
 
 _SETTINGS = ("user_version", "application_id", "page_size", "auto_vacuum", "encoding")
 _OBJECTS = """select type, name, tbl_name, coalesce(sql, '') from {}.sqlite_master
@@ -127,7 +127,9 @@ class FileComparison:
             elif self._is_copy:
                 self.found.notes.append(f"the sequence of table {table} differ")
             else:
-                self._note_rows(table, f"the sequence of table {table}", SEQUENCES)
+                is_ahead = type(now.get(table)) is type(before[table]) is int and now[table] > before[table]
+                written_as = (SEQUENCES,) if is_ahead else (SEQUENCES, SEQUENCE_NAMES)
+                self._note_rows(table, f"the sequence of table {table}", written_as)
         if self._statistics("backup") != self._statistics("main"):
             self.found.notes.append("the statistics that ANALYZE made differ; they change no result")
 
@@ -145,9 +147,9 @@ class FileComparison:
         statement = f"select 1 from {schema}.sqlite_master where name = ?"
         return self._connection.execute(statement, (table,)).fetchone() is not None
 
-    def _note_rows(self, table: str, words: str, beside: str = "") -> None:
+    def _note_rows(self, table: str, words: str, beside: tuple[str, ...] = ()) -> None:
         """Note content that differs, by whether the run may have written there, or to a table that holds it beside."""
-        may_be_ours = self._has_unknown_writers or beside in self._wrote
+        may_be_ours = self._has_unknown_writers or any(each in self._wrote for each in beside)
         if ANY in self._wrote or table in self._wrote:
             may_be_ours = may_be_ours or not self._kept_what_others_wrote(table)
         (self.found.rows if may_be_ours else self.found.others).append(f"{words} differ")

@@ -20,6 +20,8 @@ from ..._core.errors import Refused
 ANY = "*"
 #: Where SQLite keeps what AUTOINCREMENT has given, which any statement may change.
 SEQUENCES = "sqlite_sequence"
+#: The names in it, which SQLite itself writes with each table that is renamed: that gives out no number.
+SEQUENCE_NAMES = f"{SEQUENCES}.name"
 
 # Python 3.9 names only some of them, and SQLite never changes them.
 _OK, _DENY = 0, 1
@@ -92,7 +94,8 @@ class WrittenTables:
                     self.rows.add(str(second))
                 schema = first
             elif action in _WRITES:
-                self._count(first)
+                only_names = first == SEQUENCES and second == "name" and _WRITES[action] == "update"
+                self._count(SEQUENCE_NAMES if only_names else first)
                 self.rows.add(str(first))
             elif action == _PRAGMA and str(first).lower() == "writable_schema":
                 self.rows.add(ANY)  # then a row may be read in another way
@@ -101,7 +104,7 @@ class WrittenTables:
         return _OK
 
     def _count(self, table: Any) -> None:
-        if table and (not str(table).startswith("sqlite_") or table == SEQUENCES):
+        if table and (not str(table).startswith("sqlite_") or table in (SEQUENCES, SEQUENCE_NAMES)):
             self.counts[str(table)] = self.counts.get(str(table), 0) + 1
 
     def _permit(self, schema: Any) -> int:

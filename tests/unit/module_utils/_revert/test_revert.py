@@ -114,6 +114,20 @@ def test_what_others_did_that_no_row_shows_holds(host: Host, file: Path, write: 
     assert named in held["error"]["why"]
 
 
+def test_rows_of_sqlites_own_tables_are_no_reason_to_restore(host: Host, file: Path) -> None:
+    """They are in no backup's counts: a restore would lose what others wrote, and a downgrade loses nothing."""
+    host.ship("broken")
+    break_third(host)
+    script(file, f"create table mine (a); create index by_a on mine (a); {NUMBERED}; analyze")
+    failed_upgrade(host, file, "")
+    sql(file, "insert into numbered default values")
+
+    result = host.result("downgrade", database(file))
+
+    assert (result["outcome"], undone(result)) == ("downgraded", ["0002", "0001"]), result["error"]
+    assert sql(file, "select id from numbered") == [(1,), (2,)]
+
+
 @pytest.mark.parametrize("given", [GIVEN, "select 1"])
 def test_a_downgrade_gives_no_number_a_second_time_that_others_had(host: Host, file: Path, given: str) -> None:
     host.ship("generic")

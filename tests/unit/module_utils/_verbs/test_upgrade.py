@@ -79,6 +79,9 @@ def test_lost_rows_are_reported_and_not_refused(host: Host, file: Path) -> None:
     release = host.ship("generic")
     host.revise(release, "0003", "0002", "op.execute(\"delete from mine where a > 1\"); op.drop_table('gone')")
     script(file, "create table mine (a); insert into mine values (1), (2), (3); create table gone (a)")
+    script(
+        file, "create table numbered (id integer primary key autoincrement); insert into numbered values (1); analyze"
+    )
     sql(file, "insert into gone values (1)")
 
     result = host.result("upgrade", database(file))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.compariso
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.compare import compare
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.written_tables import WrittenTables
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.unit.stage import database, script
 
@@ -185,6 +187,26 @@ def test_a_sequence_differs_where_the_run_may_have_set_it(
     script(now, "update sqlite_sequence set seq = 0 where name = 'parent'")
 
     assert compare(now, Archive(before, [], None, frozenset()), written_rows, 1 << 30, nullcontext).is_equal is is_equal
+
+
+@pytest.mark.parametrize(("sets", "is_equal"), [("seq + 1", True), ("seq - 1", False), ("null", False), ("'x'", False)])
+def test_a_table_that_the_run_renamed_set_no_sequence_forward(tmp_path: Path, sets: str, is_equal: bool) -> None:
+    before = script(tmp_path / "before.db", SCHEMA)
+    now = Path(shutil.copy(before, tmp_path / "now.db"))
+    written = WrittenTables()
+    with closing(sqlite3.connect(now)) as connection:
+        written.listen(connection)
+        connection.execute("alter table keyed rename to other")
+        connection.execute("alter table other rename to keyed")
+    assert written.counts.keys() >= {"keyed", "other", "sqlite_sequence.name"}
+    script(now, f"update sqlite_sequence set seq = {sets} where name = 'parent'")
+
+    found = compare(
+        now, Archive(before, [], None, frozenset()), WrittenRows([], wrote=written.counts), 9**9, nullcontext
+    )
+
+    assert found.is_equal is is_equal
+    assert (found.others + found.rows) == ["the sequence of table parent differ"]
 
 
 @pytest.mark.parametrize(("number", "others"), [(4, ["the sequence of table parent differs"]), (0, [])])
