@@ -248,7 +248,7 @@ UNSEEN = {
     "a commit behind a comment": "op.execute('update item set price = 0'); op.execute('/* now */ commit')",
     "the driver's own commit": "op.execute('update item set price = 0'); op.get_bind().connection.commit()",
     "a commit in the middle of a file": "op.execute('-- a file\\nupdate item set price = 0;\\ncommit;\\nselect 1;')",
-    "a commit that begins the next transaction": "op.execute('update item set price = 0'); op.execute('commit and chain')",
+    "a commit and another transaction": "op.execute('update item set price = 0'); op.execute('commit and chain')",
     "a commit of the driver's own, and a begin": "op.get_bind().connection.dbapi_connection.cursor().execute("
     "'update item set price = 0; commit; begin')",
     "a thread that writes on": "url = op.get_bind().engine.url\n"
