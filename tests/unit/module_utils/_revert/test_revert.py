@@ -114,8 +114,8 @@ def test_what_others_did_that_no_row_shows_holds(host: Host, file: Path, write: 
     assert named in held["error"]["why"]
 
 
-def test_rows_of_sqlites_own_tables_are_no_reason_to_restore(host: Host, file: Path) -> None:
-    """They are in no backup's counts: a restore would lose what others wrote, and a downgrade loses nothing."""
+def test_rows_of_sqlites_own_tables_do_not_lead_to_a_restore(host: Host, file: Path) -> None:
+    """A restore would lose what others wrote, and a downgrade loses nothing."""
     host.ship("broken")
     break_third(host)
     script(file, f"create table mine (a); create index by_a on mine (a); {NUMBERED}; analyze")
