@@ -199,7 +199,7 @@ def test_a_scheduled_run_migrates_and_a_failed_one_is_reported(site: Site, sqlit
         settings,
         migrate_schedule_vault_password_file=vault,
         migrate_schedule_mail="ops@example.net",
-        migrate_schedule_on_failure=f"{{ echo $MIGRATE_EXIT_CODE; cat; }} >{reported}",
+        migrate_schedule_on_failure=f"{{ echo $MIGRATE_EXIT_CODE; cat; }} >{reported}; exit 3 # token=open-sesame",
         migrate_schedule_kind="systemd",
     )
     path = f"{programs}:/usr/bin:/bin"
@@ -221,6 +221,8 @@ def test_a_scheduled_run_migrates_and_a_failed_one_is_reported(site: Site, sqlit
     for text in (reported.read_text(), mailed.read_text()):
         assert_says(text, "this revision fails on purpose")
         assert "app upgraded" not in printed(text)  # only what this run printed
+    assert "failed with 3" in mailed.read_text()
+    assert "open-sesame" not in mailed.read_text() + log.read_text()
 
 
 def test_a_scheduled_run_finds_a_collection_that_only_this_shell_knows(site: Site, sqlite: SQLiteTarget) -> None:

@@ -151,7 +151,8 @@ def _place_of_command(job: Job) -> str:
 
 
 def _copy_to_directory(manifest: Manifest, to: Path) -> None:
-    parent = private_directory(to / key_of(socket.gethostname()) / key_of(manifest.database))
+    # One after the other: a user who may write to the folder of all copies could have put a link there.
+    parent = private_directory(private_directory(to / key_of(socket.gethostname())) / key_of(manifest.database))
     place = parent / manifest.run
     beside = parent / f".{manifest.run}.partial"
     try:

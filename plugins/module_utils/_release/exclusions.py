@@ -32,8 +32,10 @@ _FOLDERS = {
 }
 _BYTECODE = (".pyc", ".pyo")
 _GENERATED = ".egg-info"
-#: Every virtualenv has it, whatever its folder is called.
-_VIRTUALENV = "pyvenv.cfg"
+#: Every virtualenv has the first, and every environment of conda the second, whatever its folder is called.
+_ENVIRONMENTS = ("pyvenv.cfg", "conda-meta/history")
+#: A worktree and a submodule have a file by this name, which says where their repository is on this machine.
+_REPOSITORY = ".git"
 
 _SQLITE = b"SQLite format 3\0"
 #: Rollback journals and both byte orders of write-ahead logs; a -shm and an empty one are known by their database.
@@ -64,12 +66,12 @@ def _is_one_machines(folder: Path) -> bool:
     return (
         folder.name in _FOLDERS
         or folder.name.endswith(_GENERATED)
-        or (not folder.is_symlink() and (folder / _VIRTUALENV).is_file())
+        or (not folder.is_symlink() and any((folder / name).is_file() for name in _ENVIRONMENTS))
     )
 
 
 def _is_data(path: Path) -> bool:
-    return path.suffix in _BYTECODE or is_sqlite(path)
+    return path.suffix in _BYTECODE or path.name == _REPOSITORY or is_sqlite(path)
 
 
 def is_sqlite(path: Path) -> bool:

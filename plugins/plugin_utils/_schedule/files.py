@@ -216,7 +216,7 @@ notify() {{{{
     export MIGRATE_EXIT_CODE MIGRATE_LOG MIGRATE_SCHEDULE
     subject="$name on $(uname -n) failed with $1"
     if [ -n "$on_failure" ]; then
-        log_of_run | sh -c "$on_failure" >>"$log" 2>&1 || write_log "migrate_schedule_on_failure failed: $on_failure"
+        log_of_run | sh -c "$on_failure" >>"$log" 2>&1 || write_log "migrate_schedule_on_failure failed with $?"
     fi
     [ -n "$mail_to" ] || return 0
     if command -v mail >/dev/null; then

@@ -65,6 +65,23 @@ def test_a_copy_is_the_backup_and_is_there_before_the_upgrade_begins(host: Host,
     assert copy.stat().st_mtime_ns / 1e9 < filled.stat().st_mtime
 
 
+@pytest.mark.parametrize("below", ["", "app"])
+def test_a_link_that_was_planted_where_copies_go_is_not_followed(
+    host: Host, filled: Path, mount: Path, tmp_path: Path, below: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    planted = mount / key_of(socket.gethostname()) / below
+    planted.parent.mkdir(exist_ok=True)
+    planted.symlink_to(elsewhere)
+
+    result = host.result("upgrade", database(filled), backup_copy_to=str(mount))
+
+    assert list(elsewhere.rglob("*")) == []
+    assert result["outcome"] != "upgraded"
+    assert tables(filled) == {"mine"}
+
+
 @pytest.mark.parametrize("how", ["gone", "a file", "full of something else"])
 def test_without_its_copy_no_upgrade_begins(host: Host, filled: Path, mount: Path, how: str) -> None:
     if how == "gone":

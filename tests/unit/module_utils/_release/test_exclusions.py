@@ -58,6 +58,16 @@ def test_a_virtualenv_is_left_out_whatever_it_is_called(source: Path, name: str)
     assert "env/settings.py" in names(source)
 
 
+def test_an_environment_of_conda_and_the_file_of_a_worktree_are_left_out(source: Path) -> None:
+    before = digest_of(source)
+    (source / "env2" / "conda-meta").mkdir(parents=True)
+    (source / "env2" / "conda-meta" / "history").write_text("==> 2026-11-29 <==")
+    (source / "env2" / "python").symlink_to("/usr/bin/python3")
+    for folder in (source, source / "versions"):
+        (folder / ".git").write_text(f"gitdir: {source.parent}/repository/.git/worktrees/source")
+    assert digest_of(source) == before
+
+
 @pytest.mark.parametrize(
     ("patterns", "gone"),
     [
