@@ -89,7 +89,8 @@ def rehearsal_foreseen(module: AnsibleModule, plans: list[Result] | None) -> NoR
     Raises:
         Refused: as ``have_done``.
     """
-    groups = group_by_release(module.params)
+    # As the rehearsal itself plans: what failed before, or was never rehearsed, is what it is for.
+    groups = group_by_release({**module.params, "retry_failed": True, "require_rehearsal": False})
     found = _predicted(groups, _rehearsal_of) if plans is None else [_rehearsal_of(plan) for plan in plans]
     foretell(module, [result for result in found if result["changed"] or result["outcome"] in BAD])
 

@@ -111,8 +111,9 @@ def _note_position(database: Database, entry: Result) -> None:
         database.target = entry["target"]
     if "after" in entry:
         database.now = entry["after"]
-    if entry.get("error") or entry.get("upgrade_error"):
-        error = Refused.of(entry.get("error") or entry["upgrade_error"])
+    given = entry.get("error") or entry.get("upgrade_error")
+    if given and given.get("what"):  # a rollback that went well has one without words
+        error = Refused.of(given)
         database.why, database.code = in_one_line(str(error)), error.code
 
 

@@ -217,6 +217,22 @@ def test_a_recovery_clears_a_failure_that_is_named_without_running_anything(
     assert file.read_bytes() == before
 
 
+def test_check_mode_of_a_rehearsal_foresees_one_of_a_database_that_failed(
+    host: Host, file: Path, given: dict[str, Any]
+) -> None:
+    host.ship("broken")
+    script(file, "create table mine (a)")
+    call("upgrade", run="r1", follow=60, **given)
+    call("downgrade", run="r1", follow=60, **given)
+
+    foreseen = call("rehearse", run="r2", check=True, **given)
+    done = call("rehearse", run="r2", follow=60, **given)
+
+    assert [entry["outcome"] for entry in foreseen["databases"]] == ["rehearsed"]
+    assert [entry["error"]["code"] for entry in done["databases"]] == ["revision-failed"]
+    assert tables(file) == {"mine"}
+
+
 def test_a_secret_is_in_no_result(host: Host, given: dict[str, Any]) -> None:
     host.ship("generic")
     entry = {

@@ -223,10 +223,11 @@ def test_where_no_host_failed_those_that_were_not_begun_are_not_a_success() -> N
 )
 def test_reverting(outcome: str, failure: str, state: str) -> None:
     host = migrated()
-    entry = {"name": "app", "outcome": outcome, "after": ["0001"]}
+    empty = dict.fromkeys(("code", "what", "why", "remedy"), "")
+    entry = {"name": "app", "outcome": outcome, "after": ["0001"], "upgrade_error": empty}
     decide.note_rolled_back(host, {"rollback": {"databases": [entry]}, "failure": failure})
     assert host.state == state
-    assert host.databases["app"].now == ["0001"]
+    assert (host.databases["app"].now, host.databases["app"].why) == (["0001"], "")
     assert not host.has_migrated
 
 
