@@ -117,5 +117,6 @@ class EarlyCommits:
                 self._rows_stay(step)
         elif word in _COMMITS:
             self._early()
+            self._counter.end()
             # The driver does not know of it, so it begins no transaction: the rest of the step is permanent at once.
             self._past_commit = True

@@ -76,11 +76,15 @@ class JournalWriter(Watcher):
             self.note_committed(step)
 
     def commits_early(self, step: Step) -> None:
-        """Read the schema before a part of the step is made permanent.
+        """Journal what the open transaction has done, and read the schema before a part of the step is made permanent.
 
         What the migration itself has locked cannot be read from outside, and it keeps the lock while it
         waits for us. Then it is unknown later what the step left, so it counts as if it had left something.
         """
+        if step.transactions:
+            # If this process dies, nothing else says what the run did in them, the steps before this one included.
+            facts = {"revision": step.revision, "table": step.table, "written_rows": step.written_rows()}
+            self._journal.write("commit_begun", **facts)
         if self.before_step is not None:
             return
         if not write_tracker_of(self._engine).can_read_now():

@@ -88,7 +88,6 @@ class RunRecord:
     def of(cls, run: str, events: list[Event]) -> RunRecord:
         """Read a run from the events of an upgrade; one that was cut short may have left anything behind."""
         run_record = cls(run)
-        rows: dict[str, int] = {}  # of the step that runs, until it reports itself
         for event in events:
             if event["event"] == "planned":
                 run_record.release = event["release"]
@@ -101,16 +100,13 @@ class RunRecord:
                 run_record.begun.setdefault(event["table"], []).append(event["revision"])
             elif event["event"] == "wrote_early":
                 run_record.early.setdefault(event["table"], []).append(event["revision"])
-                rows = event["rows"]
-            elif event["event"] in ("ran", "step_failed"):
-                rows = {}
             elif event["event"] == "committed":
                 run_record.committed.setdefault(event["table"], []).append(event["revision"])
             elif event["event"] == "downgrade_begun":
                 run_record.cut_short = True  # a revert was begun before and has not finished
             elif event["event"] in ("verified", "failed"):
                 run_record.after = Position(event["heads"], event["fingerprint"])
-                run_record.cut_short, run_record.early, rows = False, {}, {}
+                run_record.cut_short, run_record.early = False, {}
                 run_record.left = event.get("left", [])
                 run_record.content = event.get("content")
                 run_record.unchanged = event.get("unchanged", [])
@@ -120,7 +116,7 @@ class RunRecord:
         kept = [event["dump"] for event in events if event["event"] == "secured" and "dump" in event]
         run_record.kept_in = Path(kept[-1]) if kept else None
         run_record.error = next((event["error"] for event in events if event["event"] == "rejected"), run_record.error)
-        run_record.add_written_rows([*events, {"wrote": rows}])
+        run_record.add_written_rows(events)
         return run_record
 
     def follow(self, events: Iterable[Event]) -> None:
@@ -165,6 +161,7 @@ class RunRecord:
 
     def add_written_rows(self, events: list[Event]) -> None:
         """Add the rows that steps have written, and the transactions."""
+        events = [*events, _written_by_unfinished(events)]
         self.add_transactions(events)
         for event in events:
             for table, count in event.get("wrote", {}).items():
@@ -259,6 +256,23 @@ class RunRecord:
             for revision in revisions
             if revision not in self.committed.get(table, ())
         ]
+
+
+def _written_by_unfinished(events: Iterable[Event]) -> Event:
+    """Return what a step that has not reported itself had written when it last committed before its end.
+
+    It says what its transaction as a whole has done, which earlier steps of the same transaction have left out.
+    """
+    found: Event = {}
+    for event in events:
+        name = event["event"]
+        if name == "commit_begun":
+            found = event["written_rows"]
+        elif name == "wrote_early":
+            found = {**found, "wrote": event["rows"]}
+        elif name in ("ran", "step_failed") or (name in ("verified", "failed") and "wrote" in event):
+            found = {}
+    return found
 
 
 def _tidied(after: Position, event: Event) -> Position:

@@ -731,6 +731,27 @@ def test_rows_that_a_dead_process_had_committed_before_the_end_of_a_revision_are
     assert not run_record.left_by_unapplied()
 
 
+def test_what_was_journaled_at_a_commit_counts_until_the_revision_has_ended() -> None:
+    rows = {"pg_class": {"700": 1}}
+    facts = {"wrote": {"t": 3}, "transactions": [7], "held": {"files": ["16390"]}, "catalog_rows": {"7": rows}}
+    events: list[Event] = [
+        {"event": "ran", "table": "v", "revision": "1", "wrote": {"v": 1}, "transactions": [7], "catalog_rows": {}},
+        {"event": "commit_begun", "table": "v", "revision": "2", "written_rows": facts},
+    ]
+    dead = RunRecord.of("r1", events)
+
+    assert (dead.wrote, dead.transactions) == ({"v": 1, "t": 3}, {7})
+    assert (dead.held, dead.catalog_rows) == ({"files": {"16390"}}, {"7": rows})
+
+    later = {**facts, "wrote": {"t": 5}, "transactions": [7, 8]}
+    twice = RunRecord.of("r1", [*events, {**events[-1], "written_rows": later}])
+    assert (twice.wrote, twice.transactions) == ({"v": 1, "t": 5}, {7, 8})
+
+    for ended in ("ran", "step_failed"):
+        whole = RunRecord.of("r1", [*events, {"event": ended, "table": "v", "revision": "2", **later}])
+        assert (whole.wrote, whole.transactions) == ({"v": 1, "t": 5}, {7, 8})
+
+
 def test_only_an_upgrade_that_began_something_and_did_not_end_well_needs_a_revert() -> None:
     begun: Event = {"verb": "upgrade", "event": "begun"}
 
