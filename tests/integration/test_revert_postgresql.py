@@ -613,6 +613,99 @@ def test_a_rollback_that_fails_half_way_leaves_the_database_as_before_it(stage: 
     assert dump(stage.database) == before
 
 
+def by_another_session(stage: Stage, sql: str) -> str:
+    """Words of a revision that have psql execute SQL meanwhile."""
+    url = stage.database.server.url(stage.database.name, user=stage.database.user, password=stage.database.password)
+    psql = [str(stage.database.server.bin / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql, url]
+    return f"__import__('subprocess').run({psql!r}, check=True)"
+
+
+@pytest.mark.parametrize("powers", ["nocreatedb", pytest.param("createdb", marks=pytest.mark.exhaustive)])
+def test_a_rollback_that_fails_while_others_write_prints_the_backup_that_it_took(stage: Stage, powers: str) -> None:
+    stage.database.execute(f'alter role "{stage.database.user}" {powers}')
+    theirs = by_another_session(stage, "insert into other values (9, 'theirs')")
+    stage.host.revise("generic", "0002", "0001", executed(MAKES), f"{theirs}; raise ValueError('no')")
+    third = executed("create table third as select 1"), executed("drop table third")
+    stage.host.revise("generic", "0003", "0002", *third)
+    assert stage.host.result("upgrade", stage.entry, run="r1")["outcome"] == "upgraded"
+    stage.run_as_owner("insert into other values (8, 'since')")
+    before = dump(stage.database)
+
+    result = stage.host.result("rollback", stage.entry, run="r2", of_run="r1")
+
+    assert result["outcome"] == "held", result
+    assert stage.database.execute("select word from other where id > 7 order by id") == [["since"], ["theirs"]]
+    assert "migrate_restore_run=r2" in result["ways_out"]["back"]
+    # As it is printed: the backup of the rollback, and not the one of the upgrade.
+    typed = {"of_run": "r2", "restore_loses_writes": True}
+    assert stage.host.result("restore", stage.entry, run="r3", **typed)["outcome"] == "restored"
+    assert dump(stage.database) == before
+
+
+@pytest.mark.parametrize(
+    ("limit", "theirs", "outcome"),
+    [(1 << 30, "", "downgraded"), (0, "", "restored"), (0, "insert into item (name) values ('theirs')", "held")],
+)
+def test_a_table_above_the_limit_of_a_comparison_is_never_as_before(
+    stage: Stage, limit: int, theirs: str, outcome: str
+) -> None:
+    before = dump(stage.database)
+    up, down = executed("update other set word = upper(word)"), executed("update other set word = lower(word)")
+    stage.host.revise("generic", "0002", "0001", up, down)
+    stage.host.revise("generic", "0003", "0002", "raise RuntimeError('no')")
+    assert stage.host.result("upgrade", stage.entry, run="r1")["outcome"] == "failed"
+    stage.run_as_owner(theirs)
+
+    result = stage.host.result("downgrade", stage.entry, run="r1", compare_limit=limit)
+
+    assert result["outcome"] == outcome, result
+    reported = {"restored": result.get("reason"), "held": (result.get("error") or {}).get("why")}
+    assert outcome == "downgraded" or "public.other: it has" in reported[outcome]
+    assert theirs or dump(stage.database) == before
+    assert not theirs or stage.database.execute("delete from item where name = 'theirs' returning 1") == [["1"]]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_archive_is_read_after_a_failure_only(stage: Stage, tmp_path: Path, fails: bool) -> None:
+    """A comparison costs nothing on the way that succeeds."""
+    folder, log = tmp_path / "programs", tmp_path / "log"
+    folder.mkdir()
+    for program in stage.database.server.bin.iterdir():
+        place = folder / program.name
+        place.write_text(f'#!/bin/sh\necho {program.name} "$@" >> {log}\nexec {program} "$@"\n')
+        place.chmod(0o755)
+    stage.host.revise("generic", "0002", "0001", executed(MAKES), executed(DROPS))
+    if fails:
+        stage.host.revise("generic", "0003", "0002", "raise RuntimeError('no')")
+
+    upgraded = stage.host.result("upgrade", stage.entry, run="r1", pg_bin=str(folder))
+    if fails:
+        assert stage.host.result("downgrade", stage.entry, run="r1", pg_bin=str(folder))["outcome"] == "downgraded"
+
+    assert upgraded["outcome"] == ("failed" if fails else "upgraded")
+    compares = [line for line in log.read_text().splitlines() if "--schema-only" in line or "--data-only" in line]
+    assert bool(compares) == fails, compares
+
+
+@pytest.mark.parametrize("powers", ["nocreatedb", "createdb"])
+def test_a_database_that_is_read_only_by_default_is_as_before(stage: Stage, powers: str) -> None:
+    name = stage.database.name
+    stage.database.execute(
+        f'alter role "{name}" {powers}; alter database "{name}" set default_transaction_read_only = on'
+    )
+    before = dump(stage.database)
+    # As an application does that writes to it all the same.
+    stage.edit_env_py("with connectable.connect() as connection:", "os.environ['PGOPTIONS'] = WRITES\n    with"
+                      " connectable.connect() as connection:")  # fmt: skip
+    stage.edit_env_py("from logging.config", "import os\nWRITES = '-c default_transaction_read_only=off'\nfrom"
+                      " logging.config")  # fmt: skip
+
+    result = stage.fail_after(executed(LEFT["an enum value"]))
+
+    assert result["outcome"] == "restored", result
+    assert dump(stage.database) == before
+
+
 MAKES, DROPS = "create table second (id integer)", "drop table second"
 
 
