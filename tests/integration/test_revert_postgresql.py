@@ -659,7 +659,7 @@ def test_a_table_above_the_limit_of_a_comparison_is_never_as_before(
     result = stage.host.result("downgrade", stage.entry, run="r1", compare_limit=limit)
 
     assert result["outcome"] == outcome, result
-    reported = {"restored": result.get("reason"), "held": (result.get("error") or {}).get("why")}
+    reported = {"restored": str(result.get("reason")), "held": str(result.get("error"))}
     assert outcome == "downgraded" or "public.other: it has" in reported[outcome]
     assert theirs or dump(stage.database) == before
     assert not theirs or stage.database.execute("delete from item where name = 'theirs' returning 1") == [["1"]]
