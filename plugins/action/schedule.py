@@ -71,16 +71,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         answer = {**_answer(changed, machine, following), "script": str(places.script), "log": str(places.log)}
         if schedule.mail and not machine.folder and missing_mailer():
             answer["warnings"] = [_NO_MAILER]
-        summary = _summary(answer, machine)
+        summary = _summary(answer, machine, pretend=pretend)
         show(summary)
         return {**answer, "summary": summary}
 
 
-def _summary(answer: dict[str, Any], machine: Machine) -> list[str]:
-    """Return what was done, in words."""
+def _summary(answer: dict[str, Any], machine: Machine, *, pretend: bool) -> list[str]:
+    """Return what was done, or would be in check mode, in words."""
     lines = [f"The next window opens {answer['next']}.", f"{answer['script']} logs to {answer['log']}."]
-    if machine.folder:
-        written = ", ".join(answer["files"]) or "nothing that was not there already"
+    written = ", ".join(answer["files"]) or "nothing that was not there already"
+    if pretend:
+        lines.append(f"Nothing was written in check mode. Would be written: {written}.")
+    elif machine.folder:
         lines.append(f"Nothing was switched on. Written to migrate_schedule_folder: {written}.")
     return lines
 

@@ -263,7 +263,10 @@ def test_scheduled_runs_do_not_overlap(site: Site, sqlite: SQLiteTarget) -> None
 def test_a_schedule_is_made_once_and_unmade(site: Site, sqlite: SQLiteTarget) -> None:
     folder = site.folder / "schedule"
     settings = {**settings_for(site, sqlite), "migrate_schedule_folder": folder}
-    assert site.run("schedule", "--check", **settings).changed == 1
+    check = site.run("schedule", "--check", **settings)
+    assert check.changed == 1
+    assert_says(check.output, "Would be written", str(folder / "hosting-alembic.sh"))
+    assert "Written to" not in check.output
     assert not folder.exists()
     outcome = site.run("schedule", **settings)
     assert_says(outcome.output, "22:00 Europe/Berlin")

@@ -24,6 +24,16 @@ _WORDS_OF_THERE_ALREADY = re.compile(r"already exists|duplicate column name|alre
 _LARGEST = 100_000  # bytes of a file that is searched for a variable
 
 
+def missing_package(error: BaseException) -> str:
+    """Return what to do where the release's virtualenv lacks a module; nothing for another error."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    return (
+        f"Add the package that brings {error.name.partition('.')[0]!r} to the requirements or to migrate_packages."
+        " Where it is a module of the application, ship that in migrate_source and name its folder in prepend_sys_path"
+    )
+
+
 def env_py_failed(name: str, source: Path, error: BaseException) -> Refused:
     """Return the refusal for what env.py raised, with the line of the release that was the last to run."""
     place = ""
@@ -31,7 +41,8 @@ def env_py_failed(name: str, source: Path, error: BaseException) -> Refused:
         path = Path(frame.filename)
         if source in path.parents:
             place = f", in {path.relative_to(source)} line {frame.lineno}"
-    remedy = "Correct it, or give it what it reads: url_variables, environment, x_arguments, migrate_setup"
+    reads = "Correct it, or give it what it reads: url_variables, environment, x_arguments, migrate_setup"
+    remedy = missing_package(error) or reads
     if "database is locked" in str(error):
         remedy = (
             "Run again when no other program has the file locked. Where env.py sets PRAGMA locking_mode = EXCLUSIVE for"
@@ -95,7 +106,7 @@ def _text(path: Path) -> str:
 
 def advice_for(error: BaseException | None, at_base: bool) -> str:
     """Return what to do about a revision that failed."""
-    return (at_base and stamping_advice(error)) or CORRECT_IT
+    return (at_base and stamping_advice(error)) or (error is not None and missing_package(error)) or CORRECT_IT
 
 
 def stamping_advice(error: BaseException | None) -> str:

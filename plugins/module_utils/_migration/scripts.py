@@ -14,6 +14,7 @@ from typing import Any
 from .._core.errors import Refused
 from .._release.source import Source
 from .alembic_import import Config, ScriptDirectory
+from .explanations import missing_package
 
 #: The revisions of sources that are loaded already.
 _LOADED: dict[Path, Any] = {}
@@ -68,7 +69,7 @@ def script_directory(config: Config, source: Source) -> ScriptDirectory:
         raise Refused(
             "The revisions of the release do not load",
             f"{type(error).__name__}: {error}",
-            "Try `alembic heads` in the migrations directory",
+            missing_package(error) or "Try `alembic heads` in the migrations directory",
             code="revisions-not-loadable",
         ) from error
     return script

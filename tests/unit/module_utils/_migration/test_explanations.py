@@ -89,6 +89,26 @@ def test_where_env_py_ends_its_process_for_an_upgrade_no_other_command_is_printe
         assert "alembic current" not in error["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("where", "code"),
+    [("env.py", "env-py-failed"), ("the revision", "revisions-not-loadable"), ("its upgrade", "revision-failed")],
+)
+def test_a_module_that_is_not_installed_is_named(host: Host, file: Path, where: str, code: str) -> None:
+    """What works on the machine of the author, `alembic heads`, is of no help."""
+    missing = "import shop_models.tables"
+    source = host.layout.release(host.ship("generic")) / "source" / "migrations"
+    host.revise("generic", "0003", "0002", missing if where == "its upgrade" else "pass")
+    if where != "its upgrade":
+        path = source / ("env.py" if where == "env.py" else "versions/0003.py")
+        path.write_text(f"{missing}\n{path.read_text()}")
+    subprocess.run(["sqlite3", str(file), "create table mine (a)"], check=True)
+
+    result = host.result("upgrade", database(file))
+
+    assert_error(result["error"], code, "'shop_models'", "migrate_packages", "prepend_sys_path")
+    assert "alembic heads" not in result["error"]["remedy"]
+
+
 def test_a_rehearsal_says_so_too(host: Host, file: Path) -> None:
     host.ship("generic")
     subprocess.run(["sqlite3", str(file), "create table item (id integer primary key, name text)"], check=True)

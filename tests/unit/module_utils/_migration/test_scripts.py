@@ -98,12 +98,17 @@ def test_what_holds_no_migrations_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["revision = 'x'\ndown_revision = 'gone'\n", "raise SystemExit(1)", "import nothing_like"]
+    ("text", "remedy"),
+    [
+        ("revision = 'x'\ndown_revision = 'gone'\n", "`alembic heads`"),
+        ("raise SystemExit(1)", "`alembic heads`"),
+        ("import nothing_like", "migrate_packages"),
+    ],
 )
-def test_revisions_that_do_not_load_are_refused(tmp_path: Path, text: str) -> None:
+def test_revisions_that_do_not_load_are_refused(tmp_path: Path, text: str, remedy: str) -> None:
     folder = tmp_path / "project"
     shutil.copytree(FIXTURES / "generic", folder)
     (folder / "migrations" / "versions" / "0003.py").write_text(text)
 
-    with refused("revisions-not-loadable", "`alembic heads`"):
+    with refused("revisions-not-loadable", remedy):
         loaded(folder)
