@@ -83,3 +83,32 @@ def test_what_it_writes_is_kept_from_lasting_in_a_plan_only(
 
     assert postgres_database.execute(made) == [["0"]]
     assert_error(obstacles[0], "env-py-writes", "'app'")
+
+
+@pytest.mark.parametrize("to_the_copy", [False, True], ids=["elsewhere", "to the copy"])
+@pytest.mark.parametrize("name", PIECES)
+def test_what_a_revision_writes_by_it_goes_to_the_copy_of_a_rehearsal_only(
+    host: Host, postgres_database: Postgres, monkeypatch: pytest.MonkeyPatch, name: str, to_the_copy: bool
+) -> None:
+    driver = name.partition(",")[0].partition(" ")[0]
+    top = driver.partition(".")[0]
+    if top in PACKAGES:
+        package(top, PACKAGES[top], monkeypatch)
+    postgres_database.execute(f'alter role "{postgres_database.user}" createdb')
+    one = shipped(host, postgres_database, START + RUN.format(schema=None, first="pass"), "select 1")
+    url = postgres_database.url.replace("+psycopg2", "")
+    piece = PIECES[name].format(url=url, write="create table if not exists made (a int)")
+    path = host.layout.release("generic") / "source" / "migrations" / "versions" / "a1.py"
+    if to_the_copy:
+        here = "op.get_context().config.get_main_option('sqlalchemy.url').replace('+psycopg2', '')"
+        piece = f"here = {here}\n{piece.replace(repr(url), 'here')}"
+    body = f"import {driver}\n{piece}".rstrip("\n").replace("\n", "\n    ")
+    path.write_text(path.read_text().replace("op.execute('select 1')", body))
+
+    result = host.result("rehearse", one)
+
+    assert postgres_database.execute("select count(*) from pg_class where relname = 'made'") == [["0"]]
+    if to_the_copy:
+        assert (result["outcome"], result["error"]) == ("rehearsed", None)
+    else:
+        assert_error(result["error"], "rehearsal-writes-elsewhere")
