@@ -55,7 +55,9 @@ options:
         description: The password of O(databases[].admin_url), to keep it out of the URL.
         type: str
       rehearse_url:
-        description: A URL to another PostgreSQL server, of a role that may create databases there, to rehearse on.
+        description: >-
+          A URL to another PostgreSQL server, of a role that may create databases there, to rehearse on. env.py and the
+          code in the database have that role's rights there.
         type: str
       rehearse_password:
         description: The password of O(databases[].rehearse_url), to keep it out of the URL.

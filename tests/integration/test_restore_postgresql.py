@@ -401,6 +401,30 @@ def test_code_in_a_database_gets_no_rights_of_the_admin(make: Callable[..., Cust
     assert customer.dump() == before
 
 
+def test_a_superuser_does_not_rehearse_on_the_server_of_the_database(
+    make: Callable[..., Customer], server: PostgresServer
+) -> None:
+    """Who fills the copy executes the code in it."""
+    customer = make()
+    admin = server.create_role(f"admin {customer.name}", options="LOGIN SUPERUSER")
+    customer.options = {
+        "rehearse_url": server.url("postgres", user=f"admin {customer.name}"), "rehearse_password": admin,
+    }  # fmt: skip
+    with closing(customer.connect()) as session, session, session.cursor() as cursor:
+        cursor.execute(GRAB.format(user=f"'{customer.user}'"))
+    archive = customer.back_up()
+
+    with (
+        refused("rehearsal-role-superuser"),
+        customer.engine() as engine,
+        rehearser_of(engine).scratch(archive, quiet) as scratch,
+    ):
+        scratch.fill()
+
+    assert server.execute(f"SELECT rolsuper FROM pg_roles WHERE rolname = '{customer.user}'") == [["f"]]
+    assert server.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'rehearsal%'") == [["0"]]
+
+
 def test_what_is_retained_in_place_is_dropped_unless_it_is_in_use(make: Callable[..., Customer]) -> None:
     customer = make()
     archive, before = customer.back_up(), customer.dump()

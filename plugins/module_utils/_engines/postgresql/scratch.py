@@ -172,12 +172,11 @@ class PostgreSQLRehearser(Rehearser):
         if entry.rehearse_url:
             url = self._url_of(entry.rehearse_url, entry.rehearse_password, "rehearse_url")
             place = _Place(self._aimed_at(url).connect(), url, url)
+            self._refuse_superuser_here(place.own)
         elif entry.admin_url:
             admin = self._url_of(entry.admin_url, entry.admin_password, "admin_url")
             own = self._aimed_at(admin).connect()
-            superuser = own.rows("select rolsuper from pg_roles where rolname = current_user")[0][0]
-            mine = self.engine.own().rows("select rolsuper from pg_roles where rolname = current_user")[0][0]
-            place = _Place(own, self.engine.url, admin, bool(superuser and not mine))
+            place = _Place(own, self.engine.url, admin, self._is_above(own))
         else:
             place = _Place(self.engine.connect(), self.engine.url, self.engine.url)
         rows = place.own.rows("select rolcreatedb or rolsuper, rolname from pg_roles where rolname = current_user")
@@ -190,6 +189,21 @@ class PostgreSQLRehearser(Rehearser):
                 code="rehearsal-privileges-missing",
             )
         return place
+
+    def _is_above(self, own: OwnConnection) -> bool:
+        """Return whether a connection is a superuser's, and the database's own user is none."""
+        statement = "select rolsuper from pg_roles where rolname = current_user"
+        return bool(own.rows(statement)[0][0] and not self.engine.own().rows(statement)[0][0])
+
+    def _refuse_superuser_here(self, own: OwnConnection) -> None:
+        if self._is_above(own) and own.run(self.engine.identity).server == self.engine.own_identity().server:
+            own.close()
+            raise Refused(
+                f"The rehearse_url of database {self.engine.database.name!r} is a superuser's on the same server",
+                "code in the database and env.py would have that role's rights over every database there",
+                "Name a role that may create databases and nothing else, or use admin_url",
+                code="rehearsal-role-superuser",
+            )
 
     def _url_of(self, text: str, password: str | None, option: str) -> URL:
         entry = replace(self.engine.database, url=text, password=password, direct_url=None)
