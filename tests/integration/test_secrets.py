@@ -18,6 +18,7 @@ from tests.lab.processes import command_lines
 #: Characters that URLs, shells and YAML each write in their own way.
 PASSWORD = "p@ss/w0rd%41 'x\"$HOME"
 MARK = "environment-Secret-7261"
+ARGUMENT = "argument-Secret-3408"
 
 
 def forms(password: str) -> list[str]:
@@ -44,12 +45,12 @@ def with_password(postgres: PostgresTarget, way: str) -> dict[str, Any]:
     server.execute(f"ALTER ROLE \"{postgres.name}\" PASSWORD '{escaped}'")
     without = postgres.database.url_without_password
     within = server.url(postgres.name, user=postgres.database.user, password=PASSWORD)
-    environment = {"APP_SECRET": MARK}
+    more = {"environment": {"APP_SECRET": MARK}, "x_arguments": [f"key={ARGUMENT}"]}
     if way == "password":
-        return {"name": postgres.name, "url": without, "password": PASSWORD, "environment": environment}
+        return {"name": postgres.name, "url": without, "password": PASSWORD, **more}
     if way == "direct_url":
-        return {"name": postgres.name, "url": without, "direct_url": within, "environment": environment}
-    return {"name": postgres.name, "url": within, "environment": environment}
+        return {"name": postgres.name, "url": without, "direct_url": within, **more}
+    return {"name": postgres.name, "url": within, **more}
 
 
 @pytest.mark.parametrize("way", ["password", "url", "direct_url"])
@@ -67,12 +68,13 @@ def test_a_password_is_on_no_command_line_in_no_output_and_in_no_file(
         failed = site.run("migrate", "-vvv", code=2, **settings)
         source.replace(
             "with connectable.connect()",
-            "raise RuntimeError(config.get_main_option('sqlalchemy.url'))\nwith connectable.connect()",
+            "raise RuntimeError(config.get_main_option('sqlalchemy.url'), context.get_x_argument())\n"
+            "with connectable.connect()",
         )
         reported = site.run("migrate", "-vvv", code=2, **settings)
     assert any("pg_dump" in line for line in lines)
     assert_says(first.output, f"{postgres.name} upgraded base 0002")
-    words = [*forms(PASSWORD), MARK]
+    words = [*forms(PASSWORD), MARK, ARGUMENT]
     for outcome in (first, status, failed, reported):
         assert_nowhere(words, outcome, lines, site.root)
 
@@ -88,7 +90,7 @@ def test_a_password_is_nowhere_after_a_failure_that_is_held_and_a_restore(site: 
     assert_says(held.output, "HELD at")
     assert postgres.database.execute("SELECT version_num FROM alembic_version") == [["0001"]]
     for outcome in (held, restored):
-        assert_nowhere([*forms(PASSWORD), MARK], outcome, lines, site.root)
+        assert_nowhere([*forms(PASSWORD), MARK, ARGUMENT], outcome, lines, site.root)
 
 
 @pytest.mark.parametrize("folder", ["backups", "journals", "workers", "releases"])
@@ -113,7 +115,7 @@ def test_a_wrong_password_is_not_repeated_in_the_refusal(site: Site, postgres: P
     with command_lines() as lines:
         outcome = site.run("migrate", "-vvv", code=2, **settings)
     assert_says(outcome.output, "password authentication failed")
-    assert_nowhere([*forms(PASSWORD), MARK], outcome, lines, site.root)
+    assert_nowhere([*forms(PASSWORD), MARK, ARGUMENT], outcome, lines, site.root)
 
 
 def test_what_a_run_leaves_on_the_host_is_readable_by_its_owner_only(site: Site, postgres: PostgresTarget) -> None:
