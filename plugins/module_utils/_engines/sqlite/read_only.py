@@ -63,23 +63,22 @@ def changing_only(path: Path, writes: list[str]) -> Iterator[None]:
     """Keep connections that are opened inside the block from changing another file than this one.
 
     Args:
-        path: of the file; its connections are left alone.
+        path: of the file.
         writes: receives what was refused.
     """
-    with _guarded(writes, path, leaves_copy=True):
+    with _guarded(writes, path):
         yield
 
 
 @contextmanager
-def _guarded(writes: list[str], copy: Path | None, *, leaves_copy: bool = False) -> Iterator[None]:
+def _guarded(writes: list[str], copy: Path | None) -> Iterator[None]:
     original = sqlite3.dbapi2.connect
 
     def connect(*args: Any, **keywords: Any) -> Any:
         connection = original(*args, **keywords)
         if not OPENING_OWN.get():
             may_change_main = is_free(connection.execute("pragma database_list"), copy)
-            if not (leaves_copy and may_change_main):
-                connection.set_authorizer(_Guard(writes, may_change_main).authorize)
+            connection.set_authorizer(_Guard(writes, may_change_main).authorize)
         return connection
 
     _replace(connect)

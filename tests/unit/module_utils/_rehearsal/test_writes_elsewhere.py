@@ -15,6 +15,12 @@ SQLITE = {
     "the driver": "import sqlite3\nwith sqlite3.connect({path!r}) as one: one.execute('create table written (a)')",
     "an engine": "with sa.create_engine('sqlite:///' + {path!r}).begin() as one:\n"
     "    one.execute(sa.text('create table written (a)'))",
+    "attached to one in memory": "import sqlite3\none = sqlite3.connect(':memory:', isolation_level=None)\n"
+    "one.execute(\"attach '{path}' as real\")\none.execute('create table real.written (a)')",
+    "attached to the copy": "import sqlite3\n"
+    "here = sa.make_url(op.get_context().config.get_main_option('sqlalchemy.url')).database\n"
+    "one = sqlite3.connect(here, isolation_level=None)\n"
+    "one.execute(\"attach '{path}' as real\")\none.execute('create table real.written (a)')",
     "attached": "op.execute(\"attach '{path}' as real\")\nop.execute('create table real.written (a)')",
 }
 WRITE = "insert into kept values (7)"
