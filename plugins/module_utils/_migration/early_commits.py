@@ -9,6 +9,7 @@ An autocommit block does so, a revision that commits the connection itself, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 #: First words of statements that change rows; a routine called by SELECT is not recognised.
 _WRITES_ROWS = {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "DO", "CALL"}
 _COMMITS = {"COMMIT", "END"}
+#: A statement that commits behind a comment, or behind another statement, has the word somewhere.
+_MAY_COMMIT = re.compile(r"\bcommit\b", re.IGNORECASE)
 
 
 class EarlyCommits:
@@ -111,6 +114,9 @@ class EarlyCommits:
         if not self._in_block and not connection.get_execution_options().get(OWN):
             with suppress(Exception):  # in a transaction that failed nothing can be read
                 self._counter.resume()
+                if word not in _COMMITS and _MAY_COMMIT.search(statement):
+                    # Once it has, what its transaction has replaced cannot be read any more.
+                    self._counter.add_to(step)
         if word in _WRITES_ROWS:
             self._writer = step
             if self._in_block or self._past_commit:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Refused
@@ -74,10 +75,11 @@ def watched(
     last = steps[-1].revision.revision if steps else ""  # type: ignore[attr-defined]
 
     in_one = _is_in_one_transaction(context) and not watcher.wants_each_step
+    before_commits = _before_commits(steps) if in_one else set()
 
     def applied(**_facts: Any) -> None:
         begun[-1].is_open = in_one and begun[-1].revision != last
-        counter.add_to(begun[-1], held=not begun[-1].is_open)
+        counter.add_to(begun[-1], held=not begun[-1].is_open or begun[-1].revision in before_commits)
         begun[-1].ran = True
         begun[-1].seconds = round(time.monotonic() - begun[-1].began, 3)
         watcher.ran(begun[-1])
@@ -118,6 +120,20 @@ def _is_in_one_transaction(context: MigrationContext) -> bool:
     of_env = bool(getattr(context, "_in_external_transaction", False))
     each = getattr(context, "_transaction_per_migration", True)
     return of_env or (not each and bool(context.impl.transactional_ddl))
+
+
+def _before_commits(steps: list[MigrationStep]) -> set[str]:
+    """Return the revisions whose next one may commit by itself, in ways that nothing notices before it is done."""
+    scripts = [step.revision for step in steps]  # type: ignore[attr-defined]
+    return {script.revision for script, following in zip(scripts, scripts[1:]) if _may_commit(following)}
+
+
+def _may_commit(script: Any) -> bool:
+    """Return whether the file of a revision has the word in it, anywhere; one that cannot be read may commit."""
+    try:
+        return b"commit" in Path(script.path).read_bytes().lower()
+    except OSError:
+        return True
 
 
 def _noting(function: Callable[..., Any], step: Step, counter: Counter, watcher: Watcher) -> Callable[..., Any]:

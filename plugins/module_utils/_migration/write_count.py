@@ -57,7 +57,7 @@ class Counter:
         Args:
             step: that wrote it.
             held: also add what the transaction as a whole keeps to itself and has replaced in catalogs. Of many steps
-                in one transaction, the last one says that for all.
+                in one transaction, the last one says that for all, and so does one before a step that may commit.
         """
         if self.unseen:
             self.unseen.checks()

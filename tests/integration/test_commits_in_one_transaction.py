@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A process that dies after its revision has committed: only the journal says what of it was the run's own."""
+"""A revision that commits in the middle of the one transaction of a run: what was done until then is the run's own.
+
+Where its process dies right after, or nothing notices the commit before it is done, only the journal says so.
+"""
 
 from __future__ import annotations
 
@@ -63,3 +66,34 @@ def test_what_the_transaction_had_done_until_then_is_the_runs_own(stage: Stage, 
 @pytest.mark.parametrize("theirs", ["grant select on item to pg_monitor", "update other set word = 'theirs'"])
 def test_what_others_change_after_it_died_is_theirs(stage: Stage, theirs: str) -> None:
     assert revert(stage, CHANGES["rows"], "COMMIT", theirs) == "held"
+
+
+#: How a revision commits so that nothing notices it before it is done.
+UNSEEN = {
+    "the driver's own": "op.get_bind().connection.commit()",
+    "in a string": "op.get_bind().exec_driver_sql('create table more (id integer); commit')",
+    "behind a comment": executed("/* now */ commit"),
+    "in a file of SQL": "op.execute((__import__('pathlib').Path(__file__).parent / 'more.sql').read_text())",
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "change"),
+    [
+        pytest.param(way, change, marks=[] if change == "schema" else [pytest.mark.exhaustive])
+        for way in UNSEEN
+        for change in CHANGES
+    ],
+)
+def test_what_was_done_before_a_commit_that_nothing_notices_is_the_runs_own(
+    stage: Stage, way: str, change: str
+) -> None:
+    (stage.host.layout.release("generic") / "source" / "migrations" / "versions" / "more.sql").write_text(
+        "create table more (id integer); /* and now */ commit"
+    )
+    before = dump(stage.database)
+    fails = "\n    ".join([executed(CHANGES[change]), UNSEEN[way], "raise RuntimeError('no')"])
+
+    outcome = stage.fail_after(executed(ALTERS), fails=fails)["outcome"]
+
+    assert (outcome, dump(stage.database) == before) == ("restored", True)
