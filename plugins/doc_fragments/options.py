@@ -62,6 +62,13 @@ options:
       rehearse_password:
         description: The password of O(databases[].rehearse_url), to keep it out of the URL.
         type: str
+      schema:
+        description:
+          - The one schema of a PostgreSQL database that this entry means, where others share the database. It is
+            locked, backed up, upgraded, compared and restored by itself, and the other ones stay as they are.
+          - C(env.py) has to work in it, as O(databases[].x_arguments), O(databases[].environment) or the URL says.
+        type: str
+        default: ""
       target:
         description: What to upgrade this database to, in place of O(target).
         type: str
@@ -104,7 +111,7 @@ options:
         description: One statement that reads, on the database of O(discover[].url).
         type: str
       url:
-        description: The database that O(discover[].sql) queries, as SQLAlchemy writes it.
+        description: The database that O(discover[].sql) queries, or whose O(discover[].schemas) are listed.
         type: str
       password:
         description: The password of that database, to keep it out of the URL.
@@ -119,6 +126,12 @@ options:
         description: >-
           A program on the host, as a list of words, that prints a list of objects as JSON. It runs as O(run_as) where
           that is set, else as the user of the module.
+        type: list
+        elements: str
+      schemas:
+        description: >-
+          Patterns of schemas in the PostgreSQL database of O(discover[].url), or in each that O(discover[].sql) or
+          O(discover[].command) finds. Each is a database of its own then, with the column C(schema).
         type: list
         elements: str
       template:

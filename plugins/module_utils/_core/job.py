@@ -31,6 +31,8 @@ class Database:
     admin_password: str | None = field(default=None, repr=False)
     rehearse_url: str | None = field(default=None, repr=False)
     rehearse_password: str | None = field(default=None, repr=False)
+    #: The one schema of a PostgreSQL database that this is, which others share; none, all of the database.
+    schema: str = ""
     target: str | None = None
     #: The user that env.py runs as; none named, the owner of a SQLite file where root was given.
     run_as: str = ""

@@ -20,6 +20,7 @@ from .command import LARGEST, not_rows, rows_of_command
 from .files import MOST, find_files
 from .found_list import FoundList, Row, last_list, now
 from .names import names_for, safe_name
+from .schemas import rows_of_schemas
 from .source import Source
 from .template import Entry, Unfit, columns_in, entry_of, place_of, refused_entry, used_of
 
@@ -68,7 +69,7 @@ def query_source(source: Source, options: Options) -> tuple[FoundList, list[Entr
 
 
 def _rows(source: Source, options: Options) -> list[dict[str, Any]]:
-    readers: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    readers: dict[str, Callable[[], list[dict[str, Any]] | None]] = {
         "sql": lambda: select_rows(
             source.url,
             source.password,
@@ -82,7 +83,8 @@ def _rows(source: Source, options: Options) -> list[dict[str, Any]]:
         "command": lambda: rows_of_command(source, options.get("run_as") or ""),
     }
     try:
-        return next(readers[kind] for kind in readers if getattr(source, kind))()
+        rows = next((readers[kind] for kind in readers if getattr(source, kind)), lambda: None)()
+        return rows_of_schemas(source, rows, options.get("pg_bin") or "") if source.schemas else rows or []
     except Failed as failure:
         remedy = failure.remedy or "Correct it"
         raise Refused(
@@ -134,7 +136,7 @@ def _refused_entry(source: Source, row: dict[str, Any], problem: str) -> Entry:
 
 def _is_excluded(source: Source, entry: Entry, values: dict[str, str]) -> bool:
     name = str(entry["name"])
-    words = {name, safe_name(name), *([values["path"]] if source.files and "path" in values else [])}
+    words = {name, safe_name(name), *(values[key] for key in ("path", "schema") if key in values)}
     return any(fnmatchcase(word, pattern) for word in words for pattern in source.exclude)
 
 

@@ -102,6 +102,7 @@ def place_of(entry: Entry) -> str:
     place = [backend_of(url), *(parts.get(name, "") for name in ("host", "ipv6", "port", "database"))]
     options = parse_qs(parts.get("query", ""))
     place += [f"{name}={options[name]}" for name in _OF_A_PLACE if name in options]
+    place += [f"schema={entry['schema']}"] if entry.get("schema") else []
     return hashlib.sha256("\0".join(place).encode(errors="surrogateescape")).hexdigest()
 
 

@@ -26,6 +26,10 @@ class Identity:
     server: str
     database: str
 
+    def within(self, schema: str) -> Identity:
+        """Return which schema of the database it is, where an entry means one of them."""
+        return replace(self, database=f"{self.database}/{schema}") if schema else self
+
     def __str__(self) -> str:
         return f"{self.database} on {self.server}"
 

@@ -31,6 +31,13 @@ def engine_for(database: Database, job: Job) -> Engine:
             code=ROW_UNFIT,
         )
     url = migration_url(database)
+    if database.schema and url.get_backend_name() != "postgresql":
+        raise Refused(
+            f"Database {database.name!r} has no schema {database.schema!r}",
+            "only a database of PostgreSQL has schemas that are migrated one by one",
+            "Remove `schema` from its entry",
+            code="schema-not-supported",
+        )
     return load_engine(url.get_backend_name())(database, url, job)
 
 

@@ -51,6 +51,16 @@ class WriteTracker(ABC):
         """Return what env.py's transaction has written that an error has ended, and leave it as it is."""
         return Counted()
 
+    def changed_outside(self, connection: Connection, counted: Counted, wrote: Iterable[str]) -> list[str]:
+        """Return what env.py's open transaction has changed outside of what the entry means, in words.
+
+        Args:
+            connection: env.py's.
+            counted: of the transaction.
+            wrote: the tables whose rows the step has written.
+        """
+        return []
+
     def subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
         """Return the numbers that env.py's open transaction has, besides its first one, as far as rows show them.
 

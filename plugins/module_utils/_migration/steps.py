@@ -80,6 +80,7 @@ def watched(
     def applied(**_facts: Any) -> None:
         begun[-1].is_open = in_one and begun[-1].revision != last
         counter.add_to(begun[-1], held=not begun[-1].is_open or begun[-1].revision in before_commits)
+        counter.refuse_outside(begun[-1])
         begun[-1].ran = True
         begun[-1].seconds = round(time.monotonic() - begun[-1].began, 3)
         watcher.ran(begun[-1])

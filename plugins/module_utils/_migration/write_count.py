@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from .._core.errors import Failed, first_of
 from .._engines.data import Counted
 from .._engines.interface import Engine
 from .._engines.unseen_writes import UnseenWrites
@@ -17,6 +18,9 @@ from .step import Step
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+
+_MOST_NAMED = 5
 
 
 class Counter:
@@ -97,6 +101,21 @@ class Counter:
     @staticmethod
     def _know(step: Step, transactions: list[int]) -> None:
         step.transactions += [number for number in transactions if number not in step.transactions]
+
+    def refuse_outside(self, step: Step) -> None:
+        """Fail before a step is committed that has changed what no backup of the run holds.
+
+        Raises:
+            Failed: it has written outside of the schema that its entry means.
+        """
+        found = self._tracker.changed_outside(self._connection, self._last, step.wrote) if self._last else []
+        if found:
+            raise Failed(
+                f"Revision {step.revision} changes other schemas than that of its entry",
+                first_of(found, _MOST_NAMED),
+                "No backup has what is there: change it with an entry of its own, or with one for all of the database",
+                code="schema-left",
+            )
 
     def end(self) -> None:
         """Begin anew with the next statement: the transaction ends, and its counts may be handed in now or later."""

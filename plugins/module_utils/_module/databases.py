@@ -170,6 +170,7 @@ def refuse_if_found_twice(module: AnsibleModule, plans: list[dict[str, Any]], fo
     try:
         _refuse_one_file_twice(plans)
         _refuse_found_twice(plans, found)
+        _refuse_part_of_another(plans, module.params["databases"])
     except Refused:
         if not module.check_mode:
             forget_lists(module.params["root"], module.params["run"])
@@ -189,6 +190,24 @@ def _refuse_one_file_twice(plans: list[dict[str, Any]]) -> None:
                 f"{other['identity']} and {plan['identity']} are hard links to it",
                 "Remove one of the entries, or exclude it from its source; SQLite supports one path of a file only",
                 code="database-linked-twice",
+            )
+
+
+def _refuse_part_of_another(plans: list[dict[str, Any]], entries: list[Entry]) -> None:
+    """Refuse an entry for one schema of a database that another entry means as a whole: each would revert the other.
+
+    Raises:
+        Refused: there is one.
+    """
+    schemas = {entry["name"]: entry.get("schema") or "" for entry in entries}
+    parts = {plan["instance"]: plan["name"] for plan in plans if plan["instance"] and schemas.get(plan["name"])}
+    for plan in plans:
+        if plan["instance"] in parts and not schemas.get(plan["name"]):
+            raise Refused(
+                f"The database {plan['name']!r} holds {parts[plan['instance']]!r}",
+                "one entry means all of the database, and the other one of its schemas",
+                "Remove one of them, or name a schema in each",
+                code="schema-of-another-entry",
             )
 
 

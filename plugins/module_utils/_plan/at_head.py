@@ -131,7 +131,7 @@ def _plan(database: Database, job: Job) -> Plan | None:
         found = probe_database(record.engine, record.connect_options, password_of(database), record.table)
         if (
             found is None
-            or (str(found.identity), found.made) != (record.identity, record.made)
+            or (str(found.identity.within(database.schema)), found.made) != (record.identity, record.made)
             or found.heads != sorted(record.heads)
         ):
             return None

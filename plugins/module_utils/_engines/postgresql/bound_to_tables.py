@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..connection import OwnConnection
 from . import catalog
+from .scope import in_scope
 from .session import major_version
 
 _RELATIONS = f"""
@@ -19,9 +20,9 @@ _PUBLICATIONS = f"""
 select p.pubname from pg_publication p where not pg_has_role(p.pubowner, 'member') and (
   exists (select from pg_publication_rel r where r.prpubid = p.oid and r.prrelid in ({_RELATIONS})){{schemas}})
 """
-_SCHEMAS = """
+_SCHEMAS = f"""
   or exists (select from pg_publication_namespace s join pg_namespace n on n.oid = s.pnnspid
-              where s.pnpubid = p.oid and n.nspname not like 'alembic\\_aside\\_%'
+              where s.pnpubid = p.oid and {in_scope()} and n.nspname not like 'alembic\\_aside\\_%'
                 and (n.nspname <> 'public' or exists (
                   select from pg_type t where t.typnamespace = n.oid and t.typtype = 'r')))"""
 _SUBSCRIPTIONS = f"""

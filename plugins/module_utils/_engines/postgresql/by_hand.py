@@ -13,6 +13,7 @@ from ..sql import quoted
 from . import client_tools, ownership, restore_method
 from .catalog import ours
 from .restore_method import fitted, literal
+from .schema_bonds import hanging_on, may_make_schemas
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,20 +39,28 @@ def rights_for_restore(engine: PostgreSQLSession) -> tuple[str, dict[str, Any]] 
     """
     own = engine.own()
     mine = restore_method.powers(own, engine.name_on_server)
-    if own.rows(ownership.SUPERUSERS):
+    if own.rows(ownership.SUPERUSERS) or (engine.database.schema and hanging_on(own)):
         return None
     if own.rows(ownership.NEVER) or own.rows(_MAY_OWN_NOTHING.format(strangers=ownership.STRANGERS)):
         return None
     if restore_method.method_in_place(engine).obstacle is None:
         return "", {"migrate_restore_method": "in_place"}
     user = quoted(str(own.rows("select current_user")[0][0]))
-    grants = [] if mine.owner else [f"grant {quoted(own.rows(_OWNER)[0][0])} to {user}"]
+    grants = _grants_on_database(engine, mine, user)
     grants += [f"grant {quoted(name)} to {user}" for (name,) in own.rows(ownership.STRANGERS)]
-    if own.rows(ownership.RANGES) and not mine.createdb:
+    if not engine.database.schema and own.rows(ownership.RANGES) and not mine.createdb:
         grants.append(f"alter role {user} createdb")
     if not grants:
         return None
     return _psql(engine, _superuser(engine), grants), {"migrate_restore_method": "auto"}
+
+
+def _grants_on_database(engine: PostgreSQLSession, mine: restore_method.Powers, user: str) -> list[str]:
+    """Return what a user lacks to restore a database, or to make a schema beside the one that it restores."""
+    if engine.database.schema:
+        name = quoted(engine.name_on_server)
+        return [] if may_make_schemas(engine.own()) else [f"grant create on database {name} to {user}"]
+    return [] if mine.owner else [f"grant {quoted(engine.own().rows(_OWNER)[0][0])} to {user}"]
 
 
 def command(engine: PostgreSQLSession, dump: Path) -> str:
@@ -59,6 +68,8 @@ def command(engine: PostgreSQLSession, dump: Path) -> str:
 
     The password is requested, or taken from ~/.pgpass.
     """
+    if engine.database.schema:
+        return _command_for_schema(engine, dump)
     name = engine.name_on_server
     new, replaced = fitted(name, "_restored"), fitted(name, "_replaced")
     admin, owner = _superuser(engine), engine.own().rows(_OWNER)[0][0]
@@ -77,6 +88,14 @@ def command(engine: PostgreSQLSession, dump: Path) -> str:
         f"alter database {quoted(new)} rename to {quoted(name)}",
     ]
     return f"{shlex.join(create)} && {shlex.join(restore)} && {_psql(engine, admin.set(database='postgres'), renames)}"
+
+
+def _command_for_schema(engine: PostgreSQLSession, dump: Path) -> str:
+    schema, admin = engine.database.schema, _superuser(engine)
+    rename = f"alter schema {quoted(schema)} rename to {quoted(fitted(schema, '_replaced'))}"
+    restore = [*_program(engine, "pg_restore"), "--exit-on-error", "--single-transaction"]
+    restore += [f"--dbname={client_tools.conninfo_by_hand(admin)}", str(dump)]
+    return f"{_psql(engine, admin, [rename])} && {shlex.join(restore)}"
 
 
 def _superuser(engine: PostgreSQLSession) -> URL:

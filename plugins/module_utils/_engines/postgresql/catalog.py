@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+from .scope import WHOLE, in_scope
+
 # Objects that belong to an extension come and go with it, so they are not the migration's; nor is what a restore has
 # retained.
-_OURS = """
-  {schema} not like 'pg\\_%' and {schema} <> 'information_schema' and {schema} not like 'alembic\\_aside\\_%'
+_OURS = f"""
+  {in_scope("{schema}")}
+  and {{schema}} not like 'pg\\_%' and {{schema}} <> 'information_schema' and {{schema}} not like 'alembic\\_aside\\_%'
   and not exists (select from pg_depend e
-                   where e.classid = '{catalog}'::regclass and e.objid = {oid} and e.deptype = 'e')
+                   where e.classid = '{{catalog}}'::regclass and e.objid = {{oid}} and e.deptype = 'e')
 """
 
 
@@ -103,7 +106,7 @@ union all
 select n.nspname || '.', format('schema %I owner %s acl %s', n.nspname, pg_get_userbyid(n.nspowner), {_SCHEMA_ACL})
   from pg_namespace n where {ours("pg_namespace", "n.oid")}
 union all
-select '.', format('extension %I', x.extname) from pg_extension x
+select '.', format('extension %I', x.extname) from pg_extension x where {WHOLE}
 """
 
 #: Indexes that are INVALID and that no session is building now: (schema, name, line of the fingerprint).
@@ -144,10 +147,10 @@ select n.nspname, c.relname
 """
 
 #: Whether the user may make a table in any schema, or a schema.
-MAY_CREATE = """
-select has_database_privilege(current_database(), 'create') or exists (
+MAY_CREATE = f"""
+select {WHOLE} and has_database_privilege(current_database(), 'create') or exists (
   select from pg_namespace where nspname not like 'pg\\_%' and nspname <> 'information_schema'
-     and has_schema_privilege(oid, 'create'))
+     and {in_scope("nspname")} and has_schema_privilege(oid, 'create'))
 """
 
 #: Which of some version tables (schema.table) are not there yet although their schema is, closed to the user.
@@ -166,11 +169,20 @@ select concat_ws(' ', case when has_function_privilege('pg_control_system()', 'e
 """
 
 #: Bytes of tables without their indexes: what a dump has to write, uncompressed.
-TABLE_BYTES = """
+TABLE_BYTES = f"""
 select coalesce(sum(pg_table_size(c.oid)), 0)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'm') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
-   and n.nspname not like 'alembic\\_aside\\_%'
+   and n.nspname not like 'alembic\\_aside\\_%' and {in_scope()}
+"""
+
+#: Bytes of all, indexes included; of one schema as the last VACUUM or ANALYZE found it, since nothing else that counts
+#: them goes without a lock on each table.
+SIZE = f"""
+select case when {WHOLE} then pg_database_size(current_database()) else
+  (select coalesce(sum(greatest(c.relpages, 0) + greatest(coalesce(t.relpages, 0), 0)), 0)
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_class t on t.oid = c.reltoastrelid
+    where {in_scope()}) * current_setting('block_size')::bigint end
 """
 
 #: The schema in which a name without one is found, or else made.
@@ -197,7 +209,7 @@ select coalesce(nullif(a.application_name, ''), a.usename, '?'), a.pid,
   from pg_locks l join pg_stat_activity a on a.pid = l.pid
  where l.locktype = 'advisory' and l.granted and l.objsubid = 1
    and l.database = (select oid from pg_database where datname = current_database())
-   and ((l.classid::bigint << 32) | l.objid::bigint) = :key
+   and ((l.classid::bigint << 32) | l.objid::bigint) = :key and l.mode like :mode
 """
 
 BLOCKERS = """

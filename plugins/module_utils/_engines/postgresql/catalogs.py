@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ..connection import execute
+from .scope import IS_OF_SCHEMA, in_scope
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Dialect
 
-_NOT_OURS = "not like 'pg\\_%' and {0} <> 'information_schema' and {0} not like 'alembic\\_aside\\_%'"
+_NOT_OURS = "not like 'pg\\_%' and {0} <> 'information_schema' and {0} not like 'alembic\\_aside\\_%' and " + in_scope(
+    "{0}"
+)
 _IN_SCHEMA = "{0} in (select oid from our_schemas)"
 _OF_RELATION = "{0} in (select oid from our_relations)"
 #: What a statement with conditions of ``CATALOGS`` begins with: the server reads this once for all of them.
@@ -96,6 +99,36 @@ _NEWER = [
     ("pg_publication_namespace", "'pg_publication'::regclass, pnpubid, 0", _ALL),
 ]
 
+#: Whatever lies in a schema, or in a table of one.
+_OF_OBJECT = f"""(classoid, objoid) in (
+  select 'pg_class'::regclass::oid, oid from our_relations
+  union all select 'pg_namespace'::regclass, oid from our_schemas
+  union all select 'pg_type'::regclass, oid from pg_type where {_IN_SCHEMA.format("typnamespace")}
+  union all select 'pg_proc'::regclass, oid from pg_proc where {_IN_SCHEMA.format("pronamespace")}
+  union all select 'pg_constraint'::regclass, oid from pg_constraint where {_IN_SCHEMA.format("connamespace")}
+  union all select 'pg_operator'::regclass, oid from pg_operator where {_IN_SCHEMA.format("oprnamespace")}
+  union all select 'pg_collation'::regclass, oid from pg_collation where {_IN_SCHEMA.format("collnamespace")}
+  union all select 'pg_statistic_ext'::regclass, oid from pg_statistic_ext where {_IN_SCHEMA.format("stxnamespace")}
+  union all select 'pg_ts_config'::regclass, oid from pg_ts_config where {_IN_SCHEMA.format("cfgnamespace")}
+  union all select 'pg_ts_dict'::regclass, oid from pg_ts_dict where {_IN_SCHEMA.format("dictnamespace")}
+  union all select 'pg_conversion'::regclass, oid from pg_conversion where {_IN_SCHEMA.format("connamespace")}
+  union all select 'pg_opclass'::regclass, oid from pg_opclass where {_IN_SCHEMA.format("opcnamespace")}
+  union all select 'pg_opfamily'::regclass, oid from pg_opfamily where {_IN_SCHEMA.format("opfnamespace")}
+  union all select 'pg_trigger'::regclass, oid from pg_trigger where {_OF_RELATION.format("tgrelid")}
+  union all select 'pg_rewrite'::regclass, oid from pg_rewrite where {_OF_RELATION.format("ev_class")}
+  union all select 'pg_policy'::regclass, oid from pg_policy where {_OF_RELATION.format("polrelid")})"""
+#: Of an entry that means one schema: the rows of these catalogs that are of its objects. Other rows of which a whole
+#: database has all, and those of the database itself, are of no schema.
+_OF_SCHEMA = {
+    "pg_enum": f"enumtypid in (select oid from pg_type where {_IN_SCHEMA.format('typnamespace')})",
+    "pg_description": _OF_OBJECT,
+    "pg_seclabel": _OF_OBJECT,
+    "pg_default_acl": _IN_SCHEMA.format("defaclnamespace"),
+    "pg_publication_rel": _OF_RELATION.format("prrelid"),
+    "pg_publication_namespace": _IN_SCHEMA.format("pnnspid"),
+}
+_OF_DATABASE = ("pg_shseclabel", "pg_db_role_setting")
+
 #: What comes and goes with tables: themselves, their indexes, constraints, defaults and row types.
 _OF_TABLES = """
 select 'pg_class'::regclass::oid, oid from pg_class where oid in ({tables})
@@ -113,13 +146,19 @@ _FOUND: WeakKeyDictionary[Dialect, list[tuple[str, str, str]]] = WeakKeyDictiona
 
 
 def catalogs_of(connection: Connection) -> list[tuple[str, str, str]]:
-    """Return the catalogs that a server has, as in ``CATALOGS``."""
+    """Return the catalogs that a server has, as in ``CATALOGS``; of one schema where the connection works for that."""
     if connection.dialect not in _FOUND:
         newer = ", ".join(f"'{catalog}'" for catalog, _described, _which in _NEWER)
         which = f"relnamespace = 'pg_catalog'::regnamespace and relname in ({newer})"
         there = {name for (name,) in execute(connection, f"select relname from pg_class where {which}")}
         _FOUND[connection.dialect] = [*CATALOGS, *(each for each in _NEWER if each[0] in there)]
-    return _FOUND[connection.dialect]
+    found = _FOUND[connection.dialect]
+    return [_of_schema(*each) for each in found] if connection.info.get(IS_OF_SCHEMA) else found
+
+
+def _of_schema(catalog: str, described: str, which: str) -> tuple[str, str, str]:
+    is_of_database = which == _ALL or catalog in _OF_DATABASE
+    return catalog, described, _OF_SCHEMA.get(catalog, "false") if is_of_database else which
 
 
 def not_of(described: str, tables: list[int]) -> str:

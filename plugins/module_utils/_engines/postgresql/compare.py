@@ -28,6 +28,7 @@ from .psql import use_list
 from .relations import Relation, keeps_columns, relations_of, size_of
 from .run_sessions import close_sessions_of_run
 from .schema_entries import VIEW_DATA, Entry, differences, dumped_by, filled_differently, one_sided, parse
+from .scope import dumped_schemas
 from .sequences import is_behind, read_positions, used_by_dump, used_by_others
 from .session import major_version
 from .write_counters import LARGE_OBJECTS, activity, counters_cannot_be_trusted
@@ -46,7 +47,6 @@ _FILLED = """
 select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind = 'm' and c.relispopulated
 """
-_EXCLUDED = ("alembic_aside_*", "alembic_retained_*")
 
 
 @dataclass
@@ -105,11 +105,11 @@ class ArchiveComparison:
 
     def _compare_schema(self) -> tuple[list[str], list[str]]:
         self._report("compares the schema with the backup")
-        before = self._printed(
-            ["pg_restore", "--schema-only", "--create", "--file=-", str(self._archive.path)], own=True
-        )
-        excluded = [f"--exclude-schema={pattern}" for pattern in _EXCLUDED]
-        dump = ["pg_dump", "--schema-only", "--create", "--no-password", *self._lock_wait(), *excluded]
+        # Only with --create it prints what is of the database itself.
+        what = ["--schema-only", *([] if self._engine.database.schema else ["--create"])]
+        before = self._printed(["pg_restore", *what, "--file=-", str(self._archive.path)], own=True)
+        schemas = dumped_schemas(self._engine.database.schema)
+        dump = ["pg_dump", *what, "--no-password", *self._lock_wait(), *schemas]
         now = self._printed([*dump, f"--dbname={client_tools.conninfo(self._engine.url)}"], own=False)
         made = self._version_tables_made(before)
         old, new = self._entries(before, made), self._entries(now, made)
@@ -260,6 +260,8 @@ class ArchiveComparison:
         return was.row_type == here.row_type or self._engine.own().run(keeps_columns, here.oid, was, columns)
 
     def _compare_large_objects(self, folder: Path, listing: Listing, doubt: bool) -> None:
+        if self._engine.database.schema:
+            return  # they lie in no schema
         before = self._archive.activity.get("large_objects")
         now = self._engine.own().run(activity)["large_objects"]
         if not doubt and before == now:

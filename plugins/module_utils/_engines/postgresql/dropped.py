@@ -23,6 +23,7 @@ from . import client_tools
 from .catalog import ours
 from .psql import Contents
 from .restore_method import beside, run_sql
+from .scope import WHOLE
 from .session import major_version
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ _ANYTHING = f"""
 select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where {ours("pg_class", "c.oid")})
     or exists (select from pg_proc f join pg_namespace n on n.oid = f.pronamespace where {ours("pg_proc", "f.oid")})
     or exists (select from pg_type t join pg_namespace n on n.oid = t.typnamespace where {ours("pg_type", "t.oid")})
-    or exists (select from pg_namespace n where n.nspname <> 'public' and {ours("pg_namespace", "n.oid")})
-    or exists (select from pg_largeobject_metadata)
+    or {WHOLE} and exists (
+      select from pg_namespace n where n.nspname <> 'public' and {ours("pg_namespace", "n.oid")})
+    or {WHOLE} and exists (select from pg_largeobject_metadata)
 """
 
 

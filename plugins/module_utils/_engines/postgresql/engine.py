@@ -22,11 +22,12 @@ from . import catalog, client_tools, plan_writes, write_counters
 from .catalog_rows import (
     read_catalog_rows,
 )
-from .locks import LOCK_DATABASE, AdvisoryLock, wait_for_orphan
+from .locks import LOCK_DATABASE, AdvisoryLock, holders_of, try_lock, wait_for_orphan
 from .preflight import obstacles
 from .read_only import changing_only, is_kept, only_reading
-from .restore_method import RETAINED_SCHEMA, method
+from .restore_method import method
 from .restore_notes import restore_notes
+from .scope import dumped_schemas
 from .session import PostgreSQLSession, major_version
 from .swap_state import being_swapped, is_being_swapped
 from .timeouts import watch
@@ -75,7 +76,7 @@ class PostgreSQL(PostgreSQLSession):
             if not recovered:
                 raise
             own = self.own()
-        lock = AdvisoryLock(own, self.database.name)
+        lock = AdvisoryLock(own, self.database.name, self.database.schema)
         if lock.attempt() and not being_swapped(own):
             self.held = lock
             return lock
@@ -85,7 +86,7 @@ class PostgreSQL(PostgreSQLSession):
     def lock_holder(self) -> str:
         """Return the application, process and address of who holds it."""
         try:
-            rows = self.own().rows(catalog.LOCK_HOLDER, key=LOCK_DATABASE)
+            rows = holders_of(self.own(), LOCK_DATABASE, self.database.schema)
         except Refused:
             return "a restore, during which the database refuses connections"
         return f"{rows[0][0]} (pid {rows[0][1]}, from {rows[0][2]})" if rows else "a session that has just ended"
@@ -93,7 +94,8 @@ class PostgreSQL(PostgreSQLSession):
     def lock_migrating(self, connection: Connection, patience: float) -> None:
         """Lock on env.py's own connection, so that the lock lives as long as the backend that changes things."""
         deadline = time.monotonic() + patience
-        while not execute(connection, "select pg_try_advisory_lock(:key)", {"key": _LOCK_MIGRATING})[0][0]:
+        statement, keys = try_lock(_LOCK_MIGRATING, self.database.schema)
+        while not execute(connection, statement, keys)[0][0]:
             if time.monotonic() >= deadline:
                 raise Failed(
                     f"A backend of an earlier run still works in database {self.database.name!r}",
@@ -105,7 +107,7 @@ class PostgreSQL(PostgreSQLSession):
 
     def end_migrating(self, patience: float, report: Report) -> None:
         """Wait for the lock on the migrating connection, which lives as long as its backend."""
-        wait_for_orphan(self.own(), _LOCK_MIGRATING, self.database.name, patience, report)
+        wait_for_orphan(self.own(), _LOCK_MIGRATING, self.database, patience, report)
 
     def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Have the server refuse what writes, or keep it from being committed."""
@@ -136,7 +138,7 @@ class PostgreSQL(PostgreSQLSession):
 
     def watch_connections(self) -> AbstractContextManager[None]:
         """Set timeouts on every connection that is opened inside the block."""
-        return watch(self.job, self.application)
+        return watch(self.job, self.application, self.database.schema)
 
     def blockers(self, own: OwnConnection) -> list[str]:
         """Return the sessions that our migrating connections wait for."""
@@ -183,7 +185,7 @@ class PostgreSQL(PostgreSQLSession):
             f"--lock-wait-timeout={int(self.job.backup_lock_wait * 1000)}",
             f"--snapshot={snapshot}",
             f"--file={target}",
-            f"--exclude-schema={RETAINED_SCHEMA}*",
+            *dumped_schemas(self.database.schema),
             "--no-password",
             f"--dbname={client_tools.conninfo(self.url)}",
         ]

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from . import catalog
+from .scope import WHOLE, in_scope
 
 #: Whether the schema itself stays. A range type moves only with its schema, so then public is made anew as well; before
 #: PostgreSQL 15 it is the superuser's.
@@ -75,7 +76,7 @@ select format('lock table only %I.%I in access exclusive mode', n.nspname, c.rel
 """
 
 #: Privileges that would be added to what is made anew, and that the archive has itself.
-DEFAULT_PRIVILEGES = """
+DEFAULT_PRIVILEGES = f"""
 select format('alter default privileges for role %I %s revoke all on %s from %s', pg_get_userbyid(defaclrole),
               case when defaclnamespace <> 0 then format('in schema %I', n.nspname) end, kind,
               case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
@@ -83,16 +84,16 @@ select format('alter default privileges for role %I %s revoke all on %s from %s'
   cross join lateral (select case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then
                              'routines' when 'T' then 'types' when 'n' then 'schemas' end kind) k
   cross join lateral (select distinct grantee from aclexplode(defaclacl)) a
- where a.grantee <> d.defaclrole or d.defaclnamespace <> 0
+ where (a.grantee <> d.defaclrole or d.defaclnamespace <> 0) and ({WHOLE} or {in_scope()})
 union all
 select format('alter default privileges for role %I grant all on %s to %1$I', pg_get_userbyid(defaclrole),
               case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'routines'
                                  when 'T' then 'types' when 'n' then 'schemas' end)
-  from pg_default_acl where defaclnamespace = 0
+  from pg_default_acl where defaclnamespace = 0 and {WHOLE}
 union all
 select format('alter default privileges for role %I grant %s to public', pg_get_userbyid(defaclrole),
               case defaclobjtype when 'f' then 'execute on routines' else 'usage on types' end)
-  from pg_default_acl where defaclnamespace = 0 and defaclobjtype in ('f', 'T')
+  from pg_default_acl where defaclnamespace = 0 and defaclobjtype in ('f', 'T') and {WHOLE}
 """
 
 EXTENSION_TABLES = """

@@ -6,13 +6,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Failed, Refused
 from ..._core.playbook_command import playbook_command
 from ..connection import OwnConnection
 from ..interface import Lock, Report
 from . import catalog
+
+if TYPE_CHECKING:
+    from ..._core.job import Database
 
 # Advisory locks belong to a database, so this number serves for all of them. It is part of the protocol between
 # versions of this collection: a changed number would let two runs meet.
@@ -23,18 +28,60 @@ _TO_END = 10.0  # seconds that a backend may take to end after the signal
 _POLL_INTERVAL = 0.2  # seconds
 
 
-class AdvisoryLock(Lock):
-    """The lock on a database, held by a connection of our own."""
+def try_lock(key: int, schema: str) -> tuple[str, dict[str, int]]:
+    """Return the statement that tries a lock, on all of a database or on one schema, and its parameters.
 
-    def __init__(self, own: OwnConnection, name: str) -> None:
+    Who has a schema shares the lock on the database with those who have others, and excludes who wants all of it.
+
+    Args:
+        key: of the lock on the database.
+        schema: the schema, none for all.
+    """
+    if not schema:
+        return "select pg_try_advisory_lock(:key)", {"key": key}
+    statement = """
+select case when pg_try_advisory_lock_shared(:key)
+            then case when pg_try_advisory_lock(:of_schema) then true else not pg_advisory_unlock_shared(:key) end
+            else false end
+"""
+    return statement, {"key": key, "of_schema": key_of_schema(key, schema)}
+
+
+def unlock(key: int, schema: str) -> tuple[str, dict[str, int]]:
+    """Return the statement that gives such a lock back, and its parameters."""
+    if not schema:
+        return "select pg_advisory_unlock(:key)", {"key": key}
+    statement = "select pg_advisory_unlock(:of_schema), pg_advisory_unlock_shared(:key)"
+    return statement, {"key": key, "of_schema": key_of_schema(key, schema)}
+
+
+def key_of_schema(key: int, schema: str) -> int:
+    """Return the number of a schema's lock; it is part of the protocol as that of the database is."""
+    digest = hashlib.sha256(f"{key} {schema}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def holders_of(own: OwnConnection, key: int, schema: str) -> list[tuple[Any, ...]]:
+    """Return who keeps others from a lock: application, process and address of each."""
+    holders = own.rows(catalog.LOCK_HOLDER, key=key_of_schema(key, schema), mode="ExclusiveLock") if schema else []
+    mode = "ExclusiveLock" if schema else "%"
+    return holders or own.rows(catalog.LOCK_HOLDER, key=key, mode=mode)
+
+
+class AdvisoryLock(Lock):
+    """The lock on a database, or on one schema of it, held by a connection of our own."""
+
+    def __init__(self, own: OwnConnection, name: str, schema: str = "") -> None:
         self._own = own
         self._name = name
+        self._schema = schema
         self._released = False
         self.is_suspended = False
 
     def attempt(self) -> bool:
         """Try to get it."""
-        return bool(self._own.rows("select pg_try_advisory_lock(:key)", key=LOCK_DATABASE)[0][0])
+        statement, keys = try_lock(LOCK_DATABASE, self._schema)
+        return bool(self._own.rows(statement, **keys)[0][0])
 
     def is_on(self, own: OwnConnection | None) -> bool:
         """Return whether a connection holds it."""
@@ -87,13 +134,13 @@ class AdvisoryLock(Lock):
         self._own.close()
 
 
-def wait_for_orphan(own: OwnConnection, key: int, name: str, patience: float, report: Report) -> None:
+def wait_for_orphan(own: OwnConnection, key: int, database: Database, patience: float, report: Report) -> None:
     """Come back when no session holds the lock on the migrating connection any more.
 
     Args:
         own: a connection of our own, which holds nothing afterwards.
-        key: the lock's.
-        name: the database's, for words.
+        key: of the lock on a database.
+        database: the entry, which may mean one schema.
         patience: seconds until the backend is ended.
         report: is called with who it is.
 
@@ -102,8 +149,9 @@ def wait_for_orphan(own: OwnConnection, key: int, name: str, patience: float, re
     """
     deadline = time.monotonic() + patience
     reported = False
-    while not own.rows("select pg_try_advisory_lock(:key)", key=key)[0][0]:
-        holders = own.rows(catalog.LOCK_HOLDER, key=key)
+    name, (statement, keys) = database.name, try_lock(key, database.schema)
+    while not own.rows(statement, **keys)[0][0]:
+        holders = holders_of(own, key, database.schema)
         who = f"{holders[0][0]} (pid {holders[0][1]})" if holders else "a session that has just ended"
         report(f"waits for the backend of a dead run, {who}")
         if time.monotonic() >= deadline:
@@ -113,7 +161,8 @@ def wait_for_orphan(own: OwnConnection, key: int, name: str, patience: float, re
             elif reported:
                 raise _works_on(name, who, "it was sent the signal to end and has not")
         time.sleep(_POLL_INTERVAL)
-    own.rows("select pg_advisory_unlock(:key)", key=key)
+    statement, keys = unlock(key, database.schema)
+    own.rows(statement, **keys)
 
 
 def _end(own: OwnConnection, pid: int, name: str, who: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ..connection import execute
-from .catalogs import CATALOGS, OURS
+from .catalogs import CATALOGS, OURS, catalogs_of
 from .transaction_numbers import NUMBERS, XMIN, is_within
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def read_own_of_statement(connection: Connection, first: int, end: int, statemen
         return sorted({int(number) for number, *names in rows if words & set(names)})
     parts = [
         f"select t.{XMIN}, o.identity from {catalog} t, pg_identify_object({described}) o where {which} and {within}"
-        for catalog, described, which in CATALOGS
+        for catalog, described, which in catalogs_of(connection)
     ]
     rows = execute(connection, (OURS + " union ".join(parts)).replace(":", "\\:"))
     found = {int(number) for number, identity in rows if words & _names(identity or "")}

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from . import catalog
+from .scope import WHOLE, in_scope
 
 
 def _owners(objects: str, owner: str, schema: str, only: str = "true") -> str:
@@ -30,7 +31,7 @@ _OWNERS = (
     _owners("pg_ts_config", "cfgowner", "cfgnamespace"),
     _owners("pg_ts_dict", "dictowner", "dictnamespace"),
     _owners("pg_namespace", "nspowner", "oid", "n.nspname <> 'public'"),
-    "select lomowner, 'pg_largeobject'::regclass, oid from pg_largeobject_metadata",
+    f"select lomowner, 'pg_largeobject'::regclass, oid from pg_largeobject_metadata where {WHOLE}",
 )
 
 #: Others whose objects are in the database.
@@ -108,13 +109,14 @@ select format('foreign table %I, whose server %I its owner may not use', c.relna
 union all
 select format('cast (%s as %s)', format_type(k.castsource, null), format_type(k.casttarget, null))
   from pg_cast k join pg_type s on s.oid = k.castsource join pg_type t on t.oid = k.casttarget
- where k.oid >= {_FIRST_OF_USERS}
+ where {WHOLE} and k.oid >= {_FIRST_OF_USERS}
    and (k.castmethod = 'b' or not (pg_has_role(s.typowner, 'usage') or pg_has_role(t.typowner, 'usage')))
    and not exists (select from pg_depend e
                     where e.classid = 'pg_cast'::regclass and e.objid = k.oid and e.deptype in ('e', 'i'))
 union all
-select distinct 'default privileges of role ' || pg_get_userbyid(defaclrole) from pg_default_acl
- where not pg_has_role(defaclrole, 'usage')
+select distinct 'default privileges of role ' || pg_get_userbyid(defaclrole)
+  from pg_default_acl left join pg_namespace n on n.oid = defaclnamespace
+ where not pg_has_role(defaclrole, 'usage') and ({WHOLE} or {in_scope()})
 """
 
 #: Of ``public``, which every new database has, the owner and, before 15, the privileges are not its owner's to change.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Refused
 from .. import disk_space
 from ..connection import OwnConnection
+from ..sql import quoted
 from . import catalog, client_tools
 from .libpq_options import is_local, options_of
 from .session import major_version
@@ -32,7 +33,7 @@ def obstacles(
         backup_space: a folder on the disk that a backup goes to.
         tables: the version tables (schema.table), as far as they are known.
     """
-    checks = (_standby, _client_programs, _readable, _hidden_rows)
+    checks = (_standby, _no_such_schema, _client_programs, _readable, _hidden_rows)
     found = [obstacle for check in checks for obstacle in check(engine, own)]
     return found + list(_creatable(engine, own, tables)) + _space(engine, own, backup_space)
 
@@ -44,6 +45,17 @@ def _standby(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]
             f"{options_of(engine.url).get('host', 'the server')} is in recovery",
             "Name the primary in its url",
             code="server-is-standby",
+        )
+
+
+def _no_such_schema(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
+    schema = engine.database.schema
+    if schema and not own.rows("select 1 from pg_namespace where nspname = :schema", schema=schema):
+        yield Refused(
+            f"There is no schema {schema!r} in the database of {engine.database.name!r}",
+            "what is backed up and migrated is that schema alone",
+            f"Create it: CREATE SCHEMA {quoted(schema)}; or correct the entry",
+            code="schema-missing",
         )
 
 

@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING
 from ..._core.errors import Failed
 from ..interface import Report
 from . import client_tools
+from .scope import setting_of
 from .service_file import handed_over
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ _ENTRY = re.compile(r"^\d+; \d+ \d+ (.*)$")
 _PIECE = 1 << 20
 #: What pg_restore of 17 and newer says first, and what older servers do not understand.
 TRANSACTION_TIMEOUT = b"SET transaction_timeout = 0;\n"
+#: What every pg_restore says besides, so that it waits for every lock.
+LOCK_TIMEOUT = b"SET lock_timeout = 0;\n"
 #: What every pg_restore says then. Names in an archive have their schemas; those in the body of a function need not.
 SEARCH_PATH = b"SELECT pg_catalog.set_config('search_path', '', false);\n"
 
@@ -60,8 +63,11 @@ class Psql:
     is in its own, which it says itself; here it passes through as it is.
     """
 
-    def __init__(self, found: client_tools.Tools, url: URL, application: str, encoding: str = "UTF8") -> None:
+    def __init__(
+        self, found: client_tools.Tools, url: URL, application: str, encoding: str = "UTF8", schema: str = ""
+    ) -> None:
         self._encoding = encoding
+        self._schema = schema
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
         variables = {**client_tools.environment(url, application), "PGCLIENTENCODING": encoding}
         with handed_over(variables) as handed:
@@ -80,6 +86,15 @@ class Psql:
         self._lines: Queue[str | None] = Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self.write(f"{setting_of(schema)}\n".encode(encoding, "surrogateescape"))
+
+    def reset(self) -> None:
+        """Have it forget all settings but the schema that it works for.
+
+        Raises:
+            PsqlError: it has ended.
+        """
+        self.execute(f"reset all;\n{setting_of(self._schema)}")
 
     def _read(self) -> None:
         for line in self._process.stdout or ():

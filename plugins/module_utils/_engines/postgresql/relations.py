@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
+from .scope import in_scope
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -29,7 +30,7 @@ select c.oid::text, c.relnatts, n.nspname || '.' || c.relname, c.relfilenode::te
     select {_ROW_TYPE}
       from pg_attribute where attrelid = c.oid and attnum > 0) a(row_type)
  where c.relkind in ('r', 'p') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
-   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
+   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%' and {in_scope()}
 """
 
 

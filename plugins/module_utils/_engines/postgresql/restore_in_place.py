@@ -14,7 +14,7 @@ import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from ..interface import Guard, Report
 from ..sql import quoted
 from . import catalog, client_tools, defaults, publications
 from .in_place_queries import CASTS, DEFAULT_PRIVILEGES, EXTENSION_TABLES, LOCKS, MOVES, OWNED, PUBLIC, SCHEMAS
-from .psql import TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts, use_list
+from .psql import LOCK_TIMEOUT, TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts, use_list
 from .rendering import fixed_statements, normalised
 from .replay import header
 from .replayed_content import ReplayedContent
@@ -73,6 +73,8 @@ class InPlace:
         self._wrote: Counter[str] = Counter()
         self._pid = 0
         self._engine = engine
+        #: The one schema that is restored, none for all.
+        self._schema = engine.database.schema
         self._archive = archive
         self._run = run
         self._report = report
@@ -86,7 +88,8 @@ class InPlace:
             Refused, Failed: as ``Restorer.restore``.
         """
         contents = Contents.of(self._tools, self._archive.path, self._report)
-        refuse_what_stays(self._engine, self._tools, self._archive.path, contents, self._report)
+        if not self._schema:
+            refuse_what_stays(self._engine, self._tools, self._archive.path, contents, self._report)
         try:
             retained = self._restore(contents, guard)
         except Failed:
@@ -140,7 +143,7 @@ class InPlace:
 
     def _psql(self) -> Psql:
         encoding = self._engine.own().run(client_encoding)
-        return Psql(self._tools, self._engine.url, self._engine.application, encoding)
+        return Psql(self._tools, self._engine.url, self._engine.application, encoding, self._schema)
 
     def _lock_tables(self, psql: Psql, deadline: float) -> bool:
         """Lock every table, ending the sessions that block it and may be ended; return whether that succeeded.
@@ -170,7 +173,9 @@ class InPlace:
             return False
         # What came in meanwhile waits for our locks, and may have written before.
         self._end_sessions()
-        psql.execute("set local lock_timeout = 0;")
+        # What is made anew may refer to tables of other schemas, which are not locked yet.
+        wait = int(self._engine.job.lock_wait * 1000) if self._schema else 0
+        psql.execute(f"set local lock_timeout = {wait};")
         return True
 
     def _unlocked(self, psql: Psql) -> Unlocked:
@@ -198,9 +203,7 @@ class InPlace:
         """Move the present objects away, replay the archive and verify it, and return the name of what is retained."""
         schemas = {str(name): bool(kept) for name, kept in self._json(psql, SCHEMAS)}
         group = self._free_name(psql)
-        names = {name: group if name == "public" else fitted(group, f"_{name}") for name in schemas}
-        if "public" not in names:
-            names[""] = group  # the large objects and the name of the whole
+        names = self._retained_names(group, schemas)
         self._report(MOVES_AWAY)
         psql.execute(self._retain_current(group, names, schemas))
         if not schemas.get("public", True):
@@ -208,10 +211,12 @@ class InPlace:
         pairs = ", ".join(f"({literal(name)}, {literal(names[name])})" for name, kept in schemas.items() if kept)
         if pairs:
             psql.execute(f"{MOVES.format(pairs=pairs)}\n\\gexec")
-        psql.execute(f"{CASTS}\n\\gexec")
-        psql.execute(f"{publications.DROP}\n\\gexec")
+        if not self._schema:
+            psql.execute(f"{CASTS}\n\\gexec")
+            psql.execute(f"{publications.DROP}\n\\gexec")
         psql.execute(f"{DEFAULT_PRIVILEGES}\n\\gexec")
-        self._retain_large_objects(psql, group)
+        if not self._schema:
+            self._retain_large_objects(psql, group)
         self._count(psql)
         kept = {name for name, stays in schemas.items() if stays}
         lines = self._chosen(psql, contents, kept)
@@ -221,12 +226,20 @@ class InPlace:
         self._count(psql)
         self._restore_kept_schemas(psql, folder, contents, kept)
         # The archive's prologue has made settings of its own, for the session.
-        psql.execute(f"reset all;\nset row_security = off;\n{fixed_statements()}")
+        psql.reset()
+        psql.execute(f"set row_security = off;\n{fixed_statements()}")
         self._verify(psql)
         content = ReplayedContent(psql, self._tools, self._archive.path, folder, self._report)
         content.refuse_differences(lines, contents.only(["BLOBS"]), self._engine.database.name)
-        psql.execute("reset all;")
+        psql.reset()
         return group
+
+    def _retained_names(self, group: str, schemas: Iterable[str]) -> dict[str, str]:
+        """Return what each schema is called when it is retained; under no name, where large objects are retained."""
+        if self._schema:
+            return {self._schema: group}
+        names = {name: group if name == "public" else fitted(group, f"_{name}") for name in schemas}
+        return names if "public" in names else {**names, "": group}
 
     def _free_name(self, psql: Psql) -> str:
         number, name = 1, fitted(RETAINED_SCHEMA, self._run)
@@ -257,10 +270,11 @@ class InPlace:
 
     def _restore_database_facts(self, psql: Psql, contents: Contents, folder: Path) -> None:
         """Give the database itself the settings, the privileges and the comment that it had."""
-        if not contents.has(f"DATABASE - {self._engine.name_on_server}"):
-            return  # the archive is of a database of another name
+        if self._schema or not contents.has(f"DATABASE - {self._engine.name_on_server}"):
+            return  # it is of one schema, or of a database of another name
         facts = database_facts(self._tools, self._archive.path, contents, folder, self._report)
-        psql.execute(f"reset all;\n\\o /dev/null\n{defaults.DATABASE}\n\\gexec")
+        psql.reset()
+        psql.execute(f"\\o /dev/null\n{defaults.DATABASE}\n\\gexec")
         psql.execute("\\set ON_ERROR_STOP 0\n\\set ON_ERROR_ROLLBACK on")
         psql.execute(f"{facts}\n\\o")
         psql.execute("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")
@@ -282,7 +296,7 @@ class InPlace:
         there = [row[0] for row in self._json(psql, "select extname, 1 from pg_extension")]
         left_out += [f"EXTENSION - {name}" for name in there]
         for name in there:
-            if name != "plpgsql" and not contents.has(f"EXTENSION - {name}"):
+            if not self._schema and name != "plpgsql" and not contents.has(f"EXTENSION - {name}"):
                 psql.execute(f"drop extension {quoted(name)};")
         roles = [row[0] for row in self._json(psql, publications.ROLES)]
         return contents.without(left_out) + publications.own_entries(contents, roles)
@@ -293,7 +307,8 @@ class InPlace:
         At the end: others own what was replayed only if they may create it there, and a dump does not say so before.
         """
         names = f"array[{', '.join(map(literal, sorted(kept)))}]::text[]"
-        psql.execute(f"reset all;\n{defaults.SCHEMAS.format(kept=names)}\n\\gexec")
+        psql.reset()
+        psql.execute(f"{defaults.SCHEMAS.format(kept=names)}\n\\gexec")
         mine = {row[0] for row in self._json(psql, OWNED)}
         lines = contents.only(_facts_of(kept & mine))
         if lines:
@@ -306,7 +321,7 @@ class InPlace:
         chosen = use_list(folder, "contents", lines)
         path = str(self._archive.path)
         psql.execute("\\o /dev/null")
-        psql.replay([restore, f"--use-list={chosen}", "--file=-", path], self._report, header(self._search_path))
+        psql.replay([restore, f"--use-list={chosen}", "--file=-", path], self._report, self._header())
         if blobs:
             # They come with a BEGIN and a COMMIT of their own; every other line of theirs is one call.
             chosen = use_list(folder, "blobs", blobs)
@@ -318,6 +333,10 @@ class InPlace:
                     if line.strip() not in (b"BEGIN;", b"COMMIT;", TRANSACTION_TIMEOUT.strip()):
                         psql.write(line)
         psql.execute("\\o", self._report, "replays the dump")
+
+    def _header(self) -> dict[bytes, bytes]:
+        """Return what takes the place of lines of the archive; beside other schemas no lock is waited for for ever."""
+        return {**header(self._search_path), **({LOCK_TIMEOUT: b""} if self._schema else {})}
 
     def _verify(self, psql: Psql) -> None:
         self._report(VERIFIES)

@@ -23,6 +23,7 @@ from . import ownership
 from .arrival import refuse_what_did_not_arrive
 from .bound_to_tables import bound_to_tables
 from .rendering import dumped
+from .schema_bonds import hanging_on, has_default_privileges, may_make_schemas, needed_of_elsewhere
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -195,6 +196,8 @@ def method(engine: PostgreSQLSession) -> RestoreMethod:
     wanted = engine.job.restore_method
     own = engine.own()
     mine = powers(own, engine.name_on_server)
+    if engine.database.schema:
+        return _method_of_schema(engine, mine)
     try:
         swap = None if wanted == "in_place" else _obstacle_to_swap(engine, mine)
     except Refused as refusal:
@@ -216,8 +219,32 @@ def method(engine: PostgreSQLSession) -> RestoreMethod:
 def method_in_place(engine: PostgreSQLSession) -> RestoreMethod:
     """Return how a database would be restored in place."""
     own = engine.own()
+    if engine.database.schema:
+        return _method_of_schema(engine, powers(own, engine.name_on_server))
     obstacle = _obstacle_in_place(engine, powers(own, engine.name_on_server))
     return RestoreMethod("in_place", _not_in_place(own), obstacle, loses=bound_to_tables(own))
+
+
+def _method_of_schema(engine: PostgreSQLSession, mine: Powers) -> RestoreMethod:
+    """Return how one schema can be restored: the others stay as they are, so nothing else is swapped or moved."""
+    own = engine.own()
+    hanging = hanging_on(own)
+    what, why, remedy = f"Schema {engine.database.schema!r} cannot be restored by itself", "", ""
+    if engine.job.restore_method == "swap":
+        why, remedy = "a swap replaces all of the database", "Let migrate_restore_method be auto"
+    elif hanging:
+        why = f"other schemas use what is in it: {first_of(hanging, _MOST_NAMED)}"
+        remedy = "Move that into the schema, or restore by hand"
+    elif not (mine.superuser or may_make_schemas(own)):
+        why = f"{engine.url.username} may not create schemas, and what is replaced is kept in one"
+        remedy = f"GRANT CREATE ON DATABASE {quoted(engine.name_on_server)} TO {quoted(engine.url.username or '')};"
+    elif has_default_privileges(own):
+        why = f"default privileges in all schemas would come on top of what {engine.url.username} makes anew"
+        remedy = "ALTER DEFAULT PRIVILEGES IN SCHEMA instead, for each schema that is to have them"
+    obstacle = Refused(what, why, remedy, code="restore-not-possible") if why else _obstacle_of_owners(engine, mine)
+    needed = needed_of_elsewhere(own)
+    notes = [f"it needs what stays in other schemas: {first_of(needed, _MOST_NAMED)}"] if needed else []
+    return RestoreMethod("in_place", _seen_by_slots(_left_out(own)), obstacle, notes, bound_to_tables(own))
 
 
 def _has_superuser(engine: PostgreSQLSession) -> bool:
@@ -278,13 +305,19 @@ def _membership(engine: PostgreSQLSession, mine: Powers) -> str:
 
 
 def _obstacle_in_place(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
+    if not (mine.superuser or mine.owner):
+        what = f"Database {engine.database.name!r} cannot be restored by its user"
+        return Refused(what, "it belongs to another role", "Name its owner in the url", code="restore-not-possible")
+    return _obstacle_of_owners(engine, mine)
+
+
+def _obstacle_of_owners(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
+    """Return what of it does not belong to its user, or is not his to make anew."""
     strangers = _strangers(engine, mine)
     ranges = [] if mine.superuser else engine.own().rows(ownership.RANGES)
     never = [] if mine.superuser else engine.own().rows(ownership.NEVER)
     remedy = "Restore it by hand, as a superuser"
-    if not (mine.superuser or mine.owner):
-        why, remedy = "it belongs to another role", "Name its owner in the url"
-    elif strangers:
+    if strangers:
         why, remedy = f"some of it belongs to {', '.join(row[0] for row in strangers)}", _membership(engine, mine)
     elif never:
         why = f"only a superuser can make anew: {', '.join(row[0] for row in never)}"
@@ -327,9 +360,7 @@ def _not_swapped(own: OwnConnection, superuser: bool) -> list[str]:
 
 def _not_in_place(own: OwnConnection) -> list[str]:
     found = _left_out(own)
-    lines = []
-    if "slot" in found:
-        lines.append(f"logical replication slots, which see the restore as changes: {found['slot']}")
+    lines = _seen_by_slots(found)
     for kind, why in (
         ("publication", "publications, which go on with the replaced tables"),
         ("subscription", "subscriptions, which go on with the replaced tables"),
@@ -340,6 +371,12 @@ def _not_in_place(own: OwnConnection) -> list[str]:
         if kind in found:
             lines.append(f"{why}: {found[kind]}")
     return lines
+
+
+def _seen_by_slots(found: dict[str, str]) -> list[str]:
+    if "slot" not in found:
+        return []
+    return [f"logical replication slots, which see the restore as changes: {found['slot']}"]
 
 
 def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] | None, name: str) -> None:

@@ -26,6 +26,7 @@ from .psql import use_list
 from .publications import ROLES
 from .rendering import normalised
 from .schema_entries import VIEW_DATA, Entry, differences, dumped_by, one_sided, parse
+from .scope import dumped_schemas
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -72,6 +73,8 @@ class RestoredSchema:
     strange_schemas: tuple[str, ...] = ()
     #: The only kinds of entries to compare, with their comments and privileges; of all kinds if there are none here.
     only: tuple[str, ...] = ()
+    #: The one schema that was restored, none for all.
+    schema: str = ""
 
     def differences(self, lines: list[str], url: URL) -> list[str]:
         """Return how what the entries of an archive hold differs from a database.
@@ -89,7 +92,7 @@ class RestoredSchema:
             restore = ["pg_restore", "--schema-only", f"--use-list={chosen}", "--file=-", str(self.archive)]
             archived = self._run(restore, client_tools.plain_environment())
         dump = ["pg_dump", "--schema-only", "--no-password", f"--lock-wait-timeout={int(self.lock_wait * 1000)}"]
-        dump += ["--exclude-schema=alembic_aside_*", f"--dbname={client_tools.conninfo(url)}"]
+        dump += [*dumped_schemas(self.schema), f"--dbname={client_tools.conninfo(url)}"]
         dumped = self._run(dump, client_tools.environment(url, self.application))
         before, now = self._entries(archived), self._entries(dumped)
         if dumped_by(archived) != dumped_by(dumped):
@@ -186,7 +189,9 @@ def refuse_in_place(
     roles = tuple(str(row[0]) for row in own.rows(ROLES))
     strange = tuple(str(row[0]) for row in own.rows(_STRANGE_SCHEMAS))
     wait = engine.job.backup_lock_wait
-    schema = RestoredSchema(found, archive, engine.application, report, wait, _STAYS, roles, strange)
+    schema = RestoredSchema(
+        found, archive, engine.application, report, wait, _STAYS, roles, strange, schema=engine.database.schema
+    )
     words = schema.differences(contents.lines, engine.url)
     if words:
         raise Failed(

@@ -40,6 +40,13 @@ class PostgreSQLRestorer(Restorer):
         """Make it where the server has none of that name."""
         if not dropped.is_dropped(self.engine):
             return False
+        if self.engine.database.schema:
+            raise Refused(
+                f"The database of schema {self.engine.database.schema!r} is not on its server any more",
+                "the backup holds that schema alone",
+                "Bring the database back first",
+                code="database-of-schema-gone",
+            )
         report("makes the database, which is not on its server any more")
         dropped.make_again(self.engine, archive)
         return True

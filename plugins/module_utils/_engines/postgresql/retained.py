@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Refused
+from ..connection import execute
 from ..data import RetainedCopy
 from ..sql import quoted
 from .restore_method import MARK, RETAINED_SCHEMA, beside, marked, run_sql
+from .scope import SET_SCHEMA
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -38,13 +40,15 @@ def of(engine: PostgreSQLSession) -> list[RetainedCopy]:
     found = []
     for name, comment, size in own.rows(_RETAINED, mark=f"{MARK}%"):
         facts = marked(comment)
-        if facts.get("aside_of") == engine.name_on_server:
+        if facts.get("aside_of") == engine.name_on_server and not engine.database.schema:
             found.append(RetainedCopy(name, str(facts.get("run", "")), str(facts.get("made", "")), size and int(size)))
     schemas: dict[str, RetainedCopy] = {}
     for name, comment, size in sorted(own.rows(_RETAINED_SCHEMAS, mark=f"{MARK}%")):
         facts = marked(comment)
         group = str(facts.get("group", ""))
         if not group or not name.startswith(RETAINED_SCHEMA):
+            continue
+        if engine.database.schema and facts.get("aside_of") != engine.database.schema:
             continue
         known = schemas.get(group)
         total = int(size) + (known.size or 0 if known else 0)
@@ -84,6 +88,8 @@ def _drop_schemas(connection: Connection, engine: PostgreSQLSession, group: str)
         "select nspname, obj_description(oid, 'pg_namespace') from pg_namespace where nspname like 'alembic%%'"
     ).all()
     names = [name for name, comment in rows if marked(comment).get("group") == group]
+    # What hangs on it may lie in any schema.
+    execute(connection, SET_SCHEMA, {"schema": ""})
     before = engine.fingerprint(connection, frozenset())
     connection.exec_driver_sql("begin")
     try:
@@ -101,3 +107,5 @@ def _drop_schemas(connection: Connection, engine: PostgreSQLSession, group: str)
     except BaseException:
         connection.exec_driver_sql("rollback")
         raise
+    finally:
+        execute(connection, SET_SCHEMA, {"schema": engine.database.schema})

@@ -17,15 +17,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..._core.errors import Failed, Refused
+from ..._core.errors import Failed, Refused, first_of
 from ..comparison import Comparison
-from ..connection import OwnConnection, client_encoding, execute, migration_url, sqlstate
+from ..connection import OwnConnection, client_encoding, execute, first_line, migration_url, sqlstate
 from ..data import Archive, Content, RetainedCopy
 from ..interface import Report, Scratch
 from ..rehearser import Rehearser
 from . import catalog, client_tools, copy_state
 from .psql import Contents, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
+from .schema_bonds import EXTENSION, needed_of_elsewhere
 from .session import PostgreSQLSession, major_version
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _COMMENT = "hosting.alembic: scratch database of a rehearsal; the next one drops
 #: Advisory locks with this first half say that the rehearsal of a scratch database is alive.
 _LOCK_SCRATCH = 0x68616C73
 _FORCE_SINCE = 13
+_MOST_NAMED = 5
 #: Seconds that others in a scratch database are waited for.
 _PATIENCE = 10
 
@@ -84,6 +86,11 @@ select datname, pg_database_size(oid) from pg_database
  order by 1
 """
 
+_EXTENSIONS = """
+select x.extname, n.nspname from pg_extension x join pg_namespace n on n.oid = x.extnamespace
+ where x.extname = any(cast(:names as text[]))
+"""
+
 _SETTINGS = """
 select setrole = 0, unnest(setconfig)
   from pg_db_role_setting
@@ -112,7 +119,12 @@ class PostgreSQLRehearser(Rehearser):
 
     @contextmanager
     def scratch(self, archive: Archive, report: Report) -> Iterator[Scratch]:
-        """Make a database for a copy, and drop it at the end."""
+        """Make a database for a copy, and drop it at the end.
+
+        Raises:
+            Refused: none can be made, or a copy of a schema would lack what lies in other ones.
+        """
+        extensions = self._needed_extensions()
         place = self._place()
         name = f"{self._prefix}{secrets.token_hex(4)}"
         try:
@@ -122,7 +134,7 @@ class PostgreSQLRehearser(Rehearser):
             engine = self._aimed_at(place.url.set(database=name))
 
             def fill() -> list[str]:
-                return self._fill(place, engine, name, archive, report)
+                return self._fill(place, engine, name, archive, report, extensions)
 
             try:
                 yield Scratch(engine, fill)
@@ -131,6 +143,25 @@ class PostgreSQLRehearser(Rehearser):
                 _drop(place.own, name)
         finally:
             place.own.close()
+
+    def _needed_extensions(self) -> list[str]:
+        """Return the extensions that a schema needs of its database.
+
+        Raises:
+            Refused: it needs more than these, which are made anew in the copy.
+        """
+        if not self.engine.database.schema:
+            return []
+        needed = needed_of_elsewhere(self.engine.own())
+        others = [name for name in needed if not name.startswith(EXTENSION)]
+        if others:
+            raise Refused(
+                f"Schema {self.engine.database.schema!r} cannot be rehearsed by itself",
+                f"it needs what its backup does not hold: {first_of(others, _MOST_NAMED)}",
+                "Rehearse on a database of your own that has these, as an entry of another inventory",
+                code="rehearsal-needs-other-schemas",
+            )
+        return [name[len(EXTENSION) :] for name in needed]
 
     def scratches(self) -> list[RetainedCopy]:
         """Search the server where copies are made; a role that may make none has left none."""
@@ -210,7 +241,15 @@ class PostgreSQLRehearser(Rehearser):
         url = migration_url(entry, option).set(drivername=self.engine.url.drivername)
         return url if url.database else url.set(database="postgres")
 
-    def _fill(self, place: _Place, engine: PostgreSQLSession, name: str, archive: Archive, report: Report) -> list[str]:
+    def _fill(
+        self,
+        place: _Place,
+        engine: PostgreSQLSession,
+        name: str,
+        archive: Archive,
+        report: Report,
+        extensions: list[str],
+    ) -> list[str]:
         """Create the scratch anew and restore into it, as it is if that can be, else without owners and grants."""
         server = place.own.run(major_version)
         found = client_tools.usable(self.engine.job.pg_bin, self.engine.database.name, server, archive.path)
@@ -226,6 +265,7 @@ class PostgreSQLRehearser(Rehearser):
             engine.close()
             notes = self._create(place, name)
             try:
+                self._make_extensions(place, name, extensions)
                 self._replay(place, found, server, name, archive, [*options], search_path, report)
                 break
             except Failed as failure:
@@ -261,6 +301,25 @@ class PostgreSQLRehearser(Rehearser):
             chosen = use_list(Path(folder), "contents", contents.without(left_out))
             target = place.url.set(database=name)
             replay.run(target, [*options, f"--use-list={chosen}"], self.engine.job.backup_jobs, search_path)
+
+    def _make_extensions(self, place: _Place, name: str, extensions: list[str]) -> None:
+        """Make those that the dump of a schema does not have, each in the schema that it lies in."""
+        if not extensions:
+            return
+        schemas = dict(self.engine.own().rows(_EXTENSIONS, names=extensions))
+        with self._aimed_at(place.maker.set(database=name)).connect() as made:
+            for extension in extensions:
+                schema = _name(schemas[extension])
+                try:
+                    made.rows(f"create schema if not exists {schema}")
+                    made.rows(f"create extension {_name(extension)} schema {schema}")
+                except Exception as error:
+                    raise Failed(
+                        f"Extension {extension} of the copy was not made",
+                        first_line(error),
+                        "Name a role in admin_url that may make it",
+                        code="rehearsal-copy-failed",
+                    ) from error
 
     def _create(self, place: _Place, name: str) -> list[str]:
         """Create an empty database of the same kind, with the same settings; return those that could not be set."""
@@ -309,8 +368,8 @@ class PostgreSQLRehearser(Rehearser):
         return found
 
     def disk_usage(self) -> int:
-        """Query the server, which counts files, and so what is not committed too."""
-        return self.engine.own().run(self.engine.size)
+        """Query the server, which counts files, and so what is not committed too; no table is waited for."""
+        return int(self.engine.own().rows("select pg_database_size(current_database())")[0][0])
 
     def locks(self) -> set[tuple[str, str]]:
         """Query pg_locks. A table that is not committed yet has no name for us, and no session can wait for it."""

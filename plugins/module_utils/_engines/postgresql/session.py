@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ from .libpq_options import options_of
 from .locks import AdvisoryLock
 from .probe import connect_options_of, described
 from .rendering import dumped, fixed_rendering, fixed_statements, normalised
+from .scope import IS_OF_SCHEMA, SET_SCHEMA
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -70,15 +72,19 @@ _LOCK_TIMEOUT_STATES = (LOCK_NOT_AVAILABLE, "40P01")
 _SHORTEST_LOCK_WAIT = 1000
 
 
-def introduce(connection: Connection, application: str, lock_timeout: int) -> None:
+def introduce(connection: Connection, application: str, lock_timeout: int, schema: str) -> None:
     """Make a connection of our own known by name, and set our own timeouts in place of those for applications.
 
     Args:
         connection: ours.
         application: its name.
         lock_timeout: milliseconds that it waits for a lock; nothing of ours waits without a limit.
+        schema: the one that it works for, none for all.
     """
     settings = {"application_name": application, "lock_timeout": str(lock_timeout)}
+    if schema:
+        execute(connection, SET_SCHEMA, {"schema": schema})
+        connection.info[IS_OF_SCHEMA] = True
     since = [name for name, version in _TIMEOUTS.items() if version <= major_version(connection)]
     settings.update(dict.fromkeys(since, "0"))
     calls = ", ".join(f"set_config('{name}', :{name}, false)" for name in settings)
@@ -124,6 +130,12 @@ def drop_index(connection: Connection, schema: str, name: str) -> None:
     connection.exec_driver_sql(f"drop index concurrently {quote(schema)}.{quote(name)}".replace("%", "%%"))
 
 
+def _application(job: Job, schema: str) -> str:
+    """Return the name of the sessions of one entry in one run; those of another schema are not its own."""
+    of_schema = f" {hashlib.sha256(schema.encode()).hexdigest()[:8]}" if schema else ""
+    return f"hosting.alembic {job.run or job.verb}{of_schema} {socket.gethostname()}"[:63]
+
+
 class PostgreSQLSession(Engine):
     """What every part of the engine does over sessions of its own on the server."""
 
@@ -134,7 +146,7 @@ class PostgreSQLSession(Engine):
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
-        self.application = f"hosting.alembic {job.run or job.verb} {socket.gethostname()}"[:63]
+        self.application = _application(job, database.schema)
         self._own_identity: Identity | None = None
         self.held: AdvisoryLock | None = None
         #: The backends of all connections of our own.
@@ -173,15 +185,15 @@ class PostgreSQLSession(Engine):
             # First of all: what is set through a pooler leaks to its other clients.
             self._check_directness(own)
             own.run(speak)
-            own.run(introduce, self.application, self._lock_timeout)
+            own.run(introduce, self.application, self._lock_timeout, self.database.schema)
         except BaseException:
             own.close()
             raise
         return own
 
     def identity(self, connection: Connection) -> Identity:
-        """Return the server's own number and the database's name there."""
-        return Identity(*execute(connection, catalog.IDENTITY)[0])
+        """Return the server's own number and the database's name there, with the schema if it is one."""
+        return Identity(*execute(connection, catalog.IDENTITY)[0]).within(self.database.schema)
 
     def instance(self, connection: Connection) -> str:
         """Return the cluster's number, port and start; clones of one image share only the first."""
@@ -226,8 +238,8 @@ class PostgreSQLSession(Engine):
             )
 
     def size(self, connection: Connection) -> int:
-        """Return what the server counts for the database, indexes included."""
-        self.last_size = int(execute(connection, "select pg_database_size(current_database())")[0][0])
+        """Return what the server counts for the database, or for its schema, indexes included."""
+        self.last_size = int(execute(connection, catalog.SIZE)[0][0])
         return self.last_size
 
     def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:

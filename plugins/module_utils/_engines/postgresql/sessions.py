@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import Refused
 from ..connection import execute
+from .scope import WHOLE, in_scope
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from ..connection import OwnConnection
+    from .session import PostgreSQLSession
 
 #: Of a session of another role nothing is shown to a role that may not monitor, its type included; processes of the
 #: server itself have no role.
 IS_CLIENT = "(backend_type = 'client backend' or backend_type is null and usesysid is not null)"
 
 #: Sessions of others that may not have handed in yet what they have counted: before 15 that has no time.
-AT_WORK = f"""
-select from pg_stat_activity
- where datname = current_database() and {IS_CLIENT} and application_name not like 'hosting.alembic %'
+_IS_AT_WORK = f"""datname = current_database() and {IS_CLIENT} and application_name not like 'hosting.alembic %'
    and pid <> pg_backend_pid()
    and (coalesce(state, 'hidden') <> 'idle' or state_change > clock_timestamp() - interval '60 s'
-        or current_setting('server_version_num')::int < 150000)
-"""
+        or current_setting('server_version_num')::int < 150000)"""
+AT_WORK = f"select from pg_stat_activity where {_IS_AT_WORK}"
 
 _TO_STAY = f"""
 select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed')
@@ -39,10 +39,19 @@ select pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unna
         or not (pg_has_role(a.usesysid, 'usage') or pg_has_role('pg_signal_backend', 'usage')))
 """
 
-#: Process id, user and name of each session in the database that is not ours.
+#: Process id, user and name of each session in the database that is not ours. Those that work in other schemas only
+#: are left alone where an entry means one: those that have or want a lock in it are named then.
 OTHERS = f"""
-select pid, coalesce(usename, '?'), application_name from pg_stat_activity
+select pid, coalesce(usename, '?'), application_name from pg_stat_activity a
  where datname = current_database() and {IS_CLIENT} and pid <> pg_backend_pid() and application_name <> :application
+   and ({WHOLE} or exists (
+     select from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+      where l.pid = a.pid and l.database = a.datid and {in_scope()}))
+"""
+
+#: The same of those that may have written and not have handed in yet what they have counted, where they are not ended.
+_MAY_WRITE = f"""
+select pid, coalesce(usename, '?'), application_name from pg_stat_activity where {_IS_AT_WORK}
 """
 _TRIES = 20
 _EVERY = 0.05
@@ -85,6 +94,14 @@ def not_to_be_ended(own: OwnConnection, database: str) -> list[str]:
     return [f"pid {pid} ({user}, {application})" for pid, user, application in own.rows(_TO_STAY, database=database)]
 
 
+def not_ended(engine: PostgreSQLSession) -> list[str]:
+    """Return the sessions that a restore leaves, as text: for one schema, those that work elsewhere."""
+    own = engine.own()
+    if engine.database.schema:
+        return [f"pid {pid} ({user}, {application})" for pid, user, application in own.rows(_MAY_WRITE)]
+    return not_to_be_ended(own, engine.name_on_server)
+
+
 def other_sessions(connection: Connection, application: str) -> list[str]:
     """Return the sessions of others in a database, as text.
 
@@ -94,8 +111,10 @@ def other_sessions(connection: Connection, application: str) -> list[str]:
         connection: our own.
         application: the name of our own sessions.
     """
+    is_whole = execute(connection, f"select {WHOLE}")[0][0]
+    statement, parameters = (OTHERS, {"application": application}) if is_whole else (_MAY_WRITE, {})
     for attempt in range(_TRIES):
-        found = execute(connection, OTHERS, {"application": application})
+        found = execute(connection, statement, parameters)
         if all(name for _pid, _user, name in found) or attempt == _TRIES - 1:
             break
         time.sleep(_EVERY)

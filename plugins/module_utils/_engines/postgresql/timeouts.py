@@ -15,6 +15,7 @@ from ..._core.job import Job, left
 from ..connection import OPENING_OWN
 from ..sqlalchemy_import import listening, sa
 from .run_sessions import remember_pooled
+from .scope import setting_of
 from .session import is_postgresql
 
 _EVERY = 1.0  # seconds after which what is left of a window is set anew
@@ -27,13 +28,13 @@ _NOTICE = (
 
 
 @contextmanager
-def watch(job: Job, application: str) -> Iterator[None]:
+def watch(job: Job, application: str, schema: str) -> Iterator[None]:
     """Set timeouts on every connection that is opened inside the block.
 
     CONCURRENTLY is let wait for others: giving way would leave an INVALID index. Where the window has an end, no
-    statement lasts longer than what is left of it.
+    statement lasts longer than what is left of it. A connection for a schema is known to work for that one.
     """
-    timeouts = _Timeouts(job, application)
+    timeouts = _Timeouts(job, application, schema)
     with listening(
         (sa.pool.Pool, "connect", timeouts.opened),
         (sa.engine.Engine, "before_cursor_execute", timeouts.before),
@@ -45,9 +46,10 @@ def watch(job: Job, application: str) -> Iterator[None]:
 class _Timeouts:
     """What SQLAlchemy calls."""
 
-    def __init__(self, job: Job, application: str) -> None:
+    def __init__(self, job: Job, application: str, schema: str) -> None:
         self._job = job
         self._application = application
+        self._schema = schema
         self._set = time.monotonic()
 
     def opened(self, connection: Any, record: object) -> None:
@@ -58,6 +60,8 @@ class _Timeouts:
         cursor = connection.cursor()
         cursor.execute(self._usual())
         cursor.execute(_NOTICE)
+        if self._schema:
+            cursor.execute(setting_of(self._schema))
         cursor.close()
         connection.commit()
 

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Refused
 from .catalog_rows import CatalogRows, read_catalog_rows
 from .row_authors import Read
+from .scope import in_scope
 from .write_counters import large_objects_written
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
 
 #: By number, which a sequence keeps when it is moved away. One that was never used has no position.
-_POSITIONS = """
+_POSITIONS = f"""
 select s.seqrelid::text, pg_sequence_last_value(c.oid) from pg_sequence s join pg_class c on c.oid = s.seqrelid
- where case when c.relkind = 'S' and c.relpersistence <> 't' then has_sequence_privilege(c.oid, 'select') end
+  join pg_namespace n on n.oid = c.relnamespace
+ where {in_scope()}
+   and case when c.relkind = 'S' and c.relpersistence <> 't' then has_sequence_privilege(c.oid, 'select') end
 """
 
 

@@ -19,6 +19,7 @@ from ..connection import driver_connection, execute
 from ..data import Counted, Writes
 from .relations import _RELATIONS, Relation, relations_of
 from .restore_method import marked
+from .scope import WHOLE, in_scope
 from .sessions import AT_WORK, other_sessions
 from .transaction_numbers import NEXT, NUMBERS
 
@@ -38,20 +39,24 @@ select txid_snapshot_xmax(s)::text, array(select txid_snapshot_xip(s)::text), pg
 #: Where the number of the database is in it.
 _NUMBER_OF_DATABASE = 3
 
-_COUNTED = """
+_COUNTED = f"""
 select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_user_tables
+ where {in_scope("schemaname")}
 """
 
 
-_DATABASE = """
-select pg_get_userbyid(datdba), coalesce(datacl::text, ''), shobj_description(oid, 'pg_database')
+#: Of an entry that means one schema the database's own facts are none, here and below.
+_DATABASE = f"""
+select case when {WHOLE} then pg_get_userbyid(datdba) else '' end,
+       case when {WHOLE} then coalesce(datacl::text, '') else '' end,
+       case when {WHOLE} then shobj_description(oid, 'pg_database') end
   from pg_database where datname = current_database()
 """
 
 #: Who may not see the options of one sees that there is one.
-_USER_MAPPINGS = """
+_USER_MAPPINGS = f"""
 select md5(coalesce(string_agg(concat_ws(' ', umid, srvid, umuser, umoptions::text), ',' order by umid), ''))
-  from pg_user_mappings
+  from pg_user_mappings where {WHOLE}
 """
 
 #: Catalogs whose rows are counted only: only a superuser reads the one, and a restore writes the other itself.
@@ -59,11 +64,12 @@ COMMENTS, MAPPINGS = "pg_catalog.pg_shdescription", "pg_catalog.pg_user_mapping"
 LARGE_OBJECTS = "pg_catalog.pg_largeobject"
 _CHANGES = "pg_stat_get_tuples_inserted(c) + pg_stat_get_tuples_updated(c) + pg_stat_get_tuples_deleted(c)"
 _CATALOGS_WRITTEN = f"""
-select name, {_CHANGES} from unnest(array['{COMMENTS}', '{MAPPINGS}']) name, cast(name as regclass) c
+select name, case when {WHOLE} then {_CHANGES} else 0 end
+  from unnest(array['{COMMENTS}', '{MAPPINGS}']) name, cast(name as regclass) c
 """
 
 _LARGE_OBJECTS = f"""
-select coalesce(sum({_CHANGES}), 0)::bigint
+select coalesce(sum(case when {WHOLE} then {_CHANGES} else 0 end), 0)::bigint
   from unnest(array['pg_largeobject'::regclass, 'pg_largeobject_metadata'::regclass]) c
 """
 
@@ -84,7 +90,7 @@ select c.oid::text, format('%I.%I', n.nspname, c.relname), has_sequence_privileg
        {_uses("c.oid", "")} + {_uses("c.oid", "xact_")}, s.seqincrement
   from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
  where c.relpersistence <> 't' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
-   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%'
+   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%' and {in_scope()}
 """
 
 #: A setting by which rows are not counted.
@@ -335,7 +341,7 @@ def written(
         return Writes(unknown="the server has lost its counters since the backup: it was restarted, or they were reset")
     if others:
         named = ", ".join(others[:5])
-        return Writes(unknown=f"other sessions could not be ended and may be writing: {named}")
+        return Writes(unknown=f"other sessions are still there and may be writing: {named}")
     return _grown(before, connection, now, ours, leave_out, known)
 
 

@@ -26,11 +26,12 @@ from .compare import ArchiveComparison, archived_positions
 from .grown_tables import without_writes_of_others
 from .made_tables import writes_into_made
 from .other_changes import changes_of_others, schema_changes_of_others
+from .outside_schema import changed_outside
 from .own_transactions import read_own_of_statement, read_subtransactions
 from .relations import relations_of
 from .run_sessions import close_sessions_of_run
 from .sequences import changes_of_sequences, read_positions, set_forward
-from .sessions import not_to_be_ended
+from .sessions import not_ended
 from .touched_tables import overwritten, touched_by_others, written_after
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ class PostgreSQLWriteTracker(WriteTracker):
     def count_failed_transaction(self, connection: Connection) -> Counted:
         """Query in the transaction that follows it."""
         return write_counters.count_failed_transaction(connection)
+
+    def changed_outside(self, connection: Connection, counted: Counted, wrote: Iterable[str]) -> list[str]:
+        """Read it where the entry means one schema."""
+        schema = self.engine.database.schema
+        return changed_outside(self.engine.own(), connection, schema, wrote, counted.number) if schema else []
 
     def subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
         """Read the catalogs, and the tables."""
@@ -176,7 +182,7 @@ class PostgreSQLWriteTracker(WriteTracker):
 
     def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the counters as they are now; a session counts only if a restore could not end it."""
-        return self._written(archive, ours, not_to_be_ended(self.engine.own(), self.engine.name_on_server))
+        return self._written(archive, ours, not_ended(self.engine))
 
     def _written(self, archive: Archive, ours: dict[str, int], others: list[str] | None) -> Writes:
         leave_out, known = archive.version_tables, self._nothing_lost

@@ -108,6 +108,7 @@ def test_a_place_does_not_depend_on_user_and_driver() -> None:
     assert here == place_of({"url": "postgres://c@h/d", "direct_url": None})
     assert here != place_of({"url": "postgresql://a:b@h/e"})
     assert here == place_of({"url": "postgresql://a@pooler/x", "direct_url": "postgresql://a@h/d"})
+    assert len({here, *(place_of({"url": "postgresql://a@h/d", "schema": schema}) for schema in ("", "s", "t"))}) == 3
 
 
 @pytest.mark.parametrize("value", ["..", "../other", "a/../../b", ".", "a/./b"])

@@ -92,6 +92,18 @@ def source(**more: object) -> dict[str, object]:
     return {"name": "sites", "files": ["/srv/*/app.db"], "template": template, **more}
 
 
+def tenants(**more: object) -> dict[str, object]:
+    template = {"name": "{schema}", "url": "postgresql://u@h/d", "schema": "{schema}"}
+    return {"name": "tenants", "schemas": ["t_*"], "url": "postgresql://u@h/d", "template": template, **more}
+
+
+def test_schemas_of_one_database_and_of_each_that_is_found(options: dict[str, Any]) -> None:
+    each = {"name": "{d}_{schema}", "url": "postgresql://u@h/{d}", "schema": "{schema}"}
+    found = tenants(name="found", url=None, command=["/bin/list"], template=each)
+    options.update(databases=[], discover=[tenants(), found])
+    assert problems(options) == []
+
+
 def test_sources_in_place_of_databases(options: dict[str, Any]) -> None:
     options.update(databases=[], discover=[source(exclude=["x*"], minimum=3, maximum_change=25.5, timeout=5)])
     assert problems(options) == []
@@ -103,7 +115,7 @@ def test_sources_in_place_of_databases(options: dict[str, Any]) -> None:
         ("sites", ["migrate_discover must be a list and is a string"]),
         ([5], ["Entry 1 of migrate_discover must be a dictionary and is a number"]),
         ([source(), source()], ["2 entries named 'sites'"]),
-        ([source(sql="select 1")], ["must have one of sql, files, command and has sql and files", "no url"]),
+        ([source(sql="select 1")], ["must have one of sql, files, command, schemas and has sql and files", "no url"]),
         ([source(files=[])], ["has none"]),
         ([source(files=["srv/*.db"])], ["absolute paths without .."]),
         ([source(files=["/srv/../*.db"])], ["absolute paths without .."]),
@@ -116,6 +128,11 @@ def test_sources_in_place_of_databases(options: dict[str, Any]) -> None:
         ([source(template={"name": "{folder}", "url": "{folder}://u@h/d"})], ["url in its template is not a URL"]),
         ([source(template={"name": "{datname}", "url": "sqlite:///{path}"})], ["its template names {datname}"]),
         ([{"files": ["/srv/*.db"], "template": {}}], ["has no name"]),
+        ([tenants(url=None)], ["no url of their database"]),
+        ([source(schemas=["t_*"])], ["has schemas of files", "schema is missing"]),
+        ([tenants(template={"name": "{schema}", "url": "postgresql://u@h/d"})], ["schema is missing"]),
+        ([tenants(schemas=[])], ["has none", "schemas is missing"]),
+        ([tenants(command=["/bin/list"])], ["has a url and no sql", "url in its template names no column"]),
     ],
 )
 def test_what_is_wrong_with_a_source_is_reported(options: dict[str, Any], discover: Any, words: list[str]) -> None:
