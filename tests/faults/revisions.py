@@ -112,7 +112,7 @@ def written_into(scene: Scene) -> Iterator[None]:
     yield
 
 
-@fault("a batch on the way back deletes child rows by cascade", ends="held", engines=SQLITE)
+@fault("a batch on the way back deletes child rows by cascade", ends="old", engines=SQLITE)
 def cascade(scene: Scene) -> Iterator[None]:
     clean, text = scene.old, scene.source.env.read_text()
     scene.target.rows("CREATE TABLE child (id INTEGER, item INTEGER REFERENCES item (id) ON DELETE CASCADE)")
@@ -126,11 +126,9 @@ def cascade(scene: Scene) -> Iterator[None]:
     # The second revision's downgrade rebuilds the table that the child points to.
     scene.release(scene.raise_here())
     scene.fails()
-    assert scene.state() == "held"
-    scene.ended = "held"
-    scene.assert_nothing_is_lost()
-    scene.type_the_restore_command()
+    # Only the run has written to the file, so the backup is restored.
     assert scene.state() == "old"
+    scene.ended = "old"
     scene.source.env.write_text(text)
     scene.target.rows("DROP TABLE child")
     scene.old = clean
@@ -220,7 +218,7 @@ _TWICE = """for other in (connectable, __import__("sqlalchemy").create_engine("s
 _ONLINE = "\n    run_migrations_online()"
 _env("raises", _RUN, f"raise RuntimeError('fails on purpose')\n    {_RUN}")
 _env("exits", _RUN, f"import sys; sys.exit(0)\n    {_RUN}")
-_env("exits after it has migrated", _ONLINE, f"{_ONLINE}\n    raise SystemExit(0)")
+_env("exits after it has migrated", _ONLINE, f"{_ONLINE}\n    raise SystemExit(0)", ends="new")
 _env("hangs", _RUN, f"import time; time.sleep(600)\n    {_RUN}")
 _env(
     "connects elsewhere",
