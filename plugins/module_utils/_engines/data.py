@@ -131,7 +131,8 @@ class Counted:
     newest: int = 0
     #: When it began, as the server says; two that are not the same began at other times.
     began: str = ""
-    #: What it holds for itself: files of tables that it has made or locked, and what it dropped.
+    #: What it holds for itself: files of tables that it has made or locked, and what it dropped. Of a SQLite file the
+    #: objects that were made, changed or dropped until now.
     files: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     #: Catalogs in which it has replaced or removed rows.
@@ -165,7 +166,8 @@ class WrittenRows:
     content_digest: dict[str, Any] = field(default_factory=dict)
     #: Tables that revisions wrote whose rows were not rolled back.
     stayed: frozenset[str] = frozenset()
-    #: Files of tables that the run has made, and tables and sequences that it dropped, by number.
+    #: Files of tables that the run has made, and tables and sequences that it dropped, by number; of a SQLite file the
+    #: objects that it has made, changed or dropped, by name.
     files: frozenset[str] = frozenset()
     dropped: frozenset[str] = frozenset()
     #: By number, how often the run has read sequences, and how often all sessions had read those that it dropped.
@@ -193,6 +195,10 @@ class WrittenRows:
     is_open: bool = False
     #: The schema that our own runs since a backup have left, for a restore on purpose; None where it is not known.
     left: list[str] | None = None
+    #: The state of the database at the failure, if no other session had written until then.
+    content: dict[str, str] | None = None
+    #: Whether these are of all runs since a backup that is restored on purpose.
+    on_purpose: bool = False
 
     def with_rows(self, more: Mapping[str, int]) -> WrittenRows:
         """Return these with more rows that were written, by table."""

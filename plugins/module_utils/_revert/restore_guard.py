@@ -43,7 +43,8 @@ class RestoreGuard:
         self._later: dict[str, int] = {}
         self._is_ours = manifest.tool != TOOL
         if restorer_of(engine).is_readable():
-            self._changes = changed_by_others(engine, run_record, read_position(engine, list(manifest.heads)))
+            found = changed_by_others(engine, run_record, read_position(engine, list(manifest.heads)))
+            self._changes = [*run_record.others, *(change for change in found if change not in run_record.others)]
             self._later = write_tracker_of(engine).later_writes(self._written_rows).tables
             if self._is_ours:
                 write_tracker_of(engine).compare_written(

@@ -187,7 +187,7 @@ class Revert(OneDatabase):
 
     def _expect_others(self, engine: Engine, now: Position) -> None:
         """Let what others have changed in the schema since be a part of what the revert leads to."""
-        changes = changed_by_others(engine, self.run_record, now)
+        changes = self.run_record.others = changed_by_others(engine, self.run_record, now)
         if changes:
             expected = with_changes(self.run_record.before.fingerprint, changes)
             self.run_record.before = Position(self.run_record.before.heads, expected)
@@ -339,7 +339,7 @@ class Revert(OneDatabase):
         if self.job.on_failure == "downgrade" or manifest is None:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason, code="database-held")
         # The downgrades that were tried before have written rows too.
-        run_record = RunRecord.of(self.run_record.run, self.journal.events())
+        run_record = RunRecord.of(self.run_record.run, self.journal.events(), self.run_record.others)
         try:
             restored, now = bring_back(environment.engine, manifest, run_record, self.journal, self.progress, reason)
         except Refused as refusal:

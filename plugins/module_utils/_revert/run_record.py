@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,14 +80,22 @@ class RunRecord:
     kept_in: Path | None = None
     #: Whether this describes all runs since a backup that is restored on purpose.
     on_purpose: bool = False
+    #: What others had changed in the schema when the revert began, as differences of fingerprints.
+    others: list[str] = field(default_factory=list)
     #: When the run had made its backup: what others did later is theirs.
     since: str = ""
     error: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, run: str, events: list[Event]) -> RunRecord:
-        """Read a run from the events of an upgrade; one that was cut short may have left anything behind."""
-        run_record = cls(run)
+    def of(cls, run: str, events: list[Event], others: Sequence[str] = ()) -> RunRecord:
+        """Read a run from the events of an upgrade; one that was cut short may have left anything behind.
+
+        Args:
+            run: its id.
+            events: of its journal.
+            others: as the field of that name.
+        """
+        run_record = cls(run, others=list(others))
         for event in events:
             if event["event"] == "planned":
                 run_record.release = event["release"]
@@ -246,6 +254,8 @@ class RunRecord:
             transactions=frozenset(self.transactions),
             spans=self.spans,
             content_digest=self.content_digest,
+            content=self.content,
+            on_purpose=self.on_purpose,
         )
 
     def left_by_unapplied(self) -> list[str]:

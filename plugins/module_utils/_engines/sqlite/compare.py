@@ -24,6 +24,7 @@ _SETTINGS = ("user_version", "application_id", "page_size", "auto_vacuum", "enco
 _OBJECTS = """select type, name, tbl_name, coalesce(sql, '') from {}.sqlite_master
     where name not like 'sqlite\\_%' escape '\\'"""
 _STATISTICS = "sqlite_stat1"
+_VIRTUAL = "create virtual "
 
 Object = tuple[str, str]
 
@@ -166,6 +167,30 @@ class FileComparison:
     def _one(self, statement: str) -> Any:
         row = self._connection.execute(statement).fetchone()
         return row[0] if row else None
+
+
+def changed_definitions(connection: sqlite3.Connection, ours: frozenset[str], leave_out: frozenset[str]) -> list[str]:
+    """Return the definitions that differ from an attached backup's, and that the run has not changed.
+
+    Args:
+        connection: of the file.
+        ours: what the run has made, changed or dropped; what belongs to such a table comes and goes with it.
+        leave_out: version tables, as schema.table.
+    """
+    before, now = _Side.of(connection, "backup"), _Side.of(connection, "main")
+    sides = {**before.sql, **now.sql}
+    virtual = {name for (_kind, name), sql in sides.items() if name in ours and sql.lower().startswith(_VIRTUAL)}
+    found = []
+    for kind, name in sorted(sides):
+        key = kind, name
+        table = before.table.get(key) or now.table[key]
+        # An index that is new on a table of the run is not the run's for that.
+        is_ours = name in ours or (table in ours and key in before.sql) or f"main.{table}" in leave_out
+        if is_ours or any(table.startswith(f"{each}_") for each in virtual):
+            continue
+        if not (key in before.sql and key in now.sql and same_meaning(kind, before.sql[key], now.sql[key])):
+            found.append(f"{kind} {name} was changed by others, or made or dropped")
+    return found
 
 
 def compare(

@@ -21,7 +21,7 @@ from ..write_tracker import WriteTracker
 from .catalog import (
     rows_of,
 )
-from .compare import compare
+from .compare import changed_definitions, compare
 from .kept_rows import unchanged_tables
 from .known_rows import KnownRows, await_clock, has_log
 from .probe import reading
@@ -110,7 +110,7 @@ class SQLiteWriteTracker(WriteTracker):
 
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
         """Return the statements by table that env.py's connections have compiled until now."""
-        return Counted(dict(self.engine.written.counts))
+        return Counted(dict(self.engine.written.counts), files=sorted(self.engine.written.definitions))
 
     def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> Comparison:
         """Compare with the backup, by what this process has written as well: downgrades, for one."""
@@ -257,6 +257,23 @@ class SQLiteWriteTracker(WriteTracker):
         if given_out:
             return Writes(unknown=f"{'; '.join(given_out)}, and it is unknown who has done that")
         return Writes()
+
+    def changes_of_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
+        """Compare the definitions, unless no other session has written or it is unknown which the run has changed."""
+        if written_rows.is_open or written_rows.on_purpose or archive.path.is_dir() or self.engine.replacing is None:
+            return []
+        if self._is_unwritten(archive, written_rows.content):
+            return []
+        ours = written_rows.files | frozenset(self.engine.written.definitions)
+        if ANY in written_rows.wrote or ANY in self.engine.written.counts:
+            return []
+        try:
+            with self.engine.acting():
+                if not is_attached(self.engine.replacing):
+                    attach(self.engine.replacing, archive.path)
+                return changed_definitions(self.engine.replacing, ours, archive.version_tables)
+        except sqlite3.Error as error:
+            return [f"the definitions cannot be compared with those of the backup ({error})"]
 
     def _is_dropped_by_us(self, table: str) -> bool:
         words = f"table {table}"

@@ -27,8 +27,10 @@ SEQUENCE_NAMES = f"{SEQUENCES}.name"
 _OK, _DENY = 0, 1
 _WRITES = {9: "delete", 18: "insert", 23: "update"}
 _PRAGMA, _ATTACH, _ALTER = 19, 24, 26
-#: Everything that makes or drops something in a schema.
-_CHANGES = frozenset({1, 2, 7, 8, 10, 11, 16, 17, 29, 30, *_WRITES})
+#: What makes or drops an index, a table, a trigger, a view, a virtual table.
+_DEFINES = frozenset({1, 2, 7, 8, 10, 11, 16, 17, 29, 30})
+#: Everything that changes a schema or what is in it.
+_CHANGES = frozenset({*_DEFINES, *_WRITES})
 _OWN_SCHEMAS = {"main", "temp", "vacuum_db", None}
 
 from ..unseen_writes import is_memory
@@ -42,6 +44,8 @@ class WrittenTables:
         self.counts: dict[str, int] = {}
         #: The tables among them whose rows may not be what they were; an ALTER TABLE that adds or renames changes none.
         self.rows: set[str] = set()
+        #: Tables, indexes, views and triggers that they have made, changed or dropped.
+        self.definitions: set[str] = set()
         #: Attached schemas that are not files.
         self._in_memory: set[str] = set()
         self._attached_a_file = False
@@ -76,20 +80,28 @@ class WrittenTables:
 
     def facts(self) -> dict[str, Any]:
         """Return what another process adds to its own."""
-        return {"counts": dict(self.counts), "rows": sorted(self.rows)}
+        return {
+            "counts": dict(self.counts),
+            "rows": sorted(self.rows),
+            "definitions": sorted(self.definitions),
+        }
 
     def adds(self, facts: dict[str, Any]) -> None:
         """Add what connections of another process have written."""
         for table, count in facts["counts"].items():
             self.counts[str(table)] = max(self.counts.get(table, 0), int(count))
         self.rows.update(map(str, facts["rows"]))
+        self.definitions.update(map(str, facts["definitions"]))
 
     def _authorize(self, action: int, first: Any, second: Any, schema: Any, _inner: Any) -> int:
         with suppress(Exception):  # an error in here would refuse the statement
             if action == _ATTACH and not is_memory(first):
                 self._attached_a_file = True
+            elif action in _DEFINES:
+                self.definitions.add(str(first))
             elif action == _ALTER:
                 self._count(second)
+                self.definitions.add(str(second))
                 if schema is not None:  # the column that it drops
                     self.rows.add(str(second))
                 schema = first

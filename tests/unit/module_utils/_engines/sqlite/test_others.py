@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.codes import assert_error
+from tests.lab.waiting import wait_until
 from tests.unit.stage import Answer, Host, database, script, sql, tables
 
 ENV = """
@@ -197,3 +199,58 @@ def test_a_file_that_is_gone_or_damaged_is_brought_back(host: Host, mine: Path, 
 
     assert (result["outcome"], bool(result["aside"])) == ("restored", how == "damaged")
     assert dump(mine) == before
+
+
+#: What others do to the schema, and what is there of it afterwards.
+DEFINES = {
+    "create table new (a); insert into new values (7)": "select a from new",
+    "create index found on theirs (a)": "select name from sqlite_master where name = 'found'",
+    "create index found on mine (a)": "select name from sqlite_master where name = 'found'",
+    "create view found as select a from mine": "select name from sqlite_master where name = 'found'",
+    "alter table theirs add column b default 7": "select name from pragma_table_info('theirs') where name = 'b'",
+    "alter table mine add column b default 7": "select name from pragma_table_info('mine') where name = 'b'",
+}
+#: What the run does in its first revision, and what its downgrade does.
+REVISES = {
+    "a downgrade that fails": ("create table more (a)", "raise RuntimeError('no way back')"),
+    "another column": ("alter table mine add column c", "raise RuntimeError('no way back')"),
+    "a revision that left something": ("create table more (a)", "op.execute('drop table more')"),
+}
+
+
+def _schema_cases() -> list[tuple[str, str, str]]:
+    cases = [(statement, moment, each) for statement in DEFINES for moment in MOMENTS[1:] for each in REVISES]
+    # Where both have altered one table before the failure, nothing shows which column is whose.
+    both = ("failing", "another column")
+    return [case for case in cases if case[1:] != both or "alter table mine" not in case[0]]
+
+
+@pytest.mark.parametrize(("statement", "moment", "revises"), _schema_cases())
+def test_what_others_changed_in_the_schema_is_never_taken_back(
+    host: Host, mine: Path, statement: str, moment: str, revises: str
+) -> None:
+    release(host)
+    upgrade, downgrade = REVISES[revises]
+    host.revise("generic", "r1", None, executes(upgrade), downgrade)  # type: ignore[arg-type]
+    reached, gate = mine.with_name("reached"), mine.with_name("gate")
+    waits = f"open({str(reached)!r}, 'w').close()\n    while not os.path.exists({str(gate)!r}): time.sleep(0.01)\n    "
+    half = f"{executes('create table half (a)')}; " if "left" in revises else ""
+    host.revise("generic", "r2", "r1", f"import os, time; {waits}{half}raise RuntimeError('no')")
+
+    def theirs() -> None:
+        wait_until(reached.exists, "the second revision was not reached")
+        if moment == "failing":
+            script(mine, statement)
+        gate.touch()
+
+    with ThreadPoolExecutor() as pool:
+        wrote = pool.submit(theirs)
+        assert host.result("upgrade", database(mine))["outcome"] == "failed"
+        wrote.result()
+    if moment == "later":
+        script(mine, statement)
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] in ("downgraded", "held"), result
+    assert sql(mine, DEFINES[statement])
