@@ -522,6 +522,25 @@ def test_publications_are_those_of_before_by_each_method(stage: Stage, powers: s
     assert dump(stage.database) == before
 
 
+#: What others do that no counter of a table of theirs shows, and what pg_dump prints of it.
+BESIDE_ROWS = {
+    "create rule keep as on delete to other do instead nothing": "CREATE RULE keep",
+    "create statistics s on name, note from item": "CREATE STATISTICS public.s",
+    "grant select on other to pg_monitor": "GRANT SELECT ON TABLE public.other TO pg_monitor",
+    "comment on table other is 'theirs'": "COMMENT ON TABLE public.other IS 'theirs'",
+    "create table made as table other; update made set word = 'x'; drop table other; alter table made rename to other":
+    "1\tx",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("theirs", BESIDE_ROWS)
+def test_what_others_did_beside_rows_is_not_taken_back(stage: Stage, theirs: str) -> None:
+    result = stage.fail_after(executed(LEFT["an enum value"]), theirs=theirs)
+
+    assert result["outcome"] == "held", result
+    assert BESIDE_ROWS[theirs] in dump(stage.database)
+
+
 PUT = "select lo_put(4711, 0, 'THEIRS')"
 
 
