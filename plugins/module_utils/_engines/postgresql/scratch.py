@@ -13,13 +13,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Failed, Refused, first_of
 from ..comparison import Comparison
-from ..connection import OwnConnection, client_encoding, execute, first_line, migration_url, sqlstate
+from ..connection import OwnConnection, client_encoding, execute, first_line, sqlstate
 from ..data import Archive, Content, RetainedCopy
 from ..interface import Report, Scratch
 from ..rehearser import Rehearser
@@ -27,10 +26,11 @@ from . import catalog, client_tools, copy_state
 from .psql import Contents, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
 from .schema_bonds import EXTENSION, needed_of_elsewhere
+from .scratch_place import Place, aimed_at, place_of
 from .session import PostgreSQLSession, major_version
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL, Connection
+    from sqlalchemy.engine import Connection
 
 _PREFIX = "rehearsal_"
 _COMMENT = "hosting.alembic: scratch database of a rehearsal; the next one drops it"
@@ -99,18 +99,6 @@ select setrole = 0, unnest(setconfig)
 """
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where scratch databases are made: over which connection, and how to reach what was made."""
-
-    own: OwnConnection
-    #: Who works in it, and fills it: an archive is code of its owner, which runs while it is loaded.
-    url: URL
-    #: Who makes it, and in it what only a superuser may make.
-    maker: URL
-    by_superuser: bool = False
-
-
 class PostgreSQLRehearser(Rehearser):
     """Makes copies in databases of their own."""
 
@@ -125,13 +113,13 @@ class PostgreSQLRehearser(Rehearser):
             Refused: none can be made, or a copy of a schema would lack what lies in other ones.
         """
         extensions = self._needed_extensions()
-        place = self._place()
+        place = place_of(self.engine)
         name = f"{self._prefix}{secrets.token_hex(4)}"
         try:
             _drop_leftovers(place.own, self._prefix)
             # The search for what dead rehearsals left takes this lock first.
             place.own.rows("select pg_advisory_lock(:first, hashtext(:name))", first=_LOCK_SCRATCH, name=name)
-            engine = self._aimed_at(place.url.set(database=name))
+            engine = aimed_at(self.engine, place.url.set(database=name))
 
             def fill() -> list[str]:
                 return self._fill(place, engine, name, archive, report, extensions)
@@ -166,7 +154,7 @@ class PostgreSQLRehearser(Rehearser):
     def scratches(self) -> list[RetainedCopy]:
         """Search the server where copies are made; a role that may make none has left none."""
         try:
-            place = self._place()
+            place = place_of(self.engine)
         except Refused:
             if self.engine.database.rehearse_url or self.engine.database.admin_url:
                 raise
@@ -179,7 +167,7 @@ class PostgreSQLRehearser(Rehearser):
 
     def drop_scratch(self, scratch: RetainedCopy) -> None:
         """Drop a database, if no rehearsal holds its lock."""
-        with self._place().own as own:
+        with place_of(self.engine).own as own:
             _drop_if_dead(own, scratch.name)
 
     @property
@@ -187,63 +175,9 @@ class PostgreSQLRehearser(Rehearser):
         names = [str(self.engine.url.host), str(self.engine.url.port), str(self.engine.url.database)]
         return f"{_PREFIX}{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]}_"
 
-    def _aimed_at(self, url: URL) -> PostgreSQLSession:
-        """Return an engine of our kind for another URL; its entry names no other."""
-        text = url.render_as_string(hide_password=False)
-        entry = replace(self.engine.database, url=text, password=None, direct_url=None)
-        return type(self.engine)(entry, url, self.engine.job)
-
-    def _place(self) -> _Place:
-        """Return where scratch databases are made.
-
-        Raises:
-            Refused: no role that is configured may make one.
-        """
-        entry = self.engine.database
-        if entry.rehearse_url:
-            url = self._url_of(entry.rehearse_url, entry.rehearse_password, "rehearse_url")
-            place = _Place(self._aimed_at(url).connect(), url, url)
-            self._refuse_superuser_here(place.own)
-        elif entry.admin_url:
-            admin = self._url_of(entry.admin_url, entry.admin_password, "admin_url")
-            own = self._aimed_at(admin).connect()
-            place = _Place(own, self.engine.url, admin, self._is_above(own))
-        else:
-            place = _Place(self.engine.connect(), self.engine.url, self.engine.url)
-        rows = place.own.rows("select rolcreatedb or rolsuper, rolname from pg_roles where rolname = current_user")
-        if not rows[0][0]:
-            place.own.close()
-            raise Refused(
-                f"There is no place to rehearse database {entry.name!r}",
-                f"{rows[0][1]} may not create databases on its server",
-                "Grant it CREATEDB, or name admin_url or rehearse_url in the database's entry",
-                code="rehearsal-privileges-missing",
-            )
-        return place
-
-    def _is_above(self, own: OwnConnection) -> bool:
-        """Return whether a connection is a superuser's, and the database's own user is none."""
-        statement = "select rolsuper from pg_roles where rolname = current_user"
-        return bool(own.rows(statement)[0][0] and not self.engine.own().rows(statement)[0][0])
-
-    def _refuse_superuser_here(self, own: OwnConnection) -> None:
-        if self._is_above(own) and own.run(self.engine.identity).server == self.engine.own_identity().server:
-            own.close()
-            raise Refused(
-                f"The rehearse_url of database {self.engine.database.name!r} is a superuser's on the same server",
-                "code in the database and env.py would have that role's rights over every database there",
-                "Name a role that may create databases and nothing else, or use admin_url",
-                code="rehearsal-role-superuser",
-            )
-
-    def _url_of(self, text: str, password: str | None, option: str) -> URL:
-        entry = replace(self.engine.database, url=text, password=password, direct_url=None)
-        url = migration_url(entry, option).set(drivername=self.engine.url.drivername)
-        return url if url.database else url.set(database="postgres")
-
     def _fill(
         self,
-        place: _Place,
+        place: Place,
         engine: PostgreSQLSession,
         name: str,
         archive: Archive,
@@ -281,7 +215,7 @@ class PostgreSQLRehearser(Rehearser):
 
     def _replay(
         self,
-        place: _Place,
+        place: Place,
         found: client_tools.Tools,
         server: int,
         name: str,
@@ -293,7 +227,7 @@ class PostgreSQLRehearser(Rehearser):
         maker = place.maker.set(database=name)
         contents = Contents.of(found, archive.path, report)
         left_out = ["SUBSCRIPTION", *OF_DATABASE, *LAST]
-        with tempfile.TemporaryDirectory() as folder, self._aimed_at(maker).connect() as made:
+        with tempfile.TemporaryDirectory() as folder, aimed_at(self.engine, maker).connect() as made:
             replay = Replay(found, server, archive.path, self.engine.application, made.run(client_encoding), report)
             if place.by_superuser:
                 left_out += replay.make_extensions(made, maker, contents, Path(folder))
@@ -302,12 +236,12 @@ class PostgreSQLRehearser(Rehearser):
             target = place.url.set(database=name)
             replay.run(target, [*options, f"--use-list={chosen}"], self.engine.job.backup_jobs, search_path)
 
-    def _make_extensions(self, place: _Place, name: str, extensions: list[str]) -> None:
+    def _make_extensions(self, place: Place, name: str, extensions: list[str]) -> None:
         """Make those that the dump of a schema does not have, each in the schema that it lies in."""
         if not extensions:
             return
         schemas = dict(self.engine.own().rows(_EXTENSIONS, names=extensions))
-        with self._aimed_at(place.maker.set(database=name)).connect() as made:
+        with aimed_at(self.engine, place.maker.set(database=name)).connect() as made:
             for extension in extensions:
                 schema = _name(schemas[extension])
                 try:
@@ -321,7 +255,7 @@ class PostgreSQLRehearser(Rehearser):
                         code="rehearsal-copy-failed",
                     ) from error
 
-    def _create(self, place: _Place, name: str) -> list[str]:
+    def _create(self, place: Place, name: str) -> list[str]:
         """Create an empty database of the same kind, with the same settings; return those that could not be set."""
         _drop(place.own, name)
         text, encoding = self.engine.own().rows(_DATABASE)[0]
@@ -345,7 +279,7 @@ class PostgreSQLRehearser(Rehearser):
         ]
         return [note for note in notes if note]
 
-    def _set(self, place: _Place, name: str, everybodys: bool, setting: str) -> str:
+    def _set(self, place: Place, name: str, everybodys: bool, setting: str) -> str:
         key, _equals, value = setting.partition("=")
         whose = "" if everybodys else f"role {_name(str(place.url.username))} in "
         words = value if key in _LISTS else _string(value)
