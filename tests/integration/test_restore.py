@@ -95,6 +95,26 @@ def test_what_cannot_be_meant_is_refused(
     assert sqlite.dump() == before
 
 
+def test_a_file_that_was_deleted_and_a_database_that_was_dropped_come_back(
+    site: Site, sqlite: SQLiteTarget, creator: PostgresTarget
+) -> None:
+    settings: dict[str, Any] = {
+        "migrate_source": site.source("generic"),
+        "migrate_databases": [sqlite.entry, creator.entry],
+    }
+    site.run("migrate", migrate_target="0001", **settings)
+    sqlite.fill()
+    creator.fill()
+    before = sqlite.dump(), creator.dump()
+    site.run("migrate", migrate_run="second", **settings)
+    sqlite.path.unlink()
+    creator.database.server.drop_database(creator.name)
+
+    site.run("restore", migrate_restore_run="second", **settings)
+
+    assert (sqlite.dump(), creator.dump()) == before
+
+
 def test_a_damaged_backup_is_never_restored(site: Site, sqlite: SQLiteTarget, migrated: dict[str, Any]) -> None:
     (dump,) = (site.root / "backups" / "app" / "second").glob("*.sqlite3")
     data = bytearray(dump.read_bytes())

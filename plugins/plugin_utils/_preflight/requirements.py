@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -117,13 +118,16 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _named(text: str) -> Iterator[tuple[str, str]]:
-    """Yield what each line names, as pip reads it, with its option's first letter; a requirement has none."""
+    """Yield what each line names, as pip reads it, with its option's first letter.
+
+    A requirement has none; it ends where options begin, as its hashes.
+    """
     for line in _lines(text):
-        words = _COMMENT.sub("", line).strip()
-        if words.startswith("-"):
-            yield from _options(_split(words))
-        elif words:
-            yield "", words
+        words = _COMMENT.sub("", line).split()
+        options = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
+        if options:
+            yield "", " ".join(words[:options])
+        yield from _options(_split(" ".join(words[options:])))
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -173,7 +177,7 @@ def _is_local(source: Path, word: str) -> bool:
         return False
     if Path(place).is_absolute():
         return False
-    if not (place.startswith(".") or "/" in place or (source / place).exists()):
+    if not (place.startswith(".") or "/" in place or os.path.exists(source / place)):
         return False
     if not (source / place).resolve().is_relative_to(source.resolve()):
         raise Refused(
@@ -182,4 +186,4 @@ def _is_local(source: Path, word: str) -> bool:
             "Move it there, or name a folder above both as migrate_source",
             code="requirements-invalid",
         )
-    return (source / place).exists()
+    return os.path.exists(source / place)
