@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,13 @@ def kill_all(site: Site, running: Any) -> None:
     running.kill()
     pids = holding(site.root / "workers")
     assert pids
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    # One that was begun meanwhile is killed too, and each is gone before anything else is done.
+    while pids:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+        pids = holding(site.root / "workers")
 
 
 def backends(target: PostgresTarget) -> int:
