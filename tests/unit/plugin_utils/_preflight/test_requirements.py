@@ -116,7 +116,7 @@ def test_what_installs_the_source_is_known(
     assert install_the_source(source, text, packages, arguments) is expected
 
 
-def test_hashes_and_other_options_of_a_requirement_are_no_part_of_its_name(source: Path) -> None:
+def test_hashes_and_other_options_of_a_requirement_are_not_its_name(source: Path) -> None:
     hashes = " \\\n".join(f"    --hash=sha256:{number:064x}" for number in range(20))
     (source / "requirements.txt").write_text(f"markupsafe==3.0.4 \\\n{hashes}\nalembic --no-binary=alembic\n")
     text = text_of(source, "requirements.txt")
