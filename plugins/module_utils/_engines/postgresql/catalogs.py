@@ -99,24 +99,22 @@ _NEWER = [
     ("pg_publication_namespace", "'pg_publication'::regclass, pnpubid, 0", _ALL),
 ]
 
-#: Whatever lies in a schema, or in a table of one.
-_OF_OBJECT = f"""(classoid, objoid) in (
-  select 'pg_class'::regclass::oid, oid from our_relations
-  union all select 'pg_namespace'::regclass, oid from our_schemas
-  union all select 'pg_type'::regclass, oid from pg_type where {_IN_SCHEMA.format("typnamespace")}
-  union all select 'pg_proc'::regclass, oid from pg_proc where {_IN_SCHEMA.format("pronamespace")}
-  union all select 'pg_constraint'::regclass, oid from pg_constraint where {_IN_SCHEMA.format("connamespace")}
-  union all select 'pg_operator'::regclass, oid from pg_operator where {_IN_SCHEMA.format("oprnamespace")}
-  union all select 'pg_collation'::regclass, oid from pg_collation where {_IN_SCHEMA.format("collnamespace")}
-  union all select 'pg_statistic_ext'::regclass, oid from pg_statistic_ext where {_IN_SCHEMA.format("stxnamespace")}
-  union all select 'pg_ts_config'::regclass, oid from pg_ts_config where {_IN_SCHEMA.format("cfgnamespace")}
-  union all select 'pg_ts_dict'::regclass, oid from pg_ts_dict where {_IN_SCHEMA.format("dictnamespace")}
-  union all select 'pg_conversion'::regclass, oid from pg_conversion where {_IN_SCHEMA.format("connamespace")}
-  union all select 'pg_opclass'::regclass, oid from pg_opclass where {_IN_SCHEMA.format("opcnamespace")}
-  union all select 'pg_opfamily'::regclass, oid from pg_opfamily where {_IN_SCHEMA.format("opfnamespace")}
-  union all select 'pg_trigger'::regclass, oid from pg_trigger where {_OF_RELATION.format("tgrelid")}
-  union all select 'pg_rewrite'::regclass, oid from pg_rewrite where {_OF_RELATION.format("ev_class")}
-  union all select 'pg_policy'::regclass, oid from pg_policy where {_OF_RELATION.format("polrelid")})"""
+#: The column by which an object of a catalog lies in a schema, and that by which one lies in a table.
+LIES_IN_SCHEMA = {
+    "pg_class": "relnamespace", "pg_type": "typnamespace", "pg_proc": "pronamespace", "pg_constraint": "connamespace",
+    "pg_operator": "oprnamespace", "pg_opclass": "opcnamespace", "pg_opfamily": "opfnamespace",
+    "pg_collation": "collnamespace", "pg_conversion": "connamespace", "pg_statistic_ext": "stxnamespace",
+    "pg_ts_config": "cfgnamespace", "pg_ts_dict": "dictnamespace", "pg_ts_parser": "prsnamespace",
+    "pg_ts_template": "tmplnamespace", "pg_namespace": "oid", "pg_default_acl": "defaclnamespace",
+}  # fmt: skip
+LIES_IN_TABLE = {"pg_attrdef": "adrelid", "pg_rewrite": "ev_class", "pg_policy": "polrelid", "pg_trigger": "tgrelid"}
+#: Comments and labels of whatever lies in a schema, or in a table of one.
+_OBJECTS = " union all ".join(
+    f"select '{catalog}'::regclass::oid, oid from {catalog} where {which.format(column)}"
+    for columns, which in ((LIES_IN_SCHEMA, _IN_SCHEMA), (LIES_IN_TABLE, _OF_RELATION))
+    for catalog, column in columns.items()
+)
+_OF_OBJECT = f"(classoid, objoid) in ({_OBJECTS})"
 #: Of an entry that means one schema: the rows of these catalogs that are of its objects. Other rows of which a whole
 #: database has all, and those of the database itself, are of no schema.
 _OF_SCHEMA = {

@@ -11,26 +11,14 @@ that; what the new one refers to has to be there.
 from __future__ import annotations
 
 from ..connection import OwnConnection
+from .catalogs import LIES_IN_SCHEMA, LIES_IN_TABLE
 from .scope import in_scope
 
 #: The first number that the server gives to an object which it does not bring itself.
 _FIRST_OF_USERS = 16384
-
 #: How what is needed of elsewhere begins where it is an extension.
 EXTENSION = "extension "
 
-_LIES_IN = {
-    "pg_class": "relnamespace", "pg_type": "typnamespace", "pg_proc": "pronamespace", "pg_constraint": "connamespace",
-    "pg_operator": "oprnamespace", "pg_opclass": "opcnamespace", "pg_opfamily": "opfnamespace",
-    "pg_collation": "collnamespace", "pg_conversion": "connamespace", "pg_statistic_ext": "stxnamespace",
-    "pg_ts_config": "cfgnamespace", "pg_ts_dict": "dictnamespace", "pg_ts_parser": "prsnamespace",
-    "pg_ts_template": "tmplnamespace", "pg_namespace": "oid", "pg_default_acl": "defaclnamespace",
-}  # fmt: skip
-_OF_RELATION = {
-    "pg_attrdef": "adrelid",
-    "pg_rewrite": "ev_class",
-    "pg_policy": "polrelid",
-}
 _TRIGGERS = """
 select 'pg_trigger'::regclass, o.oid, coalesce(k.connamespace, c.relnamespace)
   from pg_trigger o join pg_class c on c.oid = o.tgrelid
@@ -38,10 +26,11 @@ select 'pg_trigger'::regclass, o.oid, coalesce(k.connamespace, c.relnamespace)
 """
 #: Each object with the schema that it lies in, or that its table lies in.
 _SCHEMA_OF = " union all ".join(
-    [f"select '{catalog}'::regclass::oid, oid, {schema} from {catalog}" for catalog, schema in _LIES_IN.items()]
+    [f"select '{catalog}'::regclass::oid, oid, {schema} from {catalog}" for catalog, schema in LIES_IN_SCHEMA.items()]
     + [
         f"select '{catalog}'::regclass, o.oid, c.relnamespace from {catalog} o join pg_class c on c.oid = o.{relation}"
-        for catalog, relation in _OF_RELATION.items()
+        for catalog, relation in LIES_IN_TABLE.items()
+        if catalog != "pg_trigger"
     ]
     # Those of a foreign key go with it, although they are on both tables.
     + [_TRIGGERS]
