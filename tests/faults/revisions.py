@@ -112,7 +112,7 @@ def written_into(scene: Scene) -> Iterator[None]:
     yield
 
 
-@fault("a batch on the way back deletes child rows by cascade", ends="old", engines=SQLITE)
+@fault("a batch in the downgrade deletes child rows by cascade", ends="old", engines=SQLITE)
 def cascade(scene: Scene) -> Iterator[None]:
     clean, text = scene.old, scene.source.env.read_text()
     scene.target.rows("CREATE TABLE child (id INTEGER, item INTEGER REFERENCES item (id) ON DELETE CASCADE)")
