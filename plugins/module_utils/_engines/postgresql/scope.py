@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from ..sql import quoted
 
-#: Schemas that restores have left, of this version and of an earlier one.
-RETAINED = ("alembic_aside_*", "alembic_retained_*")
+#: Schemas that restores have left. Those of earlier versions have other names, and belong to the database since.
+_RETAINED = "alembic_aside_*"
 SETTING = "hosting_alembic.schema"
 _NAMED = f"(select cast(nullif(current_setting('{SETTING}', true), '') as name))"
 
@@ -44,4 +44,4 @@ def setting_of(schema: str) -> str:
 
 def dumped_schemas(schema: str) -> list[str]:
     """Return the words by which pg_dump dumps one schema, whatever its name, or all but what restores have left."""
-    return [f"--schema={quoted(schema)}"] if schema else [f"--exclude-schema={pattern}" for pattern in RETAINED]
+    return [f"--schema={quoted(schema)}" if schema else f"--exclude-schema={_RETAINED}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,17 @@ def test_a_session_knows_its_schema_by_a_setting(engines: dict[str, PostgreSQL])
     with closing(engines["two"].connect()) as connection:
         assert connection.rows("select current_setting('hosting_alembic.schema', true)") == [("two",)]
     assert engines[""].own().rows("select coalesce(current_setting('hosting_alembic.schema', true), '')") == [("",)]
+
+
+def test_what_an_earlier_version_retained_is_in_the_backup_of_the_whole_and_of_no_tenant(
+    engines: dict[str, PostgreSQL], postgres_database: Database, tmp_path: Path
+) -> None:
+    postgres_database.execute("create schema alembic_retained_r1; create table alembic_retained_r1.old (id integer)")
+    for schema, expected in (("", True), ("two", False)):
+        folder = tmp_path / (schema or "all")
+        folder.mkdir()
+        dump = engines[schema].dump(folder, True, lambda _words: None)
+        assert ("alembic_retained_r1.old" in (dump.row_counts or {})) is expected
 
 
 def test_a_file_has_no_schema() -> None:
