@@ -62,15 +62,21 @@ def package(name: str, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(place))
 
 
+def installed_driver(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The module of a driver in ``PIECES``, with its package where env.py finds it."""
+    driver = name.partition(",")[0].partition(" ")[0]
+    top = driver.partition(".")[0]
+    if top in PACKAGES:
+        package(top, PACKAGES[top], monkeypatch)
+    return driver
+
+
 @pytest.mark.parametrize("patched", ["", GEVENT], ids=["plain", "gevent"])
 @pytest.mark.parametrize("name", PIECES)
 def test_what_it_writes_is_kept_from_lasting_in_a_plan_only(
     host: Host, postgres_database: Postgres, monkeypatch: pytest.MonkeyPatch, name: str, patched: str
 ) -> None:
-    driver = name.partition(",")[0].partition(" ")[0]
-    top = driver.partition(".")[0]
-    if top in PACKAGES:
-        package(top, PACKAGES[top], monkeypatch)
+    driver = installed_driver(name, monkeypatch)
     if patched:
         package("gevent", "gevent", monkeypatch)
     url = postgres_database.url.replace("+psycopg2", "")
@@ -90,10 +96,7 @@ def test_what_it_writes_is_kept_from_lasting_in_a_plan_only(
 def test_what_a_revision_writes_by_it_goes_to_the_copy_of_a_rehearsal_only(
     host: Host, postgres_database: Postgres, monkeypatch: pytest.MonkeyPatch, name: str, to_the_copy: bool
 ) -> None:
-    driver = name.partition(",")[0].partition(" ")[0]
-    top = driver.partition(".")[0]
-    if top in PACKAGES:
-        package(top, PACKAGES[top], monkeypatch)
+    driver = installed_driver(name, monkeypatch)
     postgres_database.execute(f'alter role "{postgres_database.user}" createdb')
     one = shipped(host, postgres_database, START + RUN.format(schema=None, first="pass"), "select 1")
     url = postgres_database.url.replace("+psycopg2", "")

@@ -636,7 +636,7 @@ def by_another_session(stage: Stage, sql: str) -> str:
     """Words of a revision that have psql execute SQL meanwhile."""
     url = stage.database.server.url(stage.database.name, user=stage.database.user, password=stage.database.password)
     psql = [str(stage.database.server.bin / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql, url]
-    return f"__import__('subprocess').run({psql!r}, check=True)"
+    return f"__import__('subprocess').run({psql!r}, check=True, stdout=-3)"
 
 
 @pytest.mark.parametrize("powers", ["nocreatedb", pytest.param("createdb", marks=pytest.mark.exhaustive)])

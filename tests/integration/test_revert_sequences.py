@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_revert_postgresql import Stage, dump, executed
+from tests.integration.test_revert_postgresql import Stage, by_another_session, dump, executed
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 
@@ -40,13 +40,6 @@ def stage(tmp_path: Path, postgres_database: Database) -> Stage:
     return found
 
 
-def in_between(stage: Stage, sql: str) -> str:
-    """A call of a function that has another session execute SQL, while a revision of the run works."""
-    url = stage.database.server.url(stage.database.name, user=stage.database.user, password=stage.database.password)
-    psql = [str(stage.database.server.bin / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql, url]
-    return f"__import__('subprocess').run({psql!r}, check=True, stdout=-3)"
-
-
 @pytest.mark.parametrize("powers", ["nocreatedb", pytest.param("createdb", marks=pytest.mark.exhaustive)])
 def test_sequences_that_only_the_run_used_are_as_before(stage: Stage, powers: str) -> None:
     stage.database.execute(f'alter role "{stage.database.user}" {powers}')
@@ -62,7 +55,7 @@ def test_who_only_reads_a_sequence_has_not_used_it(stage: Stage) -> None:
     before, uses = dump(stage.database), executed(STAYS + "; ".join(USES.values()))
     reads = "; ".join(f"select * from {name}; select last_value from {name}" for name in USES)
 
-    result = stage.fail_after(f"{uses}; {in_between(stage, reads)}", fails=FAILS, theirs=reads)
+    result = stage.fail_after(f"{uses}; {by_another_session(stage, reads)}", fails=FAILS, theirs=reads)
 
     assert result["outcome"] == "restored", result
     assert dump(stage.database) == before
@@ -81,7 +74,7 @@ def test_a_value_that_others_were_given_after_a_step_holds(stage: Stage, sequenc
 
 @pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.exhaustive), "in"])
 def test_a_value_that_others_were_given_before_or_in_a_step_holds(stage: Stage, when: str) -> None:
-    theirs, uses = in_between(stage, "select nextval('number')"), executed(STAYS + USES["number"])
+    theirs, uses = by_another_session(stage, "select nextval('number')"), executed(STAYS + USES["number"])
     if when == "before":
         stage.edit_env_py("context.run_migrations()", f"{theirs}; context.run_migrations()")
         result = stage.fail_after(uses, fails=FAILS)
@@ -110,7 +103,7 @@ def test_a_sequence_that_the_run_made_anew(stage: Stage, theirs: str) -> None:
 def test_a_column_with_a_sequence_that_others_used_and_the_run_dropped_holds(stage: Stage) -> None:
     stage.edit_env_py(
         "context.run_migrations()",
-        in_between(stage, "select nextval('item_id_seq')") + "; context.run_migrations()",
+        by_another_session(stage, "select nextval('item_id_seq')") + "; context.run_migrations()",
     )
 
     result = stage.fail_after(

@@ -20,6 +20,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._release.digest im
 from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import note_current
 from tests.codes import assert_error, assert_names
 from tests.lab.waiting import wait_until
+from tests.unit.plugin_utils._follow.test_reducing import ON_HOSTS
 from tests.unit.stage import Answer, Host, heads, in_process, script, sql, tables
 
 
@@ -287,19 +288,6 @@ def test_rows_that_are_lost_are_reported_without_failing(host: Host, file: Path,
     assert sql(file, "select * from mine") == []
 
 
-HOSTS = [
-    "backup",
-    "backups_info",
-    "downgrade",
-    "fetch_backups",
-    "health",
-    "maintenance",
-    "plan_info",
-    "prune",
-    "recover",
-    "rehearse",
-]
-HOSTS += ["release", "restore", "rollback", "status_info", "upgrade"]
 _OWN: dict[str, dict[str, Any]] = {
     "backups_info": {"databases": ["app"]},
     "health": {"checks": [{"sql": "SELECT 1", "expect": 1}]},
@@ -320,7 +308,7 @@ def _calls_of(module: str) -> list[str]:
     return [name for name in found if not isinstance(getattr(source, name), type)]
 
 
-@pytest.mark.parametrize(("module", "name"), [(module, name) for module in HOSTS for name in _calls_of(module)])
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module in ON_HOSTS for name in _calls_of(module)])
 def test_whatever_raises_in_a_module_comes_back_as_data(host: Host, file: Path, module: str, name: str) -> None:
     host.ship("generic")
     script(file, "create table mine (a)")
