@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.fixtures import lab, postgres_database, postgres_server
+from tests.lab.fixtures import lab, mariadb_database, mariadb_server, postgres_database, postgres_server
 
-__all__ = ["lab", "postgres_database", "postgres_server"]
+__all__ = ["lab", "mariadb_database", "mariadb_server", "postgres_database", "postgres_server"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

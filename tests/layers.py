@@ -28,7 +28,7 @@ FLOORS = (
 OF_THE_HOST = ("_core", "_journal", "_release", "_backup", "_application", "_discovery")
 CONTROLLER = ("_follow", "_preflight", "_report", "_rollout", "_run", "_schedule", "_windows")
 #: Engines do not know each other, and only these files know which there are.
-ENGINES = ("postgresql", "sqlite")
+ENGINES = ("mariadb", "postgresql", "sqlite")
 REGISTRIES = ("registry", "restorers", "write_trackers", "rehearsers", "probe", "select_rows", "connection")
 
 

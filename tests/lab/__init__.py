@@ -1,4 +1,4 @@
-"""Real servers and real hosts for the tests: PostgreSQL in a temporary folder, hosts in containers behind SSH."""
+"""Real servers and real hosts for the tests: databases in temporary folders, hosts in containers behind SSH."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from . import PROJECT, hosts
+from .mariadb import MariaDBServer
 from .postgres import PostgresServer
 
 LOGS = PROJECT / ".hosting-alembic" / "logs"
@@ -56,6 +57,44 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[Database]:
     for each in {name, *(row[0] for row in owned)}:
         postgres_server.drop_database(each)
     postgres_server.execute(f'DROP ROLE "{name}"')
+
+
+@dataclass(frozen=True)
+class MariaDatabase:
+    """An empty database with a user who has all rights on it and none on anything else, as customers have."""
+
+    server: MariaDBServer
+    name: str
+    user: str
+    password: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url(self.name, user=self.user, password=self.password)
+
+    def execute(self, statement: str) -> list[list[str]]:
+        return self.server.execute(statement, self.name)
+
+    def dump(self) -> str:
+        return self.server.dump(self.name)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    """One server for all tests of a run. A test that stops or crashes its server starts one of its own."""
+    with MariaDBServer(durable=False, log=LOGS / "mariadb.log") as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_database(mariadb_server: MariaDBServer) -> Iterator[MariaDatabase]:
+    """An empty database of the test's own."""
+    name = f"app_{secrets.token_hex(4)}"
+    password = mariadb_server.create_user(name)
+    mariadb_server.create_database(name, owner=name)
+    yield MariaDatabase(mariadb_server, name, name, password)
+    mariadb_server.drop_database(name)
+    mariadb_server.execute(f"DROP USER '{name}'@'%'")
 
 
 @pytest.fixture(scope="session")

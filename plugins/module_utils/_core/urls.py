@@ -24,9 +24,9 @@ def passwords_in(url: str) -> list[tuple[str, str]]:
 
 
 def backend_of(url: str) -> str:
-    """Return which kind of database a URL leads to, as SQLAlchemy calls it now."""
+    """Return which kind of database a URL leads to: both names of one, old and new, mean the same."""
     scheme = url.partition(":")[0].partition("+")[0]
-    return "postgresql" if scheme == "postgres" else scheme
+    return {"postgres": "postgresql", "mysql": "mariadb"}.get(scheme, scheme)
 
 
 def password_of(database: Database) -> str | None:

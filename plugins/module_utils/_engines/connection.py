@@ -20,6 +20,7 @@ from .._core.errors import Refused
 from .._core.job import Database
 from .._core.secrets import NOT_ENCODED, encoding_remedy
 from .._core.urls import backend_of
+from .mariadb.options import own_query
 from .own_events import own_engine, without_common_listeners
 from .postgresql.libpq_options import driver_query, with_defaults
 from .sql import for_driver
@@ -36,16 +37,27 @@ OPENING_OWN: ContextVar[bool] = ContextVar("OPENING_OWN", default=False)
 #: What PostgreSQL says of a lock that was not got in time.
 LOCK_NOT_AVAILABLE = "55P03"
 
+#: The same of MariaDB.
+LOCK_WAIT_EXCEEDED = 1205
+
 #: An execution option of every connection of our own.
 OWN = "hosting_alembic_own"
 
 # The drivers of each backend that can be used here, the ones to prefer for our own connections first.
 _DRIVERS = {
     "postgresql": {"psycopg2": "psycopg2", "psycopg": "psycopg", "asyncpg": "asyncpg"},
+    "mariadb": {
+        "pymysql": "pymysql",
+        "mysqldb": "MySQLdb",
+        "mariadbconnector": "mariadb",
+        "asyncmy": "asyncmy",
+        "aiomysql": "aiomysql",
+    },
     "sqlite": {"pysqlite": "sqlite3", "aiosqlite": "aiosqlite"},
 }
-_PORTS = {"postgresql": 5432}
-ASYNC_DRIVERS = {"asyncpg", "aiosqlite", "psycopg_async"}
+_PORTS = {"postgresql": 5432, "mariadb": 3306}
+_TO_INSTALL = {"postgresql": "psycopg2-binary", "mariadb": "PyMySQL"}
+ASYNC_DRIVERS = {"asyncpg", "aiosqlite", "psycopg_async", "asyncmy", "aiomysql"}
 
 
 def migration_url(database: Database, option: str = "url") -> URL:
@@ -69,17 +81,18 @@ def migration_url(database: Database, option: str = "url") -> URL:
     if database.password is not None:
         url = url.set(password=database.password)
     backend, _plus, driver = url.drivername.partition("+")
+    kind = backend_of(url.drivername)
     if backend == "postgres":
         backend = "postgresql"
-    if backend not in _DRIVERS:
+    if kind not in _DRIVERS:
         raise Refused(
             f"The URL of database {database.name!r} names {backend!r}, which cannot be migrated safely here",
             "it can be backed up only on " + " and ".join(sorted(_DRIVERS)),
             code="database-type-unsupported",
         )
-    url = url.set(drivername=f"{backend}+{driver or _installed(backend)[0]}")
+    url = url.set(drivername=f"{backend}+{driver or _installed(kind)[0]}")
     given = {name: value for name, value in database.environment.items() if "{url" not in value}
-    return with_defaults(url, {**os.environ, **given}) if backend == "postgresql" else url
+    return with_defaults(url, {**os.environ, **given}) if kind == "postgresql" else url
 
 
 def _parsed(database: Database, option: str) -> URL:
@@ -137,11 +150,14 @@ def own_url(url: URL) -> URL:
     Raises:
         Refused: no driver for it is installed.
     """
-    backend = url.get_backend_name()
+    backend = backend_of(url.drivername)
     drivers = _installed(backend)
     driver = url.get_driver_name()
     if driver in ASYNC_DRIVERS or driver not in drivers:
         driver = drivers[0]
+    if backend == "mariadb":
+        # SQLAlchemy's own dialect of that name refuses MySQL before it can be named.
+        return url.set(drivername=f"mysql+{driver}", query=own_query(url, driver))
     query = driver_query(url, driver) if backend == "postgresql" else url.query
     return url.set(drivername=f"{backend}+{driver}", query=query)
 
@@ -152,7 +168,7 @@ def _installed(backend: str) -> list[str]:
         raise Refused(
             f"No driver for {backend} is installed in the virtualenv of the release",
             "it needs one of " + ", ".join(_DRIVERS[backend]),
-            "Add one to the requirements or to migrate_packages, for example psycopg2-binary",
+            f"Add one to the requirements or to migrate_packages, for example {_TO_INSTALL.get(backend, backend)}",
             code="driver-missing",
         )
     return found
@@ -243,12 +259,12 @@ class OwnConnection:
         except Refused:
             raise
         except Exception as error:
-            if sqlstate(error) != LOCK_NOT_AVAILABLE:
+            if sqlstate(error) != LOCK_NOT_AVAILABLE and errno_of(error) != LOCK_WAIT_EXCEEDED:
                 raise
             raise Refused(
                 f"Database {self._name!r} could not be read",
                 f"another session holds a lock on what is read: {first_line(error)}",
-                "End that session (pg_locks and pg_stat_activity show it), or raise migrate_lock_wait",
+                "End that session (pg_stat_activity or SHOW PROCESSLIST shows it), or raise migrate_lock_wait",
                 code="read-lock-timeout",
             ) from error
 
@@ -264,6 +280,8 @@ class OwnConnection:
             if self._loop is not None:  # its loop has read the socket already
                 return bool(self.run(_is_closed))
             descriptor = self.run(_descriptor)
+            if descriptor is None:  # nothing but an answer shows that it lives
+                self.rows("select 1")
         except Exception:  # noqa: BLE001 - each driver says in its own way that its connection is closed
             return True
         if descriptor is None:
@@ -359,12 +377,19 @@ def speak(connection: Connection) -> None:
 
 def _descriptor(connection: Connection) -> int | None:
     driver = driver_connection(connection)
+    if type(driver).__module__.startswith("pymysql"):
+        driver = driver._sock
+        if driver is None:
+            raise OSError("the driver has closed it")
     return int(driver.fileno()) if hasattr(driver, "fileno") else None
 
 
 def _is_closed(connection: Connection) -> bool:
     closed = getattr(driver_connection(connection), "is_closed", None)  # asyncpg
-    return bool(closed and closed())
+    if closed is None:
+        execute(connection, "select 1")
+        return False
+    return bool(closed())
 
 
 def _of_pg8000(error: Any) -> Any:
@@ -384,6 +409,21 @@ def sqlstate(error: BaseException) -> str:
         wrapping.append(inside)
         inside = inside.__cause__ or inside.__context__
     return ""
+
+
+def errno_of(error: BaseException) -> int:
+    """Return the number of an error of MariaDB's server inside any wrapping, or 0."""
+    seen: list[BaseException] = []
+    inside: BaseException | None = error
+    while inside is not None and inside not in seen:
+        for candidate in (inside, getattr(inside, "orig", None)):
+            package = type(candidate).__module__.partition(".")[0]
+            number = getattr(candidate, "errno", None) or next(iter(getattr(candidate, "args", ())), None)
+            if package in _DRIVERS["mariadb"].values() and isinstance(number, int):
+                return number
+        seen.append(inside)
+        inside = inside.__cause__ or inside.__context__
+    return 0
 
 
 def first_line(error: BaseException) -> str:

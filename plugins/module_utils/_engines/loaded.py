@@ -21,7 +21,7 @@ from .write_trackers import load_write_tracker
 if TYPE_CHECKING:
     from .._core.job import Database
 
-_KNOWN = ("postgresql", "sqlite")
+_KNOWN = ("mariadb", "postgresql", "sqlite")
 
 
 def load_engines(databases: Iterable[Database]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .._core.errors import ROW_UNFIT, Refused
+from .._core.urls import backend_of
 from .connection import migration_url
 from .interface import Engine
 
@@ -31,14 +32,14 @@ def engine_for(database: Database, job: Job) -> Engine:
             code=ROW_UNFIT,
         )
     url = migration_url(database)
-    if database.schema and url.get_backend_name() != "postgresql":
+    if database.schema and backend_of(url.drivername) != "postgresql":
         raise Refused(
             f"Database {database.name!r} has no schema {database.schema!r}",
             "only a database of PostgreSQL has schemas that are migrated one by one",
             "Remove `schema` from its entry",
             code="schema-not-supported",
         )
-    return load_engine(url.get_backend_name())(database, url, job)
+    return load_engine(backend_of(url.drivername))(database, url, job)
 
 
 def prepare(backends: Iterable[str], job: Job) -> None:
@@ -53,6 +54,10 @@ def load_engine(backend: str) -> type[Engine]:
         from .postgresql.engine import PostgreSQL  # noqa: PLC0415 - its half of the code is not for a host with files only
 
         return PostgreSQL
+    if backend == "mariadb":
+        from .mariadb.engine import MariaDB  # noqa: PLC0415 - as above
+
+        return MariaDB
     from .sqlite.engine import SQLite  # noqa: PLC0415 - as above
 
     return SQLite

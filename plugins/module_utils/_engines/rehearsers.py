@@ -24,6 +24,10 @@ def load_rehearser(name: str) -> Callable[[Any], Rehearser]:
         from .postgresql.scratch import PostgreSQLRehearser  # noqa: PLC0415 - its code is not for a host with files only
 
         return PostgreSQLRehearser
+    if name == "mariadb":
+        from .mariadb.scratch import MariaDBRehearser  # noqa: PLC0415 - as above
+
+        return MariaDBRehearser
     from .sqlite.scratch import SQLiteRehearser  # noqa: PLC0415 - as above
 
     return SQLiteRehearser

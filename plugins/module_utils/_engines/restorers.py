@@ -24,6 +24,10 @@ def load_restorer(name: str) -> Callable[[Any], Restorer]:
         from .postgresql.restorer import PostgreSQLRestorer  # noqa: PLC0415 - its code is not for a host with files only
 
         return PostgreSQLRestorer
+    if name == "mariadb":
+        from .mariadb.restorer import MariaDBRestorer  # noqa: PLC0415 - as above
+
+        return MariaDBRestorer
     from .sqlite.restore import SQLiteRestorer  # noqa: PLC0415 - as above
 
     return SQLiteRestorer

@@ -24,6 +24,10 @@ def load_write_tracker(name: str) -> Callable[[Any], WriteTracker]:
         from .postgresql.write_tracker import PostgreSQLWriteTracker  # noqa: PLC0415 - its code is not for a host with files only
 
         return PostgreSQLWriteTracker
+    if name == "mariadb":
+        from .mariadb.write_tracker import MariaDBWriteTracker  # noqa: PLC0415 - as above
+
+        return MariaDBWriteTracker
     from .sqlite.write_tracker import SQLiteWriteTracker  # noqa: PLC0415 - as above
 
     return SQLiteWriteTracker

@@ -16,6 +16,7 @@ from .._core.entries import ENTRIES
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.processes import redirect_output, run_in_processes
+from .._core.urls import backend_of
 from .._engines.connection import ASYNC_DRIVERS, execute, has_server, migration_url, own_url
 from .._engines.registry import prepare
 from .._engines.sqlalchemy_import import sa
@@ -40,7 +41,7 @@ def warm(job: Job, databases: Sequence[Database]) -> None:
     for module in ("logging.config", "alembic.op", "alembic.context"):
         importlib.import_module(module)
     prepare_command_line()
-    prepare({url.get_backend_name() for url in found}, job)
+    prepare({backend_of(url.drivername) for url in found}, job)
     for url in found:
         try:
             _warm_dialect(url)

@@ -1,0 +1,115 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The schema of a MariaDB database as sorted lines, without the name of the database, which a copy has not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..connection import execute
+from .quoting import quoted
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+#: Where the next row goes does not belong to the schema.
+_COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
+
+#: Types of tables, as information_schema names them.
+SEQUENCE, VERSIONED = "SEQUENCE", "SYSTEM VERSIONED"
+TABLES = """
+select table_name, table_type, engine from information_schema.tables
+ where table_schema = database() and table_type <> 'VIEW' order by table_name
+"""
+_DATABASE = """
+select concat('database: ', default_character_set_name, ' ', default_collation_name)
+  from information_schema.schemata where schema_name = database()
+"""
+_VIEWS = """
+select concat_ws(' ', 'view', table_name, 'by', definer, security_type, algorithm, check_option, is_updatable,
+                 character_set_client, collation_connection, 'as', view_definition)
+  from information_schema.views where table_schema = database()
+"""
+_TRIGGERS = """
+select event_object_table,
+       concat_ws(' ', 'trigger', trigger_name, 'on', event_object_table, 'by', definer, action_timing,
+                 event_manipulation, action_order, sql_mode, character_set_client, collation_connection,
+                 database_collation, 'as', action_statement)
+  from information_schema.triggers where trigger_schema = database()
+"""
+_ROUTINES = """
+select lower(routine_type), routine_name,
+       concat_ws(' ', 'by', definer, security_type, is_deterministic, sql_data_access, sql_mode,
+                 character_set_client, collation_connection, database_collation, 'returns', dtd_identifier,
+                 'comment', routine_comment, 'as', routine_definition)
+  from information_schema.routines where routine_schema = database()
+"""
+_PARAMETERS = """
+select lower(routine_type), specific_name,
+       concat_ws(' ', parameter_mode, parameter_name, dtd_identifier, collation_name)
+  from information_schema.parameters
+ where specific_schema = database() and ordinal_position > 0 order by specific_name, routine_type, ordinal_position
+"""
+_EVENTS = """
+select concat_ws(' ', 'event', event_name, 'by', definer, time_zone, event_type, 'at', execute_at, 'every',
+                 interval_value, interval_field, 'from', starts, 'to', ends, status, on_completion, sql_mode,
+                 character_set_client, collation_connection, database_collation, 'comment', event_comment,
+                 'as', event_definition)
+  from information_schema.events where event_schema = database()
+"""
+_MODE = "@hosting_alembic_sql_mode"
+
+
+@contextmanager
+def fixed_mode(connection: Connection) -> Iterator[None]:
+    """Have the server word what it shows the same on every connection, inside the block."""
+    execute(connection, f"set {_MODE} = @@session.sql_mode, session sql_mode = ''")
+    try:
+        yield
+    finally:
+        execute(connection, f"set session sql_mode = {_MODE}")
+
+
+def read_fingerprint(connection: Connection, leave_out: frozenset[str]) -> list[str]:
+    """Return the schema as sorted lines, without some tables (database.table) and their triggers."""
+    with fixed_mode(connection):
+        schema = str(execute(connection, "select database()")[0][0])
+        leave_out_names = {name.partition(".")[2] for name in leave_out if name.startswith(f"{schema}.")}
+        lines = _rows(connection, _DATABASE)
+        for name, kind, _engine in execute(connection, TABLES):
+            if name not in leave_out_names:
+                lines += _table_lines(connection, str(name), str(kind))
+        lines += _rows(connection, _VIEWS) + _rows(connection, _EVENTS) + _routine_lines(connection)
+        lines += [str(line) for table, line in execute(connection, _TRIGGERS) if table not in leave_out_names]
+    own = f"{quoted(schema)}."
+    return sorted(" ".join(line.replace(own, "").split()) for line in lines)
+
+
+def _rows(connection: Connection, statement: str) -> list[str]:
+    return [str(line) for (line,) in execute(connection, statement)]
+
+
+def _table_lines(connection: Connection, name: str, kind: str) -> list[str]:
+    """Return what the server would type to make a table, each line for itself: columns in any order are the same."""
+    statement = f"show create {'sequence' if kind == SEQUENCE else 'table'} {quoted(name)}"
+    row: Any = execute(connection, statement.replace(":", "\\:"))[0]
+    head, *body = _COUNTER.sub("", str(row[1])).splitlines()
+    if not body:
+        return [f"{kind.lower()} {name}: {head}"]
+    words = "table" if kind == "BASE TABLE" else kind.lower()
+    return [f"{words} {name}"] + [f"{words} {name}: {line.strip().rstrip(',')}" for line in body]
+
+
+def _routine_lines(connection: Connection) -> list[str]:
+    parameters: dict[tuple[str, str], list[str]] = {}
+    for kind, name, words in execute(connection, _PARAMETERS):
+        parameters.setdefault((kind, name), []).append(str(words))
+    return [
+        f"{kind} {name}({', '.join(parameters.get((kind, name), []))}) {words}"
+        for kind, name, words in execute(connection, _ROUTINES)
+    ]

@@ -1,0 +1,169 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""mariadb-dump and mariadb: finding them, and running them with secrets that no other user reads."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import select
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._core.errors import Failed
+from .options import client_options, option_file
+from .server import version_number
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+#: The first is what it is called since 10.5.
+_NAMES = {"dump": ("mariadb-dump", "mysqldump"), "client": ("mariadb", "mysql")}
+_VERSION = re.compile(r"Distrib ([\d.]+)-MariaDB|from ([\d.]+)-MariaDB")
+#: Read behind /dev/fd, and not longer than a pipe holds.
+_LONGEST = 32 << 10
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One client program."""
+
+    path: Path
+    version: str
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """Return its major and minor version, which may not be below the server's."""
+        return version_number(self.version)
+
+
+def find_tool(kind: str) -> Tool | None:
+    """Return a program of MariaDB, ``dump`` or ``client``; one of MySQL's of the same name is none."""
+    for name in _NAMES[kind]:
+        found = shutil.which(name)
+        tool = _tool_at(Path(found)) if found else None
+        if tool:
+            return tool
+    return None
+
+
+@functools.cache
+def _tool_at(path: Path) -> Tool | None:
+    answer = subprocess.run([path, "--no-defaults", "--version"], capture_output=True, text=True, check=False)
+    found = _VERSION.search(answer.stdout)
+    return Tool(path, found[1] or found[2]) if answer.returncode == 0 and found else None
+
+
+def required(kind: str, database: str) -> Tool:
+    """Return a program.
+
+    Raises:
+        Failed: there is none.
+    """
+    found = find_tool(kind)
+    if found is None:
+        raise Failed(
+            f"There is no {_NAMES[kind][0]} for database {database!r}",
+            "none was found in PATH",
+            "Install mariadb-client on the host",
+            code="client-program-missing",
+        )
+    return found
+
+
+def run_tool(
+    tool: Tool,
+    words: list[str],
+    url: URL,
+    driver: str,
+    *,
+    output: Any = None,
+    source: Any = None,
+    report: Callable[[float], None] | None = None,
+) -> str:
+    """Run a program and return what it prints, as far as ``output`` does not take it.
+
+    Where it connects to, and as whom, it reads from a pipe: neither its command line nor its environment says so, and
+    no option file of a user changes what it does.
+
+    Args:
+        tool: the program.
+        words: what it is given besides.
+        url: of the database.
+        driver: as for ``client_options``.
+        output: a file for its standard output.
+        source: a file for its standard input.
+        report: is called now and then with the seconds since it was started.
+
+    Raises:
+        Failed: it ended with another code than 0; its own words are the reason.
+    """
+    options = option_file(url, driver).encode()
+    if len(options) > _LONGEST:
+        raise Failed(
+            f"{tool.path.name} cannot be run", "the URL is too long", "Shorten it", code="client-program-failed"
+        )
+    reading, writing = os.pipe()
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as errors:
+        begun = time.monotonic()
+        try:
+            os.write(writing, options)
+            os.close(writing)
+            process = subprocess.Popen(
+                [str(tool.path), f"--defaults-file=/dev/fd/{reading}", *words],
+                stdin=source or subprocess.DEVNULL,
+                stdout=output or printed,
+                stderr=errors,
+                pass_fds=(reading,),
+                env={**{name: value for name, value in os.environ.items() if name != "MYSQL_PWD"}, "LC_ALL": "C"},
+                umask=0o077,
+            )
+        finally:
+            os.close(reading)
+        try:
+            while not _has_ended(process, 0.5):
+                if report:
+                    report(time.monotonic() - begun)
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        printed.seek(0)
+        errors.seek(0)
+        if code:
+            words_of_it = errors.read().decode(errors="replace").strip()
+            raise Failed(f"{tool.path.name} failed with exit code {code}", words_of_it, code="client-program-failed")
+        return printed.read().decode(errors="surrogateescape")
+
+
+def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for a process for a while; where Linux can report its end, return at once."""
+    if hasattr(os, "pidfd_open"):
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            select.select([descriptor], [], [], seconds)
+        finally:
+            os.close(descriptor)
+    else:
+        time.sleep(min(seconds, 0.02))
+    return process.poll() is not None
+
+
+def command_by_hand(url: URL, dump: Path) -> str:
+    """Return what a person types to read a dump into the database; the program prompts for the password."""
+    options = client_options(url, url.get_driver_name())
+    shown = ("socket", "host", "port", "protocol", "user")
+    words = ["mariadb", *(f"--{name}={options[name]}" for name in shown if name in options), "--password"]
+    words += [f"--database={url.database}"]
+    return f"{shlex.join(words)} < {shlex.quote(str(dump))}"

@@ -1,0 +1,220 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A backup by mariadb-dump, compared with the database before it counts.
+
+Another session cannot share the snapshot of mariadb-dump, so the database is read before and after it: what the dump
+holds has to lie between the two.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..._core.errors import Failed
+from ..._core.paths import sync
+from ..connection import OwnConnection, execute
+from ..data import Dump
+from . import client_tools
+from .catalog import SEQUENCE, TABLES, VERSIONED, read_fingerprint
+from .dump_file import DumpContent, read_dump
+from .not_transactional import locked_for_dump
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from ..interface import Report
+    from .session import MariaDBSession
+
+FILE = "dump.sql"
+#: Table definition has changed: it was made anew since the snapshot, as TRUNCATE does it.
+_TABLE_CHANGED = "(1412)"
+_ATTEMPTS = 3
+#: Objects besides tables, by kind.
+_OTHERS = """
+select 'view', count(*) from information_schema.views where table_schema = database()
+union all select 'trigger', count(*) from information_schema.triggers where trigger_schema = database()
+union all select 'event', count(*) from information_schema.events where event_schema = database()
+union all select lower(routine_type), count(*) from information_schema.routines
+ where routine_schema = database() group by 1
+"""
+#: When tables were changed last: one that is as before may have been another one meanwhile.
+_MADE = """
+select table_name, coalesce(create_time, '') from information_schema.tables
+ where table_schema = database() and table_type <> 'VIEW'
+"""
+_WHERE = "select concat(@@hostname, ':', @@port, @@datadir, '/', database())"
+_OPTIONS = (
+    "--single-transaction",
+    "--routines",
+    "--triggers",
+    "--events",
+    "--hex-blob",
+    "--skip-dump-date",
+    "--no-tablespaces",
+    "--default-character-set=utf8mb4",
+    "--max-allowed-packet=1G",
+)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the database was at one moment."""
+
+    fingerprint: list[str]
+    made: dict[str, str]
+    tables: dict[str, str]
+    others: Counter[str]
+    counts: dict[str, int] | None
+
+
+def write_dump(engine: MariaDBSession, folder: Path, count_rows: bool, report: Report) -> Dump:
+    """Write a dump and prove it; where the schema changed meanwhile, write it again.
+
+    Args:
+        engine: of the database.
+        folder: an empty one.
+        count_rows: also compare how many rows there are.
+        report: is called with how far it is.
+
+    Raises:
+        Failed: mariadb-dump failed, or the dump does not hold what the database held.
+    """
+    tool = client_tools.required("dump", engine.database.name)
+    _refuse_other_server(engine)
+    target = folder / FILE
+    for attempt in range(1, _ATTEMPTS + 1):
+        activity = engine.activity()
+        before = _state(engine, count_rows)
+        noticed = _dump(engine, tool, target, before, report)
+        after = _state(engine, count_rows)
+        if not noticed and before.fingerprint == after.fingerprint and before.made == after.made:
+            counts = _proven(engine, target, before, after)
+            return Dump(target, f"mariadb-dump {tool.version}", counts if count_rows else None, activity)
+        report(f"another session changed the schema during the dump ({attempt} of {_ATTEMPTS} attempts)")
+    raise Failed(
+        f"The backup of {engine.database.name!r} cannot be made",
+        "other sessions changed the schema each time while it was dumped",
+        "Wait until they have finished, and run again",
+        code="schema-changes-meanwhile",
+    )
+
+
+def _dump(engine: MariaDBSession, tool: client_tools.Tool, target: Path, state: _State, report: Report) -> bool:
+    """Run mariadb-dump, and return whether it failed because another session has changed a table.
+
+    Raises:
+        Failed: it failed for another reason.
+    """
+    with locked_for_dump(engine), open(target, "wb", opener=_private) as output:
+        try:
+            client_tools.run_tool(
+                tool,
+                _words(engine, state),
+                engine.url,
+                engine.driver,
+                output=output,
+                report=lambda seconds: report(f"{target.stat().st_size:,} bytes dumped in {seconds:.0f} s"),
+            )
+        except Failed as failure:
+            if _TABLE_CHANGED not in failure.why:
+                raise
+            return True
+    return False
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _words(engine: MariaDBSession, state: _State) -> list[str]:
+    history = ["--dump-history"] if VERSIONED in state.tables.values() else []
+    return [*_OPTIONS, *history, "--", engine.name_on_server]
+
+
+def _refuse_other_server(engine: MariaDBSession) -> None:
+    """Raise where the programs reach another server than the driver, by an option that only one of them knows."""
+    client = client_tools.find_tool("client")
+    if client is None:
+        return
+    words = ["--batch", "--skip-column-names", f"--execute={_WHERE}", f"--database={engine.name_on_server}"]
+    there = client_tools.run_tool(client, words, engine.url, engine.driver).strip()
+    here = str(engine.own().rows(_WHERE.replace(":", "\\:"))[0][0])
+    if there != here:
+        raise Failed(
+            f"mariadb-dump would back up another database than {engine.database.name!r}",
+            f"it reaches {there}, and the driver {here}",
+            "Name host, port or unix_socket in the url, so that both find the same server",
+            code="dump-elsewhere",
+        )
+
+
+def _proven(engine: MariaDBSession, target: Path, before: _State, after: _State) -> dict[str, int]:
+    """Compare a dump with the database, and return its rows by table.
+
+    Raises:
+        Failed: it does not hold what the database held.
+    """
+    found = read_dump(target)
+    if not found.is_complete:
+        raise _invalid(target, "its last line is missing")
+    missing = sorted(set(before.tables) ^ set(found.rows))
+    if missing:
+        raise _invalid(target, f"it and the database differ in their tables: {', '.join(missing[:5])}")
+    if found.others != before.others:
+        raise _invalid(target, f"it holds {dict(found.others)} and the database {dict(before.others)}")
+    counts = {f"{engine.name_on_server}.{name}": found.rows[name] for name in before.tables}
+    for name, kind in before.tables.items():
+        _check_rows(target, name, kind, found, before, after, engine.name_on_server)
+    sync(target)
+    return {name: count for name, count in counts.items() if before.tables[name.partition(".")[2]] != SEQUENCE}
+
+
+def _check_rows(
+    target: Path, name: str, kind: str, found: DumpContent, before: _State, after: _State, schema: str
+) -> None:
+    """Compare the rows of one table with those before and after the dump; others may have written meanwhile.
+
+    Raises:
+        Failed: there are fewer or more.
+    """
+    if kind in (SEQUENCE, VERSIONED) or before.counts is None or after.counts is None:
+        return
+    seen = (before.counts[f"{schema}.{name}"], after.counts[f"{schema}.{name}"])
+    if not min(seen) <= found.rows[name] <= max(seen):
+        raise _invalid(target, f"it holds {found.rows[name]} rows of {name}, and the database {seen[0]} to {seen[1]}")
+
+
+def _invalid(target: Path, why: str) -> Failed:
+    return Failed(f"The dump {target} is not complete", why, code="dump-invalid")
+
+
+def _state(engine: MariaDBSession, count_rows: bool) -> _State:
+    own = engine.own()
+    with engine.short_lock_timeout(engine.job.backup_lock_wait), _snapshot(own):
+        return own.run(_read_state, engine, count_rows)
+
+
+def _read_state(connection: Connection, engine: MariaDBSession, count_rows: bool) -> _State:
+    counts = engine.row_counts(connection) if count_rows else None
+    tables = {str(name): str(kind) for name, kind, _engine in execute(connection, TABLES)}
+    others = Counter({str(kind): int(count) for kind, count in execute(connection, _OTHERS) if count})
+    made = {str(name): str(moment) for name, moment in execute(connection, _MADE)}
+    return _State(read_fingerprint(connection, frozenset()), made, tables, others, counts)
+
+
+@contextmanager
+def _snapshot(own: OwnConnection) -> Iterator[None]:
+    own.rows("start transaction with consistent snapshot, read only")
+    try:
+        yield
+    finally:
+        with suppress(Exception):  # the server may be gone
+            own.rows("rollback")

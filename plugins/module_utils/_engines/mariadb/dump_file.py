@@ -1,0 +1,89 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a file of mariadb-dump holds, read line by line."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_NAME = rb"`((?:[^`]|``)+)`"
+_CREATED = re.compile(rb"CREATE (?:TABLE|SEQUENCE) (?:IF NOT EXISTS )?" + _NAME)
+_INSERTED = re.compile(rb"INSERT (?:IGNORE )?INTO " + _NAME + rb"(?: \([^)]*\))? VALUES")
+_DELIMITER = re.compile(rb"DELIMITER (\S+)")
+#: Between two rows on one line, outside of strings: an older program writes all rows of a statement into one, and a
+#: newer one the first row behind the names of the columns.
+_BETWEEN_ROWS = re.compile(rb"\),\s*\(")
+_STRING = re.compile(rb"'(?:[^'\\]|\\.|'')*'", re.DOTALL)
+_OTHERS = {
+    "trigger": b"/*!50003 CREATE*/",
+    "event": b"/*!50106 DROP EVENT IF EXISTS",
+    "view": b"/*!50001 VIEW ",
+    "function": b"/*!50003 DROP FUNCTION IF EXISTS",
+    "procedure": b"/*!50003 DROP PROCEDURE IF EXISTS",
+    "package": b"/*!50003 DROP PACKAGE IF EXISTS",
+    "package body": b"/*!50003 DROP PACKAGE BODY IF EXISTS",
+}
+LAST_LINE = b"-- Dump completed"
+
+
+@dataclass
+class DumpContent:
+    """The tables and sequences of a dump with their rows, and how many there are of the other kinds of objects."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    others: Counter[str] = field(default_factory=Counter)
+    is_complete: bool = False
+
+
+def read_dump(path: Path) -> DumpContent:
+    """Return what a dump holds; a row is a line that begins with a parenthesis, or many are one line."""
+    found = DumpContent()
+    last, inserting, is_plain, begins = b"", "", True, False
+    with path.open("rb") as file:
+        for line in file:
+            last = line.strip() or last
+            delimiter = _DELIMITER.match(line)
+            if delimiter:
+                is_plain = delimiter[1] == b";"
+                begins = not is_plain
+                continue
+            if not is_plain:  # in the body of a routine may be anything
+                if begins and line.startswith(_OTHERS["trigger"]):
+                    found.others["trigger"] += 1
+                begins = False
+                continue
+            if inserting and line.startswith(b"("):
+                found.rows[inserting] += 1
+                inserting = "" if line.rstrip().endswith(b");") else inserting
+                continue
+            inserting = _read_line(found, line)
+    found.is_complete = last == LAST_LINE or last.startswith(LAST_LINE + b" on ")
+    return found
+
+
+def _read_line(found: DumpContent, line: bytes) -> str:
+    """Take one line, and return the table whose rows come in the next ones."""
+    inserted = _INSERTED.match(line)
+    if inserted:
+        table, behind = _decoded(inserted[1]), line[inserted.end() :].strip()
+        found.rows.setdefault(table, 0)
+        if behind:
+            found.rows[table] += len(_BETWEEN_ROWS.findall(_STRING.sub(b"", behind))) + 1
+        return "" if behind.endswith(b");") else table
+    created = _CREATED.match(line)
+    if created:
+        found.rows.setdefault(_decoded(created[1]), 0)
+        return ""
+    for kind, beginning in _OTHERS.items():
+        if kind != "trigger" and line.startswith(beginning):
+            found.others[kind] += 1
+    return ""
+
+
+def _decoded(name: bytes) -> str:
+    return name.replace(b"``", b"`").decode()

@@ -1,0 +1,97 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""MariaDB: locks by name, mariadb-dump, and DDL that commits at once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._core.errors import Failed, Refused
+from ..connection import OwnConnection
+from ..data import Dump, RestoreMethod
+from ..interface import Lock, Report
+from .catalog import read_fingerprint
+from .dump import write_dump
+from .locks import DATABASE, MIGRATING, NamedLock, describe_holder, lock_name, try_lock, wait_for_orphan
+from .preflight import obstacles
+from .restorer import restore_method
+from .session import MariaDBSession
+from .timeouts import watch
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from ..._core.job import Job
+
+
+class MariaDB(MariaDBSession):
+    """One database of a MariaDB server, 10.5 or newer."""
+
+    @classmethod
+    def prepare(cls, job: Job) -> None:
+        """Find nothing out: a client program is run when one is needed."""
+
+    def obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
+        """Return what would stop a backup and an upgrade now."""
+        return obstacles(self, own, backup_space)
+
+    def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
+        """Return what information_schema says of the database, without the version tables."""
+        return read_fingerprint(connection, leave_out)
+
+    def try_lock(self) -> Lock | None:
+        """Try the lock on the connection of our own, which is not closed then before it is released."""
+        lock = NamedLock(self.own(), self.database.name, self.name_on_server)
+        if not lock.attempt():
+            lock.release()
+            return None
+        self.held = lock
+        return lock
+
+    def lock_holder(self) -> str:
+        """Return the session that holds it, with its user where that may be seen."""
+        return describe_holder(self.own(), lock_name(DATABASE, self.name_on_server))
+
+    def lock_migrating(self, connection: Connection, patience: float) -> None:
+        """Lock on env.py's own connection, so that the lock lives as long as the session that changes things."""
+        deadline = time.monotonic() + patience
+        while not try_lock(connection, lock_name(MIGRATING, self.name_on_server)):
+            if time.monotonic() >= deadline:
+                raise Failed(
+                    f"A backend of an earlier run still works in database {self.database.name!r}",
+                    "it holds the lock on the migrating connection",
+                    "Wait until it has ended; SHOW PROCESSLIST shows it",
+                    code="backend-still-works",
+                )
+            time.sleep(random.uniform(0.1, 0.4))  # noqa: S311 - jitter, not a secret
+
+    def end_migrating(self, patience: float, report: Report) -> None:
+        """Wait for the lock on the migrating connection, which lives as long as its session."""
+        wait_for_orphan(self.own(), self.database, self.name_on_server, patience, report)
+
+    def watch_connections(self) -> AbstractContextManager[None]:
+        """Set timeouts on every connection that is opened inside the block."""
+        return watch(self.job)
+
+    def blockers(self, own: OwnConnection) -> list[str]:
+        """Return nothing yet."""
+        return []
+
+    def activity(self) -> dict[str, Any]:
+        """Return nothing yet."""
+        return {}
+
+    def dump(self, folder: Path, count_rows: bool, report: Report) -> Dump:
+        """Run mariadb-dump and compare what it wrote with the database."""
+        return write_dump(self, folder, count_rows, report)
+
+    def restore_method(self) -> RestoreMethod:
+        """Return how it would be restored."""
+        return restore_method(self)

@@ -1,0 +1,140 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What would stop a backup and an upgrade of a MariaDB database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..._core.errors import Refused
+from .. import disk_space
+from ..connection import OwnConnection
+from . import client_tools
+from .catalog import TABLES, VERSIONED
+from .not_transactional import not_transactional
+from .privileges import FOR_BACKUP, FOR_MIGRATION, FOR_ROUTINES, lacking, privileges_on, read_grants
+from .server import version_number
+
+if TYPE_CHECKING:
+    from .session import MariaDBSession
+
+_READ_ONLY = "select @@global.read_only"
+_REPLICATES = """
+select variable_value from information_schema.global_status where variable_name = 'SLAVES_RUNNING'
+"""
+_HIDDEN = """
+select routine_name from information_schema.routines
+ where routine_schema = database() and routine_definition is null order by 1
+"""
+#: Views whose columns the server cannot say, because what they read is gone.
+_INVALID_VIEWS = """
+select table_name from information_schema.views
+ where table_schema = database()
+   and table_name not in (select table_name from information_schema.columns where table_schema = database())
+ order by 1
+"""
+_HISTORY_SINCE = (10, 11)
+_MOST_NAMED = 5
+
+
+def obstacles(engine: MariaDBSession, own: OwnConnection, backup_space: Path) -> list[Refused]:
+    """Return what would stop a backup and an upgrade now.
+
+    Args:
+        engine: of the database.
+        own: a connection of our own.
+        backup_space: a folder on the disk that a backup goes to.
+    """
+    checks = (_standby, _client_programs, _privileges, _hidden, _views, _history)
+    found = [obstacle for check in checks for obstacle in check(engine, own)]
+    size = own.run(engine.size)
+    return found + disk_space.lacking(engine.database.name, [disk_space.backup(engine.job, backup_space, size)])
+
+
+def _standby(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+    is_read_only = bool(int(own.rows(_READ_ONLY)[0][0]))
+    rows = own.rows(_REPLICATES)
+    if is_read_only or (rows and int(rows[0][0])):
+        yield Refused(
+            f"Database {engine.database.name!r} is on a replica, or on a server that is read_only",
+            "read_only is on" if is_read_only else "the server replicates from another one",
+            "Name the primary in its url",
+            code="server-is-standby",
+        )
+
+
+def _client_programs(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+    server = version_number(str(own.rows("select version()")[0][0]))
+    wanted = ".".join(map(str, server))
+    remedy = f"Install mariadb-client {wanted} or newer on the host"
+    found = client_tools.find_tool("dump")
+    if found is None:
+        yield Refused(
+            f"There is no mariadb-dump for database {engine.database.name!r}",
+            "none was found in PATH, and mysqldump of MySQL leaves out what only MariaDB has",
+            remedy,
+            code="client-program-missing",
+        )
+    elif found.number < server:
+        yield Refused(
+            f"mariadb-dump is too old for database {engine.database.name!r}",
+            f"it is {found.version} at {found.path} and the server {wanted}",
+            remedy,
+            code="client-program-too-old",
+        )
+
+
+def _privileges(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+    granted = privileges_on(engine.name_on_server, own.run(read_grants))
+    wanted = [*FOR_BACKUP, *FOR_MIGRATION] + ([] if granted & set(FOR_ROUTINES) else [FOR_ROUTINES[0]])
+    if own.run(not_transactional):
+        wanted.append("LOCK TABLES")
+    missing = lacking(granted, wanted)
+    if missing:
+        yield Refused(
+            f"Database {engine.database.name!r} cannot be backed up and migrated by its user",
+            f"{engine.url.username} lacks {', '.join(missing)} on the whole of it",
+            f"GRANT {', '.join(missing)} ON {engine.name_on_server}.* TO its user",
+            code="privileges-missing",
+        )
+
+
+def _hidden(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+    hidden = [str(name) for (name,) in own.rows(_HIDDEN)]
+    if hidden:
+        yield Refused(
+            f"Database {engine.database.name!r} cannot be backed up by its user",
+            f"the body of {', '.join(hidden[:_MOST_NAMED])} is shown only to who made it",
+            "GRANT SELECT ON mysql.proc TO its user, or make the routine anew as that user",
+            code="privileges-missing",
+        )
+
+
+def _views(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+    """Name the views that mariadb-dump would stop at."""
+    invalid = [str(name) for (name,) in own.rows(_INVALID_VIEWS)]
+    if invalid:
+        yield Refused(
+            f"Database {engine.database.name!r} cannot be backed up",
+            f"mariadb-dump stops at views of which a table, a column or a right is gone:"
+            f" {', '.join(invalid[:_MOST_NAMED])}",
+            "Drop these views, or make what they read",
+            code="view-invalid",
+        )
+
+
+def _history(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+    versioned = [str(name) for name, kind, _engine in own.rows(TABLES) if kind == VERSIONED]
+    tool = client_tools.find_tool("dump")
+    server = version_number(str(own.rows("select version()")[0][0]))
+    if versioned and (server < _HISTORY_SINCE or (tool and tool.number < _HISTORY_SINCE)):
+        yield Refused(
+            f"Database {engine.database.name!r} cannot be backed up with all that is in it",
+            f"the history of {', '.join(versioned[:_MOST_NAMED])} is in no dump before MariaDB 10.11",
+            "Upgrade the server and its client, or drop the system versioning",
+            code="history-not-dumped",
+        )

@@ -1,0 +1,56 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the user of a connection may do in a database, as far as SHOW GRANTS says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..connection import execute
+from .catalog import fixed_mode
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+ALL = "ALL PRIVILEGES"
+_GRANT = re.compile(r"GRANT (?P<what>.+?) ON (?P<where>\*\.\*|`(?:[^`]|``)+`\.\*) TO ", re.IGNORECASE)
+#: Without these a dump lacks what is not missed before it is restored.
+FOR_BACKUP = ("SELECT", "SHOW VIEW", "TRIGGER", "EVENT")
+#: Each of these shows the routines of a database.
+FOR_ROUTINES = ("EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE")
+FOR_MIGRATION = ("CREATE", "ALTER", "DROP", "INDEX", "INSERT", "UPDATE", "DELETE")
+
+
+def read_grants(connection: Connection) -> list[str]:
+    """Return the statements that would grant what the user has, those of its active roles included."""
+    with fixed_mode(connection):
+        return [str(line) for (line,) in execute(connection, "show grants")]
+
+
+def privileges_on(schema: str, grants: Iterable[str]) -> set[str]:
+    """Return what statements grant on the whole of a database, ``ALL`` for all."""
+    found: set[str] = set()
+    for line in grants:
+        grant = _GRANT.match(line)
+        if grant and _is_meant(grant["where"], schema):
+            found |= {word.strip().upper() for word in re.sub(r"\([^)]*\)", "", grant["what"]).split(",")}
+    return found
+
+
+def lacking(granted: set[str], wanted: Iterable[str]) -> list[str]:
+    """Return what is wanted and not granted."""
+    return [] if ALL in granted or "ALL" in granted else [each for each in wanted if each not in granted]
+
+
+def _is_meant(where: str, schema: str) -> bool:
+    """Return whether a name in a GRANT, in which % and _ mean any characters, is that of a database."""
+    if where == "*.*":
+        return True
+    pattern = where[1:-3].replace("``", "`")
+    words = re.findall(r"\\.|.", pattern, re.DOTALL)
+    parts = [{"%": ".*", "_": "."}.get(word, re.escape(word[-1])) for word in words]
+    return re.fullmatch("".join(parts), schema, re.DOTALL) is not None

@@ -1,0 +1,224 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A session of our own on a MariaDB server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..._core.errors import Refused
+from ..connection import OwnConnection, errno_of, execute, first_line, own_url
+from ..data import Identity
+from ..interface import Engine
+from .locks import NamedLock
+from .quoting import qualified
+from .server import Server, read_server
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection
+
+    from ..._core.job import Database, Job
+
+_CONNECT_TIMEOUT = 10
+_LONGEST_IDLE = 31536000  # seconds; the most that the server knows
+_SHORTEST_LOCK_WAIT = 1  # seconds; what is less is none for the server
+#: Lock wait timeout exceeded, and deadlock found.
+LOCK_TIMEOUTS = (1205, 1213)
+#: Tables whose rows one statement counts.
+_COUNTED_AT_ONCE = 20
+
+_IDENTITY = "select concat(@@hostname, ':', @@port, @@datadir), database()"
+#: Both are of the beginning of the statement, so it is the same second at each call.
+_STARTED = """
+select unix_timestamp() - cast(variable_value as unsigned)
+  from information_schema.global_status where variable_name = 'UPTIME'
+"""
+_SIZE = (
+    "select coalesce(sum(data_length + index_length), 0) from information_schema.tables where table_schema = database()"
+)
+#: Those that have rows of their own, by name.
+_TABLES = """
+select table_name from information_schema.tables
+ where table_schema = database() and table_type in ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE') order by table_name
+"""
+
+
+def lock_seconds(seconds: float) -> int:
+    """Return a lock timeout as the server takes it: whole seconds, rounded up."""
+    return max(-int(-seconds // 1), _SHORTEST_LOCK_WAIT)
+
+
+def introduce(connection: Connection, seconds: int) -> None:
+    """Set our own modes and timeouts in place of those for applications.
+
+    Names are quoted as everywhere, and a session that holds a lock may idle.
+
+    Args:
+        connection: ours.
+        seconds: that it waits for a lock; nothing of ours waits without a limit.
+    """
+    settings = {
+        "sql_mode": "'ANSI_QUOTES'",
+        "wait_timeout": _LONGEST_IDLE,
+        "max_statement_time": 0,
+        "idle_transaction_timeout": 0,
+        "idle_readonly_transaction_timeout": 0,
+        "idle_write_transaction_timeout": 0,
+        "lock_wait_timeout": seconds,
+        "innodb_lock_wait_timeout": seconds,
+        "time_zone": "'+00:00'",
+    }
+    execute(
+        connection,
+        "set session " + ", ".join(f"{name} = {value}" for name, value in settings.items()).replace(":", "\\:"),
+    )
+
+
+class MariaDBSession(Engine):
+    """What every part of the engine does over sessions of its own on the server."""
+
+    name = "mariadb"
+    ddl_survives_rollback = True
+    only_reads = "set session transaction read only"
+    can_be_shared = True
+
+    def __init__(self, database: Database, url: URL, job: Job) -> None:
+        super().__init__(database, url, job)
+        self._own_identity: Identity | None = None
+        self.held: NamedLock | None = None
+        #: The sessions of all connections of our own.
+        self.own_sessions: set[int] = set()
+        #: What the server is, once a connection has been opened.
+        self.server: Server | None = None
+        #: Seconds that connections of our own wait for a lock.
+        self._lock_timeout = lock_seconds(job.lock_wait)
+
+    def exists(self) -> bool:
+        """Leave it to the connection, which changes nothing."""
+        return True
+
+    def connect(self) -> OwnConnection:
+        """Open a connection, without applications' timeouts."""
+        if not self.url.database:
+            raise Refused(
+                f"The URL of database {self.database.name!r} names no database",
+                "it ends behind the server",
+                "Write the name of the database behind it",
+                code="url-invalid",
+            )
+        try:
+            own = OwnConnection(own_url(self.url), {"connect_timeout": _CONNECT_TIMEOUT}, self.database.name)
+        except Refused:
+            raise
+        except Exception as error:
+            raise Refused(
+                f"Database {self.database.name!r} cannot be reached",
+                first_line(error),
+                "Check its URL and its password, and that the server lets this host in",
+                code="database-unreachable",
+            ) from error
+        try:
+            self.server = own.run(read_server, self.database.name)
+            self.own_sessions.add(self.server.session)
+            own.run(introduce, self._lock_timeout)
+        except BaseException:
+            own.close()
+            raise
+        return own
+
+    def identity(self, connection: Connection) -> Identity:
+        """Return the server's name, port and folder, and the database's name there."""
+        server, database = execute(connection, _IDENTITY.replace(":", "\\:"))[0]
+        return Identity(str(server), str(database))
+
+    def instance(self, connection: Connection) -> str:
+        """Return when the server was started; clones of one image were not started in the same second."""
+        return f"started {int(execute(connection, _STARTED)[0][0])}"
+
+    def own_identity(self) -> Identity:
+        """Query the server once; the answer does not change in a run."""
+        if self._own_identity is None:
+            self._own_identity = self.own().run(self.identity)
+        return self._own_identity
+
+    def know_identity(self, identity: Identity) -> None:
+        """Need no connection of its own for it."""
+        self._own_identity = identity
+
+    def connect_options(self) -> dict[str, Any] | None:
+        """Return None: a probe takes a connection of SQLAlchemy."""
+        return None
+
+    def describe(self, connection: Connection) -> str:
+        """Return the server's version and where it is."""
+        version = str(execute(connection, "select version()")[0][0])
+        where = self.url.host or self.url.query.get("unix_socket") or "a local socket"
+        return f"MariaDB {version.partition('-')[0]} at {where}:{self.url.port or 3306}"
+
+    def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
+        """Return the database that the connection uses."""
+        return schema or str(execute(connection, "select database()")[0][0])
+
+    def size(self, connection: Connection) -> int:
+        """Return what the server estimates for the tables and their indexes."""
+        return int(execute(connection, _SIZE)[0][0])
+
+    def tables(self, connection: Connection) -> list[str]:
+        """Return the names of the tables that have rows of their own."""
+        return [str(name) for (name,) in execute(connection, _TABLES)]
+
+    def row_counts(self, connection: Connection, tables: list[str] | None = None) -> dict[str, int]:
+        """Count the rows of every table, or of some; as database.table."""
+        schema = self.schema_of(connection, None, "")
+        names = self.tables(connection) if tables is None else tables
+        counts: dict[str, int] = {}
+        for first in range(0, len(names), _COUNTED_AT_ONCE):
+            some = names[first : first + _COUNTED_AT_ONCE]
+            each = ", ".join(f"(select count(*) from {qualified(schema, name)})" for name in some)
+            found = execute(connection, f"select {each}".replace(":", "\\:"))[0]
+            counts.update({f"{schema}.{name}": int(count) for name, count in zip(some, found)})
+        return counts
+
+    def close(self) -> None:
+        """Close the connection of our own, unless it holds the lock: that goes on, and the next read opens another."""
+        if self.held and self.held.is_on(self._own):
+            self._own = None
+        super().close()
+
+    def before_fork(self) -> None:
+        """Keep the connection: the forked process leaves it alone."""
+
+    @contextmanager
+    def short_lock_timeout(self, seconds: float = 1) -> Iterator[None]:
+        """Set other lock timeouts on the connection of our own."""
+        before, self._lock_timeout = self._lock_timeout, lock_seconds(seconds)
+        if self._lock_timeout == before:
+            yield
+            return
+        self._wait_for_locks(self._lock_timeout)
+        try:
+            yield
+        finally:
+            self._lock_timeout = before
+            self._wait_for_locks(before)
+
+    def _wait_for_locks(self, seconds: int) -> None:
+        self.own().rows(f"set session lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}")
+
+    def is_lock_timeout(self, error: BaseException) -> bool:
+        """Recognise both by the number of the error."""
+        return errno_of(error) in LOCK_TIMEOUTS
+
+    @property
+    def driver(self) -> str:
+        """Return the driver of our own connections."""
+        return str(own_url(self.url).get_driver_name())
+
+    @property
+    def name_on_server(self) -> str:
+        """Return what the server calls the database, which need not be what the inventory calls it."""
+        return str(self.url.database)

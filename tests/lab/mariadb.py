@@ -1,0 +1,198 @@
+"""A real MariaDB server for the length of a test: its own folder, a private port, nothing of the machine's."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+from .postgres import free_port
+from .shell import CommandFailed, run
+
+USER = "mysql"
+_PATIENCE = 60
+
+
+def program(name: str) -> str:
+    """The path of one of the server's programs, some of which are in the PATH of root only."""
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    if found is None:
+        raise CommandFailed(f"there is no {name}; tests/install installs mariadb-server")
+    return found
+
+
+def literal(text: str) -> str:
+    """A string of SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+@dataclass
+class MariaDBServer:
+    """Use it in a ``with`` block: started on the way in; stopped and removed on the way out, whatever happened."""
+
+    # What is proven about crashes needs durable commits; most tests do not, and are faster without.
+    durable: bool = True
+    settings: dict[str, str] = field(default_factory=dict)
+    # Where the server's log is kept after the server is gone.
+    log: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    user: str = "admin"
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    folder: Path = field(init=False, default=Path())
+    process: subprocess.Popen[bytes] | None = field(init=False, default=None)
+
+    def __enter__(self) -> MariaDBServer:
+        self.folder = Path(tempfile.mkdtemp(prefix="hosting-alembic-my-"))
+        try:
+            self.initialise()
+            self.start()
+            self._make_superuser()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._remove()
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "server.sock"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "server.log"
+
+    def url(self, database: str = "", *, user: str = "", password: str = "", scheme: str = "mysql+pymysql") -> str:
+        """A SQLAlchemy URL; without a user, the superuser's."""
+        user, password = (user, password) if user else (self.user, self.password)
+        credentials = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
+        return f"{scheme}://{credentials}@{self.host}:{self.port}/{quote(database, safe='')}"
+
+    def initialise(self) -> None:
+        self.folder.chmod(0o711)
+        self.data.mkdir()
+        as_user = []
+        if os.getuid() == 0:
+            shutil.chown(self.folder, USER, USER)
+            shutil.chown(self.data, USER, USER)
+            as_user = [f"--user={USER}"]
+        run(
+            [program("mariadb-install-db"), "--no-defaults", *as_user, f"--datadir={self.data}", "--skip-test-db",
+             "--auth-root-authentication-method=normal", "--skip-name-resolve"],
+            cwd="/",
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start it; also after `stop`, on the same port, with the data it had."""
+        self.port = self.port or free_port()
+        settings = {
+            "datadir": str(self.data),
+            "socket": str(self.socket),
+            "pid-file": str(self.folder / "server.pid"),
+            "log-error": str(self.log_file),
+            "bind-address": self.host,
+            "port": str(self.port),
+            "skip-name-resolve": "on",
+            "innodb-flush-log-at-trx-commit": "1" if self.durable else "0",
+            "innodb-buffer-pool-size": "64M",
+            "innodb-log-file-size": "32M",
+            "max-connections": "200",
+            **({"user": USER} if os.getuid() == 0 else {}),
+            **self.settings,
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        nothing = subprocess.DEVNULL
+        self.process = subprocess.Popen(
+            [program("mariadbd"), "--no-defaults", *options], stdin=nothing, stdout=nothing, stderr=nothing, cwd="/"
+        )
+        deadline = time.monotonic() + _PATIENCE
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                text = self.log_file.read_text() if self.log_file.exists() else ""
+                raise CommandFailed(f"mariadbd did not start:\n{text}")
+            time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it: SIGTERM lets it finish its work, SIGKILL is a crash."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(_PATIENCE)
+            self.process = None
+
+    def execute(self, statement: str, database: str = "") -> list[list[str]]:
+        """Run SQL as the superuser through the client, which is none of the code that is tested; rows as text."""
+        return self._execute(statement, database, self.user, self.password)
+
+    def dump(self, database: str) -> str:
+        """What mariadb-dump writes of a database as the superuser, without the time of the dump."""
+        options = ["--routines", "--triggers", "--events", "--hex-blob", "--skip-dump-date", "--single-transaction"]
+        return run(
+            [program("mariadb-dump"), "--no-defaults", f"--socket={self.socket}", f"--user={self.user}", *options,
+             database],
+            env={"MYSQL_PWD": self.password},
+        )  # fmt: skip
+
+    def create_user(self, name: str, password: str = "") -> str:
+        """Make a user without any rights; return its password."""
+        password = password or secrets.token_urlsafe(12)
+        self.execute(f"CREATE USER {literal(name)}@'%' IDENTIFIED BY {literal(password)}")
+        return password
+
+    def create_database(self, name: str, owner: str = "") -> str:
+        """Make an empty database; return its URL as the superuser. An owner is a user who gets all rights on it."""
+        self.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+        if owner:
+            pattern = name.replace("_", "\\_")
+            self.execute(f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO {literal(owner)}@'%'")
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        self.execute(f"DROP DATABASE IF EXISTS `{name}`")
+
+    def _execute(self, statement: str, database: str, user: str, password: str) -> list[list[str]]:
+        output = run(
+            [program("mariadb"), "--no-defaults", "--batch", "--skip-column-names", f"--socket={self.socket}",
+             f"--user={user}", *([f"--database={database}"] if database else [])],
+            text=statement,
+            env={"MYSQL_PWD": password},
+        )  # fmt: skip
+        return [line.split("\t") for line in output.splitlines()]
+
+    def _answers(self) -> bool:
+        words = [program("mariadb-admin"), "--no-defaults", f"--socket={self.socket}", "--user=root", "ping"]
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+    def _make_superuser(self) -> None:
+        superuser = f"{literal(self.user)}@'%'"
+        self._execute(
+            f"CREATE USER {superuser} IDENTIFIED BY {literal(self.password)};"
+            f"GRANT ALL PRIVILEGES ON *.* TO {superuser} WITH GRANT OPTION",
+            "",
+            "root",
+            "",
+        )
+
+    def _remove(self) -> None:
+        try:
+            self.stop(signal.SIGKILL)
+        finally:
+            if self.log and self.log_file.exists():
+                self.log.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.log_file, self.log)
+            shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,350 @@
+"""One database of a real MariaDB server, by the engine alone."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import client_tools
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from tests.codes import refused
+from tests.lab.fixtures import MariaDatabase
+from tests.lab.shell import CommandFailed
+from tests.unit.stage import in_process
+
+#: One of each kind of object.
+OBJECTS = """
+create table parents (id int primary key auto_increment, name varchar(50) default 'x' comment 'a  b', photo blob,
+  twice int generated always as (id * 2) virtual, key by_name (name), fulltext key words (name)) comment 'of all';
+create table children (id int primary key, parent int, constraint up foreign key (parent) references parents (id)
+  on delete cascade, constraint positive check (id > 0));
+create table parts (id int primary key, at_all enum('a', 'b') character set latin1) partition by range (id)
+  (partition low values less than (10), partition high values less than maxvalue);
+create sequence numbers start with 5;
+create view names as select p.name from parents p join children c on c.parent = p.id;
+insert into parents (name, photo) values ('a\\nb;),(', x'00ff'), ('it''s', null);
+insert into children values (1, 1);
+delimiter //
+create procedure two(in a int, out b varchar(9)) begin select 1; end//
+create trigger shout before insert on parents for each row begin set new.name = upper(new.name); end//
+create event tidy on schedule every 1 day starts '2030-01-01 00:00:00' do delete from parts//
+delimiter ;
+"""
+
+
+def engine_of(database: MariaDatabase, **more: Any) -> Any:
+    return engine_for(Database("app", database.url), Job.from_options("upgrade", {"root": "/nowhere", **more}))
+
+
+def fingerprint(database: MariaDatabase) -> list[str]:
+    def work() -> list[str]:
+        engine = engine_of(database)
+        lines: list[str] = engine.own().run(engine.fingerprint, frozenset())
+        return lines
+
+    return in_process(work)
+
+
+def with_objects(database: MariaDatabase) -> None:
+    """Make one of each, and let the user see the bodies of routines that another user has made."""
+    database.server.execute(f"grant select on mysql.proc to '{database.user}'@'%'")
+    database.execute(OBJECTS)
+
+
+def test_it_is_found_by_both_names_and_is_the_same_database(mariadb_database: MariaDatabase) -> None:
+    def work() -> list[str]:
+        urls = [mariadb_database.url, mariadb_database.url.replace("mysql+pymysql", "mariadb+pymysql")]
+        urls.append(mariadb_database.url.replace("mysql+pymysql", "mysql"))
+        engines = [engine_for(Database("app", url), Job.from_options("plan", {"root": "/nowhere"})) for url in urls]
+        return [f"{engine.name} {engine.own_identity()}" for engine in engines]
+
+    found = in_process(work)
+    assert len(set(found)) == 1
+    assert found[0].startswith(f"mariadb {mariadb_database.name} on ")
+
+
+def test_two_runs_exclude_each_other(mariadb_database: MariaDatabase) -> None:
+    def work() -> list[bool]:
+        engine, other = engine_of(mariadb_database), engine_of(mariadb_database)
+        lock = engine.lock(1, print)
+        seen = [other.try_lock() is None, str(lock.session()) in other.lock_holder()]
+        engine.close()  # keeps the connection that has the lock
+        seen += [engine.own().rows("select connection_id()")[0][0] != lock.session(), other.try_lock() is None]
+        with refused("database-locked", str(lock.session())):
+            other.lock(0, print)
+        lock.release()
+        return [*seen, other.try_lock() is not None]
+
+    assert in_process(work) == [True] * 5
+
+
+def test_a_lock_that_was_lost_is_noticed(mariadb_database: MariaDatabase) -> None:
+    def work() -> None:
+        engine = engine_of(mariadb_database)
+        lock = engine.lock(1, print)
+        lock.check()
+        mariadb_database.server.execute(f"kill {lock.session()}")
+        time.sleep(0.2)
+        lock.check()
+
+    with refused("lock-lost"):
+        in_process(work)
+
+
+def test_no_timeout_of_the_server_ends_the_session_that_holds_the_lock(mariadb_database: MariaDatabase) -> None:
+    def work() -> Any:
+        return engine_of(mariadb_database).own().rows("select @@wait_timeout, @@max_statement_time")[0]
+
+    mariadb_database.server.execute("set global wait_timeout = 5, global max_statement_time = 1")
+    try:
+        assert in_process(work) == (31536000, 0.0)
+    finally:
+        mariadb_database.server.execute("set global wait_timeout = 28800, global max_statement_time = 0")
+
+
+def test_the_session_of_a_dead_run_is_waited_for_and_then_killed(mariadb_database: MariaDatabase) -> None:
+    def work() -> tuple[list[str], bool]:
+        reported: list[str] = []
+        engine, dead = engine_of(mariadb_database), engine_of(mariadb_database)
+        own = dead.own()
+        own.run(dead.lock_migrating, 0)
+        number = own.rows("select connection_id()")[0][0]
+        engine.end_migrating(0.5, reported.append)
+        return [line for line in reported if str(number) in line], own.is_broken()
+
+    reported, is_broken = in_process(work)
+    assert reported
+    assert is_broken
+
+
+def test_a_reader_waits_for_a_lock_as_long_as_it_may(mariadb_database: MariaDatabase) -> None:
+    mariadb_database.execute("create table t (a int)")
+
+    def work() -> tuple[float, bool]:
+        engine, other = engine_of(mariadb_database), engine_of(mariadb_database)
+        other.own().rows("lock tables t write")
+        began = time.monotonic()
+        with refused("read-lock-timeout"):
+            engine.read_at_once("select * from t")
+        seconds = time.monotonic() - began
+        other.own().rows("unlock tables")
+        return seconds, engine.read_at_once("select * from t") == []
+
+    seconds, is_read = in_process(work)
+    assert 0.9 < seconds < 3
+    assert is_read
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ("alter table parents modify name varchar(51) default 'x'", "varchar(51)"),
+        ("alter table parents alter name set default 'y'", "'y'"),
+        ("alter table parents drop key by_name", "by_name"),
+        ("alter table parents comment 'other'", "other"),
+        ("alter table parents row_format = compressed", "COMPRESSED"),
+        ("alter table children drop foreign key up", "FOREIGN KEY"),
+        ("alter table children drop constraint positive", "positive"),
+        ("alter table parts drop partition high", "high"),
+        ("alter sequence numbers increment by 3", "increment by 3"),
+        ("alter algorithm = merge view names as select name from parents", "MERGE"),
+        ("drop trigger shout", "shout"),
+        ("drop procedure two", "two"),
+        ("alter event tidy disable", "DISABLED"),
+        ("alter database character set latin1", "latin1"),
+        ("create table empty (a int) engine = aria", "Aria"),
+    ],
+)
+def test_a_change_of_the_schema_shows_in_the_fingerprint(
+    mariadb_database: MariaDatabase, change: str, word: str
+) -> None:
+    with_objects(mariadb_database)
+    before = set(fingerprint(mariadb_database))
+    mariadb_database.execute(change)
+    changed = before ^ set(fingerprint(mariadb_database))
+    assert [line for line in changed if word in line]
+
+
+def test_rows_and_counters_do_not_show_in_the_fingerprint(mariadb_database: MariaDatabase) -> None:
+    with_objects(mariadb_database)
+    before = fingerprint(mariadb_database)
+    mariadb_database.execute("insert into parents (name) values ('more'); select nextval(numbers); analyze table parts")
+    assert fingerprint(mariadb_database) == before
+
+
+def test_a_dump_holds_all_and_comes_back_to_the_letter(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
+    with_objects(mariadb_database)
+    before, lines = mariadb_database.dump(), fingerprint(mariadb_database)
+
+    def work() -> Any:
+        engine = engine_of(mariadb_database)
+        assert engine.obstacles(engine.own(), tmp_path) == []
+        return engine.dump(tmp_path, True, print)
+
+    done = in_process(work)
+    assert done.row_counts == {
+        f"{mariadb_database.name}.{table}": count for table, count in (("parents", 2), ("children", 1), ("parts", 0))
+    }
+    assert done.path.stat().st_mode & 0o077 == 0
+    server, name = mariadb_database.server, mariadb_database.name
+    server.execute(f"drop database {name}; create database {name} character set utf8mb4")
+    server.execute(done.path.read_text(), name)
+    assert mariadb_database.dump() == before
+    assert fingerprint(mariadb_database) == lines
+
+
+@pytest.mark.parametrize(
+    ("part", "instead"),
+    [
+        (b"CREATE TABLE `children`", b"CREATE TABLE `other`"),
+        (b"(1,1);", b";"),
+        (b"/*!50003 CREATE*/", b"/*!50003 LEFT OUT*/"),
+        (b"DROP PROCEDURE IF EXISTS", b""),
+        (b"DROP EVENT IF EXISTS", b""),
+        (b"/*!50001 VIEW ", b""),
+        (b"-- Dump completed", b""),
+    ],
+)
+def test_a_dump_that_lacks_something_does_not_count(
+    mariadb_database: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: bytes, instead: bytes
+) -> None:
+    with_objects(mariadb_database)
+    run_tool = client_tools.run_tool
+
+    def lesser(tool: Any, words: list[str], *rest: Any, **more: Any) -> str:
+        answer = run_tool(tool, words, *rest, **more)
+        if "--routines" in words:
+            path = Path(more["output"].name)
+            assert part in path.read_bytes()
+            path.write_bytes(path.read_bytes().replace(part, instead))
+        return answer
+
+    def work() -> None:
+        engine = engine_of(mariadb_database)
+        monkeypatch.setattr(client_tools, "run_tool", lesser)
+        engine.dump(tmp_path, True, print)
+
+    with refused("dump-invalid"):
+        in_process(work)
+
+
+def test_a_table_that_was_another_one_during_the_dump_is_noticed(
+    mariadb_database: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mariadb_database.execute("create table t (a int); insert into t values (1), (2)")
+    run_tool = client_tools.run_tool
+
+    def with_truncate(tool: Any, words: list[str], *rest: Any, **more: Any) -> str:
+        answer = run_tool(tool, words, *rest, **more)
+        if "--routines" in words:
+            time.sleep(1.1)  # the server knows the second
+            mariadb_database.execute("alter table t add b int; alter table t drop b")
+        return answer
+
+    def work() -> None:
+        engine = engine_of(mariadb_database)
+        monkeypatch.setattr(client_tools, "run_tool", with_truncate)
+        engine.dump(tmp_path, True, print)
+
+    with refused("schema-changes-meanwhile"):
+        in_process(work)
+
+
+def test_the_history_of_a_versioned_table_is_in_the_dump(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
+    mariadb_database.execute(
+        "create table t (a int) with system versioning;insert into t values (1); update t set a = 2; update t set a = 3"
+    )
+
+    def work() -> Any:
+        engine = engine_of(mariadb_database)
+        return engine.dump(tmp_path, True, print)
+
+    assert in_process(work).row_counts == {f"{mariadb_database.name}.t": 3}
+
+
+def test_tables_without_transactions_are_locked_while_they_are_dumped(
+    mariadb_database: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mariadb_database.execute("create table t (a int) engine = myisam; insert into t values (1)")
+    run_tool = client_tools.run_tool
+    seen: list[list[list[str]]] = []
+
+    def spy(tool: Any, words: list[str], *rest: Any, **more: Any) -> str:
+        if "--routines" in words:
+            with pytest.raises(CommandFailed, match="1205"):
+                mariadb_database.execute("set lock_wait_timeout = 1; insert into t values (2)")
+            seen.append(mariadb_database.execute("select count(*) from t"))
+        return run_tool(tool, words, *rest, **more)
+
+    def work() -> Any:
+        engine = engine_of(mariadb_database)
+        monkeypatch.setattr(client_tools, "run_tool", spy)
+        return engine.dump(tmp_path, True, print).row_counts, seen
+
+    counts, locked = in_process(work)
+    assert counts == {f"{mariadb_database.name}.t": 1}
+    assert locked == [[["1"]]]
+    mariadb_database.execute("insert into t values (2)")
+
+
+@pytest.mark.parametrize(
+    ("revoked", "named"), [("TRIGGER", "TRIGGER"), ("EVENT", "EVENT"), ("SHOW VIEW", "SHOW VIEW"), ("SELECT", "SELECT")]
+)
+def test_a_user_who_cannot_see_all_is_an_obstacle(
+    mariadb_database: MariaDatabase, tmp_path: Path, revoked: str, named: str
+) -> None:
+    pattern = mariadb_database.name.replace("_", "\\_")
+    mariadb_database.server.execute(f"revoke {revoked} on `{pattern}`.* from '{mariadb_database.user}'@'%'")
+
+    def work() -> Any:
+        engine = engine_of(mariadb_database)
+        return [(each.code, each.why) for each in engine.obstacles(engine.own(), tmp_path)]
+
+    ((code, why),) = in_process(work)
+    assert code == "privileges-missing"
+    assert named in why
+
+
+def test_a_routine_of_another_user_is_an_obstacle(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
+    mariadb_database.execute("create procedure hidden() select 1")
+
+    def work() -> Any:
+        engine = engine_of(mariadb_database)
+        return [(each.code, "hidden" in each.why) for each in engine.obstacles(engine.own(), tmp_path)]
+
+    assert in_process(work) == [("privileges-missing", True)]
+
+
+def test_a_view_of_what_is_gone_is_an_obstacle(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
+    mariadb_database.execute("create table t (a int); create view ghost as select a from t; drop table t")
+
+    def work() -> Any:
+        engine = engine_of(mariadb_database)
+        return [(each.code, "ghost" in each.why) for each in engine.obstacles(engine.own(), tmp_path)]
+
+    assert in_process(work) == [("view-invalid", True)]
+
+
+def test_a_server_that_is_read_only_is_an_obstacle(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
+    def work() -> Any:
+        engine = engine_of(mariadb_database)
+        return [each.code for each in engine.obstacles(engine.own(), tmp_path)]
+
+    mariadb_database.server.execute("set global read_only = on")
+    try:
+        assert in_process(work) == ["server-is-standby"]
+    finally:
+        mariadb_database.server.execute("set global read_only = off")
+
+
+def test_a_database_that_is_not_there_cannot_be_reached(mariadb_database: MariaDatabase) -> None:
+    def work() -> None:
+        url = mariadb_database.server.url("nowhere")
+        engine_for(Database("app", url), Job.from_options("plan", {"root": "/nowhere"})).own()
+
+    with refused("database-unreachable"):
+        in_process(work)
