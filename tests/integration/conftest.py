@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.site import Site
-from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
+from tests.integration.targets import MariaDBTarget, PostgresTarget, SQLiteTarget, Target
 from tests.integration.virtualenvs import virtualenv
-from tests.lab.fixtures import Database
+from tests.lab.fixtures import Database, MariaDatabase
 from tests.lab.postgres import PostgresServer
 
 _EXHAUSTIVE = Path(__file__).with_name("exhaustive.txt")
@@ -52,6 +52,11 @@ def site(tmp_path: Path, newest_virtualenv: Path) -> Site:
 @pytest.fixture
 def sqlite(tmp_path: Path) -> SQLiteTarget:
     return SQLiteTarget(tmp_path / "app.db")
+
+
+@pytest.fixture
+def mariadb(mariadb_database: MariaDatabase) -> MariaDBTarget:
+    return MariaDBTarget(mariadb_database)
 
 
 @pytest.fixture

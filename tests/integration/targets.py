@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+import pymysql
 
-from tests.lab.fixtures import Database
+from tests.lab.fixtures import Database, MariaDatabase
 from tests.lab.shell import run
 
 Rows = list[tuple[Any, ...]]
@@ -51,7 +52,7 @@ class Target(ABC):
         """What Alembic's own table says; empty when it is not there."""
         try:
             return sorted(row[0] for row in self.rows("SELECT version_num FROM alembic_version"))
-        except (psycopg2.errors.UndefinedTable, sqlite3.OperationalError):
+        except (psycopg2.errors.UndefinedTable, sqlite3.OperationalError, pymysql.err.ProgrammingError):
             return []
 
     def fill(self, count: int = 3) -> None:
@@ -93,6 +94,40 @@ class PostgresTarget(Target):
         text = run([self.database.server.bin / "pg_dump", *words, "--dbname", self.url])
         # They carry a number that is drawn anew for each dump.
         return "\n".join(line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
+
+
+class MariaDBTarget(Target):
+    """A database of the session's server, with a user of its own."""
+
+    engine = "mariadb"
+
+    def __init__(self, database: MariaDatabase) -> None:
+        self.database = database
+        self.name = database.name
+        self.url = database.url
+
+    def connect(self) -> Any:
+        """A connection of another session, for a test to hold; nothing is committed by itself."""
+        server, database = self.database.server, self.database
+        return pymysql.connect(
+            host=server.host, port=server.port, user=database.user, password=database.password, database=database.name
+        )
+
+    def rows(self, statement: str) -> Rows:
+        with closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            found = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+            connection.commit()
+            return found
+
+    def tables(self) -> list[str]:
+        return sorted(row[0] for row in self.rows("SHOW TABLES") if not row[0].startswith("alembic_version"))
+
+    def columns(self, table: str) -> list[str]:
+        return [row[0] for row in self.rows(f"SHOW COLUMNS FROM `{table}`")]
+
+    def dump(self) -> str:
+        return self.database.dump()
 
 
 @dataclass

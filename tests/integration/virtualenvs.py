@@ -16,6 +16,7 @@ CACHE = PROJECT / ".cache" / "virtualenvs"
 #: What a customer's requirements may say, by the name of the driver that they need.
 PACKAGES = {
     "newest": ["alembic", "sqlalchemy", "psycopg2-binary"],
+    "pymysql": ["alembic", "sqlalchemy", "pymysql"],
     "psycopg": ["alembic", "sqlalchemy", "psycopg[binary]"],
     "asyncpg": ["alembic", "sqlalchemy[asyncio]", "asyncpg", "aiosqlite"],
     "asyncpg and psycopg2": ["alembic", "sqlalchemy[asyncio]", "asyncpg", "psycopg2-binary"],

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.revisions import CONTRACT, EXPAND, Heads, Revision, Stream
+from .._core.urls import backend_of
 from .._engines.connection import url_for_env
 from .._engines.data import Identity
 from .._engines.interface import Engine
@@ -346,7 +347,7 @@ class Environment(Revisions):
 
     def _identity(self, connection: Connection) -> Identity:
         """Return where a connection leads; one of another kind is not even queried by the engine."""
-        kind = connection.dialect.name
+        kind = backend_of(connection.dialect.name)
         if kind != self.engine.name:
             return Identity(f"a server of {kind}", str(connection.engine.url.database))
         return self.engine.identity(connection)

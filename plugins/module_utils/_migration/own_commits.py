@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._core.urls import backend_of
 from .._engines.connection import OWN
 from .._engines.data import Counted
 from .._engines.sqlalchemy_import import listening, sa
@@ -108,7 +109,7 @@ class OwnCommits:
         return (
             self._is_on
             and not self._reading
-            and connection.dialect.name == self._engine.name
+            and backend_of(connection.dialect.name) == self._engine.name
             and not connection.get_execution_options().get(OWN)
             and connection not in self._in_steps
         )

@@ -1,0 +1,77 @@
+"""Databases of MariaDB, where DDL commits at once: planned, backed up and migrated; what fails is held."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.codes import assert_code
+from tests.integration.site import Site, assert_says
+from tests.integration.targets import MariaDBTarget
+from tests.integration.test_failure import at_first, reverted
+from tests.integration.virtualenvs import virtualenv
+
+
+@pytest.fixture
+def maria_site(site: Site, mariadb: MariaDBTarget) -> Site:
+    site.variables["migrate_virtualenv"] = str(virtualenv("pymysql"))
+    site.variables["migrate_databases"] = [mariadb.entry]
+    return site
+
+
+def test_from_base_to_head_with_rows(maria_site: Site, mariadb: MariaDBTarget) -> None:
+    source, older = maria_site.source("generic"), maria_site.source("generic", "older").keep("0001")
+    maria_site.run("migrate", migrate_source=older)
+    assert (mariadb.revisions, mariadb.columns("item")) == (["0001"], ["id", "name"])
+    mariadb.fill()
+
+    before = mariadb.dump()
+    maria_site.run("ship", migrate_source=source)
+    plan = maria_site.run("plan", migrate_source=source)
+    assert_says(plan.output, mariadb.name, "0002")
+    assert mariadb.dump() == before
+
+    maria_site.run("migrate", migrate_source=source)
+    assert (mariadb.revisions, mariadb.columns("item")) == (["0002"], ["id", "name", "note"])
+    assert mariadb.rows("SELECT count(*) FROM item") == [(3,)]
+
+    dump = mariadb.dump()
+    again = maria_site.run("migrate", migrate_source=source)
+    assert again.stats["here"]["changed"] == 0
+    assert_says(maria_site.run("status", migrate_source=source).output, f"{mariadb.name} 0002 0", "MariaDB 10.")
+    maria_site.run("backup", migrate_source=source)
+    listed = maria_site.run("backups", migrate_source=source).output
+    assert listed.count(" yes ") == 3
+    assert mariadb.dump() == dump
+    # Each of them is what the database held then.
+    texts = [(backup / "dump.sql").read_text() for backup in maria_site.backups(mariadb.name)]
+    (of_first,) = [text for text in texts if "VALUES\n('0001')" in text]
+    assert "(3,'item 3')" in of_first
+
+
+def test_a_revision_that_fails_in_its_middle_is_held(maria_site: Site, mariadb: MariaDBTarget) -> None:
+    settings = at_first(maria_site, "broken", mariadb)
+    outcome = maria_site.run("migrate", code=2, **settings)
+    assert_code(outcome, "revision-failed", "0003", "this revision fails on purpose", database=mariadb.name)
+    assert reverted(maria_site, mariadb) == ("held", ["0002"])
+    # What it says is true: the revision before it is there, and what the failed one has left, and all rows.
+    assert (mariadb.revisions, mariadb.tables()) == (["0002"], ["half", "item"])
+    assert mariadb.columns("item") == ["id", "name", "note"]
+    assert mariadb.rows("SELECT count(*) FROM item") == [(3,)]
+
+    dump = mariadb.dump()
+    again = maria_site.run("migrate", code=2, **settings)
+    assert_code(again, "database-held", database=mariadb.name)
+    assert mariadb.dump() == dump
+
+
+def test_a_revision_that_fails_before_it_has_done_anything_leaves_the_old_revision(
+    maria_site: Site, mariadb: MariaDBTarget
+) -> None:
+    settings = at_first(maria_site, "broken", mariadb)
+    settings["migrate_source"].keep("0001").add("0002", "0001", "raise RuntimeError('on purpose')")
+    dump = mariadb.dump()
+    outcome = maria_site.run("migrate", code=2, **settings)
+    assert_code(outcome, "revision-failed", "0002", database=mariadb.name)
+    # Without a comparison of the rows it is held, which loses nothing either.
+    assert reverted(maria_site, mariadb) in (("held", ["0001"]), ("untouched", ["0001"]))
+    assert mariadb.dump() == dump
