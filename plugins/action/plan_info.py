@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction, display, lost
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.parts import call_in_parts
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.causes import cause_lines
@@ -40,12 +40,11 @@ class ActionModule(FollowingAction):
             {entry["name"]: entry.get("instance") or entry["identity"] for entry in shareable},
         )
         refusals = _refusals(answer, facts["inventory_hostname"])
-        # Before anything is changed, while a person can still decide.
-        for warning in [*refusals, *_unrestorable(answer)]:
-            display.warning(f"{facts['inventory_hostname']}: {warning}")
         if self._task.args.get("on_refusal") == "stop" and refusals:
             refused = {"failed": True, "ok": False, "msg": "\n".join([_STOPPED, *refusals])}
             raise keep_whole("plan", facts["inventory_hostname"], {**answer, **refused})
+        if self._task.args.get("run"):  # the report of a plan by itself says the same
+            _warn(answer, facts["inventory_hostname"])
         return answer
 
     def _planned(self, facts: dict[str, Any]) -> dict[str, Any]:
@@ -65,25 +64,26 @@ def _view() -> View:
     return View(shows_all=display.verbosity > 0)
 
 
+def _refused(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(entry["name"], obstacle) for entry in answer.get("databases", []) for obstacle in entry["obstacles"]]
+
+
 def _refusals(answer: dict[str, Any], host: str) -> list[str]:
-    """Return what is refused: a line for each database, or of many for each cause."""
-    databases, view = answer.get("databases", []), _view()
-    if not view.groups(len(databases)):
-        return list(answer.get("refusals", []))
-    causes = cause_lines((entry["name"], obstacle) for entry in databases for obstacle in entry["obstacles"])
-    return [this_invocation().completed(line, host) for line in view.bounded(causes)]
+    """Return what is refused, each cause once."""
+    return [this_invocation().completed(line, host) for line in _view().bounded(cause_lines(_refused(answer)))]
 
 
-def _unrestorable(answer: dict[str, Any]) -> list[str]:
-    """Return why databases could not be restored if they had to be, each reason once where they are many."""
-    found = [
+def _warn(answer: dict[str, Any], host: str) -> None:
+    """Print what is refused before anything is changed, while a person can still decide; on one of several hosts."""
+    causes = [*_refused(answer), *_unrestorable(answer)]
+    for line in _view().bounded(cause_lines(causes, partial(invocation.first_before, host=host))):
+        display.warning(f"{host}: {this_invocation().completed(line, host)}")
+
+
+def _unrestorable(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return why databases could not be restored if they had to be."""
+    return [
         (entry["name"], entry["restore"]["obstacle"])
         for entry in answer.get("databases", [])
         if not entry["obstacles"] and (entry.get("restore") or {}).get("obstacle")
     ]
-    view = _view()
-    return (
-        view.bounded(cause_lines(found))
-        if view.groups(len(found))
-        else [str(Refused.of(each)) for _name, each in found]
-    )

@@ -14,6 +14,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report import report as reporting
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.tally import tally
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.details import keep_details, where_line
@@ -21,6 +22,9 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing impor
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
 
 display = Display()
+
+#: Lines that are printed for each host although they are those of another one.
+_SHORT = 2
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -31,12 +35,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the printed lines."""
         super().run(tmp, task_vars)
-        host = (task_vars or {}).get("inventory_hostname", "")
-        view = View(bool(self._task.check_mode), display.verbosity > 0, partial(_first_on, host))
+        facts = task_vars or {}
+        host, hosts = facts.get("inventory_hostname", ""), facts.get("ansible_play_hosts_all") or [""]
+        first_on = partial(invocation.first_before, host=host)
+        view = View(bool(self._task.check_mode), display.verbosity > 0, len(hosts), first_on)
         report = reporting.report(self._task.args, view)
         lines = _completed(
             [*report.lines, *self._where(host, view), *filter(None, [report.tally])], host, self._task.args
         )
+        total = _total(host, facts.get("ansible_play_hosts") or [], report.kinds)
         failure = _completed(report.failure, host, self._task.args)
         failure = failure or str(self._task.args.get("failure") or "").splitlines()
         if failure and self._task.args.get("summarised"):
@@ -44,11 +51,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             invocation.share("ended", host, {"failure": "\n".join(failure)})
             return {"changed": False, "lines": failure}
         if failure:
-            first = host if _has_databases(self._task.args) else _first_on(host, "\n".join(failure)) or host
+            first = host if _has_databases(self._task.args) else first_on("\n".join(failure)) or host
             failure = failure if first == host else [f"The same as on {first}."]
-            raise FailedOnce("\n".join([*lines, *([""] if lines else []), *failure]))
-        show([host, *(f"  {line}" for line in lines)])
-        return {"changed": False, "lines": lines}
+            raise FailedOnce("\n".join([*lines, *([""] if lines else []), *failure, *total]))
+        first = first_on("\n".join(lines)) if len(lines) > _SHORT and not view.shows_all else ""
+        # The result has all of it in any case.
+        show([f"{host}: the same as on {first}"] if first else [host, *(f"  {line}" for line in lines)])
+        show(total)
+        return {"changed": False, "lines": [*lines, *total]}
 
     def _where(self, host: str, view: View) -> list[str]:
         """Keep what is known of each database where it is not printed, and return the line that says where."""
@@ -64,10 +74,21 @@ def _has_databases(results: dict[str, Any]) -> bool:
     return any(isinstance(result, dict) and result.get("databases") for result in results.values())
 
 
-def _first_on(host: str, cause: str) -> str:
-    """Return the host that has printed a cause before this one, or nothing."""
-    first = invocation.first_with(f"cause {cause}", host)
-    return "" if first == host else first
+def _total(host: str, hosts: list[str], kinds: list[str] | None) -> list[str]:
+    """Return the last line of all hosts together, for the last host that reports; else nothing.
+
+    Args:
+        host: the one that reports.
+        hosts: those that are to report; one that has failed or was lost before is not among them.
+        kinds: a word for each database of this host; nothing where its report has no last line.
+    """
+    if kinds is None or len(hosts) < 2:
+        return []
+    invocation.share("kinds", host, kinds)
+    found = [invocation.shared("kinds", each) for each in hosts]
+    if None in found or invocation.first_with("total", host) != host:
+        return []
+    return [f"{len(hosts)} hosts, {tally(kind for each in found for kind in each)}"]
 
 
 def _completed(lines: list[str], host: str, results: dict[str, Any]) -> list[str]:

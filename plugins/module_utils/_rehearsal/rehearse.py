@@ -236,9 +236,10 @@ class Rehearsal(OneDatabase):
         failed = interruption.steps[-1] if interruption.steps else None
         what = f"Revision {failed.revision} ({failed.message})" if failed else "env.py"
         advice = stamping_advice(cause) if not Position(self.plan.heads).revisions else ""
+        why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
         return Failed(
-            f"{what} failed in the rehearsal of database {self.database.name!r}",
-            f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption),
+            f"{what} failed in database {self.database.name!r}, on a copy",
+            f"{why}, {interruption.place}" if failed and interruption.place else why,
             f"The database itself was only read. {advice or _CORRECT}, and rehearse again",
             code="revision-failed" if failed else "env-py-failed",
         )

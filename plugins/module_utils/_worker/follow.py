@@ -93,7 +93,7 @@ _DESCRIPTIONS: dict[str, str] = {
     "downgrade_ran": "downgraded {revision}",
     "restored": "restored from {path}; what it replaced is {aside}",
     "scratch_filled": "restored {path} into a scratch database in {seconds} s",
-    "rehearsed": "{revision} {message} went up in {seconds} s",
+    "rehearsed": "rehearsed {revision} {message} in {seconds} s",
     "judged": "{revision} is {verdict}",
     "held": "held: {error[what]}",
 }

@@ -92,7 +92,7 @@ class Progress:
     ) -> None:
         self._verb = verb
         self._host = host
-        self._several = hosts > 1
+        self._hosts = hosts
         self._expected = expected
         self._shows_all = shows_all
         self._clock = clock
@@ -108,7 +108,7 @@ class Progress:
             total: how many databases the host has.
             details: what happened in each of them, for where they are few.
         """
-        each = (self._shows_all and details) or max(total, self._expected) <= MOST_ROWS
+        each = (self._shows_all and details) or max(total, self._expected or total * self._hosts) <= MOST_ROWS
         lines = self._few(details) if each else self._many(results, total, details)
         self.printed += lines
         return lines
@@ -159,7 +159,7 @@ class Progress:
         return (waiting or list(details) or ["at work"])[-1]
 
     def _line(self, shared: Shared, which: str, now: float) -> str:
-        where = f"{self._host} | " if self._several else ""
+        where = f"{self._host} | " if self._hosts > 1 else ""
         bad = f", {shared.bad} need{'s' if shared.bad == 1 else ''} a person" if shared.bad else ""
         return f"[{shared.done}/{self._total(shared)}] {where}{which}{bad}{self._left(shared, now)}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
@@ -39,9 +39,22 @@ def grouped(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[list[
     return list(found.values())
 
 
-def cause_lines(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    """Return one line for each cause, which begins with the databases that it stopped."""
-    return [cause_line(names, str(error)) for names, error in grouped(errors)]
+def cause_lines(
+    errors: Iterable[tuple[str, Mapping[str, Any]]], first_on: Callable[[str], str] = lambda _key: ""
+) -> list[str]:
+    """Return one line for each cause, which begins with the databases that it stopped.
+
+    Args:
+        errors: names of databases, each with the facts of its error.
+        first_on: returns the host that has printed a cause already, by its key; nothing where none has.
+    """
+    return [cause_line(names, text_or_host(error, names[0], first_on)) for names, error in grouped(errors)]
+
+
+def text_or_host(error: Refused, name: str, first_on: Callable[[str], str]) -> str:
+    """Return what an error of a database is, or which other host has printed it already."""
+    first = first_on(cause_key(str(error), name))
+    return f"the same as on {first}{f' [{error.code}]' if error.code else ''}" if first else str(error)
 
 
 def short_lines(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CORRECT_IT, Refused, first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 
-from .causes import MOST_NAMED, cause_key, cause_line, for_all, hosts_of, without_name
+from .causes import MOST_NAMED, cause_key, cause_line, for_all, hosts_of, text_or_host, without_name
 from .cells import heads
 from .grouping import View
 
@@ -110,11 +110,8 @@ def failure_of(result: Result, view: View) -> list[str]:
 
 def _cause_line(members: Sequence[Result], error: Refused, view: View) -> str:
     """Return the line of a cause; where another host has printed it already, it is named in place of the text."""
-    names, hosts, text = [entry["name"] for entry in members], hosts_of(members), str(error)
-    first = view.first_on(cause_key(text, names[0]))
-    if first:
-        text = f"the same as on {first}{f' [{error.code}]' if error.code else ''}"
-    return cause_line(names, text, hosts)
+    names = [entry["name"] for entry in members]
+    return cause_line(names, text_or_host(error, names[0], view.first_on), hosts_of(members))
 
 
 def _more_causes(groups: Sequence[Sequence[str]]) -> list[str]:

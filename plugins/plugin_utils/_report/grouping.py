@@ -46,16 +46,18 @@ class View:
     Args:
         check_mode: whether it only predicts.
         shows_all: whether each database has a line, however many there are.
+        hosts: how many hosts have a report of their own on the same screen.
         first_on: returns the host that has printed a cause already, by its key; nothing where none has.
     """
 
     check_mode: bool = False
     shows_all: bool = False
+    hosts: int = 1
     first_on: Callable[[str], str] = lambda _key: ""
 
     def groups(self, count: int) -> bool:
-        """Return whether so many databases are printed by groups."""
-        return not self.shows_all and count > MOST_ROWS
+        """Return whether so many databases of one host are printed by groups."""
+        return not self.shows_all and count > 1 and count * self.hosts > MOST_ROWS
 
     def bounded(self, lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
         """Return lines, and of too many how many more there are."""
@@ -113,7 +115,7 @@ def listing(
     if not view.groups(len(entries)):
         return table(headings, [[column.of_one(entry) for column in columns] for entry in entries])
     in_need = [entry for entry in entries if needs_person(entry)]
-    single = in_need if len(in_need) <= MOST_ROWS else []
+    single = in_need if len(in_need) * view.hosts <= MOST_ROWS else []
     groups = _alike(columns, [entry for entry in entries if not (single and needs_person(entry))])
     shown, others = groups[:MOST_ROWS], groups[MOST_ROWS:]
     rows = [[_cell(column, members) for column in columns] for members in shown]
@@ -144,7 +146,7 @@ def _cell(column: Column, members: Sequence[Result]) -> str:
 def blocks(
     entries: Iterable[Result], lines_of: Callable[[Result], list[str]], view: View, *, named: Callable[[Result], bool]
 ) -> list[str]:
-    """Return the lines of each database below its name; of many, those with the same lines together.
+    """Return the lines of databases below their names, those with the same lines together.
 
     Args:
         entries: the databases.
@@ -153,18 +155,23 @@ def blocks(
         named: whether a database is named also among many.
     """
     made = [(entry, lines_of(entry)) for entry in entries]
-    if not view.groups(len(made)):
-        return [line for entry, lines in made for line in _block([entry], lines, named)]
     found: dict[tuple[str, ...], list[tuple[Result, list[str]]]] = {}
     for entry, lines in made:
         found.setdefault(tuple(cause_key(line, entry["name"]) for line in lines), []).append((entry, lines))
+    if view.shows_all:
+        return [line for each in made for line in _block(*_members([each]), named)]
+    if len(made) <= MOST_ROWS:
+        return [line for group in found.values() for line in _block(*_members(group), lambda _entry: True)]
     # What needs a person has its place in any case, and comes last, where it is read first.
     groups = sorted(found.values(), key=lambda group: (not named(group[0][0]), -len(group)))
     shown, others = groups[:MOST_ROWS], groups[MOST_ROWS:]
-    lines = [
-        line for group in reversed(shown) for line in _block([entry for entry, _lines in group], group[0][1], named)
-    ]
+    lines = [line for group in reversed(shown) for line in _block(*_members(group), named)]
     return lines + _of_other_kinds(others)
+
+
+def _members(group: Sequence[tuple[Result, list[str]]]) -> tuple[list[Result], list[str]]:
+    """Return the databases of a group, and the lines of its first."""
+    return [entry for entry, _lines in group], group[0][1]
 
 
 def _block(members: Sequence[Result], lines: Sequence[str], named: Callable[[Result], bool]) -> list[str]:

@@ -10,10 +10,12 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 
+from .causes import cause_key, text_or_host
 from .cells import heads
+from .grouping import View
 
 
-def plan_block(entry: dict[str, Any]) -> list[str]:
+def plan_block(entry: dict[str, Any], view: View) -> list[str]:
     """Return where a database would go, each revision on the way, and what is wrong; the first line lacks its name."""
     pending, obstacles = entry["pending"], entry["obstacles"]
     title = (
@@ -22,9 +24,13 @@ def plan_block(entry: dict[str, Any]) -> list[str]:
         else f"{heads(entry['current'])}  {'refused' if obstacles else 'nothing to do'}"
     )
     found = [finding for finding in entry.get("changed_history", []) if finding not in obstacles]
+    steps = [f"    {step['revision']}  {step['message']}" for step in pending]
+    refused = [Refused.of(obstacle) for obstacle in obstacles]
+    if steps and refused and all(view.first_on(cause_key(str(each), entry["name"])) for each in refused):
+        steps = [f"    {len(steps)} revision{'s' if len(steps) > 1 else ''}"]  # each is printed where the cause is
     return [
         title,
-        *(f"    {step['revision']}  {step['message']}" for step in pending),
-        *(f"    REFUSED: {Refused.of(obstacle)}" for obstacle in obstacles),
+        *steps,
+        *(f"    REFUSED: {text_or_host(each, entry['name'], view.first_on)}" for each in refused),
         *(f"    WARNING: {Refused.of(finding)}" for finding in found),
     ]

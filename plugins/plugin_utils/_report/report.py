@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 
 from .._follow.judge import has_failed
@@ -30,12 +30,12 @@ from .columns import (
     status_columns,
 )
 from .failures import ends, failure_lines, failure_of
-from .grouping import View, blocks, listing
+from .grouping import MOST_ROWS, View, blocks, listing
 from .maintenance import maintenance_failure, maintenance_lines
 from .notes import backup_problems, changed_history, migration_notes, note_lines, restores, revision_lines
 from .plan_lines import plan_block
 from .rehearsal_lines import rehearsed_lines
-from .tally import tally_of_plan
+from .tally import kinds_of_plan, tally
 
 Result = dict[str, Any]
 Results = dict[str, Any]
@@ -47,8 +47,13 @@ class Report:
 
     lines: list[str] = field(default_factory=list)
     failure: list[str] = field(default_factory=list)
-    #: The last line, if there is one: how many databases there are of each kind.
-    tally: str = ""
+    #: What the last line counts, if there is one: a word for each database.
+    kinds: list[str] | None = None
+
+    @property
+    def tally(self) -> str:
+        """Return the last line, or nothing."""
+        return "" if self.kinds is None else tally(self.kinds)
 
 
 def report(results: Results, view: View) -> Report:
@@ -58,14 +63,15 @@ def report(results: Results, view: View) -> Report:
             made = make(results, view)
             given = [result for result in results.values() if isinstance(result, dict)]
             lines = made.lines + maintenance_lines(results) + view.bounded(backup_problems(given))
-            return Report(lines, made.failure + maintenance_failure(results), made.tally)
+            return Report(lines, made.failure + maintenance_failure(results), made.kinds)
     return Report(["Nothing was run."])
 
 
 def is_grouped(results: Results, view: View) -> bool:
     """Return whether a report does not print each database."""
-    counts = (len(result.get("databases") or []) for result in results.values() if isinstance(result, dict))
-    return any(map(view.groups, counts))
+    counts = {name: len(result.get("databases") or []) for name, result in results.items() if isinstance(result, dict)}
+    # A plan names each of a few, also where those that are alike are printed together.
+    return any(view.groups(count) and (verb != "plan" or count > MOST_ROWS) for verb, count in counts.items())
 
 
 def _migration(results: Results, view: View) -> Report:
@@ -111,20 +117,17 @@ def _plan(results: Results, view: View) -> Report:
         )
     entries = plan["databases"]
     refused = [entry["name"] for entry in entries if entry["obstacles"]]
-    lines = blocks(entries, plan_block, view, named=lambda entry: bool(entry["obstacles"]))
+    lines = blocks(entries, lambda entry: plan_block(entry, view), view, named=lambda entry: bool(entry["obstacles"]))
     lines += view.bounded(restores(entries))
     named = ", ".join(refused) if view.shows_all else first_of(refused, MOST_NAMED)
-    return Report(lines, [f"An upgrade is refused for {named}"] if refused else [], tally_of_plan(entries))
+    return Report(lines, [f"An upgrade is refused for {named}"] if refused else [], kinds_of_plan(entries))
 
 
 def _status(results: Results, view: View) -> Report:
     entries = results["status"]["databases"]
     lines = listing(status_columns(), entries, view, has_trouble)
     problems = [(entry["name"], problem) for entry in entries for problem in entry["problems"]]
-    if view.groups(len(entries)):
-        lines += view.bounded(cause_lines(problems))
-    else:
-        lines += [f"{name}: {Refused.of(problem)}" for name, problem in problems]
+    lines += view.bounded(cause_lines(problems, view.first_on))
     return Report(lines + view.bounded(changed_history(entries)) + view.bounded(_old(entries)))
 
 

@@ -82,6 +82,12 @@ def first_with(text: str, host: str) -> str:
     return str(once(f"first-{hashlib.sha256(text.encode()).hexdigest()}", lambda: host))
 
 
+def first_before(cause: str, host: str) -> str:
+    """Return the host that has printed a cause before this one, or nothing."""
+    first = first_with(f"cause {cause}", host)
+    return "" if first == host else first
+
+
 def share(kind: str, host: str, facts: Any) -> None:
     """Leave facts of a host for the other hosts of the run. Never secrets."""
     path = folder() / kind

@@ -203,6 +203,43 @@ def test_a_cause_that_another_host_has_printed_is_named_by_that_host_and_its_way
     assert second == ["shop: the same as on web1 [revision-failed]", "shop: way back: type this"]
 
 
+def test_a_few_of_each_of_several_hosts_are_as_many_as_those_of_one() -> None:
+    entries = [upgraded(name, outcome="backed_up") for name in names(4)]
+    few, several = (
+        report({"backup": {"databases": entries}}, View()),
+        report({"backup": {"databases": entries}}, View(hosts=4)),
+    )
+
+    assert len(few.lines) == 5
+    assert [line.split()[:2] for line in several.lines] == [["DATABASE", "OUTCOME"], ["4", "databases"]]
+    one = report({"backup": {"databases": entries[:1]}}, View(hosts=100))
+    assert one.lines[1].startswith(entries[0]["name"])
+
+
+def test_a_plan_of_a_few_prints_what_they_have_in_common_once_and_names_each() -> None:
+    entries = [planned(name) for name in ("a", "b", "c")] + [planned("d", pending=[], obstacles=[FAILING])]
+
+    lines = report({"plan": {"shipped": True, "databases": entries}}, View()).lines
+
+    assert lines[0] == "3 databases (a, b, c)  base -> 0004"
+    assert lines[-2].startswith("d  ")
+    everything = report({"plan": {"shipped": True, "databases": entries}}, View(shows_all=True)).lines
+    assert len([line for line in everything if line.endswith("base -> 0004")]) == 3
+
+
+def test_a_status_prints_a_cause_once_also_where_databases_are_few() -> None:
+    entries = [state(name, problems=[FAILING]) for name in ("a", "b")]
+    results = {"status": {"databases": entries}}
+
+    (line,) = [line for line in report(results, View()).lines if "revision-failed" in line]
+    (short,) = [
+        line for line in report(results, View(first_on=lambda _cause: "web1")).lines if "revision-failed" in line
+    ]
+
+    assert line.startswith("2 databases (a, b): Revision 0003 failed [revision-failed]: no such table")
+    assert short == "2 databases (a, b): the same as on web1 [revision-failed]"
+
+
 def test_databases_that_one_cause_stopped_are_one_line_also_where_they_are_few() -> None:
     failed = {"outcome": "failed", "before": [], "after": [], "error": FAILING}
     entries = [{"name": name, **failed} for name in ("a", "b")]
