@@ -127,11 +127,12 @@ def _misread(url: URL, text: str) -> str:
     """Return what shows that a URL is not read as it was meant; a path of SQLite may hold anything."""
     if url.host is not None and "@" in url.host:
         return "its host would contain an @"
-    if backend_of(url.drivername) == "sqlite" or url.username is not None:
+    if backend_of(url.drivername) == "sqlite":
         return ""
     # Behind a host, user:password@server or user@server/name: a / in a user name ended the host. Else it is a name.
     before, _at, behind = text.partition("://")[2].partition("?")[0].partition("/")[2].rpartition("@")
-    return "an @ is in it that does not end a user name" if before and (":" in before or "/" in behind) else ""
+    ends_host = "/" in behind or (url.username is None and ":" in before)
+    return "an @ is in it that does not end a user name or a password" if before and ends_host else ""
 
 
 def url_for_env(database: Database, url: URL) -> URL:

@@ -34,6 +34,7 @@ def test_a_url_without_a_driver_gets_one_that_is_installed() -> None:
 MISREAD = [
     ("postgresql://shop:p@ss@server/shop", "its host would contain an @"),
     ("postgresql://shop:p@ss:w0rd@server/shop", "the port behind its host is not a number"),
+    ("postgresql://shop:p@ss/w0rd@server/shop", "an @ is in it that does not end a user name"),
     ("postgresql://corp/shop:secret@server/shop", "an @ is in it that does not end a user name"),
     ("postgresql://corp/shop:secret@server", "an @ is in it that does not end a user name"),
     ("postgresql://corp/shop@server/shop", "an @ is in it that does not end a user name"),
