@@ -255,6 +255,14 @@ class Engine(AcrossProcesses, ABC):
             Refused: there still is one, and it may not be ended.
         """
 
+    def commits_by_itself(self, statement: str) -> bool:
+        """Return whether a statement commits what its connection has written before, or may do so."""
+        return False
+
+    def rows_stay(self, connection: Connection) -> bool:
+        """Return whether rows that are written on env.py's connection now stay, whatever is rolled back later."""
+        return False
+
     @abstractmethod
     def watch_connections(self) -> AbstractContextManager[None]:
         """Set timeouts on every connection that is opened inside the block."""

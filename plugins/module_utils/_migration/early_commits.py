@@ -5,6 +5,7 @@
 """What a step makes permanent before it has finished: no rollback takes it away, whatever happens next.
 
 An autocommit block does so, a revision that commits the connection itself, and the old way around both, a plain COMMIT.
+On some servers DDL does, and with it what was written before it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .._engines.sqlalchemy_import import sa
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+    from .._engines.interface import Engine
     from .alembic_import import MigrationContext
     from .step import Step, Watcher
     from .write_count import Counter
@@ -34,7 +36,8 @@ _MAY_COMMIT = re.compile(r"\bcommit\b", re.IGNORECASE)
 class EarlyCommits:
     """Reports to a watcher, before it happens, that a step commits before its end, and whether rows are among it."""
 
-    def __init__(self, begun: list[Step], watcher: Watcher, counter: Counter) -> None:
+    def __init__(self, begun: list[Step], watcher: Watcher, counter: Counter, engine: Engine) -> None:
+        self._engine = engine
         self._begun = begun
         self._watcher = watcher
         self._counter = counter
@@ -119,10 +122,14 @@ class EarlyCommits:
                     self._counter.add_to(step)
         if word in _WRITES_ROWS:
             self._writer = step
-            if self._in_block or self._past_commit:
+            if self._in_block or self._past_commit or self._engine.rows_stay(connection):
                 self._rows_stay(step)
         elif word in _COMMITS:
             self._early()
             self._counter.end()
             # The driver does not know of it, so it begins no transaction: the rest of the step is permanent at once.
             self._past_commit = True
+        if self._engine.commits_by_itself(statement):
+            self._early()
+            self._counter.end()
+            self._writer = None

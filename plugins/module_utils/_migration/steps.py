@@ -100,7 +100,7 @@ def watched(
             watcher.writes_unseen(step, reason)
 
     counter.unseen = write_tracker_of(engine).unseen_writes(connection_of(context), unseen, current)
-    early = EarlyCommits(begun, watcher, counter)
+    early = EarlyCommits(begun, watcher, counter, engine)
     with early.noticed(context, connection_of(context)), counter.unseen.noticed():
         for number, alembic_step in enumerate(steps, 1):
             script = alembic_step.revision  # type: ignore[attr-defined]

@@ -35,12 +35,12 @@ def test_no_module_ships_more_than_it_did(module: str) -> None:
     """A closure grows by itself; a change that lets one grow is recorded here.
 
     Databases that are found took 16 files and 1,400 lines: a plan finds them on the host, in its one execution.
-    A schema per tenant took 5 files and 680 lines. MariaDB took 17 files and 1,750 lines.
+    A schema per tenant took 5 files and 680 lines. MariaDB took 36 files and 3,700 lines.
     """
     found = shipped(module)
     lines = sum(len((PLUGINS / "module_utils" / name).read_text().splitlines()) for name in found)
-    assert len(found) <= (214 if module == "plan_info" else 256)
-    assert lines <= (27_800 if module == "plan_info" else 33_100)
+    assert len(found) <= (230 if module == "plan_info" else 275)
+    assert lines <= (29_700 if module == "plan_info" else 35_500)
 
 
 def test_the_files_of_an_engine_are_found_where_they_are_shipped() -> None:

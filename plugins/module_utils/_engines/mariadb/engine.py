@@ -17,13 +17,16 @@ from ..._core.errors import Failed, Refused
 from ..connection import OwnConnection
 from ..data import Dump, RestoreMethod
 from ..interface import Lock, Report
+from .blockers import read_blockers
 from .catalog import read_fingerprint
 from .dump import write_dump
 from .locks import DATABASE, MIGRATING, NamedLock, describe_holder, lock_name, try_lock, wait_for_orphan
+from .not_transactional import not_transactional
 from .preflight import obstacles
 from .restorer import restore_method
 from .session import MariaDBSession
-from .timeouts import watch
+from .statements import commits
+from .timeouts import is_autocommit, watch
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 class MariaDB(MariaDBSession):
     """One database of a MariaDB server, 10.5 or newer."""
+
+    #: Whether there are tables that take part in no transaction, where that was read since the last DDL.
+    _has_not_transactional: bool | None = None
 
     @classmethod
     def prepare(cls, job: Job) -> None:
@@ -80,9 +86,22 @@ class MariaDB(MariaDBSession):
         """Set timeouts on every connection that is opened inside the block."""
         return watch(self.job)
 
+    def commits_by_itself(self, statement: str) -> bool:
+        """Recognise DDL and what else does so, by its first words."""
+        found = commits(statement)
+        if found:
+            self._has_not_transactional = None
+        return found
+
+    def rows_stay(self, connection: Connection) -> bool:
+        """Return whether the connection is in autocommit, or there are tables that take part in no transaction."""
+        if self._has_not_transactional is None:
+            self._has_not_transactional = bool(self.own().run(not_transactional))
+        return self._has_not_transactional or is_autocommit(connection)
+
     def blockers(self, own: OwnConnection) -> list[str]:
-        """Return nothing yet."""
-        return []
+        """Return the sessions that may hold what our migrating connection waits for, and how that is known."""
+        return read_blockers(own, self.name_on_server, self.own_sessions)
 
     def activity(self) -> dict[str, Any]:
         """Return nothing yet."""

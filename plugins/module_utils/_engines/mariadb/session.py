@@ -17,6 +17,7 @@ from ..interface import Engine
 from .locks import NamedLock
 from .quoting import qualified
 from .server import Server, read_server
+from .statement_retry import LOCK_TIMEOUTS
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT = 10
 _LONGEST_IDLE = 31536000  # seconds; the most that the server knows
 _SHORTEST_LOCK_WAIT = 1  # seconds; what is less is none for the server
-#: Lock wait timeout exceeded, and deadlock found.
-LOCK_TIMEOUTS = (1205, 1213)
 #: Tables whose rows one statement counts.
 _COUNTED_AT_ONCE = 20
 

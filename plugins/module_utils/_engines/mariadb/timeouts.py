@@ -9,12 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._core.job import Job, left
-from ..connection import OPENING_OWN
+from ..connection import OPENING_OWN, driver_connection
 from ..sqlalchemy_import import listening, sa
 from .session import lock_seconds
+from .statement_retry import StatementRetry
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 _EVERY = 1.0  # seconds after which what is left of a window is set anew
 _DRIVERS = ("pymysql", "MySQLdb", "mariadb", "asyncmy", "aiomysql")
@@ -26,6 +30,17 @@ def is_mariadb(connection: Any) -> bool:
     return any(part in _DRIVERS for module in modules for part in module.split("."))
 
 
+def is_autocommit(connection: Connection) -> bool:
+    """Return whether each statement of a connection is committed at once, as its driver knows without a query."""
+    driver: Any = driver_connection(connection)
+    driver = getattr(driver, "_connection", driver)
+    for name in ("get_autocommit", "autocommit"):
+        value = getattr(driver, name, None)
+        if isinstance(value, bool) or (callable(value) and name == "get_autocommit"):
+            return bool(value() if callable(value) else value)
+    return False
+
+
 @contextmanager
 def watch(job: Job) -> Iterator[None]:
     """Set timeouts on every connection that is opened inside the block.
@@ -33,9 +48,12 @@ def watch(job: Job) -> Iterator[None]:
     What waits for the lock on a table makes all sessions wait that come after it, so it waits for a short time only.
     Where the window has an end, no statement lasts longer than what is left of it.
     """
-    timeouts = _Timeouts(job)
+    timeouts, retry = _Timeouts(job), StatementRetry(job)
     with listening(
-        (sa.pool.Pool, "connect", timeouts.opened), (sa.engine.Engine, "before_cursor_execute", timeouts.before)
+        (sa.pool.Pool, "connect", timeouts.opened),
+        (sa.engine.Engine, "before_cursor_execute", timeouts.before),
+        (sa.engine.Engine, "do_execute", retry.execute),
+        (sa.engine.Engine, "do_execute_no_params", retry.execute_plain),
     ):
         yield
 

@@ -1,0 +1,61 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""DDL that did not get its lock, tried again where it is: nothing of it was done, and what was before it stays done.
+
+Elsewhere a revision that did not get a lock is rolled back and run again. Here it has committed with each statement,
+so it can only go on.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..._core.job import left
+from ..connection import OWN, errno_of
+from .statements import commits
+
+if TYPE_CHECKING:
+    from ..._core.job import Job
+
+#: Lock wait timeout exceeded, and deadlock found.
+LOCK_TIMEOUTS = (1205, 1213)
+_FIRST_PAUSE = 0.5  # seconds
+_LONGEST_PAUSE = 10.0
+
+
+class StatementRetry:
+    """What SQLAlchemy calls in place of a driver's execute."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
+        """Execute a statement with parameters; true if it was done here."""
+        return self._retried(statement, context, lambda: cursor.execute(statement, parameters))
+
+    def execute_plain(self, cursor: Any, statement: str, context: Any) -> bool | None:
+        """Execute a statement without parameters."""
+        return self._retried(statement, context, lambda: cursor.execute(statement))
+
+    def _retried(self, statement: str, context: Any, attempt: Any) -> bool | None:
+        if context.dialect.name not in ("mysql", "mariadb") or not commits(statement):
+            return None
+        if context.root_connection.get_execution_options().get(OWN):
+            return None
+        deadline = time.monotonic() + min(self._job.lock_wait, left(self._job) or self._job.lock_wait)
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                attempt()
+            except Exception as error:
+                if errno_of(error) not in LOCK_TIMEOUTS or time.monotonic() + pause > deadline:
+                    raise
+            else:
+                return True
+            # Whoever waited behind this statement gets its turn.
+            time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+            pause = min(pause * 2, _LONGEST_PAUSE)
