@@ -56,6 +56,6 @@ class StatementRetry:
                     raise
             else:
                 return True
-            # Whoever waited behind this statement gets its turn.
+            # Sessions that waited behind this statement go on meanwhile.
             time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
             pause = min(pause * 2, _LONGEST_PAUSE)
