@@ -79,7 +79,9 @@ def summary(
         if manifest.run and not view.check_mode:
             lines.append(f"  Next: {_remedy(manifest)}, then: {_going_on(manifest)}")
         lines += [f"  Manifest: {where}"] if where else []
-    return [*lines, tally_of_run(manifest, check_mode=view.check_mode)]
+    # A host that failed before its plan has no databases that could be counted; its cause is above.
+    is_known = any(host.databases for host in manifest.hosts.values()) or not manifest.bad
+    return [*lines, *([tally_of_run(manifest, check_mode=view.check_mode)] if is_known else [])]
 
 
 def _with_host(results: Result, host: str, manifest: Manifest) -> Result:

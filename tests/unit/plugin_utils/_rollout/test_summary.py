@@ -65,6 +65,16 @@ def test_a_success_is_a_table_and_a_count() -> None:
     ]
 
 
+def test_a_host_that_failed_before_its_plan_is_a_cause_and_no_count_of_databases() -> None:
+    made = run_of(Host(run="r1", state="failed", why="The host's Python did not start"), batches=[1], ended=1)
+
+    lines = lines_of(made)
+
+    assert "web1: The host's Python did not start" in lines
+    assert lines[-1].startswith("  Next: ")
+    assert lines_of(run_of(Host(run="r1", state="migrated"), batches=[1], ended=1))[-1] == "0 databases: none"
+
+
 def test_every_host_is_in_one_table_and_a_cause_is_printed_once_for_all() -> None:
     made = run_of(migrated(), failed(), failed(), host("waiting", "waiting"), batches=[1, 2, 1], ended=2)
     made.why = "too many"
@@ -133,7 +143,7 @@ def test_a_lost_host_is_named_with_what_says_how_it_ended() -> None:
     lines = lines_of(made)
 
     assert "  1 lost: web1" in lines
-    first, following = lines[-3:-1]
+    first, following = lines[-2:]
     assert first == "  First: once web1 can be reached again: ansible-playbook playbooks/recover.yml"
     assert following.startswith("  Next: correct what failed, then: ansible-playbook migrate.yml ")
 
