@@ -41,7 +41,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         view = View(bool(self._task.check_mode), display.verbosity > 0, len(hosts), first_on)
         report = reporting.report(self._task.args, view)
         lines = _completed(
-            [*report.lines, *self._where(host, view), *filter(None, [report.tally])], host, self._task.args
+            [*report.lines, *self._where(host, view, report.lines), *filter(None, [report.tally])],
+            host,
+            self._task.args,
         )
         total = _total(host, facts.get("ansible_play_hosts") or [], report.kinds)
         failure = _completed(report.failure, host, self._task.args)
@@ -60,9 +62,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         show(total)
         return {"changed": False, "lines": [*lines, *total]}
 
-    def _where(self, host: str, view: View) -> list[str]:
+    def _where(self, host: str, view: View, lines: list[str]) -> list[str]:
         """Keep what is known of each database where it is not printed, and return the line that says where."""
-        if self._task.args.get("summarised") or not reporting.is_grouped(self._task.args, view):
+        # One line says all there is: nothing is retained, no run has left anything.
+        if self._task.args.get("summarised") or len(lines) < 2 or not reporting.is_grouped(self._task.args, view):
             return []
         found = {name: value for name, value in self._task.args.items() if isinstance(value, dict) and value}
         folder = "" if view.check_mode else self._task.args.get("manifests") or ""
