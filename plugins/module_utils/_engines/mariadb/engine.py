@@ -23,13 +23,14 @@ from .dump import write_dump
 from .locks import DATABASE, MIGRATING, NamedLock, describe_holder, lock_name, try_lock, wait_for_orphan
 from .not_transactional import not_transactional
 from .preflight import obstacles
+from .read_only import is_kept, only_reading
 from .restorer import restore_method
 from .session import MariaDBSession
 from .statements import commits
 from .timeouts import is_autocommit, watch
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import URL, Connection
 
     from ..._core.job import Job
 
@@ -81,6 +82,14 @@ class MariaDB(MariaDBSession):
     def end_migrating(self, patience: float, report: Report) -> None:
         """Wait for the lock on the migrating connection, which lives as long as its session."""
         wait_for_orphan(self.own(), self.database, self.name_on_server, patience, report)
+
+    def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
+        """Have the server refuse what writes, or keep it from being committed."""
+        return only_reading(writes, uncommitted=uncommitted)
+
+    def was_kept(self, error: BaseException) -> bool:
+        """Query the number of the error."""
+        return is_kept(error)
 
     def watch_connections(self) -> AbstractContextManager[None]:
         """Set timeouts on every connection that is opened inside the block."""

@@ -1,0 +1,165 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Connections of env.py's that change nothing: the server refuses what writes, or nothing is ever committed.
+
+For a process that is thrown away: what is done to SQLAlchemy here is not undone for those who come later.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..connection import OPENING_OWN, errno_of
+from ..sqlalchemy_import import listening, sa
+from .statements import commits
+from .timeouts import is_mariadb
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+READ_ONLY = "set session transaction read only"
+#: Cannot execute statement in a READ ONLY transaction.
+_KEPT = 1792
+#: Transaction characteristics can't be changed while a transaction is in progress.
+_IN_PROGRESS = 1568
+_DIALECTS = ("pymysql", "mysqldb", "mariadbconnector", "asyncmy", "aiomysql")
+#: What opens a connection of a driver, also where env.py does so past SQLAlchemy: module, class and method.
+_OPENERS = (
+    ("pymysql.connections", "Connection", "connect"),
+    ("MySQLdb.connections", "Connection", "__init__"),
+)
+_LONGEST = 200
+
+
+class CommitsAtOnce(Exception):
+    """A statement before the migrations would be permanent, whatever is rolled back."""
+
+
+@contextmanager
+def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None]:
+    """Keep connections that are opened inside the block from changing anything.
+
+    Args:
+        writes: receives the statements that were refused.
+        uncommitted: let rows be written by SQLAlchemy, in transactions that are never committed. DDL is refused.
+    """
+    listener, engine = _Listener(writes), sa.engine.Engine
+    listeners = [(sa.pool.Pool, "connect", listener.opened), (engine, "handle_error", listener.failed)]
+    if uncommitted:
+        listeners += [(engine, "begin", listener.begins), (engine, "before_cursor_execute", listener.executes)]
+        _commit_nothing()
+    with listening(*listeners), _read_only_drivers():
+        yield None
+
+
+class _Listener:
+    """What SQLAlchemy calls."""
+
+    def __init__(self, writes: list[str]) -> None:
+        self._writes = writes
+
+    def opened(self, connection: Any, _record: object) -> None:
+        """Make a new connection read-only."""
+        if not OPENING_OWN.get() and is_mariadb(connection):
+            _execute(connection, READ_ONLY)
+
+    def failed(self, context: Any) -> None:
+        """Note a statement that the server refused."""
+        if context.original_exception is not None and is_kept(context.original_exception):
+            self._writes.append(_shortened(context.statement))
+
+    def begins(self, connection: Any) -> None:
+        """Let a transaction write."""
+        if not _is_of_mariadb(connection):
+            return
+        try:
+            _execute(connection.connection, "set transaction read write")
+        except Exception as error:
+            # The one before was not committed, so it goes on.
+            if errno_of(error) != _IN_PROGRESS:
+                raise
+
+    def executes(self, connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        """Refuse what would commit.
+
+        Raises:
+            CommitsAtOnce: it would.
+        """
+        if _is_of_mariadb(connection) and commits(statement):
+            self._writes.append(_shortened(statement))
+            raise CommitsAtOnce("it would be committed at once")
+
+
+def _is_of_mariadb(connection: Any) -> bool:
+    return connection.dialect.name in ("mysql", "mariadb")
+
+
+def is_kept(error: BaseException) -> bool:
+    """Return whether a statement was refused for what is set here."""
+    return errno_of(error) == _KEPT or isinstance(error, CommitsAtOnce)
+
+
+def _shortened(statement: object) -> str:
+    return " ".join(str(statement or "a statement").split())[:_LONGEST]
+
+
+def _execute(connection: Any, statement: str) -> None:
+    cursor = connection.cursor()
+    cursor.execute(statement)
+    cursor.close()
+
+
+@contextmanager
+def _read_only_drivers() -> Iterator[None]:
+    """Make what a driver connects inside the block read-only; ours have loaded the one that is used here."""
+    replaced = []
+    for module, kind, method in _OPENERS:
+        if module in sys.modules:
+            place = getattr(sys.modules[module], kind)
+            original = vars(place)[method]
+            replaced.append((place, method, original))
+            setattr(place, method, _read_only(original))
+    try:
+        yield
+    finally:
+        for place, method, original in replaced:
+            setattr(place, method, original)
+
+
+def _read_only(original: Any) -> Any:
+    @functools.wraps(original)
+    def opens(connection: Any, *args: Any, **keywords: Any) -> Any:
+        answer = original(connection, *args, **keywords)
+        if not OPENING_OWN.get():
+            _execute(connection, READ_ONLY)
+        return answer
+
+    return opens
+
+
+def _commit_nothing() -> None:
+    """Take the commit from every dialect, and autocommit, which would be one after each statement."""
+    for driver in _DIALECTS:
+        try:
+            module = importlib.import_module(f"sqlalchemy.dialects.mysql.{driver}")
+        except ImportError:
+            continue
+        dialect = module.dialect
+        dialect.do_commit = lambda _self, _connection: None
+        dialect.set_isolation_level = _transactional(dialect.set_isolation_level)
+
+
+def _transactional(original: Any) -> Any:
+    def set_isolation_level(self: Any, connection: Any, level: str) -> None:
+        if level.upper() == "AUTOCOMMIT" and not OPENING_OWN.get():
+            level = "REPEATABLE READ"
+        original(self, connection, level)
+
+    return set_isolation_level
