@@ -1,0 +1,95 @@
+"""Servers on which nothing is done, by what real ones say of themselves, and a proxy in between."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.server import version_number
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from tests.codes import refused
+from tests.lab.fixtures import MariaDatabase
+from tests.lab.mariadb import MariaDBServer
+from tests.lab.postgres import free_port
+from tests.unit.stage import in_process
+
+
+def connects(url: str) -> None:
+    def work() -> None:
+        engine: Any = engine_for(Database("app", url), Job.from_options("plan", {"root": "/nowhere"}))
+        engine.own().close()
+
+    in_process(work)
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "named"),
+    [
+        # For a newer one, SQLAlchemy reads what this server has not.
+        ({"version": "5.7.10-log"}, "server-untested", "5.7.10"),
+        ({"version": "10.4.34-MariaDB"}, "server-too-old", "10.4.34"),
+        ({"version": "5.5.68-MariaDB"}, "server-too-old", "5.5.68"),
+        ({"version": "10.11.6-MariaDB-maxscale"}, "connection-pooler", "maxscale"),
+        (
+            {"wsrep-on": "ON", "wsrep-provider": "none", "binlog-format": "ROW", "wsrep-cluster-address": "gcomm://"},
+            "server-is-galera",
+            "wsrep_on",
+        ),
+    ],
+)
+def test_a_server_that_is_not_supported_is_refused(settings: dict[str, str], code: str, named: str) -> None:
+    with MariaDBServer(durable=False, settings=settings) as server:
+        server.create_database("app")
+        with refused(code, named):
+            connects(server.url("app"))
+
+
+@contextmanager
+def proxy(server: MariaDBServer) -> Iterator[int]:
+    """Something between a client and the server that numbers sessions itself; yields its port."""
+    listening = socket.create_server(("127.0.0.1", free_port()))
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _address = listening.accept()
+                there = socket.create_connection((server.host, server.port))
+                hello = there.recv(65536)
+                end = hello.index(b"\0", 5) + 1  # behind the version
+                client.sendall(hello[:end] + (4711).to_bytes(4, "little") + hello[end + 4 :])
+                for pair in ((client, there), (there, client)):
+                    threading.Thread(target=copy, args=pair, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        listening.close()
+
+
+def test_a_proxy_that_numbers_sessions_itself_is_refused(mariadb_database: MariaDatabase) -> None:
+    server = mariadb_database.server
+    with proxy(server) as port, refused("connection-pooler", "4711"):
+        connects(mariadb_database.url.replace(f":{server.port}/", f":{port}/"))
+    connects(mariadb_database.url)
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [("10.11.6-MariaDB-0+deb12u1", (10, 11)), ("5.5.5-10.6.1", (5, 5)), ("11.8.2", (11, 8)), ("none", (0, 0))],
+)
+def test_the_number_of_a_version(words: str, number: tuple[int, int]) -> None:
+    assert version_number(words) == number
