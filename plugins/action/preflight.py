@@ -116,7 +116,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         if not any(packed["installation"][source] for source in ("requirements", "packages", "virtualenv")):
             raise Refused(
-                "Nothing says what the migrations need",
+                "No requirements are defined for the migrations",
                 f"there is no {options['requirements']} in {options['source']}",
                 "Add one, or set migrate_packages, for example [alembic, psycopg2-binary], or migrate_virtualenv",
                 code="requirements-missing",

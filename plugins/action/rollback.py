@@ -28,7 +28,7 @@ class ActionModule(FollowingAction):
         named = self._task.args.get("of_run")
         if named and not self._is_known(named, facts):
             shown = f"This shows the last runs: {playbook_command('status')}"
-            unknown = Refused(f"Run {named} is known on no host of this play", "", shown, code="run-unknown")
+            unknown = Refused(f"No host of this play knows run {named}", "", shown, code="run-unknown")
             message = this_invocation().completed(str(unknown))
             facts_of_it = {"error": unknown.facts(), "of_run": named, "databases": []}
             return {"failed": True, "msg": message, "ok": False, **facts_of_it}

@@ -86,7 +86,7 @@ MESSAGES: dict[str, tuple[Callable[[], object], str]] = {
     "database-failed-before": (
         lambda: _raise(FAILED.obstacle(pending=True, retry=False)),
         (
-            "Database 'app' failed in run r1 and is not tried again by itself [database-failed-before]:"
+            "Database 'app' failed in run r1; retry it with migrate_retry_failed [database-failed-before]:"
             " It failed [revision-failed]. Correct what failed, then: ansible-playbook migrate.yml"
             """ -e '{"migrate_retry_failed": ["app"]}'"""
         ),

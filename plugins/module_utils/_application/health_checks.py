@@ -62,7 +62,7 @@ class Check:
         if unknown:
             raise Refused(what, f"unknown keys: {', '.join(map(str, unknown))}", _EXAMPLE, code="health-check-invalid")
         if entry.get("sql") and "expect" not in entry:
-            raise Refused(what, "nothing says what to expect", _EXAMPLE, code="health-check-invalid")
+            raise Refused(what, "it does not say what to expect", _EXAMPLE, code="health-check-invalid")
         if entry.get("url") and urlsplit(str(entry["url"])).scheme not in ("http", "https"):
             raise Refused(what, "its url is neither http nor https", _EXAMPLE, code="health-check-invalid")
         if not isinstance(entry.get("public", False), bool):

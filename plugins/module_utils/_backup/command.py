@@ -93,7 +93,7 @@ def method_for(engine: Engine, made_by_command: object) -> RestoreMethod:
     if not missing and engine.job.backup_command:
         return RestoreMethod(TOOL)
     obstacle = Refused(
-        f"Backups of {engine.database.name!r} are made by a command, and nothing says how to restore one",
+        f"Backups of {engine.database.name!r} are made by a command, and no command is set that restores one",
         f"{', '.join(missing) or _BACKUP} is empty; the backup command is needed to keep what a restore replaces",
         f"Set {_BACKUP}, {_CHECK} and {RESTORE_COMMAND}",
         code="backup-command-without-restore",

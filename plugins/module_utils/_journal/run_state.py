@@ -78,7 +78,7 @@ class RunState:
             )
         is_another = bool(self.release and release and self.release != release)
         if self.state == "failed" and pending and not is_another and not retries(retry, self.name):
-            what = f"Database {self.name!r} failed in run {self.run} and is not tried again by itself"
+            what = f"Database {self.name!r} failed in run {self.run}; retry it with migrate_retry_failed"
             if self.error.get("remedy") == CORRECT_IT:  # it follows here, with the command
                 because = str(Refused.of({**self.error, "remedy": ""}))
             return Refused(what, because, f"Correct what failed, then: {retry_command(self.name)}", code=FAILED_BEFORE)

@@ -197,7 +197,7 @@ def _put_backups_in_order(
         finish_backups(database, job, journal, result, progress.report)
     except Exception as error:  # noqa: BLE001 - whatever becomes of copies, the database's own outcome is kept
         problem = Failed(
-            f"The backups of {database.name!r} are not in order",
+            f"Post-processing the backups of {database.name!r} failed",
             f"{type(error).__name__}: {error}",
             code="backup-not-finished",
         )
