@@ -65,7 +65,7 @@ def test_all_refusals_of_all_databases_are_shown_at_once_before_anything_changes
         {"name": "no-folder", "url": f"sqlite:///{sqlite.path.parent}/missing/app.db"},
         {"name": "relative", "url": "sqlite:///app.db"},
         {"name": "no-such-target", "url": sqlite.url, "target": "0815"},
-        {"name": "no-driver", "url": "mysql://somebody@127.0.0.1/app"},
+        {"name": "no-driver", "url": "oracle://somebody@127.0.0.1/app"},
         {"name": "no-url", "url": "this is none"},
     ]
     settings: dict[str, Any] = {"migrate_source": site.source("generic"), "migrate_databases": entries}
@@ -90,7 +90,7 @@ def test_all_refusals_of_all_databases_are_shown_at_once_before_anything_changes
         ("no-folder", "database-not-creatable", "missing"),
         ("relative", "url-invalid", "sqlite:////"),
         ("no-such-target", "target-unreachable", "0815"),
-        ("no-driver", "database-type-unsupported", "mysql"),
+        ("no-driver", "database-type-unsupported", "oracle"),
         ("no-url", "url-invalid", "SQLAlchemy"),
     ]
     for name, code, named in expected:

@@ -58,10 +58,10 @@ MESSAGES: dict[str, tuple[Callable[[], object], str]] = {
         ),
     ),
     "database-type-unsupported": (
-        lambda: migration_url(Database("app", "mysql://u@server/x")),
+        lambda: migration_url(Database("app", "oracle://u@server/x")),
         (
-            "The URL of database 'app' names 'mysql', which cannot be migrated safely here [database-type-unsupported]:"
-            " it can be backed up only on postgresql and sqlite."
+            "Unsupported database type 'oracle' in the URL of 'app' [database-type-unsupported]:"
+            " supported are mariadb, postgresql, sqlite."
         ),
     ),
     "service-invalid": (

@@ -86,8 +86,8 @@ def migration_url(database: Database, option: str = "url") -> URL:
         backend = "postgresql"
     if kind not in _DRIVERS:
         raise Refused(
-            f"The URL of database {database.name!r} names {backend!r}, which cannot be migrated safely here",
-            "it can be backed up only on " + " and ".join(sorted(_DRIVERS)),
+            f"Unsupported database type {backend!r} in the URL of {database.name!r}",
+            "supported are " + ", ".join(sorted(_DRIVERS)),
             code="database-type-unsupported",
         )
     url = url.set(drivername=f"{backend}+{driver or _installed(kind)[0]}")
