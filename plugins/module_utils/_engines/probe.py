@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 from .data import Probe
+from .mariadb.probe import read_probe as probe_mariadb
 from .postgresql.probe import read_probe as probe_postgresql
 from .sqlite.probe import read_probe as probe_sqlite
 
-_PROBES = {"postgresql": probe_postgresql, "sqlite": probe_sqlite}
+_PROBES = {"mariadb": probe_mariadb, "postgresql": probe_postgresql, "sqlite": probe_sqlite}
 
 
 def probe_database(engine: str, connect_options: dict[str, Any], password: str | None, table: str) -> Probe | None:

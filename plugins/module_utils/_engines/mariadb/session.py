@@ -15,6 +15,7 @@ from ..connection import OwnConnection, errno_of, execute, first_line, own_url
 from ..data import Identity
 from ..interface import Engine
 from .locks import NamedLock
+from .probe import CONNECT_TIMEOUT, IDENTITY, STARTED, connect_options_of, described
 from .quoting import qualified
 from .server import Server, read_server
 from .statement_retry import LOCK_TIMEOUTS
@@ -24,18 +25,11 @@ if TYPE_CHECKING:
 
     from ..._core.job import Database, Job
 
-_CONNECT_TIMEOUT = 10
 _LONGEST_IDLE = 31536000  # seconds; the most that the server knows
 _SHORTEST_LOCK_WAIT = 1  # seconds; what is less is none for the server
 #: Tables whose rows one statement counts.
 _COUNTED_AT_ONCE = 20
 
-_IDENTITY = "select concat(@@hostname, ':', @@port, @@datadir), database()"
-#: Both are of the beginning of the statement, so it is the same second at each call.
-_STARTED = """
-select unix_timestamp() - cast(variable_value as unsigned)
-  from information_schema.global_status where variable_name = 'UPTIME'
-"""
 _SIZE = (
     "select coalesce(sum(data_length + index_length), 0) from information_schema.tables where table_schema = database()"
 )
@@ -110,7 +104,7 @@ class MariaDBSession(Engine):
                 code="url-invalid",
             )
         try:
-            own = OwnConnection(own_url(self.url), {"connect_timeout": _CONNECT_TIMEOUT}, self.database.name)
+            own = OwnConnection(own_url(self.url), {"connect_timeout": CONNECT_TIMEOUT}, self.database.name)
         except Refused:
             raise
         except Exception as error:
@@ -131,12 +125,12 @@ class MariaDBSession(Engine):
 
     def identity(self, connection: Connection) -> Identity:
         """Return the server's name, port and folder, and the database's name there."""
-        server, database = execute(connection, _IDENTITY.replace(":", "\\:"))[0]
+        server, database = execute(connection, IDENTITY.replace(":", "\\:"))[0]
         return Identity(str(server), str(database))
 
     def instance(self, connection: Connection) -> str:
         """Return when the server was started; clones of one image were not started in the same second."""
-        return f"started {int(execute(connection, _STARTED)[0][0])}"
+        return str(execute(connection, STARTED)[0][0])
 
     def own_identity(self) -> Identity:
         """Query the server once; the answer does not change in a run."""
@@ -149,14 +143,13 @@ class MariaDBSession(Engine):
         self._own_identity = identity
 
     def connect_options(self) -> dict[str, Any] | None:
-        """Return None: a probe takes a connection of SQLAlchemy."""
-        return None
+        """Return what the driver of our own connections is given."""
+        return connect_options_of(own_url(self.url))
 
     def describe(self, connection: Connection) -> str:
         """Return the server's version and where it is."""
         version = str(execute(connection, "select version()")[0][0])
-        where = self.url.host or self.url.query.get("unix_socket") or "a local socket"
-        return f"MariaDB {version.partition('-')[0]} at {where}:{self.url.port or 3306}"
+        return described(version, self.url.query.get("unix_socket") or self.url.host, self.url.port)
 
     def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
         """Return the database that the connection uses."""
