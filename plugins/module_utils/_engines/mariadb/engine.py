@@ -17,6 +17,7 @@ from ..._core.errors import Failed, Refused
 from ..connection import OwnConnection
 from ..data import Dump, RestoreMethod
 from ..interface import Lock, Report
+from ..restorers import restorer_of
 from .blockers import read_blockers
 from .catalog import read_fingerprint
 from .dump import write_dump
@@ -24,10 +25,11 @@ from .locks import DATABASE, MIGRATING, NamedLock, describe_holder, lock_name, t
 from .not_transactional import not_transactional
 from .preflight import obstacles
 from .read_only import is_kept, only_reading
-from .restorer import restore_method
+from .restore_method import restore_method
 from .session import MariaDBSession
 from .statements import commits
 from .timeouts import is_autocommit, watch
+from .write_tracker import MariaDBWriteTracker
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -60,6 +62,11 @@ class MariaDB(MariaDBSession):
             lock.release()
             return None
         self.held = lock
+        try:
+            restorer_of(self).recover_interrupted_restore()
+        except BaseException:
+            lock.release()
+            raise
         return lock
 
     def lock_holder(self) -> str:
@@ -113,8 +120,8 @@ class MariaDB(MariaDBSession):
         return read_blockers(own, self.name_on_server, self.own_sessions)
 
     def activity(self) -> dict[str, Any]:
-        """Return nothing yet."""
-        return {}
+        """Return what the server has counted, by which it is known later whether others have written."""
+        return self.part(MariaDBWriteTracker).begins_dump()
 
     def dump(self, folder: Path, count_rows: bool, report: Report) -> Dump:
         """Run mariadb-dump and compare what it wrote with the database."""

@@ -2,61 +2,108 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The part that restores a MariaDB database: it refuses, so that a failure which needs it is held."""
+"""Restores of MariaDB: the tables that differ are replaced by those of the backup, and kept in a schema beside."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..._core.errors import REPLACED_NOTHING, Refused
-from ..data import Archive, Restored, RestoreMethod, RetainedCopy
+from ..._core.errors import Refused
+from ..data import Archive, Restored, RetainedCopy
 from ..interface import Guard, Report
 from ..restorer import Restorer
-from .client_tools import command_by_hand
+from . import by_hand
+from .beside import drop_left
+from .restore_method import restore_method
+from .swap import Swap, end_or_undo
+from .swap_state import DONE, IN, drop_schema, replaced_of, size_of, tables_in
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
 
-
-def refusal(name: str) -> Refused:
-    """Return why nothing is restored."""
-    return Refused(
-        f"Database {name!r} cannot be restored by itself",
-        "a backup of MariaDB is not restored automatically yet",
-        "Restore it by hand with the command that is printed beside it",
-        code=REPLACED_NOTHING,
-    )
-
-
-def restore_method(engine: MariaDBSession) -> RestoreMethod:
-    """Return that there is none."""
-    return RestoreMethod("by_hand", obstacle=refusal(engine.database.name))
+_BONDS_TO = """
+select distinct concat(table_schema, '.', table_name) from information_schema.key_column_usage
+ where referenced_table_schema = :schema and table_schema <> :schema
+"""
 
 
 class MariaDBRestorer(Restorer):
-    """Restores nothing."""
+    """Moves what differs out, and a backup's tables in."""
 
     restores_quickly = False
+    restores_checked_copies = True
 
     def __init__(self, engine: MariaDBSession) -> None:
         self.engine = engine
+        #: The restore that is at work, for the guard that compares with what it has loaded.
+        self.at_work: Swap | None = None
+
+    def is_empty(self) -> bool:
+        """Search for tables and sequences."""
+        return not tables_in(self.engine.own(), self.engine.name_on_server)
 
     def remove_unfinished(self, before: list[str]) -> list[str]:
-        """Remove nothing."""
+        """Remove nothing: a table that a statement could not finish, the server has removed by itself."""
         return []
 
     def restore(self, archive: Archive, run: str, report: Report, guard: Guard) -> Restored:
-        """Refuse."""
-        raise refusal(self.engine.database.name)
+        """Restore by moving tables."""
+        method = restore_method(self.engine)
+        if method.obstacle:
+            raise method.obstacle
+        self.recover_interrupted_restore()
+        self.at_work = Swap(self.engine, archive, run, report)
+        try:
+            return self.at_work.run(guard)
+        finally:
+            self.at_work = None
+
+    def recover_interrupted_restore(self) -> list[str]:
+        """Undo a restore that died, or bring it to its end; to be called with the lock on the database held."""
+        own = self.engine.own()
+        done = [
+            end_or_undo(self.engine, found)
+            for found in replaced_of(own, self.engine.name_on_server)
+            if found.state.phase != DONE
+        ]
+        drop_left(self.engine)
+        return done
 
     def list_retained(self) -> list[RetainedCopy]:
-        """Return nothing: nothing was ever replaced."""
-        return []
+        """Return the schemas into which restores have moved what they replaced."""
+        own = self.engine.own()
+        return [
+            RetainedCopy(found.name, found.state.run, found.state.made, size_of(own, found.name))
+            for found in replaced_of(own, self.engine.name_on_server)
+            if found.state.phase in (IN, DONE)
+        ]
 
     def drop_retained(self, copy: RetainedCopy) -> None:
-        """Drop nothing."""
+        """Drop such a schema.
+
+        Raises:
+            Refused: it is not one, or a table elsewhere has a foreign key to one in it.
+        """
+        if copy.name not in {each.name for each in self.list_retained()}:
+            raise Refused(
+                f"{copy.name!r} is not what a restore of {self.engine.database.name!r} retained",
+                code="retained-copy-unknown",
+            )
+        bound = [name for (name,) in self.engine.own().rows(_BONDS_TO, schema=copy.name)]
+        if bound:
+            raise Refused(
+                f"What is retained in {copy.name!r} is in use",
+                f"foreign keys lead to it from {', '.join(bound)}",
+                "Drop these keys first",
+                code="retained-copy-in-use",
+            )
+        drop_schema(self.engine.own(), copy.name)
+
+    def rights_for_restore(self) -> tuple[str, dict[str, Any]] | None:
+        """Return the grants that let the user restore."""
+        return by_hand.rights_for_restore(self.engine)
 
     def command_by_hand(self, dump: Path) -> str:
-        """Return how the client reads the dump into the database."""
-        return command_by_hand(self.engine.url, dump)
+        """Return the commands by which an administrator puts a dump in the place of the database."""
+        return by_hand.command(self.engine, dump)

@@ -2,68 +2,194 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who wrote what in a MariaDB database: that is not known yet, so all of it counts as others'."""
+"""Who wrote what on MariaDB: rows that differ from those of the backup, unless the server's counters name the run.
+
+No row says who wrote it. Rows that are those of the backup lose nothing by a restore. All
+others count as others', but where all that the server has written since the backup was written by env.py.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..comparison import Comparison
 from ..data import Archive, Counted, Writes, WrittenRows
 from ..interface import Report
+from ..restorers import restorer_of
 from ..write_tracker import WriteTracker
+from .beside import Beside, cannot_compare
+from .compare import compare, compare_definitions, doubtful_rows, doubtful_since
+from .restorer import MariaDBRestorer
+from .write_counts import COUNTS, Counts, Sessions, accounts_for, added, counts, first_reading, grown, reading
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .session import MariaDBSession
 
-_UNKNOWN = "it is not known who wrote rows on MariaDB"
+_IN_DOUBT = "what is in {} may be another session's"
 
 
 class MariaDBWriteTracker(WriteTracker):
-    """Knows nothing, so that nothing is downgraded or restored that others may have written."""
+    """Compares rows with those of the backup, loaded beside."""
 
     counts_transactions = False
 
     def __init__(self, engine: MariaDBSession) -> None:
         self.engine = engine
+        #: What the server had counted when the backup began, or when the run failed; nothing if it vouches for nothing.
+        self._base: dict[str, Any] = {}
+        #: The number of our own session then, and what it had written.
+        self._own_base: tuple[int, Counts] = 0, {}
+        self._sessions = Sessions()
+
+    def begins_dump(self) -> dict[str, Any]:
+        """Return what the server has counted, right before a dump; from here on it is known whether others write."""
+        own = self.engine.own()
+        self._start(first_reading(own))
+        return self._base
+
+    def _start(self, base: dict[str, Any]) -> None:
+        own = self.engine.own()
+        self._base, self._sessions = base, Sessions()
+        self._own_base = int(own.rows("select connection_id()")[0][0]), own.run(counts)
 
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
-        """Count nothing."""
+        """Read what env.py's session has written; which rows, no counter says."""
+        with suppress(Exception):  # what is not counted is others'
+            self._sessions.read(connection)
         return Counted()
 
     def check_other_writers(self, connection: Connection) -> None:
-        """Check nothing."""
+        """Read what env.py's session has written."""
+        self.count_transaction(connection)
+
+    def hand_over(self) -> Any:
+        """Return the counters, and what env.py's sessions have written."""
+        return {"base": self._base, "own": list(self._own_base), "sessions": self._sessions.facts()}
+
+    def take_over(self, known: Any) -> None:
+        """Add what env.py's sessions have written in another process."""
+        if known:
+            self._base = known["base"]
+            self._own_base = int(known["own"][0]), known["own"][1]
+            self._sessions.take(known["sessions"])
 
     def content(self) -> dict[str, str] | None:
-        """Return that others may have written."""
-        return None
+        """Return what the server has counted, if only env.py has written since the dump began."""
+        now = self._vouched()
+        return {COUNTS: json.dumps(now)} if now else None
+
+    def resume(self, content: dict[str, str] | None, unchanged: Sequence[str] = ()) -> None:
+        """Go on from the counters of when the run failed."""
+        self._start(json.loads(content[COUNTS]) if content and COUNTS in content else {})
+        self._own_base = 0, {}
+
+    def _vouched(self, loaded: Counts | None = None) -> dict[str, Any]:
+        """Return what the server has counted, nothing unless it is what we and env.py have written.
+
+        Args:
+            loaded: what a client of ours has written.
+        """
+        if not self._base:
+            return {}
+        with suppress(Exception):  # then it is not known
+            own = self.engine.own()
+            number, ours = int(own.rows("select connection_id()")[0][0]), own.run(counts)
+            if number == self._own_base[0]:
+                ours = grown(self._own_base[1], ours)
+            now = reading(own)
+            if accounts_for(self._base, now, added(self._sessions.written(), ours, loaded or {})):
+                return now
+        return {}
 
     def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
-        """Remember nothing."""
+        """Return nothing: what is in what a run has made counts as in doubt."""
         return {}
 
     def later_writes(self, written_rows: WrittenRows) -> Writes:
-        """Return that it is not known."""
-        return Writes(unknown=_UNKNOWN)
+        """Return that what is in what the run has made may be others', unless no one else has written."""
+        if self._vouched():
+            return Writes()
+        return _doubt(
+            doubtful_since(
+                self.engine.own(), self.engine.name_on_server, written_rows.before, written_rows.version_tables
+            )
+        )
 
     def writes_into_made(self, written_rows: WrittenRows) -> Writes:
-        """Return the same."""
-        return Writes(unknown=_UNKNOWN)
+        """Return the same by the backup that the restore has loaded; it holds the restore."""
+        swap = self._restorer.at_work
+        if swap is None:
+            return self.later_writes(written_rows)
+        if self._vouched(swap.beside.loaded):
+            return Writes()
+        tables = swap.beside.archive.version_tables | written_rows.version_tables
+        return _doubt(doubtful_rows(swap.beside, self.engine.own(), self.engine.name_on_server, tables))
+
+    def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
+        """Return that they may have written anywhere: so a backup is taken before what was committed is undone."""
+        return [] if self._vouched() else ["others may have written since the backup"]
 
     def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
-        """Return the same."""
-        return Writes(unknown=_UNKNOWN)
+        """Return nothing: all was backed up right before."""
+        return Writes()
 
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
-        """Return all tables of the backup."""
-        return sorted(archive.row_counts or {})
+        """Return nothing: to read it, the backup would have to be loaded, and a revert compares with it at its end."""
+        return []
 
     def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> Comparison:
-        """Return that nothing was compared, which counts as different."""
-        return Comparison(not_compared=[_UNKNOWN])
+        """Load the backup beside the database, and compare definitions and rows."""
+        return compare(self.engine, archive, written_rows, limit, report)
+
+    def compare_schema(
+        self, archive: Archive, written_rows: WrittenRows, report: Report
+    ) -> tuple[list[str], list[str]]:
+        """Compare the definitions with those of the backup; nothing shows who has changed one."""
+        report("compares the definitions with the backup")
+        return compare_definitions(self.engine, archive, written_rows), []
 
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
-        """Return that it is not known."""
-        return Writes(unknown=_UNKNOWN)
+        """Compare the rows, as they are once no other session can write, with those of the backup."""
+        swap = self._restorer.at_work
+        if swap is None:
+            return Writes(unknown="the backup was not loaded, so what others wrote since is unknown")
+        if self._vouched(swap.beside.loaded):
+            return Writes()
+        return _differing(swap.beside, swap.locked_rows)
+
+    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+        """Load the backup beside the database, and compare while others are at work."""
+        beside = Beside(self.engine, archive, lambda _: None)
+        try:
+            beside.load()
+            beside.read()
+            return _differing(beside, beside.rows_now)
+        except Exception as error:  # noqa: BLE001 - whatever it is: what cannot be known counts as a write
+            return Writes(unknown=cannot_compare(error))
+        finally:
+            beside.drop()
+
+    @property
+    def _restorer(self) -> MariaDBRestorer:
+        restorer = restorer_of(self.engine)
+        if not isinstance(restorer, MariaDBRestorer):
+            raise TypeError(type(restorer))
+        return restorer
+
+
+def _differing(beside: Beside, rows: dict[str, str]) -> Writes:
+    left_out = {name.rpartition(".")[2] for name in beside.archive.version_tables}
+    changed = [table for table in beside.changed_rows(rows) if table not in left_out]
+    given = beside.moved_sequences()
+    words = [f"rows differ from those of the backup in {', '.join(changed)}"] if changed else []
+    words += [f"sequences have given out values: {', '.join(given)}"] if given else []
+    return Writes(unknown="; ".join(words))
+
+
+def _doubt(found: list[str]) -> Writes:
+    return Writes(unknown=_IN_DOUBT.format(", ".join(found))) if found else Writes()

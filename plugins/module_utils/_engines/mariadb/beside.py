@@ -1,0 +1,247 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A backup's tables, loaded into a schema of ours beside the database, and how the database differs from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ..._core.errors import REPLACED_NOTHING, Failed, Refused
+from ..._core.paths import sha256_of
+from ..connection import OwnConnection, first_line
+from ..data import Archive
+from ..interface import Report
+from . import client_input
+from .content import columns_of, digest_of, shared
+from .dump_text import Definitions, definitions_of, tables_alone
+from .privileges import lacking, privileges_on, read_grants
+from .swap_state import NEW, SINCE, create_schema, drop_schema, is_there, names_for, tables_in, without_state
+from .write_counts import Counts
+
+if TYPE_CHECKING:
+    from .content import Column
+    from .session import MariaDBSession
+
+#: What it takes to move tables between schemas, and to make again what belongs to them.
+FOR_SWAP = (
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "CREATE",
+    "DROP",
+    "ALTER",
+    "INDEX",
+    "REFERENCES",
+    "LOCK TABLES",
+    "TRIGGER",
+    "CREATE VIEW",
+    "SHOW VIEW",
+    "CREATE ROUTINE",
+    "ALTER ROUTINE",
+    "EVENT",
+)
+#: The rows of a table are one transaction: the dump's own UNLOCK TABLES ends it.
+_FIRST = b"SET autocommit = 0;\n"
+_LAST = b"COMMIT;\n"
+
+
+def schema_to_make(own: OwnConnection, schema: str, kind: str) -> str | None:
+    """Return a name of which the user may make a schema, None if there is none."""
+    grants = own.run(read_grants)
+    # A schema of what is replaced has the time behind its name.
+    return next(
+        (
+            name
+            for name in names_for(schema, kind)
+            if not lacking(privileges_on(f"{name}{SINCE[kind]}", grants), FOR_SWAP)
+        ),
+        None,
+    )
+
+
+def no_schema(name: str) -> Refused:
+    """Return that a user may make no schema beside a database."""
+    return Refused(
+        f"Database {name!r} cannot be compared with its backup, or restored from it",
+        "its user may not make a schema beside it",
+        "Grant it: see the commands below",
+        code="restore-not-permitted",
+    )
+
+
+class Beside:
+    """The tables of a dump in a schema of their own, until ``drop``."""
+
+    def __init__(self, engine: MariaDBSession, archive: Archive, report: Report) -> None:
+        self.engine = engine
+        self.schema = engine.name_on_server
+        self.archive = archive
+        self._report = report
+        self.name = ""
+        #: What the client has written that has loaded it.
+        self.loaded: Counts = {}
+        #: What the dump defines, and the database did when it was read.
+        self.before = Definitions()
+        self.now = Definitions()
+        #: Digests by table, each by the columns that both have.
+        self.rows_before: dict[str, str] = {}
+        self.rows_now: dict[str, str] = {}
+        self._columns_before: dict[str, dict[str, Column]] = {}
+
+    def load(self) -> None:
+        """Load the tables of the dump.
+
+        Raises:
+            Refused: the user may not make a schema.
+            Failed: the dump is damaged, or the server did not take it.
+        """
+        own = self.engine.own()
+        name = schema_to_make(own, self.schema, NEW)
+        if name is None:
+            raise no_schema(self.engine.database.name)
+        self.read_dump()
+        drop_schema(own, name)  # what a run that was killed has left
+        create_schema(own, name, self.schema)
+        self.name = name
+        self._report(f"loads the backup into {name}")
+        try:
+            with self.archive.path.open("rb") as lines:
+                self.loaded = client_input.feed(self.engine, name, _framed(tables_alone(lines)))
+            missing = self.before.all_tables() ^ set(tables_in(own, name))
+            if missing:
+                raise Failed(
+                    f"The backup {self.archive.path.parent} could not be loaded",
+                    f"other tables are there than it defines: {', '.join(sorted(missing))}",
+                    code=REPLACED_NOTHING,
+                )
+        except BaseException:
+            self.drop()
+            raise
+
+    def read_dump(self) -> None:
+        """Read what the dump defines.
+
+        Raises:
+            Failed: it is not what was proven, or holds what cannot be made again.
+        """
+        digest = sha256_of(self.archive.path)
+        if self.archive.sha256 not in ("", digest):
+            why = f"{self.archive.path.name} is not what its manifest says"
+            raise Failed(f"The backup {self.archive.path.parent} is damaged", why, code=REPLACED_NOTHING)
+        with self.archive.path.open("rb") as lines:
+            self.before = definitions_of(lines)
+        if self.before.not_understood:
+            raise Failed(
+                f"The backup {self.archive.path.parent} holds what cannot be made again",
+                "; ".join(self.before.not_understood),
+                code=REPLACED_NOTHING,
+            )
+
+    def read(self) -> None:
+        """Read the definitions and the rows of both."""
+        self.read_definitions()
+        own = self.engine.own()
+        self._columns_before = columns_of(own, self.name)
+        self._report("compares the rows with those of the backup")
+        self.rows_before = self._digests(self.name)
+        self.rows_now = self.read_rows()
+
+    def read_definitions(self) -> None:
+        """Read what the database defines now."""
+        self.now = definitions_of(client_input.definitions_now(self.engine))
+
+    def read_rows(self) -> dict[str, str]:
+        """Read the rows of the database once more: while its tables are locked, for one."""
+        return self._digests(self.schema)
+
+    def _digests(self, schema: str) -> dict[str, str]:
+        """Return digests by table, by the columns that both have, each as the backup's type has it."""
+        own = self.engine.own()
+        now = columns_of(own, self.schema)
+        return {
+            table: digest_of(own, schema, table, [columns[name] for name in shared(columns, now[table])])
+            for table, columns in self._columns_before.items()
+            if table in self.before.tables and table in self.now.tables and table in now
+        }
+
+    def columns_before(self, table: str) -> dict[str, Column]:
+        """Return the columns that a table had."""
+        return self._columns_before.get(table, {})
+
+    def changed_rows(self, rows: dict[str, str]) -> list[str]:
+        """Return the tables whose rows, as they were read, are not the backup's; none of a table that is gone."""
+        return sorted(table for table, digest in self.rows_before.items() if rows.get(table) != digest)
+
+    def moved_sequences(self) -> list[str]:
+        """Return the sequences that have given out values since the backup."""
+        both = self.before.sequences.keys() & self.now.sequences.keys()
+        return sorted(name for name in both if _value(self.before, name) != _value(self.now, name))
+
+    def moved_counters(self) -> list[tuple[str, int, int]]:
+        """Return the tables whose AUTO_INCREMENT goes on elsewhere: their name, where it did, and where it does."""
+        both = self.before.counters.keys() & self.now.counters.keys()
+        pairs = [(name, self.before.counters[name], self.now.counters[name]) for name in sorted(both)]
+        return [each for each in pairs if each[1] != each[2]]
+
+    def changed_definitions(self) -> list[str]:
+        """Return how the definitions differ, each in words."""
+        before, now = _listed(self.before), _listed(self.now)
+        found = [f"{name} is missing" for name in before.keys() - now.keys()]
+        found += [f"{name} was not there before" for name in now.keys() - before.keys()]
+        found += [
+            f"the definition of {name} differs" for name in before.keys() & now.keys() if before[name] != now[name]
+        ]
+        return sorted(found)
+
+    def drop(self) -> None:
+        """Drop the schema."""
+        if self.name:
+            with suppress(Exception):  # the next one drops it
+                drop_schema(self.engine.own(), self.name)
+            self.name = ""
+
+
+def drop_left(engine: MariaDBSession) -> list[str]:
+    """Drop what a comparison or a restore has loaded that was killed, and return the schema's name."""
+    own = engine.own()
+    found = [name for name in names_for(engine.name_on_server, NEW) if is_there(own, name)] + without_state(
+        own, engine.name_on_server
+    )
+    for name in found:
+        drop_schema(own, name)
+    return found
+
+
+def cannot_compare(error: BaseException) -> str:
+    """Say why a database was not compared."""
+    words = f"{error.what}: {error.why}" if isinstance(error, Refused) else first_line(error)
+    return f"the backup could not be loaded beside the database ({words})"
+
+
+def definition_of_sequence(found: Definitions, name: str) -> str:
+    """Return what makes a sequence, without where it is."""
+    return found.sequences[name].split("\n")[0]
+
+
+def _value(found: Definitions, name: str) -> str:
+    return found.sequences[name].partition("\n")[2]
+
+
+def _listed(found: Definitions) -> dict[str, object]:
+    """Return all definitions, each by its kind and name."""
+    listed: dict[str, object] = {f"table {name}": text for name, text in found.tables.items()}
+    listed |= {f"sequence {name}": definition_of_sequence(found, name) for name in found.sequences}
+    listed |= {f"view {name}": definition for name, definition in found.views.items()}
+    for table, triggers in found.triggers.items():
+        listed |= {f"trigger {number} of table {table}": each for number, each in enumerate(triggers, 1)}
+    return {**listed, **found.routines}
+
+
+def _framed(lines: Iterable[bytes]) -> Iterator[bytes]:
+    yield _FIRST
+    yield from lines
+    yield _LAST

@@ -1,0 +1,72 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The client programs at work on a restore: they understand what mariadb-dump writes, byte for byte."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ..._core.errors import REPLACED_NOTHING, Failed
+from .client_tools import required, run_tool
+from .write_counts import LAST_OF_CLIENT, Counts, counted
+
+if TYPE_CHECKING:
+    from .session import MariaDBSession
+
+#: Comments in the body of a trigger stay, and no byte is taken for a command or for the end of a line.
+_EXACTLY = ("--comments", "--binary-mode", "--batch", "--default-character-set=utf8mb4", "--max-allowed-packet=1G")
+_DEFINITIONS = (
+    "--no-data",
+    "--skip-lock-tables",
+    "--routines",
+    "--triggers",
+    "--events",
+    "--skip-dump-date",
+    "--no-tablespaces",
+    "--default-character-set=utf8mb4",
+)
+
+
+def feed(engine: MariaDBSession, schema: str, lines: Iterable[bytes]) -> Counts:
+    """Execute the lines of a script in a schema, and return what the client has written; it ends at the first error.
+
+    Raises:
+        Failed: a statement failed.
+    """
+    tool = required("client", engine.database.name)
+    reading, writing = os.pipe()
+    feeder = threading.Thread(target=_write, args=(writing, lines), daemon=True)
+    try:
+        with os.fdopen(reading, "rb") as source:
+            feeder.start()
+            printed = run_tool(tool, [*_EXACTLY, f"--database={schema}"], engine.url, engine.driver, source=source)
+    except Failed as failure:
+        raise Failed(f"The client failed in {schema}", failure.why, code=REPLACED_NOTHING) from failure
+    finally:
+        feeder.join()
+    rows = [line.split("\t") for line in printed.splitlines()]
+    return counted(row for row in rows if len(row) == 2 and row[1].isdigit())
+
+
+def _write(descriptor: int, lines: Iterable[bytes]) -> None:
+    # Where the client ends before its input does, its own words say why.
+    with suppress(BrokenPipeError), os.fdopen(descriptor, "wb") as sink:
+        sink.writelines(lines)
+        sink.write(LAST_OF_CLIENT)
+
+
+def definitions_now(engine: MariaDBSession) -> list[bytes]:
+    """Return the lines of a dump of a database without its rows.
+
+    Raises:
+        Failed: it could not be dumped.
+    """
+    tool = required("dump", engine.database.name)
+    printed = run_tool(tool, [*_DEFINITIONS, "--", engine.name_on_server], engine.url, engine.driver)
+    return printed.encode("utf-8", "surrogateescape").splitlines(keepends=True)

@@ -1,0 +1,125 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The comparison of a MariaDB database with its backup: definitions in mariadb-dump's own words, rows by digests."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..comparison import Comparison
+from ..data import Archive, WrittenRows
+from ..interface import Report
+from .beside import Beside, cannot_compare
+from .content import columns_of, has_rows, has_values
+from .swap_state import tables_in
+
+_LINE_OF_TABLE = re.compile(
+    r"(?:table|system versioned) (?P<table>[^:]+)(?:: `(?P<column>(?:[^`]|``)+)` .*)?", re.DOTALL
+)
+
+if TYPE_CHECKING:
+    from ..connection import OwnConnection
+    from .session import MariaDBSession
+
+
+def compare(
+    engine: MariaDBSession, archive: Archive, written_rows: WrittenRows, limit: int, report: Report
+) -> Comparison:
+    """Load a backup beside the database and compare.
+
+    Args:
+        engine: of the database.
+        archive: the backup.
+        written_rows: what the run has done.
+        limit: bytes; a larger backup is not loaded.
+        report: is called with what is being done.
+    """
+    if archive.path.stat().st_size > limit:
+        return Comparison(not_compared=[f"the backup is larger than migrate_compare_limit ({limit:,} bytes)"])
+    beside = Beside(engine, archive, report)
+    try:
+        beside.load()
+        beside.read()
+        return _compared(beside, archive.version_tables | written_rows.version_tables)
+    except Exception as error:  # noqa: BLE001 - whatever it is: what was not compared counts as different
+        return Comparison(not_compared=[cannot_compare(error)])
+    finally:
+        beside.drop()
+
+
+def compare_definitions(engine: MariaDBSession, archive: Archive, written_rows: WrittenRows) -> list[str]:
+    """Return how the definitions differ from those of a backup, which is not loaded for that."""
+    beside = Beside(engine, archive, lambda _: None)
+    beside.read_dump()
+    beside.read_definitions()
+    return _differences(beside, archive.version_tables | written_rows.version_tables)
+
+
+def _differences(beside: Beside, version_tables: frozenset[str]) -> list[str]:
+    left_out = {name.rpartition(".")[2] for name in version_tables}
+    return [words for words in beside.changed_definitions() if not _is_of(words, left_out)]
+
+
+def _compared(beside: Beside, version_tables: frozenset[str]) -> Comparison:
+    left_out = {name.rpartition(".")[2] for name in version_tables}
+    rows = [f"rows of table {name} differ" for name in beside.changed_rows(beside.rows_now) if name not in left_out]
+    rows += [f"values of sequence {name} differ" for name in beside.moved_sequences()]
+    notes = [
+        f"AUTO_INCREMENT of table {name} goes on at {now}, and did at {before}"
+        for name, before, now in beside.moved_counters()
+        if name not in left_out
+    ]
+    return Comparison(schema=_differences(beside, version_tables), rows=rows, notes=notes)
+
+
+def _is_of(words: str, tables: set[str]) -> bool:
+    """Return whether a difference is that a version table is there, or is not."""
+    return any(words in (f"table {name} is missing", f"table {name} was not there before") for name in tables)
+
+
+def doubtful_rows(beside: Beside, own: OwnConnection, schema: str, version_tables: frozenset[str]) -> list[str]:
+    """Return what a run has made, by a backup that is loaded beside, and in which there are rows or values."""
+    columns = columns_of(own, schema)
+    left_out = {name.rpartition(".")[2] for name in version_tables}
+    made = beside.now.tables.keys() - beside.before.tables.keys() - left_out
+    found = [f"table {name}" for name in sorted(made) if has_rows(own, schema, name)]
+    for table in sorted(beside.before.tables.keys() & columns.keys()):
+        known = beside.columns_before(table)
+        found += [
+            f"column {table}.{name}"
+            for name, column in columns[table].items()
+            if name not in known and has_values(own, schema, table, column)
+        ]
+    return found
+
+
+def _known_by(fingerprint: list[str]) -> set[tuple[str, str]]:
+    """Return the tables and their columns, as (table, column), and as (table, "")."""
+    found = set()
+    for line in fingerprint:
+        match = _LINE_OF_TABLE.fullmatch(line)
+        if match:
+            found.add((match["table"], (match["column"] or "").replace("``", "`")))
+    return found
+
+
+def doubtful_since(own: OwnConnection, schema: str, before: list[str], version_tables: frozenset[str]) -> list[str]:
+    """Return the same by the fingerprint of before the run, where no backup is loaded."""
+    known = _known_by(before)
+    left_out = {name.rpartition(".")[2] for name in version_tables}
+    now, found = columns_of(own, schema), []
+    for table in tables_in(own, schema):
+        if table in left_out or table not in now:
+            continue
+        if (table, "") not in known:
+            found += [f"table {table}"] if has_rows(own, schema, table) else []
+            continue
+        found += [
+            f"column {table}.{name}"
+            for name, column in now[table].items()
+            if (table, name) not in known and has_values(own, schema, table, column)
+        ]
+    return found

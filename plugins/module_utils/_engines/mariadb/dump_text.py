@@ -1,0 +1,185 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a dump of mariadb-dump consists of: tables with their rows, and the definitions of all else.
+
+Tables are loaded beside the database; views, triggers, routines and events are made again in the database itself, from
+the dump's own bytes. An event that were loaded beside would run there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+_NAME = rb"`((?:[^`]|``)+)`"
+_TABLE = re.compile(rb"CREATE TABLE (?:IF NOT EXISTS )?" + _NAME)
+_SEQUENCE = re.compile(rb"CREATE SEQUENCE (?:IF NOT EXISTS )?" + _NAME)
+_VIEW = re.compile(rb"/\*!50001 (?:CREATE ALGORITHM|VIEW)", re.IGNORECASE)
+_NAME_OF_VIEW = re.compile(rb"\bVIEW " + _NAME, re.IGNORECASE)
+_ROUTINE = re.compile(
+    rb"\A\s*(?:/\*!\d+ )?CREATE[^`]*?(?:DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*`)?\s*(?:\*/)?\s*(?:/\*!\d+ )?"
+    rb"(PROCEDURE|FUNCTION|PACKAGE BODY|PACKAGE|EVENT)\s+(?:IF NOT EXISTS )?" + _NAME,
+    re.IGNORECASE,
+)
+_SETTING = re.compile(
+    rb"SET (character_set_client|character_set_results|collation_connection|sql_mode|time_zone)\s*= (?!@)(.*?) ?\*/"
+)
+_OF_TRIGGER = re.compile(rb"\bTRIGGER\b", re.IGNORECASE)
+_OTHER_COLLATION = re.compile(rb"\A(?:/\*!50003 )?ALTER DATABASE ", re.IGNORECASE)
+_COUNTER = re.compile(r" AUTO_INCREMENT=(\d+)")
+#: A statement of a dump that makes or fills neither tables nor sequences begins with one of these.
+_NOT_OF_TABLES = (b"/*!50001 ", b"/*!50003 ", b"/*!50106 ", b"ALTER DATABASE ")
+_DATA = (b"INSERT INTO ", b"REPLACE INTO ", b"INSERT  IGNORE ", b"(")
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What makes an object: the session's settings that it remembers, and the statement."""
+
+    settings: tuple[tuple[bytes, bytes], ...]
+    statement: bytes
+
+    @property
+    def script(self) -> bytes:
+        """Return the input of a client that makes it."""
+        settings = b"".join(b"SET %s = %s;\n" % each for each in self.settings)
+        return settings + b"DELIMITER ;;\n" + self.statement.strip() + b"\n;;\nDELIMITER ;\n"
+
+
+@dataclass
+class Definitions:
+    """The definitions of a database, by name."""
+
+    #: CREATE TABLE, without where AUTO_INCREMENT goes on.
+    tables: dict[str, str] = field(default_factory=dict)
+    #: Where it goes on.
+    counters: dict[str, int] = field(default_factory=dict)
+    sequences: dict[str, str] = field(default_factory=dict)
+    views: dict[str, Definition] = field(default_factory=dict)
+    #: By table, in the order in which they fire.
+    triggers: dict[str, list[Definition]] = field(default_factory=dict)
+    #: By kind and name: "procedure p", "event e".
+    routines: dict[str, Definition] = field(default_factory=dict)
+    #: Why some of it cannot be made again.
+    not_understood: list[str] = field(default_factory=list)
+
+    def all_tables(self) -> set[str]:
+        """Return the names of what holds rows or values."""
+        return {*self.tables, *self.sequences}
+
+
+def definitions_of(lines: Iterable[bytes]) -> Definitions:
+    """Return what a dump defines."""
+    reader = _Reader()
+    for statement, is_block in _statements(lines):
+        if is_block:
+            reader.take_block(statement)
+        else:
+            reader.take(statement)
+    return reader.found
+
+
+class _Reader:
+    """Takes the statements of a dump one by one."""
+
+    def __init__(self) -> None:
+        self.found = Definitions()
+        #: The table of the triggers that come, and the settings of the next definition.
+        self._table = ""
+        self._settings: dict[bytes, bytes] = {}
+
+    def take(self, statement: bytes) -> None:
+        """Take a statement between the usual delimiters."""
+        self._settings.update(_SETTING.findall(statement))
+        if match := _TABLE.match(statement):
+            self._add_table(_named(match[1]), _decoded(statement))
+        elif match := _SEQUENCE.match(statement):
+            self.found.sequences[_named(match[1])] = _decoded(statement)
+        elif statement.startswith(b"DO SETVAL(") and self.found.sequences:
+            name = next(reversed(self.found.sequences))
+            self.found.sequences[name] += "\n" + _decoded(statement)
+        elif _VIEW.match(statement) and (match := _NAME_OF_VIEW.search(statement)):
+            self.found.views[_named(match[1])] = self._definition(statement.strip().removesuffix(b";"))
+        elif _OTHER_COLLATION.match(statement):
+            self.found.not_understood.append(_decoded(statement))
+
+    def take_block(self, statement: bytes) -> None:
+        """Take a statement between other delimiters: what makes a trigger, a routine or an event, or sets for it."""
+        if statement.startswith(b"/*!50003 SET "):
+            self._settings.update(_SETTING.findall(statement))
+            return
+        definition = self._definition(statement)
+        if match := _ROUTINE.match(statement):
+            self.found.routines[f"{match[1].decode().lower()} {_named(match[2])}"] = definition
+        elif _OF_TRIGGER.search(statement[:2000]):
+            self.found.triggers.setdefault(self._table, []).append(definition)
+        else:
+            self.found.not_understood.append(_decoded(statement[:200]))
+
+    def _add_table(self, name: str, text: str) -> None:
+        counter = _COUNTER.search(text, text.rfind("\n)"))
+        if counter:
+            self.found.counters[name] = int(counter[1])
+            text = text[: counter.start()] + text[counter.end() :]
+        self._table, self.found.tables[name] = name, text
+
+    def _definition(self, statement: bytes) -> Definition:
+        definition = Definition(tuple(sorted(self._settings.items())), statement.strip())
+        self._settings = {}
+        return definition
+
+
+def _statements(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Yield the statements but for the rows, each with whether it is between other delimiters."""
+    current: list[bytes] = []
+    in_block = False
+    for line in lines:
+        if line.startswith(b"DELIMITER "):
+            in_block = line.strip() != b"DELIMITER ;"
+            current = []
+        elif in_block:
+            current.append(line)
+            if line.rstrip().endswith(b";;"):
+                text = b"".join(current).rstrip().removesuffix(b";;")
+                if text.strip():
+                    yield text, True
+                current = []
+        elif not current and (line.startswith((*_DATA, b"--", b"/*M!999999")) or not line.strip()):
+            continue
+        else:
+            current.append(line)
+            # The final structure of a view is one statement in three comments, and ends in the last of them.
+            if line.rstrip().endswith(b";"):
+                yield b"".join(current), False
+                current = []
+
+
+def tables_alone(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a dump that make tables and sequences and fill them."""
+    skips = in_block = goes_on = False
+    for line in lines:
+        if line.startswith(b"DELIMITER "):
+            in_block = line.strip() != b"DELIMITER ;"
+            continue
+        if in_block or line.startswith(b"/*M!999999"):
+            continue
+        if not goes_on:
+            skips = line.startswith(_NOT_OF_TABLES)
+        if line.startswith((b"--", *_DATA)) and not goes_on:
+            if not line.startswith(b"--"):
+                yield line
+            continue
+        goes_on = bool(line.strip()) and not line.rstrip().endswith(b";")
+        if not skips:
+            yield line
+
+
+def _named(name: bytes) -> str:
+    return name.replace(b"``", b"`").decode("utf-8", "surrogateescape")
+
+
+def _decoded(statement: bytes) -> str:
+    return statement.decode("utf-8", "surrogateescape").strip()

@@ -1,0 +1,142 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What makes triggers, views, routines and events again: each a piece that may be run twice."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from ..._core.errors import Failed
+from . import client_input
+from .dump_text import Definition, Definitions
+from .quoting import quoted
+
+if TYPE_CHECKING:
+    from .session import MariaDBSession
+
+#: Inputs of a client.
+Pieces = list[bytes]
+
+_WORD = rb"(?:`(?:[^`]|``)+`|[^\s`.(]+)"
+_TRIGGER = re.compile(
+    rb"\bTRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:" + _WORD + rb"\s*\.\s*)?(" + _WORD + rb")\s", re.IGNORECASE
+)
+
+
+def undo_pieces(before: Definitions, now: Definitions, out: set[str]) -> Pieces:
+    """Return what makes again, as it is now, all that a restore drops or changes.
+
+    Args:
+        before: what the backup defines.
+        now: what the database defines.
+        out: tables that are moved out.
+    """
+    pieces = [
+        piece for table in sorted(now.triggers) if _changes(table, before, now, out) for piece in _triggers(now, table)
+    ]
+    pieces += [_view(name, now.views[name]) for name in now.views if now.views[name] != before.views.get(name)]
+    return pieces + [
+        _routine(key, now.routines[key]) for key in now.routines if now.routines[key] != before.routines.get(key)
+    ]
+
+
+def redo_pieces(before: Definitions, now: Definitions, out: set[str], into: set[str]) -> Pieces:
+    """Return what drops what was not there before, and makes the rest as it was.
+
+    Args:
+        before: as for ``undo_pieces``.
+        now: the same.
+        out: the same.
+        into: tables that are moved in.
+    """
+    pieces = [
+        b"DROP TRIGGER IF EXISTS %s;\n" % _name_of(trigger)
+        for table in sorted(now.triggers)
+        if table not in out and _changes(table, before, now, out)
+        for trigger in now.triggers[table]
+    ]
+    pieces += [
+        b"DROP VIEW IF EXISTS %s;\n" % _quoted(name)
+        for name in now.views
+        if name not in before.all_tables() and name not in before.views
+    ]
+    pieces += [_dropped(key) for key in now.routines if key not in before.routines]
+    changed = {name for name in before.views if before.views[name] != now.views.get(name)}
+    pieces += [_view(name, before.views[name]) for name in before.views if name in changed]
+    pieces += [
+        _routine(key, before.routines[key]) for key in before.routines if before.routines[key] != now.routines.get(key)
+    ]
+    tables = sorted(table for table in before.triggers if table in into or _changes(table, before, now, out))
+    return pieces + [piece for table in tables for piece in _triggers(before, table)]
+
+
+def packed(pieces: Pieces) -> bytes:
+    """Return pieces as one value of a column."""
+    return json.dumps([piece.decode("latin-1") for piece in pieces]).encode()
+
+
+def unpacked(value: bytes) -> Pieces:
+    """Return what ``packed`` has packed."""
+    return [piece.encode("latin-1") for piece in json.loads(value or b"[]")]
+
+
+def run_pieces(engine: MariaDBSession, pieces: Pieces) -> None:
+    """Run all pieces; one that needs another, as a view does that reads a view, is run after it.
+
+    Raises:
+        Failed: some cannot be run.
+    """
+    while pieces:
+        failed, failure = [], None
+        for piece in pieces:
+            try:
+                client_input.feed(engine, engine.name_on_server, [piece])
+            except Failed as error:
+                failed.append(piece)
+                failure = error
+        if failure and len(failed) == len(pieces):
+            raise failure
+        pieces = failed
+
+
+def _changes(table: str, before: Definitions, now: Definitions, out: set[str]) -> bool:
+    return table in out or before.triggers.get(table) != now.triggers.get(table)
+
+
+def _triggers(found: Definitions, table: str) -> Pieces:
+    """Return one piece that makes all triggers of a table, in the order in which they fire."""
+    triggers = found.triggers[table]
+    drops = b"".join(b"DROP TRIGGER IF EXISTS %s;\n" % _name_of(trigger) for trigger in triggers)
+    return [drops + b"".join(trigger.script for trigger in triggers)]
+
+
+def _name_of(trigger: Definition) -> bytes:
+    match = _TRIGGER.search(trigger.statement)
+    if match is None:
+        raise Failed(
+            "A trigger's name cannot be read from its definition",
+            trigger.statement[:100].decode("utf-8", "replace"),
+            code="restore-replaced-nothing",
+        )
+    return match[1]
+
+
+def _view(name: str, definition: Definition) -> bytes:
+    return b"DROP VIEW IF EXISTS %s;\n%s" % (_quoted(name), definition.script)
+
+
+def _routine(key: str, definition: Definition) -> bytes:
+    return _dropped(key) + definition.script
+
+
+def _dropped(key: str) -> bytes:
+    kind, name = (key[:12], key[13:]) if key.startswith("package body ") else key.split(" ", 1)
+    return b"DROP %s IF EXISTS %s;\n" % (kind.upper().encode(), _quoted(name))
+
+
+def _quoted(name: str) -> bytes:
+    return quoted(name).encode("utf-8", "surrogateescape")

@@ -1,0 +1,307 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A restore of MariaDB: what differs from the backup moves out, the backup's tables move in.
+
+RENAME TABLE is refused while tables are locked, so that others could write between the last check and the move. ALTER
+TABLE ... RENAME is not: under one LOCK TABLES it is read who wrote, and each table moves out. Others wait for the lock,
+and find the restored tables a moment later: these move in together, by one RENAME TABLE. Foreign keys follow both.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ..._core.errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
+from ..connection import first_line
+from ..data import Archive, Restored
+from ..interface import Guard, Report
+from . import swap_state
+from .beside import Beside, definition_of_sequence, no_schema, schema_to_make
+from .content import columns_of, not_exact, run_sql
+from .quoting import qualified, quoted
+from .scripts import Pieces, packed, redo_pieces, run_pieces, undo_pieces, unpacked
+from .swap_state import DONE, IN, OLD, OUT, SwapState, advance, create_schema, drop_schema, is_there, record, tables_in
+
+if TYPE_CHECKING:
+    from .session import MariaDBSession
+
+METHOD = "swap"
+
+_BONDS = """
+select distinct table_name, referenced_table_name from information_schema.key_column_usage
+ where table_schema = :schema and referenced_table_schema = :schema
+"""
+_BONDS_FROM_OUTSIDE = """
+select distinct concat(table_schema, '.', table_name), referenced_table_name from information_schema.key_column_usage
+ where table_schema <> :schema and referenced_table_schema = :schema
+"""
+_VERSIONED = """
+select table_name from information_schema.tables
+ where table_schema = :schema and table_type = 'SYSTEM VERSIONED' order by table_name
+"""
+
+
+class Swap:
+    """One restore of one database."""
+
+    def __init__(self, engine: MariaDBSession, archive: Archive, run: str, report: Report) -> None:
+        self.engine = engine
+        self.schema = engine.name_on_server
+        self.beside = Beside(engine, archive, report)
+        self._report = report
+        self._run = run
+        self._retained = ""
+        self._state = SwapState(self.schema, run, "")
+        self._undo: Pieces = []
+        self._redo: Pieces = []
+        #: Digests of the rows once no other session could write.
+        self.locked_rows: dict[str, str] = {}
+        self._is_locked = False
+
+    def run(self, guard: Guard) -> Restored:
+        """Restore; what was done before an error is undone.
+
+        Raises:
+            Refused: it cannot be done, or the guard refused; the database is as it was.
+            Failed: a step failed; with ``HALF_WAY`` the next run undoes it, or brings it to its end.
+        """
+        self.beside.load()
+        try:
+            self.beside.read()
+            self._plan()
+            self._make_retained()
+            self._lock()
+            self.locked_rows = self.beside.read_rows()
+            guard()
+            self._refuse_changes()
+        except BaseException as error:
+            self._give_up()
+            if isinstance(error, (Refused, KeyboardInterrupt, SystemExit)):
+                raise
+            raise self._failed(error, REPLACED_NOTHING) from error
+        try:
+            self._move()
+        except BaseException as error:
+            try:
+                self._unlock()
+                end_or_undo(self.engine, swap_state.Replaced(self._retained, self._state))
+            except Exception as other:  # noqa: BLE001 - the server may be gone; the next run ends or undoes it
+                raise self._failed(other, HALF_WAY) from error
+            if self._state.phase != DONE:
+                raise self._failed(error, REPLACED_NOTHING) from error
+        return Restored(self._retained if self._kept_anything() else "", METHOD, self._not_restored())
+
+    def _kept_anything(self) -> bool:
+        if self._state.out or self._undo:
+            return True
+        drop_schema(self.engine.own(), self._retained)
+        return False
+
+    def _not_restored(self) -> list[str]:
+        remade = sorted(self.beside.before.routines.keys() & self.beside.now.routines.keys())
+        changed = [key for key in remade if self.beside.before.routines[key] != self.beside.now.routines[key]]
+        return [f"privileges on {key}" for key in changed if not key.startswith("event ")]
+
+    def _failed(self, error: BaseException, code: str) -> Failed:
+        if isinstance(error, Failed) and error.code == code:
+            return error
+        return Failed(f"Database {self.engine.database.name!r} could not be restored", first_line(error), code=code)
+
+    def _plan(self) -> None:
+        """Find out what has to be moved and made again."""
+        before, now = self.beside.before, self.beside.now
+        differs = {*self.beside.changed_rows(self.beside.rows_now)}
+        differs |= {name for name in before.tables if before.tables[name] != now.tables.get(name)}
+        differs |= {
+            name
+            for name in before.sequences
+            if name not in now.sequences or definition_of_sequence(before, name) != definition_of_sequence(now, name)
+        }
+        differs |= now.all_tables() - before.all_tables()
+        if self.engine.job.restore_loses_writes:  # then what others write from now on is not searched for
+            differs |= before.all_tables()
+        affected = self._with_bonds(differs)
+        out = sorted(affected & now.all_tables())
+        self._state = SwapState.new(self.schema, self._run, self.beside.name)
+        self._state.out, self._state.into = out, sorted(affected & before.all_tables())
+        self._refuse_what_would_lose(out)
+        self._undo = undo_pieces(before, now, set(out))
+        self._redo = redo_pieces(before, now, set(out), set(self._state.into))
+
+    def _with_bonds(self, tables: set[str]) -> set[str]:
+        """Return tables with all that foreign keys bind to them: a key would follow the table that is moved out."""
+        own = self.engine.own()
+        bonds = {*own.rows(_BONDS, schema=self.schema), *own.rows(_BONDS, schema=self.beside.name)}
+        found, size = set(tables), -1
+        while len(found) != size:
+            size = len(found)
+            for bond in bonds:
+                if found & set(bond):
+                    found |= set(bond)
+        return found
+
+    def _refuse_what_would_lose(self, out: list[str]) -> None:
+        """Refuse where tables hold what no dump brings back, or where others depend on them.
+
+        Raises:
+            Refused: it is so; nothing was changed.
+        """
+        own = self.engine.own()
+        affected = set(out)
+        reasons = [
+            f"{child} has a foreign key to {table}"
+            for child, table in own.rows(_BONDS_FROM_OUTSIDE, schema=self.schema)
+            if table in affected
+        ]
+        reasons += [
+            f"table {table} is system-versioned, and a dump has no history of it"
+            for (table,) in own.rows(_VERSIONED, schema=self.schema)
+            if table in affected
+        ]
+        columns = columns_of(own, self.schema)
+        for table in sorted(affected & self.beside.before.tables.keys()):
+            lost = not_exact(own, self.schema, table, columns.get(table, {}))
+            reasons += [f"column {column} is a FLOAT with more digits than a dump writes" for column in lost]
+        if reasons and not self.engine.job.restore_loses_writes:
+            raise Refused(
+                f"A restore of {self.engine.database.name!r} would not bring everything back",
+                "; ".join(reasons),
+                "Restore it by hand, with the command below",
+                code="restore-loses",
+            )
+
+    def _make_retained(self) -> None:
+        own = self.engine.own()
+        begins = schema_to_make(own, self.schema, OLD)
+        if begins is None:
+            raise no_schema(self.engine.database.name)
+        name = f"{begins}_{time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
+        self._retained = next(each for each in (name, *(f"{name}{n}" for n in range(10))) if not is_there(own, each))
+        create_schema(own, self._retained, self.schema)
+        record(own, self._retained, self._state, packed(self._undo), packed(self._redo))
+        self._report(f"what is replaced becomes {self._retained}")
+
+    def _lock(self) -> None:
+        """Lock all tables, so that no other session writes; those with an open transaction are waited for."""
+        own = self.engine.own()
+        names = tables_in(own, self.schema)
+        if not names:
+            return
+        statement = "lock tables " + ", ".join(f"{qualified(self.schema, name)} write" for name in names)
+        deadline = time.monotonic() + self.engine.job.lock_wait
+        run_sql(own, f"set session lock_wait_timeout = {max(int(self.engine.job.lock_timeout), 1)}")
+        while True:
+            try:
+                run_sql(own, statement)
+            except Exception as error:
+                if time.monotonic() < deadline and self.engine.is_lock_timeout(error):
+                    continue
+                raise Failed(
+                    f"Database {self.engine.database.name!r} is in use, so its tables cannot be replaced",
+                    first_line(error),
+                    "End the sessions that have transactions open in it",
+                    code="database-in-use",
+                ) from error
+            self._is_locked = True
+            return
+
+    def _unlock(self) -> None:
+        self._is_locked = False
+        run_sql(self.engine.own(), "unlock tables")
+
+    def _refuse_changes(self) -> None:
+        """Refuse where others have changed tables since it was planned which ones it moves.
+
+        Raises:
+            Failed: they have.
+        """
+        there = set(tables_in(self.engine.own(), self.schema))
+        changed = sorted(there ^ self.beside.now.all_tables())
+        if not self.engine.job.restore_loses_writes:
+            changed += sorted(name for name, rows in self.locked_rows.items() if self.beside.rows_now.get(name) != rows)
+        if changed:
+            raise Failed(
+                f"Database {self.engine.database.name!r} was changed while it was compared with its backup",
+                ", ".join(changed),
+                "Run the same command again",
+                code=REPLACED_NOTHING,
+            )
+
+    def _move(self) -> None:
+        own = self.engine.own()
+        names = {name for table in self._state.out for name in self._triggers_of(table)}
+        # Under LOCK TABLES our own table can neither be read nor written, so it says beforehand what is about to be.
+        for name in sorted(names):
+            run_sql(own, f"drop trigger {qualified(self.schema, name)}")
+        for table in self._state.out:
+            run_sql(own, f"alter table {qualified(self.schema, table)} rename to {qualified(self._retained, table)}")
+        self._unlock()
+        self._state.phase = OUT
+        move_in(self.engine, self._retained, self._state, self._redo)
+
+    def _triggers_of(self, table: str) -> list[str]:
+        statement = (
+            "select trigger_name from information_schema.triggers"
+            " where event_object_schema = :schema and event_object_table = :table"
+        )
+        return [name for (name,) in self.engine.own().rows(statement, schema=self.schema, table=table)]
+
+    def _give_up(self) -> None:
+        with suppress(Exception):  # a connection that is gone has given its locks back; the next run drops the rest
+            self._unlock()
+        with suppress(Exception):
+            if self._retained:
+                drop_schema(self.engine.own(), self._retained)
+        self.beside.drop()
+
+
+def move_in(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces) -> None:
+    """Move the restored tables in, and make what belongs to them."""
+    own = engine.own()
+    if state.into:
+        pairs = (f"{qualified(state.beside, name)} to {qualified(state.of, name)}" for name in state.into)
+        for name in state.into:
+            run_sql(own, f"drop view if exists {qualified(state.of, name)}")
+        run_sql(own, f"rename table {', '.join(pairs)}")
+    advance(own, retained, state, IN)
+    finish(engine, retained, state, redo)
+
+
+def finish(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces) -> None:
+    """Make what belongs to the tables that have moved in, and drop the schema that they came from."""
+    run_pieces(engine, redo)
+    own = engine.own()
+    advance(own, retained, state, DONE)
+    drop_schema(own, state.beside)
+
+
+def end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> str:
+    """Lead a restore that died back, or to its end where the restored tables are in already; return what was done."""
+    own, state = engine.own(), found.state
+    undo, redo = (unpacked(each) for each in swap_state.scripts_of(own, found.name))
+    beside = set(tables_in(own, state.beside))
+    moved_in = bool(state.into) and not beside & set(state.into)
+    if state.phase == IN or moved_in:
+        finish(engine, found.name, state, redo)
+        return f"ended the restore of run {state.run}"
+    there = set(tables_in(own, state.of))
+    out = [name for name in tables_in(own, found.name) if name not in there]
+    if out:
+        pairs = (f"{qualified(found.name, name)} to {qualified(state.of, name)}" for name in out)
+        run_sql(own, f"rename table {', '.join(pairs)}")
+    left = tables_in(own, found.name)
+    if left:
+        raise Failed(
+            f"A restore of {engine.database.name!r} died, and cannot be undone",
+            f"tables of the same names are there and in {found.name}: {', '.join(left)}",
+            f"Compare them, and move those of {quoted(found.name)} back by RENAME TABLE",
+            code=HALF_WAY,
+        )
+    run_pieces(engine, undo)
+    drop_schema(own, state.beside)
+    drop_schema(own, found.name)
+    return f"undid the restore of run {state.run}"

@@ -1,0 +1,212 @@
+"""Who wrote to a MariaDB database, and how it differs from its backup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlalchemy_import import sa
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
+from tests.lab.fixtures import MariaDatabase
+from tests.unit.module_utils._engines.mariadb.test_restore import engine_of, schemas_beside
+from tests.unit.stage import in_process
+
+_TABLES = """
+create table parents (id int primary key auto_increment, name varchar(50), half float);
+create table notes (id int primary key, words longtext, bytes longblob, at_once datetime(6), flag bit(3));
+insert into parents (name, half) values ('one', 0.1), ('two', null);
+insert into notes values (1, repeat('long ', 100000), x'00ff', '2026-01-01 01:02:03.4', b'101');
+insert into notes values (2, '', '', null, null);
+create view names as select name from parents;
+create sequence numbers;
+"""
+
+
+@pytest.fixture
+def stocked(mariadb_database: MariaDatabase) -> Any:
+    mariadb_database.execute(_TABLES)
+    yield mariadb_database
+    for name in schemas_beside(mariadb_database):
+        mariadb_database.server.execute(f"drop database `{name}`")
+
+
+class Run:
+    """One run of env.py, as an upgrade and a revert see it; for a process of its own."""
+
+    def __init__(self, database: MariaDatabase, folder: Path) -> None:
+        self.database = database
+        self.engine = engine_of(database)
+        self.tracker = write_tracker_of(self.engine)
+        own = self.engine.own()
+        self.before = own.run(self.engine.fingerprint, frozenset())
+        dump = self.engine.dump(folder, True, lambda _: None)
+        self.archive = Archive(dump.path, self.before, dump.row_counts, frozenset(), dump.activity)
+        self.connection = sa.create_engine(database.server.url(database.name)).connect()
+        self.tracker.count_transaction(self.connection)
+
+    def step(self, *statements: str) -> dict[str, str] | None:
+        """Run statements as a revision does, and return what the journal keeps of its failure."""
+        for statement in statements:
+            self.connection.execute(sa.text(statement))
+        self.connection.commit()
+        self.tracker.count_transaction(self.connection)
+        self.tracker.check_other_writers(self.connection)
+        return self.tracker.content()
+
+    def writes(self, content: dict[str, str] | None) -> tuple[str, str]:
+        """Return what a revert's guard is told, in an engine of its own."""
+        engine = engine_of(self.database)
+        tracker, restorer = write_tracker_of(engine), restorer_of(engine)
+        tracker.resume(content)
+        found: list[str] = []
+        written_rows = WrittenRows(before=self.before, content=content)
+
+        def guard() -> None:
+            found.append(str(tracker.writes_since(self.archive, {}, content)))
+            found.append(str(tracker.writes_into_made(written_rows)))
+            raise InterruptedError
+
+        with pytest.raises(Exception, match="restored"):
+            restorer.restore(self.archive, "run", lambda _: None, guard)
+        return found[0], found[1]
+
+
+NOTHING = "nothing was written since"
+
+
+def told(database: MariaDatabase, folder: Path, work: Callable[[Run], dict[str, str] | None]) -> tuple[str, str]:
+    def run() -> tuple[str, str]:
+        begun = Run(database, folder)
+        return begun.writes(work(begun))
+
+    return in_process(run)
+
+
+def test_what_env_py_has_written_alone_is_no_write_of_others(stocked: MariaDatabase, tmp_path: Path) -> None:
+    def work(run: Run) -> Any:
+        content = run.step(
+            "create table made (id int primary key)",
+            "insert into made values (1), (2)",
+            "update parents set name = 'x'",
+            "delete from notes where id = 2",
+        )
+        assert content
+        return content
+
+    assert told(stocked, tmp_path, work) == (NOTHING, NOTHING)
+
+
+@pytest.mark.parametrize("when", ["before the failure", "after it"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into parents (name) values ('other')",
+        "update parents set name = 'other' where id = 1",
+        "delete from parents where id = 1",
+        "truncate table parents",
+        "update notes set at_once = '2026-01-01 01:02:03.5' where id = 1",
+        "update notes set flag = b'111' where id = 1",
+        "update notes set words = null where id = 2",
+        "update notes set bytes = null where id = 2",
+    ],
+)
+def test_what_another_session_has_written_is_noticed(
+    stocked: MariaDatabase, tmp_path: Path, when: str, statement: str
+) -> None:
+    def work(run: Run) -> Any:
+        if when == "before the failure":
+            stocked.execute(statement)
+        content = run.step("alter table parents add column more int", "update parents set half = 7 where id = 2")
+        if when == "after it":
+            stocked.execute(statement)
+        assert (content is None) == (when == "before the failure")
+        return content
+
+    assert told(stocked, tmp_path, work)[0] != NOTHING
+
+
+def test_rows_that_are_those_of_the_backup_lose_nothing(stocked: MariaDatabase, tmp_path: Path) -> None:
+    def work(run: Run) -> Any:
+        stocked.execute("update parents set name = 'other' where id = 1; update parents set name = 'one' where id = 1")
+        content = run.step(
+            "alter table parents add column more int, modify name longtext", "create table made (id int)"
+        )
+        assert content is None
+        return content
+
+    assert told(stocked, tmp_path, work) == (NOTHING, NOTHING)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["insert into made values (1)", "update parents set more = 5 where id = 1", "update parents set other = 'x'"],
+)
+def test_what_may_be_others_in_what_was_made_is_in_doubt(
+    stocked: MariaDatabase, tmp_path: Path, statement: str
+) -> None:
+    def work(run: Run) -> Any:
+        run.step(
+            "create table made (id int)",
+            "alter table parents add column more int not null, add column other varchar(5) default 'd'",
+        )
+        stocked.execute(statement)
+        return None
+
+    rows, made = told(stocked, tmp_path, work)
+    assert rows == NOTHING
+    assert made != NOTHING
+
+
+def test_a_transaction_that_was_open_during_the_dump_is_never_overlooked(
+    stocked: MariaDatabase, tmp_path: Path
+) -> None:
+    """Its row was counted before, and is in no backup."""
+
+    def run() -> tuple[dict[str, str] | None, str]:
+        other = engine_of(stocked).own()
+        other.rows("start transaction")
+        other.rows("insert into parents (name) values ('open')")
+        begun = Run(stocked, tmp_path)
+        other.rows("commit")
+        content = begun.step("create table made (id int)")
+        return content, begun.writes(content)[0]
+
+    content, rows = in_process(run)
+    assert content is None
+    assert rows != NOTHING
+
+
+def test_a_comparison_names_what_differs_and_leaves_nothing(stocked: MariaDatabase, tmp_path: Path) -> None:
+    def run() -> tuple[list[str], list[str], list[str]]:
+        begun = Run(stocked, tmp_path)
+        engine = engine_of(stocked)
+
+        def compared() -> list[str]:
+            tracker = write_tracker_of(engine)
+            return tracker.compare(begun.archive, WrittenRows(begun.before), 1 << 30, lambda _: None).differences
+
+        same = compared()
+        begun.step("alter table parents add column more int", "update notes set words = 'x'", "drop view names")
+        changed = compared()
+        small = write_tracker_of(engine).compare(begun.archive, WrittenRows(begun.before), 10, lambda _: None)
+        return same, changed, small.not_compared
+
+    same, changed, not_compared = in_process(run)
+    assert same == []
+    assert len(changed) == 3
+    assert ["notes" in words for words in changed] == [False, False, True]
+    assert not_compared
+    assert schemas_beside(stocked) == []
+
+
+def test_a_sequence_that_has_given_out_a_value_is_noticed(stocked: MariaDatabase, tmp_path: Path) -> None:
+    def work(_run: Run) -> Any:
+        stocked.execute("alter table parents add column more int; select nextval(numbers)")
+        return None
+
+    assert "numbers" in told(stocked, tmp_path, work)[0]
