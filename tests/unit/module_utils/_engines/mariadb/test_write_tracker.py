@@ -59,7 +59,7 @@ class Run:
         return self.tracker.content()
 
     def writes(self, content: dict[str, str] | None) -> tuple[str, str]:
-        """Return what a revert's guard is told, in an engine of its own."""
+        """Return what a revert's guard is given, in an engine of its own."""
         engine = engine_of(self.database)
         tracker, restorer = write_tracker_of(engine), restorer_of(engine)
         tracker.resume(content)
@@ -79,7 +79,7 @@ class Run:
 NOTHING = "nothing was written since"
 
 
-def told(database: MariaDatabase, folder: Path, work: Callable[[Run], dict[str, str] | None]) -> tuple[str, str]:
+def reported(database: MariaDatabase, folder: Path, work: Callable[[Run], dict[str, str] | None]) -> tuple[str, str]:
     def run() -> tuple[str, str]:
         begun = Run(database, folder)
         return begun.writes(work(begun))
@@ -87,7 +87,7 @@ def told(database: MariaDatabase, folder: Path, work: Callable[[Run], dict[str, 
     return in_process(run)
 
 
-def test_what_env_py_has_written_alone_is_no_write_of_others(stocked: MariaDatabase, tmp_path: Path) -> None:
+def test_what_env_py_has_written_alone_is_not_a_write_of_others(stocked: MariaDatabase, tmp_path: Path) -> None:
     def work(run: Run) -> Any:
         content = run.step(
             "create table made (id int primary key)",
@@ -98,7 +98,7 @@ def test_what_env_py_has_written_alone_is_no_write_of_others(stocked: MariaDatab
         assert content
         return content
 
-    assert told(stocked, tmp_path, work) == (NOTHING, NOTHING)
+    assert reported(stocked, tmp_path, work) == (NOTHING, NOTHING)
 
 
 @pytest.mark.parametrize("when", ["before the failure", "after it"])
@@ -127,28 +127,24 @@ def test_what_another_session_has_written_is_noticed(
         assert (content is None) == (when == "before the failure")
         return content
 
-    assert told(stocked, tmp_path, work)[0] != NOTHING
+    assert reported(stocked, tmp_path, work)[0] != NOTHING
 
 
 def test_rows_that_are_those_of_the_backup_lose_nothing(stocked: MariaDatabase, tmp_path: Path) -> None:
     def work(run: Run) -> Any:
         stocked.execute("update parents set name = 'other' where id = 1; update parents set name = 'one' where id = 1")
-        content = run.step(
-            "alter table parents add column more int, modify name longtext", "create table made (id int)"
-        )
+        content = run.step("alter table parents add column m int, modify name longtext", "create table made (id int)")
         assert content is None
         return content
 
-    assert told(stocked, tmp_path, work) == (NOTHING, NOTHING)
+    assert reported(stocked, tmp_path, work) == (NOTHING, NOTHING)
 
 
 @pytest.mark.parametrize(
     "statement",
     ["insert into made values (1)", "update parents set more = 5 where id = 1", "update parents set other = 'x'"],
 )
-def test_what_may_be_others_in_what_was_made_is_in_doubt(
-    stocked: MariaDatabase, tmp_path: Path, statement: str
-) -> None:
+def test_what_may_be_others_in_what_was_made_counts(stocked: MariaDatabase, tmp_path: Path, statement: str) -> None:
     def work(run: Run) -> Any:
         run.step(
             "create table made (id int)",
@@ -157,7 +153,7 @@ def test_what_may_be_others_in_what_was_made_is_in_doubt(
         stocked.execute(statement)
         return None
 
-    rows, made = told(stocked, tmp_path, work)
+    rows, made = reported(stocked, tmp_path, work)
     assert rows == NOTHING
     assert made != NOTHING
 
@@ -209,4 +205,4 @@ def test_a_sequence_that_has_given_out_a_value_is_noticed(stocked: MariaDatabase
         stocked.execute("alter table parents add column more int; select nextval(numbers)")
         return None
 
-    assert "numbers" in told(stocked, tmp_path, work)[0]
+    assert "numbers" in reported(stocked, tmp_path, work)[0]
