@@ -71,6 +71,10 @@ class MariaDBServer:
         return self.folder / "data"
 
     @property
+    def temporary(self) -> Path:
+        return self.folder / "tmp"
+
+    @property
     def socket(self) -> Path:
         return self.folder / "server.sock"
 
@@ -86,16 +90,19 @@ class MariaDBServer:
 
     def initialise(self) -> None:
         self.folder.chmod(0o711)
-        self.data.mkdir()
         as_user = []
+        # A server that starts removes what it takes for its own from the folder for temporary files: even another's.
+        for folder in (self.folder, self.data, self.temporary):
+            folder.mkdir(exist_ok=True)
+            if os.getuid() == 0:
+                shutil.chown(folder, USER, USER)
         if os.getuid() == 0:
-            shutil.chown(self.folder, USER, USER)
-            shutil.chown(self.data, USER, USER)
             as_user = [f"--user={USER}"]
         run(
             [program("mariadb-install-db"), "--no-defaults", *as_user, f"--datadir={self.data}", "--skip-test-db",
              "--auth-root-authentication-method=normal", "--skip-name-resolve"],
             cwd="/",
+            env={"TMPDIR": str(self.temporary)},
         )  # fmt: skip
 
     def start(self) -> None:
@@ -103,6 +110,7 @@ class MariaDBServer:
         self.port = self.port or free_port()
         settings = {
             "datadir": str(self.data),
+            "tmpdir": str(self.temporary),
             "socket": str(self.socket),
             "pid-file": str(self.folder / "server.pid"),
             "log-error": str(self.log_file),
