@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..._core.errors import REPLACED_NOTHING, Failed, Refused
+from ..._core.errors import NOT_PERMITTED, REPLACED_NOTHING, Failed, Refused
 from ..._core.paths import sha256_of
 from ..connection import OwnConnection, first_line
 from ..data import Archive
@@ -69,7 +69,7 @@ def no_schema(name: str) -> Refused:
         f"Database {name!r} cannot be compared with its backup, or restored from it",
         "its user may not make a schema beside it",
         "Grant it: see the commands below",
-        code="restore-not-permitted",
+        code=NOT_PERMITTED,
     )
 
 

@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from ..._core.errors import Failed
+from ..._core.errors import REPLACED_NOTHING, Failed
 from . import client_input
 from .dump_text import Definition, Definitions
 from .quoting import quoted
@@ -120,7 +120,7 @@ def _name_of(trigger: Definition) -> bytes:
         raise Failed(
             "A trigger's name cannot be read from its definition",
             trigger.statement[:100].decode("utf-8", "replace"),
-            code="restore-replaced-nothing",
+            code=REPLACED_NOTHING,
         )
     return match[1]
 

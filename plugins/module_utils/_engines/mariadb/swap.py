@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..._core.errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
+from ..._core.playbook_command import playbook_command
 from ..connection import first_line
 from ..data import Archive, Restored
 from ..interface import Guard, Report
@@ -82,7 +83,7 @@ class Swap:
             self._give_up()
             if isinstance(error, (Refused, KeyboardInterrupt, SystemExit)):
                 raise
-            raise self._failed(error, REPLACED_NOTHING) from error
+            raise self._replaced_nothing(error) from error
         try:
             self._move()
         except BaseException as error:
@@ -90,9 +91,9 @@ class Swap:
                 self._unlock()
                 end_or_undo(self.engine, swap_state.Replaced(self._retained, self._state))
             except Exception as other:  # noqa: BLE001 - the server may be gone; the next run ends or undoes it
-                raise self._failed(other, HALF_WAY) from error
+                raise self._half_way(other) from error
             if self._state.phase != DONE:
-                raise self._failed(error, REPLACED_NOTHING) from error
+                raise self._replaced_nothing(error) from error
         return Restored(self._retained if self._kept_anything() else "", METHOD, self._not_restored())
 
     def _kept_anything(self) -> bool:
@@ -106,10 +107,17 @@ class Swap:
         changed = [key for key in remade if self.beside.before.routines[key] != self.beside.now.routines[key]]
         return [f"privileges on {key}" for key in changed if not key.startswith("event ")]
 
-    def _failed(self, error: BaseException, code: str) -> Failed:
-        if isinstance(error, Failed) and error.code == code:
+    def _replaced_nothing(self, error: BaseException) -> Failed:
+        if isinstance(error, Failed) and error.code == REPLACED_NOTHING:
             return error
-        return Failed(f"Database {self.engine.database.name!r} could not be restored", first_line(error), code=code)
+        what = f"Database {self.engine.database.name!r} could not be restored"
+        return Failed(what, first_line(error), code=REPLACED_NOTHING)
+
+    def _half_way(self, error: BaseException) -> Failed:
+        if isinstance(error, Failed) and error.code == HALF_WAY:
+            return error
+        what = f"The restore of {self.engine.database.name!r} stopped half-way"
+        return Failed(what, first_line(error), f"Run: {playbook_command('recover')}", code=HALF_WAY)
 
     def _plan(self) -> None:
         """Find out what has to be moved and made again."""
