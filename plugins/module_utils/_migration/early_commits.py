@@ -55,6 +55,7 @@ class EarlyCommits:
             "commit": self._commits,
             "rollback": self._rolls_back,
             "before_cursor_execute": self._executes,
+            "after_cursor_execute": self._executed,
         }
         original = context.autocommit_block
 
@@ -133,3 +134,9 @@ class EarlyCommits:
             self._early()
             self._counter.end()
             self._writer = None
+
+    def _executed(self, *_: Any) -> None:
+        step = self._step()
+        schemas = self._counter.defined() if step else []
+        if step and schemas:
+            self._watcher.defines(step, schemas)

@@ -248,6 +248,9 @@ class _Reporter(Watcher):
     def writes_unseen(self, step: Step, reason: str) -> None:
         self._report("writes_unseen", step, reason)
 
+    def defines(self, step: Step, schemas: list[str]) -> None:
+        self._report("defines", step, schemas)
+
     def _report(self, event: str, step: Step | None = None, *more: Any) -> Any:
         number = next((number for number, known in enumerate(self.steps) if known is step), None)
         facts = step_facts(step) if step else None

@@ -106,6 +106,7 @@ class EnvironmentApart(Environment):
         handlers["works_on"] = self._works_on
         handlers["begins"] = self._begins
         handlers["writes_unseen"] = self._writes_unseen
+        handlers["defines"] = self._defines
         handlers["begins_to_write"] = self._begins_to_write
         handlers["compares_versions"] = self._compares_versions
         return handlers
@@ -154,6 +155,10 @@ class EnvironmentApart(Environment):
     def _writes_unseen(self, facts: Any, number: int, step: Any, reason: str) -> None:
         self.engine.take_facts_there(facts)
         self._watcher.writes_unseen(put_into(self._steps[int(number)], step), str(reason))
+
+    def _defines(self, facts: Any, number: int, step: Any, schemas: Any) -> None:
+        self.engine.take_facts_there(facts)
+        self._watcher.defines(put_into(self._steps[int(number)], step), texts(schemas))
 
     def _begins_to_write(self, facts: Any, version: int) -> None:
         self.engine.take_facts_there(facts)

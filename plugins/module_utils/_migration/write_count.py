@@ -81,7 +81,7 @@ class Counter:
                 step.catalog_rows[str(counted.number)] = rows
 
     def _add(self, step: Step, counted: Counted) -> None:
-        for kind in ("files", "dropped"):
+        for kind in ("files", "dropped", "schemas"):
             known = step.held.setdefault(kind, [])
             known += [each for each in getattr(counted, kind) if each not in known]
         step.reads.update(counted.reads)
@@ -101,6 +101,10 @@ class Counter:
     @staticmethod
     def _know(step: Step, transactions: list[int]) -> None:
         step.transactions += [number for number in transactions if number not in step.transactions]
+
+    def defined(self) -> list[str]:
+        """Return the states of the schema that are permanent already, and were not returned before."""
+        return self._tracker.defined(self._connection)
 
     def refuse_outside(self, step: Step) -> None:
         """Fail before a step is committed that has changed what no backup of the run holds.

@@ -52,6 +52,11 @@ class DowngradeJournal(Watcher):
         """Journal it: afterwards, what the step wrote looks like what others wrote."""
         self._journal.write("wrote_unseen", revision=step.revision, table=step.table, reason=reason)
 
+    def defines(self, step: Step, schemas: list[str]) -> None:
+        """Journal them, as for an upgrade."""
+        held = {"schemas": schemas}
+        self._journal.write_with_next("defined", revision=step.revision, table=step.table, held=held)
+
     def failed(self, step: Step) -> None:
         """Journal what a downgrade wrote that has failed."""
         written_rows = {**step.written_rows(), "span": []}

@@ -235,6 +235,7 @@ class RunRecord:
             stayed=frozenset(self.stayed | wrote),
             files=frozenset(self.held.get("files", ())),
             dropped=frozenset(self.held.get("dropped", ())),
+            schemas=frozenset(self.held.get("schemas", ())),
             used=self.used,
             reads=self.reads,
             written=self.written,

@@ -18,9 +18,9 @@ from .catalog import mentions
 from .definitions import same_meaning
 from .kept_rows import came_through
 from .rows import Acting, beside, changed_tables
+from .settings import changed_settings
 from .written_tables import ANY, SEQUENCE_NAMES, SEQUENCES
 
-_SETTINGS = ("user_version", "application_id", "page_size", "auto_vacuum", "encoding")
 _OBJECTS = """select type, name, tbl_name, coalesce(sql, '') from {}.sqlite_master
     where name not like 'sqlite\\_%' escape '\\'"""
 _STATISTICS = "sqlite_stat1"
@@ -83,10 +83,7 @@ class FileComparison:
         return self.found
 
     def _compare_settings(self) -> None:
-        for name in _SETTINGS:
-            before, now = (self._one(f"pragma {schema}.{name}") for schema in ("backup", "main"))
-            if before != now:
-                self.found.settings.append(f"{name} was {before} and is {now}")
+        self.found.settings.extend(changed_settings(self._connection))
         before = self._archive.activity.get("journal_mode")
         now = self._one("pragma main.journal_mode")
         # The others do not outlive a connection.
@@ -170,11 +167,11 @@ class FileComparison:
 
 
 def changed_definitions(connection: sqlite3.Connection, ours: frozenset[str], leave_out: frozenset[str]) -> list[str]:
-    """Return the definitions that differ from an attached backup's, and that the run has not changed.
+    """Return in words the definitions that differ from an attached backup's: others have changed them, or may have.
 
     Args:
-        connection: of the file.
-        ours: what the run has made, changed or dropped; what belongs to such a table comes and goes with it.
+        connection: of the file, whose schema is not what the run has left (see ``schema_states.py``).
+        ours: what the run is known to have made, changed or dropped; what belongs to such a table goes with it.
         leave_out: version tables, as schema.table.
     """
     before, now = _Side.of(connection, "backup"), _Side.of(connection, "main")
@@ -185,11 +182,12 @@ def changed_definitions(connection: sqlite3.Connection, ours: frozenset[str], le
         key = kind, name
         table = before.table.get(key) or now.table[key]
         # An index that is new on a table of the run is not the run's for that.
-        is_ours = name in ours or (table in ours and key in before.sql) or f"main.{table}" in leave_out
-        if is_ours or any(table.startswith(f"{each}_") for each in virtual):
+        is_ours = name in ours or (table in ours and key in before.sql)
+        if f"main.{table}" in leave_out or any(table.startswith(f"{each}_") for each in virtual):
             continue
         if not (key in before.sql and key in now.sql and same_meaning(kind, before.sql[key], now.sql[key])):
-            found.append(f"{kind} {name} was changed by others, or made or dropped")
+            also = "may have been changed by others, too" if is_ours else "was changed by others, or made or dropped"
+            found.append(f"{kind} {name} {also}")
     return found
 
 

@@ -20,7 +20,7 @@ from .. import disk_space
 from ..connection import OPENING_OWN, OwnConnection, driver_connection, first_line, own_url
 from ..data import Dump, Identity
 from ..interface import Lock, Report
-from ..sqlalchemy_import import sa
+from ..sqlalchemy_import import listening, sa
 from .birth import birth_of
 from .catalog import (
     count_rows,
@@ -34,6 +34,7 @@ from .location import check_is_file, check_links, path_of, real_path_of
 from .locks import FileLock, read_holder
 from .probe import described, file_identity, file_number, reading
 from .read_only import changing_only, is_free, only_reading
+from .schema_states import SchemaStates
 from .write_witness import Version, WriteWitness, data_version
 from .written_tables import WrittenTables, attached_to, is_refusal
 
@@ -73,6 +74,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         #: The driver's connection of env.py, while it migrates.
         self.migrating: Any = None
         self.written = WrittenTables()
+        self.schema_states = SchemaStates(self.written)
         #: What connections to other files were kept from changing, where they are.
         self._kept_here: list[str] | None = None
         #: The dump that this process has made, and the state of the database when it got the lock.
@@ -290,11 +292,8 @@ class SQLite(Engine, SQLiteAcrossProcesses):
                 cursor.execute(f"pragma busy_timeout = {timeout}")
                 cursor.close()
 
-        sa.event.listen(sa.pool.Pool, "connect", listen)
-        try:
+        with listening((sa.pool.Pool, "connect", listen)), self.schema_states.noticed():
             yield
-        finally:
-            sa.event.remove(sa.pool.Pool, "connect", listen)
 
     def is_lock_timeout(self, error: BaseException) -> bool:
         """Recognise SQLITE_BUSY, which the driver reports as text only."""

@@ -2,11 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the AUTOINCREMENT of tables goes on, and settings of a file, neither of which any row of a table shows."""
+"""Where the AUTOINCREMENT of tables goes on, which no row of a table shows."""
 
 from __future__ import annotations
 
 import sqlite3
+
+from .settings import changed_settings
 
 _HAS = "select 1 from {}.sqlite_master where name = 'sqlite_sequence'"
 _AUTOINCREMENT = "select name from main.sqlite_master where type = 'table' and lower(sql) like '%autoincrement%'"
@@ -15,7 +17,6 @@ _BEGIN = """insert into main.sqlite_sequence (name, seq) select :name, :was
     where not exists (select 1 from main.sqlite_sequence where name = :name)"""
 _FORWARD = """update main.sqlite_sequence
     set seq = case when typeof(seq) = 'integer' then max(seq, :was) else :was end where name = :name"""
-_SETTINGS = ("user_version", "application_id")
 
 
 def read_sequences(connection: sqlite3.Connection, schema: str = "main") -> dict[str, int]:
@@ -35,11 +36,7 @@ def moved_on(connection: sqlite3.Connection) -> list[str]:
         for table, number in sorted(now.items())
         if table in tables and number > before.get(table, 0)
     ]
-    for name in _SETTINGS:
-        was, here = (connection.execute(f"pragma {schema}.{name}").fetchone()[0] for schema in ("backup", "main"))
-        if was != here:
-            found.append(f"{name} was {was} and is {here}")
-    return found
+    return found + changed_settings(connection)
 
 
 def set_forward(connection: sqlite3.Connection, before: dict[str, int]) -> dict[str, str]:

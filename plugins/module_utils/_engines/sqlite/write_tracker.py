@@ -27,6 +27,7 @@ from .known_rows import KnownRows, await_clock, has_log
 from .probe import reading
 from .row_authors import ContentDigest
 from .rows import attach, beside, changed_tables, columns_of, is_attached
+from .schema_states import is_left_by_run, read_state
 from .sequences import moved_on, read_sequences, set_forward
 from .write_witness import data_version
 from .written_tables import ANY
@@ -51,6 +52,8 @@ class SQLiteWriteTracker(WriteTracker):
         self._unchanged: frozenset[str] = frozenset()
         self._known_rows = KnownRows()
         self._left: list[str] | None = None
+        #: The states of the schema that ``defined`` has returned.
+        self._reported: set[str] = set()
 
     def check_other_writers(self, connection: Connection) -> None:
         """Compare the versions that both connections see."""
@@ -110,7 +113,19 @@ class SQLiteWriteTracker(WriteTracker):
 
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
         """Return the statements by table that env.py's connections have compiled until now."""
-        return Counted(dict(self.engine.written.counts), files=sorted(self.engine.written.definitions))
+        if not self.engine.holds_transaction():
+            self.engine.schema_states.found(connection.connection)
+        written = self.engine.written
+        return Counted(dict(written.counts), files=sorted(written.definitions), schemas=sorted(written.schemas))
+
+    def defined(self, connection: Connection) -> list[str]:
+        """Return the states of the schema that statements outside of a transaction have left."""
+        if self.engine.holds_transaction():
+            return []
+        self.engine.schema_states.left(connection.connection)
+        found = sorted(self.engine.written.schemas - self._reported)
+        self._reported.update(found)
+        return found
 
     def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> Comparison:
         """Compare with the backup, by what this process has written as well: downgrades, for one."""
@@ -259,19 +274,21 @@ class SQLiteWriteTracker(WriteTracker):
         return Writes()
 
     def changes_of_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
-        """Compare the definitions, unless no other session has written or it is unknown which the run has changed."""
-        if written_rows.is_open or written_rows.on_purpose or archive.path.is_dir() or self.engine.replacing is None:
+        """Compare the definitions, unless no other session has written or all that changed the schema was the run."""
+        if written_rows.on_purpose or archive.path.is_dir() or self.engine.replacing is None:
             return []
         if self._is_unwritten(archive, written_rows.content):
             return []
-        ours = written_rows.files | frozenset(self.engine.written.definitions)
-        if ANY in written_rows.wrote or ANY in self.engine.written.counts:
-            return []
+        connection, written = self.engine.replacing, self.engine.written
         try:
             with self.engine.acting():
-                if not is_attached(self.engine.replacing):
-                    attach(self.engine.replacing, archive.path)
-                return changed_definitions(self.engine.replacing, ours, archive.version_tables)
+                if not is_attached(connection):
+                    attach(connection, archive.path)
+                now, before = read_state(connection), read_state(connection, "backup")
+                if is_left_by_run(now, before, written_rows.schemas | written.schemas):
+                    return []
+                ours = written_rows.files | frozenset(written.definitions)
+                return changed_definitions(connection, ours, archive.version_tables | written_rows.version_tables)
         except sqlite3.Error as error:
             return [f"the definitions cannot be compared with those of the backup ({error})"]
 

@@ -46,6 +46,10 @@ class WrittenTables:
         self.rows: set[str] = set()
         #: Tables, indexes, views and triggers that they have made, changed or dropped.
         self.definitions: set[str] = set()
+        #: How often they have compiled such a statement, and the states of the schema before and after (see
+        #: ``schema_states.py``).
+        self.changes = 0
+        self.schemas: set[str] = set()
         #: Attached schemas that are not files.
         self._in_memory: set[str] = set()
         self._attached_a_file = False
@@ -84,6 +88,7 @@ class WrittenTables:
             "counts": dict(self.counts),
             "rows": sorted(self.rows),
             "definitions": sorted(self.definitions),
+            "schemas": sorted(self.schemas),
         }
 
     def adds(self, facts: dict[str, Any]) -> None:
@@ -92,15 +97,18 @@ class WrittenTables:
             self.counts[str(table)] = max(self.counts.get(table, 0), int(count))
         self.rows.update(map(str, facts["rows"]))
         self.definitions.update(map(str, facts["definitions"]))
+        self.schemas.update(map(str, facts["schemas"]))
 
     def _authorize(self, action: int, first: Any, second: Any, schema: Any, _inner: Any) -> int:
         with suppress(Exception):  # an error in here would refuse the statement
             if action == _ATTACH and not is_memory(first):
                 self._attached_a_file = True
             elif action in _DEFINES:
+                self.changes += 1
                 self.definitions.add(str(first))
             elif action == _ALTER:
                 self._count(second)
+                self.changes += 1
                 self.definitions.add(str(second))
                 if schema is not None:  # the column that it drops
                     self.rows.add(str(second))

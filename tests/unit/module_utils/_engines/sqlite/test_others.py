@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import works
 from tests.codes import assert_error
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Answer, Host, database, script, sql, tables
@@ -208,6 +209,10 @@ DEFINES = {
     "create index found on mine (a)": "select name from sqlite_master where name = 'found'",
     "create view found as select a from mine": "select name from sqlite_master where name = 'found'",
     "alter table theirs add column b default 7": "select name from pragma_table_info('theirs') where name = 'b'",
+    "pragma user_version = 7": "select 1 from pragma_user_version where user_version = 7",
+    "pragma application_id = 7": "select 1 from pragma_application_id where application_id = 7",
+    "pragma page_size = 8192; vacuum": "select 1 from pragma_page_size where page_size = 8192",
+    "pragma auto_vacuum = full; vacuum": "select 1 from pragma_auto_vacuum where auto_vacuum = 1",
     "alter table mine add column b default 7": "select name from pragma_table_info('mine') where name = 'b'",
 }
 #: What the run does in its first revision, and what its downgrade does.
@@ -218,14 +223,9 @@ REVISES = {
 }
 
 
-def _schema_cases() -> list[tuple[str, str, str]]:
-    cases = [(statement, moment, each) for statement in DEFINES for moment in MOMENTS[1:] for each in REVISES]
-    # Where both have altered one table before the failure, nothing shows which column is whose.
-    both = ("failing", "another column")
-    return [case for case in cases if case[1:] != both or "alter table mine" not in case[0]]
-
-
-@pytest.mark.parametrize(("statement", "moment", "revises"), _schema_cases())
+@pytest.mark.parametrize("revises", REVISES)
+@pytest.mark.parametrize("moment", MOMENTS[1:])
+@pytest.mark.parametrize("statement", DEFINES)
 def test_what_others_changed_in_the_schema_is_never_taken_back(
     host: Host, mine: Path, statement: str, moment: str, revises: str
 ) -> None:
@@ -253,4 +253,41 @@ def test_what_others_changed_in_the_schema_is_never_taken_back(
     result = host.result("downgrade", database(mine))
 
     assert result["outcome"] in ("downgraded", "held"), result
+    assert sql(mine, DEFINES[statement])
+
+
+#: How the process that runs a revision dies, alone or with the worker; a process that was its child is left.
+DIES = {"alone": "os.kill(os.getpid(), 9)", "with its worker": "os.kill(os.getppid(), 9); os.kill(os.getpid(), 9)"}
+
+
+def killed(host: Host, mine: Path, upgrade: str, dies: str, theirs: str | None) -> Answer:
+    """Kill a run in its only revision and revert it; another session executes a statement between the two."""
+    release(host)
+    host.revise("generic", "r1", None, f"import os; {upgrade}; {DIES[dies]}")  # type: ignore[arg-type]
+    host.do("upgrade", database(mine), follow=0)
+    wait_until(lambda: not works(host.layout, "r1", "upgrade"), "the worker has not ended")
+    if theirs:
+        script(mine, theirs)
+    return host.result("downgrade", database(mine))
+
+
+@pytest.mark.parametrize("dies", DIES)
+@pytest.mark.parametrize("upgrade", ["create table half (a)", "alter table mine add column c"])
+def test_what_a_dead_process_left_is_taken_back(host: Host, mine: Path, upgrade: str, dies: str) -> None:
+    before = dump(mine)
+
+    result = killed(host, mine, executes(upgrade), dies, None)
+
+    assert (result["outcome"], dump(mine)) == ("restored", before), result
+
+
+@pytest.mark.parametrize("dies", DIES)
+@pytest.mark.parametrize("upgrade", ["create table half (a)", "alter table mine add column c"])
+@pytest.mark.parametrize("statement", DEFINES)
+def test_what_others_changed_after_a_process_died_is_never_taken_back(
+    host: Host, mine: Path, statement: str, upgrade: str, dies: str
+) -> None:
+    result = killed(host, mine, executes(upgrade), dies, statement)
+
+    assert result["outcome"] == "held", result
     assert sql(mine, DEFINES[statement])
