@@ -33,6 +33,16 @@ _COMMITS = {"COMMIT", "END"}
 _MAY_COMMIT = re.compile(r"\bcommit\b", re.IGNORECASE)
 
 
+#: There may be a secret in a string.
+_STRING = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*\"""", re.DOTALL)
+_LONGEST = 160
+
+
+def shortened(statement: str) -> str:
+    """Return a statement on one line, without its strings."""
+    return " ".join(_STRING.sub("'…'", statement).split())[:_LONGEST]
+
+
 class EarlyCommits:
     """Reports to a watcher, before it happens, that a step commits before its end, and whether rows are among it."""
 
@@ -134,6 +144,7 @@ class EarlyCommits:
             self._early()
             self._counter.end()
             self._writer = None
+            self._watcher.executes(step, shortened(statement))
 
     def _executed(self, *_: Any) -> None:
         step = self._step()

@@ -251,6 +251,9 @@ class _Reporter(Watcher):
     def defines(self, step: Step, schemas: list[str]) -> None:
         self._report("defines", step, schemas)
 
+    def executes(self, step: Step, statement: str) -> None:
+        self._report("executes", step, statement)
+
     def _report(self, event: str, step: Step | None = None, *more: Any) -> Any:
         number = next((number for number, known in enumerate(self.steps) if known is step), None)
         facts = step_facts(step) if step else None

@@ -107,6 +107,7 @@ class EnvironmentApart(Environment):
         handlers["begins"] = self._begins
         handlers["writes_unseen"] = self._writes_unseen
         handlers["defines"] = self._defines
+        handlers["executes"] = self._executes
         handlers["begins_to_write"] = self._begins_to_write
         handlers["compares_versions"] = self._compares_versions
         return handlers
@@ -159,6 +160,10 @@ class EnvironmentApart(Environment):
     def _defines(self, facts: Any, number: int, step: Any, schemas: Any) -> None:
         self.engine.take_facts_there(facts)
         self._watcher.defines(put_into(self._steps[int(number)], step), texts(schemas))
+
+    def _executes(self, facts: Any, number: int, step: Any, statement: str) -> None:
+        self.engine.take_facts_there(facts)
+        self._watcher.executes(put_into(self._steps[int(number)], step), str(statement))
 
     def _begins_to_write(self, facts: Any, version: int) -> None:
         self.engine.take_facts_there(facts)

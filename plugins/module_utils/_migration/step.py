@@ -98,6 +98,9 @@ class Watcher:
     def commits_early(self, step: Step) -> None:
         """Hear that a part of the step is about to be committed before its end, as by an autocommit block."""
 
+    def executes(self, step: Step, statement: str) -> None:
+        """Hear of a statement that will be permanent as soon as it has been executed; without its strings."""
+
     def writes_early(self, step: Step) -> None:
         """Hear that rows are about to be made permanent before the step's end."""
 

@@ -48,6 +48,10 @@ class DowngradeJournal(Watcher):
         if self._connection is not None and self._later:
             self._later.check(self._connection)
 
+    def executes(self, step: Step, statement: str) -> None:
+        """Journal it, as an upgrade does."""
+        self._journal.write("executes", revision=step.revision, table=step.table, statement=statement)
+
     def writes_unseen(self, step: Step, reason: str) -> None:
         """Journal it: afterwards, what the step wrote looks like what others wrote."""
         self._journal.write("wrote_unseen", revision=step.revision, table=step.table, reason=reason)

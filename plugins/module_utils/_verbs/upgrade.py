@@ -25,6 +25,7 @@ from .._engines.registry import engine_for
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.dry_run import SHARE, Found
+from .._migration.early_commits import shortened
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .._migration.explanations import advice_for, kept_open
@@ -219,6 +220,7 @@ class Upgrade(OneDatabase):
         else:
             why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
             why = f"{why}, {interruption.place}" if failed and interruption.place else why
+            why += went_through(writer.statements, cause) if failed else ""
             remedy = advice_for(cause, not self.before.revisions)
             error = Failed(
                 f"{what} failed in database {self.database.name!r}",
@@ -342,6 +344,18 @@ class Upgrade(OneDatabase):
             "notes": [],
             "seconds": self.seconds,
         }
+
+
+def went_through(statements: list[str], cause: BaseException | None) -> str:
+    """Return which statements of a failed revision are permanent, behind its error; nothing where none is.
+
+    Args:
+        statements: those that were begun, the last one may be what failed.
+        cause: of the failure.
+    """
+    failed = shortened(str(getattr(cause, "statement", "") or ""))
+    done = statements[:-1] if statements and statements[-1] == failed else statements
+    return f"; executed before that, and permanent: {first_of(done, _MOST_NAMED)}" if done else ""
 
 
 def upgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:

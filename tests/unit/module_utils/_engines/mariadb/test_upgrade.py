@@ -114,6 +114,21 @@ def test_rows_that_ddl_has_committed_count_as_left(upgraded: Upgraded) -> None:
     assert failed["left"] == ["+rows that the revision committed before its end"]
 
 
+def test_how_far_a_revision_came_is_journaled_and_named(upgraded: Upgraded) -> None:
+    upgraded.revise(
+        "create table made (a int comment 'a secret')", "alter table item add x int", "alter table item add x int"
+    )
+    why = upgraded.upgrade()["error"]["why"]
+    executed = [event for event in upgraded.host.events(f"r{upgraded.run}") if event["event"] == "executes"]
+    assert [event["statement"] for event in executed] == [
+        "create table made (a int comment '…')",
+        "alter table item add x int",
+        "alter table item add x int",
+    ]
+    assert "1060" in why
+    assert why.endswith("create table made (a int comment '…'), alter table item add x int")
+
+
 def test_rows_that_were_rolled_back_do_not(upgraded: Upgraded) -> None:
     upgraded.revise("insert into item (id, name) values (9, 'more')", "raise")
     assert upgraded.upgrade()["outcome"] == "failed"
