@@ -157,17 +157,17 @@ class ArchiveComparison:
         known: dict[str, Relation] = {
             oid: Relation(*facts) for oid, facts in before.get("files", {}).items() if facts[0] not in leave_out
         }
-        wanted: dict[str, tuple[Relation, Relation]] = {}
+        named = {each.name: each for each in now.values()}
+        wanted: list[tuple[Relation, Relation]] = []
         for oid, was in known.items():
-            here = now.get(oid)
-            # A table that was made anew under the old name has another number.
-            here = here or next((each for each in now.values() if each.name == was.name), None)
+            # Two tables may have swapped their names, and one that was made anew under the old name has another number.
+            here = named.get(was.name) or now.get(oid)
             if here is None:
                 self._found.rows.append(f"table {was.name} is gone")
-            elif not doubt and oid in now and self._is_untouched(was, here):
+            elif not doubt and here.oid == was.oid and self._is_untouched(was, here):
                 continue
             elif self._is_small(was, here):
-                wanted[here.name] = was, here
+                wanted.append((was, here))
         if "files" not in before:
             self._found.not_compared.append("the rows: the backup does not say which tables there were")
         listing = Listing.of(self._tools, self._archive.path, self._report)
@@ -204,8 +204,8 @@ class ArchiveComparison:
             )
         return size <= self._limit
 
-    def _compare_tables(self, folder: Path, listing: Listing, wanted: dict[str, tuple[Relation, Relation]]) -> None:
-        pairs = [wanted[name] for name in sorted(wanted)]
+    def _compare_tables(self, folder: Path, listing: Listing, wanted: list[tuple[Relation, Relation]]) -> None:
+        pairs = sorted(wanted, key=lambda pair: pair[1].name)
         for was, here, old, new in self._rows_of(folder, listing, pairs, only_archived=False):
             self._compare_rows(was, here, old, new)
 

@@ -24,7 +24,6 @@ from .probe import raw_text
 
 Acting = Callable[[], AbstractContextManager[None]]
 
-_AT_ONCE = 1000
 #: Without virtual ones: what they hold lies in tables of their own beside them.
 _TABLES = """select name from {}.sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'
     and sql not like 'create virtual %'"""
@@ -172,11 +171,10 @@ def _sum(connection: sqlite3.Connection, schema: str, table: str, columns: list[
     count = total = 0
     words = ", ".join(map(quoted, columns)) or "null"
     with raw_text(connection):
-        cursor = connection.execute(f"select {words} from {schema}.{quoted(table)}")
-        while rows := cursor.fetchmany(_AT_ONCE):
-            count += len(rows)
-            for row in rows:
-                total += _number_of(row)
+        # One at a time: a single row may be large.
+        for row in connection.execute(f"select {words} from {schema}.{quoted(table)}"):
+            count += 1
+            total += _number_of(row)
     return count, total % (1 << 128)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Writes, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.probe import reading
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.row_authors import ContentDigest
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.write_digests import counted_digest
 from tests.unit.stage import script
 
 BEFORE = WrittenRows(["column t.a  notnull 0 default None key 0 hidden 0", "table t"], frozenset({"main.version"}))
@@ -75,3 +79,15 @@ def test_without_a_digest_all_that_is_there_may_be_others(file: Path) -> None:
 
     assert not found.tables
     assert "1 row in made may be" in found.unknown
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2000])
+def test_a_digest_is_that_which_journals_hold(file: Path, count: int) -> None:
+    script(file, "create table t (a, b)")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.executemany("insert into t values (?, ?)", [(n, str(n)) for n in range(count)])
+        rows = [(n, bytearray(str(n).encode())) for n in range(count)]
+        lists = [repr(rows[start : start + 1000]) for start in range(0, count, 1000)]
+        digest = hashlib.sha256("".join(lists).encode()).hexdigest()
+
+        assert counted_digest(connection, "t", ["a", "b"]) == (count, digest)
