@@ -114,8 +114,8 @@ def test_a_url_that_cannot_be_parsed_is_refused_without_repeating_it() -> None:
 
 
 def test_a_database_of_another_kind_is_refused() -> None:
-    with refused("database-type-unsupported", "'mysql'", "postgresql and sqlite"):
-        url_of("mysql://u@server/shop")
+    with refused("database-type-unsupported", "'oracle'", "postgresql, sqlite"):
+        url_of("oracle://u@server/shop")
 
 
 def test_our_own_connections_prefer_a_synchronous_driver() -> None:
