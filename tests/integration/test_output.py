@@ -120,6 +120,29 @@ def test_with_the_callback_json_standard_output_is_json_and_the_verb_has_failed(
     assert "fails on purpose" in first[1]
 
 
+def test_with_the_callback_json_each_playbook_prints_json_and_what_it_reports(
+    site: Site, json_of: Callable[..., tuple[int, list[tuple[str, dict[str, Any]]]]]
+) -> None:
+    settings = {"migrate_source": site.source("generic")}
+    folder = {"migrate_schedule_folder": site.folder / "schedule"}
+    windows = {"migrate_windows": [{"start": "22:00", "duration": "2h"}]}
+    restored = {"migrate_restore_databases": ["app"], "migrate_restore_loses_writes": True}
+    calls: dict[str, dict[str, Any]] = {
+        **dict.fromkeys(("ship", "plan", "rehearse", "migrate", "status", "backup", "backups", "rollback"), settings),
+        **dict.fromkeys(("recover", "prune"), settings),
+        "restore": {**settings, **restored},
+        "schedule": {**folder, **windows},
+        "unschedule": folder,
+    }
+    assert calls.keys() == {path.stem for path in PLAYBOOKS.glob("*.yml")}
+
+    for verb, options in calls.items():
+        code, results = json_of(verb, **options)
+        assert (code, [result for _name, result in results if result.get("failed")]) == (0, []), verb
+        reported = [result["lines"] for _name, result in results if result.get("lines")]
+        assert reported or verb in ("ship", "schedule", "unschedule"), verb
+
+
 @pytest.fixture
 def make_many(site: Site, tmp_path: Path) -> Callable[..., dict[str, SQLiteTarget]]:
     """Make so many SQLite files, which the host finds; those that are named have two rows of one reference."""

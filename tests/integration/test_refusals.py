@@ -207,6 +207,9 @@ BAD_INPUT: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no databases": ({"migrate_databases": []}, ["migrate_databases"]),
     "a list for the target": ({"migrate_target": ["heads"]}, ["migrate_target", "string"]),
     "a word for a number": ({"migrate_workers": "many"}, ["migrate_workers"]),
+    "a root that depends on a working directory": ({"migrate_root": "relative"}, ["migrate_root", "'relative'"]),
+    "a misspelt key of a health check": ({"migrate_health_checks": [{"ulr": "http://127.0.0.1"}]}, ["keys: ulr"]),
+    "a misspelt key of a service": ({"migrate_services": [{"nam": "shop"}]}, ["keys: nam"]),
     "a run id that is not a file name": ({"migrate_run": "../run"}, ["[run-id-invalid]", "'../run'"]),
     "nothing says what to install": ({"migrate_virtualenv": ""}, ["[requirements-missing]", "migrate_packages"]),
 }

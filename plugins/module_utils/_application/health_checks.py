@@ -52,7 +52,7 @@ class Check:
         if not isinstance(entry, dict) or bool(entry.get("url")) == bool(entry.get("sql")):
             raise Refused(
                 f"{_shown(entry)} is not a health check",
-                "it needs either a url or an sql",
+                f"it needs either a url or an sql{_unknown(entry, {each.name for each in fields(cls)})}",
                 _EXAMPLE,
                 code="health-check-invalid",
             )
@@ -198,6 +198,12 @@ def _text(value: Any) -> str:
 def _readable(rows: tuple[tuple[Any, ...], ...]) -> str:
     shown = [", ".join(_texts(row)) for row in rows[:3]]
     return ("; ".join(shown) or "no row") + (f" and {len(rows) - 3} more rows" if len(rows) > 3 else "")
+
+
+def _unknown(entry: Any, known: set[str]) -> str:
+    """Return the keys of an entry that are not known, as the end of a sentence."""
+    unknown = sorted(map(str, entry.keys() - known)) if isinstance(entry, dict) else []
+    return f"; unknown keys: {', '.join(unknown)}" if unknown else ""
 
 
 def _shown(entry: Any) -> str:

@@ -45,7 +45,11 @@ class Service:
         facts = {"name": entry} if isinstance(entry, str) else entry
         if not isinstance(facts, dict) or not isinstance(facts.get("name"), str) or not facts["name"].strip():
             shown = sorted(map(str, entry)) if isinstance(entry, dict) else f"A {type(entry).__name__}"
-            raise Refused(f"{shown} is not a service", "it has no name", _EXAMPLE, code="service-invalid")
+            unknown = (
+                sorted(map(str, facts.keys() - {each.name for each in fields(cls)})) if isinstance(facts, dict) else []
+            )
+            why = f"it has no name{'; unknown keys: ' if unknown else ''}{', '.join(unknown)}"
+            raise Refused(f"{shown} is not a service", why, _EXAMPLE, code="service-invalid")
         what = f"The service {facts['name']!r} cannot be used"
         unknown = sorted(facts.keys() - {each.name for each in fields(cls)})
         if unknown:

@@ -57,8 +57,15 @@ def refuse_if_root_is_not_ours(root: Path) -> None:
     """Refuse a ``migrate_root`` that another user may write to, or in which a folder is another user's.
 
     Raises:
-        Refused: it is one.
+        Refused: it is one, or it would be another folder from each place where a module is started.
     """
+    if not root.is_absolute():
+        raise Refused(
+            f"migrate_root {str(root)!r} is not an absolute path",
+            "it would be below whichever folder the module is started in",
+            "Write it from / on",
+            code="root-relative",
+        )
     refuse_if_not_ours(root, "migrate_root")
     if root.is_dir() and os.access(root, os.R_OK | os.X_OK):
         for path in sorted(root.iterdir()):

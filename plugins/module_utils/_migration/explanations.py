@@ -69,7 +69,10 @@ def unreachable(name: str, target: str, heads: list[str], error: Exception) -> R
             f"Database {name!r} is at a revision that this release does not know", words, code="revision-unknown"
         )
     return Refused(
-        f"{target!r} cannot be reached in {name!r}", words, "Check migrate_target", code="target-unreachable"
+        f"Target {target!r} cannot be reached in database {name!r}",
+        words,
+        "Check migrate_target",
+        code="target-unreachable",
     )
 
 

@@ -79,6 +79,9 @@ def _paths(options: dict[str, Any]) -> Iterator[str]:
     source = options.get("source")
     if isinstance(source, str) and not Path(source).is_dir():
         yield f"migrate_source {source!r} is not a directory on the controller. Correct the path."
+    root = options.get("root")
+    if isinstance(root, str) and root and not root.startswith(("/", "~", "$")):
+        yield f"migrate_root {root!r} is not an absolute path. Write it from / on."
     wheelhouse = options.get("wheelhouse")
     if isinstance(wheelhouse, str) and wheelhouse and not Path(wheelhouse).is_dir():
         yield f"migrate_wheelhouse {wheelhouse!r} is not a directory on the controller. Correct the path."

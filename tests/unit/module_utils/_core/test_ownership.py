@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.ownership import problem_of, refuse_if_not_ours
+from ansible_collections.hosting.alembic.plugins.module_utils._core.ownership import (
+    problem_of,
+    refuse_if_not_ours,
+    refuse_if_root_is_not_ours,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import private_directory
 from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import virtualenv_python
 from tests.codes import refused
@@ -192,3 +196,8 @@ def test_what_is_made_in_a_folder_of_ours_is_not_opened_by_a_default_list(tmp_pa
     assert problem_of(made) == ""
     (tmp_path / "given").mkdir(mode=0o700)
     assert problem_of(tmp_path / "given").endswith(f"{tmp_path / 'given'} (getfacl -d)")
+
+
+def test_a_root_that_depends_on_a_working_directory_is_refused() -> None:
+    with refused("root-relative", "absolute"):
+        refuse_if_root_is_not_ours(Path("migrations"))
