@@ -94,6 +94,12 @@ options:
         type: list
         elements: str
         default: []
+      engine_name:
+        description: >-
+          One of the C(databases) in C(alembic.ini), where C(env.py) is made from Alembic's C(multidb) template. It then
+          migrates this one alone.
+        type: str
+        default: ""
   discover:
     description:
       - Sources that list databases on the host, beside or in place of O(databases).

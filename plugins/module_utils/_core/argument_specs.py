@@ -25,6 +25,7 @@ DATABASE: Spec = {
     "url_variables": {"type": "list", "elements": "str", "default": []},
     "environment": {"type": "dict", "default": {}},
     "x_arguments": {"type": "list", "elements": "str", "default": []},
+    "engine_name": {"type": "str", "default": ""},
 }
 
 

@@ -39,6 +39,8 @@ class Database:
     url_variables: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     x_arguments: tuple[str, ...] = field(default=(), repr=False)
+    #: What env.py calls it, where that is made from Alembic's template for several databases.
+    engine_name: str = ""
     #: Why nothing can be done with it: it was found, and what was found of it is not an entry.
     problem: str = ""
 

@@ -86,4 +86,4 @@ def _load_harmlessly(job: Job) -> bool:
 
 def _load(job: Job) -> None:
     source = Source(job.layout.release(job.release) / "source")
-    load_revisions(configuration(source, job.alembic_options, ""), source)
+    load_revisions(configuration(source, job.alembic_options), source)

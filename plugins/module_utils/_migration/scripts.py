@@ -23,13 +23,12 @@ _LOADED: dict[Path, Any] = {}
 _TOML_SINCE = (1, 16)
 
 
-def configuration(source: Source, options: dict[str, str], url: str) -> Config:
-    """Return the configuration that ``alembic`` would have made here, aimed at one URL.
+def configuration(source: Source, options: dict[str, str]) -> Config:
+    """Return the configuration that ``alembic`` would have made here.
 
     Args:
         source: the shipped directory; it is also the working directory.
         options: main options to set on top of its own.
-        url: what ``sqlalchemy.url`` is to be.
 
     Raises:
         Refused: its pyproject.toml requires a newer Alembic.
@@ -48,8 +47,22 @@ def configuration(source: Source, options: dict[str, str], url: str) -> Config:
     for name, value in options.items():
         # A relative place in an option is meant from the source, as %(here)s is in a file.
         config.set_main_option(name, str(value).replace("%(here)s", _escaped(str(source.folder))))
-    config.set_main_option("sqlalchemy.url", _escaped(url))
     return config
+
+
+def aim(config: Config, url: str, engine_name: str) -> None:
+    """Have env.py find one database.
+
+    Args:
+        config: Alembic's own.
+        url: of the database.
+        engine_name: what env.py calls it, if it is made from Alembic's template for several databases: their names are
+            a main option, and each has a section with its URL.
+    """
+    config.set_main_option("sqlalchemy.url", _escaped(url))
+    if engine_name:
+        config.set_main_option("databases", engine_name)
+        config.set_section_option(engine_name, "sqlalchemy.url", _escaped(url))
 
 
 def script_directory(config: Config, source: Source) -> ScriptDirectory:

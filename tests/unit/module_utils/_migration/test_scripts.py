@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.scripts import configuration, script_directory
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.scripts import (
+    aim,
+    configuration,
+    script_directory,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._release.source import Source
 from tests.codes import refused
 from tests.unit.stage import FIXTURES, in_process
@@ -16,7 +20,8 @@ def loaded(folder: Path, options: dict[str, str] | None = None, url: str = "sqli
     """Return the URL and the heads that a folder leads to."""
 
     def work() -> Any:
-        config = configuration(Source(folder), options or {}, url)
+        config = configuration(Source(folder), options or {})
+        aim(config, url, "")
         return config.get_main_option("sqlalchemy.url"), sorted(script_directory(config, Source(folder)).get_heads())
 
     return in_process(work)
