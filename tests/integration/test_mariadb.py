@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -105,3 +106,23 @@ def test_a_session_that_outlives_its_client_is_ended_before_anything_else(
     assert working(mariadb) == 0
     assert_says(outcome.output, f"{mariadb.name} killed held 0001")
     assert (mariadb.revisions, mariadb.tables()) == (["0001"], ["half", "item"])
+
+
+@pytest.mark.parametrize(
+    ("packages", "fixture", "scheme"),
+    [
+        ("asyncmy", "async", "mysql+asyncmy"),
+        ("aiomysql", "async", "mariadb+aiomysql"),
+        ("oldest pymysql", "generic", "mariadb"),
+    ],
+)
+def test_other_drivers_and_the_oldest_libraries(
+    maria_site: Site, mariadb: MariaDBTarget, packages: str, fixture: str, scheme: str
+) -> None:
+    entry = {**mariadb.entry, "url": mariadb.url.replace("mysql+pymysql", scheme)}
+    settings: dict[str, Any] = {"migrate_databases": [entry], "migrate_virtualenv": str(virtualenv(packages))}
+    source = maria_site.source(fixture)
+    maria_site.run("migrate", migrate_source=source, **settings)
+    assert (mariadb.revisions, mariadb.columns("item")) == (["0002"], ["id", "name", "note"])
+    again = maria_site.run("migrate", migrate_source=source, **settings)
+    assert again.stats["here"]["changed"] == 0

@@ -17,6 +17,9 @@ CACHE = PROJECT / ".cache" / "virtualenvs"
 PACKAGES = {
     "newest": ["alembic", "sqlalchemy", "psycopg2-binary"],
     "pymysql": ["alembic", "sqlalchemy", "pymysql"],
+    "asyncmy": ["alembic", "sqlalchemy[asyncio]", "asyncmy"],
+    "aiomysql": ["alembic", "sqlalchemy[asyncio]", "aiomysql"],
+    "oldest pymysql": ["alembic==1.8.*", "sqlalchemy==1.4.*", "pymysql"],
     "psycopg": ["alembic", "sqlalchemy", "psycopg[binary]"],
     "asyncpg": ["alembic", "sqlalchemy[asyncio]", "asyncpg", "aiosqlite"],
     "asyncpg and psycopg2": ["alembic", "sqlalchemy[asyncio]", "asyncpg", "psycopg2-binary"],
