@@ -54,7 +54,12 @@ def cause_lines(
 def text_or_host(error: Refused, name: str, first_on: Callable[[str], str]) -> str:
     """Return what an error of a database is, or which other host has printed it already."""
     first = first_on(cause_key(str(error), name))
-    return f"the same as on {first}{f' [{error.code}]' if error.code else ''}" if first else str(error)
+    return same_as(f"on {first}", error) if first else str(error)
+
+
+def same_as(place: str, error: Refused) -> str:
+    """Return what is printed of an error instead of its text, which is printed elsewhere."""
+    return f"the same as {place}{f' [{error.code}]' if error.code else ''}"
 
 
 def short_lines(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CORRECT_IT, Refused, first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 
-from .causes import MOST_NAMED, cause_key, cause_line, for_all, hosts_of, text_or_host, without_name
+from .causes import MOST_NAMED, cause_key, cause_line, for_all, hosts_of, same_as, text_or_host, without_name
 from .cells import heads
 from .grouping import View
 
@@ -74,13 +74,23 @@ def failure_lines(failures: Sequence[tuple[Result, Result | None]], view: View, 
     # A held database has its place in any case: its ways out are nowhere else on the screen.
     found = sorted(groups.items(), key=lambda group: not group[0][1].held)
     most = len(found) if view.shows_all else MOST_CAUSES
-    lines = []
-    for (_cause, reverted), members in found[:most]:
+    lines, printed = [], dict[str, Result]()
+    for (cause, reverted), members in found[:most]:
         # A few that are held are a decision each; of many, a command for all is what can be read.
         single = reverted.held and len(members) <= MOST_TYPED
         for together in [[member] for member in members] if single else [members]:
-            lines += _lines(reverted, together, view, with_next)
+            first = printed.setdefault(cause, together[0][0])
+            lines += _lines(
+                reverted, together, view, with_next, "" if view.shows_all else _above(first, together[0][0])
+            )
     return lines + _more_causes([[entry["name"] for entry, _back in members] for _key, members in found[most:]])
+
+
+def _above(first: Result, entry: Result) -> str:
+    """Return where the cause of a database is printed already, or nothing where it is the first with it."""
+    if first is entry:
+        return ""
+    return f"on {first['host']}" if first.get("host") != entry.get("host") else f"of {first['name']}"
 
 
 def failure_of(result: Result, view: View) -> list[str]:
@@ -108,10 +118,11 @@ def failure_of(result: Result, view: View) -> list[str]:
     return lines + _more_causes([[entry["name"] for entry in members] for _cause, members in found[most:]])
 
 
-def _cause_line(members: Sequence[Result], error: Refused, view: View) -> str:
-    """Return the line of a cause; where another host has printed it already, it is named in place of the text."""
+def _cause_line(members: Sequence[Result], error: Refused, view: View, above: str = "") -> str:
+    """Return the line of a cause; where it is printed already, that place is named instead of the text."""
     names = [entry["name"] for entry in members]
-    return cause_line(names, text_or_host(error, names[0], view.first_on), hosts_of(members))
+    text = same_as(above, error) if above else text_or_host(error, names[0], view.first_on)
+    return cause_line(names, text, hosts_of(members))
 
 
 def _more_causes(groups: Sequence[Sequence[str]]) -> list[str]:
@@ -159,13 +170,13 @@ def _held_for(back: Result, name: str) -> str:
 
 
 def _lines(
-    reverted: Reverted, members: Sequence[tuple[Result, Result | None]], view: View, with_next: bool
+    reverted: Reverted, members: Sequence[tuple[Result, Result | None]], view: View, with_next: bool, above: str
 ) -> list[str]:
     (entry, back), names = members[0], [entry["name"] for entry, _back in members]
     error = Refused.of(entry["error"])
     if error.remedy == CORRECT_IT:  # what comes next says so, with a command
         error = Refused.of({**error.facts(), "remedy": ""})
-    lines = [_cause_line([member for member, _back in members], error, view)]
+    lines = [_cause_line([member for member, _back in members], error, view, above)]
     if back is None:
         return [*lines, "  Nothing was tried in it." if len(names) == 1 else "  Nothing was tried in them."]
     if reverted.held:

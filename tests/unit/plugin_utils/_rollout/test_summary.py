@@ -65,6 +65,24 @@ def test_a_success_is_a_table_and_a_count() -> None:
     ]
 
 
+def test_a_cause_of_held_databases_is_printed_once_and_the_ways_out_of_each_host() -> None:
+    made = run_of(*(host("failed", "held", why="Revision 0003 failed") for _each in range(3)), batches=[3], ended=1)
+
+    def held_on(name: str) -> dict[str, Any]:
+        return results_of(outcome="held", error={"what": "Others wrote"}, ways_out={"back": f"restore --limit {name}"})
+
+    lines = summary(made, "", held_on)
+
+    assert len([line for line in lines if "no such table: itme" in line]) == 1
+    assert [line for line in lines if "the same as" in line] == [
+        "app on web2: the same as on web1 [revision-failed]",
+        "app on web3: the same as on web1 [revision-failed]",
+    ]
+    assert [line for line in lines if "Way back" in line] == [f"  Way back: restore --limit web{n}" for n in (1, 2, 3)]
+    everything = summary(made, "", held_on, view=View(shows_all=True))
+    assert len([line for line in everything if "no such table: itme" in line]) == 3
+
+
 def test_a_host_that_failed_before_its_plan_is_a_cause_and_no_count_of_databases() -> None:
     made = run_of(Host(run="r1", state="failed", why="The host's Python did not start"), batches=[1], ended=1)
 
