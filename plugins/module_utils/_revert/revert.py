@@ -198,7 +198,7 @@ class Revert(OneDatabase):
 
     def _tidy(self, engine: Engine) -> None:
         """Take away what the failed revision left half-made, if no session uses it."""
-        removed = restorer_of(engine).remove_unfinished(self.run_record.before.fingerprint)
+        removed = restorer_of(engine).remove_unfinished(self.run_record.before.fingerprint, self.run_record.left)
         if removed:
             self.journal.write("tidied", removed=removed)
             taken = {f"+{line}" for line in removed}

@@ -178,24 +178,7 @@ class Beside:
 
     def moved_sequences(self) -> list[str]:
         """Return the sequences that have given out values since the backup."""
-        both = self.before.sequences.keys() & self.now.sequences.keys()
-        return sorted(name for name in both if _value(self.before, name) != _value(self.now, name))
-
-    def moved_counters(self) -> list[tuple[str, int, int]]:
-        """Return the tables whose AUTO_INCREMENT goes on elsewhere: their name, where it did, and where it does."""
-        both = self.before.counters.keys() & self.now.counters.keys()
-        pairs = [(name, self.before.counters[name], self.now.counters[name]) for name in sorted(both)]
-        return [each for each in pairs if each[1] != each[2]]
-
-    def changed_definitions(self) -> list[str]:
-        """Return how the definitions differ, each in words."""
-        before, now = _listed(self.before), _listed(self.now)
-        found = [f"{name} is missing" for name in before.keys() - now.keys()]
-        found += [f"{name} was not there before" for name in now.keys() - before.keys()]
-        found += [
-            f"the definition of {name} differs" for name in before.keys() & now.keys() if before[name] != now[name]
-        ]
-        return sorted(found)
+        return moved_sequences(self.before, self.now)
 
     def drop(self) -> None:
         """Drop the schema."""
@@ -225,6 +208,21 @@ def cannot_compare(error: BaseException) -> str:
 def definition_of_sequence(found: Definitions, name: str) -> str:
     """Return what makes a sequence, without where it is."""
     return found.sequences[name].split("\n")[0]
+
+
+def moved_sequences(before: Definitions, now: Definitions) -> list[str]:
+    """Return the sequences that have given out values in between."""
+    both = before.sequences.keys() & now.sequences.keys()
+    return sorted(name for name in both if _value(before, name) != _value(now, name))
+
+
+def changed_definitions(before: Definitions, now: Definitions) -> list[str]:
+    """Return how definitions differ, each in words."""
+    old, new = _listed(before), _listed(now)
+    found = [f"{name} is missing" for name in old.keys() - new.keys()]
+    found += [f"{name} was not there before" for name in new.keys() - old.keys()]
+    found += [f"the definition of {name} differs" for name in old.keys() & new.keys() if old[name] != new[name]]
+    return sorted(found)
 
 
 def _value(found: Definitions, name: str) -> str:

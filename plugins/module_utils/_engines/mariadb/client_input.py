@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.errors import REPLACED_NOTHING, Failed
+from .catalog import TABLES, VERSIONED
 from .client_tools import required, run_tool
+from .dump import OPTIONS
 from .write_counts import LAST_OF_CLIENT, Counts, counted
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
+
+T = TypeVar("T")
 
 #: Comments in the body of a trigger stay, and no byte is taken for a command or for the end of a line.
 _EXACTLY = ("--comments", "--binary-mode", "--batch", "--default-character-set=utf8mb4", "--max-allowed-packet=1G")
@@ -70,3 +74,31 @@ def definitions_now(engine: MariaDBSession) -> list[bytes]:
     tool = required("dump", engine.database.name)
     printed = run_tool(tool, [*_DEFINITIONS, "--", engine.name_on_server], engine.url, engine.driver)
     return printed.encode("utf-8", "surrogateescape").splitlines(keepends=True)
+
+
+def read_dump_of_now(engine: MariaDBSession, read: Callable[[Iterable[bytes]], T]) -> T:
+    """Dump the database as a backup does, and return what is read of the dump's lines; none of it is on a disk.
+
+    Raises:
+        Failed: it could not be dumped.
+    """
+    tool = required("dump", engine.database.name)
+    history = ["--dump-history"] if VERSIONED in {kind for _name, kind, _engine in engine.own().rows(TABLES)} else []
+    answers: list[T] = []
+    reading, writing = os.pipe()
+
+    def take() -> None:
+        with os.fdopen(reading, "rb") as lines:
+            answers.append(read(lines))
+
+    reader = threading.Thread(target=take, daemon=True)
+    try:
+        with os.fdopen(writing, "wb") as output:
+            reader.start()
+            words = [*OPTIONS, *history, "--", engine.name_on_server]
+            run_tool(tool, words, engine.url, engine.driver, output=output)
+    finally:
+        reader.join()
+    if not answers:
+        raise Failed(f"The dump of {engine.name_on_server} could not be read", code=REPLACED_NOTHING)
+    return answers[0]

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 from ..comparison import Comparison
 from ..data import Archive, WrittenRows
 from ..interface import Report
-from .beside import Beside, cannot_compare
+from . import client_input
+from .beside import Beside, cannot_compare, changed_definitions, moved_sequences
 from .content import columns_of, has_rows, has_values
+from .dump_rows import ReadDump
+from .dump_text import Definitions, definitions_of
 from .swap_state import tables_in
 
 _LINE_OF_TABLE = re.compile(
@@ -28,51 +31,55 @@ if TYPE_CHECKING:
 def compare(
     engine: MariaDBSession, archive: Archive, written_rows: WrittenRows, limit: int, report: Report
 ) -> Comparison:
-    """Load a backup beside the database and compare.
+    """Dump the database once more, and compare with a backup what the dump defines and all rows in it.
 
     Args:
         engine: of the database.
         archive: the backup.
         written_rows: what the run has done.
-        limit: bytes; a larger backup is not loaded.
+        limit: bytes; a larger backup is not compared.
         report: is called with what is being done.
     """
     if archive.path.stat().st_size > limit:
         return Comparison(not_compared=[f"the backup is larger than migrate_compare_limit ({limit:,} bytes)"])
-    beside = Beside(engine, archive, report)
+    report("compares the database with its backup")
     try:
-        beside.load()
-        beside.read()
-        return _compared(beside, archive.version_tables | written_rows.version_tables)
+        with archive.path.open("rb") as lines:
+            before = ReadDump.of(lines)
+        now = client_input.read_dump_of_now(engine, ReadDump.of)
     except Exception as error:  # noqa: BLE001 - whatever it is: what was not compared counts as different
         return Comparison(not_compared=[cannot_compare(error)])
-    finally:
-        beside.drop()
+    return _compared(before, now, archive.version_tables | written_rows.version_tables)
 
 
 def compare_definitions(engine: MariaDBSession, archive: Archive, written_rows: WrittenRows) -> list[str]:
-    """Return how the definitions differ from those of a backup, which is not loaded for that."""
-    beside = Beside(engine, archive, lambda _: None)
-    beside.read_dump()
-    beside.read_definitions()
-    return _differences(beside, archive.version_tables | written_rows.version_tables)
+    """Return how the definitions differ from those of a backup."""
+    with archive.path.open("rb") as lines:
+        before = definitions_of(lines)
+    now = definitions_of(client_input.definitions_now(engine))
+    return _differences(before, now, archive.version_tables | written_rows.version_tables)
 
 
-def _differences(beside: Beside, version_tables: frozenset[str]) -> list[str]:
+def _differences(before: Definitions, now: Definitions, version_tables: frozenset[str]) -> list[str]:
     left_out = {name.rpartition(".")[2] for name in version_tables}
-    return [words for words in beside.changed_definitions() if not _is_of(words, left_out)]
+    return [words for words in changed_definitions(before, now) if not _is_of(words, left_out)]
 
 
-def _compared(beside: Beside, version_tables: frozenset[str]) -> Comparison:
+def _compared(before: ReadDump, now: ReadDump, version_tables: frozenset[str]) -> Comparison:
     left_out = {name.rpartition(".")[2] for name in version_tables}
-    rows = [f"rows of table {name} differ" for name in beside.changed_rows(beside.rows_now) if name not in left_out]
-    rows += [f"values of sequence {name} differ" for name in beside.moved_sequences()]
+    both = sorted((before.definitions.tables.keys() & now.definitions.tables.keys()) - left_out)
+    same = [name for name in both if before.definitions.tables[name] == now.definitions.tables[name]]
+    rows = [f"rows of table {name} differ" for name in same if before.rows.get(name) != now.rows.get(name)]
+    rows += [f"values of sequence {name} differ" for name in moved_sequences(before.definitions, now.definitions)]
+    counters = before.definitions.counters, now.definitions.counters
     notes = [
-        f"AUTO_INCREMENT of table {name} goes on at {now}, and did at {before}"
-        for name, before, now in beside.moved_counters()
-        if name not in left_out
+        f"AUTO_INCREMENT of table {name} goes on at {counters[1][name]}, and did at {counters[0][name]}"
+        for name in both
+        if name in counters[0] and name in counters[1] and counters[0][name] != counters[1][name]
     ]
-    return Comparison(schema=_differences(beside, version_tables), rows=rows, notes=notes)
+    not_compared = [f"what is not understood: {words}" for words in now.definitions.not_understood]
+    schema = _differences(before.definitions, now.definitions, version_tables)
+    return Comparison(schema=schema, rows=rows, not_compared=not_compared, notes=notes)
 
 
 def _is_of(words: str, tables: set[str]) -> bool:

@@ -51,7 +51,7 @@ select table_name, coalesce(create_time, '') from information_schema.tables
  where table_schema = database() and table_type <> 'VIEW'
 """
 _WHERE = "select concat(@@hostname, ':', @@port, @@datadir, '/', database())"
-_OPTIONS = (
+OPTIONS = (
     "--single-transaction",
     "--routines",
     "--triggers",
@@ -136,7 +136,7 @@ def _private(path: str, flags: int) -> int:
 
 def _words(engine: MariaDBSession, state: _State) -> list[str]:
     history = ["--dump-history"] if VERSIONED in state.tables.values() else []
-    return [*_OPTIONS, *history, "--", engine.name_on_server]
+    return [*OPTIONS, *history, "--", engine.name_on_server]
 
 
 def _refuse_other_server(engine: MariaDBSession) -> None:

@@ -18,6 +18,7 @@ from .beside import drop_left
 from .restore_method import restore_method
 from .swap import Swap, end_or_undo
 from .swap_state import DONE, IN, drop_schema, replaced_of, size_of, tables_in
+from .undo import undo
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
@@ -43,9 +44,9 @@ class MariaDBRestorer(Restorer):
         """Search for tables and sequences."""
         return not tables_in(self.engine.own(), self.engine.name_on_server)
 
-    def remove_unfinished(self, before: list[str]) -> list[str]:
-        """Remove nothing: a table that a statement could not finish, the server has removed by itself."""
-        return []
+    def remove_unfinished(self, before: list[str], left: list[str]) -> list[str]:
+        """Remove all that a revision has left, if it is new and holds nothing; else nothing."""
+        return undo(self.engine, left)
 
     def restore(self, archive: Archive, run: str, report: Report, guard: Guard) -> Restored:
         """Restore by moving tables."""

@@ -1,0 +1,108 @@
+"""What a failed revision of MariaDB has left: undone by a customer's own rights, or not touched at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import differences
+from tests.lab.fixtures import MariaDatabase
+from tests.unit.stage import in_process
+
+_TABLES = """
+create table parents (id int primary key, name varchar(50));
+create table children (id int primary key auto_increment, parent int, note text);
+insert into parents values (1, 'one'); insert into children (parent) values (1);
+create view names as select name from parents;
+"""
+
+UNDONE = {
+    "a table": "create table made (id int primary key)",
+    "tables that refer to each other": "create table made (id int primary key, other int);"
+    "create table more (id int primary key, of int, constraint a foreign key (of) references made (id));"
+    "alter table made add constraint b foreign key (other) references more (id)",
+    "a table that refers to another": "create table made (id int, foreign key (id) references parents (id))",
+    "an index": "create index by_name on parents (name)",
+    "a unique and a fulltext key": "alter table parents add unique key one (name), add fulltext key two (name)",
+    "a foreign key with its index": "alter table children add constraint a foreign key (parent) references parents (id)",
+    "a column": "alter table parents add column more int",
+    "columns that are filled by their defaults": "alter table parents add column more int not null default 7,"
+    "add column text varchar(5) not null, add column again int as (id + 1) stored first",
+    "a column with a key": "alter table parents add column more int, add unique key by_more (more)",
+    "a check": "alter table parents add constraint positive check (id > 0)",
+    "a view": "create view others as select * from names",
+    "a trigger": "create trigger first before insert on parents for each row set new.name = 'x'",
+    "a trigger on a table that is new": "create table made (id int primary key);"
+    "create trigger first before insert on made for each row set @a = 1",
+    "a routine and an event": "create procedure one() select 1; create function two() returns int return 2;"
+    "create event tidy on schedule every 1 day do delete from parents",
+    "many at once": "create table made (id int primary key); alter table parents add column more int;"
+    "create index by_name on parents (name); create view others as select * from made",
+}
+
+KEPT = {
+    "a table with a row": "create table made (id int primary key); insert into made values (1)",
+    "a column with a value": "alter table parents add column more int; update parents set more = 5",
+    "a column with another value than its default": "alter table parents add column more int not null default 7;"
+    "update parents set more = 5",
+    "a column that has another type": "alter table parents modify name varchar(80)",
+    "a view that has changed": "create or replace view names as select id from parents",
+    "a table that is gone": "drop table children",
+    "a primary key": "alter table children modify id int, drop primary key, add primary key (id, parent)",
+    "a table to which another has got a key by others": "create table made (id int primary key);"
+    "create table of_others (id int, constraint o foreign key (id) references made (id))",
+}
+
+
+@pytest.fixture
+def stocked(mariadb_database: MariaDatabase) -> MariaDatabase:
+    mariadb_database.execute(_TABLES)
+    return mariadb_database
+
+
+def removed(database: MariaDatabase, change: str, without: str = "") -> tuple[list[str], str]:
+    """Make a change, undo it, and return what the engine says it has removed, and a dump of before it did.
+
+    Args:
+        database: the database.
+        change: statements.
+        without: lines with it are others', and not among those of the revision.
+    """
+
+    def work() -> Any:
+        engine = engine_for(Database("app", database.url), Job.from_options("upgrade", {"root": "/nowhere"}))
+        before = engine.own().run(engine.fingerprint, frozenset())
+        database.execute(change)
+        now = engine.own().run(engine.fingerprint, frozenset())
+        left = [line for line in differences(before, now) if not without or without not in line]
+        dump = database.dump()
+        return restorer_of(engine).remove_unfinished(before, left), dump
+
+    lines, dump = in_process(work)
+    return lines, dump
+
+
+@pytest.mark.parametrize("change", UNDONE.values(), ids=UNDONE)
+def test_what_is_new_and_holds_nothing_is_undone_to_the_letter(stocked: MariaDatabase, change: str) -> None:
+    database = stocked
+    database.server.execute(f"grant select on mysql.proc to '{database.user}'@'%'")
+    before = database.dump()
+    assert removed(database, change)[0]
+    assert database.dump() == before
+
+
+@pytest.mark.parametrize("change", KEPT.values(), ids=KEPT)
+def test_where_anything_would_be_lost_nothing_is_touched(stocked: MariaDatabase, change: str) -> None:
+    lines, changed = removed(stocked, change, without="of_others")
+    assert (lines, stocked.dump()) == ([], changed)
+    stocked.execute("drop table if exists of_others; drop table if exists made")
+
+
+def test_where_one_thing_would_be_lost_the_others_stay_too(stocked: MariaDatabase) -> None:
+    change = "create table empty (id int); create table made (id int primary key); insert into made values (1)"
+    lines, changed = removed(stocked, change)
+    assert (lines, stocked.dump()) == ([], changed)
