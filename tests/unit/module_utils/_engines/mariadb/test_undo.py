@@ -28,7 +28,7 @@ UNDONE = {
     "a table that refers to another": "create table made (id int, foreign key (id) references parents (id))",
     "an index": "create index by_name on parents (name)",
     "a unique and a fulltext key": "alter table parents add unique key one (name), add fulltext key two (name)",
-    "a foreign key with its index": "alter table children add constraint a foreign key (parent) references parents (id)",
+    "a foreign key": "alter table children add constraint a foreign key (parent) references parents (id)",
     "a column": "alter table parents add column more int",
     "columns that are filled by their defaults": "alter table parents add column more int not null default 7,"
     "add column text varchar(5) not null, add column again int as (id + 1) stored first",
