@@ -45,7 +45,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             host,
             self._task.args,
         )
-        total = _total(host, facts.get("ansible_play_hosts") or [], report.kinds)
+        total = _total(self._task._uuid, host, facts.get("ansible_play_hosts") or [], report.kinds)
         failure = _completed(report.failure, host, self._task.args)
         failure = failure or str(self._task.args.get("failure") or "").splitlines()
         if failure and self._task.args.get("summarised"):
@@ -77,19 +77,20 @@ def _has_databases(results: dict[str, Any]) -> bool:
     return any(isinstance(result, dict) and result.get("databases") for result in results.values())
 
 
-def _total(host: str, hosts: list[str], kinds: list[str] | None) -> list[str]:
+def _total(task: str, host: str, hosts: list[str], kinds: list[str] | None) -> list[str]:
     """Return the last line of all hosts together, for the last host that reports; else nothing.
 
     Args:
+        task: the same on each host, and another one where a playbook reports again.
         host: the one that reports.
         hosts: those that are to report; one that has failed or was lost before is not among them.
         kinds: a word for each database of this host; nothing where its report has no last line.
     """
     if kinds is None or len(hosts) < 2:
         return []
-    invocation.share("kinds", host, kinds)
-    found = [invocation.shared("kinds", each) for each in hosts]
-    if None in found or invocation.first_with("total", host) != host:
+    invocation.share(f"kinds-{task}", host, kinds)
+    found = [invocation.shared(f"kinds-{task}", each) for each in hosts]
+    if None in found or invocation.first_with(f"total {task}", host) != host:
         return []
     return [f"{len(hosts)} hosts, {tally(kind for each in found for kind in each)}"]
 
