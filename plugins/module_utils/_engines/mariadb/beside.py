@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from . import client_input
 from .content import columns_of, digest_of, shared
 from .dump_text import Definitions, definitions_of, tables_alone
 from .privileges import lacking, privileges_on, read_grants
-from .swap_state import NEW, SINCE, create_schema, drop_schema, is_there, names_for, tables_in, without_state
+from .swap_state import NEW, SINCE, create_schema, drop_schema, named_as_ours, names_for, tables_in, without_state
 from .write_counts import Counts
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ FOR_SWAP = (
     "ALTER ROUTINE",
     "EVENT",
 )
-#: The rows of a table are one transaction: the dump's own UNLOCK TABLES ends it.
+_OF_SESSION = re.compile(r"_s(\d+)")
+#: The rows of a table are one transaction.
 _FIRST = b"SET autocommit = 0;\n"
 _LAST = b"COMMIT;\n"
 
@@ -76,11 +78,13 @@ def no_schema(name: str) -> Refused:
 class Beside:
     """The tables of a dump in a schema of their own, until ``drop``."""
 
-    def __init__(self, engine: MariaDBSession, archive: Archive, report: Report) -> None:
+    def __init__(self, engine: MariaDBSession, archive: Archive, report: Report, *, is_locked: bool = True) -> None:
         self.engine = engine
         self.schema = engine.name_on_server
         self.archive = archive
         self._report = report
+        #: Whether no other run of ours works on the database, which may have a schema of that name.
+        self._is_locked = is_locked
         self.name = ""
         #: What the client has written that has loaded it.
         self.loaded: Counts = {}
@@ -103,6 +107,8 @@ class Beside:
         name = schema_to_make(own, self.schema, NEW)
         if name is None:
             raise no_schema(self.engine.database.name)
+        if not self._is_locked:
+            name += f"_s{own.rows('select connection_id()')[0][0]}"
         self.read_dump()
         drop_schema(own, name)  # what a run that was killed has left
         create_schema(own, name, self.schema)
@@ -191,9 +197,12 @@ class Beside:
 def drop_left(engine: MariaDBSession) -> list[str]:
     """Drop what a comparison or a restore has loaded that was killed, and return the schema's name."""
     own = engine.own()
-    found = [name for name in names_for(engine.name_on_server, NEW) if is_there(own, name)] + without_state(
-        own, engine.name_on_server
-    )
+    alive = {int(number) for (number,) in own.rows("select id from information_schema.processlist")}
+    found = without_state(own, engine.name_on_server)
+    for name, begins in named_as_ours(own, engine.name_on_server, NEW):
+        of_session = _OF_SESSION.fullmatch(name[len(begins) :])
+        if name == begins or (of_session and int(of_session[1]) not in alive):
+            found.append(name)
     for name in found:
         drop_schema(own, name)
     return found

@@ -28,6 +28,7 @@ from .scripts import Pieces, packed, redo_pieces, run_pieces, undo_pieces, unpac
 from .swap_state import DONE, IN, OLD, OUT, SwapState, advance, create_schema, drop_schema, is_there, record, tables_in
 
 if TYPE_CHECKING:
+    from ..connection import OwnConnection
     from .session import MariaDBSession
 
 METHOD = "swap"
@@ -287,13 +288,19 @@ def finish(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces
     drop_schema(own, state.beside)
 
 
+def _is_in(own: OwnConnection, found: swap_state.Replaced) -> bool:
+    """Return whether the one statement that moves the restored tables in was executed."""
+    state, there = found.state, set(tables_in(own, found.state.of))
+    waiting, replaced = set(tables_in(own, state.beside)), set(tables_in(own, found.name))
+    into = set(state.into)
+    return bool(into) and into <= there and not into & waiting and replaced >= set(state.out)
+
+
 def end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> str:
     """Lead a restore that died back, or to its end where the restored tables are in already; return what was done."""
     own, state = engine.own(), found.state
     undo, redo = (unpacked(each) for each in swap_state.scripts_of(own, found.name))
-    beside = set(tables_in(own, state.beside))
-    moved_in = bool(state.into) and not beside & set(state.into)
-    if state.phase == IN or moved_in:
+    if state.phase == IN or _is_in(own, found):
         finish(engine, found.name, state, redo)
         return f"ended the restore of run {state.run}"
     there = set(tables_in(own, state.of))

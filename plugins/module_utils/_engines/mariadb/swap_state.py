@@ -136,7 +136,7 @@ def scripts_of(own: OwnConnection, schema: str) -> tuple[bytes, bytes]:
 def replaced_of(own: OwnConnection, schema: str) -> list[Replaced]:
     """Return what restores of a schema have left, whether they came to their end or not."""
     found = []
-    for name in _named_as_ours(own, schema):
+    for name, _begins in named_as_ours(own, schema, OLD):
         rows = run_sql(own, f"select facts from {qualified(name, STATE_TABLE)}") if _has_state(own, name) else []
         facts: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
         if facts.get("of") == schema:
@@ -146,12 +146,17 @@ def replaced_of(own: OwnConnection, schema: str) -> list[Replaced]:
 
 def without_state(own: OwnConnection, schema: str) -> list[str]:
     """Return the empty schemas that a restore has made that was killed right then."""
-    return [name for name in _named_as_ours(own, schema) if not _has_state(own, name) and not tables_in(own, name)]
+    return [
+        name
+        for name, _begins in named_as_ours(own, schema, OLD)
+        if not _has_state(own, name) and not tables_in(own, name)
+    ]
 
 
-def _named_as_ours(own: OwnConnection, schema: str) -> list[str]:
-    begins = tuple(names_for(schema, OLD))
-    return [name for (name,) in own.rows(_SCHEMAS) if name.startswith(begins)]
+def named_as_ours(own: OwnConnection, schema: str, kind: str) -> list[tuple[str, str]]:
+    """Return the schemas of a kind that belong to another, each with what its name begins with."""
+    found = [str(name) for (name,) in own.rows(_SCHEMAS)]
+    return [(name, begins) for name in found for begins in names_for(schema, kind) if name.startswith(begins)]
 
 
 def _has_state(own: OwnConnection, name: str) -> bool:

@@ -164,7 +164,7 @@ class MariaDBWriteTracker(WriteTracker):
 
     def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Load the backup beside the database, and compare while others are at work."""
-        beside = Beside(self.engine, archive, lambda _: None)
+        beside = Beside(self.engine, archive, lambda _: None, is_locked=False)
         try:
             beside.load()
             beside.read()

@@ -17,6 +17,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb i
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.swap_state import names_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.shell import CommandFailed
@@ -252,3 +253,81 @@ def test_a_restore_that_died_is_undone_or_ended(
     assert [name for name in schemas_beside(stocked) if "_new_" in name] == []
     restore(stocked, archive)
     assert stocked.dump() == old
+
+
+def test_a_forecast_leaves_a_restore_that_died_alone(
+    stocked: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the restore had loaded is all that could end it."""
+    archive = archive_of(stocked, tmp_path)
+    old = stocked.dump()
+    stocked.execute("alter table parents add column c int")
+    new = stocked.dump()
+
+    def dying(*_: Any) -> str:
+        raise KeyboardInterrupt
+
+    def work() -> tuple[str, list[str]]:
+        restorer = restorer_of(engine_of(stocked))  # which loads what is replaced here
+        for name in ("move_in", "end_or_undo"):
+            monkeypatch.setattr(swap, name, dying)
+        with pytest.raises(KeyboardInterrupt):
+            restorer.restore(archive, "run", lambda _: None, lambda: None)
+        monkeypatch.undo()
+        left = schemas_beside(stocked)
+        writes = write_tracker_of(engine_of(stocked)).foreseen_writes(archive, {}, None)
+        assert schemas_beside(stocked) == left
+        engine_of(stocked).lock(5, lambda _: None).release()
+        return str(writes), left
+
+    _writes, left = in_process(work)
+    assert len(left) == 2
+    assert stocked.dump() in (old, new)
+    assert schemas_beside(stocked) == []
+
+
+#: What is rarer.
+_RARE = r"""
+set names utf8mb4;
+create table `a``b c;ü` (`id;` int primary key comment 'it''s; "two"\nlines', `x y` uuid default uuid(), ip inet6,
+  hidden int invisible default 5, at_all set('a', 'b c'), where_to point not null, spatial key (where_to),
+  key down (`x y` desc), constraint `so``so` check (`id;` <> 7)) comment 'a;
+b' row_format = compressed;
+insert into `a``b c;ü` (`id;`, ip, at_all, where_to) values (1, '::1', 'a,b c', point(1, 2));
+create table by_hash (id int, at_day date, primary key (id, at_day)) partition by range (year(at_day))
+  subpartition by hash (id) subpartitions 2
+  (partition old values less than (2000), partition rest values less than maxvalue);
+insert into by_hash values (1, '1999-01-01'), (2, '2026-01-01');
+create sequence s start with 7 increment by 3 cycle maxvalue 100;
+create table numbered (id bigint default nextval(s) primary key, d decimal(30, 10), y year, t time(3), b bit(64));
+insert into numbered (d, y, t, b) values (1.5, 2026, '-12:00:00.125', b'1');
+create table itself (id int primary key, up int, constraint itself_up foreign key (up) references itself (id));
+insert into itself values (1, 1);
+create table one (id int primary key, other int, key (other));
+create table two (id int primary key, other int, key (other));
+alter table one add constraint to_two foreign key (other) references two (id);
+alter table two add constraint to_one foreign key (other) references one (id);
+insert into two values (1, null); insert into one values (1, 1); update two set other = 1;
+"""
+
+
+@pytest.mark.parametrize("objects", [OBJECTS, _RARE], ids=["common", "rare"])
+def test_everything_can_be_replaced_at_once(mariadb_database: MariaDatabase, tmp_path: Path, objects: str) -> None:
+    mariadb_database.execute(objects)
+    before = mariadb_database.dump()
+    archive = archive_of(mariadb_database, tmp_path)
+
+    def work() -> Any:
+        engine = engine_of(mariadb_database, restore_loses_writes=True)
+        return restorer_of(engine).restore(archive, "run", lambda _: None, lambda: None)
+
+    restored = in_process(work)
+    assert mariadb_database.dump() == before
+    count = "select count(*) from information_schema.tables where table_type <> 'VIEW' and table_schema = '{}'"
+    here, there = (
+        int(mariadb_database.server.execute(count.format(name))[0][0])
+        for name in (mariadb_database.name, restored.retained)
+    )
+    assert there == here + 1  # with what it says of itself
+    for name in schemas_beside(mariadb_database):
+        mariadb_database.server.execute(f"set foreign_key_checks = 0; drop database `{name}`")
