@@ -30,10 +30,18 @@ class Upgraded:
         self.host.ship("generic")
         self.run = 0
 
+    @property
+    def entry(self) -> Database:
+        """What the inventory says of it."""
+        return Database.from_options({"name": "app", "url": self.target.url})
+
     def upgrade(self, **options: Any) -> Any:
         self.run += 1
-        one = Database.from_options({"name": "app", "url": self.target.url})
-        return self.host.result("upgrade", one, run=f"r{self.run}", **options)
+        return self.host.result("upgrade", self.entry, run=f"r{self.run}", **options)
+
+    def revert(self) -> Any:
+        """Revert the database from the last run, as the handler does."""
+        return self.host.result("downgrade", self.entry, run=f"r{self.run}")
 
     def events(self) -> list[str]:
         return [str(event["event"]) for event in self.host.events(f"r{self.run}")]
