@@ -123,6 +123,15 @@ class MariaDB(MariaDBSession):
         """Return what the server has counted, by which it is known later whether others have written."""
         return self.part(MariaDBWriteTracker).begins_dump()
 
+    def facts_there(self) -> dict[str, Any]:
+        """Return what env.py's sessions have written, as they were counted in its process."""
+        return {"sessions": self.part(MariaDBWriteTracker).sessions.facts()}
+
+    def take_facts_there(self, facts: dict[str, Any]) -> None:
+        """Add it to what is known here."""
+        if "sessions" in facts:
+            self.part(MariaDBWriteTracker).sessions.take(facts["sessions"])
+
     def dump(self, folder: Path, count_rows: bool, report: Report) -> Dump:
         """Run mariadb-dump and compare what it wrote with the database."""
         return write_dump(self, folder, count_rows, report)

@@ -44,7 +44,8 @@ class MariaDBWriteTracker(WriteTracker):
         self._base: dict[str, Any] = {}
         #: The number of our own session then, and what it had written.
         self._own_base: tuple[int, Counts] = 0, {}
-        self._sessions = Sessions()
+        #: What env.py's sessions have written since.
+        self.sessions = Sessions()
 
     def begins_dump(self) -> dict[str, Any]:
         """Return what the server has counted, right before a dump; from here on it is known whether others write."""
@@ -54,13 +55,13 @@ class MariaDBWriteTracker(WriteTracker):
 
     def _start(self, base: dict[str, Any]) -> None:
         own = self.engine.own()
-        self._base, self._sessions = base, Sessions()
+        self._base, self.sessions = base, Sessions()
         self._own_base = int(own.rows("select connection_id()")[0][0]), own.run(counts)
 
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
         """Read what env.py's session has written; which rows, no counter says."""
         with suppress(Exception):  # what is not counted is others'
-            self._sessions.read(connection)
+            self.sessions.read(connection)
         return Counted()
 
     def check_other_writers(self, connection: Connection) -> None:
@@ -69,14 +70,14 @@ class MariaDBWriteTracker(WriteTracker):
 
     def hand_over(self) -> Any:
         """Return the counters, and what env.py's sessions have written."""
-        return {"base": self._base, "own": list(self._own_base), "sessions": self._sessions.facts()}
+        return {"base": self._base, "own": list(self._own_base), "sessions": self.sessions.facts()}
 
     def take_over(self, known: Any) -> None:
         """Add what env.py's sessions have written in another process."""
         if known:
             self._base = known["base"]
             self._own_base = int(known["own"][0]), known["own"][1]
-            self._sessions.take(known["sessions"])
+            self.sessions.take(known["sessions"])
 
     def content(self) -> dict[str, str] | None:
         """Return what the server has counted, if only env.py has written since the dump began."""
@@ -102,7 +103,7 @@ class MariaDBWriteTracker(WriteTracker):
             if number == self._own_base[0]:
                 ours = grown(self._own_base[1], ours)
             now = reading(own)
-            if accounts_for(self._base, now, added(self._sessions.written(), ours, loaded or {})):
+            if accounts_for(self._base, now, added(self.sessions.written(), ours, loaded or {})):
                 return now
         return {}
 

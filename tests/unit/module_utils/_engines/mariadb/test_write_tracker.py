@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.write_counts import Sessions
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlalchemy_import import sa
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
@@ -41,7 +43,7 @@ class Run:
     def __init__(self, database: MariaDatabase, folder: Path) -> None:
         self.database = database
         self.engine = engine_of(database)
-        self.tracker = write_tracker_of(self.engine)
+        self.tracker: Any = write_tracker_of(self.engine)
         own = self.engine.own()
         self.before = own.run(self.engine.fingerprint, frozenset())
         dump = self.engine.dump(folder, True, lambda _: None)
@@ -97,6 +99,21 @@ def test_what_env_py_has_written_alone_is_not_a_write_of_others(stocked: MariaDa
         )
         assert content
         return content
+
+    assert reported(stocked, tmp_path, work) == (NOTHING, NOTHING)
+
+
+def test_what_is_counted_in_a_process_of_env_py_counts_as_well(stocked: MariaDatabase, tmp_path: Path) -> None:
+    def work(run: Run) -> Any:
+        there = engine_of(stocked)
+        write_tracker_of(there).count_transaction(run.connection)
+        run.tracker.sessions = Sessions()
+        run.connection.execute(sa.text("update parents set name = 'x'"))
+        run.connection.commit()
+        assert run.tracker.content() is None
+        write_tracker_of(there).count_transaction(run.connection)
+        run.engine.take_facts_there(json.loads(json.dumps(there.facts_there())))
+        return run.tracker.content()
 
     assert reported(stocked, tmp_path, work) == (NOTHING, NOTHING)
 
