@@ -58,7 +58,8 @@ class Run:
         self.connection.commit()
         self.tracker.count_transaction(self.connection)
         self.tracker.check_other_writers(self.connection)
-        return self.tracker.content()
+        content: dict[str, str] | None = self.tracker.content()
+        return content
 
     def writes(self, content: dict[str, str] | None) -> tuple[str, str]:
         """Return what a revert's guard is given, in an engine of its own."""
