@@ -23,7 +23,6 @@ BESIDE = [
     "CONTRIBUTING.md",
     "LICENSE",
     "SECURITY.md",
-    "execution-environment.yml",
 ]
 REDIRECT = (
     '<!doctype html><meta http-equiv="refresh" content="0; url=docs/index.html"><a href="docs/index.html">docs</a>'

@@ -19,7 +19,11 @@ from tests.unit.docs.test_commands import TRANSCRIPTS
 
 README = PROJECT / "README.md"
 LONGEST = 160
-SHIPPED_PAGES = [README, *(PROJECT / name for name in ("SECURITY.md", "CODE_OF_CONDUCT.md", "roles/migrate/README.md"))]
+SHIPPED_PAGES = [
+    README,
+    *(PROJECT / name for name in ("SECURITY.md", "CODE_OF_CONDUCT.md", "roles/migrate/README.md")),
+    *sorted((PROJECT / "docs").rglob("*.md")),
+]
 GALAXY = yaml.safe_load((PROJECT / "galaxy.yml").read_text())
 
 
@@ -46,7 +50,7 @@ def test_it_is_short_and_has_no_table_of_variables() -> None:
     assert [line for line in lines if line.startswith("| `migrate_")] == []
 
 
-@pytest.mark.parametrize("page", SHIPPED_PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", SHIPPED_PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_each_link_leads_to_a_file_of_the_tarball_or_to_another_site(page: Path) -> None:
     shipped = _shipped()
     folder = page.parent
