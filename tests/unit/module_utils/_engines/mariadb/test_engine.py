@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -317,6 +318,25 @@ def test_a_routine_of_another_user_is_an_obstacle(mariadb_database: MariaDatabas
         return [(each.code, "hidden" in each.why) for each in engine.obstacles(engine.own(), tmp_path)]
 
     assert in_process(work) == [("privileges-missing", True)]
+
+
+def test_a_disk_that_is_too_small_for_the_dump_is_an_obstacle(
+    mariadb_database: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes that are not text are written with two letters each."""
+    mariadb_database.execute(
+        "create table t (b longblob); insert into t values (repeat('x', 4000000)); analyze table t"
+    )
+
+    def work() -> Any:
+        engine = engine_of(mariadb_database)
+        found = []
+        for free in (6_000_000, 20_000_000):
+            monkeypatch.setattr("shutil.disk_usage", lambda _place, free=free: shutil._ntuple_diskusage(0, 0, free))
+            found.append([each.code for each in engine.obstacles(engine.own(), tmp_path)])
+        return found
+
+    assert in_process(work) == [["disk-too-small"], []]
 
 
 def test_a_view_of_what_is_gone_is_an_obstacle(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
