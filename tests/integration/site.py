@@ -216,6 +216,11 @@ class Running:
     def ended(self) -> bool:
         return self._process.poll() is not None
 
+    @property
+    def code(self) -> int | None:
+        """The exit code; None as long as it runs."""
+        return self._process.poll()
+
     def end(self, code: int = 0, seconds: float = 120) -> str:
         """Wait for the end, assert the exit code, return all that was printed."""
         assert self._process.wait(timeout=seconds) == code, self.output
