@@ -88,6 +88,10 @@ command.upgrade(config, sys.argv[2])
 """
 
 
+#: What Alembic alone makes of the database, once it was read.
+_new: list[str] = []
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[MariaDBServer]:
     """A server to be killed; what it has acknowledged is on the disk."""
@@ -206,17 +210,17 @@ class Case:
 
     def content_when_new(self) -> str:
         """What Alembic alone makes of the same database."""
-        name = f"clean_{os.urandom(4).hex()}"
-        self.server.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
-        self.server.execute(f"GRANT ALL ON `{name}`.* TO '{self.maria.database.user}'@'%'")
-        clean = MariaDBTarget(MariaDatabase(self.server, name, self.maria.database.user, self.maria.database.password))
-        self.fill(clean)
-        self.gate.touch()
-        self.alembic(clean, "heads")
-        self.gate.unlink()
-        text = self.content(name)
-        self.server.drop_database(name)
-        return text
+        if not _new:
+            name, user = f"clean_{os.urandom(4).hex()}", self.maria.database.user
+            self.server.create_database(name, owner=user)
+            clean = MariaDBTarget(MariaDatabase(self.server, name, user, self.maria.database.password))
+            self.fill(clean)
+            self.gate.touch()
+            self.alembic(clean, "heads")
+            self.gate.unlink()
+            _new.append(self.content(name))
+            self.server.drop_database(name)
+        return _new[0]
 
     def content_of_backup(self) -> str:
         """What the first backup holds, loaded by the server's own client."""
