@@ -1,0 +1,177 @@
+"""A server that is killed in the middle of a restore, while another session writes."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+import re
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import swap
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from tests.integration.targets import MariaDBTarget
+from tests.lab.fixtures import MariaDatabase
+from tests.lab.mariadb import MariaDBServer
+from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, engine_of, schemas_beside
+from tests.unit.stage import in_process
+
+#: What `make test` runs; the other runs are left to `make faults`.
+DAILY = {9, 12, 14}
+#: Both the table that a run has changed and the one that it has not are written by another session.
+TABLES = """
+create table parents (id int auto_increment primary key, word varchar(20));
+create table children (id int primary key, parent int, constraint up foreign key (parent) references parents (id));
+create table aside (id int auto_increment primary key, word varchar(20));
+create table gone (id int primary key);
+insert into parents (word) values ('a'), ('b');
+insert into children values (1, 1);
+insert into gone values (7);
+create trigger first before insert on children for each row set @a = 1;
+create view names as select word from parents;
+"""
+CHANGE = """
+alter table parents add column c int;
+create table made (id int primary key, parent int, constraint made_up foreign key (parent) references parents (id));
+drop view names;
+drop trigger first;
+drop table gone;
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MariaDBServer]:
+    with MariaDBServer() as own:
+        yield own
+
+
+@pytest.fixture
+def database(server: MariaDBServer) -> Iterator[MariaDatabase]:
+    name = f"app_{secrets.token_hex(4)}"
+    password = server.create_user(name)
+    server.create_database(name, owner=name)
+    found = MariaDatabase(server, name, name, password)
+    found.execute(TABLES)
+    yield found
+    for schema in (name, *schemas_beside(found)):
+        server.execute(f"set foreign_key_checks = 0; drop database `{schema}`")
+
+
+class Writer:
+    """Another session, with a list of what the server has acknowledged to it."""
+
+    def __init__(self, database: MariaDatabase) -> None:
+        self.acknowledged: list[tuple[str, str]] = []
+        self._target = MariaDBTarget(database)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+
+    def __enter__(self) -> Writer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+    def _write(self) -> None:
+        numbers = itertools.count()
+        while not self._ended.wait(0.01):
+            with suppress(pymysql.err.MySQLError, OSError), closing(self._target.connect()) as connection:
+                connection.autocommit(True)
+                while not self._ended.wait(0.003):
+                    number = next(numbers)
+                    table, word = ("parents", "aside")[number % 2], f"w{number}"
+                    # A table that is away for a moment is no reason to open another connection.
+                    try:
+                        with connection.cursor() as cursor:
+                            cursor.execute(f"insert into {table} (word) values ('{word}')")
+                    except pymysql.err.ProgrammingError:
+                        continue
+                    self.acknowledged.append((table, word))
+
+
+def written(database: MariaDatabase) -> set[tuple[str, str]]:
+    """What is in the database, and in what restores have kept."""
+    found = set()
+    for schema in (database.name, *schemas_beside(database)):
+        for table in ("parents", "aside"):
+            with suppress(Exception):
+                found |= {(table, word) for (word,) in database.server.execute(f"select word from {table}", schema)}
+    return found
+
+
+def definitions(database: MariaDatabase) -> str:
+    lines = re.sub(r" AUTO_INCREMENT=\d+", "", database.dump()).splitlines()
+    return "\n".join(line for line in lines if not line.startswith(("INSERT", "(", "--")))
+
+
+#: Twice the statements of a restore.
+NUMBERS = [pytest.param(each, marks=[] if each in DAILY else [pytest.mark.exhaustive]) for each in range(26)]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_server_that_is_killed_in_a_restore(
+    database: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """It is killed before or while the nth statement that moves, drops or makes anything is executed."""
+    server = database.server
+    old = definitions(database)
+    archive = archive_of(database, tmp_path)
+    database.execute(CHANGE)
+    new = definitions(database)
+    process, calls = server.process, itertools.count()
+    assert process
+    killers: list[threading.Timer] = []
+
+    def killing(real: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            words = arguments[1] if isinstance(arguments[1], str) else ""
+            if not words.startswith(("select", "set session", "lock tables")) and next(calls) == number // 2:
+                killers.append(threading.Timer(0.001 if number % 2 else 0, os.kill, (process.pid, signal.SIGKILL)))
+                killers[0].start()
+                if not number % 2:
+                    killers[0].join()
+            return real(*arguments)
+
+        return call
+
+    def work() -> bool:
+        for name in ("run_sql", "advance", "run_pieces"):
+            monkeypatch.setattr(swap, name, killing(vars(swap)[name]))
+        engine = engine_of(database, restore_loses_writes=True, lock_wait=5)
+        with suppress(Failed):
+            restorer_of(engine).restore(archive, "run", lambda _: None, lambda: None)
+        for killer in killers:
+            killer.join()
+        return bool(killers)
+
+    with Writer(database) as writer:
+        assert in_process(work), "there are fewer statements"
+        process.wait(10)
+        server.process = None
+        server.start()
+        in_process(lambda: engine_of(database).lock(10, lambda _: None).release())
+        wait = len(writer.acknowledged)
+        time.sleep(0.1)
+    assert len(writer.acknowledged) > wait > 0
+    now = definitions(database)
+    assert now in (old, new), "".join(difflib.unified_diff(old.splitlines(True), now.splitlines(True)))
+    assert [name for name in schemas_beside(database) if "_new_" in name] == []
+    assert set(writer.acknowledged) <= written(database)
+    assert database.execute("select word from parents where id < 3 order by id") == [["a"], ["b"]]
+    assert database.execute("select * from children") == [["1", "1"]]
+    if now == old:
+        assert database.execute("select id from gone") == [["7"]]
