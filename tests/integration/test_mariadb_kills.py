@@ -257,7 +257,7 @@ class Case:
             self.server.start()
 
     @property
-    def nobody_is_left(self) -> bool:
+    def no_process_is_left(self) -> bool:
         """Whether the fault left no process, or no server, to revert anything."""
         return (self.fault, self.stop % 2) in (("worker", 1), ("server", 0))
 
@@ -273,7 +273,7 @@ class Case:
             (e["event"] for e in reversed(self.site.events(self.maria.name)) if e["event"] in outcomes), "nothing"
         )
 
-    def type_the_way_back(self) -> None:
+    def type_the_restore_command(self) -> None:
         """Type the command that was printed where the database is held."""
         held = [event for event in self.site.events(self.maria.name) if event["event"] == "held"]
         words = shlex.split(held[-1]["ways_out"]["back"])
@@ -319,7 +319,7 @@ def test_a_revision_of_ten_statements_that_is_cut_off(
 
         ended = judge(case, old, new)
         print(f"{fault} after {stop}, others: {others}: {ended}, {case.last_outcome()}, code {code}")
-        assert ended in ("old", "new", "held") or (ended == "cut" and case.nobody_is_left), case.output
+        assert ended in ("old", "new", "held") or (ended == "cut" and case.no_process_is_left), case.output
         assert (code == 0) == (ended == "new"), case.output
         assert case.content_of_backup() == old
 
@@ -329,7 +329,7 @@ def test_a_revision_of_ten_statements_that_is_cut_off(
             ended = judge(case, old, new)
             print(f"  the next one: {ended}, code {code}")
             assert ended == "held", case.output
-            case.type_the_way_back()
+            case.type_the_restore_command()
             assert case.content() == old
             assert case.play("migrate", migrate_retry_failed=True) == 0, case.output
     assert case.content() == new

@@ -94,7 +94,7 @@ class Writer:
                 while not self._ended.wait(0.003):
                     number = next(numbers)
                     table, word = ("parents", "aside")[number % 2], f"w{number}"
-                    # A table that is away for a moment is no reason to open another connection.
+                    # A table may be away for a moment: the connection stays.
                     try:
                         with connection.cursor() as cursor:
                             cursor.execute(f"insert into {table} (word) values ('{word}')")
