@@ -96,7 +96,7 @@ class MariaDBRestorer(Restorer):
             raise Refused(
                 f"What is retained in {copy.name!r} is in use",
                 f"foreign keys lead to it from {', '.join(bound)}",
-                "Drop these keys first",
+                "Drop these foreign keys, then prune again",
                 code="retained-copy-in-use",
             )
         drop_schema(self.engine.own(), copy.name)
