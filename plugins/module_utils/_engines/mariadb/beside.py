@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -46,9 +45,6 @@ FOR_SWAP = (
     "EVENT",
 )
 _OF_SESSION = re.compile(r"_s(\d+)")
-#: The rows of a table are one transaction.
-_FIRST = b"SET autocommit = 0;\n"
-_LAST = b"COMMIT;\n"
 
 
 def schema_to_make(own: OwnConnection, schema: str, kind: str) -> str | None:
@@ -116,7 +112,7 @@ class Beside:
         self._report(f"loads the backup into {name}")
         try:
             with self.archive.path.open("rb") as lines:
-                self.loaded = client_input.feed(self.engine, name, _framed(tables_alone(lines)))
+                self.loaded = client_input.feed(self.engine, name, tables_alone(lines))
             missing = self.before.all_tables() ^ set(tables_in(own, name))
             if missing:
                 raise Failed(
@@ -246,9 +242,3 @@ def _listed(found: Definitions) -> dict[str, object]:
     for table, triggers in found.triggers.items():
         listed |= {f"trigger {number} of table {table}": each for number, each in enumerate(triggers, 1)}
     return {**listed, **found.routines}
-
-
-def _framed(lines: Iterable[bytes]) -> Iterator[bytes]:
-    yield _FIRST
-    yield from lines
-    yield _LAST
