@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 
 from tests.integration.fleet import Fleet
 from tests.integration.site import Site
+from tests.integration.typed import printed, typed, types
 from tests.lab import PROJECT, ansible
 
 
@@ -21,24 +20,10 @@ def fleet(tmp_path: Path, newest_virtualenv: Path) -> Fleet:
     return Fleet(tmp_path, newest_virtualenv, 2)
 
 
-def typed(command: str, folder: Path) -> ansible.Outcome:
-    """Paste a command into a shell."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    env = {**kept, "PATH": f"{ansible.BIN}:{kept.get('PATH', '')}", "ANSIBLE_NOCOLOR": "1"}
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
-    )
-    return ansible.Outcome(done.returncode, done.stdout + done.stderr)
-
-
-def printed(output: str, before: str) -> str:
-    """The first command that is behind some words, to the end of its line."""
-    line = rf"^(?!fatal).*{re.escape(before)}((?:\S+=\S+ )?\S*ansible-playbook .*)$"
-    found = re.search(line, output, re.MULTILINE)
-    assert found, f"no command behind {before!r}:\n{output}"
-    return found[1]
-
-
+@types(
+    "module_utils/_revert/ways_out.restore_command restore migrate_restore_run",
+    "plugin_utils/_rollout/summary._going_on migrate",
+)
 def test_each_printed_command_works_where_the_run_was_started_and_on_its_host_alone(fleet: Fleet, site: Site) -> None:
     here, source = fleet.folder, site.source("broken")
     settings: dict[str, Any] = {"migrate_source": source, "migrate_rollout": "100%"}

@@ -131,10 +131,15 @@ def _status(results: Results, view: View) -> Report:
     return Report(lines + view.bounded(changed_history(entries)) + view.bounded(_old(entries)))
 
 
+def _prune_command(copy: Result, **more: str) -> str:
+    """Return the command that prunes what is as old as a copy, however long others are kept."""
+    return playbook_command("prune", **more, migrate_prune_days=str(int(copy["days"])))
+
+
 def _old(entries: list[Result]) -> list[str]:
     return [
         f"WARNING: {entry['name']}: {each['name']} has been retained for {each['days']:.0f} days; this lists it:"
-        f" {playbook_command('prune')}; and this drops it: {playbook_command('prune', migrate_prune='true')}"
+        f" {_prune_command(each)}; and this drops it: {_prune_command(each, migrate_prune='true')}"
         for entry in entries
         for each in entry.get("aside", [])
         if each["old"]

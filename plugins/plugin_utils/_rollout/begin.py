@@ -73,7 +73,7 @@ def _begin(wanted: Result, groups: Mapping[str, Any]) -> None:
     made = _with_hosts(earlier or Manifest(run_id), hosts, wanted)
     try:
         _put_into_batches(made, wanted, groups)
-        made.why = contract.why_refused(made, wanted["hosts"], wanted.get("fleet") or [], folder)
+        made.why = _why_not_contracted(made, wanted, folder)
         limits = batches.limits(wanted.get("max_failures", 0))
         made.why = made.why or decide.why_not_begun(made, limits, wanted.get("on_failure", "stop"))
         if not wanted["is_known"]:
@@ -85,6 +85,14 @@ def _begin(wanted: Result, groups: Mapping[str, Any]) -> None:
     except Refused as refusal:
         made.why = str(refusal)
         _keep(made, "")
+
+
+def _why_not_contracted(made: Manifest, wanted: Result, folder: str) -> str:
+    """Return why nothing is contracted now; what is to be done first is for all hosts, also for those left out here."""
+    fleet = wanted.get("fleet") or []
+    is_limited = not set(fleet) <= set(wanted["hosts"])
+    why = contract.why_refused(made, wanted["hosts"], fleet, folder)
+    return this_invocation().completed(why, "all", migrates=True) if is_limited else why
 
 
 def _keep(made: Manifest, folder: str) -> None:

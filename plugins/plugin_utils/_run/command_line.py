@@ -43,6 +43,7 @@ _OURS = {
     "migrate_discover_accept",
     "migrate_end_maintenance",
     "migrate_prune",
+    "migrate_prune_days",
     "migrate_restore_backup",
     "migrate_restore_databases",
     "migrate_restore_loses_writes",
