@@ -12,11 +12,10 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
+from tests.integration.corpus import major_of, objects_for
 from tests.integration.test_restore_postgresql import Customer, quiet
 from tests.lab.postgres import PostgresServer
 from tests.lab.shell import run
-
-OBJECTS = (Path(__file__).parents[1] / "fixtures" / "objects.sql").read_text()
 
 #: What is changed between the backup and each restore, of many kinds.
 RUIN = """
@@ -57,7 +56,8 @@ def corpus(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
     password = server.create_role("owner", options="LOGIN CREATEDB")
     server.execute('CREATE DATABASE app OWNER "owner"')
     customer = Customer(server, "app", "owner", password, folder=tmp_path_factory.mktemp("backup"))
-    customer.as_owner(OBJECTS)
+    own_public(server)
+    customer.as_owner(objects_for(server))
     customer.as_owner("COMMENT ON DATABASE app IS 'ä database'; ALTER DATABASE app SET work_mem = '8MB'")
     customer.as_owner(
         "GRANT CONNECT ON DATABASE app TO reader WITH GRANT OPTION; REVOKE TEMPORARY ON DATABASE app FROM PUBLIC"
@@ -89,7 +89,8 @@ def test_a_corpus_comes_back_by_each_method(corpus: Customer, server: PostgresSe
     # A path that another sets meanwhile has no say in whether it is the same.
     server.execute('ALTER ROLE "owner" SET search_path = s1, pg_catalog')
 
-    for method in ("swap", "in_place"):
+    # Of before 15 only a superuser could bring public back in a new database.
+    for method in ("swap", "in_place") if major_of(server) >= 15 else ("in_place",):
         server.execute(f'SET ROLE "owner"; SET search_path = public;{RUIN}', "app")
         restored = corpus.restore(archive, restore_method=method)
 
@@ -100,7 +101,14 @@ def test_a_corpus_comes_back_by_each_method(corpus: Customer, server: PostgresSe
     with corpus.engine() as engine, rehearser_of(engine).scratch(archive, quiet) as scratch:
         assert scratch.fill() == []
         inside = replace(corpus, name=str(scratch.engine.url.database))
-        assert difference(without_database(expected), without_database(inside.dump())) == []
+        found = difference(without_database(expected), without_database(inside.dump()))
+        assert [line for line in found if major_of(server) >= 15 or "SCHEMA public" not in line] == []
+
+
+def own_public(server: PostgresServer) -> None:
+    """Give the owner what a database of before 15 does not give him; no archive of that time has it either."""
+    if major_of(server) < 15:
+        server.execute('ALTER SCHEMA public OWNER TO "owner"', "app")
 
 
 def by_itself(customer: Customer, dump: Path) -> str:
@@ -110,6 +118,7 @@ def by_itself(customer: Customer, dump: Path) -> str:
     server.execute('CREATE DATABASE app OWNER "owner" TEMPLATE template0')
     whole = ["--exit-on-error", "--clean", "--if-exists", "--create"]
     run([server.bin / "pg_restore", *whole, "--dbname", server.url("postgres"), dump])
+    own_public(server)
     text = customer.dump()
     server.execute("DROP DATABASE app")
     server.execute("ALTER DATABASE original RENAME TO app")

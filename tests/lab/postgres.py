@@ -18,8 +18,14 @@ from .shell import CommandFailed, run
 USER = "postgres"
 
 
+#: Names the folder of another version's programs: make test-postgresql-versions.
+BIN = "HOSTING_ALEMBIC_POSTGRESQL_BIN"
+
+
 def newest_bin() -> Path:
-    """The programs of the newest server installed, where Debian keeps them beside each other."""
+    """The programs that are named, or those of the newest server where Debian keeps them beside each other."""
+    if BIN in os.environ:
+        return Path(os.environ[BIN])
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
         raise CommandFailed("no PostgreSQL server below /usr/lib/postgresql; tests/install installs one")

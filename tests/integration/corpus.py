@@ -1,0 +1,37 @@
+"""The corpus of object definitions, as a server of each version and build takes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.lab.postgres import PostgresServer
+
+_FIXTURES = Path(__file__).parents[1] / "fixtures"
+#: What an earlier version does not know yet, and what is there in its place.
+_SINCE = {
+    14: {"BEGIN ATOMIC SELECT 1, 'a'::text, 'b'::e1; END": "AS $$SELECT 1, 'a'::text, 'b'::e1$$"},
+    15: {"UNIQUE NULLS NOT DISTINCT": "UNIQUE", "WITH (security_invoker = true) ": ""},
+}
+_OF_ICU = {
+    "(provider = icu, locale = 'de-DE-u-co-phonebk')": "(provider = libc, locale = 'C')",
+    "(provider = icu, locale = 'und-u-ks-level2', deterministic = false)": "(provider = libc, locale = 'POSIX')",
+}
+
+
+def major_of(server: PostgresServer) -> int:
+    """Return the major version of a server."""
+    return int(server.execute("SHOW server_version_num")[0][0]) // 10000
+
+
+def objects_for(server: PostgresServer) -> str:
+    """Return the statements that a server understands."""
+    major = major_of(server)
+    text = (_FIXTURES / "objects.sql").read_text()
+    replaced = [pairs for since, pairs in _SINCE.items() if major < since]
+    if server.execute("SELECT count(*) FROM pg_collation WHERE collname = 'und-x-icu'") == [["0"]]:
+        replaced.append(_OF_ICU)
+    for old, new in (pair for pairs in replaced for pair in pairs.items()):
+        assert old in text
+        text = text.replace(old, new)
+    later = sorted(_FIXTURES.glob("objects_since_*.sql"))
+    return text + "".join(path.read_text() for path in later if int(path.stem.rpartition("_")[2]) <= major)
