@@ -9,7 +9,7 @@ NEWEST_PYTHON ?= $(firstword $(wildcard $(foreach v,14 13 12,\
 scenarios := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # Left to make faults: tests/integration shows the same of hosts that are not reached by SSH.
 export SLOW_SCENARIOS := canary_lost rollout_stops shared_database two_controllers window_closed window_deadline
-tests := lint docs sanity unit property integration faults molecule newest
+tests := lint docs sanity unit property integration faults molecule newest postgresql-corpus
 
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # What could not run goes here, with the reason, to be named at the end.
@@ -96,6 +96,14 @@ $(addprefix molecule-,$(scenarios)): molecule-%:
 .PHONY: test-newest
 test-newest: test-setup ## the tests marked both_cores, on the newest Ansible
 	@tests/newest "$(NEWEST_PYTHON)"
+
+# PostgreSQL 13 is a server without client programs, so a newer pg_dump is tested on it.
+.PHONY: test-postgresql-corpus test-postgresql-versions
+test-postgresql-corpus: test-setup ## every kind of object, on PostgreSQL 14 and 16 to 18
+	python -m tests.postgresql_versions --corpus 14 16 17 18
+
+test-postgresql-versions: test-setup ## the same, every verb, the locks and some faults, on 13 as well
+	python -m tests.postgresql_versions
 
 .PHONY: faults
 faults: test-setup ## inject faults into real runs, and write what came of them into docs/reliability.md

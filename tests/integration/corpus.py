@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.lab.postgres import PostgresServer
+from tests.lab.shell import run
 
 _FIXTURES = Path(__file__).parents[1] / "fixtures"
 #: What an earlier version does not know yet, and what is there in its place.
 _SINCE = {
-    14: {"BEGIN ATOMIC SELECT 1, 'a'::text, 'b'::e1; END": "AS $$SELECT 1, 'a'::text, 'b'::e1$$"},
+    14: {
+        "BEGIN ATOMIC SELECT 1, 'a'::text, 'b'::e1; END": "AS $$SELECT 1, 'a'::text, 'b'::e1$$",
+        "RETURN x * (2 + 3)": "AS 'SELECT x * (2 + 3)'",
+        "ALTER TABLE t1 ALTER i SET COMPRESSION pglz;": "",
+        "ON (lower(a)), (b + 1) FROM t1": "ON a, b FROM t1",
+    },
     15: {"UNIQUE NULLS NOT DISTINCT": "UNIQUE", "WITH (security_invoker = true) ": ""},
 }
 _OF_ICU = {
@@ -21,6 +27,12 @@ _OF_ICU = {
 def major_of(server: PostgresServer) -> int:
     """Return the major version of a server."""
     return int(server.execute("SHOW server_version_num")[0][0]) // 10000
+
+
+def has_newer_clients(server: PostgresServer) -> bool:
+    """Return whether the client programs are of a later version, whose CREATE DATABASE the server may not know."""
+    # pg_dump (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)
+    return int(run([server.bin / "pg_dump", "--version"]).split()[2].partition(".")[0]) > major_of(server)
 
 
 def objects_for(server: PostgresServer) -> str:

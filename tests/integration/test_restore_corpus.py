@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
-from tests.integration.corpus import major_of, objects_for
+from tests.integration.corpus import has_newer_clients, major_of, objects_for
 from tests.integration.test_restore_postgresql import Customer, quiet
 from tests.lab.postgres import PostgresServer
 from tests.lab.shell import run
@@ -96,8 +96,14 @@ def test_a_corpus_comes_back_by_each_method(corpus: Customer, server: PostgresSe
 
         assert restored.method == method
         assert restored.not_restored == []
-        assert difference(expected, corpus.dump()) == []
+        after = corpus.dump()
+        if has_newer_clients(server):
+            assert difference(without_database(expected), without_database(after)) == []
+        else:
+            assert difference(expected, after) == []
 
+    if has_newer_clients(server):
+        return  # they have the comment of public set, which is not the owner's in a copy
     with corpus.engine() as engine, rehearser_of(engine).scratch(archive, quiet) as scratch:
         assert scratch.fill() == []
         inside = replace(corpus, name=str(scratch.engine.url.database))
@@ -116,8 +122,11 @@ def by_itself(customer: Customer, dump: Path) -> str:
     server = customer.server
     server.execute("ALTER DATABASE app RENAME TO original")
     server.execute('CREATE DATABASE app OWNER "owner" TEMPLATE template0')
-    whole = ["--exit-on-error", "--clean", "--if-exists", "--create"]
-    run([server.bin / "pg_restore", *whole, "--dbname", server.url("postgres"), dump])
+    if has_newer_clients(server):
+        run([server.bin / "pg_restore", "--exit-on-error", "--dbname", server.url("app"), dump])
+    else:
+        whole = ["--exit-on-error", "--clean", "--if-exists", "--create"]
+        run([server.bin / "pg_restore", *whole, "--dbname", server.url("postgres"), dump])
     own_public(server)
     text = customer.dump()
     server.execute("DROP DATABASE app")

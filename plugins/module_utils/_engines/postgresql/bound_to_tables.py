@@ -26,7 +26,7 @@ _SCHEMAS = f"""
                 and (n.nspname <> 'public' or exists (
                   select from pg_type t where t.typnamespace = n.oid and t.typtype = 'r')))"""
 _SUBSCRIPTIONS = f"""
-select s.subname from pg_subscription s where exists (
+select s.subname from {{subscriptions}} s where exists (
   select from pg_subscription_rel r where r.srsubid = s.oid and r.srrelid in ({_RELATIONS}))
 """
 _EVENT_TRIGGERS = f"""
@@ -38,10 +38,11 @@ _NAMESPACES_SINCE = 15
 
 def bound_to_tables(own: OwnConnection) -> list[str]:
     """Describe what is bound to the replaced tables and functions and would go on with them."""
-    schemas = _SCHEMAS if own.run(major_version) >= _NAMESPACES_SINCE else ""
+    version = own.run(major_version)
+    schemas = _SCHEMAS if version >= _NAMESPACES_SINCE else ""
     found = (
         ("publications of others", _PUBLICATIONS.format(schemas=schemas)),
-        ("subscriptions", _SUBSCRIPTIONS),
+        ("subscriptions", _SUBSCRIPTIONS.format(subscriptions=catalog.subscriptions(version))),
         ("event triggers", _EVENT_TRIGGERS),
     )
     return [

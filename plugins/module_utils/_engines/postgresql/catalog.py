@@ -203,6 +203,23 @@ select case when has_function_privilege('pg_control_system()', 'execute')
 #: No other database of a cluster has had its number.
 MADE = "select oid::text from pg_database where datname = current_database()"
 
+_SUBSCRIPTIONS_SINCE = 14
+
+
+def subscriptions(version: int) -> str:
+    """Return a subquery of the subscriptions of this database, by number and name.
+
+    Args:
+        version: the major version of the server. Before 14 only a superuser reads the catalog, and of the view that
+            all may read, those with a table here are known to be of this database.
+    """
+    if version >= _SUBSCRIPTIONS_SINCE:
+        return """(select oid, subname from pg_subscription
+             where subdbid = (select oid from pg_database where datname = current_database()))"""
+    return """(select distinct subid as oid, subname from pg_stat_subscription
+             where subid in (select srsubid from pg_subscription_rel))"""
+
+
 LOCK_HOLDER = """
 select coalesce(nullif(a.application_name, ''), a.usename, '?'), a.pid,
        coalesce(host(a.client_addr), 'the same machine')

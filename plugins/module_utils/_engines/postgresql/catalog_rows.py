@@ -59,7 +59,7 @@ _WORDS = {
 def read_catalog_rows(connection: Connection) -> CatalogRows:
     """Return the rows that there are now."""
     parts = [
-        f"select '{catalog}' catalog, t.xmin writer from {catalog} t where {which}"
+        f"select '{catalog}' as catalog, t.xmin writer from {catalog} t where {which}"
         for catalog, _described, which in catalogs_of(connection)
     ]
     rows = " union all ".join(parts)

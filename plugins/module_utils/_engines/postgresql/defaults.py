@@ -14,7 +14,7 @@ SCHEMAS = """
 select statement from (
   select n.oid, 1 turn, 0::bigint part,
          format('revoke all on schema %I from %s cascade', n.nspname,
-                case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end) statement
+                case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end) as statement
     from pg_namespace n
     cross join lateral (select distinct grantee from aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner)))) a
    where n.nspname = any({kept}) and pg_has_role(n.nspowner, 'usage')
@@ -39,7 +39,7 @@ select statement from (
 #: The same of the current database.
 DATABASE = """
 select statement from (
-  select 0 turn, format('alter database %I reset all', current_database()) statement
+  select 0 turn, format('alter database %I reset all', current_database()) as statement
   union all
   select 1, format('alter role %I in database %I reset all', pg_get_userbyid(setrole), current_database())
     from pg_db_role_setting where setrole in (select oid from pg_roles where rolname = current_user)

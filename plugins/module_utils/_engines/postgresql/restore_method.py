@@ -19,11 +19,12 @@ from ..._core.job import Database
 from ..connection import OwnConnection, migration_url
 from ..data import Archive, RestoreMethod
 from ..sql import quoted
-from . import ownership
+from . import catalog, ownership
 from .arrival import refuse_what_did_not_arrive
 from .bound_to_tables import bound_to_tables
 from .rendering import dumped
 from .schema_bonds import hanging_on, has_default_privileges, may_make_schemas, needed_of_elsewhere
+from .session import major_version
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -46,8 +47,7 @@ select r.rolsuper, r.rolcreatedb, pg_has_role(d.datdba, 'member'), d.oid::bigint
 _LEFT_OUT = """
 select 'slot', slot_name from pg_replication_slots where database = current_database()
 union all select 'publication', pubname from pg_publication where not pg_has_role(pubowner, 'member')
-union all select 'subscription', s.subname from pg_subscription s
-  where s.subdbid = (select oid from pg_database where datname = current_database())
+union all select 'subscription', s.subname from {subscriptions} s
 union all select 'event trigger', evtname from pg_event_trigger
 union all select 'foreign server', srvname from pg_foreign_server
 union all select 'role', pg_get_userbyid(setrole) from pg_db_role_setting
@@ -337,7 +337,8 @@ def _strangers(engine: PostgreSQLSession, mine: Powers) -> list[tuple[Any, ...]]
 
 def _left_out(own: OwnConnection) -> dict[str, str]:
     found: dict[str, list[str]] = {}
-    for kind, name in own.rows(_LEFT_OUT):
+    subscriptions = catalog.subscriptions(own.run(major_version))
+    for kind, name in own.rows(_LEFT_OUT.format(subscriptions=subscriptions)):
         found.setdefault(kind, []).append(name)
     return {kind: ", ".join(sorted(set(names))) for kind, names in found.items()}
 
