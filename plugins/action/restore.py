@@ -26,15 +26,24 @@ class ActionModule(FollowingAction):
         facts = task_vars or {}
         found = [invocation.shared("restorable", host) for host in facts["ansible_play_hosts_all"]]
         if not any(count is None or count for count in found):
-            nowhere = Refused(
-                "No host of this play has such a backup",
-                "no backup is of the run, lies at the path and belongs to the databases that were named",
-                f"This shows the last ones: {playbook_command('status')}",
-                code="backup-not-found",
-            )
-            message = this_invocation().completed(str(nowhere))
-            return {"failed": True, "msg": message, "error": nowhere.facts(), "databases": [], "ok": False}
+            return _failed("No host of this play has such a backup")
         answer = self.follow(self._task.args, facts)
-        if self._task.args.get("names_only") and not answer.get("failed"):
-            invocation.share("restorable", facts["inventory_hostname"], len(answer["databases"]))
+        host = facts["inventory_hostname"]
+        if answer.get("failed"):
+            return answer
+        if self._task.args.get("names_only"):
+            invocation.share("restorable", host, len(answer["databases"]))
+        elif invocation.shared("restorable", host) and not answer["databases"]:
+            return _failed("The backups that were found a moment ago are not there any more")
         return answer
+
+
+def _failed(what: str) -> dict[str, Any]:
+    nowhere = Refused(
+        what,
+        "no backup is of the run, lies at the path and belongs to the databases that were named",
+        f"This shows the last ones: {playbook_command('status')}",
+        code="backup-not-found",
+    )
+    message = this_invocation().completed(str(nowhere))
+    return {"failed": True, "msg": message, "error": nowhere.facts(), "databases": [], "ok": False}

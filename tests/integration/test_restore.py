@@ -95,6 +95,25 @@ def test_what_cannot_be_meant_is_refused(
     assert sqlite.dump() == before
 
 
+def test_backups_that_are_gone_once_the_application_is_stopped_are_a_failure(
+    site: Site, sqlite: SQLiteTarget, migrated: dict[str, Any]
+) -> None:
+    flag = f"{site.root}/stopped"
+    shop = {
+        "name": "shop",
+        "stop": ["sh", "-c", f"rm -r {site.root}/backups/app/second; touch {flag}"],
+        "start": ["rm", "-f", flag],
+        "status": ["sh", "-c", f"! test -e {flag}"],
+    }
+    before = sqlite.dump()
+
+    outcome = site.run("restore", code=2, migrate_restore_run="second", migrate_services=[shop], **migrated)
+
+    assert_says(outcome.output, "[backup-not-found]")
+    assert sqlite.dump() == before
+    assert not Path(flag).exists()
+
+
 def test_a_file_that_was_deleted_and_a_database_that_was_dropped_come_back(
     site: Site, sqlite: SQLiteTarget, creator: PostgresTarget
 ) -> None:
