@@ -53,7 +53,7 @@ def first(site: Site, sqlite: SQLiteTarget) -> dict[str, Any]:
 
 @types(
     "action/rollback.ActionModule.run status",
-    "action/restore.ActionModule.run status",
+    "action/restore._failed status",
     "module_utils/_backup/choose.backed_up backups",
 )
 def test_what_there_is_instead_is_listed(site: Site, sqlite: SQLiteTarget, first: dict[str, Any]) -> None:

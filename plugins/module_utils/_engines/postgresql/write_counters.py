@@ -12,6 +12,7 @@ Rows of transactions that were rolled back count as well. Where more was counted
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +178,9 @@ union all
 select 'catalog', relname, 0, 0 from written where nspname = 'pg_catalog' and replaced > 0
 """
 
+#: The first server whose counters are in shared memory, and how long the others take, in seconds.
+_SHARED_SINCE = 150000
+_COLLECTED_AFTER = 1.0
 #: A transaction that an error has ended, in libpq's numbers.
 _FAILED = 3
 
@@ -302,6 +306,17 @@ def count_failed_transaction(connection: Connection) -> Counted:
     )
 
 
+def await_counters(connection: Connection) -> None:
+    """Wait until what sessions counted before now is in the server's counters.
+
+    From 15 on they are in shared memory. Before, sessions sent them to a collector, and what was read from it could be
+    half a second old (PGSTAT_STAT_INTERVAL in PostgreSQL 14's pgstat.c).
+    """
+    if int(execute(connection, "show server_version_num")[0][0]) < _SHARED_SINCE:
+        time.sleep(_COLLECTED_AFTER)
+        execute(connection, "select pg_stat_clear_snapshot()")
+
+
 def next_transaction(connection: Connection) -> int:
     """Return the number that the server will give next, of 32 bits; the connection's transaction may have none."""
     return int(execute(connection, f"select {NEXT}")[0][0]) % NUMBERS
@@ -332,6 +347,7 @@ def written(
     # First: a session that ends hands its counts in before it is seen to be gone.
     if others is None:
         others = other_sessions(connection, application)
+    await_counters(connection)
     now = activity(connection)
     if now["newest_transaction"] == before["newest_transaction"] and not before.get("open_transactions"):
         return Writes()

@@ -131,6 +131,7 @@ class PostgreSQLWriteTracker(WriteTracker):
 
     def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Query the counters, and who is at work."""
+        self.engine.own().run(write_counters.await_counters)
         until = self.engine.own().run(write_counters.activity)
         touched, clear = self.engine.own().run(touched_by_others, written_rows, self.engine.application)
         known = {name: until[name] for name in ("newest_transaction", "open_transactions")}

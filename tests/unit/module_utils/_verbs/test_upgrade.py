@@ -140,7 +140,7 @@ def test_what_env_py_prints_is_kept_beside_the_journal_and_nowhere_else(
         ("multi_heads", {}, "several-heads"),
         ("generic", {"target": "ffff"}, "target-unreachable"),
         ("elsewhere", {"environment": {"ELSEWHERE_URL": "sqlite:////nowhere/else.db"}}, "env-py-failed"),
-        ("generic", {"url": "mysql://u@server/x"}, "database-type-unsupported"),
+        ("generic", {"url": "oracle://u@server/x"}, "database-type-unsupported"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_a_backup(
