@@ -259,6 +259,10 @@ class Engine(AcrossProcesses, ABC):
         """Return whether a statement commits what its connection has written before, or may do so."""
         return False
 
+    def may_hide_writes(self, statement: str) -> bool:
+        """Return whether a statement may write rows though its first word does not say so."""
+        return False
+
     def rows_stay(self, connection: Connection) -> bool:
         """Return whether rows that are written on env.py's connection now stay, whatever is rolled back later."""
         return False

@@ -131,7 +131,7 @@ class EarlyCommits:
                 if word not in _COMMITS and _MAY_COMMIT.search(statement):
                     # Once it has, what its transaction has replaced cannot be read any more.
                     self._counter.add_to(step)
-        if word in _WRITES_ROWS:
+        if word in _WRITES_ROWS or self._engine.may_hide_writes(statement):
             self._writer = step
             if self._in_block or self._past_commit or self._engine.rows_stay(connection):
                 self._rows_stay(step)

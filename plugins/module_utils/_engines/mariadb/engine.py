@@ -27,7 +27,7 @@ from .preflight import obstacles
 from .read_only import is_kept, only_reading
 from .restore_method import restore_method
 from .session import MariaDBSession
-from .statements import commits
+from .statements import commits, may_contain_others
 from .timeouts import is_autocommit, watch
 from .write_tracker import MariaDBWriteTracker
 
@@ -108,6 +108,10 @@ class MariaDB(MariaDBSession):
         if found:
             self._has_not_transactional = None
         return found
+
+    def may_hide_writes(self, statement: str) -> bool:
+        """Recognise what executes others: EXECUTE, CALL and compound statements."""
+        return may_contain_others(statement)
 
     def rows_stay(self, connection: Connection) -> bool:
         """Return whether the connection is in autocommit, or there are tables that take part in no transaction."""

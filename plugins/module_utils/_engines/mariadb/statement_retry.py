@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""DDL that did not get its lock, tried again where it is: nothing of it was done, and what was before it stays done.
+"""A statement of DDL that did not get its lock, tried again where it is.
 
 Elsewhere a revision that did not get a lock is rolled back and run again. Here it has committed with each statement,
-so it can only go on.
+so it can only go on. DDL commits what was before it and then fails as a whole. Of all others a part may be done, and a
+deadlock has rolled back what was before them, so their errors are the revision's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.job import left
 from ..connection import OWN, errno_of
-from .statements import commits
+from .statements import is_single_ddl
 
 if TYPE_CHECKING:
     from ..._core.job import Job
@@ -42,7 +43,7 @@ class StatementRetry:
         return self._retried(statement, context, lambda: cursor.execute(statement))
 
     def _retried(self, statement: str, context: Any, attempt: Any) -> bool | None:
-        if context.dialect.name not in ("mysql", "mariadb") or not commits(statement):
+        if context.dialect.name not in ("mysql", "mariadb") or not is_single_ddl(statement):
             return None
         if context.root_connection.get_execution_options().get(OWN):
             return None

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which statements of MariaDB commit the transaction that is open, before they are executed themselves."""
+"""Which statements of MariaDB commit the transaction that is open before they are executed themselves, and which of
+these do nothing where they fail.
+"""
 
 from __future__ import annotations
 
@@ -38,17 +40,55 @@ _COMMITS: dict[str, tuple[str, ...]] = {
 #: What may contain any of them.
 _MAY_CONTAIN = ("CALL", "EXECUTE")
 _SETS = re.compile(r"\bautocommit\b|\bpassword\b", re.IGNORECASE)
+#: First words of statements that define objects, and do so as a whole or not at all.
+_DDL = ("ALTER", "CREATE", "DROP", "RENAME", "TRUNCATE")
+#: What may contain any word: strings, quoted names and comments. The content of /*! */ is executed.
+_OPAQUE = re.compile(
+    r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`]|``)*`|--[ \t][^\n]*|--\n|#[^\n]*|/\*(?![!M]).*?\*/""",
+    re.DOTALL,
+)
+_FILLS_TABLE = re.compile(r"\bTABLE\b.*\bSELECT\b", re.IGNORECASE | re.DOTALL)
+_SEVERAL = re.compile(r";\s*[^\s;]")
+#: The body of a routine, a trigger or an event may have semicolons between its BEGIN and its END.
+_COMPOUND = re.compile(
+    r"[^;]*\b(?:TRIGGER|PROCEDURE|FUNCTION|EVENT|PACKAGE)\b[^;]*\bBEGIN\b.*\bEND\b[\s;]*", re.IGNORECASE | re.DOTALL
+)
 
 
-def commits(statement: str) -> bool:
-    """Return whether a statement commits what its session has written before, or may do so."""
+def is_single_ddl(statement: str) -> bool:
+    """Return whether a statement is one of DDL: where it fails, only what was before it is committed.
+
+    A procedure, a compound statement and several statements at once may have committed a part of what they do, and a
+    table that is filled by a query may call what writes.
+    """
+    words = _first_words(statement)
+    if not words or words[0] not in _DDL or not commits(statement):
+        return False
+    plain = _OPAQUE.sub(lambda match: " x " if match[0][0] in "'\"`" else " ", statement)
+    if words[0] == "CREATE" and _COMPOUND.fullmatch(plain):
+        return True
+    return not _SEVERAL.search(plain) and not (words[0] == "CREATE" and _FILLS_TABLE.search(plain))
+
+
+def may_contain_others(statement: str) -> bool:
+    """Return whether a statement may execute others that are not in its first words, such as those of a procedure."""
+    words = _first_words(statement)
+    return bool(words) and (words[0] in _MAY_CONTAIN or words[:3] == ["BEGIN", "NOT", "ATOMIC"])
+
+
+def _first_words(statement: str) -> list[str]:
     position = 0
     while True:
         comment = _COMMENT.match(statement, position)
         if comment is None or comment.end() == position:
             break
         position = comment.end()
-    words = [word.upper() for word in _WORDS.findall(statement[position : position + 200])[:4]]
+    return [word.upper() for word in _WORDS.findall(statement[position : position + 200])[:4]]
+
+
+def commits(statement: str) -> bool:
+    """Return whether a statement commits what its session has written before, or may do so."""
+    words = _first_words(statement)
     if not words:
         return False
     if words[0] in _MAY_CONTAIN:

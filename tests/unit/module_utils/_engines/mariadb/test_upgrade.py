@@ -95,6 +95,20 @@ def test_a_revision_waits_for_others_without_making_them_wait(upgraded: Upgraded
     assert 0.5 < slowest[0] < 1.5
 
 
+@pytest.mark.parametrize("how", ["call fills()", "BODY", "execute immediate 'BODY'"])
+def test_what_writes_and_then_waits_is_executed_once(upgraded: Upgraded, mariadb: MariaDBTarget, how: str) -> None:
+    """The row is committed by the ALTER that does not get its lock, so neither it nor its revision is run again."""
+    body = "insert into made (n) values (1); alter table item add other int"
+    mariadb.rows("create table made (id int auto_increment primary key, n int)")
+    mariadb.rows(f"create procedure fills() begin {body}; end")
+    upgraded.revise(how.replace("BODY", f"begin not atomic {body}; end"))
+    with reads(mariadb, 4):
+        result = upgraded.upgrade(lock_timeout=1, lock_wait=60)
+    assert result["outcome"] == "failed"
+    assert mariadb.rows("select n from made") == [(1,)]
+    assert "wrote_early" in upgraded.events()
+
+
 def test_who_keeps_it_waiting_is_named_in_the_end(upgraded: Upgraded, mariadb: MariaDBTarget) -> None:
     upgraded.revise("alter table item add other int")
     dump = mariadb.dump()
