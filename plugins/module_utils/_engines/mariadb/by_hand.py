@@ -10,6 +10,9 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from .beside import FOR_SWAP
+from .catalog import TABLES
+from .client_input import EXACTLY, SETTINGS
+from .dump import dump_options
 from .quoting import quoted
 from .restore_method import missing, strangers
 from .swap_state import NEW, OLD, names_for
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 _CHARSET = """
 select default_character_set_name, default_collation_name from information_schema.schemata where schema_name = :schema
 """
+#: An event that were loaded beside the database would run there.
+_WITHOUT_EVENTS = "/^-- Dumping events for database/,/^-- Dumping routines for database/d"
 
 
 def rights_for_restore(engine: MariaDBSession) -> tuple[str, dict[str, Any]]:
@@ -46,20 +51,28 @@ def rights_for_restore(engine: MariaDBSession) -> tuple[str, dict[str, Any]]:
 def command(engine: MariaDBSession, dump: Path) -> str:
     """Return what an administrator types to put a dump in the place of a database; the replaced one is dumped before.
 
-    The password is requested.
+    Only a dump that could be loaded into a schema of its own replaces anything. The client stops at the first error,
+    and requests the password once for all of it.
     """
-    schema = engine.name_on_server
+    schema, trial = engine.name_on_server, names_for(engine.name_on_server, NEW)[0]
     kept = dump.with_name(f"{schema.replace('/', '_')}-replaced.sql")
     found = engine.own().rows(_CHARSET, schema=schema)
     charset = f" character set {found[0][0]} collate {found[0][1]}" if found else ""
-    options = ["--single-transaction", "--routines", "--triggers", "--events", "--hex-blob"]
-    keep = [*_client(engine, "mariadb-dump"), *options, f"--result-file={kept}", schema]
-    make = [
-        *_client(engine, "mariadb"),
-        f"--execute=drop database {quoted(schema)}; create database {quoted(schema)}{charset}",
+    kinds = {str(kind) for _name, kind, _engine in engine.own().rows(TABLES)}
+    keep = [*_client(engine, "mariadb-dump"), *dump_options(kinds), f"--result-file={kept}", schema]
+    load = [*_client(engine, "mariadb"), *EXACTLY, f"--init-command={SETTINGS}"]
+    begin = f"create or replace database {quoted(trial)}{charset}; use {quoted(trial)};"
+    replace = f"drop database {quoted(trial)}; drop database {quoted(schema)};"
+    replace += f" create database {quoted(schema)}{charset}; use {quoted(schema)};"
+    script = [
+        ["printf", "%s\\n", begin],
+        ["sed", _WITHOUT_EVENTS, str(dump)],
+        ["printf", "%s\\n", replace],
+        ["cat", str(dump)],
     ]
-    load = [*_client(engine, "mariadb"), "--comments", "--binary-mode", schema]
-    return f"{shlex.join(keep)} && {shlex.join(make)} && {shlex.join(load)} < {shlex.quote(str(dump))}"
+    words = " && ".join(map(shlex.join, script))
+    # The client would not know otherwise that its input has ended too early.
+    return f"{shlex.join(keep)} && ( {words} || echo 'the dump cannot be read;' ) | {shlex.join(load)}"
 
 
 def _client(engine: MariaDBSession, program: str) -> list[str]:

@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.errors import REPLACED_NOTHING, Failed
-from .catalog import TABLES, VERSIONED
+from .catalog import TABLES
 from .client_tools import required, run_tool
-from .dump import OPTIONS
+from .dump import dump_options
 from .write_counts import LAST_OF_CLIENT, Counts, counted
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Comments in the body of a trigger stay, and no byte is taken for a command or for the end of a line.
-_EXACTLY = ("--comments", "--binary-mode", "--batch", "--default-character-set=utf8mb4", "--max-allowed-packet=1G")
+EXACTLY = ("--comments", "--binary-mode", "--batch", "--default-character-set=utf8mb4", "--max-allowed-packet=1G")
+#: What is old may be larger than new rows may be, or contradict a check that was not enforced when it was written.
+SETTINGS = "set session innodb_strict_mode = 0, check_constraint_checks = 0"
 _DEFINITIONS = (
     "--no-data",
     "--skip-lock-tables",
@@ -49,7 +51,7 @@ def feed(engine: MariaDBSession, schema: str, lines: Iterable[bytes]) -> Counts:
     try:
         with os.fdopen(reading, "rb") as source:
             feeder.start()
-            printed = run_tool(tool, [*_EXACTLY, f"--database={schema}"], engine.url, engine.driver, source=source)
+            printed = run_tool(tool, [*EXACTLY, f"--database={schema}"], engine.url, engine.driver, source=source)
     except Failed as failure:
         raise Failed(f"The client failed in {schema}", failure.why, code=REPLACED_NOTHING) from failure
     finally:
@@ -61,6 +63,7 @@ def feed(engine: MariaDBSession, schema: str, lines: Iterable[bytes]) -> Counts:
 def _write(descriptor: int, lines: Iterable[bytes]) -> None:
     # Where the client ends before its input does, its own words say why.
     with suppress(BrokenPipeError), os.fdopen(descriptor, "wb") as sink:
+        sink.write(f"{SETTINGS};\n".encode())
         sink.writelines(lines)
         sink.write(LAST_OF_CLIENT)
 
@@ -83,7 +86,7 @@ def read_dump_of_now(engine: MariaDBSession, read: Callable[[Iterable[bytes]], T
         Failed: it could not be dumped.
     """
     tool = required("dump", engine.database.name)
-    history = ["--dump-history"] if VERSIONED in {kind for _name, kind, _engine in engine.own().rows(TABLES)} else []
+    kinds = {str(kind) for _name, kind, _engine in engine.own().rows(TABLES)}
     answers: list[T] = []
     reading, writing = os.pipe()
 
@@ -95,7 +98,7 @@ def read_dump_of_now(engine: MariaDBSession, read: Callable[[Iterable[bytes]], T
     try:
         with os.fdopen(writing, "wb") as output:
             reader.start()
-            words = [*OPTIONS, *history, "--", engine.name_on_server]
+            words = [*dump_options(kinds), "--", engine.name_on_server]
             run_tool(tool, words, engine.url, engine.driver, output=output)
     finally:
         reader.join()

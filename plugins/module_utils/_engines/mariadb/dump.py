@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ FILE = "dump.sql"
 #: Table definition has changed: it was made anew since the snapshot, as TRUNCATE does it.
 _TABLE_CHANGED = "(1412)"
 _ATTEMPTS = 3
+_LONGEST_PACKET = 1 << 30
 #: Objects besides tables, by kind.
 _OTHERS = """
 select 'view', count(*) from information_schema.views where table_schema = database()
@@ -51,7 +52,7 @@ select table_name, coalesce(create_time, '') from information_schema.tables
  where table_schema = database() and table_type <> 'VIEW'
 """
 _WHERE = "select concat(@@hostname, ':', @@port, @@datadir, '/', database())"
-OPTIONS = (
+_OPTIONS = (
     "--single-transaction",
     "--routines",
     "--triggers",
@@ -61,6 +62,8 @@ OPTIONS = (
     "--no-tablespaces",
     "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",
+    # A row whose default reads a sequence cannot be inserted while only its own table is locked.
+    "--skip-add-locks",
 )
 
 
@@ -117,7 +120,7 @@ def _dump(engine: MariaDBSession, tool: client_tools.Tool, target: Path, state: 
         try:
             client_tools.run_tool(
                 tool,
-                _words(engine, state),
+                [*dump_options(state.tables.values()), "--", engine.name_on_server],
                 engine.url,
                 engine.driver,
                 output=output,
@@ -134,9 +137,9 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _words(engine: MariaDBSession, state: _State) -> list[str]:
-    history = ["--dump-history"] if VERSIONED in state.tables.values() else []
-    return [*OPTIONS, *history, "--", engine.name_on_server]
+def dump_options(kinds: Iterable[str]) -> list[str]:
+    """Return the options of a dump of tables of some kinds."""
+    return [*_OPTIONS, *(["--dump-history"] if VERSIONED in kinds else [])]
 
 
 def _refuse_other_server(engine: MariaDBSession) -> None:
@@ -170,11 +173,35 @@ def _proven(engine: MariaDBSession, target: Path, before: _State, after: _State)
         raise _invalid(target, f"it and the database differ in their tables: {', '.join(missing[:5])}")
     if found.others != before.others:
         raise _invalid(target, f"it holds {dict(found.others)} and the database {dict(before.others)}")
-    counts = {f"{engine.name_on_server}.{name}": found.rows[name] for name in before.tables}
     for name, kind in before.tables.items():
         _check_rows(target, name, kind, found, before, after, engine.name_on_server)
+    _refuse_too_long(engine, found)
     sync(target)
-    return {name: count for name, count in counts.items() if before.tables[name.partition(".")[2]] != SEQUENCE}
+    return {
+        f"{engine.name_on_server}.{name}": found.rows[name] for name, kind in before.tables.items() if kind != SEQUENCE
+    }
+
+
+def _refuse_too_long(engine: MariaDBSession, found: DumpContent) -> None:
+    """Refuse a dump of which the server does not take each statement: it could not be loaded again.
+
+    Raises:
+        Failed: one is too long.
+    """
+    taken = int(engine.own().rows("select @@global.max_allowed_packet")[0][0])
+    if found.longest < taken:  # one byte more is sent
+        return
+    needed = (found.longest // 1024 + 1) * 1024
+    remedy = f"An administrator types: set global max_allowed_packet = {needed}; and writes it into the configuration"
+    if needed > _LONGEST_PACKET:
+        remedy = "Set migrate_backup_command and migrate_backup_check_command to commands that can back it up"
+    raise Failed(
+        f"A backup of {engine.database.name!r} cannot be restored",
+        f"a row of {found.longest_of} takes {found.longest:,} bytes in it, and the server accepts statements of"
+        f" {taken:,} (max_allowed_packet)",
+        remedy,
+        code="dump-not-loadable",
+    )
 
 
 def _check_rows(

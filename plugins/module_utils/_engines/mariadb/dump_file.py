@@ -38,15 +38,23 @@ class DumpContent:
     rows: dict[str, int] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
     is_complete: bool = False
+    #: Bytes of the longest statement, and the table that it fills or makes.
+    longest: int = 0
+    longest_of: str = ""
 
 
 def read_dump(path: Path) -> DumpContent:
     """Return what a dump holds; a row is a line that begins with a parenthesis, or many are one line."""
     found = DumpContent()
-    last, inserting, is_plain, begins = b"", "", True, False
+    last, inserting, is_plain, begins, length = b"", "", True, False, 0
     with path.open("rb") as file:
         for line in file:
             last = line.strip() or last
+            length += len(line)
+            if last.endswith(b";" if is_plain else b";;"):
+                if length > found.longest:
+                    found.longest, found.longest_of = length, inserting or next(reversed(found.rows), "")
+                length = 0
             delimiter = _DELIMITER.match(line)
             if delimiter:
                 is_plain = delimiter[1] == b";"

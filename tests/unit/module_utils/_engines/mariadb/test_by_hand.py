@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import NOT_PERMITTED
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
@@ -57,22 +59,66 @@ def test_the_printed_grants_let_a_customer_restore(mariadb_database: MariaDataba
         mariadb_database.server.execute(f"drop database `{name}`")
 
 
+#: Of each kind one that a careless load would stop at, or execute.
+_OBJECTS = """
+set innodb_strict_mode = 0;
+create table items (id int primary key, bytes longblob);
+insert into items values (1, repeat('x', 7000000));
+create sequence numbers;
+create table numbered (id bigint default nextval(numbers) primary key, n int);
+insert into numbered (n) values (1), (2);
+create table wide (id int primary key, {columns}) row_format = compact charset latin1;
+create event counts on schedule every 1 day starts '2030-01-01 00:00:00' do set @a = 1;
+create procedure one() select 1;
+""".format(columns=", ".join(f"c{number} varchar(255)" for number in range(60)))
+
+
+def by_hand(database: MariaDatabase, folder: Path) -> tuple[str, Path]:
+    """Return the printed command, as far as it is the same here, and the dump."""
+
+    def prepare() -> tuple[str, Path]:
+        engine = engine_for(
+            Database("app", database.server.url(database.name)), Job.from_options("upgrade", {"root": "/"})
+        )
+        dump = engine.dump(folder, True, lambda _: None).path
+        return restorer_of(engine).command_by_hand(dump), dump
+
+    command, dump = in_process(prepare)
+    # The password is what a person types; root of this server has none.
+    typed = command.replace("--user=root --password", f"--no-defaults --user=root --socket={database.server.socket}")
+    return typed.replace(f"--host={database.server.host}", ""), dump
+
+
 def test_the_printed_command_brings_a_dump_back_and_keeps_what_it_replaces(
     mariadb_database: MariaDatabase, tmp_path: Path
 ) -> None:
-    mariadb_database.execute("create table items (id int primary key); insert into items values (1)")
+    mariadb_database.execute(_OBJECTS)
     before = mariadb_database.dump()
-
-    def prepare() -> str:
-        engine = engine_of(mariadb_database)
-        return restorer_of(engine).command_by_hand(engine.dump(tmp_path, True, lambda _: None).path)
-
-    command = in_process(prepare)
-    mariadb_database.execute("insert into items values (2); create table made (id int)")
-    # The password is what a person types; root of this server has none.
-    typed = command.replace("--password", f"--no-defaults --socket={mariadb_database.server.socket}")
-    typed = typed.replace("--user=root --no-defaults", "--no-defaults --user=root")
-    subprocess.run(["sh", "-c", typed.replace(f"--host={mariadb_database.server.host}", "")], check=True)
+    command, _dump = by_hand(mariadb_database, tmp_path)
+    mariadb_database.execute("insert into items values (2, ''); create table made (id int); drop event counts")
+    subprocess.run(["sh", "-c", command], check=True)
     assert mariadb_database.dump() == before
     (kept,) = tmp_path.glob("*replaced*")
-    assert "(2)" in kept.read_text()
+    assert "(2,'')" in kept.read_text()
+    assert schemas_beside(mariadb_database) == []
+
+
+@pytest.mark.parametrize("damage", ["a statement fails", "it ends too early", "it is gone"])
+def test_the_printed_command_replaces_nothing_by_a_dump_that_cannot_be_loaded(
+    mariadb_database: MariaDatabase, tmp_path: Path, damage: str
+) -> None:
+    mariadb_database.execute("create table items (id int primary key); insert into items values (1)")
+    command, dump = by_hand(mariadb_database, tmp_path)
+    mariadb_database.execute("insert into items values (2)")
+    before = mariadb_database.dump()
+    words = dump.read_bytes()
+    if damage == "it is gone":
+        dump.unlink()
+    elif damage == "it ends too early":
+        dump.write_bytes(words[: words.index(b"(1)")])
+    else:
+        dump.write_bytes(words.replace(b"INSERT INTO", b"INSERT INTO no"))
+    assert subprocess.run(["sh", "-c", command], check=False).returncode != 0
+    assert mariadb_database.dump() == before
+    for name in schemas_beside(mariadb_database):
+        mariadb_database.server.execute(f"drop database `{name}`")

@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import client_tools
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_file import read_dump
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
@@ -368,3 +369,50 @@ def test_a_database_that_is_not_there_cannot_be_reached(mariadb_database: MariaD
 
     with refused("database-unreachable"):
         in_process(work)
+
+
+def test_a_dump_that_the_server_would_not_load_does_not_count(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
+    mariadb_database.execute("create table t (id int, bytes longblob); insert into t values (1, repeat('x', 9000000))")
+
+    def work() -> Any:
+        return engine_of(mariadb_database).dump(tmp_path, True, print)
+
+    with refused("dump-not-loadable", "18,000,0") as failure:
+        in_process(work)
+    server = mariadb_database.server
+    before = server.execute("select @@global.max_allowed_packet")[0][0]
+    server.execute(failure.value.remedy.partition("types: ")[2].partition(";")[0])
+    try:
+        path = in_process(work).path
+        server.execute("create table t2 as select * from t; delete from t", mariadb_database.name)
+        server.execute(path.read_text(), mariadb_database.name)
+        assert mariadb_database.execute("select count(*) from t join t2 using (id, bytes)") == [["1"]]
+    finally:
+        server.execute(f"set global max_allowed_packet = {before}")
+
+
+def test_the_longest_statement_that_a_server_takes_is_in_a_backup(
+    mariadb_database: MariaDatabase, tmp_path: Path
+) -> None:
+    """One byte more is not."""
+
+    def work() -> Any:
+        return engine_of(mariadb_database).dump(tmp_path, True, print)
+
+    mariadb_database.execute("create table t (words longtext); insert into t values (repeat('x', 2000000))")
+    longest = read_dump(in_process(work).path).longest
+    server = mariadb_database.server
+    before = server.execute("select @@global.max_allowed_packet")[0][0]
+    server.execute("set global max_allowed_packet = 2001920")
+    try:
+        for more, is_taken in ((2001919 - longest, True), (2001920 - longest, False)):
+            mariadb_database.execute(f"update t set words = repeat('x', {2000000 + more})")
+            if not is_taken:
+                with refused("dump-not-loadable"):
+                    in_process(work)
+                continue
+            path = in_process(work).path
+            mariadb_database.execute("drop table t")
+            server.execute(path.read_text(), mariadb_database.name)
+    finally:
+        server.execute(f"set global max_allowed_packet = {before}")

@@ -331,3 +331,21 @@ def test_everything_can_be_replaced_at_once(mariadb_database: MariaDatabase, tmp
     assert there == here + 1  # with what it says of itself
     for name in schemas_beside(mariadb_database):
         mariadb_database.server.execute(f"set foreign_key_checks = 0; drop database `{name}`")
+
+
+def test_rows_that_no_longer_fit_come_back(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
+    """What was made before innodb_strict_mode was there, or while a check was not enforced."""
+    columns = ", ".join(f"c{number} varchar(255)" for number in range(60))
+    mariadb_database.execute(
+        f"set innodb_strict_mode = 0, check_constraint_checks = 0;"
+        f"create table w (id int primary key, {columns}) row_format = compact charset latin1;"
+        "create table c (id int primary key, constraint positive check (id > 0));"
+        "insert into w (id) values (1); insert into c values (-1)"
+    )
+    before = mariadb_database.dump()
+    archive = archive_of(mariadb_database, tmp_path)
+    mariadb_database.execute("update w set id = 2; delete from c")
+    restore(mariadb_database, archive)
+    assert mariadb_database.dump() == before
+    for name in schemas_beside(mariadb_database):
+        mariadb_database.server.execute(f"drop database `{name}`")
