@@ -6,19 +6,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..._core.errors import NOT_PERMITTED, REPLACED_NOTHING, Failed, Refused
+from ..._core.errors import NOT_PERMITTED, REPLACED_NOTHING, Failed, Refused, first_of
 from ..._core.paths import sha256_of
 from ..connection import OwnConnection, first_line
 from ..data import Archive
 from ..interface import Report
 from . import client_input
-from .content import columns_of, digest_of, shared
+from .content import columns_of, digest_of, run_sql, shared
 from .dump_text import Definitions, definitions_of, tables_alone
 from .privileges import lacking, privileges_on, read_grants
+from .quoting import qualified
 from .swap_state import NEW, SINCE, create_schema, drop_schema, named_as_ours, names_for, tables_in, without_state
 from .write_counts import Counts
 
@@ -44,6 +47,8 @@ FOR_SWAP = (
     "ALTER ROUTINE",
     "EVENT",
 )
+_PLAIN = "select table_name from information_schema.tables where table_schema = :schema and table_type = 'BASE TABLE'"
+_MOST_NAMED = 5
 _OF_SESSION = re.compile(r"_s(\d+)")
 
 
@@ -91,6 +96,8 @@ class Beside:
         self.rows_before: dict[str, str] = {}
         self.rows_now: dict[str, str] = {}
         self._columns_before: dict[str, dict[str, Column]] = {}
+        #: Of the dump, when it was read.
+        self._digest = ""
 
     def load(self) -> None:
         """Load the tables of the dump.
@@ -111,18 +118,51 @@ class Beside:
         self.name = name
         self._report(f"loads the backup into {name}")
         try:
-            with self.archive.path.open("rb") as lines:
-                self.loaded = client_input.feed(self.engine, name, tables_alone(lines))
-            missing = self.before.all_tables() ^ set(tables_in(own, name))
-            if missing:
-                raise Failed(
-                    f"The backup {self.archive.path.parent} could not be loaded",
-                    f"other tables are there than it defines: {', '.join(sorted(missing))}",
-                    code=REPLACED_NOTHING,
-                )
+            self._load_tables()
+            self._refuse_incomplete()
         except BaseException:
             self.drop()
             raise
+
+    def _load_tables(self) -> None:
+        """Load the tables of the dump while it is read for the second time.
+
+        Raises:
+            Failed: a statement failed, or the dump is no longer what it was when it was read before.
+        """
+        digest = hashlib.sha256()
+        with self.archive.path.open("rb") as lines:
+            self.loaded = client_input.feed(self.engine, self.name, tables_alone(_passing(lines, digest)))
+        if digest.hexdigest() != self._digest:
+            raise self._damaged()
+
+    def _refuse_incomplete(self) -> None:
+        """Compare what was loaded with what the dump defines, and with the rows that were counted when it was proven.
+
+        Raises:
+            Failed: tables or rows are missing.
+        """
+        own = self.engine.own()
+        wrong = sorted(self.before.all_tables() ^ set(tables_in(own, self.name)))
+        expected = self.archive.row_counts or {}
+        # The history of a versioned table is in a dump, and not in its count.
+        plain = {str(table) for (table,) in own.rows(_PLAIN, schema=self.name)}
+        for table in sorted(plain - set(wrong)):
+            counted = expected.get(f"{self.schema}.{table}")
+            if counted is None:
+                continue
+            loaded = int(run_sql(own, f"select count(*) from {qualified(self.name, table)}")[0][0])
+            wrong += [f"{table} has {loaded} rows and not {counted}"] if loaded != counted else []
+        if wrong:
+            raise Failed(
+                f"The backup {self.archive.path.parent} could not be loaded",
+                f"what was loaded is not what it defines: {first_of(wrong, _MOST_NAMED)}",
+                code=REPLACED_NOTHING,
+            )
+
+    def _damaged(self) -> Failed:
+        why = f"{self.archive.path.name} is not what its manifest says"
+        return Failed(f"The backup {self.archive.path.parent} is damaged", why, code=REPLACED_NOTHING)
 
     def read_dump(self) -> None:
         """Read what the dump defines.
@@ -130,10 +170,9 @@ class Beside:
         Raises:
             Failed: it is not what was proven, or holds what cannot be made again.
         """
-        digest = sha256_of(self.archive.path)
-        if self.archive.sha256 not in ("", digest):
-            why = f"{self.archive.path.name} is not what its manifest says"
-            raise Failed(f"The backup {self.archive.path.parent} is damaged", why, code=REPLACED_NOTHING)
+        self._digest = sha256_of(self.archive.path)
+        if self.archive.sha256 not in ("", self._digest):
+            raise self._damaged()
         with self.archive.path.open("rb") as lines:
             self.before = definitions_of(lines)
         if self.before.not_understood:
@@ -188,6 +227,13 @@ class Beside:
             with suppress(Exception):  # the next one drops it
                 drop_schema(self.engine.own(), self.name)
             self.name = ""
+
+
+def _passing(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    """Yield the lines, and add each to a digest."""
+    for line in lines:
+        digest.update(line)
+        yield line
 
 
 def drop_left(engine: MariaDBSession) -> list[str]:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.errors import REPLACED_NOTHING, Failed
+from ..connection import first_line
 from .catalog import TABLES
 from .client_tools import required, run_tool
 from .dump import dump_options
@@ -43,29 +44,64 @@ def feed(engine: MariaDBSession, schema: str, lines: Iterable[bytes]) -> Counts:
     """Execute the lines of a script in a schema, and return what the client has written; it ends at the first error.
 
     Raises:
-        Failed: a statement failed.
+        Failed: a statement failed, or not all lines could be read.
     """
     tool = required("client", engine.database.name)
     reading, writing = os.pipe()
-    feeder = threading.Thread(target=_write, args=(writing, lines), daemon=True)
+    feeder = _Feeder(writing, lines)
     try:
         with os.fdopen(reading, "rb") as source:
             feeder.start()
             printed = run_tool(tool, [*EXACTLY, f"--database={schema}"], engine.url, engine.driver, source=source)
     except Failed as failure:
+        feeder.join()
+        feeder.refuse_error(schema)
         raise Failed(f"The client failed in {schema}", failure.why, code=REPLACED_NOTHING) from failure
     finally:
         feeder.join()
+    feeder.refuse_error(schema)
     rows = [line.split("\t") for line in printed.splitlines()]
-    return counted(row for row in rows if len(row) == 2 and row[1].isdigit())
+    answers = [row for row in rows if len(row) == 2 and row[1].isdigit()]
+    if not answers:
+        why = "it ended without an error, and did not execute its last statement"
+        raise Failed(f"The client failed in {schema}", why, code=REPLACED_NOTHING)
+    return counted(answers)
 
 
-def _write(descriptor: int, lines: Iterable[bytes]) -> None:
-    # Where the client ends before its input does, its own words say why.
-    with suppress(BrokenPipeError), os.fdopen(descriptor, "wb") as sink:
-        sink.write(f"{SETTINGS};\n".encode())
-        sink.writelines(lines)
-        sink.write(LAST_OF_CLIENT)
+class _Feeder(threading.Thread):
+    """Writes lines into the pipe that a client reads."""
+
+    def __init__(self, descriptor: int, lines: Iterable[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._descriptor = descriptor
+        self._lines = lines
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Write all lines; for a client an error is the end of its input."""
+        # Where the client ends before its input does, its own words say why.
+        with suppress(BrokenPipeError), os.fdopen(self._descriptor, "wb") as sink:
+            try:
+                sink.write(f"{SETTINGS};\n".encode())
+                sink.writelines(self._lines)
+                sink.write(LAST_OF_CLIENT)
+            except BrokenPipeError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the thread that waits raises it
+                self._error = error
+
+    def refuse_error(self, schema: str) -> None:
+        """Raise what went wrong.
+
+        Raises:
+            Failed: not all lines could be read.
+        """
+        if self._error is not None:
+            raise Failed(
+                f"What is executed in {schema} could not be read",
+                first_line(self._error),
+                code=REPLACED_NOTHING,
+            ) from self._error
 
 
 def definitions_now(engine: MariaDBSession) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import swap
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import beside, swap
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import tables_alone
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.swap_state import names_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
@@ -349,3 +351,66 @@ def test_rows_that_no_longer_fit_come_back(mariadb_database: MariaDatabase, tmp_
     assert mariadb_database.dump() == before
     for name in schemas_beside(mariadb_database):
         mariadb_database.server.execute(f"drop database `{name}`")
+
+
+def _cut(table: bytes, error: Exception | None) -> Callable[[Any], Any]:
+    """Return what reads the lines of a dump to the first row of a table, and ends there as if that were the end."""
+
+    def lines_of(lines: Any) -> Any:
+        for line in tables_alone(lines):
+            if line.startswith(b"INSERT INTO `%s`" % table):
+                if error:
+                    raise error
+                return
+            yield line
+
+    return lines_of
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), None], ids=["an error", "no error"])
+@pytest.mark.parametrize("table", [b"parents", b"texts"])
+def test_a_dump_that_is_not_read_to_its_end_replaces_nothing(
+    stocked: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None, table: bytes
+) -> None:
+    archive = archive_of(stocked, tmp_path)
+    stocked.execute("alter table parents add column c int; alter table texts add column c int")
+    before = stocked.dump()
+
+    def work() -> None:
+        monkeypatch.setattr(beside, "tables_alone", _cut(table, error))
+        restorer_of(engine_of(stocked)).restore(archive, "run", lambda _: None, lambda: None)
+
+    with refused("restore-replaced-nothing", *([error.strerror] if isinstance(error, OSError) else [])):
+        in_process(work)
+    assert stocked.dump() == before
+    assert schemas_beside(stocked) == []
+
+
+@pytest.mark.parametrize("known", ["by its digest", "by its rows"])
+def test_a_dump_that_loses_rows_while_it_is_loaded_replaces_nothing(
+    stocked: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: str
+) -> None:
+    archive = archive_of(stocked, tmp_path)
+    stocked.execute("alter table parents add column c int")
+    before = stocked.dump()
+    lesser = archive.path.read_bytes().replace(b"(1,'a;", b"(3,'a;").replace(b",\n(2,'b')", b"")
+    assert lesser != archive.path.read_bytes()
+    rows = {} if known == "by its digest" else archive.row_counts
+    if known == "by its rows":
+        archive.path.write_bytes(lesser)
+    archive = replace(archive, row_counts=rows, sha256="" if rows else archive.sha256)
+
+    def work() -> None:
+        real = vars(beside)["create_schema"]
+
+        def changes_then(*arguments: Any) -> None:
+            archive.path.write_bytes(lesser)
+            real(*arguments)
+
+        monkeypatch.setattr(beside, "create_schema", changes_then)
+        restorer_of(engine_of(stocked)).restore(archive, "run", lambda _: None, lambda: None)
+
+    with refused("restore-replaced-nothing"):
+        in_process(work)
+    assert stocked.dump() == before
+    assert schemas_beside(stocked) == []
