@@ -31,10 +31,14 @@ class ActionModule(FollowingAction):
         host = facts["inventory_hostname"]
         if answer.get("failed"):
             return answer
+        names = [entry["name"] for entry in answer["databases"]]
         if self._task.args.get("names_only"):
-            invocation.share("restorable", host, len(answer["databases"]))
-        elif invocation.shared("restorable", host) and not answer["databases"]:
-            return _failed("The backups that were found a moment ago are not there any more")
+            invocation.share("restorable", host, names)
+            return answer
+        gone = [name for name in invocation.shared("restorable", host) or () if name not in names]
+        if gone:
+            failure = _failed(f"Backups that were found a moment ago are not there any more: {', '.join(gone)}")
+            return {**answer, **failure, "databases": answer["databases"]}
         return answer
 
 

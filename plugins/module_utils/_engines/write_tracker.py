@@ -272,12 +272,12 @@ class WriteTracker(ABC):
         """Return the same while others are still at work: what can be read, but for whom a restore would end."""
         return self.writes_since(archive, ours, content)
 
-    def defined(self, connection: Connection) -> list[str]:
-        """Return the states of the schema that env.py's connections have found and left, if they are permanent already.
+    def definitions(self, connection: Connection) -> Counted | None:
+        """Return what env.py's connections have defined that is permanent already, as ``files`` and ``schemas``.
 
-        Each is returned once. An engine that knows in other ways who has changed a schema returns none.
+        None where nothing is new, and for an engine that knows in other ways who has changed a schema.
         """
-        return []
+        return None
 
     def changes_of_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
         """Return what others changed, or may have, beyond rows that are counted; for a restore's guard only."""

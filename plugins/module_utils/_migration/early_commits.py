@@ -33,14 +33,19 @@ _COMMITS = {"COMMIT", "END"}
 _MAY_COMMIT = re.compile(r"\bcommit\b", re.IGNORECASE)
 
 
-#: There may be a secret in a string.
-_STRING = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*\"""", re.DOTALL)
+#: There may be a secret in a string, and an apostrophe in a comment or in a name begins none.
+_STRING = re.compile(
+    r"""(?P<name>`(?:[^`]|``)*`)|--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|$)
+    |'(?:[^'\\]|\\.|'')*(?:'|$)|"(?:[^"\\]|\\.|"")*(?:"|$)""",
+    re.DOTALL | re.VERBOSE,
+)
 _LONGEST = 160
 
 
 def shortened(statement: str) -> str:
-    """Return a statement on one line, without its strings."""
-    return " ".join(_STRING.sub("'…'", statement).split())[:_LONGEST]
+    """Return a statement on one line, without its strings and its comments."""
+    plain = _STRING.sub(lambda found: found["name"] or ("'…'" if found[0][0] in "'\"" else " "), statement)
+    return " ".join(plain.split())[:_LONGEST]
 
 
 class EarlyCommits:
@@ -148,6 +153,6 @@ class EarlyCommits:
 
     def _executed(self, *_: Any) -> None:
         step = self._step()
-        schemas = self._counter.defined() if step else []
-        if step and schemas:
-            self._watcher.defines(step, schemas)
+        held = self._counter.add_definitions(step) if step else {}
+        if step and held:
+            self._watcher.defines(step, held)

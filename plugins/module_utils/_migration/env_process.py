@@ -248,8 +248,8 @@ class _Reporter(Watcher):
     def writes_unseen(self, step: Step, reason: str) -> None:
         self._report("writes_unseen", step, reason)
 
-    def defines(self, step: Step, schemas: list[str]) -> None:
-        self._report("defines", step, schemas)
+    def defines(self, step: Step, held: dict[str, list[str]]) -> None:
+        self._report("defines", step, held)
 
     def executes(self, step: Step, statement: str) -> None:
         self._report("executes", step, statement)

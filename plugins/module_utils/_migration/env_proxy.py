@@ -157,9 +157,10 @@ class EnvironmentApart(Environment):
         self.engine.take_facts_there(facts)
         self._watcher.writes_unseen(put_into(self._steps[int(number)], step), str(reason))
 
-    def _defines(self, facts: Any, number: int, step: Any, schemas: Any) -> None:
+    def _defines(self, facts: Any, number: int, step: Any, held: Any) -> None:
         self.engine.take_facts_there(facts)
-        self._watcher.defines(put_into(self._steps[int(number)], step), texts(schemas))
+        found = {str(kind): texts(each) for kind, each in held.items()}
+        self._watcher.defines(put_into(self._steps[int(number)], step), found)
 
     def _executes(self, facts: Any, number: int, step: Any, statement: str) -> None:
         self.engine.take_facts_there(facts)

@@ -116,9 +116,8 @@ class JournalWriter(Watcher):
         """Journal it: afterwards, what the step wrote looks like what others wrote."""
         self._journal.write("wrote_unseen", revision=step.revision, table=step.table, reason=reason)
 
-    def defines(self, step: Step, schemas: list[str]) -> None:
+    def defines(self, step: Step, held: dict[str, list[str]]) -> None:
         """Journal them: if this process dies, nothing else distinguishes them from what others have done."""
-        held = {"schemas": schemas}
         self._journal.write_with_next("defined", revision=step.revision, table=step.table, held=held)
 
     def note_committed(self, step: Step) -> None:

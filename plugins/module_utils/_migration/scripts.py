@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,20 @@ def aim(config: Config, url: str, engine_name: str) -> None:
         url: of the database.
         engine_name: what env.py calls it, if it is made from Alembic's template for several databases: their names are
             a main option, and each has a section with its URL.
+
+    Raises:
+        Refused: the configuration does not name it.
     """
     config.set_main_option("sqlalchemy.url", _escaped(url))
     if engine_name:
+        names = re.split(r",\s*", config.get_main_option("databases") or "")
+        if engine_name not in names:
+            raise Refused(
+                f"Alembic's configuration names no database {engine_name!r}",
+                f"its databases are: {', '.join(names)}" if any(names) else "it has no option databases",
+                "Correct engine_name, or leave it out where env.py is not made from the multidb template",
+                code="engine-name-unknown",
+            )
         config.set_main_option("databases", engine_name)
         config.set_section_option(engine_name, "sqlalchemy.url", _escaped(url))
 

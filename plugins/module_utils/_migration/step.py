@@ -104,8 +104,8 @@ class Watcher:
     def writes_early(self, step: Step) -> None:
         """Hear that rows are about to be made permanent before the step's end."""
 
-    def defines(self, step: Step, schemas: list[str]) -> None:
-        """Hear which states of the schema the step has found and left, where they are permanent before its end."""
+    def defines(self, step: Step, held: dict[str, list[str]]) -> None:
+        """Hear what the step has defined that is permanent before its end, as kinds of ``held``."""
 
     def writes_unseen(self, step: Step, reason: str) -> None:
         """Hear that the step may have written where nothing counts it."""

@@ -33,6 +33,8 @@ class Counter:
         self._before: dict[str, int] = {}
         self._used_before: dict[str, int] = {}
         self._pending: dict[str, int] = {}
+        #: The states of the schema that steps have.
+        self._schemas: set[str] = set()
         self._first = 0
         self._has_ended = False
         #: What was counted last, at the end of a step.
@@ -81,9 +83,7 @@ class Counter:
                 step.catalog_rows[str(counted.number)] = rows
 
     def _add(self, step: Step, counted: Counted) -> None:
-        for kind in ("files", "dropped", "schemas"):
-            known = step.held.setdefault(kind, [])
-            known += [each for each in getattr(counted, kind) if each not in known]
+        self._hold(step, counted)
         step.reads.update(counted.reads)
         # What the session wrote before this transaction is the run's, and counted as such: handed in or not.
         step.written.update({oid: rows + self._pending.get(oid, 0) for oid, rows in counted.written.items()})
@@ -98,13 +98,27 @@ class Counter:
         self._before = counted.rows
         self._know(step, [counted.number] if counted.number else [])
 
+    def _hold(self, step: Step, counted: Counted) -> None:
+        """Add what its transactions kept to themselves; of the states of a schema those that no step before it has."""
+        schemas = [each for each in counted.schemas if each not in self._schemas]
+        self._schemas.update(schemas)
+        for kind, held in (("files", counted.files), ("dropped", counted.dropped), ("schemas", schemas)):
+            known = step.held.setdefault(kind, [])
+            known += [each for each in held if each not in known]
+
     @staticmethod
     def _know(step: Step, transactions: list[int]) -> None:
         step.transactions += [number for number in transactions if number not in step.transactions]
 
-    def defined(self) -> list[str]:
-        """Return the states of the schema that are permanent already, and were not returned before."""
-        return self._tracker.defined(self._connection)
+    def add_definitions(self, step: Step) -> dict[str, list[str]]:
+        """Add what the step has defined that is permanent already, and return what of it is new; nothing if none is."""
+        counted = self._tracker.definitions(self._connection)
+        if counted is None:
+            return {}
+        known = {kind: set(held) for kind, held in step.held.items()}
+        self._hold(step, counted)
+        new = {kind: [each for each in held if each not in known.get(kind, ())] for kind, held in step.held.items()}
+        return {kind: held for kind, held in new.items() if held}
 
     def refuse_outside(self, step: Step) -> None:
         """Fail before a step is committed that has changed what no backup of the run holds.

@@ -56,9 +56,8 @@ class DowngradeJournal(Watcher):
         """Journal it: afterwards, what the step wrote looks like what others wrote."""
         self._journal.write("wrote_unseen", revision=step.revision, table=step.table, reason=reason)
 
-    def defines(self, step: Step, schemas: list[str]) -> None:
+    def defines(self, step: Step, held: dict[str, list[str]]) -> None:
         """Journal them, as for an upgrade."""
-        held = {"schemas": schemas}
         self._journal.write_with_next("defined", revision=step.revision, table=step.table, held=held)
 
     def failed(self, step: Step) -> None:

@@ -134,7 +134,7 @@ class SQLiteAcrossProcesses(AcrossProcesses):
 
     def facts_there(self) -> dict[str, Any]:
         """Return whether env.py's connection is in a transaction, and which tables were written."""
-        return {"in_transaction": self.holds_transaction(), "written": self.written.facts()}
+        return {"in_transaction": self.holds_transaction(), "written": self.written.new_facts()}
 
     def version_there(self) -> int:
         """Return the data_version of env.py's connection."""

@@ -166,27 +166,31 @@ class FileComparison:
         return row[0] if row else None
 
 
-def changed_definitions(connection: sqlite3.Connection, ours: frozenset[str], leave_out: frozenset[str]) -> list[str]:
+def changed_definitions(
+    connection: sqlite3.Connection, ours: frozenset[str], touched: frozenset[str], leave_out: frozenset[str]
+) -> list[str]:
     """Return in words the definitions that differ from an attached backup's: others have changed them, or may have.
 
     Args:
-        connection: of the file, whose schema is not what the run has left (see ``schema_states.py``).
-        ours: what the run is known to have made, changed or dropped; what belongs to such a table goes with it.
+        connection: of the file.
+        ours: what the run alone has made, changed or dropped; what belongs to such a table comes and goes with it.
+        touched: what it has, alone or not.
         leave_out: version tables, as schema.table.
     """
     before, now = _Side.of(connection, "backup"), _Side.of(connection, "main")
     sides = {**before.sql, **now.sql}
-    virtual = {name for (_kind, name), sql in sides.items() if name in ours and sql.lower().startswith(_VIRTUAL)}
+    virtual = {name for (_kind, name), sql in sides.items() if name in touched and sql.lower().startswith(_VIRTUAL)}
     found = []
     for kind, name in sorted(sides):
         key = kind, name
         table = before.table.get(key) or now.table[key]
         # An index that is new on a table of the run is not the run's for that.
-        is_ours = name in ours or (table in ours and key in before.sql)
-        if f"main.{table}" in leave_out or any(table.startswith(f"{each}_") for each in virtual):
+        is_ours = name in ours or (table in ours and key in before.sql) or f"main.{table}" in leave_out
+        if is_ours or any(table.startswith(f"{each}_") for each in virtual):
             continue
         if not (key in before.sql and key in now.sql and same_meaning(kind, before.sql[key], now.sql[key])):
-            also = "may have been changed by others, too" if is_ours else "was changed by others, or made or dropped"
+            is_touched = name in touched or table in touched
+            also = "may have been changed by others, too" if is_touched else "was changed by others, or made or dropped"
             found.append(f"{kind} {name} {also}")
     return found
 

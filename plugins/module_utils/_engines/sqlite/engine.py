@@ -74,7 +74,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         #: The driver's connection of env.py, while it migrates.
         self.migrating: Any = None
         self.written = WrittenTables()
-        self.schema_states = SchemaStates(self.written)
+        self.schema_states = SchemaStates(self.written, self.path)
         #: What connections to other files were kept from changing, where they are.
         self._kept_here: list[str] | None = None
         #: The dump that this process has made, and the state of the database when it got the lock.

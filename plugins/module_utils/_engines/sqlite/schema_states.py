@@ -2,37 +2,46 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which states of a file's schema a run has found and left: one that it did not leave is of others.
+"""Which states of a file's schema a run has found and left: where both have changed an object, others did so too.
 
 SQLite keeps no word of who has changed a schema. So the text of all definitions is read before and after each statement
-that changes them: what a run finds has to be what the backup has, or what the run itself has left.
+that changes them: what a run finds has to be what the backup has, or what the run itself has left. What another session
+commits between the two readings shows in ``PRAGMA data_version``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..connection import OWN, driver_connection
 from ..sqlalchemy_import import listening, sa
+from .write_witness import data_version
+from .written_tables import attached_to
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .written_tables import WrittenTables
 
-_DEFINITIONS = "select type, name, tbl_name, sql from {}.sqlite_master order by type, name"
+#: Without the statistics of ANALYZE, which an application may make at any time.
+_DEFINITIONS = """select type, name, tbl_name, sql from {}.sqlite_master
+    where name not like 'sqlite\\_stat%' escape '\\' order by type, name"""
 #: Statements that change no definition, by their first word; none is read before these.
 _CHANGES_NONE = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:select|insert|update|delete|replace|with|begin|savepoint)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _FOUND, _LEFT = "found ", "left "
-#: In place of a state that could not be read.
+#: In place of a state that could not be read, or that others may have made.
 _UNKNOWN = f"{_FOUND}unknown"
+#: What is kept with a driver's connection: whether it has the file open, and which of its versions it saw last.
+_IS_OURS, _VERSION = "hosting_alembic_is_migrated", "hosting_alembic_version"
 
 
 def read_state(connection: Any, schema: str = "main") -> str:
@@ -48,7 +57,7 @@ def read_state(connection: Any, schema: str = "main") -> str:
     return hashlib.sha256(repr([tuple(row) for row in rows]).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def is_left_by_run(now: str, backup: str, states: frozenset[str]) -> bool:
+def is_left_by_run(now: str, backup: str, states: Collection[str]) -> bool:
     """Return whether only a run has changed the schema since its backup.
 
     Args:
@@ -62,10 +71,11 @@ def is_left_by_run(now: str, backup: str, states: frozenset[str]) -> bool:
 
 
 class SchemaStates:
-    """Reads the states before and after what env.py's connections execute."""
+    """Reads the states before and after what env.py's connections to the file execute."""
 
-    def __init__(self, written: WrittenTables) -> None:
+    def __init__(self, written: WrittenTables, path: Path) -> None:
         self._written = written
+        self._path = path
         #: How many changes of definitions had been compiled when the last state was read.
         self._known = 0
 
@@ -76,34 +86,58 @@ class SchemaStates:
         with listening((engine, "before_cursor_execute", self._before), (engine, "after_cursor_execute", self._after)):
             yield
 
-    def found(self, connection: Any) -> None:
-        """Note the state that a driver's connection sees: it is not the run's for that."""
-        state = _UNKNOWN
-        with suppress(Exception):  # locked by others, who may change it
-            state = f"{_FOUND}{read_state(connection)}"
-        self._written.schemas.add(state)
+    def read_found(self, connection: Connection) -> None:
+        """Note the state that a connection of env.py's sees: it is not the run's for that."""
+        pooled = connection.connection
+        state, self._known = _UNKNOWN, self._written.changes
+        with suppress(Exception), _without_waiting(pooled):  # locked by others, who may change it
+            connection.info[_VERSION] = data_version(pooled)
+            state = f"{_FOUND}{read_state(pooled)}"
+        self._written.schemas[state] = None
 
-    def left(self, connection: Any) -> None:
-        """Note the state after a statement of env.py's, if it has changed a definition."""
+    def read_left(self, connection: Connection) -> None:
+        """Note the state after a statement of env.py's that has changed a definition, unless others have written."""
         if self._written.changes == self._known:
             return
-        self._known = self._written.changes
+        pooled = connection.connection
+        known, self._known = connection.info.get(_VERSION), self._written.changes
         with suppress(Exception):  # then it is not known as the run's
-            self._written.schemas.add(f"{_LEFT}{read_state(connection)}")
+            connection.info[_VERSION] = data_version(pooled)
+            state = f"{_LEFT}{read_state(pooled)}"
+            self._written.schemas[state if connection.info[_VERSION] == known else _UNKNOWN] = None
 
     def _before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         # In a transaction it would be read too late to show anything, and take a lock too early.
-        if self._is_of_env(connection) and not _CHANGES_NONE.match(statement) and not _in_transaction(connection):
-            self.found(connection.connection)
+        if not _CHANGES_NONE.match(statement) and self._is_of_env(connection) and not _in_transaction(connection):
+            self.read_found(connection)
 
     def _after(self, connection: Connection, *_: Any) -> None:
-        if self._is_of_env(connection):
-            self.left(connection.connection)
+        if self._written.changes != self._known and self._is_of_env(connection):
+            self.read_left(connection)
 
-    @staticmethod
-    def _is_of_env(connection: Connection) -> bool:
-        return connection.dialect.name == "sqlite" and not connection.get_execution_options().get(OWN)
+    def _is_of_env(self, connection: Connection) -> bool:
+        """Return whether a connection is one of env.py's to the file: it may have other files open, or memory."""
+        if connection.dialect.name != "sqlite" or connection.get_execution_options().get(OWN):
+            return False
+        if _IS_OURS not in connection.info:
+            files = {name: file for _number, name, file in attached_to(connection.connection)}
+            connection.info[_IS_OURS] = os.path.realpath(files.get("main") or os.devnull) == str(self._path)
+        return bool(connection.info[_IS_OURS])
 
 
 def _in_transaction(connection: Connection) -> bool:
     return bool(getattr(driver_connection(connection), "in_transaction", True))
+
+
+@contextmanager
+def _without_waiting(connection: Any) -> Iterator[None]:
+    """Have a driver's connection wait for no lock inside of the block: the statement that follows waits itself."""
+    cursor = connection.cursor()
+    cursor.execute("pragma busy_timeout")
+    (patience,) = cursor.fetchall()[0]
+    cursor.execute("pragma busy_timeout = 0")
+    try:
+        yield
+    finally:
+        cursor.execute(f"pragma busy_timeout = {int(patience)}")
+        cursor.close()

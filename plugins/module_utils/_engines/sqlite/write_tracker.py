@@ -52,8 +52,8 @@ class SQLiteWriteTracker(WriteTracker):
         self._unchanged: frozenset[str] = frozenset()
         self._known_rows = KnownRows()
         self._left: list[str] | None = None
-        #: The states of the schema that ``defined`` has returned.
-        self._reported: set[str] = set()
+        #: How many states of the schema there were when ``definitions`` returned them.
+        self._reported = 0
 
     def check_other_writers(self, connection: Connection) -> None:
         """Compare the versions that both connections see."""
@@ -114,18 +114,20 @@ class SQLiteWriteTracker(WriteTracker):
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
         """Return the statements by table that env.py's connections have compiled until now."""
         if not self.engine.holds_transaction():
-            self.engine.schema_states.found(connection.connection)
+            self.engine.schema_states.read_found(connection)
         written = self.engine.written
-        return Counted(dict(written.counts), files=sorted(written.definitions), schemas=sorted(written.schemas))
+        return Counted(dict(written.counts), files=sorted(written.definitions), schemas=list(written.schemas))
 
-    def defined(self, connection: Connection) -> list[str]:
-        """Return the states of the schema that statements outside of a transaction have left."""
+    def definitions(self, connection: Connection) -> Counted | None:
+        """Return what statements outside of a transaction have defined, and the states of the schema."""
+        written = self.engine.written
         if self.engine.holds_transaction():
-            return []
-        self.engine.schema_states.left(connection.connection)
-        found = sorted(self.engine.written.schemas - self._reported)
-        self._reported.update(found)
-        return found
+            return None
+        self.engine.schema_states.read_left(connection)
+        if len(written.schemas) == self._reported:
+            return None
+        self._reported = len(written.schemas)
+        return Counted(files=sorted(written.definitions), schemas=list(written.schemas))
 
     def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> Comparison:
         """Compare with the backup, by what this process has written as well: downgrades, for one."""
@@ -274,7 +276,10 @@ class SQLiteWriteTracker(WriteTracker):
         return Writes()
 
     def changes_of_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
-        """Compare the definitions, unless no other session has written or all that changed the schema was the run."""
+        """Compare the definitions, unless no other session has written: what the run did not touch is others'.
+
+        What it did touch is, too, where the states of the schema do not show that only the run has changed it.
+        """
         if written_rows.on_purpose or archive.path.is_dir() or self.engine.replacing is None:
             return []
         if self._is_unwritten(archive, written_rows.content):
@@ -285,10 +290,10 @@ class SQLiteWriteTracker(WriteTracker):
                 if not is_attached(connection):
                     attach(connection, archive.path)
                 now, before = read_state(connection), read_state(connection, "backup")
-                if is_left_by_run(now, before, written_rows.schemas | written.schemas):
-                    return []
+                is_known = is_left_by_run(now, before, {*written_rows.schemas, *written.schemas})
                 ours = written_rows.files | frozenset(written.definitions)
-                return changed_definitions(connection, ours, archive.version_tables | written_rows.version_tables)
+                leave_out = archive.version_tables | written_rows.version_tables
+                return changed_definitions(connection, ours if is_known else frozenset(), ours, leave_out)
         except sqlite3.Error as error:
             return [f"the definitions cannot be compared with those of the backup ({error})"]
 

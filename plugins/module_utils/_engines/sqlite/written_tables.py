@@ -49,7 +49,8 @@ class WrittenTables:
         #: How often they have compiled such a statement, and the states of the schema before and after (see
         #: ``schema_states.py``).
         self.changes = 0
-        self.schemas: set[str] = set()
+        self.schemas: dict[str, None] = {}
+        self._sent = 0
         #: Attached schemas that are not files.
         self._in_memory: set[str] = set()
         self._attached_a_file = False
@@ -88,8 +89,14 @@ class WrittenTables:
             "counts": dict(self.counts),
             "rows": sorted(self.rows),
             "definitions": sorted(self.definitions),
-            "schemas": sorted(self.schemas),
+            "schemas": list(self.schemas),
         }
+
+    def new_facts(self) -> dict[str, Any]:
+        """Return the same, of the states of the schema those that this has not returned before."""
+        facts = self.facts()
+        facts["schemas"], self._sent = facts["schemas"][self._sent :], len(self.schemas)
+        return facts
 
     def adds(self, facts: dict[str, Any]) -> None:
         """Add what connections of another process have written."""
@@ -97,7 +104,7 @@ class WrittenTables:
             self.counts[str(table)] = max(self.counts.get(table, 0), int(count))
         self.rows.update(map(str, facts["rows"]))
         self.definitions.update(map(str, facts["definitions"]))
-        self.schemas.update(map(str, facts["schemas"]))
+        self.schemas.update(dict.fromkeys(map(str, facts["schemas"])))
 
     def _authorize(self, action: int, first: Any, second: Any, schema: Any, _inner: Any) -> int:
         with suppress(Exception):  # an error in here would refuse the statement

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.codes import assert_error
 from tests.unit.stage import Host, database, heads, script, sql
 
 #: What the revisions do to each engine, and back.
@@ -97,6 +98,15 @@ def test_each_engine_is_an_entry_that_is_migrated_alone(host: Host, project: Pat
     assert {name: dump(path) for name, path in ours.items()} == expected
     for name, path in ours.items():
         assert host.plan(database(path, name, engine_name=name), run="")["pending"] == []
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_name_that_alembic_ini_does_not_have_is_refused_at_the_plan(host: Host, tmp_path: Path) -> None:
+    path = script(tmp_path / "engine1.db", "create table mine (a)")
+
+    plan = host.plan(database(path, "a", engine_name="engin1"), run="")
+
+    assert_error(plan["obstacles"][0], "engine-name-unknown", "'engin1'", "engine1, engine2")
 
 
 def test_one_that_fails_is_reverted_and_the_other_one_is_not_touched(host: Host, shipped: Path, tmp_path: Path) -> None:

@@ -291,3 +291,103 @@ def test_what_others_changed_after_a_process_died_is_never_taken_back(
 
     assert result["outcome"] == "held", result
     assert sql(mine, DEFINES[statement])
+
+
+#: Statements of the run around what others do in its first revision, by when a state of the schema is read.
+AROUND = {
+    "in a transaction": ("update mine set a = a", "create table more (a)"),
+    "between two statements": (
+        "create table more (a)",
+        "insert into more values (1)",
+        "create index more_a on more (a)",
+    ),
+    "right before": ("create table more (a)",),
+}
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("statement", ["create index found on theirs (a)", "alter table mine add column b default 7"])
+def test_what_others_changed_between_two_statements_is_never_taken_back(
+    host: Host, mine: Path, statement: str, around: str, mode: str
+) -> None:
+    script(mine, f"pragma journal_mode = {mode}")
+    release(host)
+    theirs = OTHER.format(str(mine), statement)
+    first, *more = AROUND[around]
+    before = [theirs, executes(first)] if around != "between two statements" else [executes(first), theirs]
+    host.revise("generic", "r1", None, "; ".join([*before, *map(executes, more)]), "raise RuntimeError('no way back')")  # type: ignore[arg-type]
+    host.revise("generic", "r2", "r1", f"{executes('create table half (a)')}; raise RuntimeError('no')")
+    assert host.result("upgrade", database(mine))["outcome"] == "failed"
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "held", result
+    assert sql(mine, DEFINES[statement])
+
+
+def test_what_others_changed_while_a_statement_waited_for_them_is_never_taken_back(host: Host, mine: Path) -> None:
+    release(host)
+    theirs = mine.with_name("theirs.py")
+    theirs.write_text(
+        "import sqlite3, sys, time\n"
+        f"session = sqlite3.connect({str(mine)!r}, isolation_level=None)\n"
+        "session.execute('begin immediate')\n"
+        "session.execute('create index found on theirs (a)')\n"
+        "print('holds it', flush=True)\n"
+        "time.sleep(1)\n"
+        "session.execute('commit')\n"
+    )
+    waits = (
+        f"import subprocess, sys; theirs = subprocess.Popen([sys.executable, {str(theirs)!r}], stdout=subprocess.PIPE)"
+        f"; theirs.stdout.readline(); {executes('create table more (a)')}"
+    )
+    host.revise("generic", "r1", None, waits, "raise RuntimeError('no way back')")  # type: ignore[arg-type]
+    host.revise("generic", "r2", "r1", f"{executes('create table half (a)')}; raise RuntimeError('no')")
+    assert host.result("upgrade", database(mine))["outcome"] == "failed"
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "held", result
+    assert sql(mine, DEFINES["create index found on theirs (a)"])
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "__import__('sqlalchemy').create_engine('sqlite://').connect().exec_driver_sql('create table x (a)')",
+        "connection.exec_driver_sql('pragma foreign_keys = on')",
+    ],
+)
+def test_what_env_py_does_elsewhere_keeps_nothing_from_being_taken_back(host: Host, mine: Path, before: str) -> None:
+    release(host, before)
+    text = dump(mine)
+    host.revise("generic", "r1", None, f"import os; {executes('create table half (a)')}; {DIES['alone']}")  # type: ignore[arg-type]
+    host.do("upgrade", database(mine))
+
+    result = host.result("downgrade", database(mine))
+
+    assert (result["outcome"], dump(mine)) == ("restored", text), result
+
+
+def test_statistics_of_others_hold_nothing(host: Host, mine: Path) -> None:
+    script(mine, "create index a on mine (a)")
+    text = dump(mine)
+
+    result = failed(host, mine, "left", "first", "analyze")
+
+    assert (result["outcome"], dump(mine)) == ("restored", text), result
+
+
+def test_a_journal_names_each_state_of_a_schema_when_it_is_new(host: Host, mine: Path) -> None:
+    release(host)
+    for number in range(1, 21):
+        down = f"r{number - 1:02}" if number > 1 else None
+        host.revise("generic", f"r{number:02}", down, executes(f"create table t{number} (a)"))  # type: ignore[arg-type]
+
+    assert host.result("upgrade", database(mine))["outcome"] == "upgraded"
+
+    states = [state for event in host.events() for state in event.get("held", {}).get("schemas", ())]
+    # While the step is at work, and when it has ended.
+    assert len(states) <= 2 * len(set(states))
+    assert len(set(states)) > 20
