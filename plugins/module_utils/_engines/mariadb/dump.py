@@ -11,6 +11,7 @@ holds has to lie between the two.
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +38,8 @@ FILE = "dump.sql"
 #: Table definition has changed: it was made anew since the snapshot, as TRUNCATE does it.
 _TABLE_CHANGED = "(1412)"
 _ATTEMPTS = 3
+#: The server knows in which second a table was written: what was written in this one is not in the next.
+_SECOND = 1.0
 _LONGEST_PACKET = 1 << 30
 #: Objects besides tables, by kind.
 _OTHERS = """
@@ -46,9 +49,9 @@ union all select 'event', count(*) from information_schema.events where event_sc
 union all select lower(routine_type), count(*) from information_schema.routines
  where routine_schema = database() group by 1
 """
-#: When tables were changed last: one that is as before may have been another one meanwhile.
-_MADE = """
-select table_name, coalesce(create_time, '') from information_schema.tables
+#: When tables were made, and written last: one that is as before may have been another one meanwhile.
+_TIMES = """
+select table_name, coalesce(create_time, ''), coalesce(update_time, '') from information_schema.tables
  where table_schema = database() and table_type <> 'VIEW'
 """
 _WHERE = "select concat(@@hostname, ':', @@port, @@datadir, '/', database())"
@@ -71,15 +74,18 @@ _OPTIONS = (
 class _State:
     """What the database was at one moment."""
 
+    moment: str
     fingerprint: list[str]
+    #: When each table was made, and when another session has last written into it, as far as the server knows.
     made: dict[str, str]
+    written: dict[str, str]
     tables: dict[str, str]
     others: Counter[str]
     counts: dict[str, int] | None
 
 
 def write_dump(engine: MariaDBSession, folder: Path, count_rows: bool, report: Report) -> Dump:
-    """Write a dump and prove it; where the schema changed meanwhile, write it again.
+    """Write a dump and prove it; where others changed the schema or many rows meanwhile, write it again.
 
     Args:
         engine: of the database.
@@ -98,10 +104,18 @@ def write_dump(engine: MariaDBSession, folder: Path, count_rows: bool, report: R
         before = _state(engine, count_rows)
         noticed = _dump(engine, tool, target, before, report)
         after = _state(engine, count_rows)
-        if not noticed and before.fingerprint == after.fingerprint and before.made == after.made:
-            counts = _proven(engine, target, before, after)
+        if noticed or before.fingerprint != after.fingerprint or before.made != after.made:
+            report(f"another session changed the schema during the dump ({attempt} of {_ATTEMPTS} attempts)")
+            continue
+        counts, not_exact = _proven(engine, target, before, after)
+        if not_exact:
+            report(
+                f"other sessions wrote into {', '.join(not_exact)} during the dump, so the number of their rows cannot"
+                f" be compared ({attempt} of {_ATTEMPTS} attempts)"
+            )
+        if not not_exact or attempt == _ATTEMPTS:
             return Dump(target, f"mariadb-dump {tool.version}", counts if count_rows else None, activity)
-        report(f"another session changed the schema during the dump ({attempt} of {_ATTEMPTS} attempts)")
+        time.sleep(_SECOND)
     raise Failed(
         f"The backup of {engine.database.name!r} cannot be made",
         "other sessions changed the schema each time while it was dumped",
@@ -159,8 +173,8 @@ def _refuse_other_server(engine: MariaDBSession) -> None:
         )
 
 
-def _proven(engine: MariaDBSession, target: Path, before: _State, after: _State) -> dict[str, int]:
-    """Compare a dump with the database, and return its rows by table.
+def _proven(engine: MariaDBSession, target: Path, before: _State, after: _State) -> tuple[dict[str, int], list[str]]:
+    """Compare a dump with the database; return its rows by table, and the tables whose rows could not be compared.
 
     Raises:
         Failed: it does not hold what the database held.
@@ -173,13 +187,11 @@ def _proven(engine: MariaDBSession, target: Path, before: _State, after: _State)
         raise _invalid(target, f"it and the database differ in their tables: {', '.join(missing[:5])}")
     if found.others != before.others:
         raise _invalid(target, f"it holds {dict(found.others)} and the database {dict(before.others)}")
-    for name, kind in before.tables.items():
-        _check_rows(target, name, kind, found, before, after, engine.name_on_server)
+    not_exact = [name for name in before.tables if not _has_its_rows(target, name, found, before, after)]
     _refuse_too_long(engine, found)
     sync(target)
-    return {
-        f"{engine.name_on_server}.{name}": found.rows[name] for name, kind in before.tables.items() if kind != SEQUENCE
-    }
+    kept = [name for name, kind in before.tables.items() if kind != SEQUENCE]
+    return {f"{engine.name_on_server}.{name}": found.rows[name] for name in kept}, not_exact
 
 
 def _refuse_too_long(engine: MariaDBSession, found: DumpContent) -> None:
@@ -204,19 +216,21 @@ def _refuse_too_long(engine: MariaDBSession, found: DumpContent) -> None:
     )
 
 
-def _check_rows(
-    target: Path, name: str, kind: str, found: DumpContent, before: _State, after: _State, schema: str
-) -> None:
-    """Compare the rows of one table with those before and after the dump; others may have written meanwhile.
+def _has_its_rows(target: Path, name: str, found: DumpContent, before: _State, after: _State) -> bool:
+    """Return whether a dump has as many rows of a table as the database before or after it, or between.
 
     Raises:
-        Failed: there are fewer or more.
+        Failed: it has fewer or more, and no other session wrote into the table meanwhile.
     """
-    if kind in (SEQUENCE, VERSIONED) or before.counts is None or after.counts is None:
-        return
-    seen = (before.counts[f"{schema}.{name}"], after.counts[f"{schema}.{name}"])
-    if not min(seen) <= found.rows[name] <= max(seen):
-        raise _invalid(target, f"it holds {found.rows[name]} rows of {name}, and the database {seen[0]} to {seen[1]}")
+    if before.tables[name] in (SEQUENCE, VERSIONED) or before.counts is None or after.counts is None:
+        return True
+    seen = (before.counts[name], after.counts[name])
+    if min(seen) <= found.rows[name] <= max(seen):
+        return True
+    # A queue may have been filled and emptied in between.
+    if after.written[name] >= before.moment:
+        return False
+    raise _invalid(target, f"it holds {found.rows[name]} rows of {name}, and the database {seen[0]} to {seen[1]}")
 
 
 def _invalid(target: Path, why: str) -> Failed:
@@ -230,11 +244,15 @@ def _state(engine: MariaDBSession, count_rows: bool) -> _State:
 
 
 def _read_state(connection: Connection, engine: MariaDBSession, count_rows: bool) -> _State:
-    counts = engine.row_counts(connection) if count_rows else None
+    moment = str(execute(connection, "select now()")[0][0])
+    schema = engine.name_on_server
+    counted = engine.row_counts(connection) if count_rows else None
+    counts = None if counted is None else {name[len(schema) + 1 :]: count for name, count in counted.items()}
     tables = {str(name): str(kind) for name, kind, _engine in execute(connection, TABLES)}
     others = Counter({str(kind): int(count) for kind, count in execute(connection, _OTHERS) if count})
-    made = {str(name): str(moment) for name, moment in execute(connection, _MADE)}
-    return _State(read_fingerprint(connection, frozenset()), made, tables, others, counts)
+    times = execute(connection, _TIMES)
+    made, written = ({str(row[0]): str(row[place]) for row in times} for place in (1, 2))
+    return _State(moment, read_fingerprint(connection, frozenset()), made, written, tables, others, counts)
 
 
 @contextmanager

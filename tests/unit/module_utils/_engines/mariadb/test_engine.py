@@ -416,3 +416,29 @@ def test_the_longest_statement_that_a_server_takes_is_in_a_backup(
             server.execute(path.read_text(), mariadb_database.name)
     finally:
         server.execute(f"set global max_allowed_packet = {before}")
+
+
+@pytest.mark.parametrize("engine_name", ["innodb", "innodb partition by hash (id) partitions 2"])
+def test_a_queue_that_is_filled_and_emptied_meanwhile_does_not_prevent_a_backup(
+    mariadb_database: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine_name: str
+) -> None:
+    mariadb_database.execute(f"create table jobs (id int primary key) engine = {engine_name}")
+    run_tool = client_tools.run_tool
+    attempts: list[Path] = []
+
+    def with_jobs(tool: Any, words: list[str], *rest: Any, **more: Any) -> str:
+        if "--routines" not in words:
+            return run_tool(tool, words, *rest, **more)
+        mariadb_database.execute("insert into jobs values (1), (2)")
+        answer = run_tool(tool, words, *rest, **more)
+        mariadb_database.execute("delete from jobs")
+        attempts.append(Path(more["output"].name))
+        return answer
+
+    def work() -> tuple[int, Any, int]:
+        engine = engine_of(mariadb_database)
+        monkeypatch.setattr(client_tools, "run_tool", with_jobs)
+        dump = engine.dump(tmp_path, True, print)
+        return len(attempts), dump.row_counts, read_dump(dump.path).rows["jobs"]
+
+    assert in_process(work) == (3, {f"{mariadb_database.name}.jobs": 2}, 2)
