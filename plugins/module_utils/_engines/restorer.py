@@ -50,12 +50,13 @@ class Restorer(ABC):
         return False
 
     @abstractmethod
-    def remove_unfinished(self, before: list[str], left: list[str]) -> list[str]:
+    def remove_unfinished(self, before: list[str], left: list[str], executed: list[str]) -> list[str]:
         """Remove what a failed revision leaves half-made and useless, and return its lines of the fingerprint.
 
         Args:
             before: the fingerprint from before the run; what has a line in it stays.
             left: what the revision has left, as differences of fingerprints.
+            executed: statements of the run that were permanent at once, where the engine reports such.
         """
 
     def foreseen_obstacles(self, archive: Archive) -> list[Refused]:

@@ -39,13 +39,18 @@ _STRING = re.compile(
     |'(?:[^'\\]|\\.|'')*(?:'|$)|"(?:[^"\\]|\\.|"")*(?:"|$)""",
     re.DOTALL | re.VERBOSE,
 )
-_LONGEST = 160
+_LONGEST, _LONGEST_JOURNALED = 160, 4000
 
 
-def shortened(statement: str) -> str:
+def journaled(statement: str) -> str:
+    """Return a statement as it is journaled: what it names is read from there after a failure."""
+    return shortened(statement, _LONGEST_JOURNALED)
+
+
+def shortened(statement: str, longest: int = _LONGEST) -> str:
     """Return a statement on one line, without its strings and its comments."""
     plain = _STRING.sub(lambda found: found["name"] or ("'…'" if found[0][0] in "'\"" else " "), statement)
-    return " ".join(plain.split())[:_LONGEST]
+    return " ".join(plain.split())[:longest]
 
 
 class EarlyCommits:
@@ -149,7 +154,7 @@ class EarlyCommits:
             self._early()
             self._counter.end()
             self._writer = None
-            self._watcher.executes(step, shortened(statement))
+            self._watcher.executes(step, journaled(statement))
 
     def _executed(self, *_: Any) -> None:
         step = self._step()

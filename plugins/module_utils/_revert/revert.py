@@ -198,11 +198,11 @@ class Revert(OneDatabase):
 
     def _tidy(self, engine: Engine) -> None:
         """Take away what the failed revision left half-made, if no session uses it."""
-        removed = restorer_of(engine).remove_unfinished(self.run_record.before.fingerprint, self.run_record.left)
+        record = self.run_record
+        removed = restorer_of(engine).remove_unfinished(record.before.fingerprint, record.left, record.executed)
         if removed:
             self.journal.write("tidied", removed=removed)
-            taken = {f"+{line}" for line in removed}
-            self.run_record.left = [line for line in self.run_record.left if line not in taken]
+            record.left = [line for line in record.left if line.removeprefix("+") not in removed]
 
     def _downgraded(
         self,

@@ -80,6 +80,8 @@ class RunRecord:
     kept_in: Path | None = None
     #: Whether this describes all runs since a backup that is restored on purpose.
     on_purpose: bool = False
+    #: Statements that were permanent at once, without that which failed.
+    executed: list[str] = field(default_factory=list)
     #: What others had changed in the schema when the revert began, as differences of fingerprints.
     others: list[str] = field(default_factory=list)
     #: When the run had made its backup: what others did later is theirs.
@@ -124,6 +126,7 @@ class RunRecord:
         kept = [event["dump"] for event in events if event["event"] == "secured" and "dump" in event]
         run_record.kept_in = Path(kept[-1]) if kept else None
         run_record.error = next((event["error"] for event in events if event["event"] == "rejected"), run_record.error)
+        run_record.executed = _executed(events)
         run_record.add_written_rows(events)
         return run_record
 
@@ -284,6 +287,13 @@ def _written_by_unfinished(events: Iterable[Event]) -> Event:
         elif name in ("ran", "step_failed") or (name in ("verified", "failed") and "wrote" in event):
             found = {}
     return found
+
+
+def _executed(events: list[Event]) -> list[str]:
+    """Return the statements that were permanent at once; that which failed has done nothing."""
+    found = [event["statement"] for event in events if event["event"] == "executes"]
+    failed = [event["failed_statement"] for event in events if event.get("failed_statement")]
+    return found[:-1] if found and found[-1] in failed[-1:] else found
 
 
 def _tidied(after: Position, event: Event) -> Position:

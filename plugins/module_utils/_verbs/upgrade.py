@@ -25,7 +25,7 @@ from .._engines.registry import engine_for
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.dry_run import SHARE, Found
-from .._migration.early_commits import shortened
+from .._migration.early_commits import journaled, shortened
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .._migration.explanations import advice_for, kept_open
@@ -237,6 +237,7 @@ class Upgrade(OneDatabase):
             content=write_tracker_of(self.engine).content() if self.engine.exists() else None,
             imprint=self._content_digest(after),
             unchanged=self._unchanged(writer),
+            failed_statement=failed_statement(interruption.cause),
             **after.facts(),
         )
         return self._result("failed", writer, after, error)
@@ -353,9 +354,17 @@ def went_through(statements: list[str], cause: BaseException | None) -> str:
         statements: those that were begun, the last one may be what failed.
         cause: of the failure.
     """
-    failed = shortened(str(getattr(cause, "statement", "") or ""))
+    failed = journaled(str(getattr(cause, "statement", "") or ""))
     done = statements[:-1] if statements and statements[-1] == failed else statements
-    return f"; executed before that, and permanent: {first_of(done, _MOST_NAMED)}" if done else ""
+    named = first_of([shortened(each) for each in done], _MOST_NAMED)
+    return f"; executed before that, and permanent: {named}" if done else ""
+
+
+def failed_statement(cause: BaseException | None) -> str:
+    """Return the statement whose error a failure is, without its strings; nothing where it may have been executed."""
+    if cause is None or getattr(cause, "connection_invalidated", False):
+        return ""
+    return journaled(str(getattr(cause, "statement", "") or ""))
 
 
 def upgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
@@ -31,12 +32,13 @@ select concat('database: ', default_character_set_name, ' ', default_collation_n
   from information_schema.schemata where schema_name = database()
 """
 _VIEWS = """
-select concat_ws(' ', 'view', table_name, 'by', definer, security_type, algorithm, check_option, is_updatable,
+select table_name,
+       concat_ws(' ', 'view', table_name, 'by', definer, security_type, algorithm, check_option, is_updatable,
                  character_set_client, collation_connection, 'as', view_definition)
   from information_schema.views where table_schema = database()
 """
 _TRIGGERS = """
-select event_object_table,
+select event_object_table, trigger_name,
        concat_ws(' ', 'trigger', trigger_name, 'on', event_object_table, 'by', definer, action_timing,
                  event_manipulation, action_order, sql_mode, character_set_client, collation_connection,
                  database_collation, 'as', action_statement)
@@ -56,13 +58,29 @@ select lower(routine_type), specific_name,
  where specific_schema = database() and ordinal_position > 0 order by specific_name, routine_type, ordinal_position
 """
 _EVENTS = """
-select concat_ws(' ', 'event', event_name, 'by', definer, time_zone, event_type, 'at', execute_at, 'every',
+select event_name, concat_ws(' ', 'event', event_name, 'by', definer, time_zone, event_type, 'at', execute_at, 'every',
                  interval_value, interval_field, 'from', starts, 'to', ends, status, on_completion, sql_mode,
                  character_set_client, collation_connection, database_collation, 'comment', event_comment,
                  'as', event_definition)
   from information_schema.events where event_schema = database()
 """
 _MODE = "@hosting_alembic_sql_mode"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the fingerprint, and what it is of.
+
+    Two names that differ in their blanks only, or one that contains words of the line, make the text alone ambiguous.
+    """
+
+    text: str
+    #: ``table``, ``view``, ``trigger``, ``event``, ``procedure``, ``function`` or another type of the server.
+    kind: str
+    name: str
+    #: The table of a trigger; what the server shows of a part of a table.
+    table: str = ""
+    part: str = ""
 
 
 @contextmanager
@@ -77,39 +95,49 @@ def fixed_mode(connection: Connection) -> Iterator[None]:
 
 def read_fingerprint(connection: Connection, leave_out: frozenset[str]) -> list[str]:
     """Return the schema as sorted lines, without some tables (database.table) and their triggers."""
+    return sorted(line.text for line in read_lines(connection, leave_out))
+
+
+def read_lines(connection: Connection, leave_out: frozenset[str] = frozenset()) -> list[Line]:
+    """Return the lines of ``read_fingerprint``, each with the object that it is of."""
     with fixed_mode(connection):
         schema = str(execute(connection, "select database()")[0][0])
         leave_out_names = {name.partition(".")[2] for name in leave_out if name.startswith(f"{schema}.")}
-        lines = _rows(connection, _DATABASE)
+        lines = [Line(str(text), "database", schema) for (text,) in execute(connection, _DATABASE)]
         for name, kind, _engine in execute(connection, TABLES):
             if name not in leave_out_names:
                 lines += _table_lines(connection, str(name), str(kind))
-        lines += _rows(connection, _VIEWS) + _rows(connection, _EVENTS) + _routine_lines(connection)
-        lines += [str(line) for table, line in execute(connection, _TRIGGERS) if table not in leave_out_names]
+        lines += [Line(str(text), "view", str(name)) for name, text in execute(connection, _VIEWS)]
+        lines += [Line(str(text), "event", str(name)) for name, text in execute(connection, _EVENTS)]
+        lines += _routine_lines(connection)
+        lines += [
+            Line(str(text), "trigger", str(name), str(table))
+            for table, name, text in execute(connection, _TRIGGERS)
+            if table not in leave_out_names
+        ]
     own = f"{quoted(schema)}."
-    return sorted(" ".join(line.replace(own, "").split()) for line in lines)
+    return [replace(line, text=" ".join(line.text.replace(own, "").split())) for line in lines]
 
 
-def _rows(connection: Connection, statement: str) -> list[str]:
-    return [str(line) for (line,) in execute(connection, statement)]
-
-
-def _table_lines(connection: Connection, name: str, kind: str) -> list[str]:
+def _table_lines(connection: Connection, name: str, kind: str) -> list[Line]:
     """Return what the server would type to make a table, each line for itself: columns in any order are the same."""
     statement = f"show create {'sequence' if kind == SEQUENCE else 'table'} {quoted(name)}"
     row: Any = execute(connection, statement.replace(":", "\\:"))[0]
     head, *body = _COUNTER.sub("", str(row[1])).splitlines()
     if not body:
-        return [f"{kind.lower()} {name}: {head}"]
+        return [Line(f"{kind.lower()} {name}: {head}", kind.lower(), name)]
     words = "table" if kind == "BASE TABLE" else kind.lower()
-    return [f"{words} {name}"] + [f"{words} {name}: {line.strip().rstrip(',')}" for line in body]
+    parts = [line.strip().rstrip(",") for line in body]
+    return [Line(f"{words} {name}", words, name)] + [
+        Line(f"{words} {name}: {part}", words, name, name, part) for part in parts
+    ]
 
 
-def _routine_lines(connection: Connection) -> list[str]:
+def _routine_lines(connection: Connection) -> list[Line]:
     parameters: dict[tuple[str, str], list[str]] = {}
     for kind, name, words in execute(connection, _PARAMETERS):
         parameters.setdefault((kind, name), []).append(str(words))
     return [
-        f"{kind} {name}({', '.join(parameters.get((kind, name), []))}) {words}"
+        Line(f"{kind} {name}({', '.join(parameters.get((kind, name), []))}) {words}", str(kind), str(name))
         for kind, name, words in execute(connection, _ROUTINES)
     ]

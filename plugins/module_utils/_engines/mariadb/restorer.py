@@ -23,6 +23,7 @@ from .undo import undo
 if TYPE_CHECKING:
     from .session import MariaDBSession
 
+_LONGEST_LINE = 80
 _BONDS_TO = """
 select distinct concat(table_schema, '.', table_name) from information_schema.key_column_usage
  where referenced_table_schema = :schema and table_schema <> :schema
@@ -39,17 +40,36 @@ class MariaDBRestorer(Restorer):
         self.engine = engine
         #: The restore that is at work, for the guard that compares with what it has loaded.
         self.at_work: Swap | None = None
+        #: What no statement of a failed revision names, as lines of the fingerprint.
+        self._of_others: list[str] = []
 
     def is_empty(self) -> bool:
         """Search for tables and sequences."""
         return not tables_in(self.engine.own(), self.engine.name_on_server)
 
-    def remove_unfinished(self, before: list[str], left: list[str]) -> list[str]:
-        """Remove all that a revision has left, if it is new and holds nothing; else nothing."""
-        return undo(self.engine, left)
+    def remove_unfinished(self, before: list[str], left: list[str], executed: list[str]) -> list[str]:
+        """Remove all that a revision has left, if its statements name it and it holds nothing; else nothing."""
+        undone = undo(self.engine, left, executed)
+        self._of_others = undone.of_others
+        return undone.lines
+
+    def _refuse_definitions_of_others(self) -> None:
+        """Refuse to restore over what others may have defined while the revision ran.
+
+        Raises:
+            Refused: there is any, and ``migrate_restore_loses_writes`` is not set.
+        """
+        if self._of_others and not self.engine.job.restore_loses_writes:
+            raise Refused(
+                f"Other sessions may have defined objects in database {self.engine.database.name!r}"
+                " while the revision ran, and a restore would drop them",
+                "no statement of the revision names " + "; ".join(line[:_LONGEST_LINE] for line in self._of_others),
+                code="others-wrote",
+            )
 
     def restore(self, archive: Archive, run: str, report: Report, guard: Guard) -> Restored:
         """Restore by moving tables."""
+        self._refuse_definitions_of_others()
         method = restore_method(self.engine)
         if method.obstacle:
             raise method.obstacle

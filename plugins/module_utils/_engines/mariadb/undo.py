@@ -4,9 +4,9 @@
 
 """What a failed revision has left, undone statement by statement where that loses nothing.
 
-A table, a column, an index, a key, a view, a trigger or a routine that was not there before and holds nothing is
-dropped, under a lock of its table. Rows that others write meanwhile stay. All that the revision has left is undone so,
-or nothing.
+A table, a column, an index, a key, a view, a trigger or a routine that was not there before, that a statement of the
+run names, and that holds nothing is dropped, under a lock of its table. Rows that others write meanwhile stay, and so
+does what others have defined. All that the revision has left is undone so, or nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .catalog import Line, read_lines
 from .content import columns_of, has_rows, has_values, run_sql
+from .named import Named
 from .quoting import qualified, quoted
 
 if TYPE_CHECKING:
@@ -24,22 +26,16 @@ if TYPE_CHECKING:
     from .session import MariaDBSession
 
 _NAME = r"`(?P<name>(?:[^`]|``)+)`"
-_TABLE = re.compile(r"table (?P<table>[^:]+)")
 #: Parts of a table that was there before, by what drops them, in the order in which they can be dropped.
 _PARTS = {
-    "drop foreign key": re.compile(rf"table (?P<table>[^:]+): CONSTRAINT {_NAME} FOREIGN KEY .*", re.DOTALL),
-    "drop constraint": re.compile(rf"table (?P<table>[^:]+): CONSTRAINT {_NAME} CHECK .*", re.DOTALL),
-    "drop key": re.compile(rf"table (?P<table>[^:]+): (?:UNIQUE |FULLTEXT |SPATIAL )?KEY {_NAME} .*", re.DOTALL),
-    "drop column": re.compile(rf"table (?P<table>[^:]+): {_NAME} .*", re.DOTALL),
+    "drop foreign key": re.compile(rf"CONSTRAINT {_NAME} FOREIGN KEY .*", re.DOTALL),
+    "drop constraint": re.compile(rf"CONSTRAINT {_NAME} CHECK .*", re.DOTALL),
+    "drop key": re.compile(rf"(?:UNIQUE |FULLTEXT |SPATIAL )?KEY {_NAME} .*", re.DOTALL),
+    "drop column": re.compile(rf"{_NAME} .*", re.DOTALL),
 }
-#: Other objects, by what drops them.
-_OBJECTS = {
-    "drop trigger": re.compile(r"trigger (?P<name>.+?) on .+ by .*", re.DOTALL),
-    "drop view": re.compile(r"view (?P<name>.+?) by .*", re.DOTALL),
-    "drop event": re.compile(r"event (?P<name>.+?) by .*", re.DOTALL),
-    "drop procedure": re.compile(r"procedure (?P<name>.+?)\(.*", re.DOTALL),
-    "drop function": re.compile(r"function (?P<name>.+?)\(.*", re.DOTALL),
-}
+_OBJECTS = ("trigger", "view", "event", "procedure", "function")
+#: What a line of the fingerprint begins with; others are of rows.
+_DEFINES = re.compile(r"\+(?:table|system versioned|sequence|package(?: body)?|" + "|".join(_OBJECTS) + r") ")
 _BONDS = """
 select distinct table_name, referenced_table_name, constraint_name from information_schema.key_column_usage
  where referenced_table_schema = :schema
@@ -47,67 +43,124 @@ select distinct table_name, referenced_table_name, constraint_name from informat
 
 
 @dataclass
-class Left:
+class LeftObjects:
     """What a revision has left: tables, parts of other tables as (table, what drops it, name), and other objects."""
 
     tables: list[str] = field(default_factory=list)
     parts: list[tuple[str, str, str]] = field(default_factory=list)
     objects: list[tuple[str, str]] = field(default_factory=list)
+    #: Lines of the fingerprint of what no statement of the run names, and the tables that they belong to.
+    of_others: list[str] = field(default_factory=list)
+    tables_of_others: set[str] = field(default_factory=set)
+    #: Whether each of the run's can be dropped.
+    is_all: bool = True
 
-
-def read_left(left: list[str]) -> Left | None:
-    """Return what differences of fingerprints mean, None where more than new objects is among them."""
-    if not all(line.startswith("+") for line in left):
-        return None
-    lines = [line[1:] for line in left]
-    found = Left([match["table"] for line in lines if (match := _TABLE.fullmatch(line))])
-    for line in lines:
-        if _TABLE.fullmatch(line) or any(line.startswith(f"table {table}: ") for table in found.tables):
-            continue
-        part = next(((words, match) for words, each in _PARTS.items() if (match := each.fullmatch(line))), None)
-        other = next(((words, match) for words, each in _OBJECTS.items() if (match := each.fullmatch(line))), None)
-        if part:
-            found.parts.append((part[1]["table"], part[0], part[1]["name"].replace("``", "`")))
-        elif other:
-            found.objects.append((other[0], other[1]["name"]))
+    def add(self, line: Line, named: Named, new_tables: set[str]) -> None:
+        """Add what a line is of."""
+        if line.kind == "table" and line.name in new_tables:
+            if not named.has("table", line.name):
+                self._add_of_others(line)
+            elif line.name not in self.tables:
+                self.tables.append(line.name)
+        elif line.part:
+            self._add_part(line, named)
+        elif not named.has(line.kind, line.name):
+            self._add_of_others(line)
+        elif line.kind in _OBJECTS:
+            self.objects.append((f"drop {line.kind}", line.name))
         else:
-            return None
+            self.is_all = False
+
+    def _add_part(self, line: Line, named: Named) -> None:
+        found = ((words, match) for words, each in _PARTS.items() if (match := each.fullmatch(line.part)))
+        words, match = next(found, ("", None))
+        if match is None or line.kind != "table":
+            self.is_all = False
+            return
+        name = match["name"].replace("``", "`")
+        if named.has_part(line.table, name):
+            self.parts.append((line.table, words, name))
+        else:
+            self._add_of_others(line)
+
+    def _add_of_others(self, line: Line) -> None:
+        self.of_others.append(line.text)
+        self.tables_of_others.add(line.table or line.name)
+
+    @property
+    def changed_tables(self) -> set[str]:
+        """Return the tables that are dropped or altered to undo it."""
+        return {*self.tables, *(table for table, _words, _name in self.parts)}
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What was undone, as lines of the fingerprint, and the lines of what others may have defined meanwhile."""
+
+    lines: list[str]
+    of_others: list[str]
+
+
+def read_left(own: OwnConnection, left: list[str], executed: list[str]) -> LeftObjects:
+    """Return what differences of fingerprints mean.
+
+    The names come from the server: that of a view may hold all that a line of the fingerprint has behind it.
+    """
+    texts = {line[1:] for line in left if _DEFINES.match(line)}
+    lines = [line for line in own.run(read_lines) if line.text in texts]
+    (schema, names_kind) = own.rows("select database(), @@lower_case_table_names")[0]
+    named = Named(str(schema), is_exact=int(names_kind) == 0).add(executed)
+    new_tables = {line.name for line in lines if line.kind == "table" and not line.part}
+    found = LeftObjects(is_all=all(_DEFINES.match(line) for line in left))
+    for line in lines:
+        found.add(line, named, new_tables)
+    # Blanks in names are one in a fingerprint: which of two was there before cannot be known.
+    objects = {(line.text, line.kind, line.name, line.part) for line in lines}
+    found.is_all &= len(objects) == len({line.text for line in lines})
     return found
 
 
-def undo(engine: MariaDBSession, left: list[str]) -> list[str]:
-    """Drop all that a revision has left, and return its lines of the fingerprint; nothing if anything would be lost.
+def undo(engine: MariaDBSession, left: list[str], executed: list[str]) -> Undone:
+    """Drop all that a revision has left, nothing if anything would be lost; what is gone already counts as undone.
 
     Args:
         engine: of the database.
         left: what it has left, as differences of fingerprints.
+        executed: its statements.
     """
-    found = read_left(left)
-    if found is None or not left:
-        return []
+    if not left:
+        return Undone([], [])
     own = engine.own()
-    tables = sorted({*found.tables, *(table for table, _words, _name in found.parts)})
+    found = read_left(own, left, executed)
+    if not found.is_all or found.changed_tables & found.tables_of_others or not _drop(engine, own, found):
+        return Undone([], found.of_others)
+    for words, name in found.objects:
+        with suppress(Exception):  # its line is found again then
+            run_sql(own, f"{words} if exists {quoted(name)}")
+    return Undone([line[1:] for line in left if line[1:] not in found.of_others], found.of_others)
+
+
+def _drop(engine: MariaDBSession, own: OwnConnection, found: LeftObjects) -> bool:
+    """Drop tables and parts of tables under a lock, and return whether it was done."""
+    tables = sorted(found.changed_tables)
     try:
         if tables:
             run_sql(own, "lock tables " + ", ".join(f"{quoted(table)} write" for table in tables))
         if _holds_something(own, engine.name_on_server, found):
-            return []
+            return False
         for statement in _statements(engine.name_on_server, found):
             run_sql(own, statement)
     except Exception:  # noqa: BLE001 - what cannot be undone so is restored, or held
-        return []
+        return False
     finally:
         with suppress(Exception):
             run_sql(own, "unlock tables")
         with suppress(Exception):
             run_sql(own, "set foreign_key_checks = 1")
-    for words, name in found.objects:
-        with suppress(Exception):  # its line is found again then
-            run_sql(own, f"{words} if exists {quoted(name)}")
-    return [line[1:] for line in left]
+    return True
 
 
-def _holds_something(own: OwnConnection, schema: str, found: Left) -> bool:
+def _holds_something(own: OwnConnection, schema: str, found: LeftObjects) -> bool:
     """Return whether there is a row in a table that is new, a value in a column, or a foreign key from elsewhere."""
     columns = columns_of(own, schema)
     for child, parent, key in own.rows(_BONDS, schema=schema):
@@ -121,7 +174,7 @@ def _holds_something(own: OwnConnection, schema: str, found: Left) -> bool:
     )
 
 
-def _statements(schema: str, found: Left) -> list[str]:
+def _statements(schema: str, found: LeftObjects) -> list[str]:
     changes: dict[str, list[str]] = {}
     for table, words, name in sorted(found.parts, key=lambda part: list(_PARTS).index(part[1])):
         changes.setdefault(table, []).append(f"{words} {quoted(name)}")

@@ -66,7 +66,7 @@ class PostgreSQLRestorer(Restorer):
         """Search for anything that is not a new database's own."""
         return dropped.holds_nothing(self.engine)
 
-    def remove_unfinished(self, before: list[str], left: list[str]) -> list[str]:
+    def remove_unfinished(self, before: list[str], left: list[str], executed: list[str]) -> list[str]:
         """Drop INVALID indexes that were not there before, valid or not: what a concurrent build leaves that failed."""
         own = self.engine.own()
         removed = []

@@ -292,7 +292,7 @@ class SQLiteRestorer(Restorer):
         steps = (_dot_command("backup", retained), _dot_command("restore", dump))
         return " && ".join(f"sqlite3 {_shell(self.engine.path)} {_shell(step)}" for step in steps)
 
-    def remove_unfinished(self, before: list[str], left: list[str]) -> list[str]:
+    def remove_unfinished(self, before: list[str], left: list[str], executed: list[str]) -> list[str]:
         """Drop the tables of batch operations that did not come to their end, where the table they copy is whole."""
         return self.engine.own().run(drop_unfinished, self.engine.fingerprint, before)
 

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.early_commits import journaled
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import differences
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.stage import in_process
@@ -64,12 +65,13 @@ def stocked(mariadb_database: MariaDatabase) -> MariaDatabase:
     return mariadb_database
 
 
-def removed(database: MariaDatabase, change: str, without: str = "") -> tuple[list[str], str]:
+def removed(database: MariaDatabase, change: str, without: str = "", of_others: str = "") -> tuple[list[str], str]:
     """Make a change, undo it, and return what the engine says it has removed, and a dump of before it did.
 
     Args:
         database: the database.
         change: statements.
+        of_others: what other sessions do meanwhile.
         without: lines with it are others', and not among those of the revision.
     """
 
@@ -77,10 +79,12 @@ def removed(database: MariaDatabase, change: str, without: str = "") -> tuple[li
         engine = engine_for(Database("app", database.url), Job.from_options("upgrade", {"root": "/nowhere"}))
         before = engine.own().run(engine.fingerprint, frozenset())
         database.execute(change)
+        database.execute(of_others)
+        executed = [journaled(each) for each in change.split(";")]
         now = engine.own().run(engine.fingerprint, frozenset())
         left = [line for line in differences(before, now) if not without or without not in line]
         dump = database.dump()
-        return restorer_of(engine).remove_unfinished(before, left), dump
+        return restorer_of(engine).remove_unfinished(before, left, executed), dump
 
     lines, dump = in_process(work)
     return lines, dump
@@ -105,4 +109,70 @@ def test_where_anything_would_be_lost_nothing_is_touched(stocked: MariaDatabase,
 def test_where_one_thing_would_be_lost_the_others_stay_too(stocked: MariaDatabase) -> None:
     change = "create table empty (id int); create table made (id int primary key); insert into made values (1)"
     lines, changed = removed(stocked, change)
+    assert (lines, stocked.dump()) == ([], changed)
+
+
+#: What others define while a revision makes the table ``made`` and the column ``more``.
+OF_OTHERS = {
+    "a procedure": "create procedure month_end() select 1",
+    "a view": "create view sales as select id from parents",
+    "an index": "create index of_dba on children (note(5))",
+    "an event": "create event nightly on schedule every 1 day do delete from children",
+    "an empty table": "create table made_by_dba (id int)",
+    "a trigger": "create trigger stamps before insert on children for each row set new.note = 'x'",
+    "a column": "alter table children add column of_dba int",
+}
+_REVISION = "create table made (id int primary key); alter table parents add column more int"
+
+
+@pytest.mark.parametrize("of_others", OF_OTHERS.values(), ids=OF_OTHERS)
+def test_what_others_have_defined_meanwhile_stays(stocked: MariaDatabase, of_others: str) -> None:
+    stocked.server.execute(f"grant select on mysql.proc to '{stocked.user}'@'%'")
+    assert removed(stocked, _REVISION, of_others=of_others)[0]
+    now = stocked.dump()
+    assert "`made`" not in now
+    assert "`more`" not in now
+    assert any(name in now for name in ("month_end", "sales", "of_dba", "nightly", "made_by_dba", "stamps"))
+
+
+@pytest.mark.parametrize(
+    "of_others",
+    ["create index of_dba on parents (more)", "create trigger stamps before insert on made for each row set @a = 1"],
+)
+def test_nothing_is_undone_where_it_would_take_what_others_have_defined(stocked: MariaDatabase, of_others: str) -> None:
+    lines, changed = removed(stocked, _REVISION, of_others=of_others)
+    assert (lines, stocked.dump()) == ([], changed)
+
+
+#: Names that hold what a fingerprint has behind a name, each with an object that was there before.
+MISREAD = {
+    "a view": ("create view sales as select 1", "create view `sales by region` as select 2"),
+    "a view with a dot": ("create view sales as select 1", "create view `sales by a.b` as select 2"),
+    "an event": (
+        "create event x on schedule every 1 day do select 1",
+        "create event `x by y` on schedule every 1 day do select 2",
+    ),
+    "a trigger": (
+        "create trigger a before insert on parents for each row set @a = 1",
+        "create trigger `a on b` before insert on parents for each row set @a = 2",
+    ),
+    "a procedure": ("create procedure f() select 1", "create procedure `f(x`() select 2"),
+    "a table": ("create table f (a int)", "create table `f: x` (a int)"),
+    "a column": ("alter table parents add column a int", "alter table parents add column `a``b c` int"),
+}
+
+
+@pytest.mark.parametrize(("there", "change"), MISREAD.values(), ids=MISREAD)
+def test_no_name_is_taken_for_a_shorter_one(stocked: MariaDatabase, there: str, change: str) -> None:
+    stocked.server.execute(f"grant select on mysql.proc to '{stocked.user}'@'%'")
+    stocked.execute(there)
+    before = stocked.dump()
+    assert removed(stocked, change)[0]
+    assert stocked.dump() == before
+
+
+def test_a_name_with_two_blanks_is_not_one_with_one(stocked: MariaDatabase) -> None:
+    """A journaled statement has one blank for all, so it does not name it; nothing is dropped then."""
+    stocked.execute("create view `a b` as select 1")
+    lines, changed = removed(stocked, "create view `a  b` as select 2")
     assert (lines, stocked.dump()) == ([], changed)

@@ -151,6 +151,26 @@ def test_how_far_a_revision_came_is_journaled_and_named(upgraded: Upgraded) -> N
     assert why.endswith("create table made (a int comment '…'), alter table item add x int")
 
 
+def test_what_others_define_meanwhile_stays_and_the_database_is_held(upgraded: Upgraded) -> None:
+    """The revision's own objects are dropped; that with the name of the statement that failed is another session's."""
+    database = upgraded.target.database
+    database.server.execute(f"grant all on `hosting\\_alembic\\_%`.* to '{database.user}'@'%'")
+    other = f"sa.create_engine({upgraded.target.url!r}).connect().execute(sa.text({{!r}}))"
+    body = [
+        'op.execute("create table made (a int)")',
+        other.format("create view of_dba as select 1 as a"),
+        other.format("create procedure month_end() select 1"),
+        'op.execute("create procedure month_end() select 2")',
+    ]
+    upgraded.host.revise("generic", "0003", "0002", "\n    ".join(body))
+    failed = upgraded.upgrade()
+    assert "1304" in failed["error"]["why"]
+    reverted = upgraded.revert()
+    assert (reverted["outcome"], reverted["error"]["code"]) == ("held", "others-wrote")
+    assert upgraded.target.tables() == ["item", "of_dba"]
+    assert [row[1] for row in upgraded.target.rows("show procedure status where db = database()")] == ["month_end"]
+
+
 def test_rows_that_were_rolled_back_do_not(upgraded: Upgraded) -> None:
     upgraded.revise("insert into item (id, name) values (9, 'more')", "raise")
     assert upgraded.upgrade()["outcome"] == "failed"

@@ -1,0 +1,122 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What statements of DDL name: objects that they make, and parts of tables that they change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+#: A quoted name, a word, or one character that is neither.
+_TOKEN = re.compile(r"/\*M?!\d*|/\*.*?\*/|--[ \t][^\n]*|#[^\n]*|`((?:[^`]|``)+)`|([\w$]+)|(\S)", re.DOTALL)
+_KINDS = {"TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "SEQUENCE", "INDEX"}
+_BEFORE_NAME = {"IF", "NOT", "EXISTS"}
+#: Names that the server chooses for what has none.
+_NUMBERED = re.compile(r"(?P<base>.+?)_(?P<kind>ibfk_)?\d+", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _Token:
+    text: str
+    is_quoted: bool = False
+
+    @property
+    def word(self) -> str:
+        """Return a word of the language in capitals, nothing of a name in quotes."""
+        return "" if self.is_quoted else self.text.upper()
+
+
+@dataclass
+class Named:
+    """What some statements name.
+
+    Args:
+        schema: a statement that names another one names nothing.
+        is_exact: whether names of tables and triggers differ by their case.
+    """
+
+    schema: str
+    is_exact: bool
+    #: Objects that are made, by kind; what is renamed to, of whatever kind.
+    _made: set[tuple[str, str]] = field(default_factory=set)
+    _renamed: set[str] = field(default_factory=set)
+    #: All words of what changes a table, by the table.
+    _changes: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, statements: Iterable[str]) -> Named:
+        """Read statements."""
+        for statement in statements:
+            tokens = _tokens(statement)
+            if tokens and tokens[0].word == "CREATE":
+                self._read_create(tokens)
+            elif tokens and tokens[0].word == "ALTER":
+                self._read_alter(tokens)
+            elif [token.word for token in tokens[:2]] == ["RENAME", "TABLE"]:
+                self._renamed |= {self._key(token.text) for token in tokens[2:]}
+        return self
+
+    def has(self, kind: str, name: str) -> bool:
+        """Return whether an object is made by a statement."""
+        if kind in ("table", "view") and self._key(name) in self._renamed:
+            return True
+        return (kind, self._key(name) if kind in ("table", "view", "trigger") else name.casefold()) in self._made
+
+    def has_part(self, table: str, name: str) -> bool:
+        """Return whether a column, a key or a constraint of a table is named by what changes the table."""
+        words = self._changes.get(self._key(table), set())
+        if name.casefold() in words:
+            return True
+        numbered = _NUMBERED.fullmatch(name.casefold())
+        if numbered is None:
+            return False
+        if numbered["kind"]:
+            return numbered["base"] == table.casefold() and "references" in words
+        return (numbered["base"] == "constraint" and "check" in words) or numbered["base"] in words
+
+    def _key(self, name: str) -> str:
+        return name if self.is_exact else name.casefold()
+
+    def _read_create(self, tokens: list[_Token]) -> None:
+        first = next((number for number, token in enumerate(tokens) if token.word in _KINDS), len(tokens))
+        kind = "".join(token.word for token in tokens[first : first + 1]).lower()
+        name, _behind = self._name_at(tokens, first + 1)
+        if kind == "index" and name:
+            first = next((number for number, token in enumerate(tokens) if token.word == "ON"), len(tokens))
+            table, _behind = self._name_at(tokens, first + 1)
+            self._changes.setdefault(self._key(table), set()).add(name.casefold())
+        elif name:
+            self._made.add((kind, self._key(name) if kind in ("table", "view", "trigger") else name.casefold()))
+
+    def _read_alter(self, tokens: list[_Token]) -> None:
+        first = next((number for number, token in enumerate(tokens) if token.word == "TABLE"), len(tokens))
+        table, behind = self._name_at(tokens, first + 1)
+        if not table:
+            return
+        self._changes.setdefault(self._key(table), set()).update(token.text.casefold() for token in tokens[behind:])
+        if "RENAME" in [token.word for token in tokens[behind:]]:
+            self._renamed |= {self._key(token.text) for token in tokens[behind:]}
+
+    def _name_at(self, tokens: list[_Token], first: int) -> tuple[str, int]:
+        """Return the name that begins at a token, nothing if it is of another schema, and the token behind it."""
+        while first < len(tokens) and tokens[first].word in _BEFORE_NAME:
+            first += 1
+        if first >= len(tokens):
+            return "", first
+        if [token.text for token in tokens[first + 1 : first + 2]] == ["."] and first + 2 < len(tokens):
+            is_here = self._key(tokens[first].text) == self._key(self.schema)
+            return tokens[first + 2].text if is_here else "", first + 3
+        return tokens[first].text, first + 1
+
+
+def _tokens(statement: str) -> list[_Token]:
+    found = []
+    for match in _TOKEN.finditer(statement):
+        name, word, other = match.groups()
+        if name is not None:
+            found.append(_Token(name.replace("``", "`"), is_quoted=True))
+        elif word or other:
+            found.append(_Token(word or other))
+    return found
