@@ -75,8 +75,8 @@ def _refusals(answer: dict[str, Any], host: str) -> list[str]:
 
 def _warn(answer: dict[str, Any], host: str) -> None:
     """Print what is refused before anything is changed, while a person can still decide; on one of several hosts."""
-    causes = [*_refused(answer), *_unrestorable(answer)]
-    for line in _view().bounded(cause_lines(causes, partial(invocation.first_before, host=host))):
+    causes, view = [*_refused(answer), *_unrestorable(answer)], _view()
+    for line in view.bounded(cause_lines(causes, partial(invocation.first_before, host=host), view.most)):
         display.warning(f"{host}: {this_invocation().completed(line, host)}")
 
 

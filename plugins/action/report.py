@@ -38,7 +38,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         facts = task_vars or {}
         host, hosts = facts.get("inventory_hostname", ""), facts.get("ansible_play_hosts_all") or [""]
         first_on = partial(invocation.first_before, host=host)
-        view = View(bool(self._task.check_mode), display.verbosity > 0, len(hosts), first_on)
+        shows_all = display.verbosity > 0
+        view = View(bool(self._task.check_mode), shows_all, len(hosts), *([] if shows_all else [first_on]))
         report = reporting.report(self._task.args, view)
         lines = _completed(
             [*report.lines, *self._where(host, view, report.lines), *filter(None, [report.tally])],
@@ -86,13 +87,14 @@ def _total(task: str, host: str, hosts: list[str], kinds: list[str] | None) -> l
         hosts: those that are to report; one that has failed or was lost before is not among them.
         kinds: a word for each database of this host; nothing where its report has no last line.
     """
-    if kinds is None or len(hosts) < 2:
+    if len(hosts) < 2:
         return []
-    invocation.share(f"kinds-{task}", host, kinds)
+    invocation.share(f"kinds-{task}", host, {"kinds": kinds})
     found = [invocation.shared(f"kinds-{task}", each) for each in hosts]
     if None in found or invocation.first_with(f"total {task}", host) != host:
         return []
-    return [f"{len(hosts)} hosts, {tally(kind for each in found for kind in each)}"]
+    counted = [each["kinds"] for each in found if each["kinds"] is not None]
+    return [f"{len(counted)} hosts, {tally(kind for each in counted for kind in each)}"] if len(counted) > 1 else []
 
 
 def _completed(lines: list[str], host: str, results: dict[str, Any]) -> list[str]:

@@ -40,15 +40,20 @@ def grouped(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[list[
 
 
 def cause_lines(
-    errors: Iterable[tuple[str, Mapping[str, Any]]], first_on: Callable[[str], str] = lambda _key: ""
+    errors: Iterable[tuple[str, Mapping[str, Any]]], first_on: Callable[[str], str] = lambda _key: "", most: int = 0
 ) -> list[str]:
     """Return one line for each cause, which begins with the databases that it stopped.
 
     Args:
         errors: names of databases, each with the facts of its error.
         first_on: returns the host that has printed a cause already, by its key; nothing where none has.
+        most: how many of the lines will be printed; no other host is to refer to one that will not. 0 for all.
     """
-    return [cause_line(names, text_or_host(error, names[0], first_on)) for names, error in grouped(errors)]
+    found = grouped(errors)
+    return [
+        cause_line(names, text_or_host(error, names[0], first_on) if number < (most or len(found)) else str(error))
+        for number, (names, error) in enumerate(found)
+    ]
 
 
 def text_or_host(error: Refused, name: str, first_on: Callable[[str], str]) -> str:

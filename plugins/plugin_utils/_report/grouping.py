@@ -59,6 +59,11 @@ class View:
         """Return whether so many databases of one host are printed by groups."""
         return not self.shows_all and count > 1 and count * self.hosts > MOST_ROWS
 
+    @property
+    def most(self) -> int:
+        """Return how many of some lines ``bounded`` prints, 0 for all."""
+        return 0 if self.shows_all else MOST_LINES
+
     def bounded(self, lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
         """Return lines, and of too many how many more there are."""
         if self.shows_all or len(lines) <= most:

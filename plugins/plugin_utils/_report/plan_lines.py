@@ -26,7 +26,8 @@ def plan_block(entry: dict[str, Any], view: View) -> list[str]:
     found = [finding for finding in entry.get("changed_history", []) if finding not in obstacles]
     steps = [f"    {step['revision']}  {step['message']}" for step in pending]
     refused = [Refused.of(obstacle) for obstacle in obstacles]
-    if steps and refused and all(view.first_on(cause_key(str(each), entry["name"])) for each in refused):
+    keys = [cause_key(str(each), entry["name"]) for each in refused]
+    if steps and keys and view.first_on("\n".join([*keys, *steps])):
         steps = [f"    {len(steps)} revision{'s' if len(steps) > 1 else ''}"]  # each is printed where the cause is
     return [
         title,

@@ -127,7 +127,7 @@ def _status(results: Results, view: View) -> Report:
     entries = results["status"]["databases"]
     lines = listing(status_columns(), entries, view, has_trouble)
     problems = [(entry["name"], problem) for entry in entries for problem in entry["problems"]]
-    lines += view.bounded(cause_lines(problems, view.first_on))
+    lines += view.bounded(cause_lines(problems, view.first_on, view.most))
     return Report(lines + view.bounded(changed_history(entries)) + view.bounded(_old(entries)))
 
 
