@@ -55,9 +55,14 @@ class MariaDB(MariaDBSession):
         """Return what information_schema says of the database, without the version tables."""
         return read_fingerprint(connection, leave_out)
 
+    @property
+    def _lock_on(self) -> str:
+        """Return the server's own name of the database: two spellings of one have one lock."""
+        return self.own_identity().database
+
     def try_lock(self) -> Lock | None:
         """Try the lock on the connection of our own, which is not closed then before it is released."""
-        lock = NamedLock(self.own(), self.database.name, self.name_on_server)
+        lock = NamedLock(self.own(), self.database.name, self._lock_on)
         if not lock.attempt():
             lock.release()
             return None
@@ -71,12 +76,12 @@ class MariaDB(MariaDBSession):
 
     def lock_holder(self) -> str:
         """Return the session that holds it, with its user where that may be seen."""
-        return describe_holder(self.own(), lock_name(DATABASE, self.name_on_server))
+        return describe_holder(self.own(), lock_name(DATABASE, self._lock_on))
 
     def lock_migrating(self, connection: Connection, patience: float) -> None:
         """Lock on env.py's own connection, so that the lock lives as long as the session that changes things."""
         deadline = time.monotonic() + patience
-        while not try_lock(connection, lock_name(MIGRATING, self.name_on_server)):
+        while not try_lock(connection, lock_name(MIGRATING, self._lock_on)):
             if time.monotonic() >= deadline:
                 raise Failed(
                     f"A backend of an earlier run still works in database {self.database.name!r}",
@@ -88,7 +93,7 @@ class MariaDB(MariaDBSession):
 
     def end_migrating(self, patience: float, report: Report) -> None:
         """Wait for the lock on the migrating connection, which lives as long as its session."""
-        wait_for_orphan(self.own(), self.database, self.name_on_server, patience, report)
+        wait_for_orphan(self.own(), self.database, self._lock_on, patience, report)
 
     def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Have the server refuse what writes, or keep it from being committed."""

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
@@ -212,5 +212,7 @@ class MariaDBSession(Engine):
 
     @property
     def name_on_server(self) -> str:
-        """Return what the server calls the database, which need not be what the inventory calls it."""
+        """Return what the server calls the database, which the URL may write in other letters."""
+        with suppress(Exception):  # where it cannot be reached, the URL's spelling is good enough for a message
+            return self.own_identity().database
         return str(self.url.database)

@@ -15,6 +15,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.d
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
+from tests.lab.mariadb import MariaDBServer
 from tests.lab.shell import CommandFailed
 from tests.unit.stage import in_process
 
@@ -442,3 +443,19 @@ def test_a_queue_that_is_filled_and_emptied_meanwhile_does_not_prevent_a_backup(
         return len(attempts), dump.row_counts, read_dump(dump.path).rows["jobs"]
 
     assert in_process(work) == (3, {f"{mariadb_database.name}.jobs": 2}, 2)
+
+
+def test_two_spellings_of_one_database_have_one_lock(tmp_path: Path) -> None:
+    def work(server: MariaDBServer) -> list[Any]:
+        job = Job.from_options("upgrade", {"root": "/nowhere"})
+        one, two = (engine_for(Database("app", server.url(name)), job) for name in ("shop", "Shop"))
+        first, second = one.try_lock(), two.try_lock()
+        dump = two.dump(tmp_path, True, lambda _: None)
+        return [first is not None, second is not None, two.lock_holder(), dump.row_counts]
+
+    with MariaDBServer(durable=False, settings={"lower-case-table-names": "1"}) as server:
+        server.execute("create database shop; create table shop.item (id int)")
+        is_first, is_second, holder, counts = in_process(lambda: work(server))
+    assert (is_first, is_second) == (True, False)
+    assert "admin" in holder
+    assert counts == {"shop.item": 0}
