@@ -11,12 +11,10 @@ deadlock has rolled back what was before them, so their errors are the revision'
 
 from __future__ import annotations
 
-import random
-import time
 from typing import TYPE_CHECKING, Any
 
-from ..._core.job import left
 from ..connection import OWN, errno_of
+from .lock_attempts import until_locked
 from .statements import is_single_ddl
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Lock wait timeout exceeded, and deadlock found.
 LOCK_TIMEOUTS = (1205, 1213)
-_FIRST_PAUSE = 0.5  # seconds
-_LONGEST_PAUSE = 10.0
 
 
 class StatementRetry:
@@ -47,16 +43,5 @@ class StatementRetry:
             return None
         if context.root_connection.get_execution_options().get(OWN):
             return None
-        deadline = time.monotonic() + min(self._job.lock_wait, left(self._job) or self._job.lock_wait)
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                attempt()
-            except Exception as error:
-                if errno_of(error) not in LOCK_TIMEOUTS or time.monotonic() + pause > deadline:
-                    raise
-            else:
-                return True
-            # Sessions that waited behind this statement go on meanwhile.
-            time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
-            pause = min(pause * 2, _LONGEST_PAUSE)
+        until_locked(self._job, attempt, lambda error: errno_of(error) in LOCK_TIMEOUTS)
+        return True

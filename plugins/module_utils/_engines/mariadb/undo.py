@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from .catalog import Line, read_lines
 from .content import columns_of, has_rows, has_values, run_sql
+from .lock_attempts import until_locked
 from .named import Named
 from .quoting import qualified, quoted
 
@@ -132,11 +133,14 @@ def undo(engine: MariaDBSession, left: list[str], executed: list[str]) -> Undone
         return Undone([], [])
     own = engine.own()
     found = read_left(own, left, executed)
-    if not found.is_all or found.changed_tables & found.tables_of_others or not _drop(engine, own, found):
+    if not found.is_all or found.changed_tables & found.tables_of_others:
         return Undone([], found.of_others)
-    for words, name in found.objects:
-        with suppress(Exception):  # its line is found again then
-            run_sql(own, f"{words} if exists {quoted(name)}")
+    with engine.short_lock_timeout(engine.job.lock_timeout):
+        if not _drop(engine, own, found):
+            return Undone([], found.of_others)
+        for words, name in found.objects:
+            with suppress(Exception):  # its line is found again then
+                _run_locked(engine, own, f"{words} if exists {quoted(name)}")
     return Undone([line[1:] for line in left if line[1:] not in found.of_others], found.of_others)
 
 
@@ -145,7 +149,7 @@ def _drop(engine: MariaDBSession, own: OwnConnection, found: LeftObjects) -> boo
     tables = sorted(found.changed_tables)
     try:
         if tables:
-            run_sql(own, "lock tables " + ", ".join(f"{quoted(table)} write" for table in tables))
+            _run_locked(engine, own, "lock tables " + ", ".join(f"{quoted(table)} write" for table in tables))
         if _holds_something(own, engine.name_on_server, found):
             return False
         for statement in _statements(engine.name_on_server, found):
@@ -158,6 +162,11 @@ def _drop(engine: MariaDBSession, own: OwnConnection, found: LeftObjects) -> boo
         with suppress(Exception):
             run_sql(own, "set foreign_key_checks = 1")
     return True
+
+
+def _run_locked(engine: MariaDBSession, own: OwnConnection, statement: str) -> None:
+    """Execute a statement that waits for others, without making them wait behind it for long."""
+    until_locked(engine.job, lambda: run_sql(own, statement), engine.is_lock_timeout)
 
 
 def _holds_something(own: OwnConnection, schema: str, found: LeftObjects) -> bool:

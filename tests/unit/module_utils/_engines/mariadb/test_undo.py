@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.early_commits import journaled
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import differences
+from tests.integration.targets import MariaDBTarget
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.stage import in_process
 
@@ -176,3 +180,42 @@ def test_a_name_with_two_blanks_is_not_one_with_one(stocked: MariaDatabase) -> N
     stocked.execute("create view `a b` as select 1")
     lines, changed = removed(stocked, "create view `a  b` as select 2")
     assert (lines, stocked.dump()) == ([], changed)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["alter table parents add column more int", "create trigger t before insert on parents for each row set @a = 1"],
+)
+def test_no_application_waits_behind_it_for_longer_than_a_lock_timeout(stocked: MariaDatabase, change: str) -> None:
+    """A session has read the table, and ends its transaction after some seconds; meanwhile an application reads."""
+    target, before = MariaDBTarget(stocked), stocked.dump()
+    options = {"root": "/nowhere", "lock_timeout": 1, "lock_wait": 30}
+
+    def work() -> tuple[list[str], float]:
+        engine = engine_for(Database("app", stocked.url), Job.from_options("upgrade", options))
+        old = engine.own().run(engine.fingerprint, frozenset())
+        stocked.execute(change)
+        left = differences(old, engine.own().run(engine.fingerprint, frozenset()))
+        waited, is_over = [0.0], threading.Event()
+
+        def use() -> None:
+            while not is_over.is_set():
+                began = time.monotonic()
+                target.rows("select count(*) from parents")
+                waited.append(time.monotonic() - began)
+
+        with closing(target.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute("select * from parents")
+            threads = [threading.Timer(5, connection.rollback), threading.Thread(target=use)]
+            for thread in threads:
+                thread.start()
+            lines = restorer_of(engine).remove_unfinished(old, left, [change])
+            is_over.set()
+            for thread in threads:
+                thread.join()
+        return lines, max(waited)
+
+    lines, slowest = in_process(work)
+    assert lines
+    assert stocked.dump() == before
+    assert 0.5 < slowest < 2
