@@ -197,6 +197,11 @@ class Layout:
         return self.root / "workers"
 
     @property
+    def schemas(self) -> Path:
+        """Hold what was written down of each schema that was made beside a database of MariaDB."""
+        return self.root / "schemas"
+
+    @property
     def discovered(self) -> Path:
         """Hold the lists of databases that were found: one for each run, and the last one of each source."""
         return self.root / "discovered"

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -20,9 +20,23 @@ from ..interface import Report
 from . import client_input
 from .content import columns_of, digest_of, run_sql, shared
 from .dump_text import Definitions, definitions_of, tables_alone
+from .made_schemas import MadeSchemas
 from .privileges import lacking, privileges_on, read_grants
 from .quoting import qualified
-from .swap_state import NEW, SINCE, create_schema, drop_schema, named_as_ours, names_for, tables_in, without_state
+from .swap_state import (
+    NEW,
+    SINCE,
+    create_schema,
+    drop_schema,
+    empty_schemas,
+    is_empty,
+    is_there,
+    named_as_ours,
+    names_for,
+    read_row,
+    record,
+    tables_in,
+)
 from .write_counts import Counts
 
 if TYPE_CHECKING:
@@ -49,7 +63,6 @@ FOR_SWAP = (
 )
 _PLAIN = "select table_name from information_schema.tables where table_schema = :schema and table_type = 'BASE TABLE'"
 _MOST_NAMED = 5
-_OF_SESSION = re.compile(r"_s(\d+)")
 
 
 def schema_to_make(own: OwnConnection, schema: str, kind: str) -> str | None:
@@ -113,9 +126,8 @@ class Beside:
         if not self._is_locked:
             name += f"_s{own.rows('select connection_id()')[0][0]}"
         self.read_dump()
-        drop_schema(own, name)  # what a run that was killed has left
-        create_schema(own, name, self.schema)
-        self.name = name
+        self.name = self._made(own, name)
+        name = self.name
         self._report(f"loads the backup into {name}")
         try:
             self._load_tables()
@@ -163,6 +175,20 @@ class Beside:
     def _damaged(self) -> Failed:
         why = f"{self.archive.path.name} is not what its manifest says"
         return Failed(f"The backup {self.archive.path.parent} is damaged", why, code=REPLACED_NOTHING)
+
+    def _made(self, own: OwnConnection, name: str) -> str:
+        """Make the schema, which says of itself that this host has made it, and return its name."""
+        made = MadeSchemas.of(self.engine)
+        if is_empty(own, name) or is_loaded(own, name, made):
+            drop_schema(own, name)  # what a run that was killed has left
+        elif is_there(own, name):
+            name += f"_x{secrets.token_hex(3)}"
+        facts = secrets.token_hex()
+        made.note(name, facts.encode())
+        create_schema(own, name, self.schema)
+        self.name = name
+        record(own, name, facts)
+        return name
 
     def read_dump(self) -> None:
         """Read what the dump defines.
@@ -226,6 +252,7 @@ class Beside:
         if self.name:
             with suppress(Exception):  # the next one drops it
                 drop_schema(self.engine.own(), self.name)
+                MadeSchemas.of(self.engine).forget(self.name)
             self.name = ""
 
 
@@ -236,17 +263,25 @@ def _passing(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
         yield line
 
 
+def is_loaded(own: OwnConnection, name: str, made: MadeSchemas) -> bool:
+    """Return whether a schema is one into which this host has loaded a backup."""
+    row = read_row(own, name)
+    return row is not None and made.is_ours(name, row[0].encode())
+
+
 def drop_left(engine: MariaDBSession) -> list[str]:
-    """Drop what a comparison or a restore has loaded that was killed, and return the schema's name."""
-    own = engine.own()
+    """Drop what comparisons and restores of this host have loaded that were killed, and return the schemas' names."""
+    own, made = engine.own(), MadeSchemas.of(engine)
     alive = {int(number) for (number,) in own.rows("select id from information_schema.processlist")}
-    found = without_state(own, engine.name_on_server)
-    for name, begins in named_as_ours(own, engine.name_on_server, NEW):
-        of_session = _OF_SESSION.fullmatch(name[len(begins) :])
-        if name == begins or (of_session and int(of_session[1]) not in alive):
-            found.append(name)
+    found = empty_schemas(own, engine.name_on_server)
+    found += [
+        name
+        for name, session in named_as_ours(own, engine.name_on_server, NEW)
+        if name not in found and session not in alive and is_loaded(own, name, made)
+    ]
     for name in found:
         drop_schema(own, name)
+        made.forget(name)
     return found
 
 

@@ -15,9 +15,10 @@ from ..interface import Guard, Report
 from ..restorer import Restorer
 from . import by_hand
 from .beside import drop_left
+from .made_schemas import MadeSchemas
 from .restore_method import restore_method
 from .swap import Swap, end_or_undo
-from .swap_state import DONE, IN, drop_schema, replaced_of, size_of, tables_in
+from .swap_state import DONE, IN, drop_schema, refuse_what_is_not_proven, replaced_of, size_of, tables_in
 from .undo import undo
 
 if TYPE_CHECKING:
@@ -81,11 +82,16 @@ class MariaDBRestorer(Restorer):
             self.at_work = None
 
     def recover_interrupted_restore(self) -> list[str]:
-        """Undo a restore that died, or bring it to its end; to be called with the lock on the database held."""
-        own = self.engine.own()
+        """Undo a restore that died, or bring it to its end; to be called with the lock on the database held.
+
+        Raises:
+            Refused: a schema says that there is one, and nothing shows that this host has made it.
+        """
+        own, made = self.engine.own(), MadeSchemas.of(self.engine)
+        refuse_what_is_not_proven(own, self.engine.name_on_server, made)
         done = [
             end_or_undo(self.engine, found)
-            for found in replaced_of(own, self.engine.name_on_server)
+            for found in replaced_of(own, self.engine.name_on_server, made)
             if found.state.phase != DONE
         ]
         drop_left(self.engine)
@@ -94,9 +100,10 @@ class MariaDBRestorer(Restorer):
     def list_retained(self) -> list[RetainedCopy]:
         """Return the schemas into which restores have moved what they replaced."""
         own = self.engine.own()
+        replaced = replaced_of(own, self.engine.name_on_server, MadeSchemas.of(self.engine))
         return [
             RetainedCopy(found.name, found.state.run, found.state.made, size_of(own, found.name))
-            for found in replaced_of(own, self.engine.name_on_server)
+            for found in replaced
             if found.state.phase in (IN, DONE)
         ]
 
@@ -120,6 +127,7 @@ class MariaDBRestorer(Restorer):
                 code="retained-copy-in-use",
             )
         drop_schema(self.engine.own(), copy.name)
+        MadeSchemas.of(self.engine).forget(copy.name)
 
     def rights_for_restore(self) -> tuple[str, dict[str, Any]] | None:
         """Return the grants that let the user restore."""

@@ -23,9 +23,24 @@ from ..interface import Guard, Report
 from . import swap_state
 from .beside import Beside, definition_of_sequence, no_schema, schema_to_make
 from .content import columns_of, not_exact, run_sql
+from .made_schemas import MadeSchemas
 from .quoting import qualified, quoted
 from .scripts import Pieces, packed, redo_pieces, run_pieces, undo_pieces, unpacked
-from .swap_state import DONE, IN, OLD, OUT, SwapState, advance, create_schema, drop_schema, is_there, record, tables_in
+from .swap_state import (
+    DONE,
+    IN,
+    OLD,
+    OUT,
+    SwapState,
+    advance,
+    content_of,
+    create_schema,
+    drop_schema,
+    facts_of,
+    is_there,
+    record,
+    tables_in,
+)
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -90,7 +105,8 @@ class Swap:
         except BaseException as error:
             try:
                 self._unlock()
-                end_or_undo(self.engine, swap_state.Replaced(self._retained, self._state))
+                undo, redo = packed(self._undo), packed(self._redo)
+                end_or_undo(self.engine, swap_state.Replaced(self._retained, self._state, undo, redo))
             except Exception as other:  # noqa: BLE001 - the server may be gone; the next run ends or undoes it
                 raise self._half_way(other) from error
             if self._state.phase != DONE:
@@ -101,6 +117,7 @@ class Swap:
         if self._state.out or self._undo:
             return True
         drop_schema(self.engine.own(), self._retained)
+        MadeSchemas.of(self.engine).forget(self._retained)
         return False
 
     def _not_restored(self) -> list[str]:
@@ -190,8 +207,10 @@ class Swap:
             raise no_schema(self.engine.database.name)
         name = f"{begins}_{time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
         self._retained = next(each for each in (name, *(f"{name}{n}" for n in range(10))) if not is_there(own, each))
+        undo, redo = packed(self._undo), packed(self._redo)
+        MadeSchemas.of(self.engine).note(self._retained, content_of(self._state, undo, redo))
         create_schema(own, self._retained, self.schema)
-        record(own, self._retained, self._state, packed(self._undo), packed(self._redo))
+        record(own, self._retained, facts_of(self._state), undo, redo)
         self._report(f"what is replaced becomes {self._retained}")
 
     def _lock(self) -> None:
@@ -265,6 +284,7 @@ class Swap:
         with suppress(Exception):
             if self._retained:
                 drop_schema(self.engine.own(), self._retained)
+                MadeSchemas.of(self.engine).forget(self._retained)
         self.beside.drop()
 
 
@@ -285,7 +305,10 @@ def finish(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces
     run_pieces(engine, redo)
     own = engine.own()
     advance(own, retained, state, DONE)
+    made = MadeSchemas.of(engine)
+    made.end(retained)
     drop_schema(own, state.beside)
+    made.forget(state.beside)
 
 
 def _is_in(own: OwnConnection, found: swap_state.Replaced) -> bool:
@@ -299,7 +322,7 @@ def _is_in(own: OwnConnection, found: swap_state.Replaced) -> bool:
 def end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> str:
     """Lead a restore that died back, or to its end where the restored tables are in already; return what was done."""
     own, state = engine.own(), found.state
-    undo, redo = (unpacked(each) for each in swap_state.scripts_of(own, found.name))
+    undo, redo = unpacked(found.undo), unpacked(found.redo)
     if state.phase == IN or _is_in(own, found):
         finish(engine, found.name, state, redo)
         return f"ended the restore of run {state.run}"
@@ -317,6 +340,7 @@ def end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> str:
             code=HALF_WAY,
         )
     run_pieces(engine, undo)
-    drop_schema(own, state.beside)
-    drop_schema(own, found.name)
+    for schema in (state.beside, found.name):
+        drop_schema(own, schema)
+        MadeSchemas.of(engine).forget(schema)
     return f"undid the restore of run {state.run}"

@@ -12,17 +12,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from ..._core.errors import Refused
 from ..connection import OwnConnection
 from .content import run_sql
+from .made_schemas import MadeSchemas
 from .quoting import literal, qualified, quoted
 
 NEW, OLD = "new", "old"
-#: What follows a name of each kind, as a sample.
+#: What follows a name of each kind, as a sample, and all that may follow it.
 SINCE = {NEW: "", OLD: "_20261231235959"}
+_BEHIND = {NEW: re.compile(r"(?:_s(?P<session>\d+))?(?:_x[0-9a-f]{6})?"), OLD: re.compile(r"_\d{14,15}")}
 _PREFIX = "hosting_alembic"
 STATE_TABLE = "hosting_alembic_state"
 #: How far a restore is: nothing was moved; tables were, or are being, moved out; the restored ones are in; all is done.
@@ -37,7 +42,13 @@ _SIZE = """
 select sum(coalesce(data_length, 0) + coalesce(index_length, 0))
   from information_schema.tables where table_schema = :schema
 """
+_ANYTHING = """
+select 1 from information_schema.tables where table_schema = :schema
+union all select 1 from information_schema.routines where routine_schema = :schema
+union all select 1 from information_schema.events where event_schema = :schema
+"""
 _LONGEST = 64
+_COLUMNS_OF_STATE = 4
 
 
 @dataclass
@@ -62,10 +73,13 @@ class SwapState:
 
 @dataclass(frozen=True)
 class Replaced:
-    """A schema of replaced tables that is there."""
+    """A schema of replaced tables that is there, and was made by this host as it is."""
 
     name: str
     state: SwapState
+    #: What undoes the restore, and what ends it.
+    undo: bytes = b""
+    redo: bytes = b""
 
 
 def names_for(schema: str, kind: str) -> list[str]:
@@ -101,13 +115,19 @@ def drop_schema(own: OwnConnection, name: str) -> None:
         run_sql(own, "set foreign_key_checks = 1")
 
 
-def record(own: OwnConnection, schema: str, state: SwapState, undo: bytes, redo: bytes) -> None:
+def content_of(state: SwapState, undo: bytes, redo: bytes) -> bytes:
+    """Return all that a schema says of itself, but for how far the restore is."""
+    facts = {**asdict(state), "phase": ""}
+    return b"\0".join((json.dumps(facts, sort_keys=True).encode(), undo, redo))
+
+
+def record(own: OwnConnection, schema: str, facts: str, undo: bytes = b"", redo: bytes = b"") -> None:
     """Make our table in a schema that is there and empty.
 
     Args:
         own: a connection of our own.
-        schema: into which the replaced tables are moved.
-        state: how far the restore is.
+        schema: one of ours.
+        facts: what it says of itself, as JSON.
         undo: makes again what is dropped before the tables can be moved.
         redo: makes what belongs to the tables that are moved in, and changes all that differs.
     """
@@ -117,46 +137,109 @@ def record(own: OwnConnection, schema: str, state: SwapState, undo: bytes, redo:
         f"create table {table} (id int primary key, facts longtext character set utf8mb4,"
         " `back` longblob, `forth` longblob) engine = InnoDB",
     )
-    facts = literal(json.dumps(asdict(state)))
-    run_sql(own, f"insert into {table} values (1, {facts}, {_bytes(undo)}, {_bytes(redo)})")
+    run_sql(own, f"insert into {table} values (1, {literal(facts)}, {_bytes(undo)}, {_bytes(redo)})")
+
+
+def facts_of(state: SwapState) -> str:
+    """Return a state as ``record`` writes it."""
+    return json.dumps(asdict(state))
 
 
 def advance(own: OwnConnection, schema: str, state: SwapState, phase: str) -> None:
     """Write down how far a restore is."""
     state.phase = phase
-    run_sql(own, f"update {qualified(schema, STATE_TABLE)} set facts = {literal(json.dumps(asdict(state)))}")
+    run_sql(own, f"update {qualified(schema, STATE_TABLE)} set facts = {literal(facts_of(state))}")
 
 
-def scripts_of(own: OwnConnection, schema: str) -> tuple[bytes, bytes]:
-    """Return what undoes and what ends the restore of a schema."""
-    undo, redo = run_sql(own, f"select `back`, `forth` from {qualified(schema, STATE_TABLE)}")[0]
-    return bytes(undo or b""), bytes(redo or b"")
-
-
-def replaced_of(own: OwnConnection, schema: str) -> list[Replaced]:
-    """Return what restores of a schema have left, whether they came to their end or not."""
+def replaced_of(own: OwnConnection, schema: str, made: MadeSchemas) -> list[Replaced]:
+    """Return what restores that this host has made of a schema have left, whether they have ended or not."""
     found = []
-    for name, _begins in named_as_ours(own, schema, OLD):
-        rows = run_sql(own, f"select facts from {qualified(name, STATE_TABLE)}") if _has_state(own, name) else []
-        facts: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
-        if facts.get("of") == schema:
-            found.append(Replaced(name, SwapState(**facts)))
+    for name, _session in named_as_ours(own, schema, OLD):
+        replaced = _read(own, name)
+        if replaced is None or replaced.state.of != schema:
+            continue
+        if made.is_ours(name, content_of(replaced.state, replaced.undo, replaced.redo)):
+            if made.has_ended(name):
+                replaced.state.phase = DONE
+            found.append(replaced)
     return found
 
 
-def without_state(own: OwnConnection, schema: str) -> list[str]:
-    """Return the empty schemas that a restore has made that was killed right then."""
-    return [
-        name
-        for name, _begins in named_as_ours(own, schema, OLD)
-        if not _has_state(own, name) and not tables_in(own, name)
-    ]
+def refuse_what_is_not_proven(own: OwnConnection, schema: str, made: MadeSchemas) -> None:
+    """Refuse where a schema says that a restore has not ended, and this host has not made it so.
+
+    Raises:
+        Refused: there is one; nothing of it was executed.
+    """
+    ours = {each.name for each in replaced_of(own, schema, made)}
+    for name, _session in named_as_ours(own, schema, OLD):
+        if name in ours or not _has_state(own, name):
+            continue
+        said = _read(own, name)
+        if said is not None and (said.state.of != schema or said.state.phase == DONE):
+            continue
+        raise Refused(
+            f"The schema {name!r} says that a restore of {schema!r} has not ended",
+            "this host has not made it, or another user has changed it, so nothing in it is executed",
+            "Recover on the host that began the restore, if there is another; else compare its tables with those of"
+            f" {schema!r}, move back what is missing by RENAME TABLE, and type: drop database {quoted(name)}",
+            code="restore-not-proven",
+        )
 
 
-def named_as_ours(own: OwnConnection, schema: str, kind: str) -> list[tuple[str, str]]:
-    """Return the schemas of a kind that belong to another, each with what its name begins with."""
-    found = [str(name) for (name,) in own.rows(_SCHEMAS)]
-    return [(name, begins) for name in found for begins in names_for(schema, kind) if name.startswith(begins)]
+def empty_schemas(own: OwnConnection, schema: str) -> list[str]:
+    """Return the schemas with nothing in them that were made by a run that was killed right then."""
+    found = [name for kind in (NEW, OLD) for name, _session in named_as_ours(own, schema, kind)]
+    return [name for name in found if is_empty(own, name)]
+
+
+def is_empty(own: OwnConnection, schema: str) -> bool:
+    """Return whether a schema that is there has no table, view, routine or event."""
+    return is_there(own, schema) and not own.rows(_ANYTHING, schema=schema)
+
+
+def named_as_ours(own: OwnConnection, schema: str, kind: str) -> list[tuple[str, int]]:
+    """Return the schemas whose whole name is one of a kind beside another, each with the session in its name, or 0."""
+    found = []
+    for (name,) in own.rows(_SCHEMAS):
+        for begins in names_for(schema, kind):
+            match = _BEHIND[kind].fullmatch(str(name)[len(begins) :]) if str(name).startswith(begins) else None
+            if match:
+                found.append((str(name), int(match.groupdict().get("session") or 0)))
+                break
+    return found
+
+
+def read_row(own: OwnConnection, schema: str) -> tuple[str, bytes, bytes] | None:
+    """Return what a schema says of itself, None if nothing that can be read.
+
+    HANDLER reads tables only. A SELECT might read a view instead, and execute a function of another user with our
+    rights.
+    """
+    if not _has_state(own, schema):
+        return None
+    table = qualified(schema, STATE_TABLE)
+    with suppress(Exception):  # what cannot be read proves nothing
+        run_sql(own, f"handler {table} open as hosting_alembic_read")
+        try:
+            rows = run_sql(own, "handler hosting_alembic_read read first")
+        finally:
+            run_sql(own, "handler hosting_alembic_read close")
+        if rows and len(rows[0]) == _COLUMNS_OF_STATE:
+            _id, facts, undo, redo = rows[0]
+            return str(facts), bytes(undo or b""), bytes(redo or b"")
+    return None
+
+
+def _read(own: OwnConnection, name: str) -> Replaced | None:
+    row = read_row(own, name)
+    if row is None:
+        return None
+    try:
+        facts: Any = json.loads(row[0])
+        return Replaced(name, SwapState(**facts), row[1], row[2])
+    except (TypeError, ValueError):
+        return None
 
 
 def _has_state(own: OwnConnection, name: str) -> bool:

@@ -22,7 +22,8 @@ from tests.unit.stage import in_process
 
 def engine_of(database: MariaDatabase) -> Any:
     """Return the engine with the rights of a customer."""
-    return engine_for(Database("app", database.url), Job.from_options("upgrade", {"root": "/nowhere"}))
+    root = str(database.server.folder / "root")
+    return engine_for(Database("app", database.url), Job.from_options("upgrade", {"root": root}))
 
 
 def test_the_printed_grants_let_a_customer_restore(mariadb_database: MariaDatabase, tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ CHANGES = {
 def engine_of(database: MariaDatabase, **more: Any) -> Any:
     """Return the engine with the superuser's rights."""
     url = database.server.url(database.name)
-    return engine_for(Database("app", url), Job.from_options("upgrade", {"root": "/nowhere", **more}))
+    root = str(database.server.folder / "root")
+    return engine_for(Database("app", url), Job.from_options("upgrade", {"root": root, **more}))
 
 
 def archive_of(database: MariaDatabase, folder: Path) -> Archive:

@@ -80,7 +80,9 @@ def removed(database: MariaDatabase, change: str, without: str = "", of_others: 
     """
 
     def work() -> Any:
-        engine = engine_for(Database("app", database.url), Job.from_options("upgrade", {"root": "/nowhere"}))
+        engine = engine_for(
+            Database("app", database.url), Job.from_options("upgrade", {"root": str(database.server.folder / "root")})
+        )
         before = engine.own().run(engine.fingerprint, frozenset())
         database.execute(change)
         database.execute(of_others)

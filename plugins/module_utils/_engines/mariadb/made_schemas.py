@@ -1,0 +1,77 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which schemas this host has made beside databases, and with what content, written down on the host.
+
+Whoever may make a schema of such a name may write into it what he likes: a name, and what a schema says of itself,
+prove nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._core.paths import Layout, private_directory, write_durably
+
+if TYPE_CHECKING:
+    from .session import MariaDBSession
+
+
+class MadeSchemas:
+    """What a host has written down of the schemas that it has made on one server."""
+
+    def __init__(self, folder: Path, server: str) -> None:
+        self._folder = folder
+        self._server = server
+
+    @classmethod
+    def of(cls, engine: MariaDBSession) -> MadeSchemas:
+        """Return those of a database's server; a plan that is made in a temporary folder reads the lasting one."""
+        layout = Layout(Path(engine.job.shipping_makes or engine.job.root))
+        return cls(layout.schemas, engine.own_identity().server)
+
+    def note(self, schema: str, content: bytes) -> None:
+        """Write down, before it is made, that a schema is ours, and what lies in its table of ours."""
+        private_directory(self._folder)
+        facts = {"schema": schema, "digest": _digest(content), "ended": False}
+        write_durably(self._path(schema), json.dumps(facts))
+
+    def is_ours(self, schema: str, content: bytes) -> bool:
+        """Return whether a schema that is there is the one that was written down."""
+        return bool(self._facts(schema).get("digest") == _digest(content))
+
+    def end(self, schema: str) -> None:
+        """Write down that a restore has come through: nothing that its schema holds is executed any more."""
+        facts = self._facts(schema)
+        if facts:
+            write_durably(self._path(schema), json.dumps({**facts, "ended": True}))
+
+    def has_ended(self, schema: str) -> bool:
+        """Return whether that was written down."""
+        return bool(self._facts(schema).get("ended"))
+
+    def forget(self, schema: str) -> None:
+        """Remove what was written down of a schema that was dropped."""
+        self._path(schema).unlink(missing_ok=True)
+
+    def file_beside(self, schema: str, suffix: str) -> Path:
+        """Return the path of a file for a person, beside what was written down."""
+        return self._path(schema).with_suffix(suffix)
+
+    def _path(self, schema: str) -> Path:
+        return self._folder / f"{hashlib.sha256(f'{self._server} {schema}'.encode()).hexdigest()[:32]}.json"
+
+    def _facts(self, schema: str) -> dict[str, Any]:
+        try:
+            facts = json.loads(self._path(schema).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return facts if isinstance(facts, dict) and facts.get("schema") == schema else {}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
