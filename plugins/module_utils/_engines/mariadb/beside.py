@@ -243,6 +243,16 @@ class Beside:
         """Return the tables whose rows, as they were read, are not the backup's; none of a table that is gone."""
         return sorted(table for table, digest in self.rows_before.items() if rows.get(table) != digest)
 
+    def gone(self) -> list[str]:
+        """Return the tables, sequences and columns with values that the backup has and the database has not."""
+        now = columns_of(self.engine.own(), self.schema)
+        found = [f"table {name}" for name in self.before.tables.keys() - self.now.tables.keys()]
+        found += [f"sequence {name}" for name in self.before.sequences.keys() - self.now.sequences.keys()]
+        for table in self.before.tables.keys() & self.now.tables.keys():
+            lost = self.columns_before(table).keys() - now.get(table, {}).keys()
+            found += [f"column {table}.{name}" for name in lost if not self.columns_before(table)[name].is_generated]
+        return sorted(found)
+
     def moved_sequences(self) -> list[str]:
         """Return the sequences that have given out values since the backup."""
         return moved_sequences(self.before, self.now)

@@ -4,7 +4,7 @@
 
 """Which schemas this host has made beside databases, and with what content, written down on the host.
 
-Whoever may make a schema of such a name may write into it what he likes: a name, and what a schema says of itself,
+Any user who may make a schema of such a name may write into it what he likes: its name, and what it says of itself,
 prove nothing.
 """
 

@@ -175,8 +175,8 @@ def refuse_what_is_not_proven(own: OwnConnection, schema: str, made: MadeSchemas
     for name, _session in named_as_ours(own, schema, OLD):
         if name in ours or not _has_state(own, name):
             continue
-        said = _read(own, name)
-        if said is not None and (said.state.of != schema or said.state.phase == DONE):
+        found = _read(own, name)
+        if found is not None and (found.state.of != schema or found.state.phase == DONE):
             continue
         raise Refused(
             f"The schema {name!r} says that a restore of {schema!r} has not ended",

@@ -186,9 +186,12 @@ class MariaDBWriteTracker(WriteTracker):
 def _differing(beside: Beside, rows: dict[str, str]) -> Writes:
     left_out = {name.rpartition(".")[2] for name in beside.archive.version_tables}
     changed = [table for table in beside.changed_rows(rows) if table not in left_out]
+    # What was in them when they were dropped, no one can read any more.
+    gone = [words for words in beside.gone() if words not in {f"table {name}" for name in left_out}]
     given = beside.moved_sequences()
     words = [f"rows differ from those of the backup in {', '.join(changed)}"] if changed else []
     words += [f"sequences have given out values: {', '.join(given)}"] if given else []
+    words += [f"what others had written into it before it was dropped is unknown: {', '.join(gone)}"] if gone else []
     return Writes(unknown="; ".join(words))
 
 

@@ -101,7 +101,7 @@ def test_what_cannot_be_understood_is_not_trusted(attacked: MariaDatabase, facts
 
 
 def test_a_view_in_the_place_of_the_state_is_not_read(attacked: MariaDatabase) -> None:
-    """It would execute its customer's function with the rights of whoever reads it."""
+    """It would execute its customer's function with the rights of any user who reads it."""
     name = forged(attacked)
     as_customer(attacked, f"drop table `{name}`.hosting_alembic_state")
     as_customer(

@@ -159,6 +159,33 @@ def test_rows_that_are_those_of_the_backup_lose_nothing(stocked: MariaDatabase, 
 
 
 @pytest.mark.parametrize(
+    ("dropped", "statement"),
+    [
+        ("alter table parents drop column half", "update parents set half = 7 where id = 1"),
+        ("alter table parents change half part float", "update parents set half = 7 where id = 1"),
+        ("drop table notes", "update notes set words = 'other' where id = 2"),
+        ("rename table notes to others", "delete from notes where id = 2"),
+        ("drop sequence numbers", "do nextval(numbers)"),
+    ],
+)
+def test_what_others_wrote_into_what_was_dropped_then_is_unknown(
+    stocked: MariaDatabase, tmp_path: Path, dropped: str, statement: str
+) -> None:
+    def work(run: Run) -> Any:
+        stocked.execute(statement)
+        return run.step(dropped)
+
+    assert reported(stocked, tmp_path, work)[0] != NOTHING
+
+
+@pytest.mark.parametrize("dropped", ["alter table parents drop column half", "drop table notes"])
+def test_what_was_dropped_while_no_one_else_wrote_is_known(
+    stocked: MariaDatabase, tmp_path: Path, dropped: str
+) -> None:
+    assert reported(stocked, tmp_path, lambda run: run.step(dropped)) == (NOTHING, NOTHING)
+
+
+@pytest.mark.parametrize(
     "statement",
     ["insert into made values (1)", "update parents set more = 5 where id = 1", "update parents set other = 'x'"],
 )
