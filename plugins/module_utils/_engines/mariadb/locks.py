@@ -45,6 +45,21 @@ def holder_of(own: OwnConnection, name: str) -> int:
     return int(own.rows("select is_used_lock(:name)", name=name)[0][0] or 0)
 
 
+def session_of(own: OwnConnection) -> int:
+    """Return the number of a connection's session."""
+    return int(own.rows("select connection_id()")[0][0])
+
+
+def lost(name: str) -> Failed:
+    """Return that the lock on a database was lost."""
+    return Failed(
+        f"The lock on database {name!r} was lost",
+        "the server closed the connection that held it",
+        "No further revision was begun; read the server's log",
+        code="lock-lost",
+    )
+
+
 def describe_holder(own: OwnConnection, name: str) -> str:
     """Return who holds a lock; of another user's session only its number is shown without PROCESS."""
     number = holder_of(own, name)
@@ -62,9 +77,11 @@ class NamedLock(Lock):
         self._name = name
         self._lock = lock_name(DATABASE, schema)
         self._released = False
+        self._holder = 0
 
     def attempt(self) -> bool:
         """Try to get it."""
+        self._holder = session_of(self._own)
         return self._own.run(try_lock, self._lock)
 
     def is_on(self, own: OwnConnection | None) -> bool:
@@ -73,17 +90,17 @@ class NamedLock(Lock):
 
     def session(self) -> int:
         """Return the number of the session that holds it, 0 once it was given back."""
-        return 0 if self._released else int(self._own.rows("select connection_id()")[0][0])
+        return 0 if self._released else session_of(self._own)
 
     def check(self) -> None:
         """Raise Failed if the server has ended the connection and with it the lock."""
         if self._own.is_broken():
-            raise Failed(
-                f"The lock on database {self._name!r} was lost",
-                "the server closed the connection that held it",
-                "No further revision was begun; read the server's log",
-                code="lock-lost",
-            )
+            raise lost(self._name)
+
+    def check_through(self, own: OwnConnection) -> None:
+        """Raise Failed if, as another connection sees it, another session or none has the lock."""
+        if not self._released and holder_of(own, self._lock) != self._holder:
+            raise lost(self._name)
 
     def release(self) -> None:
         """Close the connection, which gives the lock back."""

@@ -46,6 +46,12 @@ def lacking(granted: set[str], wanted: Iterable[str]) -> list[str]:
     return [] if ALL in granted or "ALL" in granted else [each for each in wanted if each not in granted]
 
 
+def has_everywhere(grants: Iterable[str], privilege: str) -> bool:
+    """Return whether grants have a privilege that there is only on everything; SUPER includes the others."""
+    granted = privileges_on("", [line for line in grants if " ON *.* TO " in line])
+    return not lacking(granted, (privilege,)) or not lacking(granted, ("SUPER",))
+
+
 def _is_meant(where: str, schema: str) -> bool:
     """Return whether a name in a GRANT, in which % and _ mean any characters, is that of a database."""
     if where == "*.*":

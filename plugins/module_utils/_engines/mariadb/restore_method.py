@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import NOT_PERMITTED, Refused
 from ..data import RestoreMethod
 from .beside import FOR_SWAP, schema_to_make
-from .privileges import lacking, privileges_on, read_grants
+from .privileges import has_everywhere, lacking, privileges_on, read_grants
 from .swap import METHOD
 from .swap_state import NEW, OLD
 
@@ -54,7 +54,6 @@ def missing(engine: MariaDBSession) -> list[str]:
     """Return in words what the user lacks to restore the database."""
     own = engine.own()
     grants = own.run(read_grants)
-    everywhere = [line for line in grants if " ON *.* TO " in line]
     lacks = lacking(privileges_on(engine.name_on_server, grants), FOR_SWAP)
     found = [f"it lacks {', '.join(lacks)} on {engine.name_on_server}"] if lacks else []
     if (
@@ -62,10 +61,10 @@ def missing(engine: MariaDBSession) -> list[str]:
         or schema_to_make(own, engine.name_on_server, OLD) is None
     ):
         found.append("it may not make a schema beside it")
-    if strangers(own, engine.name_on_server) and not _has(everywhere, "SET USER"):
+    if strangers(own, engine.name_on_server) and not has_everywhere(grants, "SET USER"):
         named = ", ".join(strangers(own, engine.name_on_server))
         found.append(f"it may not make anew what has another definer ({named})")
-    if own.rows(_DISTRUSTS, schema=engine.name_on_server) and not _has(everywhere, "SUPER"):
+    if own.rows(_DISTRUSTS, schema=engine.name_on_server) and not has_everywhere(grants, "SUPER"):
         found.append("the server has a binary log, and trusts no one but SUPER to make triggers and functions")
     return found
 
@@ -73,9 +72,3 @@ def missing(engine: MariaDBSession) -> list[str]:
 def strangers(own: OwnConnection, schema: str) -> list[str]:
     """Return the definers of what is in a schema, other than the user itself."""
     return [str(definer) for (definer,) in own.rows(_STRANGERS, schema=schema)]
-
-
-def _has(everywhere: list[str], privilege: str) -> bool:
-    """Return whether grants on everything have a privilege that there is only there; SUPER includes the others."""
-    granted = privileges_on("", everywhere)
-    return not lacking(granted, (privilege,)) or not lacking(granted, ("SUPER",))

@@ -16,9 +16,10 @@ from ..restorer import Restorer
 from . import by_hand
 from .beside import drop_left
 from .made_schemas import MadeSchemas
+from .remaking import not_made
 from .restore_method import restore_method
-from .swap import Swap, end_or_undo
-from .swap_state import DONE, IN, drop_schema, refuse_what_is_not_proven, replaced_of, size_of, tables_in
+from .swap import Swap, end_or_undo, half_way
+from .swap_state import DONE, IN, Replaced, drop_schema, refuse_what_is_not_proven, replaced_of, size_of, tables_in
 from .undo import undo
 
 if TYPE_CHECKING:
@@ -89,13 +90,20 @@ class MariaDBRestorer(Restorer):
         """
         own, made = self.engine.own(), MadeSchemas.of(self.engine)
         refuse_what_is_not_proven(own, self.engine.name_on_server, made)
-        done = [
-            end_or_undo(self.engine, found)
-            for found in replaced_of(own, self.engine.name_on_server, made)
-            if found.state.phase != DONE
-        ]
+        replaced = replaced_of(own, self.engine.name_on_server, made)
+        done = [self._ended(found) for found in replaced if found.state.phase != DONE]
         drop_left(self.engine)
         return done
+
+    def _ended(self, found: Replaced) -> str:
+        try:
+            ended = end_or_undo(self.engine, found)
+        except Exception as error:
+            raise half_way(self.engine, error) from error
+        # Once: nothing of it keeps the next run from the database.
+        if ended.not_made:
+            raise not_made(self.engine, ended)
+        return ended.words
 
     def list_retained(self) -> list[RetainedCopy]:
         """Return the schemas into which restores have moved what they replaced."""

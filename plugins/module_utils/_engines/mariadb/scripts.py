@@ -27,6 +27,14 @@ _TRIGGER = re.compile(
 )
 
 
+class NotMade(Failed):
+    """Some pieces could not be run; the reason is that of the last one."""
+
+    def __init__(self, failure: Failed, pieces: Pieces) -> None:
+        super().__init__(failure.what, failure.why, failure.remedy, code=failure.code)
+        self.pieces = pieces
+
+
 def undo_pieces(before: Definitions, now: Definitions, out: set[str]) -> Pieces:
     """Return what makes again, as it is now, all that a restore drops or changes.
 
@@ -88,18 +96,19 @@ def run_pieces(engine: MariaDBSession, pieces: Pieces) -> None:
     """Run all pieces; one that needs another, as a view does that reads a view, is run after it.
 
     Raises:
-        Failed: some cannot be run.
+        NotMade: some cannot be run.
     """
     while pieces:
         failed, failure = [], None
         for piece in pieces:
+            engine.check_locked()
             try:
                 client_input.feed(engine, engine.name_on_server, [piece])
             except Failed as error:
                 failed.append(piece)
                 failure = error
         if failure and len(failed) == len(pieces):
-            raise failure
+            raise NotMade(failure, failed)
         pieces = failed
 
 

@@ -14,7 +14,7 @@ from ..._core.errors import Refused
 from ..connection import OwnConnection, errno_of, execute, first_line, own_url
 from ..data import Identity
 from ..interface import Engine
-from .locks import NamedLock
+from .locks import NamedLock, lost, session_of
 from .probe import CONNECT_TIMEOUT, IDENTITY, STARTED, connect_options_of, described
 from .quoting import qualified
 from .server import Server, read_server
@@ -83,6 +83,8 @@ class MariaDBSession(Engine):
         super().__init__(database, url, job)
         self._own_identity: Identity | None = None
         self.held: NamedLock | None = None
+        #: The session in which all has to be done, 0 if another may be opened where it is lost.
+        self._only_session = 0
         #: The sessions of all connections of our own.
         self.own_sessions: set[int] = set()
         #: What the server is, once a connection has been opened.
@@ -93,6 +95,36 @@ class MariaDBSession(Engine):
     def exists(self) -> bool:
         """Leave it to the connection, which changes nothing."""
         return True
+
+    def own(self) -> OwnConnection:
+        """Return the connection of our own, opened again if it broke: not inside ``one_session``."""
+        if self._only_session and (self._own is None or self._own.is_broken()):
+            raise lost(self.database.name)
+        return super().own()
+
+    @contextmanager
+    def one_session(self) -> Iterator[None]:
+        """Open no other connection of our own inside the block: it would have none of the locks of the first."""
+        if self._only_session:
+            yield
+            return
+        self._only_session = session_of(self.own())
+        try:
+            yield
+        finally:
+            self._only_session = 0
+
+    def check_locked(self) -> None:
+        """Check, before what cannot be undone, that our session and the lock on the database are there still.
+
+        Raises:
+            Failed: one is not.
+        """
+        own = self.own()
+        if self._only_session and session_of(own) != self._only_session:
+            raise lost(self.database.name)
+        if self.held:
+            self.held.check_through(own)
 
     def connect(self) -> OwnConnection:
         """Open a connection, without applications' timeouts."""

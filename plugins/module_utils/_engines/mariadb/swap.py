@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..._core.errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
+from ..._core.errors import HALF_WAY, NOT_PERMITTED, REPLACED_NOTHING, Failed, Refused
 from ..._core.playbook_command import playbook_command
 from ..connection import first_line
 from ..data import Archive, Restored
@@ -25,7 +25,8 @@ from .beside import Beside, definition_of_sequence, no_schema, schema_to_make
 from .content import columns_of, not_exact, run_sql
 from .made_schemas import MadeSchemas
 from .quoting import qualified, quoted
-from .scripts import Pieces, packed, redo_pieces, run_pieces, undo_pieces, unpacked
+from .remaking import Ended, left_to_a_person, may_not_make, not_made
+from .scripts import NotMade, Pieces, packed, redo_pieces, run_pieces, undo_pieces, unpacked
 from .swap_state import (
     DONE,
     IN,
@@ -86,6 +87,10 @@ class Swap:
             Refused: it cannot be done, or the guard refused; the database is as it was.
             Failed: a step failed; with ``HALF_WAY`` the next run undoes it, or brings it to its end.
         """
+        with self.engine.one_session():
+            return self._restore(guard)
+
+    def _restore(self, guard: Guard) -> Restored:
         self.beside.load()
         try:
             self.beside.read()
@@ -95,22 +100,25 @@ class Swap:
             self.locked_rows = self.beside.read_rows()
             guard()
             self._refuse_changes()
+            self.engine.check_locked()
         except BaseException as error:
             self._give_up()
             if isinstance(error, (Refused, KeyboardInterrupt, SystemExit)):
                 raise
             raise self._replaced_nothing(error) from error
         try:
-            self._move()
+            ended = Ended("the tables are restored", self._move())
         except BaseException as error:
             try:
                 self._unlock()
                 undo, redo = packed(self._undo), packed(self._redo)
-                end_or_undo(self.engine, swap_state.Replaced(self._retained, self._state, undo, redo))
+                ended = end_or_undo(self.engine, swap_state.Replaced(self._retained, self._state, undo, redo))
             except Exception as other:  # noqa: BLE001 - the server may be gone; the next run ends or undoes it
-                raise self._half_way(other) from error
-            if self._state.phase != DONE:
+                raise half_way(self.engine, other) from error
+            if self._state.phase != DONE and not ended.not_made:
                 raise self._replaced_nothing(error) from error
+        if ended.not_made:
+            raise not_made(self.engine, ended)
         return Restored(self._retained if self._kept_anything() else "", METHOD, self._not_restored())
 
     def _kept_anything(self) -> bool:
@@ -130,12 +138,6 @@ class Swap:
             return error
         what = f"Database {self.engine.database.name!r} could not be restored"
         return Failed(what, first_line(error), code=REPLACED_NOTHING)
-
-    def _half_way(self, error: BaseException) -> Failed:
-        if isinstance(error, Failed) and error.code == HALF_WAY:
-            return error
-        what = f"The restore of {self.engine.database.name!r} stopped half-way"
-        return Failed(what, first_line(error), f"Run: {playbook_command('recover')}", code=HALF_WAY)
 
     def _plan(self) -> None:
         """Find out what has to be moved and made again."""
@@ -157,6 +159,14 @@ class Swap:
         self._refuse_what_would_lose(out)
         self._undo = undo_pieces(before, now, set(out))
         self._redo = redo_pieces(before, now, set(out), set(self._state.into))
+        lacks = may_not_make(self.engine, [*self._undo, *self._redo])
+        if lacks:
+            raise Refused(
+                f"Database {self.engine.database.name!r} cannot be restored by its user",
+                "; ".join(lacks),
+                "Let an administrator grant that, or restore it by hand, with the command below",
+                code=NOT_PERMITTED,
+            )
 
     def _with_bonds(self, tables: set[str]) -> set[str]:
         """Return tables with all that foreign keys bind to them: a key would follow the table that is moved out."""
@@ -259,7 +269,8 @@ class Swap:
                 code=REPLACED_NOTHING,
             )
 
-    def _move(self) -> None:
+    def _move(self) -> list[str]:
+        """Move tables out and in, and return what could not be made again."""
         own = self.engine.own()
         names = {name for table in self._state.out for name in self._triggers_of(table)}
         # Under LOCK TABLES our own table can neither be read nor written, so it says beforehand what is about to be.
@@ -269,7 +280,7 @@ class Swap:
             run_sql(own, f"alter table {qualified(self.schema, table)} rename to {qualified(self._retained, table)}")
         self._unlock()
         self._state.phase = OUT
-        move_in(self.engine, self._retained, self._state, self._redo)
+        return move_in(self.engine, self._retained, self._state, self._redo)
 
     def _triggers_of(self, table: str) -> list[str]:
         statement = (
@@ -288,8 +299,18 @@ class Swap:
         self.beside.drop()
 
 
-def move_in(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces) -> None:
-    """Move the restored tables in, and make what belongs to them."""
+def half_way(engine: MariaDBSession, error: BaseException) -> Failed:
+    """Return that a restore stopped where the next run undoes or ends it."""
+    if isinstance(error, Failed) and error.code == HALF_WAY and error.remedy:
+        return error
+    what = f"The restore of {engine.database.name!r} stopped half-way"
+    why = f"{error.what}: {error.why}" if isinstance(error, Refused) else first_line(error)
+    return Failed(what, why, f"Run: {playbook_command('recover')}", code=HALF_WAY)
+
+
+def move_in(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces) -> list[str]:
+    """Move the restored tables in, and make what belongs to them; return what could not be made."""
+    engine.check_locked()
     own = engine.own()
     if state.into:
         pairs = (f"{qualified(state.beside, name)} to {qualified(state.of, name)}" for name in state.into)
@@ -297,18 +318,28 @@ def move_in(engine: MariaDBSession, retained: str, state: SwapState, redo: Piece
             run_sql(own, f"drop view if exists {qualified(state.of, name)}")
         run_sql(own, f"rename table {', '.join(pairs)}")
     advance(own, retained, state, IN)
-    finish(engine, retained, state, redo)
+    return finish(engine, retained, state, redo)
 
 
-def finish(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces) -> None:
-    """Make what belongs to the tables that have moved in, and drop the schema that they came from."""
-    run_pieces(engine, redo)
+def finish(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces) -> list[str]:
+    """Make what belongs to the tables that have moved in, and drop the schema that they came from.
+
+    Returns:
+        What the server never lets the user make, in words: it does not keep later runs from the database.
+    """
+    left = []
+    try:
+        run_pieces(engine, redo)
+    except NotMade as failure:
+        left = left_to_a_person(engine, retained, failure)
+    engine.check_locked()
     own = engine.own()
     advance(own, retained, state, DONE)
     made = MadeSchemas.of(engine)
     made.end(retained)
     drop_schema(own, state.beside)
     made.forget(state.beside)
+    return left
 
 
 def _is_in(own: OwnConnection, found: swap_state.Replaced) -> bool:
@@ -319,13 +350,19 @@ def _is_in(own: OwnConnection, found: swap_state.Replaced) -> bool:
     return bool(into) and into <= there and not into & waiting and replaced >= set(state.out)
 
 
-def end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> str:
-    """Lead a restore that died back, or to its end where the restored tables are in already; return what was done."""
+def end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
+    """Undo a restore that died, or end it where the restored tables are in already; return what was done."""
+    with engine.one_session():
+        engine.check_locked()
+        return _end_or_undo(engine, found)
+
+
+def _end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
     own, state = engine.own(), found.state
     undo, redo = unpacked(found.undo), unpacked(found.redo)
     if state.phase == IN or _is_in(own, found):
-        finish(engine, found.name, state, redo)
-        return f"ended the restore of run {state.run}"
+        left = finish(engine, found.name, state, redo)
+        return Ended(f"ended the restore of run {state.run}", left)
     there = set(tables_in(own, state.of))
     out = [name for name in tables_in(own, found.name) if name not in there]
     if out:
@@ -339,8 +376,13 @@ def end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> str:
             f"Compare them, and move those of {quoted(found.name)} back by RENAME TABLE",
             code=HALF_WAY,
         )
-    run_pieces(engine, undo)
+    not_remade = []
+    try:
+        run_pieces(engine, undo)
+    except NotMade as failure:
+        not_remade = left_to_a_person(engine, found.name, failure)
+    engine.check_locked()
     for schema in (state.beside, found.name):
         drop_schema(own, schema)
         MadeSchemas.of(engine).forget(schema)
-    return f"undid the restore of run {state.run}"
+    return Ended(f"undid the restore of run {state.run}", not_remade)

@@ -1,0 +1,105 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the user may not make again of triggers, views, routines and events, before a restore and at its end."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..._core.errors import HALF_WAY, Failed
+from ..._core.paths import write_durably
+from .made_schemas import MadeSchemas
+from .privileges import has_everywhere, read_grants
+from .quoting import quoted
+from .scripts import NotMade, Pieces
+
+if TYPE_CHECKING:
+    from .session import MariaDBSession
+
+_NAME = rb"`((?:[^`]|``)*)`"
+#: The first one of a statement is in its head: mariadb-dump writes it for whatever has one.
+_DEFINER = re.compile(rb"DEFINER\s*=\s*" + _NAME + rb"(?:@" + _NAME + rb")?", re.IGNORECASE)
+_CHANGES_DATA = re.compile(rb"\b(?:TRIGGER|FUNCTION)\b", re.IGNORECASE)
+_BEGINS = b"DELIMITER ;;\n"
+_HEAD = 1000  # bytes of a statement in which its kind is
+
+_TRUSTS = "select @@global.log_bin = 0 or @@global.log_bin_trust_function_creators = 1"
+_ERROR = re.compile(r"ERROR (?P<number>\d+) \((?P<state>\w{5})\)")
+#: Errors of a statement that the server takes at no time: these, and all of one class.
+_NEVER = {1356, 1418, 1419, 1449}
+_WRONG_IN_ITSELF = "42"
+#: Errors of that class that pass: a user's limits.
+_PASSES = {1203, 1226}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a restore was ended or undone: in words, and what could not be made again, each with its reason."""
+
+    words: str
+    not_made: list[str]
+
+
+def may_not_make(engine: MariaDBSession, pieces: Pieces) -> list[str]:
+    """Return in words why the user may not make what scripts make."""
+    statements = [statement for piece in pieces for statement in piece.split(_BEGINS)[1:]]
+    own = engine.own()
+    grants = own.run(read_grants)
+    me = str(own.rows("select current_user()")[0][0])
+    found = []
+    others = sorted({definer for definer in map(_definer_of, statements) if definer not in ("", me)})
+    if others and not has_everywhere(grants, "SET USER"):
+        found.append(f"it may not make anew what has another definer ({', '.join(others)})")
+    changes_data = any(_CHANGES_DATA.search(statement[:_HEAD]) for statement in statements)
+    if changes_data and not has_everywhere(grants, "SUPER") and not own.rows(_TRUSTS)[0][0]:
+        found.append("the server has a binary log, and trusts no one but SUPER to make triggers and functions")
+    return found
+
+
+def left_to_a_person(engine: MariaDBSession, schema: str, failure: NotMade) -> list[str]:
+    """Write what the server never lets the user make into a script for an administrator, and return why, in words.
+
+    Args:
+        engine: of the database.
+        schema: that of the restore.
+        failure: what could not be made.
+
+    Raises:
+        Failed: it may be made the next time.
+    """
+    match = _ERROR.search(failure.why)
+    number, state = (int(match["number"]), match["state"]) if match else (0, "")
+    if number in _PASSES or not (number in _NEVER or state.startswith(_WRONG_IN_ITSELF)):
+        raise Failed(failure.what, failure.why, failure.remedy, code=HALF_WAY) from failure
+    path = MadeSchemas.of(engine).file_beside(schema, ".sql")
+    write_script(path, failure.pieces)
+    return [f"what {path} makes ({failure.why})"]
+
+
+def write_script(path: Path, pieces: Pieces) -> None:
+    """Write scripts for the client, byte for byte."""
+    write_durably(path, b"".join(pieces).decode("utf-8", "surrogateescape"))
+
+
+def not_made(engine: MariaDBSession, ended: Ended) -> Failed:
+    """Return that a restore has been ended, or undone, but for what its user may not make."""
+    return Failed(
+        f"A restore of {engine.database.name!r} could not make everything again",
+        f"{ended.words}, but for {'; '.join(ended.not_made)}",
+        "Let an administrator execute that file in the database, with"
+        f" mariadb --comments --binary-mode {quoted(engine.name_on_server)}",
+        code=HALF_WAY,
+    )
+
+
+def _definer_of(statement: bytes) -> str:
+    match = _DEFINER.search(statement)
+    if match is None:
+        return ""
+    user, host = (part.replace(b"``", b"`").decode("utf-8", "replace") for part in (match[1], match[2] or b""))
+    return f"{user}@{host}" if match[2] is not None else user
