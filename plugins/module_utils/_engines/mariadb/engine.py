@@ -115,7 +115,7 @@ class MariaDB(MariaDBSession):
         return found
 
     def may_hide_writes(self, statement: str) -> bool:
-        """Recognise what executes others: EXECUTE, CALL and compound statements."""
+        """Recognise what executes others: EXECUTE, CALL, compound statements, and several at once."""
         return may_contain_others(statement)
 
     def rows_stay(self, connection: Connection) -> bool:

@@ -38,7 +38,10 @@ _COMMITS: dict[str, tuple[str, ...]] = {
     "UNINSTALL": (),
 }
 #: What may contain any of them.
-_MAY_CONTAIN = ("CALL", "EXECUTE")
+_MAY_CONTAIN = ("CALL", "EXECUTE", "CASE", "FOR", "IF", "LOOP", "REPEAT", "WHILE")
+#: What commits where tables are locked, or in a transaction of several servers.
+_MAY_COMMIT = (["UNLOCK", "TABLES"], ["UNLOCK", "TABLE"], ["XA", "COMMIT"], ["XA", "PREPARE"])
+_SET_FOR = re.compile(r"\bFOR\b", re.IGNORECASE)
 _SETS = re.compile(r"\bautocommit\b|\bpassword\b", re.IGNORECASE)
 #: First words of statements that define objects, and do so as a whole or not at all.
 _DDL = ("ALTER", "CREATE", "DROP", "RENAME", "TRUNCATE")
@@ -64,7 +67,7 @@ def is_single_ddl(statement: str) -> bool:
     words = _first_words(statement)
     if not words or words[0] not in _DDL or not commits(statement):
         return False
-    plain = _OPAQUE.sub(lambda match: " x " if match[0][0] in "'\"`" else " ", statement)
+    plain = _without_text(statement)
     if words[0] == "CREATE" and _COMPOUND.fullmatch(plain):
         return True
     return not _SEVERAL.search(plain) and not (words[0] == "CREATE" and _FILLS_TABLE.search(plain))
@@ -73,7 +76,27 @@ def is_single_ddl(statement: str) -> bool:
 def may_contain_others(statement: str) -> bool:
     """Return whether a statement may execute others that are not in its first words, such as those of a procedure."""
     words = _first_words(statement)
-    return bool(words) and (words[0] in _MAY_CONTAIN or words[:3] == ["BEGIN", "NOT", "ATOMIC"])
+    if not words:
+        return False
+    if words[0] in _MAY_CONTAIN or words[:3] == ["BEGIN", "NOT", "ATOMIC"]:
+        return True
+    return bool(_others_in(words, statement))
+
+
+def _others_in(words: list[str], statement: str) -> list[str]:
+    """Return the statements behind the first of several, or behind SET STATEMENT."""
+    if words[:2] == ["SET", "STATEMENT"]:
+        plain = _without_text(statement)
+        behind = _SET_FOR.search(plain)
+        return [plain[behind.end() :]] if behind else []
+    if ";" not in statement or words[0] == "CREATE":  # that one commits, and may have a body
+        return []
+    return [each for each in _without_text(statement).split(";")[1:] if each.strip()]
+
+
+def _without_text(statement: str) -> str:
+    """Return a statement without its comments, and with a word in the place of each string and quoted name."""
+    return _OPAQUE.sub(lambda match: " x " if match[0][0] in "'\"`" else " ", statement)
 
 
 def _first_words(statement: str) -> list[str]:
@@ -91,7 +114,9 @@ def commits(statement: str) -> bool:
     words = _first_words(statement)
     if not words:
         return False
-    if words[0] in _MAY_CONTAIN:
+    if words[0] in _MAY_CONTAIN or words[:2] in _MAY_COMMIT:
+        return True
+    if any(commits(other) for other in _others_in(words, statement)):
         return True
     if words[0] == "SET":
         return _SETS.search(statement) is not None
