@@ -13,8 +13,8 @@ from .beside import FOR_SWAP
 from .catalog import TABLES
 from .client_input import EXACTLY, SETTINGS
 from .dump import dump_options
-from .quoting import quoted
-from .restore_method import missing, strangers
+from .quoting import grant_pattern, grantee, quoted
+from .restore_method import is_distrusted, missing, strangers
 from .swap_state import NEW, OLD, names_for
 
 if TYPE_CHECKING:
@@ -34,16 +34,17 @@ def rights_for_restore(engine: MariaDBSession) -> tuple[str, dict[str, Any]]:
     if not missing(engine):
         return "", {}
     own = engine.own()
-    user, _at, host = str(own.rows("select current_user()")[0][0]).rpartition("@")
-    grantee = f"{quoted(user)}@{quoted(host)}"
+    user = grantee(str(own.rows("select current_user()")[0][0]))
     privileges = ", ".join(FOR_SWAP)
     places = [
-        _pattern(engine.name_on_server),
-        *(_pattern(names_for(engine.name_on_server, kind)[0]) + "%" for kind in (NEW, OLD)),
+        grant_pattern(engine.name_on_server),
+        *(grant_pattern(names_for(engine.name_on_server, kind)[0], "%") for kind in (NEW, OLD)),
     ]
-    grants = [f"grant {privileges} on {quoted(place)}.* to {grantee}" for place in places]
+    grants = [f"grant {privileges} on {place}.* to {user}" for place in places]
     if strangers(own, engine.name_on_server):
-        grants.append(f"grant set user on *.* to {grantee}")
+        grants.append(f"grant set user on *.* to {user}")
+    if is_distrusted(own, engine.name_on_server):
+        grants.append("set global log_bin_trust_function_creators = 1")
     words = [*_client(engine, "mariadb"), f"--execute={'; '.join(grants)}"]
     return shlex.join(words), {}
 
@@ -82,8 +83,3 @@ def _client(engine: MariaDBSession, program: str) -> list[str]:
         return [*words, f"--socket={socket}"]
     words += [f"--host={url.host}"] if url.host else []
     return words + ([f"--port={url.port}"] if url.port else [])
-
-
-def _pattern(schema: str) -> str:
-    """Return a schema's name as a grant means it, in which _ and % are any characters."""
-    return schema.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")

@@ -17,6 +17,7 @@ from . import client_tools
 from .catalog import TABLES, VERSIONED
 from .not_transactional import not_transactional
 from .privileges import FOR_BACKUP, FOR_MIGRATION, FOR_ROUTINES, lacking, privileges_on, read_grants
+from .quoting import grant_pattern, grantee
 from .server import version_number
 
 if TYPE_CHECKING:
@@ -106,9 +107,13 @@ def _privileges(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]
         yield Refused(
             f"Database {engine.database.name!r} cannot be backed up and migrated by its user",
             f"{engine.url.username} lacks {', '.join(missing)} on the whole of it",
-            f"GRANT {', '.join(missing)} ON {engine.name_on_server}.* TO its user",
+            f"GRANT {', '.join(missing)} ON {grant_pattern(engine.name_on_server)}.* TO {_user_of(own)}",
             code="privileges-missing",
         )
+
+
+def _user_of(own: OwnConnection) -> str:
+    return grantee(str(own.rows("select current_user()")[0][0]))
 
 
 def _hidden(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
@@ -116,8 +121,8 @@ def _hidden(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
     if hidden:
         yield Refused(
             f"Database {engine.database.name!r} cannot be backed up by its user",
-            f"the body of {', '.join(hidden[:_MOST_NAMED])} is shown only to who made it",
-            "GRANT SELECT ON mysql.proc TO its user, or make the routine anew as that user",
+            f"the body of {', '.join(hidden[:_MOST_NAMED])} is shown only to the user who made it",
+            f"GRANT SELECT ON mysql.proc TO {_user_of(own)}, or make the routine anew as that user",
             code="privileges-missing",
         )
 

@@ -17,6 +17,22 @@ def qualified(schema: str, name: str) -> str:
     return f"{quoted(schema)}.{quoted(name)}"
 
 
+def grant_pattern(schema: str, more: str = "") -> str:
+    """Return what a grant calls a schema: quoted, and without the meaning that _ and % have there.
+
+    Args:
+        schema: its name.
+        more: what follows it, as a pattern.
+    """
+    return quoted(schema.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%") + more)
+
+
+def grantee(user: str) -> str:
+    """Return what a grant calls a user whom ``current_user()`` has named."""
+    name, _at, host = user.rpartition("@")
+    return f"{quoted(name)}@{quoted(host)}"
+
+
 def literal(text: str) -> str:
     """Return a string, for a session without NO_BACKSLASH_ESCAPES."""
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

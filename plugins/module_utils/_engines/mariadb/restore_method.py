@@ -64,9 +64,14 @@ def missing(engine: MariaDBSession) -> list[str]:
     if strangers(own, engine.name_on_server) and not has_everywhere(grants, "SET USER"):
         named = ", ".join(strangers(own, engine.name_on_server))
         found.append(f"it may not make anew what has another definer ({named})")
-    if own.rows(_DISTRUSTS, schema=engine.name_on_server) and not has_everywhere(grants, "SUPER"):
+    if is_distrusted(own, engine.name_on_server):
         found.append("the server has a binary log, and trusts no one but SUPER to make triggers and functions")
     return found
+
+
+def is_distrusted(own: OwnConnection, schema: str) -> bool:
+    """Return whether the server's binary log keeps the user from making again triggers and functions of a schema."""
+    return bool(own.rows(_DISTRUSTS, schema=schema)) and not has_everywhere(own.run(read_grants), "SUPER")
 
 
 def strangers(own: OwnConnection, schema: str) -> list[str]:

@@ -71,7 +71,7 @@ def _refuse_unsupported(connection: Connection, name: str, server: Server, comme
     if "mariadb" not in f"{server.version} {comment}".lower():
         raise Refused(
             f"Database {name!r} is on a server that nothing here was tested on",
-            f"it is {comment or 'no MariaDB'} {server.version}",
+            f"it is {comment or 'not MariaDB'} {server.version}",
             "Move it to MariaDB 10.5 or newer, or leave its entry out",
             code="server-untested",
         )

@@ -16,6 +16,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
+from tests.lab.mariadb import MariaDBServer
 from tests.unit.module_utils._engines.mariadb.test_restore import schemas_beside
 from tests.unit.stage import in_process
 
@@ -24,6 +25,14 @@ def engine_of(database: MariaDatabase) -> Any:
     """Return the engine with the rights of a customer."""
     root = str(database.server.folder / "root")
     return engine_for(Database("app", database.url), Job.from_options("upgrade", {"root": root}))
+
+
+def statements_of(command: str) -> str:
+    """Return what a printed command executes."""
+    words = shlex.split(command)
+    assert words[0] == "mariadb"
+    (statements,) = [word.removeprefix("--execute=") for word in words if word.startswith("--execute=")]
+    return statements
 
 
 def test_the_printed_grants_let_a_customer_restore(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
@@ -50,10 +59,7 @@ def test_the_printed_grants_let_a_customer_restore(mariadb_database: MariaDataba
     with refused(NOT_PERMITTED):
         in_process(restore)
 
-    words = shlex.split(command)
-    assert words[0] == "mariadb"
-    (statements,) = [word.removeprefix("--execute=") for word in words if word.startswith("--execute=")]
-    mariadb_database.server.execute(statements)
+    mariadb_database.server.execute(statements_of(command))
     in_process(restore)
     assert mariadb_database.dump() == before
     for name in schemas_beside(mariadb_database):
@@ -123,3 +129,30 @@ def test_the_printed_command_replaces_nothing_by_a_dump_that_cannot_be_loaded(
     assert mariadb_database.dump() == before
     for name in schemas_beside(mariadb_database):
         mariadb_database.server.execute(f"drop database `{name}`")
+
+
+def test_the_printed_grants_are_enough_with_a_binary_log(tmp_path: Path) -> None:
+    """Such a server lets only SUPER make triggers, unless it is set otherwise."""
+    with MariaDBServer(durable=False, settings={"log-bin": "bin", "server-id": "1"}) as server:
+        password = server.create_user("customer")
+        server.create_database("app", owner="customer")
+        server.execute("create table t (id int); create trigger g before insert on t for each row set @a = 1", "app")
+        url = server.url("app", user="customer", password=password)
+
+        def work() -> Any:
+            engine = engine_for(Database("app", url), Job.from_options("upgrade", {"root": "/nowhere"}))
+            return engine.restore_method().obstacle, restorer_of(engine).rights_for_restore()
+
+        def restore() -> None:
+            engine = engine_for(Database("app", url), Job.from_options("upgrade", {"root": "/nowhere"}))
+            dump = engine.dump(tmp_path, True, lambda _: None)
+            archive = Archive(dump.path, [], dump.row_counts, frozenset(), dump.activity)
+            server.execute("drop trigger g", "app")
+            restorer_of(engine).restore(archive, "run", lambda _: None, lambda: None)
+
+        obstacle, rights = in_process(work)
+        assert obstacle.code == NOT_PERMITTED
+        server.execute(statements_of(rights[0]))
+        assert in_process(work) == (None, ("", {}))
+        in_process(restore)
+        assert server.execute("select trigger_name from information_schema.triggers where trigger_schema = 'app'")

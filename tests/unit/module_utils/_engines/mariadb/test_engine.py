@@ -459,3 +459,30 @@ def test_two_spellings_of_one_database_have_one_lock(tmp_path: Path) -> None:
     assert (is_first, is_second) == (True, False)
     assert "admin" in holder
     assert counts == {"shop.item": 0}
+
+
+@pytest.mark.parametrize("name", ["shop_1", "my-shop%"])
+def test_the_grant_that_is_printed_means_this_database_and_no_other(
+    mariadb_database: MariaDatabase, tmp_path: Path, name: str
+) -> None:
+    server, user = mariadb_database.server, mariadb_database.user
+    for each in (name, "shopA1", "my-shop2"):
+        server.execute(f"create database `{each}`")
+    pattern = name.replace("_", "\\_").replace("%", "\\%")
+    server.execute(f"grant all on `{pattern}`.* to '{user}'@'%'; revoke trigger on `{pattern}`.* from '{user}'@'%'")
+
+    def work() -> list[tuple[str, str]]:
+        url = server.url(name, user=user, password=mariadb_database.password)
+        engine = engine_for(Database("app", url), Job.from_options("upgrade", {"root": "/nowhere"}))
+        return [(each.code, each.remedy) for each in engine.obstacles(engine.own(), tmp_path)]
+
+    try:
+        ((code, remedy),) = in_process(work)
+        assert code == "privileges-missing"
+        server.execute(remedy)
+        assert in_process(work) == []
+        seen = server._execute("show databases", "", user, mariadb_database.password)
+        assert {each for (each,) in seen} == {name, mariadb_database.name, "information_schema"}
+    finally:
+        for each in (name, "shopA1", "my-shop2"):
+            server.drop_database(each)
