@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,6 +19,9 @@ from ..connection import first_line
 from .catalog import TABLES
 from .client_tools import required, run_tool
 from .dump import dump_options
+from .dump_waits import DumpWaits
+from .lock_attempts import until_locked
+from .session import lock_seconds
 from .write_counts import LAST_OF_CLIENT, Counts, counted
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ T = TypeVar("T")
 EXACTLY = ("--comments", "--binary-mode", "--batch", "--default-character-set=utf8mb4", "--max-allowed-packet=1G")
 #: What is old may be larger than new rows may be, or contradict a check that was not enforced when it was written.
 SETTINGS = "set session innodb_strict_mode = 0, check_constraint_checks = 0"
+_LOCK_TIMEOUT = re.compile(r"ERROR (?:1205|1213) ")
 _DEFINITIONS = (
     "--no-data",
     "--skip-lock-tables",
@@ -40,15 +46,23 @@ _DEFINITIONS = (
 )
 
 
-def feed(engine: MariaDBSession, schema: str, lines: Iterable[bytes]) -> Counts:
+def feed(engine: MariaDBSession, schema: str, lines: Iterable[bytes], lock_timeout: float | None = None) -> Counts:
     """Execute the lines of a script in a schema, and return what the client has written; it ends at the first error.
+
+    Args:
+        engine: of the database.
+        schema: the one that the client uses.
+        lines: of the script.
+        lock_timeout: seconds that a statement waits for a lock, else ``lock_wait``; it is never the server's day.
 
     Raises:
         Failed: a statement failed, or not all lines could be read.
     """
     tool = required("client", engine.database.name)
     reading, writing = os.pipe()
-    feeder = _Feeder(writing, lines)
+    seconds = lock_seconds(engine.job.lock_wait if lock_timeout is None else lock_timeout)
+    limits = f"set session lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds};\n"
+    feeder = _Feeder(writing, itertools.chain([limits.encode()], lines))
     try:
         with os.fdopen(reading, "rb") as source:
             feeder.start()
@@ -66,6 +80,20 @@ def feed(engine: MariaDBSession, schema: str, lines: Iterable[bytes]) -> Counts:
         why = "it ended without an error, and did not execute its last statement"
         raise Failed(f"The client failed in {schema}", why, code=REPLACED_NOTHING)
     return counted(answers)
+
+
+def feed_piece(engine: MariaDBSession, schema: str, piece: bytes) -> None:
+    """Execute what may be executed twice: with short waits for locks, again and again until ``lock_wait`` is over.
+
+    Raises:
+        Failed: a statement failed.
+    """
+    until_locked(engine.job, lambda: feed(engine, schema, [piece], engine.job.lock_timeout), lacks_lock)
+
+
+def lacks_lock(error: Exception) -> bool:
+    """Return whether a client failed because a statement did not get its lock."""
+    return isinstance(error, Failed) and _LOCK_TIMEOUT.search(error.why) is not None
 
 
 class _Feeder(threading.Thread):
@@ -111,7 +139,8 @@ def definitions_now(engine: MariaDBSession) -> list[bytes]:
         Failed: it could not be dumped.
     """
     tool = required("dump", engine.database.name)
-    printed = run_tool(tool, [*_DEFINITIONS, "--", engine.name_on_server], engine.url, engine.driver)
+    words = [*_DEFINITIONS, "--", engine.name_on_server]
+    printed = run_tool(tool, words, engine.url, engine.driver, report=DumpWaits(engine))
     return printed.encode("utf-8", "surrogateescape").splitlines(keepends=True)
 
 
@@ -135,7 +164,7 @@ def read_dump_of_now(engine: MariaDBSession, read: Callable[[Iterable[bytes]], T
         with os.fdopen(writing, "wb") as output:
             reader.start()
             words = [*dump_options(kinds), "--", engine.name_on_server]
-            run_tool(tool, words, engine.url, engine.driver, output=output)
+            run_tool(tool, words, engine.url, engine.driver, output=output, report=DumpWaits(engine))
     finally:
         reader.join()
     if not answers:

@@ -26,6 +26,7 @@ from ..data import Dump
 from . import client_tools
 from .catalog import SEQUENCE, TABLES, VERSIONED, read_fingerprint
 from .dump_file import DumpContent, read_dump
+from .dump_waits import DumpWaits
 from .not_transactional import locked_for_dump
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def _dump(engine: MariaDBSession, tool: client_tools.Tool, target: Path, state: 
                 engine.url,
                 engine.driver,
                 output=output,
-                report=lambda seconds: report(f"{target.stat().st_size:,} bytes dumped in {seconds:.0f} s"),
+                report=DumpWaits(
+                    engine, lambda seconds: report(f"{target.stat().st_size:,} bytes dumped in {seconds:.0f} s")
+                ),
             )
         except Failed as failure:
             if _TABLE_CHANGED not in failure.why:

@@ -103,8 +103,10 @@ def run_pieces(engine: MariaDBSession, pieces: Pieces) -> None:
         for piece in pieces:
             engine.check_locked()
             try:
-                client_input.feed(engine, engine.name_on_server, [piece])
+                client_input.feed_piece(engine, engine.name_on_server, piece)
             except Failed as error:
+                if client_input.lacks_lock(error):
+                    raise
                 failed.append(piece)
                 failure = error
         if failure and len(failed) == len(pieces):
