@@ -29,7 +29,7 @@ OF_THE_HOST = ("_core", "_journal", "_release", "_backup", "_application", "_dis
 CONTROLLER = ("_follow", "_preflight", "_report", "_rollout", "_run", "_schedule", "_windows")
 #: Engines do not know each other, and only these files know which there are.
 ENGINES = ("mariadb", "postgresql", "sqlite")
-REGISTRIES = ("registry", "restorers", "write_trackers", "rehearsers", "probe", "select_rows", "connection")
+REGISTRIES = ("registry", "restorers", "write_trackers", "rehearsers", "probe", "select_rows", "migration_url")
 
 
 def files() -> list[Path]:

@@ -16,7 +16,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.commands imp
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import migration_url
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import migration_url
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import last_change
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import RunState
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import permit

@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import os
 import select
 import threading
 from collections.abc import Callable, Coroutine
@@ -17,12 +15,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._core.errors import Refused
-from .._core.job import Database
-from .._core.secrets import NOT_ENCODED, encoding_remedy
-from .._core.urls import backend_of
-from .mariadb.options import own_query
+from .migration_url import ASYNC_DRIVERS, DRIVERS, has_server
 from .own_events import own_engine, without_common_listeners
-from .postgresql.libpq_options import driver_query, with_defaults
 from .sql import for_driver
 from .sqlalchemy_import import sa
 
@@ -42,147 +36,6 @@ LOCK_WAIT_EXCEEDED = 1205
 
 #: An execution option of every connection of our own.
 OWN = "hosting_alembic_own"
-
-# The drivers of each backend that can be used here, the ones to prefer for our own connections first.
-_DRIVERS = {
-    "postgresql": {"psycopg2": "psycopg2", "psycopg": "psycopg", "asyncpg": "asyncpg"},
-    "mariadb": {
-        "pymysql": "pymysql",
-        "mysqldb": "MySQLdb",
-        "mariadbconnector": "mariadb",
-        "asyncmy": "asyncmy",
-        "aiomysql": "aiomysql",
-    },
-    "sqlite": {"pysqlite": "sqlite3", "aiosqlite": "aiosqlite"},
-}
-_PORTS = {"postgresql": 5432, "mariadb": 3306}
-_TO_INSTALL = {"postgresql": "psycopg2-binary", "mariadb": "PyMySQL"}
-ASYNC_DRIVERS = {"asyncpg", "aiosqlite", "psycopg_async", "asyncmy", "aiomysql"}
-
-
-def migration_url(database: Database, option: str = "url") -> URL:
-    """Return the URL that migrations use: the direct one if there is one, with its password and its driver.
-
-    A URL that names no driver gets one that is installed, because SQLAlchemy's own choice differs between
-    releases (psycopg2 before 2.1, psycopg since) and need not be there.
-
-    Args:
-        database: the database.
-        option: the option that its URL was given in.
-
-    Raises:
-        Refused: the URL cannot be parsed, or no driver for it is installed.
-    """
-    url = _parsed(database, option)
-    if "password" in url.query:  # libpq takes it there too; in its own place it is kept out of whatever is shown
-        url = url.set(password=str(url.query["password"])).difference_update_query(["password"])
-    if "user" in url.query:  # which drivers take instead of the other
-        url = url.set(username=str(url.query["user"])).difference_update_query(["user"])
-    if database.password is not None:
-        url = url.set(password=database.password)
-    backend, _plus, driver = url.drivername.partition("+")
-    kind = backend_of(url.drivername)
-    if backend == "postgres":
-        backend = "postgresql"
-    if kind not in _DRIVERS:
-        raise Refused(
-            f"Unsupported database type {backend!r} in the URL of {database.name!r}",
-            "supported are " + ", ".join(sorted(_DRIVERS)),
-            code="database-type-unsupported",
-        )
-    url = url.set(drivername=f"{backend}+{driver or _installed(kind)[0]}")
-    given = {name: value for name, value in database.environment.items() if "{url" not in value}
-    return with_defaults(url, {**os.environ, **given}) if kind == "postgresql" else url
-
-
-def _parsed(database: Database, option: str) -> URL:
-    """Return the URL of a database as SQLAlchemy reads it.
-
-    Raises:
-        Refused: it cannot be parsed, or a password makes another server of it. No part of it is in the message.
-    """
-    text = database.direct_url or database.url
-    option = "direct_url" if database.direct_url else option
-    wrong = f"The {option} of database {database.name!r} cannot be parsed"
-    try:
-        url = sa.engine.make_url(text)
-        why = _misread(url, text)
-    except ValueError:
-        why = "the port behind its host is not a number"
-    except Exception as error:
-        raise Refused(
-            wrong,
-            "it does not begin with a dialect and ://",
-            "Write it as SQLAlchemy does, for example postgresql://user@server/name or sqlite:////srv/app.db, and its"
-            " password into `password` beside it",
-            code="url-invalid",
-        ) from error
-    if why:
-        password = option.replace("direct_", "").replace("url", "password")
-        raise Refused(wrong, f"{why}; {NOT_ENCODED}", encoding_remedy(password), code="url-invalid")
-    return url
-
-
-def _misread(url: URL, text: str) -> str:
-    """Return what shows that a URL is not read as it was meant; a path of SQLite may hold anything."""
-    if url.host is not None and "@" in url.host:
-        return "its host would contain an @"
-    if backend_of(url.drivername) == "sqlite":
-        return ""
-    # Behind a host, user:password@server or user@server/name: a / in a user name ended the host. Else it is a name.
-    before, _at, behind = text.partition("://")[2].partition("?")[0].partition("/")[2].rpartition("@")
-    ends_host = "/" in behind or (url.username is None and ":" in before)
-    return "an @ is in it that does not end a user name or a password" if before and ends_host else ""
-
-
-def url_for_env(database: Database, url: URL) -> URL:
-    """Return the URL as env.py gets it: without a driver where none was named and SQLAlchemy's own choice is there.
-
-    Many replace the beginning of such a URL, to name the driver themselves.
-    """
-    scheme = (database.direct_url or database.url).partition(":")[0]
-    plain = url.set(drivername=url.get_backend_name())
-    return plain if "+" not in scheme and plain.get_driver_name() == url.get_driver_name() else url
-
-
-def own_url(url: URL) -> URL:
-    """Return the same URL with the driver that suits our own connections, a synchronous one if any is there.
-
-    Raises:
-        Refused: no driver for it is installed.
-    """
-    backend = backend_of(url.drivername)
-    drivers = _installed(backend)
-    driver = url.get_driver_name()
-    if driver in ASYNC_DRIVERS or driver not in drivers:
-        driver = drivers[0]
-    if backend == "mariadb":
-        # SQLAlchemy's own dialect of that name refuses MySQL before it can be named.
-        return url.set(drivername=f"mysql+{driver}", query=own_query(url, driver))
-    query = driver_query(url, driver) if backend == "postgresql" else url.query
-    return url.set(drivername=f"{backend}+{driver}", query=query)
-
-
-def _installed(backend: str) -> list[str]:
-    found = [driver for driver, package in _DRIVERS[backend].items() if importlib.util.find_spec(package)]
-    if not found:
-        raise Refused(
-            f"No driver for {backend} is installed in the virtualenv of the release",
-            "it needs one of " + ", ".join(_DRIVERS[backend]),
-            f"Add one to the requirements or to migrate_packages, for example {_TO_INSTALL.get(backend, backend)}",
-            code="driver-missing",
-        )
-    return found
-
-
-def has_server(url: URL) -> bool:
-    """Return whether a URL leads to a server, and not to a file."""
-    return url.get_backend_name() != "sqlite"
-
-
-def port_of(url: URL) -> int | None:
-    """Return the port of a URL, its server's own where it names none."""
-    return url.port or _PORTS.get(backend_of(url.drivername))
 
 
 class OwnConnection:
@@ -420,7 +273,7 @@ def errno_of(error: BaseException) -> int:
         for candidate in (inside, getattr(inside, "orig", None)):
             package = type(candidate).__module__.partition(".")[0]
             number = getattr(candidate, "errno", None) or next(iter(getattr(candidate, "args", ())), None)
-            if package in _DRIVERS["mariadb"].values() and isinstance(number, int):
+            if package in DRIVERS["mariadb"].values() and isinstance(number, int):
                 return number
         seen.append(inside)
         inside = inside.__cause__ or inside.__context__

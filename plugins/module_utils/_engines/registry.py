@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from .._core.errors import ROW_UNFIT, Refused
 from .._core.urls import backend_of
-from .connection import migration_url
 from .interface import Engine
+from .migration_url import migration_url
 
 if TYPE_CHECKING:
     from .._core.job import Database, Job

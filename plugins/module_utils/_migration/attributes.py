@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .._engines.connection import ASYNC_DRIVERS, own_url
 from .._engines.interface import Engine
+from .._engines.migration_url import ASYNC_DRIVERS, own_url
 from .._engines.sqlalchemy_import import sa
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.revisions import CONTRACT, EXPAND, Heads, Revision, Stream
 from .._core.urls import backend_of
-from .._engines.connection import url_for_env
 from .._engines.data import Identity
 from .._engines.interface import Engine
+from .._engines.migration_url import url_for_env
 from .._engines.registry import engine_for
 from .._release.source import Source
 from .alembic_import import CommandError, EnvironmentContext, MigrationContext, MigrationStep, ScriptDirectory

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .._core.errors import Refused
 from .._core.urls import backend_of
-from .._engines.connection import port_of
+from .._engines.migration_url import port_of
 from .._engines.sqlalchemy_import import sa
 
 if TYPE_CHECKING:

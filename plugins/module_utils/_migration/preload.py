@@ -17,7 +17,8 @@ from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.processes import redirect_output, run_in_processes
 from .._core.urls import backend_of
-from .._engines.connection import ASYNC_DRIVERS, execute, has_server, migration_url, own_url
+from .._engines.connection import execute
+from .._engines.migration_url import ASYNC_DRIVERS, has_server, migration_url, own_url
 from .._engines.registry import prepare
 from .._engines.sqlalchemy_import import sa
 from .._release.source import Source

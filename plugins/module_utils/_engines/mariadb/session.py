@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
-from ..connection import OwnConnection, errno_of, execute, first_line, own_url
+from ..connection import OwnConnection, errno_of, execute, first_line
 from ..data import Identity
 from ..interface import Engine
+from ..migration_url import own_url
 from .locks import NamedLock, lost, session_of
 from .probe import CONNECT_TIMEOUT, IDENTITY, STARTED, connect_options_of, described
 from .quoting import qualified

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused, first_of
 from ..._core.job import Database
-from ..connection import OwnConnection, migration_url
+from ..connection import OwnConnection
 from ..data import Archive, RestoreMethod
+from ..migration_url import migration_url
 from ..sql import quoted
 from . import catalog, ownership
 from .arrival import refuse_what_did_not_arrive

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Refused
-from ..connection import OwnConnection, migration_url
+from ..connection import OwnConnection
+from ..migration_url import migration_url
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

@@ -21,12 +21,12 @@ from ..connection import (
     execute,
     first_line,
     is_alone,
-    own_url,
     speak,
     sqlstate,
 )
 from ..data import Identity
 from ..interface import Engine
+from ..migration_url import own_url
 from ..sql import quoted
 from . import catalog, row_authors
 from .libpq_options import options_of

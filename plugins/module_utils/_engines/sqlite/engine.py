@@ -17,9 +17,10 @@ from urllib.parse import quote
 from ..._core.errors import Refused
 from ..._core.paths import sync
 from .. import disk_space
-from ..connection import OPENING_OWN, OwnConnection, driver_connection, first_line, own_url
+from ..connection import OPENING_OWN, OwnConnection, driver_connection, first_line
 from ..data import Dump, Identity
 from ..interface import Lock, Report
+from ..migration_url import own_url
 from ..sqlalchemy_import import listening, sa
 from .birth import birth_of
 from .catalog import (

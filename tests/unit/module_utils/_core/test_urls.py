@@ -4,7 +4,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._core.urls import password_of, passwords_in
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import migration_url, own_url
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import migration_url, own_url
 
 URLS = [
     "postgresql://server/shop",

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import migration_url
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import migration_url
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.placeholders import filled, refuse_literal_url
 from tests.codes import assert_error
 from tests.unit.module_utils._migration.test_env_variants import CONNECT, RUN, START

@@ -12,11 +12,8 @@ from psycopg2.extensions import parse_dsn
 from sqlalchemy import make_url
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import (
-    OwnConnection,
-    migration_url,
-    own_url,
-)
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import OwnConnection
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import migration_url, own_url
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import client_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.libpq_options import (
     KEYWORDS,
