@@ -88,7 +88,7 @@ def feed_piece(engine: MariaDBSession, schema: str, piece: bytes) -> None:
     Raises:
         Failed: a statement failed.
     """
-    until_locked(engine.job, lambda: feed(engine, schema, [piece], engine.job.lock_timeout), lacks_lock)
+    until_locked(engine.job.lock_wait, lambda: feed(engine, schema, [piece], engine.job.lock_timeout), lacks_lock)
 
 
 def lacks_lock(error: Exception) -> bool:

@@ -9,12 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
-
-from ..._core.job import left
-
-if TYPE_CHECKING:
-    from ..._core.job import Job
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -22,15 +17,15 @@ _FIRST_PAUSE = 0.5  # seconds
 _LONGEST_PAUSE = 10.0
 
 
-def until_locked(job: Job, attempt: Callable[[], T], is_lock_timeout: Callable[[Exception], bool]) -> T:
+def until_locked(patience: float, attempt: Callable[[], T], is_lock_timeout: Callable[[Exception], bool]) -> T:
     """Call ``attempt`` until it got its locks, with pauses in which other sessions go on, and return its result.
 
     Args:
-        job: ``lock_wait`` and the end of its window are the limits; its last error is raised then.
+        patience: seconds after which the last error is raised; what undoes a failure does not end with the window.
         attempt: waits for ``lock_timeout`` at most, and may be called again.
         is_lock_timeout: returns whether an error says that it did not get a lock.
     """
-    deadline = time.monotonic() + min(job.lock_wait, left(job) or job.lock_wait)
+    deadline = time.monotonic() + patience
     pause = _FIRST_PAUSE
     while True:
         try:

@@ -106,7 +106,7 @@ def run_pieces(engine: MariaDBSession, pieces: Pieces) -> None:
                 client_input.feed_piece(engine, engine.name_on_server, piece)
             except Failed as error:
                 if client_input.lacks_lock(error):
-                    raise
+                    raise NotMade(error, pieces) from error
                 failed.append(piece)
                 failure = error
         if failure and len(failed) == len(pieces):

@@ -23,10 +23,12 @@ from ..interface import Guard, Report
 from . import swap_state
 from .beside import Beside, definition_of_sequence, no_schema, schema_to_make
 from .content import columns_of, not_exact, run_sql
+from .lock_attempts import until_locked
 from .made_schemas import MadeSchemas
 from .quoting import qualified, quoted
 from .remaking import Ended, left_to_a_person, may_not_make, not_made
 from .scripts import NotMade, Pieces, packed, redo_pieces, run_pieces, undo_pieces, unpacked
+from .session import lock_seconds
 from .swap_state import (
     DONE,
     IN,
@@ -230,22 +232,17 @@ class Swap:
         if not names:
             return
         statement = "lock tables " + ", ".join(f"{qualified(self.schema, name)} write" for name in names)
-        deadline = time.monotonic() + self.engine.job.lock_wait
-        run_sql(own, f"set session lock_wait_timeout = {max(int(self.engine.job.lock_timeout), 1)}")
-        while True:
-            try:
-                run_sql(own, statement)
-            except Exception as error:
-                if time.monotonic() < deadline and self.engine.is_lock_timeout(error):
-                    continue
-                raise Failed(
-                    f"Database {self.engine.database.name!r} is in use, so its tables cannot be replaced",
-                    first_line(error),
-                    "End the sessions that have transactions open in it",
-                    code="database-in-use",
-                ) from error
-            self._is_locked = True
-            return
+        run_sql(own, f"set session lock_wait_timeout = {lock_seconds(self.engine.job.lock_timeout)}")
+        try:
+            until_locked(self.engine.job.lock_wait, lambda: run_sql(own, statement), self.engine.is_lock_timeout)
+        except Exception as error:
+            raise Failed(
+                f"Database {self.engine.database.name!r} is in use, so its tables cannot be replaced",
+                first_line(error),
+                "End the sessions that have transactions open in it",
+                code="database-in-use",
+            ) from error
+        self._is_locked = True
 
     def _unlock(self) -> None:
         self._is_locked = False

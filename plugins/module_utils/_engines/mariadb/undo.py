@@ -166,7 +166,7 @@ def _drop(engine: MariaDBSession, own: OwnConnection, found: LeftObjects) -> boo
 
 def _run_locked(engine: MariaDBSession, own: OwnConnection, statement: str) -> None:
     """Execute a statement that waits for others, without making them wait behind it for long."""
-    until_locked(engine.job, lambda: run_sql(own, statement), engine.is_lock_timeout)
+    until_locked(engine.job.lock_wait, lambda: run_sql(own, statement), engine.is_lock_timeout)
 
 
 def _holds_something(own: OwnConnection, schema: str, found: LeftObjects) -> bool:
