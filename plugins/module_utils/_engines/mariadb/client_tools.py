@@ -10,7 +10,6 @@ import functools
 import os
 import re
 import select
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Failed
-from .options import client_options, option_file
+from .options import option_file
 from .server import version_number
 
 if TYPE_CHECKING:
@@ -158,12 +157,3 @@ def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
     else:
         time.sleep(min(seconds, 0.02))
     return process.poll() is not None
-
-
-def command_by_hand(url: URL, dump: Path) -> str:
-    """Return what a person types to read a dump into the database; the program prompts for the password."""
-    options = client_options(url, url.get_driver_name())
-    shown = ("socket", "host", "port", "protocol", "user")
-    words = ["mariadb", *(f"--{name}={options[name]}" for name in shown if name in options), "--password"]
-    words += [f"--database={url.database}"]
-    return f"{shlex.join(words)} < {shlex.quote(str(dump))}"
