@@ -130,7 +130,7 @@ def test_check_and_diff_predict_what_the_next_run_changes_and_change_nothing(
     for target in targets:
         assert_says(check.output, f"-{target.name}: 0001", f"+{target.name}: 0002")
         if shipped:
-            assert_says(plan.output, f"{target.name} 0001 -> 0002", "0002 notes on items")
+            assert_says(plan.output, target.name, "0001 -> 0002", "0002 notes on items")
         else:
             assert_says(plan.output, "ansible-playbook -i", "ship.yml")
 
