@@ -11,9 +11,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_NAME = rb"`((?:[^`]|``)+)`"
-_CREATED = re.compile(rb"CREATE (?:TABLE|SEQUENCE) (?:IF NOT EXISTS )?" + _NAME)
-_INSERTED = re.compile(rb"INSERT (?:IGNORE )?INTO " + _NAME + rb"(?: \([^)]*\))? VALUES")
+from .dump_text import INSERTED, NAME, named
+
+_CREATED = re.compile(rb"CREATE (?:TABLE|SEQUENCE) (?:IF NOT EXISTS )?" + NAME)
 _DELIMITER = re.compile(rb"DELIMITER (\S+)")
 #: Between two rows on one line, outside of strings: an older program writes all rows of a statement into one, and a
 #: newer one the first row behind the names of the columns.
@@ -76,22 +76,18 @@ def read_dump(path: Path) -> DumpContent:
 
 def _read_line(found: DumpContent, line: bytes) -> str:
     """Take one line, and return the table whose rows come in the next ones."""
-    inserted = _INSERTED.match(line)
+    inserted = INSERTED.match(line)
     if inserted:
-        table, behind = _decoded(inserted[1]), line[inserted.end() :].strip()
+        table, behind = named(inserted[1]), line[inserted.end() :].strip()
         found.rows.setdefault(table, 0)
         if behind:
             found.rows[table] += len(_BETWEEN_ROWS.findall(_STRING.sub(b"", behind))) + 1
         return "" if behind.endswith(b");") else table
     created = _CREATED.match(line)
     if created:
-        found.rows.setdefault(_decoded(created[1]), 0)
+        found.rows.setdefault(named(created[1]), 0)
         return ""
     for kind, beginning in _OTHERS.items():
         if kind != "trigger" and line.startswith(beginning):
             found.others[kind] += 1
     return ""
-
-
-def _decoded(name: bytes) -> str:
-    return name.replace(b"``", b"`").decode()

@@ -7,13 +7,10 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .dump_text import Definitions, definitions_of
-
-_INSERTED = re.compile(rb"(?:INSERT|REPLACE)\s+(?:IGNORE )?INTO `((?:[^`]|``)+)`(?: \([^)]*\))? VALUES")
+from .dump_text import INSERTED, Definitions, definitions_of, named
 
 
 @dataclass(frozen=True)
@@ -57,9 +54,9 @@ class _Rows:
             yield line
 
     def _take(self, line: bytes) -> None:
-        match = _INSERTED.match(line)
+        match = INSERTED.match(line)
         if match:
-            self._table = match[1].replace(b"``", b"`").decode("utf-8", "surrogateescape")
+            self._table = named(match[1])
             self._add(line[match.end() :])
         elif self._table and line.startswith(b"("):
             self._add(line)

@@ -14,14 +14,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-_NAME = rb"`((?:[^`]|``)+)`"
-_TABLE = re.compile(rb"CREATE TABLE (?:IF NOT EXISTS )?" + _NAME)
-_SEQUENCE = re.compile(rb"CREATE SEQUENCE (?:IF NOT EXISTS )?" + _NAME)
+NAME = rb"`((?:[^`]|``)+)`"
+#: What begins a statement of rows, up to the first of them.
+INSERTED = re.compile(rb"(?:INSERT|REPLACE)\s+(?:IGNORE )?INTO " + NAME + rb"(?: \([^)]*\))? VALUES")
+_TABLE = re.compile(rb"CREATE TABLE (?:IF NOT EXISTS )?" + NAME)
+_SEQUENCE = re.compile(rb"CREATE SEQUENCE (?:IF NOT EXISTS )?" + NAME)
 _VIEW = re.compile(rb"/\*!50001 (?:CREATE ALGORITHM|VIEW)", re.IGNORECASE)
-_NAME_OF_VIEW = re.compile(rb"\bVIEW " + _NAME, re.IGNORECASE)
+_NAME_OF_VIEW = re.compile(rb"\bVIEW " + NAME, re.IGNORECASE)
 _ROUTINE = re.compile(
     rb"\A\s*(?:/\*!\d+ )?CREATE[^`]*?(?:DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*`)?\s*(?:\*/)?\s*(?:/\*!\d+ )?"
-    rb"(PROCEDURE|FUNCTION|PACKAGE BODY|PACKAGE|EVENT)\s+(?:IF NOT EXISTS )?" + _NAME,
+    rb"(PROCEDURE|FUNCTION|PACKAGE BODY|PACKAGE|EVENT)\s+(?:IF NOT EXISTS )?" + NAME,
     re.IGNORECASE,
 )
 _SETTING = re.compile(
@@ -95,14 +97,14 @@ class _Reader:
         """Take a statement between the usual delimiters."""
         self._settings.update(_SETTING.findall(statement))
         if match := _TABLE.match(statement):
-            self._add_table(_named(match[1]), _decoded(statement))
+            self._add_table(named(match[1]), _decoded(statement))
         elif match := _SEQUENCE.match(statement):
-            self.found.sequences[_named(match[1])] = _decoded(statement)
+            self.found.sequences[named(match[1])] = _decoded(statement)
         elif statement.startswith(b"DO SETVAL(") and self.found.sequences:
             name = next(reversed(self.found.sequences))
             self.found.sequences[name] += "\n" + _decoded(statement)
         elif _VIEW.match(statement) and (match := _NAME_OF_VIEW.search(statement)):
-            self.found.views[_named(match[1])] = self._definition(statement.strip().removesuffix(b";"))
+            self.found.views[named(match[1])] = self._definition(statement.strip().removesuffix(b";"))
         elif _OTHER_COLLATION.match(statement):
             self.found.not_understood.append(_decoded(statement))
 
@@ -113,7 +115,7 @@ class _Reader:
             return
         definition = self._definition(statement)
         if match := _ROUTINE.match(statement):
-            self.found.routines[f"{match[1].decode().lower()} {_named(match[2])}"] = definition
+            self.found.routines[f"{match[1].decode().lower()} {named(match[2])}"] = definition
         elif _OF_TRIGGER.search(statement[:2000]):
             self.found.triggers.setdefault(self._table, []).append(definition)
         else:
@@ -178,7 +180,8 @@ def tables_alone(lines: Iterable[bytes]) -> Iterator[bytes]:
             yield line
 
 
-def _named(name: bytes) -> str:
+def named(name: bytes) -> str:
+    """Return a name that was in backquotes."""
     return name.replace(b"``", b"`").decode("utf-8", "surrogateescape")
 
 

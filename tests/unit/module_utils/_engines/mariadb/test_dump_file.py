@@ -36,6 +36,8 @@ INSERT INTO `t` VALUES (1,'),(','it''s \'),('),(2,NULL,'x');
 INSERT INTO `t` (`a`, `b`) VALUES (3,'a','b'),
 (4,'a','b'),
 (5,'a','b');
+REPLACE INTO `t` VALUES (6,'a','b');
+INSERT  IGNORE INTO `t` VALUES (7,'a','b');
 -- Dump completed on 2026-11-29 17:00:00
 """
 
@@ -53,7 +55,7 @@ def test_what_an_old_program_writes(tmp_path: Path) -> None:
     path = tmp_path / "dump.sql"
     path.write_bytes(OLD)
     found = read_dump(path)
-    assert found.rows == {"t": 5}
+    assert found.rows == {"t": 7}
     assert found.is_complete
 
 
