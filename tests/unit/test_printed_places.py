@@ -16,7 +16,7 @@ _MAKERS = {"playbook_command": "", "command_for": "", "retry_command": "migrate"
 
 #: Places whose command no test types yet. Nothing is added here: what prints a new command brings its test.
 _NOT_TYPED = {
-    "module_utils/_engines/mariadb/swap.half_way recover",
+    "module_utils/_engines/mariadb/remaking.half_way recover",
 }
 
 

@@ -46,7 +46,13 @@ _DEFINITIONS = (
 )
 
 
-def feed(engine: MariaDBSession, schema: str, lines: Iterable[bytes], lock_timeout: float | None = None) -> Counts:
+def feed(
+    engine: MariaDBSession,
+    schema: str,
+    lines: Iterable[bytes],
+    lock_timeout: float | None = None,
+    printed_lines: list[str] | None = None,
+) -> Counts:
     """Execute the lines of a script in a schema, and return what the client has written; it ends at the first error.
 
     Args:
@@ -54,6 +60,7 @@ def feed(engine: MariaDBSession, schema: str, lines: Iterable[bytes], lock_timeo
         schema: the one that the client uses.
         lines: of the script.
         lock_timeout: seconds that a statement waits for a lock, else ``lock_wait``; it is never the server's day.
+        printed_lines: gets what its statements print.
 
     Raises:
         Failed: a statement failed, or not all lines could be read.
@@ -74,6 +81,8 @@ def feed(engine: MariaDBSession, schema: str, lines: Iterable[bytes], lock_timeo
     finally:
         feeder.join()
     feeder.refuse_error(schema)
+    if printed_lines is not None:
+        printed_lines += printed.splitlines()
     rows = [line.split("\t") for line in printed.splitlines()]
     answers = [row for row in rows if len(row) == 2 and row[1].isdigit()]
     if not answers:

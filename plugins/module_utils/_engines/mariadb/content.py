@@ -86,14 +86,18 @@ def digest_of(own: OwnConnection, schema: str, table: str, columns: list[Column]
     Raises:
         ValueError: the server could not read a row, because it is longer than ``max_allowed_packet``.
     """
-    row = f"sha2(concat({', '.join(map(_value_of, columns)) or repr('')}), 256)"
-    # The digest of each row is computed once; one that could not be makes the sum larger than any other.
-    number = f"coalesce(cast(conv(substr({row}, 1, {_DIGITS}), 16, 10) as unsigned), {_UNREAD})"
-    statement = f"select count(*), coalesce(sum({number}), 0) from {qualified(schema, table)}"
-    count, total = run_sql(own, statement)[0]
+    count, total = run_sql(own, f"select {digest_columns(columns)} from {qualified(schema, table)}")[0]
     if int(total) >= _UNREAD:
         raise ValueError(f"rows of table {table} are longer than max_allowed_packet")
     return f"{count} {int(total)}"
+
+
+def digest_columns(columns: list[Column]) -> str:
+    """Return what selects the number of rows, and the sum of their digests."""
+    row = f"sha2(concat({', '.join(map(_value_of, columns)) or repr('')}), 256)"
+    # The digest of each row is computed once; one that could not be makes the sum larger than any other.
+    number = f"coalesce(cast(conv(substr({row}, 1, {_DIGITS}), 16, 10) as unsigned), {_UNREAD})"
+    return f"count(*), coalesce(sum({number}), 0)"
 
 
 def _value_of(column: Column) -> str:

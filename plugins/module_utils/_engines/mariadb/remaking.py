@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._core.errors import HALF_WAY, Failed
+from ..._core.errors import HALF_WAY, Failed, Refused
 from ..._core.paths import write_durably
+from ..._core.playbook_command import playbook_command
+from ..connection import first_line
 from .made_schemas import MadeSchemas
 from .privileges import has_everywhere, read_grants
 from .quoting import quoted
@@ -86,13 +88,23 @@ def write_script(path: Path, pieces: Pieces) -> None:
     write_durably(path, b"".join(pieces).decode("utf-8", "surrogateescape"))
 
 
+def half_way(engine: MariaDBSession, error: BaseException) -> Failed:
+    """Return that a restore stopped where the next run undoes or ends it."""
+    if isinstance(error, Failed) and error.code == HALF_WAY and error.remedy:
+        return error
+    what = f"The restore of {engine.database.name!r} stopped half-way"
+    why = f"{error.what}: {error.why}" if isinstance(error, Refused) else first_line(error)
+    return Failed(what, why, f"Run: {playbook_command('recover')}", code=HALF_WAY)
+
+
 def not_made(engine: MariaDBSession, ended: Ended) -> Failed:
     """Return that a restore has been ended, or undone, but for what its user may not make."""
     return Failed(
         f"A restore of {engine.database.name!r} could not make everything again",
         f"{ended.words}, but for {'; '.join(ended.not_made)}",
-        "Let an administrator execute that file in the database, with"
-        f" mariadb --comments --binary-mode {quoted(engine.name_on_server)}",
+        "Let an administrator execute the file that is named in the database, with"
+        f" mariadb --comments --binary-mode {quoted(engine.name_on_server)}; do to the rows of a table that is named"
+        " what its triggers would have done",
         code=HALF_WAY,
     )
 

@@ -16,9 +16,9 @@ from ..restorer import Restorer
 from . import by_hand
 from .beside import drop_left
 from .made_schemas import MadeSchemas
-from .remaking import not_made
+from .remaking import half_way, not_made
 from .restore_method import restore_method
-from .swap import Swap, end_or_undo, half_way
+from .swap import Swap, end_or_undo
 from .swap_state import DONE, IN, Replaced, drop_schema, refuse_what_is_not_proven, replaced_of, size_of, tables_in
 from .undo import undo
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: Inputs of a client.
 Pieces = list[bytes]
 
+_LOCKS = b"LOCK TABLES "
 _WORD = rb"(?:`(?:[^`]|``)+`|[^\s`.(]+)"
 _TRIGGER = re.compile(
     rb"\bTRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:" + _WORD + rb"\s*\.\s*)?(" + _WORD + rb")\s", re.IGNORECASE
@@ -43,9 +44,8 @@ def undo_pieces(before: Definitions, now: Definitions, out: set[str]) -> Pieces:
         now: what the database defines.
         out: tables that are moved out.
     """
-    pieces = [
-        piece for table in sorted(now.triggers) if _changes(table, before, now, out) for piece in _triggers(now, table)
-    ]
+    makes = [table for table in sorted(now.triggers) if _changes(table, before, now, out)]
+    pieces = _triggers([], makes, before, now)
     pieces += [_view(name, now.views[name]) for name in now.views if now.views[name] != before.views.get(name)]
     return pieces + [
         _routine(key, now.routines[key]) for key in now.routines if now.routines[key] != before.routines.get(key)
@@ -61,12 +61,9 @@ def redo_pieces(before: Definitions, now: Definitions, out: set[str], into: set[
         out: the same.
         into: tables that are moved in.
     """
-    pieces = [
-        b"DROP TRIGGER IF EXISTS %s;\n" % _name_of(trigger)
-        for table in sorted(now.triggers)
-        if table not in out and _changes(table, before, now, out)
-        for trigger in now.triggers[table]
-    ]
+    drops = [table for table in sorted(now.triggers) if table not in out and _changes(table, before, now, out)]
+    makes = sorted(table for table in before.triggers if table in into or _changes(table, before, now, out))
+    pieces = _triggers(drops, makes, now, before)
     pieces += [
         b"DROP VIEW IF EXISTS %s;\n" % _quoted(name)
         for name in now.views
@@ -75,11 +72,9 @@ def redo_pieces(before: Definitions, now: Definitions, out: set[str], into: set[
     pieces += [_dropped(key) for key in now.routines if key not in before.routines]
     changed = {name for name in before.views if before.views[name] != now.views.get(name)}
     pieces += [_view(name, before.views[name]) for name in before.views if name in changed]
-    pieces += [
+    return pieces + [
         _routine(key, before.routines[key]) for key in before.routines if before.routines[key] != now.routines.get(key)
     ]
-    tables = sorted(table for table in before.triggers if table in into or _changes(table, before, now, out))
-    return pieces + [piece for table in tables for piece in _triggers(before, table)]
 
 
 def packed(pieces: Pieces) -> bytes:
@@ -118,11 +113,52 @@ def _changes(table: str, before: Definitions, now: Definitions, out: set[str]) -
     return table in out or before.triggers.get(table) != now.triggers.get(table)
 
 
-def _triggers(found: Definitions, table: str) -> Pieces:
-    """Return one piece that makes all triggers of a table, in the order in which they fire."""
-    triggers = found.triggers[table]
-    drops = b"".join(b"DROP TRIGGER IF EXISTS %s;\n" % _name_of(trigger) for trigger in triggers)
-    return [drops + b"".join(trigger.script for trigger in triggers)]
+def _triggers(drops: list[str], makes: list[str], there: Definitions, wanted: Definitions) -> Pieces:
+    """Return the piece that makes triggers, in the order in which they fire, while no one writes into their tables.
+
+    Args:
+        drops: tables whose triggers are dropped.
+        makes: tables whose triggers are made.
+        there: what has the triggers that are dropped.
+        wanted: what has those that are made.
+    """
+    made = [trigger for table in makes for trigger in wanted.triggers[table]]
+    names = dict.fromkeys(_name_of(trigger) for table in drops for trigger in there.triggers[table])
+    names |= dict.fromkeys(map(_name_of, made))
+    if not names:
+        return []
+    locks = b", ".join(_quoted(table) + b" WRITE" for table in sorted({*drops, *makes}))
+    dropped = b"".join(b"DROP TRIGGER IF EXISTS %s;\n" % name for name in names)
+    scripts = b"".join(trigger.script for trigger in made)
+    return [_LOCKS + locks + b";\n" + dropped + scripts + b"UNLOCK TABLES;\n"]
+
+
+def run_behind(engine: MariaDBSession, statement: str, pieces: Pieces, reads: list[str]) -> tuple[Pieces, list[str]]:
+    """Execute a statement that makes tables reachable, and right behind it the piece that makes their triggers.
+
+    Args:
+        engine: of the database.
+        statement: the one.
+        pieces: of which the first may be the other.
+        reads: statements that are executed once the tables are locked.
+
+    Returns:
+        The pieces that are left to run, and the lines that ``reads`` have printed.
+
+    Raises:
+        Failed: it is not known which of it was executed.
+    """
+    first, rest = pieces[0].split(b"\n", 1)
+    lines = [statement.encode("utf-8", "surrogateescape") + b";\n", first + b"\n"]
+    lines += [each.encode("utf-8", "surrogateescape") + b";\n" for each in reads]
+    printed: list[str] = []
+    client_input.feed(engine, engine.name_on_server, [*lines, rest], printed)
+    return pieces[1:], printed
+
+
+def has_triggers(pieces: Pieces) -> bool:
+    """Return whether the first piece makes or drops triggers."""
+    return bool(pieces) and pieces[0].startswith(_LOCKS)
 
 
 def _name_of(trigger: Definition) -> bytes:

@@ -16,18 +16,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..._core.errors import HALF_WAY, NOT_PERMITTED, REPLACED_NOTHING, Failed, Refused
-from ..._core.playbook_command import playbook_command
 from ..connection import first_line
 from ..data import Archive, Restored
 from ..interface import Guard, Report
 from . import swap_state
+from .arriving import arriving, written_early
 from .beside import Beside, definition_of_sequence, no_schema, schema_to_make
 from .content import columns_of, not_exact, run_sql
 from .lock_attempts import until_locked
 from .made_schemas import MadeSchemas
 from .quoting import qualified, quoted
-from .remaking import Ended, left_to_a_person, may_not_make, not_made
-from .scripts import NotMade, Pieces, packed, redo_pieces, run_pieces, undo_pieces, unpacked
+from .remaking import Ended, half_way, left_to_a_person, may_not_make, not_made
+from .scripts import NotMade, Pieces, has_triggers, packed, redo_pieces, run_behind, run_pieces, undo_pieces, unpacked
 from .session import lock_seconds
 from .swap_state import (
     DONE,
@@ -81,6 +81,8 @@ class Swap:
         #: Digests of the rows once no other session could write.
         self.locked_rows: dict[str, str] = {}
         self._is_locked = False
+        #: Tables with triggers that are moved in: what reads the digest of their rows, and the digest.
+        self._arriving: dict[str, tuple[str, str]] = {}
 
     def run(self, guard: Guard) -> Restored:
         """Restore; what was done before an error is undone.
@@ -161,6 +163,7 @@ class Swap:
         self._refuse_what_would_lose(out)
         self._undo = undo_pieces(before, now, set(out))
         self._redo = redo_pieces(before, now, set(out), set(self._state.into))
+        self._arriving = arriving(self.beside, self._state.into)
         lacks = may_not_make(self.engine, [*self._undo, *self._redo])
         if lacks:
             raise Refused(
@@ -277,7 +280,7 @@ class Swap:
             run_sql(own, f"alter table {qualified(self.schema, table)} rename to {qualified(self._retained, table)}")
         self._unlock()
         self._state.phase = OUT
-        return move_in(self.engine, self._retained, self._state, self._redo)
+        return move_in(self.engine, self._retained, self._state, self._redo, self._arriving)
 
     def _triggers_of(self, table: str) -> list[str]:
         statement = (
@@ -296,26 +299,29 @@ class Swap:
         self.beside.drop()
 
 
-def half_way(engine: MariaDBSession, error: BaseException) -> Failed:
-    """Return that a restore stopped where the next run undoes or ends it."""
-    if isinstance(error, Failed) and error.code == HALF_WAY and error.remedy:
-        return error
-    what = f"The restore of {engine.database.name!r} stopped half-way"
-    why = f"{error.what}: {error.why}" if isinstance(error, Refused) else first_line(error)
-    return Failed(what, why, f"Run: {playbook_command('recover')}", code=HALF_WAY)
+def move_in(
+    engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces, read: dict[str, tuple[str, str]]
+) -> list[str]:
+    """Move the restored tables in, and make what belongs to them; return what could not be made.
 
-
-def move_in(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces) -> list[str]:
-    """Move the restored tables in, and make what belongs to them; return what could not be made."""
+    Tables cannot be locked before they are there. So the triggers are made on the connection that moves them in, which
+    locks them at once; what others wrote in that moment is noticed, and named.
+    """
     engine.check_locked()
     own = engine.own()
+    early: list[str] = []
     if state.into:
         pairs = (f"{qualified(state.beside, name)} to {qualified(state.of, name)}" for name in state.into)
         for name in state.into:
             run_sql(own, f"drop view if exists {qualified(state.of, name)}")
-        run_sql(own, f"rename table {', '.join(pairs)}")
+        rename = f"rename table {', '.join(pairs)}"
+        if has_triggers(redo):
+            redo, printed = run_behind(engine, rename, redo, [statement for statement, _digest in read.values()])
+            early = written_early(read, printed)
+        else:
+            run_sql(own, rename)
     advance(own, retained, state, IN)
-    return finish(engine, retained, state, redo)
+    return finish(engine, retained, state, redo) + early
 
 
 def finish(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces) -> list[str]:

@@ -236,7 +236,7 @@ def test_a_restore_that_died_is_undone_or_ended(
         raise Dies
 
     def work() -> bool:
-        for name in ("run_sql", "advance", "run_pieces"):
+        for name in ("run_sql", "advance", "run_pieces", "run_behind"):
             monkeypatch.setattr(swap, name, dying(vars(swap)[name]))
         monkeypatch.setattr(swap, "end_or_undo", dying_at_once)
         monkeypatch.setattr(swap.Swap, "_give_up", lambda _self: None)
