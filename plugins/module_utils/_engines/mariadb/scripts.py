@@ -149,7 +149,8 @@ def run_behind(engine: MariaDBSession, statement: str, pieces: Pieces, reads: li
         Failed: it is not known which of it was executed.
     """
     first, rest = pieces[0].split(b"\n", 1)
-    lines = [statement.encode("utf-8", "surrogateescape") + b";\n", first + b"\n"]
+    # The client sends what is between other delimiters as one: the server waits for nothing between the two.
+    lines = [b"DELIMITER ;;\n", statement.encode("utf-8", "surrogateescape") + b";\n", first, b";\nDELIMITER ;\n"]
     lines += [each.encode("utf-8", "surrogateescape") + b";\n" for each in reads]
     printed: list[str] = []
     client_input.feed(engine, engine.name_on_server, [*lines, rest], printed)

@@ -94,9 +94,8 @@ def test_no_row_comes_in_without_its_triggers_unnoticed(busy: MariaDatabase, tmp
     assert int(busy.execute("select count(*) from t")[0][0]) > 1
     assert busy.execute("select count(*) from kept where stamp is null") == [["0"]]
     missing = int(busy.execute("select count(*) from t where stamp is null")[0][0])
-    # A session may be faster than the lock by one row; that is not left unsaid.
-    assert missing <= 2
-    assert (f"[{HALF_WAY}]" in named and "table t" in named) == (missing > 0), named
+    # Sessions that wait for the table to be there may be faster than the lock; that is not left unsaid.
+    assert (f"[{HALF_WAY}]" in named and "table t" in named) == (missing > 0), (missing, named)
 
 
 def test_what_was_written_before_the_triggers_were_there_is_named(
@@ -108,8 +107,8 @@ def test_what_was_written_before_the_triggers_were_there_is_named(
 
     def feed(engine: Any, schema: str, lines: Any, *more: Any) -> Any:
         found = list(lines)
-        if found[0].startswith(b"rename table"):  # another session is faster
-            found.insert(1, b"insert into t (n) values (77);\n")
+        if len(found) > 1 and found[1].startswith(b"rename table"):  # another session is faster
+            found.insert(2, b"insert into t (n) values (77);\n")
         return real(engine, schema, found, *more)
 
     monkeypatch.setattr(client_input, "feed", feed)
