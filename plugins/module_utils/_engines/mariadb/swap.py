@@ -5,8 +5,9 @@
 """A restore of MariaDB: what differs from the backup moves out, the backup's tables move in.
 
 RENAME TABLE is refused while tables are locked, so that others could write between the last check and the move. ALTER
-TABLE ... RENAME is not: under one LOCK TABLES it is read who wrote, and each table moves out. Others wait for the lock, and
-get an error for a moment, until the restored tables move in together, by one RENAME TABLE. Foreign keys follow both.
+TABLE ... RENAME is not: under one LOCK TABLES it is read who wrote, and each table moves out. Others wait for the lock,
+and get an error for a moment, until the restored tables move in together, by one RENAME TABLE. Foreign keys follow
+both.
 """
 
 from __future__ import annotations
