@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 #: Inputs of a client.
 Pieces = list[bytes]
 
-_LOCKS = b"LOCK TABLES "
+#: How the piece that makes triggers begins, and how the locks end.
+_LOCKS, _LOCKED = b"LOCK TABLES ", b" WRITE;\n"
 _WORD = rb"(?:`(?:[^`]|``)+`|[^\s`.(]+)"
 _TRIGGER = re.compile(
     rb"\bTRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:" + _WORD + rb"\s*\.\s*)?(" + _WORD + rb")\s", re.IGNORECASE
@@ -127,10 +128,10 @@ def _triggers(drops: list[str], makes: list[str], there: Definitions, wanted: De
     names |= dict.fromkeys(map(_name_of, made))
     if not names:
         return []
-    locks = b", ".join(_quoted(table) + b" WRITE" for table in sorted({*drops, *makes}))
+    locks = b" WRITE, ".join(_quoted(table) for table in sorted({*drops, *makes})) + _LOCKED
     dropped = b"".join(b"DROP TRIGGER IF EXISTS %s;\n" % name for name in names)
     scripts = b"".join(trigger.script for trigger in made)
-    return [_LOCKS + locks + b";\n" + dropped + scripts + b"UNLOCK TABLES;\n"]
+    return [_LOCKS + locks + dropped + scripts + b"UNLOCK TABLES;\n"]
 
 
 def run_behind(engine: MariaDBSession, statement: str, pieces: Pieces, reads: list[str]) -> tuple[Pieces, list[str]]:
@@ -148,12 +149,13 @@ def run_behind(engine: MariaDBSession, statement: str, pieces: Pieces, reads: li
     Raises:
         Failed: it is not known which of it was executed.
     """
-    first, rest = pieces[0].split(b"\n", 1)
+    end = pieces[0].index(_LOCKED) + len(_LOCKED)
+    first, rest = pieces[0][:end], pieces[0][end:]
     # The client sends what is between other delimiters as one: the server waits for nothing between the two.
-    lines = [b"DELIMITER ;;\n", statement.encode("utf-8", "surrogateescape") + b";\n", first, b";\nDELIMITER ;\n"]
+    lines = [b"DELIMITER ;;\n", statement.encode("utf-8", "surrogateescape") + b";\n", first, b";;\nDELIMITER ;\n"]
     lines += [each.encode("utf-8", "surrogateescape") + b";\n" for each in reads]
     printed: list[str] = []
-    client_input.feed(engine, engine.name_on_server, [*lines, rest], printed)
+    client_input.feed(engine, engine.name_on_server, [*lines, rest], printed_lines=printed)
     return pieces[1:], printed
 
 

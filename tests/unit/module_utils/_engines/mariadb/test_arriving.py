@@ -105,11 +105,11 @@ def test_what_was_written_before_the_triggers_were_there_is_named(
     busy.execute("alter table t add column x int")
     real = client_input.feed
 
-    def feed(engine: Any, schema: str, lines: Any, *more: Any) -> Any:
+    def feed(engine: Any, schema: str, lines: Any, *more: Any, **others: Any) -> Any:
         found = list(lines)
         if len(found) > 1 and found[1].startswith(b"rename table"):  # another session is faster
             found.insert(2, b"insert into t (n) values (77);\n")
-        return real(engine, schema, found, *more)
+        return real(engine, schema, found, *more, **others)
 
     monkeypatch.setattr(client_input, "feed", feed)
     with failed(HALF_WAY, "table t"):
