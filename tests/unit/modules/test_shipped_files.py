@@ -35,12 +35,12 @@ def test_no_module_ships_more_than_it_did(module: str) -> None:
     """A closure grows by itself; a change that lets one grow is recorded here.
 
     Databases that are found took 16 files and 1,400 lines: a plan finds them on the host, in its one execution.
-    A schema per tenant took 5 files and 680 lines. MariaDB took 43 files and 5,400 lines,
+    A schema per tenant took 5 files and 680 lines. MariaDB took 44 files and 5,400 lines,
     who has changed a schema of SQLite 2 and 160.
     """
     found = shipped(module)
     lines = sum(len((PLUGINS / "module_utils" / name).read_text().splitlines()) for name in found)
-    assert len(found) <= (240 if module == "plan_info" else 282)
+    assert len(found) <= (241 if module == "plan_info" else 283)
     assert lines <= (32_200 if module == "plan_info" else 37_500)
 
 
