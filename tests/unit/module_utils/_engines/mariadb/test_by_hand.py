@@ -144,7 +144,7 @@ def test_the_printed_grants_are_enough_with_a_binary_log(tmp_path: Path) -> None
             return engine.restore_method().obstacle, restorer_of(engine).rights_for_restore()
 
         def restore() -> None:
-            engine = engine_for(Database("app", url), Job.from_options("upgrade", {"root": "/nowhere"}))
+            engine = engine_for(Database("app", url), Job.from_options("upgrade", {"root": str(tmp_path / "root")}))
             dump = engine.dump(tmp_path, True, lambda _: None)
             archive = Archive(dump.path, [], dump.row_counts, frozenset(), dump.activity)
             server.execute("drop trigger g", "app")
