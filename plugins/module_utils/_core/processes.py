@@ -9,7 +9,9 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import select
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -168,3 +170,16 @@ def redirect_descriptors(*keep: int) -> None:
         if descriptor > 2 and descriptor not in (*keep, nothing):
             os.dup2(nothing, descriptor, inheritable=False)
     os.close(nothing)
+
+
+def has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for a process for a while; where Linux can report its end, return at once."""
+    if hasattr(os, "pidfd_open"):
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            select.select([descriptor], [], [], seconds)
+        finally:
+            os.close(descriptor)
+    else:
+        time.sleep(min(seconds, 0.02))
+    return process.poll() is not None

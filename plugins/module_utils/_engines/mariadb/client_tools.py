@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import select
 import shutil
 import subprocess
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Failed
+from ..._core.processes import has_ended
 from .options import option_file
 from .server import version_number
 
@@ -130,7 +130,7 @@ def run_tool(
         finally:
             os.close(reading)
         try:
-            while not _has_ended(process, 0.5):
+            while not has_ended(process, 0.5):
                 if report:
                     report(time.monotonic() - begun)
             code = process.wait()
@@ -144,16 +144,3 @@ def run_tool(
             words_of_it = errors.read().decode(errors="replace").strip()
             raise Failed(f"{tool.path.name} failed with exit code {code}", words_of_it, code="client-program-failed")
         return printed.read().decode(errors="surrogateescape")
-
-
-def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait for a process for a while; where Linux can report its end, return at once."""
-    if hasattr(os, "pidfd_open"):
-        descriptor = os.pidfd_open(process.pid)
-        try:
-            select.select([descriptor], [], [], seconds)
-        finally:
-            os.close(descriptor)
-    else:
-        time.sleep(min(seconds, 0.02))
-    return process.poll() is not None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import select
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed
+from ..._core.processes import has_ended
 from .libpq_options import program_options
 from .service_file import SERVICE, handed_over, service_options, with_service
 
@@ -159,19 +159,6 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, report
             words = errors.read().decode(errors="replace").strip()
             raise Failed(f"{Path(command[0]).name} failed with exit code {code}", words, code="client-program-failed")
         return output.read().decode(errors="surrogateescape")
-
-
-def has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait for a process for a while; where Linux can report its end, return at once."""
-    if hasattr(os, "pidfd_open"):
-        descriptor = os.pidfd_open(process.pid)
-        try:
-            select.select([descriptor], [], [], seconds)
-        finally:
-            os.close(descriptor)
-    else:
-        time.sleep(min(seconds, 0.02))
-    return process.poll() is not None
 
 
 def size_of(folder: Path) -> int:

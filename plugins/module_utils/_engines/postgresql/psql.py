@@ -23,6 +23,7 @@ from queue import Empty, Queue
 from typing import IO, TYPE_CHECKING
 
 from ..._core.errors import Failed
+from ..._core.processes import has_ended
 from ..interface import Report
 from . import client_tools
 from .scope import setting_of
@@ -189,7 +190,7 @@ class Psql:
             try:
                 if process.stdout is not None:
                     self._pass_on(process.stdout, header or {})
-                while not client_tools.has_ended(process, 0.5):
+                while not has_ended(process, 0.5):
                     report(f"replays the dump for {time.monotonic() - begun:.0f} s")
             except BaseException:
                 process.kill()
