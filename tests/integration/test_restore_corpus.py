@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import WrittenRows
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import await_counters
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.integration.corpus import has_newer_clients, major_of, objects_for
@@ -80,6 +81,22 @@ def test_a_corpus_does_not_differ_from_its_own_backup(corpus: Customer, unseen: 
         assert (found.differences, found.others, found.not_compared) == ([], [], [])
         assert tracker.changes_of_others(archive, done) == []
         assert tracker.compare_schema(archive, done, quiet) == ([], [])
+
+
+def test_what_was_counted_just_before_a_backup_is_not_taken_for_others(server: PostgresServer, tmp_path: Path) -> None:
+    password = server.create_role("hasty", options="LOGIN")
+    server.execute('CREATE DATABASE hasty OWNER "hasty"')
+    customer = Customer(server, "hasty", "hasty", password, folder=tmp_path)
+    # A server of before 15 answers by counts of half a second ago, if it was queried then.
+    server.execute("SELECT count(*) FROM pg_stat_database")
+    customer.as_owner("CREATE TABLE item (id integer); INSERT INTO item SELECT generate_series(1, 50)")
+
+    archive = customer.back_up()
+
+    with customer.engine() as engine:
+        tracker = write_tracker_of(engine)
+        engine.own().run(await_counters)
+        assert tracker.changes_of_others(archive, WrittenRows(archive.fingerprint, activity=archive.activity)) == []
 
 
 def test_a_corpus_comes_back_by_each_method(corpus: Customer, server: PostgresServer) -> None:

@@ -150,7 +150,8 @@ class PostgreSQL(PostgreSQLSession):
         ]
 
     def activity(self) -> dict[str, Any]:
-        """Query the server's counters and catalogs."""
+        """Query the server's counters and catalogs; older counts would make rows of before others' of after."""
+        self.own().run(write_counters.await_counters)
         return {**self.own().run(write_counters.activity), "catalogs": self.own().run(read_catalog_rows)}
 
     def dump(self, folder: Path, count_rows: bool, report: Report) -> Dump:
