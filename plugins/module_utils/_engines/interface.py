@@ -177,8 +177,11 @@ class Engine(AcrossProcesses, ABC):
         """Return what is the same for all paths of one file, nothing of a database that is not a file."""
         return ""
 
-    def made(self, connection: Connection) -> str:
-        """Return what distinguishes a database from an earlier one of its name, nothing where that is unknown."""
+    def made(self, connection: Connection) -> str | None:
+        """Return what distinguishes a database from an earlier one of its name, nothing where that is unknown.
+
+        None means that it is not there, which of an open connection can be true of a schema only.
+        """
         return ""
 
     @abstractmethod

@@ -19,10 +19,19 @@ from .sqlite.probe import read_probe as probe_sqlite
 _PROBES = {"mariadb": probe_mariadb, "postgresql": probe_postgresql, "sqlite": probe_sqlite}
 
 
-def probe_database(engine: str, connect_options: dict[str, Any], password: str | None, table: str) -> Probe | None:
+def probe_database(
+    engine: str, connect_options: dict[str, Any], password: str | None, table: str, schema: str = ""
+) -> Probe | None:
     """Return the heads of a version table (schema.table), None if that takes a full plan.
+
+    Args:
+        engine: its name.
+        connect_options: those of the record.
+        password: of its user.
+        table: the version table.
+        schema: the one that the entry means, none for the whole database.
 
     Raises:
         Exception: the driver's own, or any other, which means the same.
     """
-    return _PROBES[engine](connect_options, password, table)
+    return _PROBES[engine]({**connect_options, "schema": schema}, password, table)

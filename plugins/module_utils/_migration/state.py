@@ -59,7 +59,7 @@ def read_position(engine: Engine, tables: list[str], count_rows: bool = False) -
     with engine.short_lock_timeout(engine.job.lock_wait):
         heads = {table: list(read_heads(own, table, there=True)) for table in tables}
         counts = own.run(engine.row_counts) if count_rows else None
-        return Position(heads, read_fingerprint(engine, own, tables), counts, own.run(engine.made))
+        return Position(heads, read_fingerprint(engine, own, tables), counts, own.run(engine.made) or "")
 
 
 def read_fingerprint(engine: Engine, own: OwnConnection, tables: list[str]) -> list[str]:

@@ -92,7 +92,7 @@ def remember(
         heads=current,
         outside={folder: content_of(folder) for folder in environment.locations.outside()},
         changed_history=[finding.facts() for finding in found if finding.code != CHANGED_MEANWHILE],
-        made=engine.own().run(engine.made),
+        made=engine.own().run(engine.made) or "",
     )
     with suppress(OSError, Refused):  # without it the next plan is a full one, which is not a reason to fail
         place = _place(database, job)
@@ -128,7 +128,9 @@ def _plan(database: Database, job: Job) -> Plan | None:
             return None
         if any(content_of(folder) != digest for folder, digest in record.outside.items()):
             return None
-        found = probe_database(record.engine, record.connect_options, password_of(database), record.table)
+        found = probe_database(
+            record.engine, record.connect_options, password_of(database), record.table, database.schema
+        )
         if (
             found is None
             or (str(found.identity.within(database.schema)), found.made) != (record.identity, record.made)

@@ -158,7 +158,7 @@ def _compare_with_journals(plan: Plan, environment: Environment, meanwhile: list
 def _made_anew(name: str, history: History, engine: Engine, layout: Layout) -> list[Refused]:
     made = engine.own().run(engine.made)
     found = made_anew(name, history, made)
-    if found and history.made and made_by_other_entry(engine, layout, made, history.made[0]):
+    if made and found and history.made and made_by_other_entry(engine, layout, made, history.made[0]):
         return []
     return found
 

@@ -200,8 +200,13 @@ select case when has_function_privilege('pg_control_system()', 'execute')
        current_database()
 """
 
-#: No other database of a cluster has had its number.
-MADE = "select oid::text from pg_database where datname = current_database()"
+#: No other database of a cluster has had its number, and no other schema of a database; null where the schema that the
+#: session works for is not there.
+MADE = f"""
+select case when {WHOLE} then d.oid::text else
+         (select 'schema ' || d.oid || '.' || n.oid from pg_namespace n where {in_scope()}) end
+  from pg_database d where d.datname = current_database()
+"""
 
 _SUBSCRIPTIONS_SINCE = 14
 

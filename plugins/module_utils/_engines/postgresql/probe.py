@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..data import Identity, Probe
 from ..sql import qualified
 from . import catalog
+from .scope import setting_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -54,8 +55,11 @@ def read_probe(connect_options: Options, password: str | None, table: str) -> Pr
     question = _QUESTION.format(
         table=qualified(table), identity=catalog.IDENTITY, instance=catalog.INSTANCE, made=catalog.MADE
     )
+    settings = f"set lock_timeout = {_LOCK_TIMEOUT}; {setting_of(connect_options.get('schema', ''))}"
     read = _query_asyncpg if connect_options["driver"] == "asyncpg" else _query
-    given, (pid, version, server, database, instance, made, heads) = read(connect_options["driver"], options, question)
+    given, (pid, version, server, database, instance, made, heads) = read(
+        connect_options["driver"], options, settings, question
+    )
     if pid != given:
         return None  # the plan in full says so
     server_name = described(version, options.get("host"), options.get("port"))
@@ -67,27 +71,34 @@ def described(version: str, host: Any, port: Any) -> str:
     return f"PostgreSQL {version} at {host or 'a local socket'}:{port or 5432}"
 
 
-def _query(driver: str, options: Options, question: str) -> tuple[int, Any]:
-    """Return the process id that was given at the connect_options, and the answer; for psycopg2 and psycopg."""
+def _query(driver: str, options: Options, settings: str, question: str) -> tuple[int, Any]:
+    """Return the process id that was given at the connect_options, and the answer; for psycopg2 and psycopg.
+
+    Args:
+        driver: the module to import.
+        options: of its ``connect``.
+        settings: the statements that come first.
+        question: the query.
+    """
     connect = importlib.import_module(driver).connect
     with closing(connect(**options, connect_timeout=_CONNECT_TIMEOUT, application_name=_name())) as connection:
         cursor = connection.cursor()
-        cursor.execute(f"set lock_timeout = {_LOCK_TIMEOUT}; {question}")
-        if driver == "psycopg":  # it keeps the answer of each statement, and begins with the first
+        cursor.execute(f"{settings} {question}")
+        while cursor.description is None:  # psycopg keeps the answer of each statement, and begins with the first
             cursor.nextset()
         return connection.info.backend_pid, cursor.fetchone()
 
 
-def _query_asyncpg(driver: str, options: Options, question: str) -> tuple[int, Any]:
+def _query_asyncpg(driver: str, options: Options, settings: str, question: str) -> tuple[int, Any]:
     import asyncio  # noqa: PLC0415 - the others do without, and it costs as much as a probe
 
     connect = importlib.import_module(driver).connect
 
     async def query() -> tuple[int, Any]:
-        settings = {"application_name": _name()}
-        connection = await connect(**options, timeout=_CONNECT_TIMEOUT, server_settings=settings)
+        named = {"application_name": _name()}
+        connection = await connect(**options, timeout=_CONNECT_TIMEOUT, server_settings=named)
         try:
-            await connection.execute(f"set lock_timeout = {_LOCK_TIMEOUT}")
+            await connection.execute(settings)
             return connection.get_server_pid(), tuple(await connection.fetchrow(question))
         finally:
             await connection.close()

@@ -199,9 +199,10 @@ class PostgreSQLSession(Engine):
         """Return the cluster's number, port and start; clones of one image share only the first."""
         return str(execute(connection, catalog.INSTANCE)[0][0])
 
-    def made(self, connection: Connection) -> str:
-        """Return the number that a database gets when it is made."""
-        return str(execute(connection, catalog.MADE)[0][0])
+    def made(self, connection: Connection) -> str | None:
+        """Return the number that a database gets when it is made, with that of its schema if an entry means one."""
+        number = execute(connection, catalog.MADE)[0][0]
+        return None if number is None else str(number)
 
     def own_identity(self) -> Identity:
         """Query the server once; the answer does not change in a run."""
