@@ -202,6 +202,9 @@ def _restored(database: Database, job: Job, left: RunState, progress: Progress) 
         if retained and not ended and not _is_replaced(engine, manifest, now, progress):
             return _restored_half(database, job, left, journal, begun["path"])
         outcome = "restored" if retained or ended else "untouched"
+        if retained and not ended:
+            facts = {"aside": retained, "method": begun["method"]}
+            journal.write("restored", path=begun["path"], **facts, **now.facts())
         facts = {"name": database.name, "outcome": outcome, "changed": False, "aside": retained, "after": now.revisions}
         journal.write("done", result=facts)
     return facts

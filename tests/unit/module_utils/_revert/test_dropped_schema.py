@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 
@@ -115,3 +116,20 @@ def test_one_that_was_restored_by_hand_is_not_reported(
     assert notes(postgres_database) == [["of the old one"]]
     assert host.result("recover", entry, run="r3")["outcome"] == "cleared"
     assert host.plan(entry)["changed_history"] == []
+
+
+def test_one_whose_restore_was_killed_at_its_end_is_not_reported(
+    host: Host, postgres_database: Postgres, entry: Database
+) -> None:
+    host.result("upgrade", entry, run="r2")
+    assert host.result("restore", entry, run="r3", of_run="r1", restore_loses_writes=True)["outcome"] == "restored"
+    journal = host.layout.journal("app", "r3")
+    lines = journal.read_text().splitlines(keepends=True)
+    last = next(number for number, line in enumerate(lines) if json.loads(line)["event"] == "restored")
+    journal.write_text("".join(lines[:last]))
+
+    assert host.result("recover", entry, run="r4")["outcome"] == "restored"
+
+    assert notes(postgres_database) == [["of the old one"]]
+    plan = host.plan(entry)
+    assert (plan["current"], plan["changed_history"], plan["obstacles"]) == (["0001"], [], [])
