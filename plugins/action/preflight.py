@@ -26,7 +26,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_va
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.unknown_variables import misspelt
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import begin
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import earlier_parts
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation, results
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation, results, selected
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import Permit, permit
 
 display = Display()
@@ -34,6 +34,7 @@ display = Display()
 _DEFAULTS: dict[str, Any] = {
     "databases": [],
     "discover": [],
+    "select": [],
     "run": "",
     "requirements": "requirements.txt",
     "packages": [],
@@ -81,6 +82,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 )
                 packed = {"run": run_id, "window": asdict(allowed), **self._packed(run_id, options)}
                 results.begin(host, packed)
+                selected.note_listed(
+                    host, options["select"], options["databases"], has_sources=bool(options["discover"])
+                )
                 return {"changed": False, **packed}
             except Refused as error:
                 wrong = [str(error)]

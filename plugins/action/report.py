@@ -15,7 +15,7 @@ from ansible.utils.display import Display
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report import report as reporting
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.tally import tally
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation, selected
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.details import keep_details, where_line
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
@@ -49,6 +49,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         total = _total(self._task._uuid, host, facts.get("ansible_play_hosts") or [], report.kinds)
         failure = _completed(report.failure, host, self._task.args)
         failure = failure or str(self._task.args.get("failure") or "").splitlines()
+        failure = failure or selected.why_unmatched(host, hosts).splitlines()
         if failure and self._task.args.get("summarised"):
             # The gate reads it, the last play fails the host, and the summary says why: here it would be a repetition.
             invocation.share("ended", host, {"failure": "\n".join(failure)})

@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import all_problems, refusal
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run import selected
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.invocation import run_id
 
@@ -29,10 +30,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         wrong = list(all_problems(entry, task_vars or {}, self._templar.template)) if entry else []
         if wrong:
             raise refusal(wrong, (task_vars or {}).get("inventory_hostname", ""))
+        if entry:
+            self._note_databases(task_vars or {})
         try:
             return {"changed": False, "run": self._run_id(task_vars or {})}
         except Refused as error:
             raise FailedOnce(str(error)) from None
+
+    def _note_databases(self, facts: dict[str, Any]) -> None:
+        """Leave which databases this host lists, so that what no host has is known before any begins."""
+        select, databases, sources = (
+            self._templar.template(facts.get(f"migrate_{name}")) for name in ("only", "databases", "discover")
+        )
+        host = facts.get("inventory_hostname", "")
+        selected.note_listed(host, select, databases or [], has_sources=bool(sources))
 
     def _run_id(self, facts: dict[str, Any]) -> str:
         return checked_run(run_id(self._task.args.get("run", ""), facts.get("inventory_hostname", "")))

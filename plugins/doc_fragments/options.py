@@ -178,6 +178,11 @@ options:
     type: list
     elements: str
     default: []
+  select_required:
+    description: Those of O(select) that a database of this host must have; others may be of other hosts.
+    type: list
+    elements: str
+    default: []
   target:
     description: What to upgrade to. Whatever C(alembic upgrade) takes.
     type: str

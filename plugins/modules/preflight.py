@@ -30,6 +30,11 @@ options:
     type: list
     elements: raw
     default: []
+  select:
+    description: Names or patterns of the databases to work on; what no host of the play has is refused.
+    type: list
+    elements: str
+    default: []
   run:
     description: The run id; made from the time if it is empty.
     type: str

@@ -59,6 +59,7 @@ def discovery() -> Spec:
     return {
         "discover": {"type": "list", "elements": "dict", "default": [], "options": SOURCE},
         "discover_accept": {"type": "bool", "default": False},
+        "select_required": {"type": "list", "elements": "str", "default": []},
         **_selection(),
     }
 

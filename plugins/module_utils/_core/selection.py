@@ -7,8 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
+
+from .errors import Refused, first_of
+
+_MOST_NEAR = 3
+_MOST_NAMED = 10
 
 
 def is_selected(name: str, patterns: Iterable[str]) -> bool:
@@ -21,3 +27,34 @@ def patterns_of(value: Any) -> list[str]:
     """Return the names and patterns of ``migrate_only``: a list, or one text with commas between them."""
     words = value.split(",") if isinstance(value, str) else value or []
     return [str(word).strip() for word in words if str(word).strip()]
+
+
+def unmatched(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Return the names and patterns that none of some databases has."""
+    known = list(names)
+    return [pattern for pattern in patterns if not any(is_selected(name, [pattern]) for name in known)]
+
+
+def refuse_unmatched(patterns: Iterable[str], names: Iterable[str], where: str) -> None:
+    """Refuse names and patterns that no database has: what is misspelt is not a run without anything to do.
+
+    Args:
+        patterns: those that a database has to match.
+        names: of all databases.
+        where: where these are, in words.
+
+    Raises:
+        Refused: one has none.
+    """
+    known = sorted(set(names))
+    missing = unmatched(patterns, known)
+    if not missing:
+        return
+    near = {name for word in missing for name in get_close_matches(word, known, n=_MOST_NEAR)}
+    there = f"the nearest: {', '.join(sorted(near))}" if near else f"known are {first_of(known, _MOST_NAMED) or 'none'}"
+    raise Refused(
+        f"migrate_only names no database {where}: {first_of(missing, _MOST_NAMED)}",
+        there,
+        "Correct migrate_only, or leave out what is not meant",
+        code="selection-unmatched",
+    )

@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._core.errors import Refused, first_of
 from .._core.paths import Layout
-from .._core.selection import is_selected, patterns_of
+from .._core.selection import is_selected, patterns_of, refuse_unmatched
 from .._discovery.found_list import FoundList, forget_lists, keep_lists, last_list, lists_of_run
 from .._discovery.source import Source
 from .._discovery.template import Entry, Unfit, entry_of, place_of, refused_entry
@@ -75,14 +75,13 @@ def use_databases(
         entries += [(source.name, entry) for entry in made]
     # A list that is refused is not the one that the next is compared with.
     every = [*listed, *_beside(listed, entries)]
+    refuse_unmatched(options.get("select_required") or [], [str(entry["name"]) for entry in every], "of this host")
     run = options.get("run")
     if begins and run and lists and not module.check_mode and (new or not lists_of_run(options["root"], [run])):
         keep_lists(options["root"], run, lists, new)
     if query and sources:
         _warn_of_lost(module, [str(entry["name"]) for entry in every])
     options["databases"] = _selected(every, options)
-    if options.get("select") and not options["databases"]:
-        module.warn("migrate_only names no database of this host")
     return [{"source": name, "names": found.names} for name, found in lists.items()]
 
 

@@ -22,7 +22,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_com
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
 
 from .._report.causes import short_lines
-from .._run import results
+from .._run import results, selected
 from .._run.command_line import this_invocation
 from .._run.failing import keep_whole
 from .._run.screen import show
@@ -42,6 +42,11 @@ ARCHIVES = {"archive": "archive", "wheelhouse": "wheelhouse_archive"}
 
 #: Seconds, where nothing was begun that could be lost: enough for a server that restarts; ssh tries again by itself.
 _PATIENCE_OF_READERS = 10
+
+#: Options that name sources of databases.
+_SOURCES = ("discover", "found_by")
+#: Modules whose answer has each database that was selected.
+_ANSWER_FOR_ALL = ("backup", "backups_info", "plan_info", "prune", "status_info")
 
 _PAUSES = (1, 2, 4, 8, 15)  # seconds between attempts to reach a host again
 
@@ -67,6 +72,32 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         """Have each failure of a subclass's ``run`` kept whole for those who judge the run, and printed once."""
         super().__init_subclass__()
         cls.run = _keeping_failures(cls.run)
+
+    def select(self, task_vars: Result) -> None:
+        """Leave which databases this host lists for the other ones, and have the module know what it alone can have.
+
+        Raises:
+            Refused: what is selected is of no host.
+        """
+        arguments = self._task.args
+        sources = [arguments[name] for name in _SOURCES if name in arguments]
+        if not arguments.get("select") or not sources:
+            return
+        host = task_vars.get("inventory_hostname", "")
+        databases = arguments.get("databases") or arguments.get("names") or []
+        selected.note_listed(host, arguments["select"], databases, has_sources=any(sources))
+        required = selected.refuse_unmatched(host, task_vars.get("ansible_play_hosts_all") or [host])
+        if "discover" in arguments:
+            self._task.args = {**arguments, "select_required": required}
+
+    def note_found(self, answer: Result, task_vars: Result) -> None:
+        """Leave which databases the sources of this host have, where the answer has all that were selected of them."""
+        verb = self._task.action.rpartition(".")[2]
+        if answer.get("failed") or not self._task.args.get("select") or verb not in _ANSWER_FOR_ALL:
+            return
+        found = [name for source in answer.get("found", []) for name in source["names"]]
+        names = [entry["name"] for entry in answer.get("databases", [])]
+        selected.note_found(task_vars.get("inventory_hostname", ""), [*found, *names])
 
     def follow(self, arguments: Result, task_vars: Result) -> Result:
         """Call the module until it has finished, and return its last answer.
@@ -195,7 +226,9 @@ def _keeping_failures(run: Run) -> Run:
     def guarded(self: FollowingAction, tmp: Any = None, task_vars: Result | None = None) -> Result:
         try:
             refuse_mitogen(type(self))
+            self.select(task_vars or {})
             answer = run(self, tmp, task_vars)
+            self.note_found(answer, task_vars or {})
         except AnsibleAction:  # Ansible's own way to skip and to end
             raise
         except Refused as refusal:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 
-from .._run import invocation, results
+from .._run import invocation, results, selected
 from .._run.command_line import this_invocation
 from . import batches, contract, decide, manifest
 from .manifest import Host, Manifest
@@ -75,6 +75,7 @@ def _begin(wanted: Result, groups: Mapping[str, Any]) -> None:
         _put_into_batches(made, wanted, groups)
         made.why = _why_not_contracted(made, wanted, folder)
         limits = batches.limits(wanted.get("max_failures", 0))
+        made.why = made.why or selected.why_unmatched(wanted["hosts"][0], wanted["hosts"])
         made.why = made.why or decide.why_not_begun(made, limits, wanted.get("on_failure", "stop"))
         if not wanted["is_known"]:
             made.why = made.why or "no host has variables that can be read"
