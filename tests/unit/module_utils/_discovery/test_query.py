@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import sqlite3
 import sys
 from contextlib import closing
@@ -11,6 +13,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery import query
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.command import rows_of_command
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.found_list import (
     FoundList,
     Row,
@@ -67,6 +70,31 @@ def test_a_program_that_fails_or_is_not_there_is_refused(tmp_path: Path) -> None
         with pytest.raises(Refused) as caught:
             query_source(Source(name="s", template=TEMPLATE, command=command, timeout=0.3), {"root": str(tmp_path)})
         assert caught.value.code == "discovery-failed"
+
+
+def environment_of(run_as: str) -> dict[str, str]:
+    """Return the variables of a program, and the user that it runs as, as it prints them itself."""
+    script = 'import json, os; print(json.dumps([{**os.environ, "uid": os.getuid(), "gids": len(os.getgroups())}]))'
+    source = Source("s", TEMPLATE, command=("/usr/bin/python3", "-c", script))
+    (row,) = rows_of_command(source, run_as)
+    return {key: str(value) for key, value in row.items() if key != "LC_CTYPE"}  # Python sets that one itself
+
+
+def test_a_program_gets_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/nowhere")
+    monkeypatch.setenv("PGPASSWORD", "m4rked")
+
+    assert set(environment_of("")) == {"PATH", "HOME", "LANG", "uid", "gids"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_a_program_runs_as_the_user_that_is_named() -> None:
+    daemon = pwd.getpwnam("daemon")
+
+    found = environment_of("daemon")
+
+    assert (found["uid"], found["USER"], found["HOME"]) == (str(daemon.pw_uid), "daemon", daemon.pw_dir)
+    assert found["gids"] == str(len(os.getgrouplist("daemon", daemon.pw_gid)))
 
 
 def test_a_template_that_names_what_is_not_there_is_refused(tmp_path: Path) -> None:
