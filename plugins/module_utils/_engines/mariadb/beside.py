@@ -220,6 +220,7 @@ class Beside:
     def read_definitions(self) -> None:
         """Read what the database defines now."""
         self.now = definitions_of(client_input.definitions_now(self.engine))
+        self.now.invalid_views = client_input.invalid_views(self.engine)
 
     def read_rows(self) -> dict[str, str]:
         """Read the rows of the database once more: while its tables are locked, for one."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .beside import FOR_SWAP
 from .catalog import TABLES
-from .client_input import EXACTLY, SETTINGS
+from .client_input import EXACTLY, SETTINGS, leave_out_invalid_views
 from .dump import dump_options
 from .quoting import grant_pattern, grantee, quoted
 from .restore_method import is_distrusted, missing, strangers
@@ -60,7 +60,8 @@ def command(engine: MariaDBSession, dump: Path) -> str:
     found = engine.own().rows(_CHARSET, schema=schema)
     charset = f" character set {found[0][0]} collate {found[0][1]}" if found else ""
     kinds = {str(kind) for _name, kind, _engine in engine.own().rows(TABLES)}
-    keep = [*_client(engine, "mariadb-dump"), *dump_options(kinds), f"--result-file={kept}", schema]
+    options = [*dump_options(kinds), *leave_out_invalid_views(engine), f"--result-file={kept}"]
+    keep = [*_client(engine, "mariadb-dump"), *options, schema]
     load = [*_client(engine, "mariadb"), *EXACTLY, f"--init-command={SETTINGS}"]
     begin = f"create or replace database {quoted(trial)}{charset}; use {quoted(trial)};"
     replace = f"drop database {quoted(trial)}; drop database {quoted(schema)};"

@@ -31,9 +31,17 @@ _DATABASE = """
 select concat('database: ', default_character_set_name, ' ', default_collation_name)
   from information_schema.schemata where schema_name = database()
 """
+#: Views whose columns the server cannot say, because what they read is gone.
+INVALID_VIEWS = """
+select table_name from information_schema.views
+ where table_schema = database()
+   and table_name not in (select table_name from information_schema.columns where table_schema = database())
+ order by 1
+"""
+#: Whether a view is_updatable follows from what it reads: it is empty where that is gone.
 _VIEWS = """
 select table_name,
-       concat_ws(' ', 'view', table_name, 'by', definer, security_type, algorithm, check_option, is_updatable,
+       concat_ws(' ', 'view', table_name, 'by', definer, security_type, algorithm, check_option,
                  character_set_client, collation_connection, 'as', view_definition)
   from information_schema.views where table_schema = database()
 """

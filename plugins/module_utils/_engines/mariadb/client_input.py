@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.errors import REPLACED_NOTHING, Failed
 from ..connection import first_line
-from .catalog import TABLES
+from .catalog import INVALID_VIEWS, TABLES
 from .client_tools import required, run_tool
 from .dump import dump_options
 from .dump_waits import DumpWaits
@@ -141,14 +141,24 @@ class _Feeder(threading.Thread):
             ) from self._error
 
 
+def invalid_views(engine: MariaDBSession) -> list[str]:
+    """Return the views of which a table or a column is gone: mariadb-dump stops at them."""
+    return [str(name) for (name,) in engine.own().rows(INVALID_VIEWS)]
+
+
+def leave_out_invalid_views(engine: MariaDBSession) -> list[str]:
+    """Return the options that let mariadb-dump go past such views."""
+    return [f"--ignore-table={engine.name_on_server}.{name}" for name in invalid_views(engine)]
+
+
 def definitions_now(engine: MariaDBSession) -> list[bytes]:
-    """Return the lines of a dump of a database without its rows.
+    """Return the lines of a dump of a database without its rows, and without views of which something is gone.
 
     Raises:
         Failed: it could not be dumped.
     """
     tool = required("dump", engine.database.name)
-    words = [*_DEFINITIONS, "--", engine.name_on_server]
+    words = [*_DEFINITIONS, *leave_out_invalid_views(engine), "--", engine.name_on_server]
     printed = run_tool(tool, words, engine.url, engine.driver, report=DumpWaits(engine))
     return printed.encode("utf-8", "surrogateescape").splitlines(keepends=True)
 

@@ -61,6 +61,8 @@ class Definitions:
     counters: dict[str, int] = field(default_factory=dict)
     sequences: dict[str, str] = field(default_factory=dict)
     views: dict[str, Definition] = field(default_factory=dict)
+    #: Views of which a table or a column is gone, so that nothing could make them again.
+    invalid_views: list[str] = field(default_factory=list)
     #: By table, in the order in which they fire.
     triggers: dict[str, list[Definition]] = field(default_factory=dict)
     #: By kind and name: "procedure p", "event e".

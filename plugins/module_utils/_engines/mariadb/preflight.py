@@ -14,7 +14,7 @@ from ..._core.errors import Refused
 from .. import disk_space
 from ..connection import OwnConnection
 from . import client_tools
-from .catalog import TABLES, VERSIONED
+from .catalog import INVALID_VIEWS, TABLES, VERSIONED
 from .not_transactional import not_transactional
 from .privileges import FOR_BACKUP, FOR_MIGRATION, FOR_ROUTINES, lacking, privileges_on, read_grants
 from .quoting import grant_pattern, grantee
@@ -30,13 +30,6 @@ select variable_value from information_schema.global_status where variable_name 
 _HIDDEN = """
 select routine_name from information_schema.routines
  where routine_schema = database() and routine_definition is null order by 1
-"""
-#: Views whose columns the server cannot say, because what they read is gone.
-_INVALID_VIEWS = """
-select table_name from information_schema.views
- where table_schema = database()
-   and table_name not in (select table_name from information_schema.columns where table_schema = database())
- order by 1
 """
 #: Bytes that a dump takes: it has no indexes, and two letters for a byte of what is not text.
 _DUMP_SIZE = """
@@ -129,7 +122,7 @@ def _hidden(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
 
 def _views(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
     """Name the views that mariadb-dump would stop at."""
-    invalid = [str(name) for (name,) in own.rows(_INVALID_VIEWS)]
+    invalid = [str(name) for (name,) in own.rows(INVALID_VIEWS)]
     if invalid:
         yield Refused(
             f"Database {engine.database.name!r} cannot be backed up",

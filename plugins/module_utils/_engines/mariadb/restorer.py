@@ -15,6 +15,7 @@ from ..interface import Guard, Report
 from ..restorer import Restorer
 from . import by_hand
 from .beside import drop_left
+from .defaults import defaults_of
 from .made_schemas import MadeSchemas
 from .remaking import half_way, not_made
 from .restore_method import restore_method
@@ -78,7 +79,8 @@ class MariaDBRestorer(Restorer):
         self.recover_interrupted_restore()
         self.at_work = Swap(self.engine, archive, run, report)
         try:
-            return self.at_work.run(guard)
+            with defaults_of(self.engine, archive.fingerprint):
+                return self.at_work.run(guard)
         finally:
             self.at_work = None
 

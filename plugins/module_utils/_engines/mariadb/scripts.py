@@ -67,7 +67,7 @@ def redo_pieces(before: Definitions, now: Definitions, out: set[str], into: set[
     pieces = _triggers(drops, makes, now, before)
     pieces += [
         b"DROP VIEW IF EXISTS %s;\n" % _quoted(name)
-        for name in now.views
+        for name in (*now.views, *now.invalid_views)
         if name not in before.all_tables() and name not in before.views
     ]
     pieces += [_dropped(key) for key in now.routines if key not in before.routines]

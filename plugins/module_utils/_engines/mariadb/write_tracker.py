@@ -42,6 +42,8 @@ class MariaDBWriteTracker(WriteTracker):
         self.engine = engine
         #: What the server had counted when the backup began, or when the run failed; nothing if it vouches for nothing.
         self._base: dict[str, Any] = {}
+        #: Whether the counters are those of a run that failed: what it dumps later says nothing of the time before.
+        self._is_resumed = False
         #: The number of our own session then, and what it had written.
         self._own_base: tuple[int, Counts] = 0, {}
         #: What env.py's sessions have written since.
@@ -49,9 +51,10 @@ class MariaDBWriteTracker(WriteTracker):
 
     def begins_dump(self) -> dict[str, Any]:
         """Return what the server has counted, right before a dump; from here on it is known whether others write."""
-        own = self.engine.own()
-        self._start(first_reading(own))
-        return self._base
+        found = first_reading(self.engine.own())
+        if not self._is_resumed:
+            self._start(found)
+        return found
 
     def _start(self, base: dict[str, Any]) -> None:
         own = self.engine.own()
@@ -86,6 +89,7 @@ class MariaDBWriteTracker(WriteTracker):
 
     def resume(self, content: dict[str, str] | None, unchanged: Sequence[str] = ()) -> None:
         """Go on from the counters of when the run failed."""
+        self._is_resumed = True
         self._start(json.loads(content[COUNTS]) if content and COUNTS in content else {})
         self._own_base = 0, {}
 

@@ -70,6 +70,8 @@ CHANGES = {
     "a table that is gone": "drop table texts",
     "a sequence that is gone": "drop sequence numbers",
     "a view that others read": "drop view another_view; create or replace view names as select id from parents",
+    "a column that views read": "alter table parents drop column n",
+    "a view of what is gone": "create table gone (id int); create view of_it as select * from gone; drop table gone",
     "views that are new and gone": "drop view another_view; create view other as select 1 as one",
     "a view in the place of a table": "drop table full_up; create view full_up as select 1 as id",
     "a trigger": "drop trigger first",

@@ -148,6 +148,37 @@ def test_what_another_session_has_written_is_noticed(
     assert reported(stocked, tmp_path, work)[0] != NOTHING
 
 
+@pytest.mark.parametrize("others", [False, True])
+def test_a_dump_before_a_revert_does_not_hide_what_others_wrote_before_it(
+    stocked: MariaDatabase, tmp_path: Path, others: bool
+) -> None:
+    """What is backed up once more is still lost in the database, if the first backup is restored."""
+    first, again = tmp_path / "first", tmp_path / "again"
+    first.mkdir()
+    again.mkdir()
+
+    def run() -> str:
+        begun = Run(stocked, first)
+        if others:
+            stocked.execute("insert into parents (name) values ('theirs')")
+        content = begun.step("update parents set name = 'ours' where id = 1")
+        engine = engine_of(stocked)
+        tracker = write_tracker_of(engine)
+        tracker.resume(content)
+        engine.dump(again, True, lambda _: None)
+        found: list[str] = []
+
+        def guard() -> None:
+            found.append(str(tracker.writes_since(begun.archive, {}, content)))
+            raise InterruptedError
+
+        with pytest.raises(Exception, match="restored"):
+            restorer_of(engine).restore(begun.archive, "run", lambda _: None, guard)
+        return found[0]
+
+    assert in_process(run) == ("rows differ from those of the backup in parents" if others else NOTHING)
+
+
 def test_rows_that_are_those_of_the_backup_lose_nothing(stocked: MariaDatabase, tmp_path: Path) -> None:
     def work(run: Run) -> Any:
         stocked.execute("update parents set name = 'other' where id = 1; update parents set name = 'one' where id = 1")
