@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -19,14 +20,19 @@ from ..._core.errors import Failed
 from ..interface import Report
 from .service_file import handed_over
 
-_COPY = re.compile(rb"^COPY (?P<table>.+?) \((?P<columns>.*)\) FROM stdin;$")
-_COPY_NOTHING = re.compile(rb"^COPY (?P<table>.+?)  ?FROM stdin;$")
+_COPY = re.compile(rb"^COPY (?P<table>.+?) \((?P<columns>.*)\) FROM stdin;$", re.DOTALL)
+_COPY_NOTHING = re.compile(rb"^COPY (?P<table>.+?)  ?FROM stdin;$", re.DOTALL)
+#: A name may contain the end of a line.
+_BEGUN = re.compile(rb"^COPY (?!.* FROM stdin;$)", re.DOTALL)
 _LARGE = re.compile(rb"^SELECT pg_catalog\.lo_open\('(\d+)',")
 _LARGE_DATA = re.compile(rb"^SELECT pg_catalog\.lowrite\(0, '\\x([0-9a-f]*)'\);$")
 _LARGE_MADE = re.compile(rb"^(?:SELECT pg_catalog\.lo_create|ALTER LARGE OBJECT|COMMENT ON LARGE OBJECT|GRANT|REVOKE)")
 _SETVAL = re.compile(rb"^SELECT pg_catalog\.setval\('(.*)', (-?\d+), (true|false)\);$")
 _COLUMN = re.compile(rb'"(?:[^"]|"")*"|[^, ]+')
 _REPORT_EVERY = 1 << 18
+#: Of Linux; Python has a name for it since 3.10.
+_SET_PIPE_SIZE = 1031
+_PIPE_BYTES = 1 << 20
 
 
 @dataclass
@@ -72,6 +78,8 @@ class Contents:
         large = ""
         for line in stream:
             text = line.rstrip(b"\n")
+            while _BEGUN.match(text) and (more := next(stream, b"")):
+                text += b"\n" + more.rstrip(b"\n")
             copied = _COPY.match(text) or _COPY_NOTHING.match(text)
             opened, data, position = _LARGE.match(text), _LARGE_DATA.match(text), _SETVAL.match(text)
             if copied:
@@ -116,6 +124,12 @@ def _started(command: list[str], variables: dict[str, str], errors: IO[bytes]) -
         )
 
 
+def _widen(stream: IO[bytes]) -> None:
+    """Let a pipe hold more, so that both ends wait less for one another; it works as well without."""
+    with suppress(OSError):
+        fcntl.fcntl(stream, _SET_PIPE_SIZE, _PIPE_BYTES)
+
+
 @contextmanager
 def printed(command: list[str], variables: dict[str, str]) -> Iterator[IO[bytes]]:
     """Yield what a command prints.
@@ -128,6 +142,7 @@ def printed(command: list[str], variables: dict[str, str]) -> Iterator[IO[bytes]
         if process.stdout is None:
             raise TypeError("the process has no standard output")
         try:
+            _widen(process.stdout)
             yield process.stdout
             code = process.wait()
         except BaseException:

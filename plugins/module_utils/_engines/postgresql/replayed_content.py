@@ -23,7 +23,7 @@ from .arrival import refuse_what_did_not_arrive
 from .content import Contents, TableContent, differing_objects, printed
 from .psql import Contents as Listing
 from .psql import use_list
-from .restored_content import COPY, new_digest, next_line, rows_digest
+from .restored_content import COPY, new_digest, next_line, rows_digest, whole_statement
 
 if TYPE_CHECKING:
     from .psql import Psql
@@ -90,7 +90,8 @@ class ReplayedContent:
                     break
                 if line.startswith(_ENCODING):
                     self._psql.write(_SETTINGS + line)
-                elif COPY.match(line):
+                elif line.startswith(COPY):
+                    line, rest = whole_statement(line, stream, rest)
                     digest, rest = rows_digest(stream, rest)
                     if digest != _digest_of(self._copied(line)):
                         differing.append(line)
@@ -105,7 +106,7 @@ class ReplayedContent:
         found = []
         for line in differing:
             now = Contents()
-            now.read(chain([line], _lines(self._copied(line)), [b"\\.\n"]), self._report)
+            now.read(chain(io.BytesIO(line), _lines(self._copied(line)), [b"\\.\n"]), self._report)
             for table, here in now.tables.items():
                 was = archived.tables.get(table, TableContent([]))
                 if (was.rows, was.total) != (here.rows, here.total):

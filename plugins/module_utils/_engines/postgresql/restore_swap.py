@@ -52,6 +52,11 @@ if TYPE_CHECKING:
 
 #: Seconds that a database refuses connections at the most while others are waited for.
 _PATIENCE = 20
+#: Whatever the database and its owner have set.
+_ANALYZE = b"""
+select set_config(name, '0', false) from pg_settings where name ~ '^(statement|lock|transaction|idle.*)_timeout$';
+analyze;
+"""
 _OF_PUBLIC = re.compile(r"schema public owner ")
 
 
@@ -175,13 +180,19 @@ class Swap:
             counts = restored.run(self._engine.row_counts) if self._archive.row_counts is not None else None
             fingerprint = restored.run(self._engine.fingerprint, self._archive.version_tables)
             verify(self._archive, fingerprint, counts, self._engine.database.name)
+        # Each of both reads all tables with one core.
+        with self._psql(scratch_url) as analyzing:
+            analyzing.write(_ANALYZE)
+            analyzing.stdin.flush()
             content = RestoredContent(
                 self._tools, self._archive.path, scratch_url, self._engine.application, self._report
             )
             content.refuse_differences(self._contents, folder, self._engine.database.name)
             self._compare_schema(scratch_url, mine.superuser or self._by_superuser)
-            self._report("analyzes the new database")
-            restored.rows("analyze")
+            analyzing.execute("", self._report, "analyzes the new database")
+
+    def _psql(self, url: URL) -> Psql:
+        return Psql(self._tools, url, self._engine.application)
 
     def _compare_schema(self, url: URL, everything: bool) -> None:
         """Compare what was restored with the archive, but for what no restore by this role brings."""
@@ -253,7 +264,7 @@ class Swap:
         self._send_away(other, ())
         note = mark(aside_of=self._name, run=self._run, made=now(), comment=self._comment)
         owner = self._contents.owner(self._name) or self._owner
-        with Psql(self._tools, url, self._engine.application) as psql:
+        with self._psql(url) as psql:
             psql.execute(
                 f"begin;\nalter database {quoted(self._scratch)} owner to {quoted(owner)};\n"
                 f"alter database {quoted(self._name)} rename to {quoted(retained)};\n"

@@ -4,21 +4,26 @@
 
 """Whether all that an archive holds has arrived in a new database: rows, large objects and positions of sequences.
 
-A table that was just filled by one COPY is read in the order in which it was written. So the two texts are compared as
-they are, in large pieces; only where they differ are the rows compared in whatever order they are.
+A table that was just filled by one COPY is read in the order in which it was written. So the text of its rows has the
+checksum that the archive keeps of them, which is read without unpacking them. Where it has another one, or the archive
+keeps none, the two texts are compared as they are, in large pieces; and only where these differ are the rows compared
+in whatever order they are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from ..._core.errors import Failed
 from ..interface import Report
 from . import client_tools
+from .archived_checksums import AFTER_ROWS, Checksum, archived_checksums
 from .arrival import refuse_what_did_not_arrive
 from .content import Contents, differing_objects, printed
 from .psql import Contents as Listing
@@ -29,9 +34,14 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 _END = b"\\.\n"
-COPY = re.compile(rb"^COPY .* FROM stdin;\n$")
+COPY = b"COPY "
+_STDIN = b" FROM stdin;\n"
 _KEPT = re.compile(rb"^SELECT pg_catalog\.(?:setval|lo_open|lowrite)\(")
-_DATA = ["TABLE DATA", "SEQUENCE SET", "BLOBS", "BLOB DATA"]
+_ROWS = ["TABLE DATA"]
+_OTHERS = ["SEQUENCE SET", "BLOBS", "BLOB DATA"]
+
+#: Reads rows until their end, and returns what they are compared by and what was read beyond it.
+RowsReader = Callable[[IO[bytes], bytes], "tuple[Any, bytes]"]
 
 
 class RestoredContent:
@@ -55,28 +65,46 @@ class RestoredContent:
         Raises:
             Failed: it is not the same.
         """
-        lines = contents.only(_DATA)
+        lines = contents.only([*_ROWS, *_OTHERS])
         if not lines:
             return
         self._report("compares what was restored with the backup")
         chosen = use_list(folder, "data", lines)
-        before = [str(self._programs / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive)]
         now = [str(self._programs / "pg_dump"), "--data-only", "--blobs", "--no-password"]
         now.append(f"--dbname={client_tools.conninfo(self._url)}")
-        of_archive, of_database = (
-            client_tools.plain_environment(),
-            client_tools.environment(self._url, self._application),
-        )
-        # Both are read at the same time: the archive is unpacked by one core while the server prints with another.
-        with printed(before, of_archive) as old, printed(now, of_database) as new, ThreadPoolExecutor(1) as other:
-            archived = other.submit(texts_of, old)
-            restored = texts_of(new)
-            same = archived.result() == restored
-        if same:
+        if self._has_checksums(contents, folder, now) or self._has_texts(chosen, now):
             return
-        with printed(before, of_archive) as old, printed(now, of_database) as new:
+        with self._archived(chosen) as old, self._dumped(now) as new:
             differing = _differences(self._read(old), self._read(new))
         refuse_what_did_not_arrive(name, differing)
+
+    def _has_checksums(self, contents: Listing, folder: Path, now: list[str]) -> bool:
+        """Return whether rows have the archive's checksums, and all else its text; False where it has no checksums."""
+        expected = archived_checksums(self._archive, contents.only(_ROWS))
+        if expected is None:
+            return False
+        others = contents.only(_OTHERS)
+        rest: dict[bytes, Any] = {b"": _digest_of([])}
+        if others:
+            with self._archived(use_list(folder, "others", others)) as old:
+                rest = texts_of(old)
+        with self._dumped(now) as new:
+            return texts_of(new, rows_checksum) == {**expected, **rest}
+
+    def _has_texts(self, chosen: Path, now: list[str]) -> bool:
+        """Return whether the archive and the database print the same rows in the same order, and all else too."""
+        # Both are read at the same time: the archive is unpacked by one core while the server prints with another.
+        with self._archived(chosen) as old, self._dumped(now) as new, ThreadPoolExecutor(1) as other:
+            archived = other.submit(texts_of, old)
+            restored = texts_of(new)
+            return archived.result() == restored
+
+    def _archived(self, chosen: Path) -> AbstractContextManager[IO[bytes]]:
+        command = [str(self._programs / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive)]
+        return printed(command, client_tools.plain_environment())
+
+    def _dumped(self, command: list[str]) -> AbstractContextManager[IO[bytes]]:
+        return printed(command, client_tools.environment(self._url, self._application))
 
     def _read(self, stream: IO[bytes]) -> Contents:
         found = Contents()
@@ -84,20 +112,35 @@ class RestoredContent:
         return found
 
 
-def texts_of(stream: IO[bytes]) -> dict[bytes, bytes]:
+def texts_of(stream: IO[bytes], read_rows: RowsReader | None = None) -> dict[bytes, Any]:
     """Return a digest of the rows below each COPY of a script, and one of its large objects and sequences."""
-    found: dict[bytes, bytes] = {}
+    found: dict[bytes, Any] = {}
     others: list[bytes] = []
     rest = b""
     while True:
         line, rest = next_line(stream, rest)
         if not line:
-            found[b""] = hashlib.sha256(b"".join(sorted(others))).digest()
+            found[b""] = _digest_of(others)
             return found
-        if COPY.match(line):
-            found[line], rest = rows_digest(stream, rest)
+        if line.startswith(COPY):
+            line, rest = whole_statement(line, stream, rest)
+            found[line], rest = (read_rows or rows_digest)(stream, rest)
         elif _KEPT.match(line):
             others.append(hashlib.sha256(line).digest())
+
+
+def _digest_of(others: list[bytes]) -> bytes:
+    return hashlib.sha256(b"".join(sorted(others))).digest()
+
+
+def whole_statement(line: bytes, stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
+    """Return a COPY statement from its first line on, which a name may contain the end of, and what is beyond it."""
+    while not line.endswith(_STDIN):
+        more, rest = next_line(stream, rest)
+        if not more:
+            raise _no_end()
+        line += more
+    return line, rest
 
 
 def next_line(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
@@ -131,8 +174,31 @@ def rows_digest(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
         digest.update(text[:-keep])
         piece = stream.read(_PIECE)
         if not piece:
-            raise Failed("A dump cannot be read", "its rows have no end", code="dump-unreadable")
+            raise _no_end()
         text = text[-keep:] + piece
+
+
+def rows_checksum(stream: IO[bytes], rest: bytes) -> tuple[Checksum, bytes]:
+    """Return the checksum that a file with the rows until their end would have, and what was read beyond it."""
+    found = Checksum()
+    # Of this the first byte has been counted.
+    text = b"\n" + rest
+    while True:
+        # To search for one byte is much faster, and most texts have none like it.
+        end = text.find(b"\n" + _END) if b"\\" in text else -1
+        if end >= 0:
+            return found.with_text(text[1 : end + 1] + AFTER_ROWS), text[end + 1 + len(_END) :]
+        # The end may lie on both sides of a piece's.
+        counted = max(len(text) - 1 - len(_END), 0)
+        found = found.with_text(memoryview(text)[1 : counted + 1])
+        piece = stream.read(_PIECE)
+        if not piece:
+            raise _no_end()
+        text = text[counted:] + piece
+
+
+def _no_end() -> Failed:
+    return Failed("A dump cannot be read", "its rows have no end", code="dump-unreadable")
 
 
 def _differences(old: Contents, new: Contents) -> list[str]:

@@ -10,6 +10,7 @@ link gets nothing.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 _BESIDE = ("-wal", "-shm")
 _CAPABILITIES = "security.capability"
+#: Bytes that the kernel copies at once, and that are read at once.
+_PIECE, _BUFFER = 32 << 20, 1 << 18
+#: Two file systems, of one that cannot, a kernel that does not know it, or one that is not allowed to.
+_CANNOT_COPY = (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.ETXTBSY)
 
 
 class HeldFolder:
@@ -132,17 +137,52 @@ class HeldFolder:
 
 
 def copied(source: Path, target: int) -> str:
-    """Copy a file of ours into a new one, and return the SHA-256 of what was copied."""
+    """Copy a file of ours into a new one, which is flushed to the disk, and return the SHA-256 of what is in that."""
     digest = hashlib.sha256()
     with ourselves():
         handle = source.open("rb")
-    # One core computes the digest while the other copies.
+    # One core reads what the kernel has copied while the other goes on, and while the disk takes it.
     with handle, ThreadPoolExecutor(max_workers=1) as other:
-        while chunk := handle.read(1 << 20):
-            computed = other.submit(digest.update, chunk)
-            write_all(target, chunk)
-            computed.result()
+        computed = []
+        begin = 0
+        while count := copy_piece(handle.fileno(), target, begin):
+            computed.append(other.submit(_add_piece, digest, target, begin, begin + count))
+            begin += count
+        os.fsync(target)
+        for each in computed:
+            each.result()
     return digest.hexdigest()
+
+
+def copy_piece(source: int, target: int, begin: int) -> int:
+    """Copy some bytes from one offset to the same one, and return how many; none at the end of the source.
+
+    Where the kernel can, it copies them itself, or lets both files share them.
+    """
+    count = 0
+    try:
+        if hasattr(os, "copy_file_range"):  # some C libraries do not have it
+            count = os.copy_file_range(source, target, _PIECE, begin, begin)
+    except OSError as error:
+        if error.errno not in _CANNOT_COPY:
+            raise
+    if count:
+        return count
+    # Some file systems say that there is nothing where there is something.
+    chunk = os.pread(source, _BUFFER, begin)
+    os.lseek(target, begin, os.SEEK_SET)
+    write_all(target, chunk)
+    return len(chunk)
+
+
+def _add_piece(digest: hashlib._Hash, file: int, begin: int, end: int) -> None:
+    buffer = memoryview(bytearray(_BUFFER))
+    while begin < end:
+        count = os.preadv(file, [buffer[: end - begin]], begin)
+        if not count:
+            raise OSError(errno.EIO, "the copy is shorter than what was copied")
+        digest.update(buffer[:count])
+        begin += count
 
 
 def write_all(target: int, chunk: bytes) -> None:

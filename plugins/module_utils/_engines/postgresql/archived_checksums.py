@@ -1,0 +1,165 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The checksums of the rows in an archive, which gzip wrote while the rows were dumped: nothing has to be unpacked.
+
+Each table's rows are a file of their own in an archive that is a directory. Below them gzip keeps their CRC-32 and
+their length, and pg_restore has compared both when it unpacked the file. Which file is which table's is in ``toc.dat``
+alone, whose format is that of pg_dump's ``WriteToc``. What is not understood to the last byte is not used.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_MAGIC = b"PGDMP"
+#: Of pg_dump 12 to 15, of 16, and of 17 and 18.
+_VERSIONS = ((1, 14), (1, 15), (1, 16))
+#: Bytes. Before 17 each large object has an entry, and a table of contents of millions is not worth its memory.
+_LARGEST = 64 << 20
+_FILE = re.compile(rb"\d+\.dat")
+_GZIP = b"\x1f\x8b"
+#: What follows the rows in their file.
+AFTER_ROWS = b"\\.\n\n\n"
+
+
+class _NotUnderstood(Exception):
+    """A table of contents is not what was expected."""
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """Of the text of a table's rows as they are in their file: CRC-32, and bytes modulo 2 to the power of 32."""
+
+    crc: int = 0
+    length: int = 0
+
+    def with_text(self, text: bytes | memoryview) -> Checksum:
+        """Return that of a text with more at its end."""
+        return Checksum(zlib.crc32(text, self.crc), (self.length + len(text)) & 0xFFFFFFFF)
+
+
+def archived_checksums(archive: Path, lines: Iterable[str]) -> dict[bytes, Checksum] | None:
+    """Return the checksums of tables by their COPY statements; None where the archive does not have one of each.
+
+    Args:
+        archive: a directory that pg_dump has written.
+        lines: of the archive's table of contents, those of the tables' rows.
+    """
+    try:
+        toc = archive / "toc.dat"
+        if toc.stat().st_size > _LARGEST:
+            return None
+        entries = _data_entries(toc.read_bytes())
+        found: dict[bytes, Checksum] = {}
+        for line in lines:
+            statement, name = entries[int(line.partition(";")[0])]
+            if statement in found or not statement.endswith(b" FROM stdin;\n") or not _FILE.fullmatch(name):
+                return None
+            found[statement] = _checksum_of(archive / os.fsdecode(name))
+        return found
+    except (OSError, LookupError, ValueError, _NotUnderstood):
+        return None
+
+
+def _checksum_of(plain: Path) -> Checksum:
+    """Return what gzip says of a file's content."""
+    if plain.exists():  # pg_restore takes this one
+        raise _NotUnderstood
+    with Path(f"{plain}.gz").open("rb") as handle:
+        if handle.read(len(_GZIP)) != _GZIP:
+            raise _NotUnderstood
+        handle.seek(-8, os.SEEK_END)
+        return Checksum(*struct.unpack("<II", handle.read(8)))
+
+
+def _data_entries(content: bytes) -> dict[int, tuple[bytes, bytes]]:
+    """Return the COPY statement and the file of each table's rows by the number of its entry."""
+    reader = _Reader(content)
+    version = _read_head(reader)
+    entries = {}
+    for _entry in range(reader.integer()):
+        number, kind, statement, file = _read_entry(reader, version)
+        if kind == b"TABLE DATA":
+            if number in entries or statement is None or file is None:
+                raise _NotUnderstood
+            entries[number] = statement, file
+    if reader.rest:
+        raise _NotUnderstood
+    return entries
+
+
+def _read_head(reader: _Reader) -> tuple[int, ...]:
+    """Read all that comes before the entries, and return the version of the format."""
+    if reader.bytes_of(len(_MAGIC)) != _MAGIC:
+        raise _NotUnderstood
+    version = tuple(reader.bytes_of(3))[:2]
+    if version not in _VERSIONS:
+        raise _NotUnderstood
+    reader.integer_size, _offset_size, _format = reader.bytes_of(3)
+    if version < (1, 15):
+        reader.integer()  # how much it is compressed
+    else:
+        reader.bytes_of(1)  # by what it is compressed
+    for _part in range(7):  # when it was made
+        reader.integer()
+    for _name in range(3):  # of the database, and the versions of the server and of pg_dump
+        reader.text()
+    return version
+
+
+def _read_entry(reader: _Reader, version: tuple[int, ...]) -> tuple[int, bytes | None, bytes | None, bytes | None]:
+    """Return the number, the kind, the COPY statement and the file of the next entry."""
+    number, _has_data = reader.integer(), reader.integer()
+    _table_oid, _oid, _tag, kind = (reader.text() for _each in range(4))
+    reader.integer()  # the section
+    _made, _dropped, statement = (reader.text() for _each in range(3))
+    for _each in range(3):  # schema, tablespace, access method
+        reader.text()
+    if version >= (1, 16):
+        reader.integer()  # the kind of relation
+    for _each in range(2):  # the owner, and whether rows have numbers, which they had before 12
+        reader.text()
+    while reader.text() is not None:  # what it depends on
+        pass
+    return number, kind, statement, reader.text()
+
+
+class _Reader:
+    """A table of contents, read from its beginning."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._at = 0
+        #: Bytes of a number, after one for its sign.
+        self.integer_size = 4
+
+    @property
+    def rest(self) -> int:
+        """Return how many bytes were not read yet."""
+        return len(self._content) - self._at
+
+    def bytes_of(self, count: int) -> bytes:
+        """Return the next bytes."""
+        if not 0 <= count <= self.rest:
+            raise _NotUnderstood
+        self._at += count
+        return self._content[self._at - count : self._at]
+
+    def integer(self) -> int:
+        """Return the next number."""
+        sign, *digits = self.bytes_of(1 + self.integer_size)
+        value = int.from_bytes(bytes(digits), "little")
+        return -value if sign else value
+
+    def text(self) -> bytes | None:
+        """Return the next text, None where there is none."""
+        length = self.integer()
+        return None if length < 0 else self.bytes_of(length)
