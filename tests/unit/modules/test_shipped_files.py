@@ -41,7 +41,7 @@ def test_no_module_ships_more_than_it_did(module: str) -> None:
     found = shipped(module)
     lines = sum(len((PLUGINS / "module_utils" / name).read_text().splitlines()) for name in found)
     assert len(found) <= (243 if module == "plan_info" else 285)
-    assert lines <= (32_300 if module == "plan_info" else 37_800)
+    assert lines <= (32_500 if module == "plan_info" else 37_800)
 
 
 def test_the_files_of_an_engine_are_found_where_they_are_shipped() -> None:
