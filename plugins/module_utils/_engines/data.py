@@ -193,6 +193,8 @@ class WrittenRows:
     unchanged: frozenset[str] = frozenset()
     #: The dump that was taken right before the downgrades, if one was.
     kept_in: Path | None = None
+    #: What the run's statements have named that may be written, ``ANY_TABLE`` where that is not known.
+    touched: frozenset[str] = frozenset({ANY_TABLE})
     #: Why the run may have written where nothing noticed it.
     unseen: list[str] = field(default_factory=list)
     #: A revision has begun and not finished: its process died, and has not reported what it wrote.

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .comparison import Comparison
@@ -17,6 +18,9 @@ from .unseen_writes import Current, Note, UnseenWrites
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+#: Is called with names, and with a reason.
+NoteTouched = Callable[[Iterable[str], str], None]
 
 
 class WriteTracker(ABC):
@@ -42,6 +46,15 @@ class WriteTracker(ABC):
     def take_over(self, known: Any) -> None:
         """Go on from what the process that worked on the database before has handed over."""
         return
+
+    @contextmanager
+    def noting_touched(self, note: NoteTouched) -> Iterator[None]:
+        """Note, while env.py runs in the block, what its statements name, each before it is executed.
+
+        Args:
+            note: is called with names that are new, and with the reason where it is not known what is written.
+        """
+        yield
 
     @abstractmethod
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
@@ -143,6 +156,16 @@ class WriteTracker(ABC):
 
         What is unknown may be the run's own as well.
         """
+
+    def untouched(self, archive: Archive, written_rows: WrittenRows, tables: Iterable[str]) -> set[str]:
+        """Return, of some tables, as schema.table, those that the run has provably not written.
+
+        Args:
+            archive: the backup.
+            written_rows: what the run has done.
+            tables: of the backup.
+        """
+        return set()
 
     def writes_into_made(self, written_rows: WrittenRows) -> Writes:
         """Return the same for a restore's guard, when no other session can write; what is unknown holds it."""

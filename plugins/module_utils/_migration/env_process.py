@@ -206,8 +206,8 @@ class _JournalThere(Journal):
         self._channel = channel
 
     def write(self, event: str, **facts: Any) -> None:
-        named = {"replaced": list(facts["replaced"]), **{name: facts[name] for name in facts if name != "replaced"}}
-        self._channel.call(event, named)
+        replaced = {"replaced": list(facts["replaced"])} if "replaced" in facts else {}
+        self._channel.call(event, {**facts, **replaced})
 
 
 class _Reporter(Watcher):

@@ -103,6 +103,7 @@ class EnvironmentApart(Environment):
     def _handlers(self) -> dict[str, Callable[..., Any]]:
         handlers: dict[str, Callable[..., Any]] = {name: self._event(name) for name in _EVENTS}
         handlers["wrote_outside"] = self._wrote_outside
+        handlers["touches"] = self._touches
         handlers["works_on"] = self._works_on
         handlers["begins"] = self._begins
         handlers["writes_unseen"] = self._writes_unseen
@@ -141,6 +142,10 @@ class EnvironmentApart(Environment):
             rows = rows_from(facts["catalog_rows"])
             used = {str(int(number)): int(count) for number, count in facts["used"].items()}
             self.outside.note(found, texts(facts["replaced"]), list(map(int, facts["transactions"])), rows, used)
+
+    def _touches(self, facts: dict[str, Any]) -> None:
+        if self.outside:
+            self.outside.note_touched(texts(facts["names"]), str(facts["reason"]))
 
     def _works_on(self, facts: Any, *_: Any) -> None:
         self.engine.take_facts_there(facts)

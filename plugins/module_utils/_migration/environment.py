@@ -39,6 +39,7 @@ from .explanations import elsewhere, env_py_failed, unreachable
 from .fork_guard import ending_copies, guarded_forks
 from .interrupted import Interrupted
 from .locations import Locations
+from .own_commits import OwnCommits, touching
 from .placeholders import filled, variables_for
 from .revisions import Revisions
 from .scripts import aim, configuration, script_directory
@@ -48,8 +49,6 @@ from .steps import connection_of, heads_after, watched
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
-
-    from .own_commits import OwnCommits
 
 
 class Environment(Revisions):
@@ -304,7 +303,7 @@ class Environment(Revisions):
         try:
             options = context_options(revision)
             context = EnvironmentContext(self.config, self.script, fn=located, dont_mutate=True, **options)
-            with guarded_forks(), context, runs.may_exit():
+            with touching(self.outside), guarded_forks(), context, runs.may_exit():
                 self.script.run_env()
         finally:
             self.locations.follow()
@@ -333,7 +332,8 @@ class Environment(Revisions):
         """Call ``migrate_setup`` once, where env.py is about to run: it may write, and a plan changes nothing."""
         if not self._is_set_up:
             self._is_set_up = True
-            run_setup(self.job.setup, self._inside)
+            with touching(self.outside):
+                run_setup(self.job.setup, self._inside)
 
     def _stream(self, heads: Heads, context: MigrationContext) -> Stream:
         self._check_same_database(connection_of(context))

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,6 +54,10 @@ class OwnCommits:
         """Journal what was committed."""
         facts = {"wrote": wrote, "replaced": replaced, "transactions": transactions, "catalog_rows": catalog_rows}
         self._journal.write("wrote_outside", **facts, used=used)
+
+    def note_touched(self, names: Iterable[str], reason: str) -> None:
+        """Journal what statements name, and why it is unknown, if it is, what they write."""
+        self._journal.write("touches", names=sorted(names), reason=reason)
 
     def start(self, journal: Journal) -> None:
         """Begin, now that there is a backup, with a journal of this process."""
@@ -113,6 +117,16 @@ class OwnCommits:
             and not connection.get_execution_options().get(OWN)
             and connection not in self._in_steps
         )
+
+
+@contextmanager
+def touching(outside: OwnCommits | None) -> Iterator[None]:
+    """Journal what env.py's statements name, while env.py runs in the block, once there is a backup."""
+    if outside is None or not outside.is_on:
+        yield
+        return
+    with write_tracker_of(outside._engine).noting_touched(outside.note_touched):
+        yield
 
 
 def _grown(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .._backup.command import TOOL
 from .._backup.manifest import Manifest
 from .._engines.interface import Engine
 from .._engines.write_trackers import write_tracker_of
@@ -49,10 +50,15 @@ def find_data_loss(engine: Engine, manifest: Manifest | None, run_record: RunRec
     gone = sorted({_object(line) for line in run_record.before.fingerprint} - present)
     certain = [f"{name} is gone" for name in gone if name]
     fewer = lost_rows(manifest.row_counts if manifest else None, now.row_counts)
+    is_there = manifest is not None and engine.exists()
+    tracker = write_tracker_of(engine)
+    if fewer and manifest is not None and is_there and manifest.tool != TOOL:
+        of_others = tracker.untouched(manifest.archive(), run_record.written_rows(manifest.activity), fewer)
+        fewer = {table: counts for table, counts in fewer.items() if table not in of_others}
     certain += [f"table {table} had {before} rows and has {after}" for table, (before, after) in sorted(fewer.items())]
-    if manifest is None or not engine.exists():
+    if manifest is None or not is_there:
         return DataLoss(certain)
-    return DataLoss(certain, write_tracker_of(engine).rows_changed(manifest.archive(), run_record.wrote))
+    return DataLoss(certain, tracker.rows_changed(manifest.archive(), run_record.wrote))
 
 
 def _object(line: str) -> str:

@@ -64,6 +64,8 @@ class RunRecord:
     catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     #: The steps that have begun and not ended, each as the event that ends it and its revision.
     open: set[tuple[str, str]] = field(default_factory=set)
+    #: What its statements have named, as ``WrittenRows.touched``.
+    touched: frozenset[str] = frozenset({ANY_TABLE})
     #: Why it may have written where nothing counted it, and the revisions that did.
     unseen: list[str] = field(default_factory=list)
     unseen_in: set[str] = field(default_factory=set)
@@ -126,7 +128,7 @@ class RunRecord:
         kept = [event["dump"] for event in events if event["event"] == "secured" and "dump" in event]
         run_record.kept_in = Path(kept[-1]) if kept else None
         run_record.error = next((event["error"] for event in events if event["event"] == "rejected"), run_record.error)
-        run_record.executed = _executed(events)
+        run_record.executed, run_record.touched = _executed(events), _touched(events)
         run_record.add_written_rows(events)
         return run_record
 
@@ -245,6 +247,7 @@ class RunRecord:
             set_forward=frozenset(self.set_forward),
             dumps=len(self.dumps - {str(self.backup)}),
             catalog_rows=self.catalog_rows,
+            touched=frozenset({ANY_TABLE}) if self.unseen or self.on_purpose else self.touched,
             unseen=self.unseen,
             is_open=bool(self.open),
             left=self.after.fingerprint if self.on_purpose and not self.cut_short else None,
@@ -294,6 +297,19 @@ def _executed(events: list[Event]) -> list[str]:
     found = [event["statement"] for event in events if event["event"] == "executes"]
     failed = [event["failed_statement"] for event in events if event.get("failed_statement")]
     return found[:-1] if found and found[-1] in failed[-1:] else found
+
+
+def _touched(events: list[Event]) -> frozenset[str]:
+    """Return what statements have named; not all did where a revision has begun before any was heard."""
+    found: set[str] = set()
+    is_heard = False
+    for event in events:
+        if event["event"] == "touches":
+            is_heard = True
+            found.update([ANY_TABLE] if event["reason"] else event["names"])
+        elif event["event"] in _ENDS and not is_heard:
+            found.add(ANY_TABLE)
+    return frozenset(found if is_heard else {ANY_TABLE})
 
 
 def _tidied(after: Position, event: Event) -> Position:

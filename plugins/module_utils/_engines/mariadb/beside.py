@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from ..connection import OwnConnection, first_line
 from ..data import Archive
 from ..interface import Report
 from . import client_input
+from .catalog import read_exactly
 from .content import columns_of, digest_of, run_sql, shared
 from .dump_text import Definitions, definitions_of, tables_alone
 from .made_schemas import MadeSchemas
@@ -63,6 +65,7 @@ FOR_SWAP = (
 )
 _PLAIN = "select table_name from information_schema.tables where table_schema = :schema and table_type = 'BASE TABLE'"
 _MOST_NAMED = 5
+_LONGEST_LINE = 100
 
 
 def schema_to_make(own: OwnConnection, schema: str, kind: str) -> str | None:
@@ -108,6 +111,8 @@ class Beside:
         #: Digests by table, each by the columns that both have.
         self.rows_before: dict[str, str] = {}
         self.rows_now: dict[str, str] = {}
+        #: What the database defined then, as its lines.
+        self._lines_now: list[str] = []
         self._columns_before: dict[str, dict[str, Column]] = {}
         #: Of the dump, when it was read.
         self._digest = ""
@@ -215,18 +220,24 @@ class Beside:
         self._columns_before = columns_of(own, self.name)
         self._report("compares the rows with those of the backup")
         self.rows_before = self._digests(self.name)
-        self.rows_now = self.read_rows()
+        self.rows_now = self._digests(self.schema)
 
     def read_definitions(self) -> None:
         """Read what the database defines now."""
+        self._lines_now = self.engine.own().run(read_exactly)
         self.now = definitions_of(client_input.definitions_now(self.engine))
         self.now.invalid_views = client_input.invalid_views(self.engine)
 
-    def read_rows(self) -> dict[str, str]:
-        """Read the rows of the database once more: while its tables are locked, for one."""
-        return self._digests(self.schema)
+    def changed_since(self) -> list[str]:
+        """Return how definitions differ from those that were read, while all tables are locked by our session."""
+        before, now = Counter(self._lines_now), Counter(self.engine.own().run(read_exactly))
+        return [f"{line[:_LONGEST_LINE]} has changed" for line in sorted((before - now) + (now - before))]
 
-    def _digests(self, schema: str) -> dict[str, str]:
+    def read_rows(self, tables: Container[str]) -> dict[str, str]:
+        """Read the rows of some tables once more, while they are locked."""
+        return self._digests(self.schema, tables)
+
+    def _digests(self, schema: str, tables: Container[str] | None = None) -> dict[str, str]:
         """Return digests by table, by the columns that both have, each as the backup's type has it."""
         own = self.engine.own()
         now = columns_of(own, self.schema)
@@ -234,6 +245,7 @@ class Beside:
             table: digest_of(own, schema, table, [columns[name] for name in shared(columns, now[table])])
             for table, columns in self._columns_before.items()
             if table in self.before.tables and table in self.now.tables and table in now
+            if tables is None or table in tables
         }
 
     def columns_before(self, table: str) -> dict[str, Column]:
@@ -241,8 +253,8 @@ class Beside:
         return self._columns_before.get(table, {})
 
     def changed_rows(self, rows: dict[str, str]) -> list[str]:
-        """Return the tables whose rows, as they were read, are not the backup's; none of a table that is gone."""
-        return sorted(table for table, digest in self.rows_before.items() if rows.get(table) != digest)
+        """Return the tables whose rows, as they were read, are not the backup's; none that was not read, or is gone."""
+        return sorted(table for table, digest in self.rows_before.items() if rows.get(table, digest) != digest)
 
     def gone(self) -> list[str]:
         """Return the tables, sequences and columns with values that the backup has and the database has not."""

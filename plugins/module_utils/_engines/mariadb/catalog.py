@@ -108,6 +108,18 @@ def read_fingerprint(connection: Connection, leave_out: frozenset[str]) -> list[
 
 def read_lines(connection: Connection, leave_out: frozenset[str] = frozenset()) -> list[Line]:
     """Return the lines of ``read_fingerprint``, each with the object that it is of."""
+    schema, lines = _lines_of(connection, leave_out)
+    own = f"{quoted(schema)}."
+    return [replace(line, text=" ".join(line.text.replace(own, "").split())) for line in lines]
+
+
+def read_exactly(connection: Connection) -> list[str]:
+    """Return the schema as lines with all blanks, and with the name of the database."""
+    return [line.text for line in _lines_of(connection, frozenset())[1]]
+
+
+def _lines_of(connection: Connection, leave_out: frozenset[str]) -> tuple[str, list[Line]]:
+    """Return the name of the database, and its lines in the server's own words."""
     with fixed_mode(connection):
         schema = str(execute(connection, "select database()")[0][0])
         leave_out_names = {name.partition(".")[2] for name in leave_out if name.startswith(f"{schema}.")}
@@ -123,8 +135,7 @@ def read_lines(connection: Connection, leave_out: frozenset[str] = frozenset()) 
             for table, name, text in execute(connection, _TRIGGERS)
             if table not in leave_out_names
         ]
-    own = f"{quoted(schema)}."
-    return [replace(line, text=" ".join(line.text.replace(own, "").split())) for line in lines]
+    return schema, lines
 
 
 def _table_lines(connection: Connection, name: str, kind: str) -> list[Line]:

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Optional
 
 from ..comparison import Comparison
 from ..data import Archive, WrittenRows
@@ -23,13 +24,26 @@ _LINE_OF_TABLE = re.compile(
     r"(?:table|system versioned) (?P<table>[^:]+)(?:: `(?P<column>(?:[^`]|``)+)` .*)?", re.DOTALL
 )
 
+#: Returns the tables and sequences that a run may have written, by what was and is defined; None for all.
+WrittenTables = Callable[[Definitions, Definitions], Optional[set[str]]]
+
 if TYPE_CHECKING:
     from ..connection import OwnConnection
     from .session import MariaDBSession
 
 
+def all_tables(_before: Definitions, _now: Definitions) -> set[str] | None:
+    """Return that a run may have written all tables."""
+    return None
+
+
 def compare(
-    engine: MariaDBSession, archive: Archive, written_rows: WrittenRows, limit: int, report: Report
+    engine: MariaDBSession,
+    archive: Archive,
+    written_rows: WrittenRows,
+    limit: int,
+    report: Report,
+    written: WrittenTables,
 ) -> Comparison:
     """Dump the database once more, and compare with a backup what the dump defines and all rows in it.
 
@@ -39,6 +53,7 @@ def compare(
         written_rows: what the run has done.
         limit: bytes; a larger backup is not compared.
         report: is called with what is being done.
+        written: returns the tables and sequences that the run may have written, None for all.
     """
     if archive.path.stat().st_size > limit:
         return Comparison(not_compared=[f"the backup is larger than migrate_compare_limit ({limit:,} bytes)"])
@@ -49,15 +64,20 @@ def compare(
         now = client_input.read_dump_of_now(engine, ReadDump.of)
     except Exception as error:  # noqa: BLE001 - whatever it is: what was not compared counts as different
         return Comparison(not_compared=[cannot_compare(error)])
-    return _compared(before, now, archive.version_tables | written_rows.version_tables)
+    return _compared(before, now, archive.version_tables | written_rows.version_tables, written)
 
 
 def compare_definitions(engine: MariaDBSession, archive: Archive, written_rows: WrittenRows) -> list[str]:
     """Return how the definitions differ from those of a backup."""
+    before, now = both_definitions(engine, archive)
+    return _differences(before, now, archive.version_tables | written_rows.version_tables)
+
+
+def both_definitions(engine: MariaDBSession, archive: Archive) -> tuple[Definitions, Definitions]:
+    """Return what a backup defines, and what the database does now."""
     with archive.path.open("rb") as lines:
         before = definitions_of(lines)
-    now = definitions_of(client_input.definitions_now(engine))
-    return _differences(before, now, archive.version_tables | written_rows.version_tables)
+    return before, definitions_of(client_input.definitions_now(engine))
 
 
 def _differences(before: Definitions, now: Definitions, version_tables: frozenset[str]) -> list[str]:
@@ -65,12 +85,16 @@ def _differences(before: Definitions, now: Definitions, version_tables: frozense
     return [words for words in changed_definitions(before, now) if not _is_of(words, left_out)]
 
 
-def _compared(before: ReadDump, now: ReadDump, version_tables: frozenset[str]) -> Comparison:
+def _compared(before: ReadDump, now: ReadDump, version_tables: frozenset[str], written: WrittenTables) -> Comparison:
     left_out = {name.rpartition(".")[2] for name in version_tables}
     both = sorted((before.definitions.tables.keys() & now.definitions.tables.keys()) - left_out)
     same = [name for name in both if before.definitions.tables[name] == now.definitions.tables[name]]
-    rows = [f"rows of table {name} differ" for name in same if before.rows.get(name) != now.rows.get(name)]
-    rows += [f"values of sequence {name} differ" for name in moved_sequences(before.definitions, now.definitions)]
+    differ = {name: f"rows of table {name} differ" for name in same if before.rows.get(name) != now.rows.get(name)}
+    moved = moved_sequences(before.definitions, now.definitions)
+    differ |= {name: f"values of sequence {name} differ" for name in moved}
+    ours = written(before.definitions, now.definitions) if differ else set()
+    rows = [words for name, words in differ.items() if ours is None or name in ours]
+    others = [words for words in differ.values() if words not in rows]
     counters = before.definitions.counters, now.definitions.counters
     notes = [
         f"AUTO_INCREMENT of table {name} goes on at {counters[1][name]}, and did at {counters[0][name]}"
@@ -79,7 +103,7 @@ def _compared(before: ReadDump, now: ReadDump, version_tables: frozenset[str]) -
     ]
     not_compared = [f"what is not understood: {words}" for words in now.definitions.not_understood]
     schema = _differences(before.definitions, now.definitions, version_tables)
-    return Comparison(schema=schema, rows=rows, not_compared=not_compared, notes=notes)
+    return Comparison(schema=schema, rows=rows, not_compared=not_compared, others=others, notes=notes)
 
 
 def _is_of(words: str, tables: set[str]) -> bool:

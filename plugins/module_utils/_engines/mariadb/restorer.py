@@ -15,6 +15,7 @@ from ..interface import Guard, Report
 from ..restorer import Restorer
 from . import by_hand
 from .beside import drop_left
+from .compare import WrittenTables, all_tables
 from .defaults import defaults_of
 from .made_schemas import MadeSchemas
 from .remaking import half_way, not_made
@@ -43,6 +44,8 @@ class MariaDBRestorer(Restorer):
         self.engine = engine
         #: The restore that is at work, for the guard that compares with what it has loaded.
         self.at_work: Swap | None = None
+        #: Which tables the run may have written that is reverted: the rows of others stay.
+        self.written: WrittenTables = all_tables
         #: What no statement of a failed revision names, as lines of the fingerprint.
         self._of_others: list[str] = []
 
@@ -77,12 +80,12 @@ class MariaDBRestorer(Restorer):
         if method.obstacle:
             raise method.obstacle
         self.recover_interrupted_restore()
-        self.at_work = Swap(self.engine, archive, run, report)
+        self.at_work = Swap(self.engine, archive, run, report, self.written)
         try:
             with defaults_of(self.engine, archive.fingerprint):
                 return self.at_work.run(guard)
         finally:
-            self.at_work = None
+            self.at_work, self.written = None, all_tables
 
     def recover_interrupted_restore(self) -> list[str]:
         """Undo a restore that died, or bring it to its end; to be called with the lock on the database held.

@@ -11,13 +11,14 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
-from ..connection import OwnConnection, errno_of, execute, first_line
+from ..connection import OwnConnection, driver_connection, errno_of, execute, first_line
 from ..data import Identity
 from ..interface import Engine
 from ..migration_url import own_url
 from .locks import NamedLock, lost, session_of
 from .probe import CONNECT_TIMEOUT, IDENTITY, STARTED, connect_options_of, described
 from .quoting import qualified
+from .sent_statements import SENT
 from .server import Server, read_server
 from .statement_retry import LOCK_TIMEOUTS
 
@@ -147,6 +148,7 @@ class MariaDBSession(Engine):
                 "Check its URL and its password, and that the server lets this host in",
                 code="database-unreachable",
             ) from error
+        SENT.leave_out(own.run(driver_connection))
         try:
             self.server = own.run(read_server, self.database.name)
             self.own_sessions.add(self.server.session)

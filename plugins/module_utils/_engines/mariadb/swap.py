@@ -22,10 +22,12 @@ from ..data import Archive, Restored
 from ..interface import Guard, Report
 from . import swap_state
 from .arriving import arriving, written_early
-from .beside import Beside, definition_of_sequence, no_schema, schema_to_make
-from .content import columns_of, not_exact, run_sql
+from .beside import Beside, no_schema, schema_to_make
+from .compare import WrittenTables, all_tables
+from .content import run_sql
 from .lock_attempts import until_locked
 from .made_schemas import MadeSchemas
+from .moved_tables import refuse_what_would_lose, tables_to_move
 from .quoting import qualified, quoted
 from .remaking import Ended, half_way, left_to_a_person, may_not_make, not_made
 from .scripts import NotMade, Pieces, has_triggers, packed, redo_pieces, run_behind, run_pieces, undo_pieces, unpacked
@@ -52,24 +54,13 @@ if TYPE_CHECKING:
 
 METHOD = "swap"
 
-_BONDS = """
-select distinct table_name, referenced_table_name from information_schema.key_column_usage
- where table_schema = :schema and referenced_table_schema = :schema
-"""
-_BONDS_FROM_OUTSIDE = """
-select distinct concat(table_schema, '.', table_name), referenced_table_name from information_schema.key_column_usage
- where table_schema <> :schema and referenced_table_schema = :schema
-"""
-_VERSIONED = """
-select table_name from information_schema.tables
- where table_schema = :schema and table_type = 'SYSTEM VERSIONED' order by table_name
-"""
-
 
 class Swap:
     """One restore of one database."""
 
-    def __init__(self, engine: MariaDBSession, archive: Archive, run: str, report: Report) -> None:
+    def __init__(
+        self, engine: MariaDBSession, archive: Archive, run: str, report: Report, written: WrittenTables = all_tables
+    ) -> None:
         self.engine = engine
         self.schema = engine.name_on_server
         self.beside = Beside(engine, archive, report)
@@ -79,7 +70,10 @@ class Swap:
         self._state = SwapState(self.schema, run, "")
         self._undo: Pieces = []
         self._redo: Pieces = []
-        #: Digests of the rows once no other session could write.
+        self._written_of = written
+        #: The tables that the run may have written, None for all.
+        self.written: set[str] | None = None
+        #: Digests of the rows of what is moved, once no other session could write.
         self.locked_rows: dict[str, str] = {}
         self._is_locked = False
         #: Tables with triggers that are moved in: what reads the digest of their rows, and the digest.
@@ -102,7 +96,7 @@ class Swap:
             self._plan()
             self._make_retained()
             self._lock()
-            self.locked_rows = self.beside.read_rows()
+            self.locked_rows = self.beside.read_rows(self.moved)
             guard()
             self._refuse_changes()
             self.engine.check_locked()
@@ -126,6 +120,11 @@ class Swap:
             raise not_made(self.engine, ended)
         return Restored(self._retained if self._kept_anything() else "", METHOD, self._not_restored())
 
+    @property
+    def moved(self) -> set[str]:
+        """Return the tables that are moved out or in."""
+        return {*self._state.out, *self._state.into}
+
     def _kept_anything(self) -> bool:
         if self._state.out or self._undo:
             return True
@@ -136,7 +135,10 @@ class Swap:
     def _not_restored(self) -> list[str]:
         remade = sorted(self.beside.before.routines.keys() & self.beside.now.routines.keys())
         changed = [key for key in remade if self.beside.before.routines[key] != self.beside.now.routines[key]]
-        return [f"privileges on {key}" for key in changed if not key.startswith("event ")]
+        left = sorted(set(self.beside.changed_rows(self.beside.rows_now)) - self.moved)
+        return [f"privileges on {key}" for key in changed if not key.startswith("event ")] + [
+            f"rows of table {name}, which others have written since and the run has not" for name in left
+        ]
 
     def _replaced_nothing(self, error: BaseException) -> Failed:
         if isinstance(error, Failed) and error.code == REPLACED_NOTHING:
@@ -147,21 +149,12 @@ class Swap:
     def _plan(self) -> None:
         """Find out what has to be moved and made again."""
         before, now = self.beside.before, self.beside.now
-        differs = {*self.beside.changed_rows(self.beside.rows_now)}
-        differs |= {name for name in before.tables if before.tables[name] != now.tables.get(name)}
-        differs |= {
-            name
-            for name in before.sequences
-            if name not in now.sequences or definition_of_sequence(before, name) != definition_of_sequence(now, name)
-        }
-        differs |= now.all_tables() - before.all_tables()
-        if self.engine.job.restore_loses_writes:  # then what others write from now on is not searched for
-            differs |= before.all_tables()
-        affected = self._with_bonds(differs)
+        self.written = self._written_of(before, now)
+        affected = tables_to_move(self.engine, self.beside, self.written)
         out = sorted(affected & now.all_tables())
         self._state = SwapState.new(self.schema, self._run, self.beside.name)
         self._state.out, self._state.into = out, sorted(affected & before.all_tables())
-        self._refuse_what_would_lose(out)
+        refuse_what_would_lose(self.engine, self.beside, out)
         self._undo = undo_pieces(before, now, set(out))
         self._redo = redo_pieces(before, now, set(out), set(self._state.into))
         self._arriving = arriving(self.beside, self._state.into)
@@ -172,48 +165,6 @@ class Swap:
                 "; ".join(lacks),
                 "Let an administrator grant that, or restore it by hand, with the command below",
                 code=NOT_PERMITTED,
-            )
-
-    def _with_bonds(self, tables: set[str]) -> set[str]:
-        """Return tables with all that foreign keys bind to them: a key would follow the table that is moved out."""
-        own = self.engine.own()
-        bonds = {*own.rows(_BONDS, schema=self.schema), *own.rows(_BONDS, schema=self.beside.name)}
-        found, size = set(tables), -1
-        while len(found) != size:
-            size = len(found)
-            for bond in bonds:
-                if found & set(bond):
-                    found |= set(bond)
-        return found
-
-    def _refuse_what_would_lose(self, out: list[str]) -> None:
-        """Refuse where tables hold what no dump brings back, or where others depend on them.
-
-        Raises:
-            Refused: it is so; nothing was changed.
-        """
-        own = self.engine.own()
-        affected = set(out)
-        reasons = [
-            f"{child} has a foreign key to {table}"
-            for child, table in own.rows(_BONDS_FROM_OUTSIDE, schema=self.schema)
-            if table in affected
-        ]
-        reasons += [
-            f"table {table} is system-versioned, and a dump has no history of it"
-            for (table,) in own.rows(_VERSIONED, schema=self.schema)
-            if table in affected
-        ]
-        columns = columns_of(own, self.schema)
-        for table in sorted(affected & self.beside.before.tables.keys()):
-            lost = not_exact(own, self.schema, table, columns.get(table, {}))
-            reasons += [f"column {column} is a FLOAT with more digits than a dump writes" for column in lost]
-        if reasons and not self.engine.job.restore_loses_writes:
-            raise Refused(
-                f"A restore of {self.engine.database.name!r} would not bring everything back",
-                "; ".join(reasons),
-                "Restore it by hand, with the command below",
-                code="restore-loses",
             )
 
     def _make_retained(self) -> None:
@@ -262,6 +213,8 @@ class Swap:
         changed = sorted(there ^ self.beside.now.all_tables())
         if not self.engine.job.restore_loses_writes:
             changed += sorted(name for name, rows in self.locked_rows.items() if self.beside.rows_now.get(name) != rows)
+        # What replaces a definition, or leaves one, was found out before the tables were locked.
+        changed += self.beside.changed_since()
         if changed:
             raise Failed(
                 f"Database {self.engine.database.name!r} was changed while it was compared with its backup",

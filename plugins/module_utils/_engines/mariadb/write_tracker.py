@@ -11,19 +11,21 @@ others count as others', but where all that the server has written since the bac
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..comparison import Comparison
-from ..data import Archive, Counted, Writes, WrittenRows
+from ..data import ANY_TABLE, Archive, Counted, Writes, WrittenRows
 from ..interface import Report
 from ..restorers import restorer_of
-from ..write_tracker import WriteTracker
+from ..write_tracker import NoteTouched, WriteTracker
 from .beside import Beside, cannot_compare
-from .compare import compare, compare_definitions, doubtful_rows, doubtful_since
+from .compare import WrittenTables, both_definitions, compare, compare_definitions, doubtful_rows, doubtful_since
 from .restorer import MariaDBRestorer
+from .sent_statements import DRIVER, SENT
 from .write_counts import COUNTS, Counts, Sessions, accounts_for, added, counts, first_reading, grown, reading
+from .written_tables import NotedNames, other_schemas, read_catalog, tables_written
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -81,6 +83,29 @@ class MariaDBWriteTracker(WriteTracker):
             self._base = known["base"]
             self._own_base = int(known["own"][0]), known["own"][1]
             self.sessions.take(known["sessions"])
+
+    @contextmanager
+    def noting_touched(self, note: NoteTouched) -> Iterator[None]:
+        """Note what the statements name that the driver sends, with what others of it is not known."""
+        own, schema = self.engine.own(), self.engine.name_on_server
+        noted = NotedNames(read_catalog(own, schema), note)
+        if self.engine.driver != DRIVER:
+            noted.doubt(f"what the driver {self.engine.driver} sends is not heard")
+            yield
+            return
+        with SENT.heard(schema, noted.hear, noted.doubt):
+            yield
+
+    def untouched(self, archive: Archive, written_rows: WrittenRows, tables: Iterable[str]) -> set[str]:
+        """Return those that no statement of the run may have written through."""
+        wanted = set(tables)
+        if not wanted or ANY_TABLE in written_rows.touched:
+            return set()
+        written = self._written_by(written_rows)(*both_definitions(self.engine, archive))
+        return set() if written is None else {name for name in wanted if self._name_in(name) not in written}
+
+    def _name_in(self, table: str) -> str:
+        return table.removeprefix(f"{self.engine.name_on_server}.")
 
     def content(self) -> dict[str, str] | None:
         """Return what the server has counted, if only env.py has written since the dump began."""
@@ -149,7 +174,16 @@ class MariaDBWriteTracker(WriteTracker):
 
     def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> Comparison:
         """Load the backup beside the database, and compare definitions and rows."""
-        return compare(self.engine, archive, written_rows, limit, report)
+        return compare(self.engine, archive, written_rows, limit, report, self._written_by(written_rows))
+
+    def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> None:
+        """Let a restore know what the run may have written: it leaves all others as they are."""
+        self._restorer.written = self._written_by(written_rows)
+
+    def _written_by(self, written_rows: WrittenRows) -> WrittenTables:
+        own, schema = self.engine.own(), self.engine.name_on_server
+        elsewhere = other_schemas(own, schema)
+        return lambda before, now: tables_written(written_rows.touched, before, now, elsewhere)
 
     def compare_schema(
         self, archive: Archive, written_rows: WrittenRows, report: Report
@@ -165,7 +199,7 @@ class MariaDBWriteTracker(WriteTracker):
             return Writes(unknown="the backup was not loaded, so what others wrote since is unknown")
         if self._vouched(swap.beside.loaded):
             return Writes()
-        return _differing(swap.beside, swap.locked_rows)
+        return _differing(swap.beside, swap.locked_rows, swap.written)
 
     def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Load the backup beside the database, and compare while others are at work."""
@@ -173,7 +207,7 @@ class MariaDBWriteTracker(WriteTracker):
         try:
             beside.load()
             beside.read()
-            return _differing(beside, beside.rows_now)
+            return _differing(beside, beside.rows_now, None)
         except Exception as error:  # noqa: BLE001 - whatever it is: what cannot be known counts as a write
             return Writes(unknown=cannot_compare(error))
         finally:
@@ -187,12 +221,12 @@ class MariaDBWriteTracker(WriteTracker):
         return restorer
 
 
-def _differing(beside: Beside, rows: dict[str, str]) -> Writes:
+def _differing(beside: Beside, rows: dict[str, str], written: set[str] | None) -> Writes:
     left_out = {name.rpartition(".")[2] for name in beside.archive.version_tables}
     changed = [table for table in beside.changed_rows(rows) if table not in left_out]
     # What was in them when they were dropped, no one can read any more.
     gone = [words for words in beside.gone() if words not in {f"table {name}" for name in left_out}]
-    given = beside.moved_sequences()
+    given = [name for name in beside.moved_sequences() if written is None or name in written]
     words = [f"rows differ from those of the backup in {', '.join(changed)}"] if changed else []
     words += [f"sequences have given out values: {', '.join(given)}"] if given else []
     words += [f"what others had written into it before it was dropped is unknown: {', '.join(gone)}"] if gone else []

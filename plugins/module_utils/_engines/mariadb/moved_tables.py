@@ -1,0 +1,96 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which tables a restore has to move: those that differ, but for rows of others, and what foreign keys bind to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..._core.errors import Refused
+from .beside import Beside, definition_of_sequence
+from .content import columns_of, not_exact
+
+if TYPE_CHECKING:
+    from .session import MariaDBSession
+
+_BONDS = """
+select distinct table_name, referenced_table_name from information_schema.key_column_usage
+ where table_schema = :schema and referenced_table_schema = :schema
+"""
+_BONDS_FROM_OUTSIDE = """
+select distinct concat(table_schema, '.', table_name), referenced_table_name from information_schema.key_column_usage
+ where table_schema <> :schema and referenced_table_schema = :schema
+"""
+_VERSIONED = """
+select table_name from information_schema.tables
+ where table_schema = :schema and table_type = 'SYSTEM VERSIONED' order by table_name
+"""
+
+
+def tables_to_move(engine: MariaDBSession, beside: Beside, written: set[str] | None) -> set[str]:
+    """Return the tables and sequences that have to be moved.
+
+    Args:
+        engine: of the database.
+        beside: the backup, loaded and read.
+        written: what the run may have written, None for all. The rows of other tables are others', and stay, unless a
+            foreign key binds the table to one that is moved: a key would follow that.
+    """
+    before, now = beside.before, beside.now
+    changed = set(beside.changed_rows(beside.rows_now))
+    differs = changed if written is None else changed & written
+    differs |= {name for name in before.tables if before.tables[name] != now.tables.get(name)}
+    differs |= {
+        name
+        for name in before.sequences
+        if name not in now.sequences or definition_of_sequence(before, name) != definition_of_sequence(now, name)
+    }
+    differs |= now.all_tables() - before.all_tables()
+    if engine.job.restore_loses_writes:  # then what others write from now on is not searched for
+        differs |= before.all_tables()
+    return _with_bonds(engine, beside, differs)
+
+
+def _with_bonds(engine: MariaDBSession, beside: Beside, tables: set[str]) -> set[str]:
+    own = engine.own()
+    bonds = {*own.rows(_BONDS, schema=beside.schema), *own.rows(_BONDS, schema=beside.name)}
+    found, size = set(tables), -1
+    while len(found) != size:
+        size = len(found)
+        for bond in bonds:
+            if found & set(bond):
+                found |= set(bond)
+    return found
+
+
+def refuse_what_would_lose(engine: MariaDBSession, beside: Beside, out: list[str]) -> None:
+    """Refuse where tables hold what no dump brings back, or where others depend on them.
+
+    Raises:
+        Refused: it is so; nothing was changed.
+    """
+    own = engine.own()
+    affected = set(out)
+    reasons = [
+        f"{child} has a foreign key to {table}"
+        for child, table in own.rows(_BONDS_FROM_OUTSIDE, schema=beside.schema)
+        if table in affected
+    ]
+    reasons += [
+        f"table {table} is system-versioned, and a dump has no history of it"
+        for (table,) in own.rows(_VERSIONED, schema=beside.schema)
+        if table in affected
+    ]
+    columns = columns_of(own, beside.schema)
+    for table in sorted(affected & beside.before.tables.keys()):
+        lost = not_exact(own, beside.schema, table, columns.get(table, {}))
+        reasons += [f"column {column} is a FLOAT with more digits than a dump writes" for column in lost]
+    if reasons and not engine.job.restore_loses_writes:
+        raise Refused(
+            f"A restore of {engine.database.name!r} would not bring everything back",
+            "; ".join(reasons),
+            "Restore it by hand, with the command below",
+            code="restore-loses",
+        )

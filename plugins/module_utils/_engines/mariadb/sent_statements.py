@@ -1,0 +1,155 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every statement that env.py's process sends to a server of MariaDB, before it is sent.
+
+PyMySQL sends all it has to say in one method, whoever has opened the connection, so that what SQLAlchemy does not hear
+of is heard there. Of other drivers, and of other programs, it is not known what they send.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from ..connection import OWN, driver_connection
+from ..sqlalchemy_import import sa
+
+DRIVER = "pymysql"
+_STARTS_PROGRAM = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
+#: Drivers whose statements are not heard.
+_OTHER_DRIVERS = {
+    *("MySQLdb", "_mysql", "mariadb", "asyncmy", "aiomysql", "mysql", "_mysql_connector", "cymysql", "oursql"),
+    *("pyodbc", "turbodbc", "adbc_driver_manager"),
+}
+_INIT_DB, _QUERY = 2, 3
+#: What changes nothing: to quit, to list columns, to count, to end sessions, to ping.
+_HARMLESS = {1, 4, 9, 12, 14}
+_EVENTS = ("do_execute", "do_executemany", "do_execute_no_params")
+
+#: Is called with a statement that is about to be sent.
+Hear = Callable[[str], None]
+#: Is called with the reason why what is written is unknown.
+Doubt = Callable[[str], None]
+
+
+class _Sent:
+    """Hears what the driver sends, until the process ends: a thread of env.py's may write on after its end."""
+
+    def __init__(self) -> None:
+        self._hear: Hear = _ignore
+        self._doubt: Doubt = _ignore
+        self._schema = ""
+        #: Whether env.py is running: the forks of the process itself are none of its.
+        self._runs = False
+        self._is_hooked = False
+        #: The beginning of what SQLAlchemy has a connection of the driver execute now, which was heard already.
+        self._expected: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        #: The driver's connections that are ours.
+        self._own: WeakSet[Any] = WeakSet()
+
+    def leave_out(self, own: Any) -> None:
+        """Hear nothing of a connection of our own."""
+        with suppress(TypeError):  # another driver's may not be kept so; it is not heard anyway
+            self._own.add(own)
+
+    @contextmanager
+    def heard(self, schema: str, hear: Hear, doubt: Doubt) -> Iterator[None]:
+        """Hear what is sent while env.py runs in the block, and after it.
+
+        Args:
+            schema: the database.
+            hear: gets each statement.
+            doubt: gets why some may have been sent that are not heard.
+        """
+        self._hear, self._doubt, self._schema = hear, doubt, schema.casefold()
+        self._hook()
+        ran, self._runs = self._runs, True
+        try:
+            yield
+        finally:
+            self._runs = ran
+            self._find_drivers()
+
+    def _hook(self) -> None:
+        if self._is_hooked:
+            return
+        self._is_hooked = True
+        connections = importlib.import_module("pymysql.connections")
+        original = connections.Connection._execute_command
+        connections.Connection._execute_command = self._listening(original)
+        sys.addaudithook(self._audited)
+        for name in ("do_execute", "do_executemany"):
+            sa.event.listen(sa.engine.Engine, name, self._executes, insert=True)
+        sa.event.listen(sa.engine.Engine, "do_execute_no_params", self._executes_plain, insert=True)
+        sa.event.listen(sa.engine.Engine, "after_cursor_execute", self._executed)
+        sa.event.listen(sa.engine.Engine, "handle_error", self._failed)
+
+    def _listening(self, original: Any) -> Any:
+        @functools.wraps(original)
+        def execute_command(connection: Any, command: int, sql: Any) -> Any:
+            if connection not in self._own and command not in _HARMLESS:
+                self._sends(connection, command, sql)
+            return original(connection, command, sql)
+
+        return execute_command
+
+    def _sends(self, connection: Any, command: int, sql: Any) -> None:
+        text = sql.decode(connection.encoding, "surrogateescape") if isinstance(sql, (bytes, bytearray)) else str(sql)
+        if command == _INIT_DB and text.casefold() == self._schema:
+            return
+        schema = connection.db.decode() if isinstance(connection.db, bytes) else connection.db
+        if command != _QUERY or (schema and str(schema).casefold() != self._schema):
+            self._doubt("it has used a connection to another database")
+            return
+        expected = self._expected.get(connection)
+        if not expected or not text.startswith(expected):
+            self._hears(text)
+
+    def _executes(self, cursor: Any, statement: str, _parameters: Any, context: Any) -> None:
+        self._executes_plain(cursor, statement, context)
+
+    def _executes_plain(self, _cursor: Any, statement: str, context: Any) -> None:
+        """Hear a statement without its parameters, which may hold any word."""
+        connection = context.root_connection
+        if connection.dialect.name not in ("mysql", "mariadb") or connection.get_execution_options().get(OWN):
+            return
+        if connection.dialect.driver != DRIVER:
+            self._doubt(f"what the driver {connection.dialect.driver} sends is not heard")
+            return
+        self._hears(statement)
+        self._expected[driver_connection(connection)] = statement.partition("%")[0]
+
+    def _executed(self, connection: Any, *_: Any) -> None:
+        if connection.dialect.driver == DRIVER:
+            self._expected.pop(driver_connection(connection), None)
+
+    def _failed(self, _context: Any) -> None:
+        self._expected.clear()
+
+    def _hears(self, statement: str) -> None:
+        self._find_drivers()
+        self._hear(statement)
+
+    def _find_drivers(self) -> None:
+        for name in _OTHER_DRIVERS & sys.modules.keys():
+            # PyMySQL may be known by the name of another one, which it replaces.
+            if getattr(sys.modules[name], "__name__", "") != DRIVER:
+                self._doubt(f"what the driver {name} sends is not heard")
+
+    def _audited(self, event: str, _arguments: tuple[Any, ...]) -> None:
+        if self._runs and event in _STARTS_PROGRAM:
+            self._doubt("it has started another program")
+
+
+def _ignore(_words: str) -> None:
+    """Hear nothing."""
+
+
+SENT = _Sent()

@@ -1,0 +1,237 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The tables that a run may have written, by what its statements have named: rather too many than too few.
+
+A row that is written into a table may be written further by its triggers, by foreign keys that cascade, by the table
+of a view, and by what these name. All count that the backup defines, or the database does now. What the run itself has
+defined in between, its own statements have named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..data import ANY_TABLE
+from ..write_tracker import NoteTouched
+from .dump_text import Definition, Definitions
+from .named_tables import Catalog, named_in, written_through
+
+if TYPE_CHECKING:
+    from ..connection import OwnConnection
+
+_TABLES = """
+select table_name, table_type from information_schema.tables
+ where table_schema = :schema and table_type <> 'VIEW'
+"""
+_VIEWS = "select table_name, view_definition from information_schema.views where table_schema = :schema"
+_ROUTINES = """
+select routine_name from information_schema.routines where routine_schema = :schema
+union select event_name from information_schema.events where event_schema = :schema
+"""
+#: What is in information_schema can be read only.
+_SCHEMAS = """
+select schema_name from information_schema.schemata where schema_name not in (:schema, 'information_schema')
+"""
+_FOREIGN_KEY = "FOREIGN KEY"
+_ACTS = re.compile(r"CASCADE|SET NULL|SET DEFAULT")
+_ENGINE = re.compile(r"ENGINE=(\w+)")
+#: Storage engines that write nothing elsewhere.
+_PLAIN_ENGINES = {"innodb", "myisam", "aria", "memory", "archive", "csv", "rocksdb", "sequence"}
+#: Statements that need not be read twice.
+_LONGEST_KEPT, _MOST_KEPT = 4000, 2000
+#: What stands before a column that a statement has dropped, in place of the name of an object.
+_COLUMN = "column "
+
+
+def read_catalog(own: OwnConnection, schema: str) -> Catalog:
+    """Return the names in a database, and those of the others."""
+    found = Catalog()
+    for name, kind in own.rows(_TABLES, schema=schema):
+        (found.sequences if kind == "SEQUENCE" else found.tables).add(str(name))
+    found.views = {str(name): str(text or "") for name, text in own.rows(_VIEWS, schema=schema)}
+    found.routines = {str(name) for (name,) in own.rows(_ROUTINES, schema=schema)}
+    found.other_schemas = other_schemas(own, schema)
+    return found
+
+
+def other_schemas(own: OwnConnection, schema: str) -> set[str]:
+    """Return the other databases that the user may see: into others he cannot write."""
+    return {str(name) for (name,) in own.rows(_SCHEMAS, schema=schema)}
+
+
+class NotedNames:
+    """Notes what statements name, each name and each doubt once."""
+
+    def __init__(self, catalog: Catalog, note: NoteTouched) -> None:
+        self._catalog = catalog
+        self._note = note
+        self._known: set[str] = set()
+        self._heard: set[str] = set()
+        note([], "")
+
+    def hear(self, statement: str) -> None:
+        """Note what a statement may write through, before it is executed."""
+        if statement in self._heard:
+            return
+        written = written_through(statement, self._catalog)
+        if written.unknown:
+            self.doubt(written.unknown)
+        names = written.names | {column_name(table, column) for table, column in written.columns}
+        if names - self._known:
+            self._note(names - self._known, "")
+            self._known |= names
+        if len(statement) < _LONGEST_KEPT and len(self._heard) < _MOST_KEPT:
+            self._heard.add(statement)
+
+    def doubt(self, reason: str) -> None:
+        """Note why it is not known what is written."""
+        if reason not in self._known:
+            self._note([], reason)
+            self._known.add(reason)
+
+
+def column_name(table: str, column: str) -> str:
+    """Return how a column that was dropped is journaled."""
+    return f"{_COLUMN}{len(table)} {table} {column}"
+
+
+def _column_of(name: str) -> tuple[str, str]:
+    length, _, rest = name.removeprefix(_COLUMN).partition(" ")
+    return rest[: int(length)], rest[int(length) + 1 :]
+
+
+def tables_written(
+    touched: Iterable[str], before: Definitions, now: Definitions, elsewhere: set[str]
+) -> set[str] | None:
+    """Return the tables and sequences that a run may have written, None where these may be all.
+
+    Args:
+        touched: what its statements have named, and columns that they have dropped.
+        before: what the backup defines.
+        now: what the database defines.
+        elsewhere: the names of other databases.
+    """
+    search = _Search([_State.of(before, elsewhere), _State.of(now, elsewhere)])
+    for name in touched:
+        if name == ANY_TABLE:
+            return None
+        if name.startswith(_COLUMN):
+            table, column = _column_of(name)
+            # A column that the backup has not is the run's own, and so is what was in it.
+            if _has_column(before, table, column):
+                search.add(table)
+        else:
+            search.add(name)
+    return search.found if search.run() else None
+
+
+def _has_column(before: Definitions, table: str, column: str) -> bool:
+    texts = [text for name, text in before.tables.items() if name.casefold() == table.casefold()]
+    return any(f"\n  `{column.replace('`', '``')}` ".casefold() in text.casefold() for text in texts)
+
+
+@dataclass
+class _State:
+    """Which names lead to which, as a database defines it at one moment; the names are those of the catalog."""
+
+    catalog: Catalog
+    tables: dict[str, str]
+    triggers: dict[str, list[Definition]]
+    #: The statements of views, routines and events.
+    bodies: dict[str, list[str]] = field(default_factory=dict)
+    #: By table, those that refer to it with an action.
+    children: dict[str, set[str]] = field(default_factory=dict)
+    #: Tables that a row of another database may change so.
+    of_others: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, definitions: Definitions, elsewhere: set[str]) -> _State:
+        routines = {_name_of_routine(key) for key in definitions.routines}
+        catalog = Catalog(
+            set(definitions.tables),
+            set(definitions.sequences),
+            {name: _text(view) for name, view in definitions.views.items()},
+            routines,
+            elsewhere,
+        )
+        state = cls(catalog, definitions.tables, definitions.triggers)
+        for name, text in catalog.views.items():
+            state.bodies.setdefault(name, []).append(text)
+        for key, routine in definitions.routines.items():
+            state.bodies.setdefault(_name_of_routine(key), []).append(_text(routine))
+        for child, text in definitions.tables.items():
+            state._add_keys(child, text)
+        return state
+
+    def _add_keys(self, child: str, text: str) -> None:
+        _, is_key, keys = text.partition(_FOREIGN_KEY)
+        if not is_key or not _ACTS.search(keys):
+            return
+        if "`.`" in keys:
+            self.of_others.add(child)
+        for parent in named_in(keys, self.catalog.tables):
+            self.children.setdefault(parent.casefold(), set()).add(child)
+
+    def behind(self, name: str) -> set[str] | None:
+        """Return what may be written where something is written through a name, None where it may be anything."""
+        found = set(self.of_others)
+        for table, text in self.tables.items():
+            if table.casefold() != name:
+                continue
+            found |= self.children.get(name, set()) | named_in(text, self.catalog.sequences)
+            engines = {engine.lower() for engine in _ENGINE.findall(text)}
+            if not engines <= _PLAIN_ENGINES:
+                return None
+            for trigger in self.triggers.get(table, ()):
+                if self.catalog.refusal(_text(trigger)):
+                    return None
+                found |= named_in(_text(trigger), self.catalog.all_names)
+        for body, texts in self.bodies.items():
+            for text in texts if body.casefold() == name else ():
+                if self.catalog.refusal(text):
+                    return None
+                found |= named_in(text, self.catalog.all_names)
+        return found
+
+
+class _Search:
+    """Follows names from one to the next."""
+
+    def __init__(self, states: list[_State]) -> None:
+        self._states = states
+        self._waiting: set[str] = set()
+        self._seen: set[str] = set()
+        #: The tables and sequences that were found.
+        self.found: set[str] = set()
+
+    def add(self, name: str) -> None:
+        if name.casefold() not in self._seen:
+            self._seen.add(name.casefold())
+            self._waiting.add(name.casefold())
+
+    def run(self) -> bool:
+        """Find all, and return whether that is all that it may be."""
+        while self._waiting:
+            name = self._waiting.pop()
+            for state in self._states:
+                rows = state.catalog.tables | state.catalog.sequences
+                self.found |= {each for each in rows if each.casefold() == name}
+                behind = state.behind(name)
+                if behind is None:
+                    return False
+                for each in behind:
+                    self.add(each)
+        return True
+
+
+def _text(definition: Definition) -> str:
+    return definition.statement.decode("utf-8", "surrogateescape")
+
+
+def _name_of_routine(key: str) -> str:
+    return key[13:] if key.startswith("package body ") else key.partition(" ")[2]
