@@ -90,8 +90,8 @@ def _compared(before: ReadDump, now: ReadDump, version_tables: frozenset[str], w
     both = sorted((before.definitions.tables.keys() & now.definitions.tables.keys()) - left_out)
     same = [name for name in both if before.definitions.tables[name] == now.definitions.tables[name]]
     differ = {name: f"rows of table {name} differ" for name in same if before.rows.get(name) != now.rows.get(name)}
-    moved = moved_sequences(before.definitions, now.definitions)
-    differ |= {name: f"values of sequence {name} differ" for name in moved}
+    sequences = moved_sequences(before.definitions, now.definitions)
+    differ |= {name: f"values of sequence {name} differ" for name in sequences}
     ours = written(before.definitions, now.definitions) if differ else set()
     rows = [words for name, words in differ.items() if ours is None or name in ours]
     others = [words for words in differ.values() if words not in rows]

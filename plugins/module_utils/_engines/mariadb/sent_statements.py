@@ -4,8 +4,8 @@
 
 """Every statement that env.py's process sends to a server of MariaDB, before it is sent.
 
-PyMySQL sends all it has to say in one method, whoever has opened the connection, so that what SQLAlchemy does not hear
-of is heard there. Of other drivers, and of other programs, it is not known what they send.
+PyMySQL sends everything in one method, so that what SQLAlchemy does not hear of is heard there. Of other drivers, and
+of other programs, it is not known what they send.
 """
 
 from __future__ import annotations

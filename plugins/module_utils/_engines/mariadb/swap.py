@@ -96,7 +96,7 @@ class Swap:
             self._plan()
             self._make_retained()
             self._lock()
-            self.locked_rows = self.beside.read_rows(self.moved)
+            self.locked_rows = self.beside.read_rows(self.tables_to_move)
             guard()
             self._refuse_changes()
             self.engine.check_locked()
@@ -121,7 +121,7 @@ class Swap:
         return Restored(self._retained if self._kept_anything() else "", METHOD, self._not_restored())
 
     @property
-    def moved(self) -> set[str]:
+    def tables_to_move(self) -> set[str]:
         """Return the tables that are moved out or in."""
         return {*self._state.out, *self._state.into}
 
@@ -135,7 +135,7 @@ class Swap:
     def _not_restored(self) -> list[str]:
         remade = sorted(self.beside.before.routines.keys() & self.beside.now.routines.keys())
         changed = [key for key in remade if self.beside.before.routines[key] != self.beside.now.routines[key]]
-        left = sorted(set(self.beside.changed_rows(self.beside.rows_now)) - self.moved)
+        left = sorted(set(self.beside.changed_rows(self.beside.rows_now)) - self.tables_to_move)
         return [f"privileges on {key}" for key in changed if not key.startswith("event ")] + [
             f"rows of table {name}, which others have written since and the run has not" for name in left
         ]

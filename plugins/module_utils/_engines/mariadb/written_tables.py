@@ -44,7 +44,7 @@ _ENGINE = re.compile(r"ENGINE=(\w+)")
 _PLAIN_ENGINES = {"innodb", "myisam", "aria", "memory", "archive", "csv", "rocksdb", "sequence"}
 #: Statements that need not be read twice.
 _LONGEST_KEPT, _MOST_KEPT = 4000, 2000
-#: What stands before a column that a statement has dropped, in place of the name of an object.
+#: What is before a column that a statement has dropped, in place of the name of an object.
 _COLUMN = "column "
 
 

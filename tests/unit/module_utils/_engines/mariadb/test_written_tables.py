@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from tests.integration.targets import MariaDBTarget
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_upgrade import Upgraded
@@ -91,7 +92,7 @@ def upgraded(tmp_path: Path, mariadb: MariaDBTarget) -> Upgraded:
 
 @contextmanager
 def writing(target: MariaDBTarget, statement: str) -> Iterator[list[int]]:
-    """Have another session write, again and again, and yield how often it was told that its row is committed."""
+    """Have another session write, again and again, and yield how many of its rows the server has acknowledged."""
     done, is_over, failures = [0], threading.Event(), list[BaseException]()
 
     def write() -> None:
@@ -237,3 +238,29 @@ def test_rows_of_the_run_in_a_table_that_others_write_too_hold_it(upgraded: Upgr
         reverted = upgraded.revert()
     assert (reverted["outcome"], reverted["error"]["code"]) == ("held", "others-wrote")
     assert mariadb.rows("select count(*) from called where id > 1000") == [(written[0],)]
+
+
+class InOwnProcess(Upgraded):
+    """One whose env.py runs in a process of its own, which does not get to know all of its entry."""
+
+    @property
+    def entry(self) -> Database:
+        return Database.from_options({"name": "app", "url": self.target.url, "rehearse_url": self.target.url})
+
+
+@pytest.mark.parametrize(
+    ("statements", "outcome"), [(ELSEWHERE["rows that are rolled back"], "untouched"), (THERE["a trigger"], "held")]
+)
+def test_what_is_sent_in_a_process_of_env_py_is_known_as_well(
+    tmp_path: Path, mariadb: MariaDBTarget, statements: list[str], outcome: str
+) -> None:
+    done = InOwnProcess(tmp_path, mariadb)
+    assert done.upgrade()["outcome"] == "upgraded"
+    for statement in OBJECTS:
+        mariadb.rows(statement)
+    done.revise(*statements)
+    with writing(mariadb, INTO_VISITS) as written:
+        assert done.upgrade()["outcome"] == "failed"
+        reverted = done.revert()
+    assert reverted["outcome"] == outcome, reverted
+    assert rows_of_another(mariadb) == written[0] > 0
