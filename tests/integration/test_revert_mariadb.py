@@ -18,6 +18,7 @@ from tests.integration.virtualenvs import virtualenv
 from tests.lab import ansible
 from tests.lab.processes import holding
 from tests.lab.waiting import wait_until
+from tests.unit.module_utils._engines.mariadb.test_written_tables import without_rows, writing
 
 #: Each statement commits by itself; between them the revision says how far it is, and waits.
 HALF = """
@@ -119,6 +120,22 @@ def test_what_another_session_wrote_holds_the_database_and_the_printed_command_b
     assert mariadb.dump() == before
     (kept,) = retained(mariadb)
     assert mariadb.database.server.execute("select name from item where id = 77", kept) == [["by another session"]]
+
+
+def test_rows_of_others_stay_where_the_failed_revision_has_not_written(
+    maria_site: Site, mariadb: MariaDBTarget, gate: Gate
+) -> None:
+    settings = gate.settings(maria_site, mariadb, "pass", FAILS)
+    mariadb.rows("create table visits (id int primary key)")
+    before = without_rows(mariadb.dump(), "visits")
+    with maria_site.start("migrate", **settings) as running, writing(mariadb, "insert into visits values ({})") as rows:
+        wait_until(gate.reached.exists, "the revision has come to its middle")
+        gate.gate.touch()
+        running.end(code=2, seconds=300)
+    assert reverted(maria_site, mariadb) == ("restored", ["0002"])
+    assert mariadb.rows("select count(*) from visits") == [(rows[0],)]
+    assert rows[0] > 0
+    assert without_rows(mariadb.dump(), "visits") == before
 
 
 def test_a_worker_that_was_killed_in_the_middle_is_recovered_and_the_next_run_is_at_head(
