@@ -697,6 +697,33 @@ def test_an_account_is_read_from_a_journal(tmp_path: Path) -> None:
     assert run_record.after.heads == {"main.v": ["2"]}
 
 
+_BEGUN = {"event": "begun", "table": "main.v", "revision": "2"}
+_HEARD = {"event": "touches", "names": [], "reason": ""}
+_NAMED = {"event": "touches", "names": ["item", "log"], "reason": ""}
+_DOUBTED = {"event": "touches", "names": [], "reason": "it has started another program"}
+_UNSEEN = {"event": "wrote_unseen", "table": "main.v", "revision": "2", "reason": "it used another connection"}
+_DOWNGRADED = {"event": "downgrade_begun", "table": "main.v", "revision": "2"}
+
+
+@pytest.mark.parametrize(
+    ("events", "touched"),
+    [
+        ([_HEARD, _BEGUN], set()),
+        ([_HEARD, _BEGUN, _NAMED, _HEARD, _DOWNGRADED], {"item", "log"}),
+        # An earlier version began it, and said nothing of its statements.
+        ([_BEGUN, _HEARD, _DOWNGRADED, _NAMED], {"*", "item", "log"}),
+        ([_BEGUN], {"*"}),
+        ([], {"*"}),
+        ([_HEARD, _BEGUN, _DOUBTED], {"*"}),
+        ([_HEARD, _BEGUN, _NAMED, _UNSEEN], {"*"}),
+    ],
+)
+def test_what_statements_have_named_is_known_where_all_were_heard(
+    events: list[dict[str, Any]], touched: set[str]
+) -> None:
+    assert RunRecord.of("r1", events).written_rows({}).touched == touched
+
+
 def test_the_transactions_of_a_run_are_those_of_its_upgrade_and_of_its_revert(tmp_path: Path) -> None:
     events: list[Event] = [
         {"event": "backed_up", "path": str(tmp_path), "heads": {"public.v": []}, "fingerprint": ["table t"], "at": "1"},
