@@ -710,7 +710,7 @@ _DOWNGRADED = {"event": "downgrade_begun", "table": "main.v", "revision": "2"}
     [
         ([_HEARD, _BEGUN], set()),
         ([_HEARD, _BEGUN, _NAMED, _HEARD, _DOWNGRADED], {"item", "log"}),
-        # An earlier version began it, and said nothing of its statements.
+        # An earlier version began it, and journaled none of its statements.
         ([_BEGUN, _HEARD, _DOWNGRADED, _NAMED], {"*", "item", "log"}),
         ([_BEGUN], {"*"}),
         ([], {"*"}),
