@@ -60,8 +60,8 @@ _READS = re.compile(
 )
 _USES = re.compile(r"(?:\A|[;/\n\r])\s*use\b(?!\s+(?:index|key)\b)")
 _COMMENTS = ("/*", "--", "#")
-#: What executes others that are not in the text.
-_DYNAMIC = {"call", "execute", "prepare", "install"}
+#: What executes others that are not in the text, or has the server do so.
+_DYNAMIC = {"call", "execute", "prepare", "install", "event_scheduler", "init_connect"}
 #: Tables of these write into others, perhaps by other connections.
 _FOREIGN_ENGINES = {"federated", "federatedx", "spider", "connect", "merge", "mrg_myisam", "oqgraph", "s3"}
 

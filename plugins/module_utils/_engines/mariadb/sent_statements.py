@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from ..connection import OWN, driver_connection
+from ..connection import OWN
 from ..sqlalchemy_import import sa
 
 DRIVER = "pymysql"
@@ -86,8 +86,8 @@ class _Sent:
         connections.Connection._execute_command = self._listening(original)
         sys.addaudithook(self._audited)
         for name in ("do_execute", "do_executemany"):
-            sa.event.listen(sa.engine.Engine, name, self._executes, insert=True)
-        sa.event.listen(sa.engine.Engine, "do_execute_no_params", self._executes_plain, insert=True)
+            sa.event.listen(sa.engine.Engine, name, self._executes)
+        sa.event.listen(sa.engine.Engine, "do_execute_no_params", self._executes_plain)
         sa.event.listen(sa.engine.Engine, "after_cursor_execute", self._executed)
         sa.event.listen(sa.engine.Engine, "handle_error", self._failed)
 
@@ -115,7 +115,7 @@ class _Sent:
     def _executes(self, cursor: Any, statement: str, _parameters: Any, context: Any) -> None:
         self._executes_plain(cursor, statement, context)
 
-    def _executes_plain(self, _cursor: Any, statement: str, context: Any) -> None:
+    def _executes_plain(self, cursor: Any, statement: str, context: Any) -> None:
         """Hear a statement without its parameters, which may hold any word."""
         connection = context.root_connection
         if connection.dialect.name not in ("mysql", "mariadb") or connection.get_execution_options().get(OWN):
@@ -124,11 +124,12 @@ class _Sent:
             self._doubt(f"what the driver {connection.dialect.driver} sends is not heard")
             return
         self._hears(statement)
-        self._expected[driver_connection(connection)] = statement.partition("%")[0]
+        # While a pool opens its first connection, SQLAlchemy 1.4 has the driver's own one in place of its wrapper.
+        self._expected[cursor.connection] = statement.partition("%")[0]
 
-    def _executed(self, connection: Any, *_: Any) -> None:
+    def _executed(self, connection: Any, cursor: Any, *_: Any) -> None:
         if connection.dialect.driver == DRIVER:
-            self._expected.pop(driver_connection(connection), None)
+            self._expected.pop(cursor.connection, None)
 
     def _failed(self, _context: Any) -> None:
         self._expected.clear()

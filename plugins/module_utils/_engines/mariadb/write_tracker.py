@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from ..._core.errors import Refused
 from ..comparison import Comparison
 from ..data import ANY_TABLE, Archive, Counted, Writes, WrittenRows
 from ..interface import Report
@@ -87,10 +88,15 @@ class MariaDBWriteTracker(WriteTracker):
     @contextmanager
     def noting_touched(self, note: NoteTouched) -> Iterator[None]:
         """Note what the statements name that the driver sends, with what others of it is not known."""
-        own, schema = self.engine.own(), self.engine.name_on_server
-        noted = NotedNames(read_catalog(own, schema), note)
+        schema = self.engine.name_on_server
         if self.engine.driver != DRIVER:
-            noted.doubt(f"what the driver {self.engine.driver} sends is not heard")
+            note([], f"what the driver {self.engine.driver} sends is not heard")
+            yield
+            return
+        try:
+            noted = NotedNames(read_catalog(self.engine.own(), schema), note)
+        except Refused as refusal:  # another session holds a lock for long, for one
+            note([], f"what there is in the database could not be read: {refusal.why}")
             yield
             return
         with SENT.heard(schema, noted.hear, noted.doubt):

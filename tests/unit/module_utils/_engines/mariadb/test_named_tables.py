@@ -95,6 +95,7 @@ UNKNOWN = [
     "delete from `other` . users",
     "delete from other/* */.users",
     "insert into item select * from mysql.user",
+    "set global event_scheduler = on",
     "use other",
     "select 1; use other",
     "/*!use other*/",
