@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -39,14 +43,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         host, hosts = facts.get("inventory_hostname", ""), facts.get("ansible_play_hosts_all") or [""]
         first_on = partial(invocation.first_before, host=host)
         shows_all = display.verbosity > 0
-        view = View(bool(self._task.check_mode), shows_all, len(hosts), *([] if shows_all else [first_on]))
+        view = View(bool(self._task.check_mode), shows_all, len(hosts))
+        view = view if shows_all else replace(view, first_on=first_on)
         report = reporting.report(self._task.args, view)
-        lines = _completed(
-            [*report.lines, *self._where(host, view, report.lines), *filter(None, [report.tally])],
-            host,
-            self._task.args,
-        )
         total = _total(self._task._uuid, host, facts.get("ansible_play_hosts") or [], report.kinds)
+        batch = facts.get("ansible_play_batch") or []
+        is_joint = bool(self._task.args.get("joint")) and len(batch) > 1
+        every: list[str] = []
+        if is_joint:
+            printed = report.below
+            every = self._joint(batch, host, view)
+            show(every)
+            total = [] if {*batch} >= {*(facts.get("ansible_play_hosts") or [])} else total
+        else:
+            printed = [*report.lines, *self._where(host, view, report.lines), *filter(None, [report.tally])]
+        lines = _completed(printed, host, self._task.args)
         failure = _completed(report.failure, host, self._task.args)
         failure = failure or str(self._task.args.get("failure") or "").splitlines()
         failure = failure or selected.why_unmatched(host, hosts).splitlines()
@@ -60,18 +71,47 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise FailedOnce("\n".join([*lines, *([""] if lines else []), *failure, *total]))
         first = first_on("\n".join(lines)) if len(lines) > _SHORT and not view.shows_all else ""
         # The result has all of it in any case.
-        show([f"{host}: the same as on {first}"] if first else [host, *(f"  {line}" for line in lines)])
+        show(
+            [f"{host}: the same as on {first}"] if first else [host, *(f"  {line}" for line in lines)] if lines else []
+        )
         show(total)
-        return {"changed": False, "lines": [*lines, *total]}
+        own = [*report.table, *lines] if is_joint else lines
+        return {"changed": False, "lines": [*own, *total], **({"joint": every} if every else {})}
 
-    def _where(self, host: str, view: View, lines: list[str]) -> list[str]:
-        """Keep what is known of each database where it is not printed, and return the line that says where."""
-        # One line says all there is: nothing is retained, no run has left anything.
-        if self._task.args.get("summarised") or len(lines) < 2 or not reporting.is_grouped(self._task.args, view):
+    def _joint(self, hosts: list[str], host: str, view: View) -> list[str]:
+        """Return the table of all hosts of a batch and their total, for the last one that reports; else nothing."""
+        task = f"{self._task._uuid}-{hashlib.sha256(json.dumps(hosts).encode()).hexdigest()}"
+        invocation.share(f"results-{task}", host, self._results())
+        found = {name: invocation.shared(f"results-{task}", name) for name in hosts}
+        if None in found.values() or invocation.first_with(f"joint {task}", host) != host:
             return []
-        found = {name: value for name, value in self._task.args.items() if isinstance(value, dict) and value}
+        every = View(view.check_mode, view.shows_all, completed=partial(_for_hosts, hosts), names_hosts=True)
+        made = reporting.joint(found, every)
+        count = len(hosts) - len(made.without)
+        total = [f"{count} hosts, {tally(made.kinds)}"] if made.kinds and count else []
+        return [*made.table, *self._where(host, every, made.table, found), *total]
+
+    def _where(
+        self, host: str, view: View, lines: list[str], of_hosts: dict[str, dict[str, Any]] | None = None
+    ) -> list[str]:
+        """Keep what is known of each database where it is not printed, and return the line that says where."""
+        found = self._results()
+        is_grouped = reporting.is_grouped(found if of_hosts is None else reporting.merged(of_hosts), view)
+        # One line says all there is: nothing is retained, no run has left anything.
+        if self._task.args.get("summarised") or len(lines) < 2 or not is_grouped:
+            return []
         folder = "" if view.check_mode else self._task.args.get("manifests") or ""
-        return [where_line(keep_details(folder, invocation.run_of(host), f"{'-'.join(found)}-{host}", found))]
+        name = "-".join(found) if of_hosts else f"{'-'.join(found)}-{host}"
+        return [where_line(keep_details(folder, invocation.run_of(host), name, of_hosts or found))]
+
+    def _results(self) -> dict[str, Any]:
+        """Return the results that are reported, by verb."""
+        return {name: value for name, value in self._task.args.items() if isinstance(value, dict) and value}
+
+
+def _for_hosts(every: list[str], line: str, hosts: Sequence[str]) -> str:
+    """Return a line whose commands are for some hosts of all."""
+    return this_invocation().completed(line, "" if {*hosts} >= {*every} else ",".join(hosts))
 
 
 def _has_databases(results: dict[str, Any]) -> bool:

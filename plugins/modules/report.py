@@ -78,6 +78,12 @@ options:
     description: Whether a summary of all hosts follows, which fails those that failed and says why and what to type.
     type: bool
     default: false
+  joint:
+    description:
+      - Whether all hosts of the play report here. Their databases are printed in one table then, with one last line, by
+        the host that reports last; what is below a table stays with its host.
+    type: bool
+    default: false
   on_deferred:
     description: Whether a database that was not begun for want of time is a failure (V(fail)) or not (V(accept)).
     type: str
@@ -108,8 +114,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: What was printed.
+  description: What there is to report of this host, also where all hosts have one table on the screen.
   returned: always
+  type: list
+  elements: str
+joint:
+  description: The table of all hosts and its last line, of the host that reported last.
+  returned: with O(joint), where there are several hosts
   type: list
   elements: str
 """

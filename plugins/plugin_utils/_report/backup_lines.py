@@ -26,8 +26,8 @@ _HEADINGS = ("DATABASE", "TAKEN (UTC)", "AGE", "SIZE", "REVISION", "RUN", "PROVE
 _UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"))
 
 
-def backup_lines(listed: Result, view: View) -> list[str]:
-    """Return a table of backups, grouped by database, and below it what could not be read.
+def backup_lines(listed: Result, view: View) -> tuple[list[str], list[str]]:
+    """Return a table of backups, grouped by database, and what could not be read.
 
     Of many databases, how many backups each has and when the newest was taken.
     """
@@ -36,8 +36,9 @@ def backup_lines(listed: Result, view: View) -> list[str]:
     if view.groups(len(entries)):
         lines = listing(_columns_of_many(), entries, view, _lacks_backup)
     else:
-        lines = table(_HEADINGS, [row for entry in entries for row in _rows(entry)])
-    return [*lines, *view.bounded(problems)]
+        rows = [[str(entry.get("host", "")), *row] for entry in entries for row in _rows(entry)]
+        lines = table(("HOST", *_HEADINGS), rows)
+    return lines, view.bounded(problems)
 
 
 def _lacks_backup(entry: Result) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
 
-from .causes import MOST_NAMED, cause_key, for_all
+from .causes import MOST_NAMED, cause_key, for_all, hosts_of
 from .sizes import size
 from .tables import table
 
@@ -48,12 +48,16 @@ class View:
         shows_all: whether each database has a line, however many there are.
         hosts: how many hosts have a report of their own on the same screen.
         first_on: returns the host that has printed a cause already, by its key; nothing where none has.
+        completed: returns a line whose commands are for some hosts.
+        names_hosts: whether the databases are those of several hosts, which each of them names.
     """
 
     check_mode: bool = False
     shows_all: bool = False
     hosts: int = 1
     first_on: Callable[[str], str] = lambda _key: ""
+    completed: Callable[[str, Sequence[str]], str] = lambda line, _hosts: line
+    names_hosts: bool = False
 
     def groups(self, count: int) -> bool:
         """Return whether so many databases of one host are printed by groups."""
@@ -73,6 +77,16 @@ class View:
 
 #: What is printed without -v.
 SHORT = View()
+
+
+def host_column() -> Column:
+    """Return the column of a database's host; of those of several hosts it has their number."""
+    return Column("HOST", lambda entry: str(entry["host"]), _hosts)
+
+
+def _hosts(entries: Sequence[Result]) -> str:
+    names = dict.fromkeys(entry["host"] for entry in entries)
+    return next(iter(names)) if len(names) == 1 else f"{len(names)} hosts"
 
 
 def name_column() -> Column:
@@ -116,6 +130,7 @@ def listing(
 
     Of many, those that need a person have a row each, and the others one for all that are alike.
     """
+    columns = [*([host_column()] if view.names_hosts else []), *columns]
     headings = [column.heading for column in columns]
     if not view.groups(len(entries)):
         return table(headings, [[column.of_one(entry) for column in columns] for entry in entries])
@@ -164,13 +179,13 @@ def blocks(
     for entry, lines in made:
         found.setdefault(tuple(cause_key(line, entry["name"]) for line in lines), []).append((entry, lines))
     if view.shows_all:
-        return [line for each in made for line in _block(*_members([each]), named)]
+        return [line for each in made for line in _block(*_members([each]), named, view)]
     if len(made) <= MOST_ROWS:
-        return [line for group in found.values() for line in _block(*_members(group), lambda _entry: True)]
+        return [line for group in found.values() for line in _block(*_members(group), lambda _entry: True, view)]
     # What needs a person has its place in any case, and comes last, where it is read first.
     groups = sorted(found.values(), key=lambda group: (not named(group[0][0]), -len(group)))
     shown, others = groups[:MOST_ROWS], groups[MOST_ROWS:]
-    lines = [line for group in reversed(shown) for line in _block(*_members(group), named)]
+    lines = [line for group in reversed(shown) for line in _block(*_members(group), named, view)]
     return lines + _of_other_kinds(others)
 
 
@@ -179,9 +194,10 @@ def _members(group: Sequence[tuple[Result, list[str]]]) -> tuple[list[Result], l
     return [entry for entry, _lines in group], group[0][1]
 
 
-def _block(members: Sequence[Result], lines: Sequence[str], named: Callable[[Result], bool]) -> list[str]:
-    names = [member["name"] for member in members]
+def _block(members: Sequence[Result], lines: Sequence[str], named: Callable[[Result], bool], view: View) -> list[str]:
+    names, hosts = [member["name"] for member in members], list(dict.fromkeys(hosts_of(members)))
     title = names[0] if len(names) == 1 else _count(members)
     if len(names) > 1 and named(members[0]):
-        title = f"{title} ({first_of(names, MOST_NAMED)})"
-    return [f"{title}  {lines[0]}", *(for_all(line, names) for line in lines[1:])]
+        title = f"{title} ({first_of(list(dict.fromkeys(names)), MOST_NAMED)})"
+    title = f"{title} on {first_of(hosts, MOST_NAMED)}" if hosts else title
+    return [f"{title}  {lines[0]}", *(view.completed(for_all(line, names), hosts) for line in lines[1:])]

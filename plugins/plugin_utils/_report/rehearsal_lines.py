@@ -24,7 +24,10 @@ _MOST_REVISIONS = 30
 
 def rehearsed_lines(entries: Sequence[Result], view: View) -> list[str]:
     """Return a line for each revision, and below it what its downgrade does not bring back; of many databases once."""
-    if not view.groups(len(entries)):
+    entries = [
+        {**entry, "name": f"{entry['name']} on {entry['host']}"} if entry.get("host") else entry for entry in entries
+    ]
+    if view.shows_all or not (view.names_hosts or view.groups(len(entries))):
         return [line for entry in entries for line in _of_one(entry)]
     found: dict[tuple[str, ...], list[tuple[str, Result]]] = {}
     for entry in entries:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from .._follow.judge import has_failed
 from .backup_lines import backup_lines
 from .causes import MOST_NAMED, cause_lines
 from .columns import (
+    IN_NEED,
     backup_columns,
     failure_columns,
     has_trouble,
@@ -43,12 +44,21 @@ Results = dict[str, Any]
 
 @dataclass
 class Report:
-    """The lines of one host, and what it fails with, if it does."""
+    """The lines of one host, and what it fails with, if it does.
 
-    lines: list[str] = field(default_factory=list)
+    Of several hosts the tables are printed as one, and what is below them is each host's own.
+    """
+
+    table: list[str] = field(default_factory=list)
+    below: list[str] = field(default_factory=list)
     failure: list[str] = field(default_factory=list)
     #: What the last line counts, if there is one: a word for each database.
     kinds: list[str] | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """Return all but what it fails with and the last line."""
+        return [*self.table, *self.below]
 
     @property
     def tally(self) -> str:
@@ -62,9 +72,60 @@ def report(results: Results, view: View) -> Report:
         if results.get(verb):
             made = make(results, view)
             given = [result for result in results.values() if isinstance(result, dict)]
-            lines = made.lines + maintenance_lines(results) + view.bounded(backup_problems(given))
-            return Report(lines, made.failure + maintenance_failure(results), made.kinds)
+            below = made.below + maintenance_lines(results) + view.bounded(backup_problems(given))
+            return Report(made.table, below, made.failure + maintenance_failure(results), made.kinds)
     return Report(["Nothing was run."])
+
+
+@dataclass
+class JointReport:
+    """The table of several hosts; what is below it is each host's own."""
+
+    table: list[str]
+    #: A word for each database, or nothing where they are not counted.
+    kinds: list[str] | None
+    #: Hosts of whose databases nothing is known.
+    without: list[str]
+
+
+def joint(results: Mapping[str, Results], view: View) -> JointReport:
+    """Return the report of several hosts, whose databases are in one table.
+
+    Args:
+        results: those of each host, by its name.
+        view: how much is printed.
+    """
+    every = merged(results)
+    verb = next(iter(every), "")
+    without = [host for host, found in results.items() if verb == "plan" and _is_unshipped(found.get(verb) or {})]
+    made = report(every, view)
+    entries = every[verb]["databases"] if verb else []
+    kinds = made.kinds or [_kind(entry, view.check_mode) for entry in entries]
+    return JointReport(made.table, None if verb in _NOT_COUNTED else kinds, without)
+
+
+def merged(results: Mapping[str, Results]) -> Results:
+    """Return the results of several hosts as one, in which each database names its host."""
+    verb = next((verb for verb in _REPORTS for found in results.values() if found.get(verb)), "")
+    answers = {host: found[verb] for host, found in results.items() if found.get(verb)}
+    entries = [{**entry, "host": host} for host, found in answers.items() for entry in found.get("databases") or []]
+    return {verb: {"databases": entries, "shipped": True}} if verb else {}
+
+
+#: What is not of one database each.
+_NOT_COUNTED = ("backups", "prune")
+
+
+def _is_unshipped(plan: Result) -> bool:
+    return not plan.get("shipped") and not plan.get("databases")
+
+
+def _kind(entry: Result, check_mode: bool) -> str:
+    """Return the word by which a database is counted: what was done to it, or where it is."""
+    if "outcome" in entry:
+        outcome = str(entry["outcome"]).replace("_", " ")
+        return f"would be {outcome}" if check_mode and outcome not in IN_NEED else outcome
+    return "unknown" if entry.get("server") == "" else "to upgrade" if entry.get("pending") else "at head"
 
 
 def is_grouped(results: Results, view: View) -> bool:
@@ -78,10 +139,10 @@ def _migration(results: Results, view: View) -> Report:
     plan, upgrade = results.get("plan") or {}, results.get("upgrade") or {}
     done = {entry["name"]: entry for entry in upgrade.get("databases", [])}
     entries = [done.get(entry["name"], _at_head(entry)) for entry in plan.get("databases", [])]
-    lines = listing(migration_columns(view.check_mode), entries, view, needs_person)
-    lines += revision_lines(entries, view) + view.bounded(migration_notes(plan.get("databases", []), entries))
+    table = listing(migration_columns(view.check_mode), entries, view, needs_person)
+    lines = revision_lines(entries, view) + view.bounded(migration_notes(plan.get("databases", []), entries))
     deferred = cause_lines((entry["name"], entry["error"]) for entry in entries if entry["outcome"] == "deferred")
-    return Report(lines, deferred) if results.get("on_deferred") == "fail" else Report(lines + deferred)
+    return Report(table, lines, deferred) if results.get("on_deferred") == "fail" else Report(table, lines + deferred)
 
 
 def _at_head(plan: Result) -> Result:
@@ -100,7 +161,7 @@ def _failure(results: Results, view: View) -> Report:
         found.failure = found.failure or ([short] if names else [])
     else:
         entries = [{**entry, "back": back} for entry, back in ended]
-        found.lines = listing(failure_columns(), entries, view, needs_person) if entries else []
+        found.table = listing(failure_columns(), entries, view, needs_person) if entries else []
         found.failure += failure_lines(failures, view)
     for result in (upgrade, downgrade):
         if result.get("lost") or (has_failed(result) and not result.get("databases")):
@@ -111,24 +172,27 @@ def _failure(results: Results, view: View) -> Report:
 
 def _plan(results: Results, view: View) -> Report:
     plan = results["plan"]
-    if not plan.get("shipped") and not plan.get("databases"):
-        return Report(
-            [f"The release is not on this host yet: this ships it, and touches no database: {playbook_command('ship')}"]
-        )
+    if _is_unshipped(plan):
+        ships = playbook_command("ship")
+        return Report(below=[f"The release is not on this host yet: this ships it, and touches no database: {ships}"])
     entries = plan["databases"]
     refused = [entry["name"] for entry in entries if entry["obstacles"]]
-    lines = blocks(entries, lambda entry: plan_block(entry, view), view, named=lambda entry: bool(entry["obstacles"]))
-    lines += view.bounded(restores(entries))
+    table = blocks(entries, lambda entry: plan_block(entry, view), view, named=lambda entry: bool(entry["obstacles"]))
     named = ", ".join(refused) if view.shows_all else first_of(refused, MOST_NAMED)
-    return Report(lines, [f"An upgrade is refused for {named}"] if refused else [], kinds_of_plan(entries))
+    return Report(
+        table,
+        view.bounded(restores(entries)),
+        [f"An upgrade is refused for {named}"] if refused else [],
+        kinds_of_plan(entries),
+    )
 
 
 def _status(results: Results, view: View) -> Report:
     entries = results["status"]["databases"]
-    lines = listing(status_columns(), entries, view, has_trouble)
+    table = listing(status_columns(), entries, view, has_trouble)
     problems = [(entry["name"], problem) for entry in entries for problem in entry["problems"]]
-    lines += view.bounded(cause_lines(problems, view.first_on, view.most))
-    return Report(lines + view.bounded(changed_history(entries)) + view.bounded(_old(entries)))
+    lines = view.bounded(cause_lines(problems, view.first_on, view.most))
+    return Report(table, lines + view.bounded(changed_history(entries)) + view.bounded(_old(entries)))
 
 
 def _prune_command(copy: Result, **more: str) -> str:
@@ -149,64 +213,64 @@ def _old(entries: list[Result]) -> list[str]:
 def _prune(results: Results, view: View) -> Report:
     prune = results["prune"]
     entries = [
-        {**leftover, "name": entry["name"], "place": leftover["name"]}
+        {**leftover, "name": entry["name"], "place": leftover["name"], "host": entry.get("host", "")}
         for entry in prune.get("databases", [])
         for leftover in entry["leftovers"]
     ]
-    lines = listing(leftover_columns(), entries, view, needs_person) if entries else ["Nothing is retained."]
-    return Report(lines, str(prune.get("msg", "")).splitlines())
+    table = listing(leftover_columns(), entries, view, needs_person) if entries else ["Nothing is retained."]
+    return Report(table, [], str(prune.get("msg", "")).splitlines())
 
 
 def _backups(results: Results, view: View) -> Report:
     backup = results["backup"]
     entries = backup.get("databases", [])
-    lines = listing(backup_columns(view.check_mode), entries, view, needs_person)
-    return Report(lines + view.bounded(restores(entries)), failure_of(backup, view))
+    table = listing(backup_columns(view.check_mode), entries, view, needs_person)
+    return Report(table, view.bounded(restores(entries)), failure_of(backup, view))
 
 
 def _listed(results: Results, view: View) -> Report:
-    return Report(backup_lines(results["backups"], view))
+    return Report(*backup_lines(results["backups"], view))
 
 
 def _rollback(results: Results, view: View) -> Report:
     rollback = results["rollback"]
     entries = rollback.get("databases", [])
-    lines = listing(rollback_columns(view.check_mode), entries, view, needs_person)
-    lines += view.bounded([line for entry in entries for line in note_lines(entry)])
+    table = listing(rollback_columns(view.check_mode), entries, view, needs_person)
+    lines = view.bounded([line for entry in entries for line in note_lines(entry)])
     if not entries and not rollback.get("msg"):
-        lines = [f"Run {rollback.get('of_run') or 'none'} changed no database of this host."]
-    return Report(lines, failure_of(rollback, view))
+        table, lines = [], [f"Run {rollback.get('of_run') or 'none'} changed no database of this host."]
+    return Report(table, lines, failure_of(rollback, view))
 
 
 def _restore(results: Results, view: View) -> Report:
     restore = results["restore"]
     entries = restore.get("databases", [])
-    lines = listing(restore_columns(view.check_mode), entries, view, needs_person)
-    lines += view.bounded(
+    table = listing(restore_columns(view.check_mode), entries, view, needs_person)
+    lines = view.bounded(
         [f"{entry['name']}: not brought back: {words}" for entry in entries for words in entry.get("not_restored", [])]
     )
     if entries and view.check_mode:
         lines.append("What others write until the restore, only the restore will know.")
     if not entries and not restore.get("msg"):
-        lines = ["No database of this host has such a backup."]
-    return Report(lines, failure_of(restore, view))
+        table, lines = [], ["No database of this host has such a backup."]
+    return Report(table, lines, failure_of(restore, view))
 
 
 def _rehearsal(results: Results, view: View) -> Report:
     rehearsal = results["rehearse"]
     entries = rehearsal.get("databases", [])
-    lines = listing(rehearsal_columns(view.check_mode), entries, view, needs_person)
+    table = listing(rehearsal_columns(view.check_mode), entries, view, needs_person)
     if not entries and not rehearsal.get("msg"):
-        lines = ["Nothing is pending, so there is nothing to rehearse."]
-    return Report(lines + rehearsed_lines(entries, view), failure_of(rehearsal, view))
+        table = ["Nothing is pending, so there is nothing to rehearse."]
+    return Report(table + rehearsed_lines(entries, view), [], failure_of(rehearsal, view))
 
 
 def _recover(results: Results, view: View) -> Report:
     recover = results["recover"]
     entries = recover.get("databases", [])
-    lines = listing(recovery_columns(), entries, view, needs_person) if entries else ["No run has left anything."]
-    lines += view.bounded([f"Not in the inventory, and not touched: {name}" for name in recover.get("strangers", [])])
-    return Report(lines, failure_of(recover, view) if recover.get("msg") else [])
+    table = listing(recovery_columns(), entries, view, needs_person) if entries else ["No run has left anything."]
+    lines = view.bounded([f"Not in the inventory, and not touched: {name}" for name in recover.get("strangers", [])])
+    return Report(table, lines, failure_of(recover, view) if recover.get("msg") else [])
 
 
 # The first verb that has a result decides what is reported; an upgrade is reported with its plan.

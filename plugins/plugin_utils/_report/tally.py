@@ -9,25 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-#: In the order in which they are counted; what needs a person comes last.
-_WORDS = (
-    "upgraded",
-    "to upgrade",
-    "at head",
-    "not begun",
-    "deferred",
-    "rolled back",
-    "failed",
-    "held",
-    "refused",
-    "unknown",
-)
+#: In the order in which they are counted; others come between, and what needs a person last.
+_FIRST = ("upgraded", "to upgrade", "at head", "not begun", "deferred", "rolled back")
+_LAST = ("failed", "held", "refused", "unknown")
 
 
-def tally(words: Iterable[str]) -> str:
+def tally(kinds: Iterable[str]) -> str:
     """Return how many databases there are, and how many of each kind."""
-    found = list(words)
-    counts = [f"{found.count(word)} {word}" for word in _WORDS if word in found]
+    found = list(kinds)
+    words = [*_FIRST, *sorted({*found} - {*_FIRST, *_LAST}), *_LAST]
+    counts = [f"{found.count(word)} {word}" for word in words if word in found]
     return f"{len(found)} database{'' if len(found) == 1 else 's'}: {', '.join(counts) or 'none'}"
 
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import ROW_UNFIT, first_of
@@ -16,7 +16,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state
 from .._report.cells import heads, seconds
 from .._report.columns import backup_column
 from .._report.failures import MOST_TYPED, REVERTED, ends, failure_lines
-from .._report.grouping import SHORT, Column, View, listing, longest, name_column
+from .._report.grouping import SHORT, Column, View, host_column, listing, longest, name_column
 from .._report.maintenance import maintenance_lines
 from .._report.notes import backup_problems, migration_notes, revision_lines
 from .._run.details import where_line
@@ -141,7 +141,7 @@ def _columns(manifest: Manifest, *, check_mode: bool) -> list[Column]:
     def revisions(entry: Result) -> str:
         return str(len(entry.get("applied") or entry["database"].pending)) if upgraded(entry) else ""
 
-    hosts = [Column("HOST", lambda entry: str(entry["host"]), _hosts)] if len(manifest.hosts) > 1 else []
+    hosts = [host_column()] if len(manifest.hosts) > 1 else []
     return [
         *hosts,
         name_column(),
@@ -153,11 +153,6 @@ def _columns(manifest: Manifest, *, check_mode: bool) -> list[Column]:
         Column("TIME", took, longest("seconds", took)),
         backup_column(),
     ]
-
-
-def _hosts(entries: Sequence[Result]) -> str:
-    names = dict.fromkeys(entry["host"] for entry in entries)
-    return next(iter(names)) if len(names) == 1 else f"{len(names)} hosts"
 
 
 def _outcome(entry: Result) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import report
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import joint, report
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.sizes import size
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.tables import table
 
@@ -344,3 +344,57 @@ def test_check_mode_of_a_rollback_says_would() -> None:
     backed_up = report({"backup": {"databases": [{"name": "shop", "outcome": "backed_up"}]}}, View(check_mode=True))
     assert "would be backed up" in backed_up.lines[1]
     assert "unknown" not in backed_up.lines[1]
+
+
+EVERY = View(completed=lambda line, hosts: f"{line} for {','.join(hosts)}", names_hosts=True)
+
+
+def test_the_plans_of_several_hosts_are_one_table() -> None:
+    pending = [{"revision": "0002", "message": "two"}]
+    todo = {"current": ["0001"], "heads": ["0002"], "pending": pending}
+    refused = {**todo, "obstacles": [{**ERROR, "code": "some-code"}]}
+    found = {
+        "web1": {"plan": {"shipped": True, "databases": [planned("shop", **todo), planned("forum", **todo)]}},
+        "web2": {"plan": {"shipped": True, "databases": [planned("shop", **todo), planned("forum", **refused)]}},
+        "web3": {"plan": {"shipped": False, "databases": []}},
+    }
+
+    made = joint(found, EVERY)
+
+    assert made.table[0].startswith("3 databases (shop, forum) on web1, web2  0001 -> 0002")
+    assert "forum on web2  0001 -> 0002" in made.table
+    (line,) = [line for line in made.table if "REFUSED" in line]
+    assert line.endswith(" for web2")
+    assert (sorted(made.kinds or []), made.without) == (["refused", *["to upgrade"] * 3], ["web3"])
+
+
+@pytest.mark.parametrize(
+    ("check_mode", "kinds"), [(False, ["backed up", "failed"]), (True, ["would be backed up", "failed"])]
+)
+def test_a_row_of_several_hosts_names_its_host(check_mode: bool, kinds: list[str]) -> None:
+    def backed_up(outcome: str) -> dict[str, Any]:
+        return {"backup": {"databases": [{"name": "shop", "outcome": outcome, "after": ["0001"]}]}}
+
+    view = View(check_mode, names_hosts=True)
+    made = joint({"web1": backed_up("backed_up"), "web2": backed_up("failed")}, view)
+
+    assert [line.split()[:2] for line in made.table] == [["HOST", "DATABASE"], ["web1", "shop"], ["web2", "shop"]]
+    assert made.kinds == kinds
+
+
+def test_a_revision_that_was_rehearsed_on_several_hosts_is_one_line() -> None:
+    def rehearsed(seconds: float) -> dict[str, Any]:
+        steps = [rehearsed_step("0002", message="notes", seconds=seconds)]
+        entry = {"name": "shop", "outcome": "rehearsed", "before": ["0001"], "goal": ["0002"], "revisions": steps}
+        return {"rehearse": {"databases": [{**entry, "upgrade_seconds": 1.0, "expected_seconds": 1.0}]}}
+
+    made = joint({"web1": rehearsed(0.5), "web2": rehearsed(2.0)}, EVERY)
+
+    (line,) = [line for line in made.table if "0002  notes" in line]
+    assert "2 databases, at most 2.0 s (shop on web2)" in line
+
+
+def test_where_no_host_has_anything_that_is_one_line_and_no_count() -> None:
+    made = joint({"web1": {"recover": {"databases": []}}, "web2": {"recover": {"databases": []}}}, EVERY)
+
+    assert (len(made.table), made.kinds) == (1, [])
