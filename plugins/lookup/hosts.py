@@ -18,6 +18,9 @@ options:
     type: list
     elements: str
     required: true
+seealso:
+  - plugin: hosting.alembic.rollout
+    plugin_type: lookup
 """
 
 EXAMPLES = r"""

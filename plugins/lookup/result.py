@@ -18,6 +18,8 @@ options:
     type: list
     elements: dict
     required: true
+seealso:
+  - module: hosting.alembic.report
 """
 
 EXAMPLES = r"""

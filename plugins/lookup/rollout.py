@@ -25,6 +25,11 @@ options:
     elements: str
     choices: [hosts, batches, led_back, led_back_batches, failing, summarised, turn]
     required: true
+seealso:
+  - module: hosting.alembic.preflight
+  - module: hosting.alembic.rollout_gate
+  - plugin: hosting.alembic.hosts
+    plugin_type: lookup
 """
 
 EXAMPLES = r"""

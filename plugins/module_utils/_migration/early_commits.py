@@ -44,10 +44,10 @@ _LONGEST, _LONGEST_JOURNALED = 160, 4000
 
 def journaled(statement: str) -> str:
     """Return a statement as it is journaled: what it names is read from there after a failure."""
-    return shortened(statement, _LONGEST_JOURNALED)
+    return shorten(statement, _LONGEST_JOURNALED)
 
 
-def shortened(statement: str, longest: int = _LONGEST) -> str:
+def shorten(statement: str, longest: int = _LONGEST) -> str:
     """Return a statement on one line, without its strings and its comments."""
     plain = _STRING.sub(lambda found: found["name"] or ("'…'" if found[0][0] in "'\"" else " "), statement)
     return " ".join(plain.split())[:longest]

@@ -42,7 +42,7 @@ from .locations import Locations
 from .own_commits import OwnCommits, touching
 from .placeholders import filled, variables_for
 from .revisions import Revisions
-from .scripts import aim, configuration, script_directory
+from .scripts import configuration, script_directory, set_url
 from .setup import run_setup
 from .step import Step, Watcher
 from .steps import connection_of, heads_after, watched
@@ -74,7 +74,7 @@ class Environment(Revisions):
         self._is_set_up = False
         self._prepare()
         self.config = configuration(self.source, job.alembic_options)
-        aim(self.config, self._url, database.engine_name)
+        set_url(self.config, self._url, database.engine_name)
         self.script = self._load_script()
         self.locations = Locations(self.script, self.source.folder)
         #: Whether env.py had begun a transaction when it ran migrations, so that Alembic commits nothing.
@@ -181,7 +181,7 @@ class Environment(Revisions):
         self._url = url_for_env(self.database, url).render_as_string(hide_password=False)
         self.engine = engine_for(replace(self.database, url=self._url, direct_url=None), self.job)
         os.environ.update(variables_for(self.database, self._url))
-        aim(self.config, self._url, self.database.engine_name)
+        set_url(self.config, self._url, self.database.engine_name)
 
     def upgrade(self, watcher: Watcher, only: dict[str, list[str]] | None = None) -> list[Step]:
         """Upgrade to the target and return every step that was begun, also after an error (as its ``steps``).

@@ -51,8 +51,8 @@ def configuration(source: Source, options: dict[str, str]) -> Config:
     return config
 
 
-def aim(config: Config, url: str, engine_name: str) -> None:
-    """Have env.py find one database.
+def set_url(config: Config, url: str, engine_name: str) -> None:
+    """Set the URL of one database, and the name that env.py has for it.
 
     Args:
         config: Alembic's own.

@@ -25,7 +25,7 @@ from .._engines.registry import engine_for
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.dry_run import SHARE, Found
-from .._migration.early_commits import journaled, shortened
+from .._migration.early_commits import journaled, shorten
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .._migration.explanations import advice_for, kept_open
@@ -220,7 +220,7 @@ class Upgrade(OneDatabase):
         else:
             why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
             why = f"{why}, {interruption.place}" if failed and interruption.place else why
-            why += went_through(writer.statements, cause) if failed else ""
+            why += permanent_statements(writer.statements, cause) if failed else ""
             remedy = advice_for(cause, not self.before.revisions)
             error = Failed(
                 f"{what} failed in database {self.database.name!r}",
@@ -347,7 +347,7 @@ class Upgrade(OneDatabase):
         }
 
 
-def went_through(statements: list[str], cause: BaseException | None) -> str:
+def permanent_statements(statements: list[str], cause: BaseException | None) -> str:
     """Return which statements of a failed revision are permanent, behind its error; nothing where none is.
 
     Args:
@@ -356,7 +356,7 @@ def went_through(statements: list[str], cause: BaseException | None) -> str:
     """
     failed = journaled(str(getattr(cause, "statement", "") or ""))
     done = statements[:-1] if statements and statements[-1] == failed else statements
-    named = first_of([shortened(each) for each in done], _MOST_NAMED)
+    named = first_of([shorten(each) for each in done], _MOST_NAMED)
     return f"; executed before that, and permanent: {named}" if done else ""
 
 

@@ -31,6 +31,10 @@ _CHECKED = {
 }
 
 
+#: Of what is kept, how much.
+_COUNTS = ("migrate_backup_keep", "migrate_backup_keep_days", "migrate_keep_releases")
+
+
 def variable_problems(
     entry: str, variables: Mapping[str, Any], template: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Iterator[str]:
@@ -47,6 +51,10 @@ def variable_problems(
     for message in found.error_messages:
         line = " ".join(str(remove_values(message, found._no_log_values)).split())
         yield line if line.endswith(".") else f"{line}."
+    for name in _COUNTS:
+        value = found.validated_parameters.get(name)
+        if isinstance(value, int) and value < 0:
+            yield f"{name} must be at least 0 and is {value}."
 
 
 def all_problems(

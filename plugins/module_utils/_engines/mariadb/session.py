@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Refused
 from ..connection import OwnConnection, driver_connection, errno_of, execute, first_line
 from ..data import Identity
-from ..interface import Engine
+from ..interface import ServerEngine
 from ..migration_url import own_url
 from .locks import NamedLock, lost, session_of
 from .probe import CONNECT_TIMEOUT, IDENTITY, STARTED, connect_options_of, described
@@ -73,7 +73,7 @@ def introduce(connection: Connection, seconds: int) -> None:
     )
 
 
-class MariaDBSession(Engine):
+class MariaDBSession(ServerEngine):
     """What every part of the engine does over sessions of its own on the server."""
 
     name = "mariadb"
@@ -83,7 +83,6 @@ class MariaDBSession(Engine):
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
-        self._own_identity: Identity | None = None
         self.held: NamedLock | None = None
         #: The session in which all has to be done, 0 if another may be opened where it is lost.
         self._only_session = 0
@@ -166,16 +165,6 @@ class MariaDBSession(Engine):
     def instance(self, connection: Connection) -> str:
         """Return when the server was started; clones of one image were not started in the same second."""
         return str(execute(connection, STARTED)[0][0])
-
-    def own_identity(self) -> Identity:
-        """Query the server once; the answer does not change in a run."""
-        if self._own_identity is None:
-            self._own_identity = self.own().run(self.identity)
-        return self._own_identity
-
-    def know_identity(self, identity: Identity) -> None:
-        """Need no connection of its own for it."""
-        self._own_identity = identity
 
     def connect_options(self) -> dict[str, Any] | None:
         """Return what the driver of our own connections is given."""

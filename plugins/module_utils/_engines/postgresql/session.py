@@ -25,7 +25,7 @@ from ..connection import (
     sqlstate,
 )
 from ..data import Identity
-from ..interface import Engine
+from ..interface import ServerEngine
 from ..migration_url import own_url
 from ..sql import quoted
 from . import catalog, row_authors
@@ -136,7 +136,7 @@ def _application(job: Job, schema: str) -> str:
     return f"hosting.alembic {job.run or job.verb}{of_schema} {socket.gethostname()}"[:63]
 
 
-class PostgreSQLSession(Engine):
+class PostgreSQLSession(ServerEngine):
     """What every part of the engine does over sessions of its own on the server."""
 
     name = "postgresql"
@@ -147,7 +147,6 @@ class PostgreSQLSession(Engine):
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
         self.application = _application(job, database.schema)
-        self._own_identity: Identity | None = None
         self.held: AdvisoryLock | None = None
         #: The backends of all connections of our own.
         self.own_pids: set[int] = set()
@@ -203,16 +202,6 @@ class PostgreSQLSession(Engine):
         """Return the number that a database gets when it is made, with that of its schema if an entry means one."""
         number = execute(connection, catalog.MADE)[0][0]
         return None if number is None else str(number)
-
-    def own_identity(self) -> Identity:
-        """Query the server once; the answer does not change in a run."""
-        if self._own_identity is None:
-            self._own_identity = self.own().run(self.identity)
-        return self._own_identity
-
-    def know_identity(self, identity: Identity) -> None:
-        """Need no connection of its own for it."""
-        self._own_identity = identity
 
     def connect_options(self) -> dict[str, Any] | None:
         """Return what the driver of our own connections is given."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.early_commits import shortened
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.early_commits import shorten
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,11 @@ from ansible_collections.hosting.alembic.plugins.module_utils._migration.early_c
     ],
 )
 def test_strings_and_comments_are_left_out(statement: str, expected: str) -> None:
-    assert shortened(statement) == expected
+    assert shorten(statement) == expected
 
 
 def test_a_long_statement_is_cut_after_its_strings() -> None:
-    found = shortened(f"insert into t values ({'1, ' * 500} 'topsecret')")
+    found = shorten(f"insert into t values ({'1, ' * 500} 'topsecret')")
 
     assert len(found) == 160
     assert "topsecret" not in found

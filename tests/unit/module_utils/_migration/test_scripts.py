@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.scripts import (
-    aim,
     configuration,
     script_directory,
+    set_url,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._release.source import Source
 from tests.codes import refused
@@ -21,7 +21,7 @@ def loaded(folder: Path, options: dict[str, str] | None = None, url: str = "sqli
 
     def work() -> Any:
         config = configuration(Source(folder), options or {})
-        aim(config, url, "")
+        set_url(config, url, "")
         return config.get_main_option("sqlalchemy.url"), sorted(script_directory(config, Source(folder)).get_heads())
 
     return in_process(work)

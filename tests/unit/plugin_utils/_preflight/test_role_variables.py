@@ -43,3 +43,10 @@ def test_a_wrong_one_is_one_line(variables: dict[str, Any], words: tuple[str, ..
     line = next(each for each in found if words[0] in each)
     assert all(word in line for word in words)
     assert not any("\n" in each or "hunter2" in each for each in found)
+
+
+@pytest.mark.parametrize("name", ["migrate_backup_keep", "migrate_backup_keep_days", "migrate_keep_releases"])
+def test_less_than_nothing_is_not_kept(name: str) -> None:
+    (sentence,) = problems("main", **{name: -1})
+    assert name in sentence
+    assert problems("main", **{name: 0}) == []
