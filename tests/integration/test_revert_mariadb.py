@@ -152,3 +152,21 @@ def test_a_worker_that_was_killed_in_the_middle_is_recovered_and_the_next_run_is
     assert mariadb.revisions == ["0003"]
     assert mariadb.rows("select count(*) from item") == [(3,)]
     assert mariadb.rows("select * from parts") == [(1,)]
+
+
+def test_a_worker_that_was_killed_is_recovered_while_others_write_elsewhere(
+    maria_site: Site, mariadb: MariaDBTarget, gate: Gate
+) -> None:
+    settings = gate.settings(maria_site, mariadb, "pass", "")
+    mariadb.rows("create table visits (id int primary key)")
+    with writing(mariadb, "insert into visits values ({})") as rows:
+        with maria_site.start("migrate", migrate_run="killed", **settings) as running:
+            wait_until(gate.reached.exists, "the revision has come to its middle")
+            running.kill()
+        for pid in holding(maria_site.root / "workers"):
+            os.kill(pid, signal.SIGKILL)
+        gate.gate.touch()
+        maria_site.run("migrate", **settings)
+    assert mariadb.revisions == ["0003"]
+    assert mariadb.rows("select count(*) from visits") == [(rows[0],)]
+    assert rows[0] > 0
