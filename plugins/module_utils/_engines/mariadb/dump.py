@@ -164,7 +164,9 @@ def _refuse_other_server(engine: MariaDBSession) -> None:
     client = client_tools.find_tool("client")
     if client is None:
         return
-    words = ["--batch", "--skip-column-names", f"--execute={_WHERE}", f"--database={engine.name_on_server}"]
+    # As it is: the name of a database may have anything in it, and the locale of a host knows nothing of that.
+    words = ["--batch", "--raw", "--skip-column-names", "--default-character-set=utf8mb4"]
+    words += [f"--execute={_WHERE}", f"--database={engine.name_on_server}"]
     there = client_tools.run_tool(client, words, engine.url, engine.driver).strip()
     here = str(engine.own().rows(_WHERE.replace(":", "\\:"))[0][0])
     if there != here:
