@@ -8,7 +8,7 @@ NEWEST_PYTHON ?= $(firstword $(wildcard $(foreach v,14 13 12,\
 	/usr/bin/python3.$v /usr/local/bin/python3.$v $(HOME)/.pyenv/versions/3.$v.*/bin/python)))
 scenarios := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # Left to make faults: tests/integration shows the same of hosts that are not reached by SSH.
-export SLOW_SCENARIOS := canary_lost rollout_stops shared_database two_controllers window_closed window_deadline
+export SLOW_SCENARIOS := canary_lost failed_migration_mariadb rollout_stops shared_database two_controllers window_closed window_deadline
 tests := lint docs sanity unit property integration faults molecule newest postgresql-corpus
 
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg

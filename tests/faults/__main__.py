@@ -30,10 +30,10 @@ nothing lost. `make faults` breaks that on purpose and writes this page from wha
 
 Each fault happens for real, to a run of `migrate.yml` that leads a database with rows in it over three revisions.
 All schema and all rows are written out before and after by the database's own programs (`pg_dump`,
-`sqlite3`), without Alembic's version table and without what a restore retained. *Ended* says what the run left:
-`old` or `new`, the same text and the same revision to the letter; `held`, with the old content brought back from
-the backup and compared; `cut short`, where no process was left to revert the database. Then the fault is taken away,
-the printed revert is typed where the database is held, and one more `migrate.yml` has to end at head with the
+`mariadb-dump`, `sqlite3`), without Alembic's version table and without what a restore retained. *Ended* says what the
+run left: `old` or `new`, the same text and the same revision to the letter; `held`, with the old content brought back
+from the backup and compared; `cut short`, where no process was left to revert the database. Then the fault is taken
+away, the printed revert is typed where the database is held, and one more `migrate.yml` has to end at head with the
 text of an upgrade by Alembic alone. *Recovered* is how many seconds that takes, on two cores that have other work too;
 most of them are Ansible's. `nothing` means that one has not passed: the promise is broken there, or the fault did not
 happen.
@@ -44,10 +44,13 @@ PARTS = {
     "steps": "Workers that are ended at each step",
     "links": "The link of the host",
     "servers": "Servers, sessions and roles",
+    "mariadb_servers": "Servers, sessions and users of MariaDB",
     "disks": "Disks",
     "dumps": "Damaged backups",
     "locks": "Others who use the database",
+    "mariadb_others": "Others who use a database of MariaDB",
     "revisions": "Revisions, releases and env.py",
+    "mariadb_revisions": "Revisions of MariaDB that fail in their middle",
     "names": "Names",
     "clocks": "Clocks",
 }

@@ -57,7 +57,7 @@ def killed(scene: Scene) -> Iterator[None]:
 @fault("the clock was a day ahead in the run before, and now a revision that left something behind fails", ends="old")
 def failed(scene: Scene) -> Iterator[None]:
     _a_day_ahead(scene)
-    scene.release(f"with op.get_context().autocommit_block():\n    {_HALF}\n{scene.raise_here()}")
+    scene.release(f"{scene.leave()}\n{scene.raise_here()}")
     scene.fails(migrate_backup_keep=1)
     scene.release()
     yield
@@ -112,8 +112,9 @@ def jumps_back_and_killed(scene: Scene) -> Iterator[None]:
 
 @fault("the clock is put back by a day in mid-upgrade, and then a revision that left something fails", ends="old")
 def jumps_back_and_fails(scene: Scene) -> Iterator[None]:
-    block = f"with op.get_context().autocommit_block():\n    {_HALF}\n"
-    scene.release(f"{block}{scene.stop_here()}\nif 'CLEAN' not in os.environ:\n    raise RuntimeError('fails')")
+    scene.release(
+        f"{scene.leave()}\n{scene.stop_here()}\nif 'CLEAN' not in os.environ:\n    raise RuntimeError('fails')"
+    )
     with _clock(scene) as set_to, scene.started() as running:
         set_to(-1)
         scene.gate.touch()
@@ -122,6 +123,3 @@ def jumps_back_and_fails(scene: Scene) -> Iterator[None]:
     assert timedelta(0) < _since_backup(scene) < timedelta(seconds=1)
     scene.release()
     yield
-
-
-_HALF = "op.execute('CREATE TABLE half (id int)')"

@@ -9,10 +9,11 @@ from tests.faults.fault import Fault
 _SQLITE = ("sqlite",)
 _POSTGRESQL = ("postgresql",)
 _BOTH = _SQLITE + _POSTGRESQL
+_MARIADB = ("mariadb",)
 
 # On both engines where what happens is the engine's doing; else they take turns.
 DAILY = {
-    "SIGKILL of the whole worker in the middle of a step": _BOTH,
+    "SIGKILL of the whole worker in the middle of a step": _BOTH + _MARIADB,
     "SIGKILL of the whole worker after it changed rows in an autocommit block": _POSTGRESQL,
     "SIGKILL of ansible-playbook in mid-upgrade": _SQLITE,
     "SIGKILL of ansible-playbook and of the worker in mid-upgrade": _POSTGRESQL,
@@ -22,7 +23,7 @@ DAILY = {
     "SIGKILL of the whole worker in mid-downgrade, once its journal says downgrade_ran": _SQLITE,
     "SIGKILL of the whole worker in mid-restore, before its journal says restored": _POSTGRESQL,
     "the host's link goes down in mid-upgrade and stays down until the run has ended": _POSTGRESQL,
-    "the server crashes in mid-upgrade and is back at once": _BOTH,
+    "the server crashes in mid-upgrade and is back at once": _BOTH + _MARIADB,
     "the server crashes in mid-restore (in_place) and stays away": _BOTH,
     "a standby takes over between the backup and the upgrade": _BOTH,
     "a pooler in transaction mode before the server": _BOTH,
@@ -32,12 +33,14 @@ DAILY = {
     "the disk is full while the run is journaled": _SQLITE,
     "the volume of the database is full in mid-upgrade": _SQLITE,
     "the disk is full while a virtualenv is built": _SQLITE,
-    "the dump is flipped in one bit when a revision that left something behind has failed": _POSTGRESQL,
+    "the dump is flipped in one bit when a revision that left something behind has failed": _POSTGRESQL + _MARIADB,
     "an idle transaction that has read the table": _BOTH,
+    "others insert a row before a revision fails that can be undone": _MARIADB,
     "two controllers at once, through two hosts": _POSTGRESQL,
     "a revision raises in its middle": _SQLITE,
     "a revision raises after an autocommit block": _POSTGRESQL,
     "a failed concurrent build leaves an INVALID index behind": _BOTH,
+    "a user who may not restore, after a revision that has to be restored": _MARIADB,
     "a missing downgrade, before a revision that fails": _SQLITE,
     "a downgrade that deletes the customers' rows, before a revision that fails": _POSTGRESQL,
     "others write into a table that the run has made, while a later revision fails": _SQLITE,

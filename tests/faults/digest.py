@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
+from tests.faults import mariadb
+from tests.integration.targets import MariaDBTarget, PostgresTarget, SQLiteTarget, Target
 from tests.lab.dumps import in_order
 from tests.lab.shell import run
 
@@ -19,6 +20,8 @@ def digest(target: Target) -> str:
     """All schema and all rows, the same text for the same content whatever the database's name."""
     if isinstance(target, PostgresTarget):
         return postgres_digest(target, target.name)
+    if isinstance(target, MariaDBTarget):
+        return mariadb.digest(target)
     assert isinstance(target, SQLiteTarget)
     return sqlite_digest(target.path)
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.fault import POSTGRESQL, SQLITE, fault
+from tests.faults.fault import MARIADB, POSTGRESQL, SQLITE, fault
 from tests.faults.scene import FILL_PART, PART, Scene
-from tests.integration.targets import PostgresTarget, SQLiteTarget
+from tests.integration.targets import MariaDBTarget, PostgresTarget, SQLiteTarget
 from tests.lab import ansible, wheels
+from tests.lab.mariadb import USER as MARIADB_USER
 from tests.lab.postgres import USER
 from tests.lab.shell import CommandFailed, run
 
@@ -119,6 +120,26 @@ def full_server(scene: Scene) -> Iterator[None]:
             server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
             server.execute(f'ALTER DATABASE "{name}" SET TABLESPACE pg_default')
             server.execute(f'DROP TABLESPACE "{name}"')
+    scene.release()
+    yield
+
+
+@fault("the volume of the database is full in mid-upgrade", ends="old", engines=MARIADB)
+def full_mariadb(scene: Scene) -> Iterator[None]:
+    assert isinstance(scene.target, MariaDBTarget)
+    server = scene.target.database.server
+    server.stop()
+    try:
+        with small_disk(server.data / scene.target.name, "6m") as folder:
+            run(["chown", f"{MARIADB_USER}:{MARIADB_USER}", folder])
+            server.start()
+            many = "op.execute('INSERT INTO part (name) SELECT repeat(char(120), 50) FROM seq_1_to_300000')"
+            scene.release(f"{PART}\nif not os.path.exists({str(scene.gate)!r}):\n    {many}\n{FILL_PART}")
+            assert "is full" in scene.fails().output
+            server.stop()
+    finally:
+        scene.gate.touch()
+        server.start()
     scene.release()
     yield
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from tests.faults import mariadb
 from tests.faults.fault import fault
 from tests.faults.scene import PART, Scene
-from tests.integration.targets import PostgresTarget
+from tests.integration.targets import MariaDBTarget, PostgresTarget
 from tests.lab.shell import run
 from tests.lab.waiting import wait_until
 
@@ -28,6 +29,10 @@ def _of_another(scene: Scene, data: bytes) -> bytes:
         if not folder.exists():
             run([server.bin / "pg_dump", "--format=directory", f"--file={folder}", "--dbname", server.url()])
         return (folder / "toc.dat").read_bytes() if data.startswith(b"PGDMP") else data
+    if isinstance(scene.target, MariaDBTarget):
+        with mariadb.another(scene.target) as another:
+            another.rows("CREATE TABLE item (id int, name text)")
+            return another.dump().encode()
     path = scene.folder / "another.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS item (id, name)")
@@ -52,10 +57,7 @@ def _pieces(scene: Scene) -> list[Path]:
 def _damaged(words: str, damage: Damage) -> None:
     @fault(f"the dump is {words} when a revision that left something behind has failed", ends="held")
     def inject(scene: Scene) -> Iterator[None]:
-        left = "op.execute('CREATE TABLE half (id int)')"
-        if isinstance(scene.target, PostgresTarget):
-            left = f"with op.get_context().autocommit_block():\n    {left}"
-        scene.release(f"{left}\n{scene.stop_here()}\nraise RuntimeError('fails on purpose')")
+        scene.release(f"{scene.leave()}\n{scene.stop_here()}\nraise RuntimeError('fails on purpose')")
         with scene.site.start("migrate", **scene.settings) as running:
             wait_until(scene.reached.exists, "revision 0003 was not reached")
             pieces = {path: path.read_bytes() for path in _pieces(scene)}

@@ -10,9 +10,11 @@ from tests.faults.scene import Scene
 #: Brings the fault about in a run that has ended when it yields; takes the fault away after that.
 Inject = Callable[[Scene], Iterator[None]]
 
-BOTH = ("postgresql", "sqlite")
 POSTGRESQL = ("postgresql",)
 SQLITE = ("sqlite",)
+MARIADB = ("mariadb",)
+SERVERS = POSTGRESQL + MARIADB
+ALL = (*POSTGRESQL, *SQLITE, *MARIADB)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Fault:
 REGISTERED: list[Fault] = []
 
 
-def fault(words: str, ends: str | dict[str, str], engines: tuple[str, ...] = BOTH) -> Callable[[Inject], Inject]:
+def fault(words: str, ends: str | dict[str, str], engines: tuple[str, ...] = ALL) -> Callable[[Inject], Inject]:
     """Register a fault in the suite; where engines end differently, ``ends`` says how each does."""
 
     def register(inject: Inject) -> Inject:

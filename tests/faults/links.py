@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.fault import BOTH, fault
+from tests.faults.fault import fault
 from tests.faults.scene import Scene
 from tests.lab.link import Link
 from tests.lab.waiting import wait_until
@@ -25,7 +25,7 @@ def _reached_over_a_link(scene: Scene) -> Link:
     return link
 
 
-@fault("the host's link goes down in mid-upgrade and stays down until the run has ended", ends="new", engines=BOTH)
+@fault("the host's link goes down in mid-upgrade and stays down until the run has ended", ends="new")
 def down(scene: Scene) -> Iterator[None]:
     link = _reached_over_a_link(scene)
     scene.settings["migrate_reconnect_timeout"] = 2
@@ -40,7 +40,7 @@ def down(scene: Scene) -> Iterator[None]:
     yield
 
 
-@fault("the host's link goes down in mid-upgrade, and the next run finds it at work", ends="new", engines=BOTH)
+@fault("the host's link goes down in mid-upgrade, and the next run finds it at work", ends="new")
 def at_work(scene: Scene) -> Iterator[None]:
     link = _reached_over_a_link(scene)
     scene.settings["migrate_reconnect_timeout"] = 2
@@ -56,7 +56,7 @@ def at_work(scene: Scene) -> Iterator[None]:
     yield
 
 
-@fault("the host's link is down for 10 s in mid-upgrade", ends="new", engines=BOTH)
+@fault("the host's link is down for 10 s in mid-upgrade", ends="new")
 def for_a_while(scene: Scene) -> Iterator[None]:
     link = _reached_over_a_link(scene)
     with scene.stopped_in("in") as running:
@@ -70,7 +70,7 @@ def for_a_while(scene: Scene) -> Iterator[None]:
     yield
 
 
-@fault("the host's link goes down in mid-upgrade, and its worker is killed before it is back", ends="cut", engines=BOTH)
+@fault("the host's link goes down in mid-upgrade, and its worker is killed before it is back", ends="cut")
 def and_killed(scene: Scene) -> Iterator[None]:
     link = _reached_over_a_link(scene)
     scene.settings["migrate_reconnect_timeout"] = 2

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 
-from tests.faults.fault import BOTH, POSTGRESQL, fault
+from tests.faults.fault import POSTGRESQL, fault
 from tests.faults.scene import Scene
 from tests.integration.targets import PostgresTarget
 
@@ -44,7 +44,7 @@ def long_query(scene: Scene) -> Iterator[None]:
     yield
 
 
-@fault("two controllers at once, through two hosts", ends="new", engines=BOTH)
+@fault("two controllers at once, through two hosts", ends="new")
 def two_controllers(scene: Scene) -> Iterator[None]:
     with scene.stopped_in("in") as one:
         second = scene.site.start(

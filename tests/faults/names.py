@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.faults import mariadb
 from tests.faults.digest import digest
 from tests.faults.fault import fault
 from tests.faults.scene import Scene
 from tests.integration.site import Site
-from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
+from tests.integration.targets import MariaDBTarget, PostgresTarget, SQLiteTarget, Target
 from tests.lab.shell import run
 
 _HOSTILE = "../$(id)`id`; \"quoted\" 'x' 50% ü☃\n%s:b #?&@"
 #: As long as PostgreSQL lets an identifier be.
 _LONG = f"{'ü' * 10}{'l' * 43}"
+#: As long as MariaDB lets one be: as many characters, of whatever size.
+_LONG_ON_MARIADB = "ü" * 64
 _TABLES = (_HOSTILE, _LONG)
 
 
@@ -38,16 +41,22 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _tables(target: Target) -> list[str]:
+    """The names of tables; one with a line break in it is refused on MariaDB when it is backed up."""
+    return [name.replace("\n", " ") if isinstance(target, MariaDBTarget) else name for name in _TABLES]
+
+
 def _with_hostile_tables(scene: Scene) -> None:
     """Put what must come back as it was beside the fixture's table."""
     within = ""
     if isinstance(scene.target, PostgresTarget):
         within = f"{_quoted(_HOSTILE)}."
         scene.target.rows(f"CREATE SCHEMA {_quoted(_HOSTILE)}")
-    for table in _TABLES:
-        scene.target.rows(f"CREATE TABLE {within}{_quoted(table)} ({_quoted(_HOSTILE)} text)")
+    quoted = mariadb.quoted if isinstance(scene.target, MariaDBTarget) else _quoted
+    for table in _tables(scene.target):
+        scene.target.rows(f"CREATE TABLE {within}{quoted(table)} ({quoted(_tables(scene.target)[0])} text)")
         literal = _HOSTILE.replace("'", "''")
-        scene.target.rows(f"INSERT INTO {within}{_quoted(table)} VALUES ('{literal}')")
+        scene.target.rows(f"INSERT INTO {within}{quoted(table)} VALUES ('{literal}')")
     scene.old = digest(scene.target)
 
 
@@ -55,8 +64,9 @@ def _without(scene: Scene, clean: str) -> None:
     if isinstance(scene.target, PostgresTarget):
         scene.target.rows(f"DROP SCHEMA {_quoted(_HOSTILE)} CASCADE")
     else:
-        for table in _TABLES:
-            scene.target.rows(f"DROP TABLE {_quoted(table)}")
+        quoted = mariadb.quoted if isinstance(scene.target, MariaDBTarget) else _quoted
+        for table in _tables(scene.target):
+            scene.target.rows(f"DROP TABLE {quoted(table)}")
     scene.old = clean
 
 
@@ -65,10 +75,7 @@ def _left_and_failed(scene: Scene) -> None:
     clean = scene.old
     _with_hostile_tables(scene)
     scene.settings.update(migrate_databases=[scene.target.entry], migrate_root=scene.site.root)
-    left = "op.execute('CREATE TABLE half (id int)')"
-    if isinstance(scene.target, PostgresTarget):
-        left = f"with op.get_context().autocommit_block():\n    {left}"
-    scene.release(f"{left}\n{scene.raise_here()}")
+    scene.release(f"{scene.leave()}\n{scene.raise_here()}")
     scene.fails()
     assert scene.state() == "old"
     assert "restored" in [event["event"] for event in scene.site.events(scene.target.name)]
@@ -88,6 +95,10 @@ def _hostile(scene: Scene, name: str) -> None:
         server.execute(f"ALTER DATABASE {_quoted(plain)} RENAME TO {_quoted(name)}")
         scene.kept.callback(server.execute, f"ALTER DATABASE {_quoted(name)} RENAME TO {_quoted(plain)}")
         scene.target = PostgresTarget(replace(target.database, name=name))
+    elif isinstance(target, MariaDBTarget):
+        # No statement renames a database.
+        scene.target = scene.kept.enter_context(mariadb.named(target, name))
+        scene.begin()
     else:
         assert isinstance(target, SQLiteTarget)
         root.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +116,6 @@ def hostile(scene: Scene) -> Iterator[None]:
 
 @fault("names as long as may be", ends="old")
 def long(scene: Scene) -> Iterator[None]:
-    _hostile(scene, _LONG)
+    _hostile(scene, _LONG_ON_MARIADB if isinstance(scene.target, MariaDBTarget) else _LONG)
     _left_and_failed(scene)
     yield

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.faults import mariadb
 from tests.faults.digest import digest, postgres_digest, sqlite_digest
 from tests.integration.site import PLAYBOOKS, Running, Site, Source
-from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
+from tests.integration.targets import MariaDBTarget, PostgresTarget, SQLiteTarget, Target
+from tests.integration.virtualenvs import virtualenv
 from tests.lab import PROJECT, ansible
 from tests.lab.fixtures import Database
 from tests.lab.shell import run
@@ -65,20 +67,28 @@ class Scene:
     kept: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
+        if isinstance(self.target, MariaDBTarget):
+            self.site.variables["migrate_virtualenv"] = str(virtualenv("pymysql"))
+            mariadb.allow_restores(self.target)
         self.source = self.site.source("generic", "release")
         self.settings = {"migrate_databases": [self.target.entry], "migrate_source": self.source}
         self.settings.update(migrate_lock_timeout=1, migrate_lock_wait=3, migrate_database_wait=30)
-        # By Alembic itself, as the users of this collection have done until then.
+        self.begin()
+        self.release()
+
+    def begin(self) -> None:
+        """Bring the database to its old revision by Alembic itself, as the users of this collection have done."""
         self._alembic(self.target, OLD)
         self.target.fill()
         self.old = digest(self.target)
-        self.release()
 
     @contextmanager
     def kept_until_the_end(self) -> Iterator[Scene]:
         """Take away at the end what a fault needs until then."""
         with self.kept:
             yield self
+        if isinstance(self.target, MariaDBTarget):
+            mariadb.drop_retained(self.target)
         if isinstance(self.target, PostgresTarget):
             server, database = self.target.database.server, self.target.database
             owned = f"datdba = '\"{database.user}\"'::regrole AND datname <> '{database.user}'"
@@ -91,6 +101,13 @@ class Scene:
         self.source.add("0003", "0002", upgrade or f"{PART}\n{FILL_PART}", downgrade)
         rebuilt = "with op.batch_alter_table('item') as item:\n    item.alter_column('name', type_=sa.String({}))"
         self.source.add("0004", "0003", rebuilt.format(80), rebuilt.format(50))
+
+    def leave(self) -> str:
+        """The words of a revision that leaves behind what only a restore takes away."""
+        if isinstance(self.target, MariaDBTarget):
+            # A table that is new and empty would be dropped.
+            return "op.execute('ALTER TABLE item MODIFY name VARCHAR(70)')"
+        return "with op.get_context().autocommit_block():\n    op.execute('CREATE TABLE half (id int)')"
 
     # A revision that stops where the test wants it to
 
@@ -216,6 +233,10 @@ class Scene:
         if isinstance(self.target, SQLiteTarget):
             yield SQLiteTarget(self.folder / f"clean-{secrets.token_hex(4)}.db")
             return
+        if isinstance(self.target, MariaDBTarget):
+            with mariadb.another(self.target) as another:
+                yield another
+            return
         assert isinstance(self.target, PostgresTarget)
         server, name = self.target.database.server, f"clean_{secrets.token_hex(4)}"
         password = server.create_role(name)
@@ -240,6 +261,9 @@ class Scene:
             if isinstance(self.target, PostgresTarget):
                 with self._brought_back(self.target, dump) as name:
                     yield postgres_digest(self.target, name)
+            elif isinstance(self.target, MariaDBTarget):
+                with mariadb.loaded(self.target, dump) as name:
+                    yield mariadb.digest(self.target, name)
             else:
                 yield sqlite_digest(dump)
 
@@ -274,6 +298,8 @@ class Scene:
             if isinstance(self.target, PostgresTarget):
                 server = self.target.database.server
                 typed = {"PGPASSWORD": server.password, "PATH": f"{server.bin}:{os.environ['PATH']}"}
+            if isinstance(self.target, MariaDBTarget):
+                by_shell = mariadb.as_typed(self.target, by_shell)
             run(["sh", "-c", by_shell], env=typed)
         if playbook:
             name, *options = shlex.split(words)

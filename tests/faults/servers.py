@@ -16,7 +16,7 @@ from tests.faults.fault import POSTGRESQL, fault
 from tests.faults.scene import Scene
 from tests.integration.servers import Pooler, Standby
 from tests.integration.site import Running
-from tests.integration.targets import PostgresTarget
+from tests.integration.targets import MariaDBTarget, PostgresTarget
 from tests.lab.postgres import PostgresServer
 from tests.lab.shell import run
 from tests.lab.waiting import wait_until
@@ -82,15 +82,25 @@ def crash_in_backup(scene: Scene) -> Iterator[None]:
 @contextmanager
 def dumping(scene: Scene) -> Iterator[Running]:
     """Run the migration up to the middle of its dump, which waits for a lock of another session."""
-    blocked = (
-        "SELECT pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
-        f" WHERE NOT granted AND datname = '{scene.target.name}'"
-    )
-    with closing(_postgres(scene).connect()) as other, closing(other.cursor()) as cursor:
-        cursor.execute("LOCK TABLE item IN ACCESS EXCLUSIVE MODE")
+    target = scene.target
+    assert isinstance(target, PostgresTarget | MariaDBTarget)
+    if isinstance(target, PostgresTarget):
+        lock = "LOCK TABLE item IN ACCESS EXCLUSIVE MODE"
+        blocked = (
+            "SELECT pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+            f" WHERE NOT granted AND datname = '{target.name}'"
+        )
+    else:
+        lock = "LOCK TABLES item WRITE"
+        blocked = (
+            "SELECT id FROM information_schema.processlist"
+            f" WHERE state = 'Waiting for table metadata lock' AND user = '{target.database.user}'"
+        )
+    with closing(target.connect()) as other, closing(other.cursor()) as cursor:
+        cursor.execute(lock)
         with scene.site.start("migrate", **scene.settings) as running:
             # A session that only reads the database waits for nothing that long.
-            wait_until(lambda: _began(scene, "locked") and _server(scene).execute(blocked), "the dump does not wait")
+            wait_until(lambda: began(scene, "locked") and target.database.server.execute(blocked), "no dump waits")
             yield running
 
 
@@ -103,7 +113,7 @@ def _crash_in_restore(method: str, rights: str) -> None:
         postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
         with scene.started() as running:
             scene.gate.touch()
-            wait_until(lambda: _began(scene, "restore_begun"), "no restore begins")
+            wait_until(lambda: began(scene, "restore_begun"), "no restore begins")
             os.kill(postmaster, signal.SIGQUIT)
             wait_until(lambda: not (server.data / "postmaster.pid").exists(), "the server does not crash")
             try:
@@ -118,7 +128,7 @@ _HALF = "op.execute('CREATE TABLE half (id int)')"
 _RAISE = "if 'CLEAN' not in os.environ:\n    raise RuntimeError('fails on purpose')"
 
 
-def _began(scene: Scene, name: str) -> bool:
+def began(scene: Scene, name: str) -> bool:
     return any(event["event"] == name for event in scene.site.events(scene.target.name))
 
 
@@ -165,7 +175,7 @@ def pooler(scene: Scene) -> Iterator[None]:
 
 
 @contextmanager
-def _unplugged(port: int) -> Iterator[None]:
+def unplugged(port: int) -> Iterator[None]:
     """Let every packet to and from a server's port get lost, as by a link that is down."""
     rules = [["INPUT", "-i", "lo", "-p", "tcp", f"--{end}", str(port), "-j", "DROP"] for end in ("dport", "sport")]
     for rule in rules:
@@ -180,7 +190,7 @@ def _unplugged(port: int) -> Iterator[None]:
 @fault("the link to the database server is down for 20 s in mid-upgrade", ends="new", engines=POSTGRESQL)
 def link_down(scene: Scene) -> Iterator[None]:
     with scene.stopped_in("in") as running:
-        with _unplugged(_server(scene).port):
+        with unplugged(_server(scene).port):
             scene.gate.touch()
             until = time.monotonic() + 20
             wait_until(lambda: running.ended or time.monotonic() > until, "time stands still")
@@ -201,7 +211,7 @@ def link_lost(scene: Scene) -> Iterator[None]:
     )
     with scene.stopped_in("in") as running:
         pids = [int(row[0]) for row in server.execute(query)]
-        with _unplugged(server.port):
+        with unplugged(server.port):
             for pid in pids:
                 os.kill(pid, signal.SIGTERM)
             wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "a session stays")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.fault import BOTH, POSTGRESQL, fault
+from tests.faults.fault import ALL, POSTGRESQL, SERVERS, fault
 from tests.faults.scene import Scene
 from tests.faults.servers import dumping
 from tests.integration.site import Running
@@ -58,7 +58,7 @@ def _ends(event: str, moment: str) -> str:
 
 
 def _ended_at(number: signal.Signals, event: str, moment: str) -> None:
-    @fault(f"{number.name} of the whole worker {_MOMENTS[moment]} {event}", ends=_ends(event, moment), engines=BOTH)
+    @fault(f"{number.name} of the whole worker {_MOMENTS[moment]} {event}", ends=_ends(event, moment))
     def inject(scene: Scene) -> Iterator[None]:
         scene.each_in_its_own_transaction()
         with _stopped_at(scene, "upgrade", event, _UPGRADE[event], moment) as running:
@@ -73,7 +73,7 @@ for _event in _UPGRADE:
             _ended_at(_number, _event, _moment)
 
 
-@fault("SIGKILL of the whole worker in mid-backup", ends="old", engines=POSTGRESQL)
+@fault("SIGKILL of the whole worker in mid-backup", ends="old", engines=SERVERS)
 def killed_in_backup(scene: Scene) -> Iterator[None]:
     with dumping(scene) as running:
         scene.kill(signal.SIGKILL, all_processes=True)
@@ -92,7 +92,7 @@ def _fails(scene: Scene) -> None:
 
 def _leaves(scene: Scene) -> None:
     """Only a restore takes away what the revision left."""
-    scene.release(f"with op.get_context().autocommit_block():\n    {_HALF}\n{scene.raise_here()}")
+    scene.release(f"{scene.leave()}\n{scene.raise_here()}")
 
 
 def _leaves_in_a_database_of_its_own(scene: Scene) -> None:
@@ -101,11 +101,8 @@ def _leaves_in_a_database_of_its_own(scene: Scene) -> None:
     _leaves(scene)
 
 
-_HALF = "op.execute('CREATE TABLE half (id int)')"
-
-
 def _revert_ended_at(
-    words: str, prepare: Prepare, event: str, revision: str, moment: str, engines: tuple[str, ...] = BOTH
+    words: str, prepare: Prepare, event: str, revision: str, moment: str, engines: tuple[str, ...] = ALL
 ) -> None:
     what = f"SIGKILL of the whole worker in mid-{words}, {_MOMENTS[moment]} {event}"
 

@@ -23,7 +23,7 @@ from tests.integration.targets import Target
 @pytest.fixture
 def target(request: pytest.FixtureRequest) -> Target:
     engine: str = request.param
-    found: Target = request.getfixturevalue("postgres" if engine == "postgresql" else "sqlite")
+    found: Target = request.getfixturevalue("postgres" if engine == "postgresql" else engine)
     return found
 
 

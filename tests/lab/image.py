@@ -24,6 +24,7 @@ PACKAGES = [
     "sudo",
     "postgresql-client-15",  # pg_dump and pg_restore, as on a hosting server
     "postgresql-15",  # the database server of a lab runs in a container of the same image
+    "mariadb-server",  # on each host where a scenario starts it, and its client programs
     "systemd-sysv",  # for hosts that are to have services of their own
     "dbus",
     "cron",
