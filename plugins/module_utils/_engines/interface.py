@@ -33,6 +33,10 @@ Report = Callable[[str], None]
 Part = TypeVar("Part")
 
 
+def _same(table: str) -> str:
+    return table
+
+
 @dataclass(frozen=True)
 class Scratch:
     """A database of our own, for as long as a rehearsal lasts."""
@@ -41,6 +45,10 @@ class Scratch:
     engine: Engine
     #: Makes it anew from the backup, and returns in words what that could not bring.
     fill: Callable[[], list[str]]
+    #: Returns what a table of the database (schema.table) is called in it.
+    name_of: Callable[[str], str] = _same
+    #: Returns in words what was written in the database itself since; raises Failed where that cannot be others' rows.
+    check_database: Callable[[], list[str]] = list
 
 
 #: Is called when no other session can write any more and nothing was replaced yet; raises if the restore must not be.

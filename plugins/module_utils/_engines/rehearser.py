@@ -49,6 +49,14 @@ class Rehearser(ABC):
         """
         return Comparison()
 
+    def check_place(self) -> None:
+        """Check, before a backup is taken for it, that a copy can be made; what is not checked here ``scratch`` does.
+
+        Raises:
+            Refused: it cannot.
+        """
+        return
+
     @abstractmethod
     def scratch(self, archive: Archive, report: Report) -> AbstractContextManager[Scratch]:
         """Return a place for a copy of a backup, empty at first and dropped at the end, whatever happens.

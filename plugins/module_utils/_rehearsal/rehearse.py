@@ -73,6 +73,7 @@ class Rehearsal(OneDatabase):
             if not self.plan.pending:
                 return self._result("unchanged")
             refuse_literal_url(self.database, self.engine.url)
+            rehearser_of(self.engine).check_place()
             self.backup = self._proven_backup() or self._take_backup()
             self._rehearse_in_process(self.backup)
             self._complain()
@@ -165,9 +166,18 @@ class Rehearsal(OneDatabase):
                 self._rehearse(scratch)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is raised once the copy is gone
                 problem = error
+            problem = self._problem_of_database(scratch) or problem
         self.journal.write(DROPPED)
         if problem:
             raise problem
+
+    def _problem_of_database(self, scratch: Scratch) -> Failed | None:
+        """Return that the database itself was changed meanwhile, which is worse than anything on a copy."""
+        try:
+            self.notes += scratch.check_database()
+        except Failed as failure:
+            return failure
+        return None
 
     def _rehearse(self, scratch: Scratch) -> None:
         self.progress.phase("restores into a scratch database")
@@ -176,7 +186,7 @@ class Rehearsal(OneDatabase):
         seconds = round(time.monotonic() - begun, 3)
         self.journal.write("scratch_filled", path=self.backup.path if self.backup else "", seconds=seconds)
         environment = environment_of(scratch.engine.database, self.job, scratch.engine)
-        tables = self._checked(environment)
+        tables = self._checked(environment, scratch)
         in_full, report = self._in_full(), self.progress.report
         known = (self.backup.archive(), tables, in_full, report) if self.backup else None
         filled = rehearser_of(scratch.engine).read_copy(*known) if known else None
@@ -197,7 +207,7 @@ class Rehearsal(OneDatabase):
         undoing = Undoing(scratch, environment, observer, self.journal, self.progress, self.notes)
         undoing.run(lambda: rehearser_of(scratch.engine).compare_copy(filled, *known) if known else Comparison())
 
-    def _checked(self, environment: Environment) -> frozenset[str]:
+    def _checked(self, environment: Environment, scratch: Scratch) -> frozenset[str]:
         """Make sure that env.py leads to the copy, and that this is at the revisions of the database.
 
         Raises:
@@ -207,7 +217,16 @@ class Rehearsal(OneDatabase):
         with environment.engine.watch_connections():
             streams = environment.streams()
         found = {stream.table: list(stream.heads) for stream in streams}
-        if self.engine.exists() and found != self.plan.heads:
+        expected = {scratch.name_of(table): heads for table, heads in self.plan.heads.items()}
+        in_full = sorted((found.keys() & self.plan.heads.keys()) - expected.keys())
+        if in_full:
+            raise Refused(
+                f"Database {self.database.name!r} cannot be rehearsed beside itself",
+                f"env.py names the version table in full ({', '.join(in_full)}), and the copy has another name",
+                "Leave version_table_schema out of env.py, or take it from the connection",
+                code="rehearsal-names-database",
+            )
+        if self.engine.exists() and found != expected:
             raise Failed(
                 f"The copy of {self.database.name!r} is not at the database's revision",
                 f"it has {found}",

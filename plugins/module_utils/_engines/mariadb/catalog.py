@@ -122,7 +122,7 @@ def _lines_of(connection: Connection, leave_out: frozenset[str]) -> tuple[str, l
     """Return the name of the database, and its lines in the server's own words."""
     with fixed_mode(connection):
         schema = str(execute(connection, "select database()")[0][0])
-        leave_out_names = {name.partition(".")[2] for name in leave_out if name.startswith(f"{schema}.")}
+        leave_out_names = {name[len(schema) + 1 :] for name in leave_out if name.startswith(f"{schema}.")}
         lines = [Line(str(text), "database", schema) for (text,) in execute(connection, _DATABASE)]
         for name, kind, _engine in execute(connection, TABLES):
             if name not in leave_out_names:

@@ -50,6 +50,7 @@ def read_dump(path: Path) -> DumpContent:
     with path.open("rb") as file:
         for line in file:
             last = line.strip() or last
+            is_first = length == 0
             length += len(line)
             if last.endswith(b";" if is_plain else b";;"):
                 if length > found.longest:
@@ -63,6 +64,9 @@ def read_dump(path: Path) -> DumpContent:
             if not is_plain:  # in the body of a routine may be anything
                 if begins and line.startswith(_OTHERS["trigger"]):
                     found.others["trigger"] += 1
+                # Between two events the delimiter stays.
+                if is_first and not begins and line.startswith(_OTHERS["event"]):
+                    found.others["event"] += 1
                 begins = False
                 continue
             if inserting and line.startswith(b"("):

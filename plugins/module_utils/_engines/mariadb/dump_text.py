@@ -34,6 +34,8 @@ _OTHER_COLLATION = re.compile(rb"\A(?:/\*!50003 )?ALTER DATABASE ", re.IGNORECAS
 _COUNTER = re.compile(r" AUTO_INCREMENT=(\d+)")
 #: A statement of a dump that makes or fills neither tables nor sequences begins with one of these.
 _NOT_OF_TABLES = (b"/*!50001 ", b"/*!50003 ", b"/*!50106 ", b"ALTER DATABASE ")
+#: Before each event but the first this comes between the delimiters of the one before.
+_NEXT_EVENT = b"/*!50106 DROP EVENT IF EXISTS "
 _DATA = (b"INSERT INTO ", b"REPLACE INTO ", b"INSERT  IGNORE ", b"(")
 
 
@@ -114,6 +116,8 @@ class _Reader:
         """Take a statement between other delimiters: what makes a trigger, a routine or an event, or sets for it."""
         if statement.startswith(b"/*!50003 SET "):
             self._settings.update(_SETTING.findall(statement))
+            return
+        if statement.startswith(_NEXT_EVENT):
             return
         definition = self._definition(statement)
         if match := _ROUTINE.match(statement):

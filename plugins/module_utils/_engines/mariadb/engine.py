@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,11 @@ from .catalog import read_fingerprint
 from .dump import write_dump
 from .locks import DATABASE, MIGRATING, NamedLock, describe_holder, lock_name, try_lock, wait_for_orphan
 from .not_transactional import not_transactional
+from .only_here import Guard, NamesDatabase, changing_only, refused
 from .preflight import obstacles
 from .read_only import is_kept, only_reading
 from .restore_method import restore_method
+from .scratch_place import database_of, objects_of
 from .session import MariaDBSession
 from .statements import commits, may_contain_others
 from .timeouts import is_autocommit, watch
@@ -42,6 +44,8 @@ class MariaDB(MariaDBSession):
 
     #: Whether there are tables that take part in no transaction, where that was read since the last DDL.
     _has_not_transactional: bool | None = None
+    #: Whether this is a copy, and env.py's connections may change nothing else.
+    _is_kept_here = False
 
     @classmethod
     def prepare(cls, job: Job) -> None:
@@ -98,6 +102,21 @@ class MariaDB(MariaDBSession):
     def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Have the server refuse what writes, or keep it from being committed."""
         return only_reading(writes, uncommitted=uncommitted)
+
+    @contextmanager
+    def changing_only_here(self) -> Iterator[None]:
+        """Have the server refuse what writes elsewhere, and send no statement that names the database itself."""
+        self._is_kept_here = True
+        own, copy = self.own(), self.name_on_server
+        database = database_of(own, copy)
+        with changing_only(Guard(copy, database, objects_of(own, database))):
+            yield
+
+    def explained(self, error: BaseException) -> BaseException:
+        """Return why a statement was refused, if it was to write elsewhere."""
+        if isinstance(error, NamesDatabase):
+            return refused(error)
+        return self.refused_elsewhere(error) if self._is_kept_here and is_kept(error) else error
 
     def was_kept(self, error: BaseException) -> bool:
         """Query the number of the error."""

@@ -2,50 +2,134 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The part that rehearses on copies of a MariaDB database: it refuses."""
+"""A copy of a MariaDB database in a schema of ours, and what a rehearsal wants to know of it."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from ..._core.errors import Refused
+from ..comparison import Comparison
 from ..data import Archive, Content, RetainedCopy
 from ..interface import Report, Scratch
 from ..rehearser import Rehearser
+from . import copy_state
+from .catalog import SEQUENCE, TABLES
+from .content import Column, digest_columns
+from .fill_copy import fill
+from .quoting import quoted
+from .scratch_place import Place, aimed_at, dead_copies, drop, drop_if_dead, make, maker_of, new_name, place_of
+from .swap_state import size_of
+from .untouched import Untouched
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .session import MariaDBSession
 
+_COLUMNS = """
+select table_name, column_name, data_type from information_schema.columns
+ where table_schema = database() order by table_name, ordinal_position
+"""
+
 
 class MariaDBRehearser(Rehearser):
-    """Makes no copies."""
+    """Makes copies in schemas of their own."""
 
     def __init__(self, engine: MariaDBSession) -> None:
         self.engine = engine
 
-    def scratch(self, archive: Archive, report: Report) -> AbstractContextManager[Scratch]:
-        """Refuse."""
-        raise Refused(
-            f"Database {self.engine.database.name!r} cannot be rehearsed",
-            "there are no rehearsals on MariaDB yet",
-            "Try the migration on a copy of your own",
-            code="rehearsal-not-supported",
-        )
+    def check_place(self) -> None:
+        """Check the privileges of the user who makes copies."""
+        place_of(self.engine).own.close()
+
+    @contextmanager
+    def scratch(self, archive: Archive, report: Report) -> Iterator[Scratch]:
+        """Make a schema for a copy, and drop it at the end."""
+        schema, untouched = self.engine.name_on_server, Untouched.of(self.engine)
+        place = place_of(self.engine)
+        try:
+            for left in dead_copies(place, schema):
+                drop_if_dead(place, left)
+            name = new_name(place)
+            engine = aimed_at(self.engine, place.maker.url.set(database=name))
+
+            def refill() -> list[str]:
+                engine.close()
+                drop(place, name)
+                make(place, name, self.engine)
+                report(f"loads the backup into {name}")
+                return fill(engine, archive, schema)
+
+            def name_of(table: str) -> str:
+                return f"{name}{table[len(schema) :]}" if table.startswith(f"{schema}.") else table
+
+            try:
+                yield Scratch(engine, refill, name_of, lambda: untouched.check(self.engine))
+            finally:
+                engine.close()
+                drop(place, name)
+        finally:
+            place.own.close()
 
     def scratches(self) -> list[RetainedCopy]:
-        """Return nothing: there never were any."""
-        return []
+        """Search the server for schemas that this host has written down and no session has locked."""
+        maker = maker_of(self.engine)
+        with maker.connect() as own:
+            place = Place(maker, own, "")
+            names = dead_copies(place, self.engine.name_on_server)
+            return [RetainedCopy(name, "", "", size_of(own, name)) for name in names]
 
     def drop_scratch(self, scratch: RetainedCopy) -> None:
-        """Drop nothing."""
+        """Drop a schema, if no rehearsal holds its lock."""
+        maker = maker_of(self.engine)
+        with maker.connect() as own:
+            drop_if_dead(Place(maker, own, ""), scratch.name)
 
     def contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
-        """Read nothing."""
-        return {}
+        """Have the server hash every value; sums do not depend on the order of rows."""
+        schema = str(_rows(connection, "select database()")[0][0])
+        columns: dict[str, list[Column]] = {}
+        for table, name, kind in _rows(connection, _COLUMNS):
+            columns.setdefault(table, []).append(Column(name, str(kind).lower(), True, None, "", False))
+        return {
+            table: _content(connection, table, columns.get(table, []) if in_full else [])
+            for table, kind, _engine in _rows(connection, TABLES)
+            if kind != SEQUENCE and f"{schema}.{table}" not in leave_out
+        }
 
     def disk_usage(self) -> int:
-        """Return nothing of a copy that there is not."""
-        return 0
+        """Return what the server estimates for the tables and their indexes."""
+        return self.engine.own().run(self.engine.size)
+
+    def read_copy(self, archive: Archive, leave_out: frozenset[str], in_full: bool, report: Report) -> Any:
+        """Read what mariadb-dump writes, and compare it with the backup."""
+        found = copy_state.read_copy(self.engine, in_full, report)
+        copy_state.refuse_differences(self.engine, archive, found)
+        return found
+
+    def compare_copy(
+        self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, report: Report
+    ) -> Comparison:
+        """Compare what mariadb-dump writes."""
+        now = copy_state.read_copy(self.engine, in_full, report)
+        version_tables = {name[len(self.engine.name_on_server) + 1 :] for name in leave_out}
+        return copy_state.compare(before, now, version_tables)
+
+
+def _content(connection: Connection, table: str, columns: list[Column]) -> Content:
+    wanted = [digest_columns(columns), *(digest_columns([column]) for column in columns)] if columns else ["count(*)"]
+    row = _rows(connection, f"select {', '.join(wanted)} from {quoted(table)}")[0]
+    if not columns:
+        return Content(int(row[0]))
+    # Each digest has the number of rows before it.
+    digests = [str(value) for value in row[1::2]]
+    names = [column.name for column in columns]
+    return Content(int(row[0]), digests[0], dict(zip(names, digests[1:])))
+
+
+def _rows(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
+    """Execute a statement in which nothing is a parameter: on env.py's own connection a name may have any character."""
+    result = connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+    return [tuple(row) for row in result]

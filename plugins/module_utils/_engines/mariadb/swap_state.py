@@ -24,10 +24,14 @@ from .content import run_sql
 from .made_schemas import MadeSchemas
 from .quoting import literal, qualified, quoted
 
-NEW, OLD = "new", "old"
+NEW, OLD, REHEARSAL = "new", "old", "rehearsal"
 #: What follows a name of each kind, as a sample, and all that may follow it.
-SINCE = {NEW: "", OLD: "_20261231235959"}
-_BEHIND = {NEW: re.compile(r"(?:_s(?P<session>\d+))?(?:_x[0-9a-f]{6})?"), OLD: re.compile(r"_\d{14,15}")}
+SINCE = {NEW: "", OLD: "_20261231235959", REHEARSAL: "_0123cdef"}
+_BEHIND = {
+    NEW: re.compile(r"(?:_s(?P<session>\d+))?(?:_x[0-9a-f]{6})?"),
+    OLD: re.compile(r"_\d{14,15}"),
+    REHEARSAL: re.compile(r"_[0-9a-f]{8}"),
+}
 _PREFIX = "hosting_alembic"
 STATE_TABLE = "hosting_alembic_state"
 #: How far a restore is: nothing was moved; tables were, or are being, moved out; the restored ones are in; all is done.

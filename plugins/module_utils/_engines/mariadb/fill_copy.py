@@ -1,0 +1,152 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Filling a rehearsal's copy from a dump: its tables, and the definitions of all else. No event of it runs there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..._core.errors import Failed
+from ..._core.paths import sha256_of
+from . import client_input
+from .dump_text import Definition, Definitions, definitions_of, tables_alone
+from .full_names import names_database
+from .quoting import quoted
+from .scripts import NotMade, redo_pieces, run_pieces
+
+if TYPE_CHECKING:
+    from ..data import Archive
+    from .session import MariaDBSession
+
+_DEFINER = re.compile(rb"DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*`\s*")
+#: What the server writes between the times of an event and what it does.
+_STATUS = re.compile(rb"(\bON COMPLETION (?:NOT )?PRESERVE )(?:ENABLE|DISABLE)\b")
+_EVENT = "event "
+_RUNNING = "select event_name from information_schema.events where event_schema = :schema and status = 'ENABLED'"
+_MOST_NAMED = 5
+
+
+def fill(engine: MariaDBSession, archive: Archive, database: str) -> list[str]:
+    """Fill an empty schema, and return in words what is not as it was.
+
+    Args:
+        engine: of the copy.
+        archive: the backup.
+        database: what the server calls the one that was backed up.
+
+    Raises:
+        Failed: the backup is damaged, or could not be loaded, or has what would change the database itself.
+    """
+    if archive.sha256 not in ("", sha256_of(archive.path)):
+        raise _failed(engine, f"{archive.path} is not what its manifest says")
+    with archive.path.open("rb") as lines:
+        found = definitions_of(lines)
+    if found.not_understood:
+        raise _failed(engine, "its backup holds what cannot be made again: " + "; ".join(found.not_understood))
+    _refuse_full_names(engine, found, database)
+    found, notes = _without_running_events(found)
+    try:
+        with archive.path.open("rb") as lines:
+            copied = (_column_of_copy(line, database, engine.name_on_server) for line in tables_alone(lines))
+            client_input.feed(engine, engine.name_on_server, copied)
+        notes += _defined(engine, found)
+    except Failed as failure:
+        raise _failed(engine, failure.why or failure.what) from failure
+    running = [str(name) for (name,) in engine.own().rows(_RUNNING, schema=engine.name_on_server)]
+    if running:
+        raise _failed(engine, f"events of the copy are enabled: {', '.join(running[:_MOST_NAMED])}")
+    return notes
+
+
+def sequences_of(text: str, database: str, other: str) -> str:
+    """Return a definition whose defaults read the sequences of another database."""
+    return text.replace(f"nextval({quoted(database)}.", f"nextval({quoted(other)}.")
+
+
+def _column_of_copy(line: bytes, database: str, copy: str) -> bytes:
+    """Return a line of a dump; the server writes the name of the database before a sequence in a default."""
+    if not line.startswith(b"  `") or b"nextval(" not in line:
+        return line
+    text = sequences_of(line.decode("utf-8", "surrogateescape"), database, copy)
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _failed(engine: MariaDBSession, why: str) -> Failed:
+    return Failed(f"The copy of database {engine.database.name!r} was not filled", why, code="rehearsal-copy-failed")
+
+
+def _defined(engine: MariaDBSession, found: Definitions) -> list[str]:
+    """Make triggers, views, routines and events; by the user itself those that it may make for no other."""
+    nothing, tables = Definitions(), found.all_tables()
+    try:
+        run_pieces(engine, redo_pieces(found, nothing, set(), tables))
+    except NotMade as failure:
+        run_pieces(engine, redo_pieces(_each(found, _without_definer), nothing, set(), tables))
+        return [f"triggers, views and routines have the rehearsal's user as definer, because of: {failure.why}"]
+    return []
+
+
+def _each(found: Definitions, change: Callable[[Definition], Definition]) -> Definitions:
+    """Return definitions with each of them changed."""
+    return replace(
+        found,
+        views={name: change(each) for name, each in found.views.items()},
+        triggers={table: [change(each) for each in some] for table, some in found.triggers.items()},
+        routines={key: change(each) for key, each in found.routines.items()},
+    )
+
+
+def _without_definer(definition: Definition) -> Definition:
+    return replace(definition, statement=_DEFINER.sub(b"", definition.statement, count=1))
+
+
+def _without_running_events(found: Definitions) -> tuple[Definitions, list[str]]:
+    """Return definitions in which no event is enabled; one whose definition is not understood is left out."""
+    routines, notes = {}, []
+    for key, definition in found.routines.items():
+        if not key.startswith(_EVENT):
+            routines[key] = definition
+            continue
+        statement, count = _STATUS.subn(rb"\1DISABLE", definition.statement, count=1)
+        if count:
+            routines[key] = replace(definition, statement=statement)
+        else:
+            notes.append(f"without {key}: its definition is not understood")
+    return replace(found, routines=routines), notes
+
+
+def _refuse_full_names(engine: MariaDBSession, found: Definitions, database: str) -> None:
+    """Refuse a copy in which a trigger, a routine or a default would write into the database itself.
+
+    Raises:
+        Failed: there is one.
+    """
+    objects = [*found.all_tables(), *found.views, *(key.partition(" ")[2] for key in found.routines)]
+    texts = {
+        f"table {name}": sequences_of(text, database, engine.name_on_server) for name, text in found.tables.items()
+    }
+    texts |= {f"view {name}": _decoded(each) for name, each in found.views.items()}
+    texts |= {
+        f"trigger {number} of table {table}": _decoded(each)
+        for table, some in found.triggers.items()
+        for number, each in enumerate(some, 1)
+    }
+    texts |= {key: _decoded(each) for key, each in found.routines.items()}
+    named = sorted(key for key, text in texts.items() if names_database(text, database, objects))
+    if named:
+        raise Failed(
+            f"Database {engine.database.name!r} cannot be rehearsed beside itself",
+            f"these name {database!r} in full, so that on a copy they would read or change the database itself:"
+            f" {', '.join(named[:_MOST_NAMED])}",
+            "Define them without the name of the database",
+            code="rehearsal-names-database",
+        )
+
+
+def _decoded(definition: Definition) -> str:
+    return definition.statement.decode("utf-8", "surrogateescape")

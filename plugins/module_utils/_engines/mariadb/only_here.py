@@ -1,0 +1,154 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Connections of env.py's on a copy: they change nothing elsewhere, as far as a server without a lock on that allows.
+
+A session that uses another database is read-only. One that uses the copy may still name the database itself, and no
+setting of a server keeps it from that: such a statement is not sent. For a process that is thrown away.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..._core.errors import Failed
+from ..connection import OPENING_OWN
+from ..sqlalchemy_import import listening, sa
+from .full_names import names_database
+from .read_only import READ_ONLY
+from .timeouts import is_mariadb
+
+_GUARDED = "hosting_alembic_guarded"
+_USES = 2  # the number of the command that chooses a database
+_LONGEST = 200
+
+
+class NamesDatabase(Exception):
+    """A statement on a copy names the database itself."""
+
+
+class Guard:
+    """What is checked on each connection."""
+
+    def __init__(self, copy: str, database: str, objects: list[str]) -> None:
+        self._copy = copy
+        self._database = database
+        self._objects = objects
+
+    def opened(self, connection: Any) -> None:
+        """Make a connection read-only, unless it uses the copy."""
+        cursor = connection.cursor()
+        cursor.execute("select database()")
+        used = str(next(iter(cursor.fetchall()))[0] or "")
+        if used.casefold() != self._copy.casefold():
+            cursor.execute(READ_ONLY)
+        cursor.close()
+
+    def check(self, statement: object) -> None:
+        """Refuse a statement that names the database itself.
+
+        Raises:
+            NamesDatabase: it does.
+        """
+        text = statement.decode("utf-8", "replace") if isinstance(statement, (bytes, bytearray)) else str(statement)
+        if names_database(text, self._database, self._objects):
+            raise NamesDatabase(" ".join(text.split())[:_LONGEST])
+
+
+def refused(error: NamesDatabase) -> Failed:
+    """Return what to report of a statement that was not sent."""
+    return Failed(
+        "A statement names the database itself, and not the copy that it was to run on",
+        f"{error}; it was not executed",
+        "Leave the database's name out of it, or read it by op.get_bind().engine.url.database, then rehearse again",
+        code="rehearsal-names-database",
+    )
+
+
+@contextmanager
+def changing_only(guard: Guard) -> Iterator[None]:
+    """Guard what is opened and executed inside the block; connections of our own are not guarded."""
+
+    def opened(connection: Any, _record: object) -> None:
+        if not OPENING_OWN.get() and is_mariadb(connection):
+            guard.opened(connection)
+
+    def before(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if connection.dialect.name in ("mysql", "mariadb"):
+            guard.check(statement)
+
+    listeners = ((sa.pool.Pool, "connect", opened), (sa.engine.Engine, "before_cursor_execute", before))
+    with listening(*listeners), _guarded_drivers(guard):
+        yield
+
+
+@contextmanager
+def _guarded_drivers(guard: Guard) -> Iterator[None]:
+    """Guard what env.py does past SQLAlchemy."""
+    replaced = []
+    for module, kind, method, made in _METHODS:
+        if module in sys.modules:
+            place = getattr(sys.modules[module], kind)
+            original = vars(place)[method]
+            replaced.append((place, method, original))
+            setattr(place, method, made(original, guard))
+    try:
+        yield
+    finally:
+        for place, method, original in replaced:
+            setattr(place, method, original)
+
+
+def _opens(original: Any, guard: Guard) -> Any:
+    @functools.wraps(original)
+    def opens(connection: Any, *args: Any, **keywords: Any) -> Any:
+        answer = original(connection, *args, **keywords)
+        if not OPENING_OWN.get():
+            guard.opened(connection)
+            setattr(connection, _GUARDED, True)
+        return answer
+
+    return opens
+
+
+def _executes(original: Any, guard: Guard) -> Any:
+    """Guard PyMySQL's method that sends a command of a number."""
+
+    @functools.wraps(original)
+    def executes(connection: Any, command: int, sql: Any) -> Any:
+        if getattr(connection, _GUARDED, False):
+            guard.check(f"use {_text(sql)}" if command == _USES else sql)
+        return original(connection, command, sql)
+
+    return executes
+
+
+def _queries(original: Any, guard: Guard) -> Any:
+    """Guard the method of mysqlclient that sends a statement."""
+
+    @functools.wraps(original)
+    def queries(connection: Any, query: Any) -> Any:
+        if getattr(connection, _GUARDED, False):
+            guard.check(query)
+        return original(connection, query)
+
+    return queries
+
+
+def _text(sql: Any) -> str:
+    text = sql.decode("utf-8", "replace") if isinstance(sql, (bytes, bytearray)) else str(sql)
+    return "`" + text.replace("`", "``") + "`"
+
+
+#: Module, class and method, and what takes the method's place.
+_METHODS: tuple[tuple[str, str, str, Callable[[Any, Guard], Any]], ...] = (
+    ("pymysql.connections", "Connection", "connect", _opens),
+    ("pymysql.connections", "Connection", "_execute_command", _executes),
+    ("MySQLdb.connections", "Connection", "__init__", _opens),
+    ("MySQLdb.connections", "Connection", "query", _queries),
+)

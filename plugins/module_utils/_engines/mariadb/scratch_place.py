@@ -1,0 +1,237 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where the copies of rehearsals are made, and which schemas of a server are such copies of this host."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..._core.errors import Failed, Refused
+from ..connection import OwnConnection, first_line
+from ..migration_url import migration_url
+from .content import run_sql
+from .locks import lock_name, try_lock
+from .made_schemas import MadeSchemas
+from .privileges import has_everywhere, lacking, privileges_on, read_grants
+from .quoting import grant_pattern, grantee, literal, quoted
+from .swap_state import REHEARSAL, SINCE, drop_schema, named_as_ours, names_for
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+    from .session import MariaDBSession
+
+#: What migrations may do in a copy, besides what a restore does in a schema beside the database.
+_FOR_COPY = (
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "CREATE",
+    "DROP",
+    "ALTER",
+    "INDEX",
+    "REFERENCES",
+    "LOCK TABLES",
+    "TRIGGER",
+    "CREATE VIEW",
+    "SHOW VIEW",
+    "CREATE ROUTINE",
+    "ALTER ROUTINE",
+    "EXECUTE",
+    "EVENT",
+)
+_COMMENT = re.compile(r"hosting\.alembic rehearsal [0-9a-f]{64} of (?P<schema>.+)", re.DOTALL)
+_COMMENT_OF = "select schema_comment from information_schema.schemata where schema_name = :schema"
+_CHARSET = """
+select default_character_set_name, default_collation_name from information_schema.schemata where schema_name = :schema
+"""
+_OBJECTS = """
+select table_name from information_schema.tables where table_schema = :schema
+union select routine_name from information_schema.routines where routine_schema = :schema
+union select event_name from information_schema.events where event_schema = :schema
+"""
+_DISTRUSTS = "select @@global.log_bin = 1 and @@global.log_bin_trust_function_creators = 0"
+_HAS_CODE = """
+select 1 from information_schema.triggers where trigger_schema = :schema
+union all select 1 from information_schema.routines where routine_schema = :schema and routine_type = 'FUNCTION'
+"""
+_LOCK = "hosting.alembic rehearsal"
+#: Seconds that others in a copy are waited for.
+_PATIENCE = 20
+_POLL_INTERVAL = 0.2
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where copies are made, and over which connection of our own: while it lives, the copy that it has locked does."""
+
+    maker: MariaDBSession
+    own: OwnConnection
+    #: What the names of copies begin with.
+    begins: str
+
+    @property
+    def made(self) -> MadeSchemas:
+        """Return what this host has written down of the server's schemas."""
+        return MadeSchemas.of(self.maker)
+
+
+def aimed_at(engine: MariaDBSession, url: URL) -> MariaDBSession:
+    """Return an engine of the same kind for another URL; its entry names no other."""
+    text = url.render_as_string(hide_password=False)
+    entry = replace(engine.database, url=text, password=None, direct_url=None)
+    return type(engine)(entry, url, engine.job)
+
+
+def maker_of(engine: MariaDBSession) -> MariaDBSession:
+    """Return an engine of the user who makes copies, on the server where they are made."""
+    entry = engine.database
+    if not entry.rehearse_url:
+        return engine
+    named = replace(entry, url=entry.rehearse_url, password=entry.rehearse_password, direct_url=None)
+    url = migration_url(named, "rehearse_url").set(drivername=engine.url.drivername)
+    return aimed_at(engine, url if url.database else url.set(database="information_schema"))
+
+
+def place_of(engine: MariaDBSession) -> Place:
+    """Return where a copy is made.
+
+    Raises:
+        Refused: the user may not make a schema, or not all that is in it.
+    """
+    maker = maker_of(engine)
+    own = maker.connect()
+    try:
+        begins = _beginning(engine, own)
+        _refuse_distrusted(engine, own)
+    except BaseException:
+        own.close()
+        raise
+    return Place(maker, own, begins)
+
+
+def _beginning(engine: MariaDBSession, own: OwnConnection) -> str:
+    grants = own.run(read_grants)
+    names = names_for(engine.name_on_server, REHEARSAL)
+    for name in names:
+        if not lacking(privileges_on(f"{name}{SINCE[REHEARSAL]}", grants), _FOR_COPY):
+            return name
+    user = str(own.rows("select current_user()")[0][0])
+    raise Refused(
+        f"There is no place to rehearse database {engine.database.name!r}",
+        f"{user} may not make a schema {names[0]}_…",
+        f"GRANT ALL PRIVILEGES ON {grant_pattern(names[0], '%')}.* TO {grantee(user)}; or name rehearse_url in the"
+        " database's entry",
+        code="rehearsal-privileges-missing",
+    )
+
+
+def _refuse_distrusted(engine: MariaDBSession, own: OwnConnection) -> None:
+    """Refuse where the server's binary log keeps the user from making the triggers and functions of the database."""
+    has_code = bool(engine.own().rows(_HAS_CODE, schema=engine.name_on_server))
+    if has_code and own.rows(_DISTRUSTS)[0][0] and not has_everywhere(own.run(read_grants), "SUPER"):
+        raise Refused(
+            f"There is no place to rehearse database {engine.database.name!r}",
+            "it has triggers or functions, and the server has a binary log and lets only SUPER make these",
+            "SET GLOBAL log_bin_trust_function_creators = 1; or name rehearse_url in the database's entry",
+            code="rehearsal-privileges-missing",
+        )
+
+
+def new_name(place: Place) -> str:
+    """Return the name of a copy that is about to be made, and lock it: until the connection ends it is in use."""
+    name = f"{place.begins}_{secrets.token_hex(4)}"
+    place.own.run(try_lock, lock_name(_LOCK, name))
+    return name
+
+
+def make(place: Place, name: str, engine: MariaDBSession) -> None:
+    """Make an empty schema that says what it is a copy of; it is written down before, with what it says."""
+    schema = engine.name_on_server
+    charset, collation = engine.own().rows(_CHARSET, schema=schema)[0]
+    comment = f"hosting.alembic rehearsal {secrets.token_hex()} of {schema}"
+    place.made.note(name, comment.encode())
+    run_sql(
+        place.own,
+        f"create database {quoted(name)} character set {charset} collate {collation} comment {literal(comment)}",
+    )
+
+
+def objects_of(own: OwnConnection, schema: str) -> list[str]:
+    """Return the names of the tables, views, routines and events of a schema, as far as the user may see them."""
+    return [str(name) for (name,) in own.rows(_OBJECTS, schema=schema)]
+
+
+def database_of(own: OwnConnection, name: str) -> str:
+    """Return of which database a schema says to be a copy.
+
+    Raises:
+        Failed: of none.
+    """
+    rows = own.rows(_COMMENT_OF, schema=name)
+    found = _COMMENT.fullmatch(str(rows[0][0])) if rows else None
+    if found is None:
+        raise Failed(
+            f"The schema {name!r} does not say of which database it is a copy",
+            "a revision has changed the comment of its database, or has dropped it",
+            "Take that out of the revision, and rehearse again",
+            code="rehearsal-copy-failed",
+        )
+    return found["schema"]
+
+
+def drop(place: Place, name: str) -> None:
+    """Drop a copy; a session that is just ending is waited for."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            drop_schema(place.own, name)
+            break
+        except Exception as error:
+            if not place.maker.is_lock_timeout(error) or time.monotonic() >= deadline:
+                raise _left(place, name, error) from error
+            time.sleep(_POLL_INTERVAL)
+    place.made.forget(name)
+
+
+def _left(place: Place, name: str, error: Exception) -> Failed:
+    return Failed(
+        f"The copy {name!r} of database {place.maker.database.name!r} was not dropped",
+        first_line(error),
+        "The database itself was only read. The next rehearsal on this host drops the copy",
+        code="rehearsal-copy-left",
+    )
+
+
+def dead_copies(place: Place, schema: str) -> list[str]:
+    """Return the copies of a database that this host has made and no rehearsal works with."""
+    found = [name for name, _session in named_as_ours(place.own, schema, REHEARSAL)]
+    return [name for name in found if _is_ours(place, name) and not _is_alive(place, name)]
+
+
+def drop_if_dead(place: Place, name: str) -> None:
+    """Drop a copy, unless it is not this host's, or a rehearsal works with it."""
+    lock = lock_name(_LOCK, name)
+    if not place.own.run(try_lock, lock):
+        return
+    try:
+        if _is_ours(place, name):
+            drop(place, name)
+    finally:
+        place.own.rows("select release_lock(:name)", name=lock)
+
+
+def _is_ours(place: Place, name: str) -> bool:
+    rows = place.own.rows(_COMMENT_OF, schema=name)
+    return bool(rows) and place.made.is_ours(name, str(rows[0][0]).encode())
+
+
+def _is_alive(place: Place, name: str) -> bool:
+    return bool(place.own.rows("select is_used_lock(:name)", name=lock_name(_LOCK, name))[0][0])
