@@ -56,8 +56,9 @@ options:
         type: str
       rehearse_url:
         description: >-
-          A URL to another PostgreSQL server, of a role that may create databases there, to rehearse on. env.py and the
-          code in the database have that role's rights there.
+          A URL to another PostgreSQL server, of a role that may create databases there, to rehearse on; or to a MariaDB
+          server, also the same one, of a user with all privileges on schemas C(hosting_alembic_rehearsal_…). env.py and
+          the code in the database have its rights there.
         type: str
       rehearse_password:
         description: The password of O(databases[].rehearse_url), to keep it out of the URL.

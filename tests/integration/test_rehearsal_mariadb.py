@@ -312,6 +312,10 @@ def test_a_user_who_may_do_nothing_but_make_copies_makes_them(customer_site: Sit
             f"op.execute(\"execute immediate concat('drop table {mariadb.name[:-2]}', '{mariadb.name[-2:]}.item')\")"
         )
         before = mariadb.dump()
+        admin = {"rehearse_url": server.url().rpartition("@")[0].rpartition(":")[0] + f"@{server.host}:{server.port}"}
+        entries = [{**entry, **admin, "rehearse_password": server.password}]
+        refused = customer_site.run("rehearse", code=2, **{**settings, "migrate_databases": entries})
+        assert_code(refused, "rehearsal-role-superuser", database=mariadb.name)
         results, output = rehearsed(customer_site, **settings)
         assert verdicts(results[mariadb.name]) == [("0002", "reversible")]
         assert password not in output

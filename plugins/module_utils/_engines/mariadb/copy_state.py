@@ -16,7 +16,7 @@ from .beside import changed_definitions, moved_sequences
 from .dump_rows import ReadDump
 from .dump_text import Definitions, definitions_of
 from .fill_copy import sequences_of
-from .scratch_place import database_of
+from .only_here import database_of
 
 if TYPE_CHECKING:
     from ..data import Archive

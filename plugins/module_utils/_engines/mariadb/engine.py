@@ -23,11 +23,10 @@ from .catalog import read_fingerprint
 from .dump import write_dump
 from .locks import DATABASE, MIGRATING, NamedLock, describe_holder, lock_name, try_lock, wait_for_orphan
 from .not_transactional import not_transactional
-from .only_here import Guard, NamesDatabase, changing_only, refused
+from .only_here import Guard, NamesDatabase, changing_only, database_of, objects_of, refused
 from .preflight import obstacles
 from .read_only import is_kept, only_reading
 from .restore_method import restore_method
-from .scratch_place import database_of, objects_of
 from .session import MariaDBSession
 from .statements import commits, may_contain_others
 from .timeouts import is_autocommit, watch

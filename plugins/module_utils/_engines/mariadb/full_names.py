@@ -74,7 +74,7 @@ def _texts(statement: str) -> Iterator[str]:
 
 
 def _qualified_by(words: list[str], database: str) -> tuple[list[str], bool]:
-    """Return what a name stands before with a dot, "" as such for a whole database; and whether it is another's too."""
+    """Return what is behind a name and a dot, "*" for a whole database; and whether the name is used without a dot."""
     found, is_other = [], False
     for place, word in enumerate(words):
         if word != database or (place and words[place - 1] == "."):

@@ -11,10 +11,12 @@ setting of a server keeps it from that: such a statement is not sent. For a proc
 from __future__ import annotations
 
 import functools
+import re
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Failed
 from ..connection import OPENING_OWN
@@ -23,9 +25,47 @@ from .full_names import names_database
 from .read_only import READ_ONLY
 from .timeouts import is_mariadb
 
+if TYPE_CHECKING:
+    from ..connection import OwnConnection
+
+_COMMENT = re.compile(r"hosting\.alembic rehearsal [0-9a-f]{64} of (?P<schema>.+)", re.DOTALL)
+COMMENT_OF = "select schema_comment from information_schema.schemata where schema_name = :schema"
+_OBJECTS = """
+select table_name from information_schema.tables where table_schema = :schema
+union select routine_name from information_schema.routines where routine_schema = :schema
+union select event_name from information_schema.events where event_schema = :schema
+"""
 _GUARDED = "hosting_alembic_guarded"
 _USES = 2  # the number of the command that chooses a database
 _LONGEST = 200
+
+
+def comment_of(schema: str) -> str:
+    """Return what a copy of a database says of itself, as no other one does."""
+    return f"hosting.alembic rehearsal {secrets.token_hex()} of {schema}"
+
+
+def objects_of(own: OwnConnection, schema: str) -> list[str]:
+    """Return the names of the tables, views, routines and events of a schema, as far as the user may see them."""
+    return [str(name) for (name,) in own.rows(_OBJECTS, schema=schema)]
+
+
+def database_of(own: OwnConnection, name: str) -> str:
+    """Return of which database a schema says to be a copy.
+
+    Raises:
+        Failed: of none.
+    """
+    rows = own.rows(COMMENT_OF, schema=name)
+    found = _COMMENT.fullmatch(str(rows[0][0])) if rows else None
+    if found is None:
+        raise Failed(
+            f"The schema {name!r} does not say of which database it is a copy",
+            "a revision has changed the comment of its database, or has dropped it",
+            "Take that out of the revision, and rehearse again",
+            code="rehearsal-copy-failed",
+        )
+    return found["schema"]
 
 
 class NamesDatabase(Exception):

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from ..migration_url import migration_url
 from .content import run_sql
 from .locks import lock_name, try_lock
 from .made_schemas import MadeSchemas
+from .only_here import COMMENT_OF, comment_of
 from .privileges import has_everywhere, lacking, privileges_on, read_grants
 from .quoting import grant_pattern, grantee, literal, quoted
 from .swap_state import REHEARSAL, SINCE, drop_schema, named_as_ours, names_for
@@ -47,15 +47,8 @@ _FOR_COPY = (
     "EXECUTE",
     "EVENT",
 )
-_COMMENT = re.compile(r"hosting\.alembic rehearsal [0-9a-f]{64} of (?P<schema>.+)", re.DOTALL)
-_COMMENT_OF = "select schema_comment from information_schema.schemata where schema_name = :schema"
 _CHARSET = """
 select default_character_set_name, default_collation_name from information_schema.schemata where schema_name = :schema
-"""
-_OBJECTS = """
-select table_name from information_schema.tables where table_schema = :schema
-union select routine_name from information_schema.routines where routine_schema = :schema
-union select event_name from information_schema.events where event_schema = :schema
 """
 _DISTRUSTS = "select @@global.log_bin = 1 and @@global.log_bin_trust_function_creators = 0"
 _HAS_CODE = """
@@ -109,12 +102,25 @@ def place_of(engine: MariaDBSession) -> Place:
     maker = maker_of(engine)
     own = maker.connect()
     try:
+        _refuse_superuser_here(engine, maker, own)
         begins = _beginning(engine, own)
         _refuse_distrusted(engine, own)
     except BaseException:
         own.close()
         raise
     return Place(maker, own, begins)
+
+
+def _refuse_superuser_here(engine: MariaDBSession, maker: MariaDBSession, own: OwnConnection) -> None:
+    if maker is engine or maker.own_identity().server != engine.own_identity().server:
+        return
+    if has_everywhere(own.run(read_grants), "SUPER") and not has_everywhere(engine.own().run(read_grants), "SUPER"):
+        raise Refused(
+            f"The rehearse_url of database {engine.database.name!r} is a superuser's on the same server",
+            "code in the database and env.py would have that user's rights over every database there",
+            "Name a user who has all privileges on the schemas of copies and nothing else",
+            code="rehearsal-role-superuser",
+        )
 
 
 def _beginning(engine: MariaDBSession, own: OwnConnection) -> str:
@@ -156,35 +162,12 @@ def make(place: Place, name: str, engine: MariaDBSession) -> None:
     """Make an empty schema that says what it is a copy of; it is written down before, with what it says."""
     schema = engine.name_on_server
     charset, collation = engine.own().rows(_CHARSET, schema=schema)[0]
-    comment = f"hosting.alembic rehearsal {secrets.token_hex()} of {schema}"
+    comment = comment_of(schema)
     place.made.note(name, comment.encode())
     run_sql(
         place.own,
         f"create database {quoted(name)} character set {charset} collate {collation} comment {literal(comment)}",
     )
-
-
-def objects_of(own: OwnConnection, schema: str) -> list[str]:
-    """Return the names of the tables, views, routines and events of a schema, as far as the user may see them."""
-    return [str(name) for (name,) in own.rows(_OBJECTS, schema=schema)]
-
-
-def database_of(own: OwnConnection, name: str) -> str:
-    """Return of which database a schema says to be a copy.
-
-    Raises:
-        Failed: of none.
-    """
-    rows = own.rows(_COMMENT_OF, schema=name)
-    found = _COMMENT.fullmatch(str(rows[0][0])) if rows else None
-    if found is None:
-        raise Failed(
-            f"The schema {name!r} does not say of which database it is a copy",
-            "a revision has changed the comment of its database, or has dropped it",
-            "Take that out of the revision, and rehearse again",
-            code="rehearsal-copy-failed",
-        )
-    return found["schema"]
 
 
 def drop(place: Place, name: str) -> None:
@@ -229,7 +212,7 @@ def drop_if_dead(place: Place, name: str) -> None:
 
 
 def _is_ours(place: Place, name: str) -> bool:
-    rows = place.own.rows(_COMMENT_OF, schema=name)
+    rows = place.own.rows(COMMENT_OF, schema=name)
     return bool(rows) and place.made.is_ours(name, str(rows[0][0]).encode())
 
 

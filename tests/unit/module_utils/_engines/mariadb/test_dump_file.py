@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_file import read_dump
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import definitions_of
 
 NEW = rb"""/*M!999999\- enable the sandbox mode */
 CREATE SEQUENCE `s` start with 1 minvalue 1;
@@ -26,7 +27,15 @@ INSERT INTO `empty` VALUES
 END */;;
 DELIMITER ;
 /*!50003 DROP FUNCTION IF EXISTS `f` */;
-/*!50106 DROP EVENT IF EXISTS `e` */;;
+/*!50106 DROP EVENT IF EXISTS `e` */;
+DELIMITER ;;
+/*!50106 CREATE*/ /*!50117 DEFINER=`u`@`%`*/ /*!50106 EVENT `e` ON SCHEDULE EVERY 1 DAY DO BEGIN
+/*!50106 DROP EVENT IF EXISTS `in a body` */;
+END */ ;;
+/*!50106 DROP EVENT IF EXISTS `the next` */;;
+DELIMITER ;;
+/*!50106 CREATE*/ /*!50117 DEFINER=`u`@`%`*/ /*!50106 EVENT `the next` ON SCHEDULE EVERY 1 DAY DO SELECT 1 */ ;;
+DELIMITER ;
 /*!50001 VIEW `v` AS select 1 */;
 
 -- Dump completed
@@ -47,7 +56,7 @@ def test_what_a_new_program_writes(tmp_path: Path) -> None:
     path.write_bytes(NEW)
     found = read_dump(path)
     assert found.rows == {"s": 0, "odd`name": 4, "empty": 0}
-    assert found.others == {"trigger": 1, "function": 1, "event": 1, "view": 1}
+    assert found.others == {"trigger": 1, "function": 1, "event": 2, "view": 1}
     assert found.is_complete
 
 
@@ -63,3 +72,9 @@ def test_a_dump_without_its_last_line_is_not_complete(tmp_path: Path) -> None:
     path = tmp_path / "dump.sql"
     path.write_bytes(NEW.replace(b"-- Dump completed\n", b""))
     assert not read_dump(path).is_complete
+
+
+def test_each_event_is_a_definition_of_its_own() -> None:
+    found = definitions_of(NEW.splitlines(keepends=True))
+    assert sorted(key for key in found.routines if key.startswith("event ")) == ["event e", "event the next"]
+    assert found.not_understood == []
