@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.codes import assert_code
+from tests.codes import assert_code, reported
 from tests.integration.site import Site, Source, assert_says
 from tests.integration.targets import MariaDBTarget
 from tests.integration.test_rehearsal import at_first, rehearsed, verdicts
 from tests.integration.virtualenvs import virtualenv
+from tests.lab.ansible import Outcome
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.mariadb import MariaDBServer, literal
 from tests.lab.processes import holding
@@ -208,17 +209,18 @@ def test_without_the_right_to_make_a_schema_the_grant_is_printed(customer_site: 
     refused = customer_site.run("rehearse", code=2, **settings)
     assert_code(refused, "rehearsal-privileges-missing", "GRANT ALL PRIVILEGES ON", database=mariadb.name)
     assert (mariadb.dump(), len(customer_site.backups(mariadb.name))) == (before, taken)
-    grant = grant_of(refused.results("Rehearse on copies")[-1]["databases"][0]["error"]["remedy"])
-    mariadb.database.server.execute(grant)
+    mariadb.database.server.execute(grant_of(refused))
     results, _output = rehearsed(customer_site, **settings)
     assert verdicts(results[mariadb.name]) == [("0002", "reversible")]
     assert (mariadb.dump(), copies(mariadb.database.server)) == (before, [])
 
 
-def grant_of(remedy: str) -> str:
-    statement, _semicolon, _rest = remedy.partition(";")
-    assert statement.startswith("GRANT ALL PRIVILEGES ON `hosting\\_alembic\\_rehearsal\\_")
-    return statement
+def grant_of(refused: Outcome) -> str:
+    """The grant as it is printed, without what comes behind its semicolon."""
+    texts = [each.text for each in reported(refused) if each.code == "rehearsal-privileges-missing"]
+    grant, _semicolon, _rest = texts[0][texts[0].index("GRANT ALL PRIVILEGES ON") :].partition(";")
+    assert "hosting\\_alembic\\_rehearsal\\_" in grant
+    return grant
 
 
 NAMED = [

@@ -159,25 +159,32 @@ class Rehearsal(OneDatabase):
 
     def _rehearse_in_process(self, backup: Manifest) -> None:
         """Rehearse on a copy that is dropped afterwards, and journal that: a recovery searches for the others."""
-        problem = None
+        problem: Exception | None = None
         with rehearser_of(self.engine).scratch(backup.archive(), self.progress.report) as scratch:
             self.journal.write(MADE)
             try:
                 self._rehearse(scratch)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is raised once the copy is gone
                 problem = error
-            problem = self._problem_of_database(scratch) or problem
+            problem = self._problem_of_database(scratch, problem)
         self.journal.write(DROPPED)
         if problem:
             raise problem
 
-    def _problem_of_database(self, scratch: Scratch) -> Failed | None:
-        """Return that the database itself was changed meanwhile, which is worse than anything on a copy."""
+    def _problem_of_database(self, scratch: Scratch, problem: Exception | None) -> Exception | None:
+        """Return that the database itself was changed meanwhile, which is worse than a problem of the copy, or that."""
         try:
             self.notes += scratch.check_database()
         except Failed as failure:
             return failure
-        return None
+        except Exception as error:  # noqa: BLE001 - what was not compared is not as before
+            return problem or Failed(
+                f"Database {self.database.name!r} itself could not be compared with what it was before its rehearsal",
+                first_line(error),
+                "Rehearse again",
+                code="rehearsal-database-changed",
+            )
+        return problem
 
     def _rehearse(self, scratch: Scratch) -> None:
         self.progress.phase("restores into a scratch database")

@@ -134,7 +134,9 @@ def _guarded_drivers(guard: Guard) -> Iterator[None]:
     for module, kind, method, made in _METHODS:
         if module in sys.modules:
             place = getattr(sys.modules[module], kind)
-            original = vars(place)[method]
+            original = vars(place).get(method)
+            if original is None:  # another version of the driver
+                continue
             replaced.append((place, method, original))
             setattr(place, method, made(original, guard))
     try:
