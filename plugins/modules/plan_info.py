@@ -41,6 +41,10 @@ options:
       - Such a run leaves a record of each database that it finds at head, which makes the next plan a short one.
     type: bool
     default: false
+  rehearses:
+    description: Whether the plan is one to rehearse, so that a database is refused where no copy of it can be made.
+    type: bool
+    default: false
   on_refusal:
     description: Whether to fail where an upgrade of any database is refused.
     type: str

@@ -205,7 +205,10 @@ def test_check_mode_says_what_it_would_rehearse_and_does_nothing(maria_site: Sit
 
 def test_without_the_right_to_make_a_schema_the_grant_is_printed(customer_site: Site, mariadb: MariaDBTarget) -> None:
     _source, settings = at_first(customer_site, mariadb)
-    before, taken = mariadb.dump(), len(customer_site.backups(mariadb.name))
+    before, taken, tree = mariadb.dump(), len(customer_site.backups(mariadb.name)), customer_site.tree()
+    checked = customer_site.run("rehearse", "--check", code=2, **settings)
+    assert_code(checked, "rehearsal-privileges-missing", database=mariadb.name)
+    assert customer_site.tree() == tree
     refused = customer_site.run("rehearse", code=2, **settings)
     assert_code(refused, "rehearsal-privileges-missing", "GRANT ALL PRIVILEGES ON", database=mariadb.name)
     assert (mariadb.dump(), len(customer_site.backups(mariadb.name))) == (before, taken)

@@ -141,6 +141,7 @@ def plan() -> Spec:
         **requirement(),
         "run": {"type": "str", "default": ""},
         "recovers": {"type": "bool", "default": False},
+        "rehearses": {"type": "bool", "default": False},
         "on_refusal": {"type": "str", "choices": ["skip", "stop"], "default": "skip"},
         "installation": {"type": "dict", "options": installation()},
         "archive": {"type": "path"},

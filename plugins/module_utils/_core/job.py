@@ -151,6 +151,8 @@ class Job:
     #: The database that goes before the others, which are not begun if it fails.
     canary: str = ""
     require_rehearsal: bool = False
+    #: Whether a plan is one of a rehearsal, so that it needs a place for a copy.
+    rehearses: bool = False
     rehearsal_max_age: float = 86400
     #: Which findings of a rehearsal make it a failed one: lossy, irreversible, again, models.
     rehearsal_fails_on: tuple[str, ...] = ()

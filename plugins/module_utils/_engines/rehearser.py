@@ -50,7 +50,7 @@ class Rehearser(ABC):
         return Comparison()
 
     def check_place(self) -> None:
-        """Check, before a backup is taken for it, that a copy can be made; what is not checked here ``scratch`` does.
+        """Check, for a plan, that a copy can be made; what is not checked here ``scratch`` does.
 
         Raises:
             Refused: it cannot.

@@ -24,6 +24,7 @@ from .._core.revisions import EXPAND
 from .._engines.connection import first_line
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
+from .._engines.rehearsers import rehearser_of
 from .._engines.sqlalchemy_import import sa
 from .._journal.durations import known_seconds
 from .._journal.run_state import last_run_state
@@ -138,7 +139,16 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.obstacles += backup_obstacles(environment.job)
         tables = [stream.table for stream in plan.streams]
         plan.obstacles += engine.obstacles(engine.own(), environment.job.layout.root, tables)
+        plan.obstacles += _no_place_for_copy(engine) if environment.job.rehearses else []
         plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
+
+
+def _no_place_for_copy(engine: Engine) -> list[Refused]:
+    try:
+        rehearser_of(engine).check_place()
+    except Refused as refusal:
+        return [refusal]
+    return []
 
 
 def _compare_with_journals(plan: Plan, environment: Environment, meanwhile: list[Refused]) -> None:

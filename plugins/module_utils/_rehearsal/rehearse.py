@@ -73,7 +73,6 @@ class Rehearsal(OneDatabase):
             if not self.plan.pending:
                 return self._result("unchanged")
             refuse_literal_url(self.database, self.engine.url)
-            rehearser_of(self.engine).check_place()
             self.backup = self._proven_backup() or self._take_backup()
             self._rehearse_in_process(self.backup)
             self._complain()
@@ -90,7 +89,7 @@ class Rehearsal(OneDatabase):
         self.progress.phase("plans")
         answers: list[Any] = []
         # What failed before is what a rehearsal is for.
-        job = replace(self.job, require_rehearsal=False, retry_failed=True)
+        job = replace(self.job, require_rehearsal=False, retry_failed=True, rehearses=True)
 
         def task(database: Database) -> Plan:
             redirect_output(os.devnull)
