@@ -228,10 +228,9 @@ def grant_of(refused: Outcome) -> str:
 
 NAMED = [
     "op.execute(\"insert into {name}.item (id, name) values (70, 'x')\")",
-    "op.execute('update item, `{name}` . `item` other set other.name = 1')",
+    "op.execute('insert into {name}_2.log values (1)')",
     "op.add_column('item', sa.Column('more', sa.Integer), schema='{name}')",
     "op.execute('use {name}')\nop.execute('drop table item')",
-    "op.execute('alter database {name} character set latin1')",
     "op.execute(\"prepare s from 'drop table {name}.item'\")\nop.execute('execute s')",
     "op.execute('create trigger t after update on item for each row delete from {name}.item')",
     "op.get_bind().connection.cursor().execute('drop table /* ! */ {name}.item')",
@@ -241,12 +240,24 @@ NAMED = [
 
 def test_a_statement_that_names_the_database_in_full_is_not_sent(maria_site: Site, mariadb: MariaDBTarget) -> None:
     source, settings = at_first(maria_site, mariadb)
-    before = mariadb.dump()
-    for body in NAMED:
-        source.add("0003", "0002", body.format(name=mariadb.name))
+    server, other = mariadb.database.server, f"{mariadb.name}_2"
+    server.create_database(other, owner=mariadb.database.user)
+    server.execute("create table log (id int)", other)
+    before = mariadb.dump(), server.dump(other)
+    try:
+        for body in NAMED:
+            source.add("0003", "0002", body.format(name=mariadb.name))
+            refused = maria_site.run("rehearse", code=2, **settings)
+            assert_code(refused, "rehearsal-names-database", database=mariadb.name)
+            assert (mariadb.dump(), server.dump(other)) == before, body
+        # What fires in the copy would write there, too.
+        source.add("0003", "0002", "op.execute('update item set id = id + 100')")
+        mariadb.rows(f"create trigger t after update on item for each row insert into {other}.log values (1)")
         refused = maria_site.run("rehearse", code=2, **settings)
-        assert_code(refused, "rehearsal-names-database", database=mariadb.name)
-        assert (mariadb.dump(), copies(mariadb.database.server)) == (before, []), body
+        assert_code(refused, "rehearsal-names-database", "trigger 1 of table item", database=mariadb.name)
+        assert (server.dump(other), copies(server)) == (before[1], [])
+    finally:
+        server.drop_database(other)
 
 
 OTHER_CONNECTION = """

@@ -23,7 +23,7 @@ from .catalog import read_fingerprint
 from .dump import write_dump
 from .locks import DATABASE, MIGRATING, NamedLock, describe_holder, lock_name, try_lock, wait_for_orphan
 from .not_transactional import not_transactional
-from .only_here import Guard, NamesDatabase, changing_only, database_of, objects_of, refused
+from .only_here import Guard, NamesDatabase, changing_only, refused
 from .preflight import obstacles
 from .read_only import is_kept, only_reading
 from .restore_method import restore_method
@@ -104,11 +104,9 @@ class MariaDB(MariaDBSession):
 
     @contextmanager
     def changing_only_here(self) -> Iterator[None]:
-        """Have the server refuse what writes elsewhere, and send no statement that names the database itself."""
+        """Have the server refuse what writes elsewhere, and send no statement that names a database in full."""
         self._is_kept_here = True
-        own, copy = self.own(), self.name_on_server
-        database = database_of(own, copy)
-        with changing_only(Guard(copy, database, objects_of(own, database))):
+        with changing_only(Guard(self.own(), self.name_on_server)):
             yield
 
     def explained(self, error: BaseException) -> BaseException:

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..._core.errors import Failed
+from ..._core.errors import Failed, first_of
 from ..._core.paths import sha256_of
 from . import client_input
 from .dump_text import Definition, Definitions, definitions_of, tables_alone
-from .full_names import names_database
+from .full_names import named_database
+from .only_here import objects_of, others_than
 from .quoting import quoted
 from .scripts import NotMade, redo_pieces, run_pieces
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 _DEFINER = re.compile(rb"DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*`\s*")
 #: What the server writes between the times of an event and what it does.
+#: Tables that have their rows elsewhere, or that would bind tables of others.
+_ELSEWHERE = re.compile(
+    r"\bENGINE ?= ?(?:FEDERATED|CONNECT|SPIDER|S3)\b|\b(?:REFERENCES |UNION=\()`(?:[^`]|``)+`\.`", re.IGNORECASE
+)
 _STATUS = re.compile(rb"(\bON COMPLETION (?:NOT )?PRESERVE )(?:ENABLE|DISABLE)\b")
 _EVENT = "event "
 _RUNNING = "select event_name from information_schema.events where event_schema = :schema and status = 'ENABLED'"
@@ -48,6 +53,12 @@ def fill(engine: MariaDBSession, archive: Archive, database: str) -> list[str]:
         found = definitions_of(lines)
     if found.not_understood:
         raise _failed(engine, "its backup holds what cannot be made again: " + "; ".join(found.not_understood))
+    elsewhere = bound_elsewhere(found)
+    if elsewhere:
+        why = (
+            f"these have their rows elsewhere, or foreign keys to another database: {first_of(elsewhere, _MOST_NAMED)}"
+        )
+        raise _failed(engine, why)
     _refuse_full_names(engine, found, database)
     found, notes = _without_running_events(found)
     try:
@@ -120,13 +131,17 @@ def _without_running_events(found: Definitions) -> tuple[Definitions, list[str]]
     return replace(found, routines=routines), notes
 
 
+def bound_elsewhere(found: Definitions) -> list[str]:
+    """Return the tables of which a copy would change, or bind, what is in no copy."""
+    return sorted(name for name, text in found.tables.items() if _ELSEWHERE.search(text))
+
+
 def _refuse_full_names(engine: MariaDBSession, found: Definitions, database: str) -> None:
     """Refuse a copy in which a trigger, a routine or a default would write into the database itself.
 
     Raises:
         Failed: there is one.
     """
-    objects = [*found.all_tables(), *found.views, *(key.partition(" ")[2] for key in found.routines)]
     texts = {
         f"table {name}": sequences_of(text, database, engine.name_on_server) for name, text in found.tables.items()
     }
@@ -137,13 +152,19 @@ def _refuse_full_names(engine: MariaDBSession, found: Definitions, database: str
         for number, each in enumerate(some, 1)
     }
     texts |= {key: _decoded(each) for key, each in found.routines.items()}
-    named = sorted(key for key, text in texts.items() if names_database(text, database, objects))
+    own, objects = engine.own(), [*found.all_tables(), *found.views, *(key.partition(" ")[2] for key in found.routines)]
+    others = others_than(own, engine.name_on_server, database)
+
+    def known(name: str) -> list[str]:
+        return objects if name == database else objects_of(own, name)
+
+    named = sorted(key for key, text in texts.items() if named_database(text, others, known))
     if named:
         raise Failed(
             f"Database {engine.database.name!r} cannot be rehearsed beside itself",
-            f"these name {database!r} in full, so that on a copy they would read or change the database itself:"
-            f" {', '.join(named[:_MOST_NAMED])}",
-            "Define them without the name of the database",
+            "these name it, or another database, in full, so that on a copy they would read or change that:"
+            f" {first_of(named, _MOST_NAMED)}",
+            "Define them without the name of the database, or rehearse on a server of your own that has all databases",
             code="rehearsal-names-database",
         )
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 #: What one word of a statement may be. The content of /*! */ is executed, and so is what is in /*M! */.
 _TOKEN = re.compile(
@@ -29,28 +29,26 @@ _BETWEEN = {"if", "not", "exists"}
 _EXECUTES_TEXT = re.compile(r"\b(?:prepare|execute\s+immediate)\b", re.IGNORECASE)
 
 
-def names_database(statement: str, database: str, objects: Iterable[str]) -> bool:
-    """Return whether a statement names a database in full, as in ``insert into shop.item``.
+def named_database(statement: str, databases: Iterable[str], objects_of: Callable[[str], Iterable[str]]) -> str:
+    """Return which of some databases a statement names in full, as in ``insert into shop.item``, "" for none.
 
     Args:
         statement: one or several.
-        database: its name.
-        objects: what is in it: where a table or an alias has the name of the database, only these are in question.
+        databases: their names.
+        objects_of: returns what is in one: where a table or an alias has its name, only these are in question.
     """
-    if _as_written(database) not in statement.casefold().replace("``", "`").replace('""', '"'):
-        return False
+    text = statement.casefold().replace("``", "`").replace('""', '"')
+    candidates = [name for name in databases if name.casefold() in text]
+    if not candidates:
+        return ""
     words = list(_words(statement))
     if _EXECUTES_TEXT.search(statement):
-        words += [word for text in _texts(statement) for word in _words(text)]
-    found, is_other = _qualified_by(words, _as_written(database))
-    if not is_other:
-        return bool(found)
-    known = {name.casefold() for name in objects}
-    return any(name in known for name in found)
-
-
-def _as_written(name: str) -> str:
-    return name.casefold()
+        words += [word for each in _texts(statement) for word in _words(each)]
+    for name in candidates:
+        found, is_other = _qualified_by(words, name.casefold())
+        if found and (not is_other or {each.casefold() for each in objects_of(name)} & set(found)):
+            return name
+    return ""
 
 
 def _words(statement: str) -> Iterator[str]:

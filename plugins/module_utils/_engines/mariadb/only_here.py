@@ -4,8 +4,8 @@
 
 """Connections of env.py's on a copy: they change nothing elsewhere, as far as a server without a lock on that allows.
 
-A session that uses another database is read-only. One that uses the copy may still name the database itself, and no
-setting of a server keeps it from that: such a statement is not sent. For a process that is thrown away.
+A session that uses another database is read-only. One that uses the copy may still name the database itself, or another
+one, and no setting of a server keeps it from that: such a statement is not sent. For a process that is thrown away.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Failed
 from ..connection import OPENING_OWN
 from ..sqlalchemy_import import listening, sa
-from .full_names import names_database
+from .full_names import named_database
 from .read_only import READ_ONLY
 from .timeouts import is_mariadb
 
@@ -34,6 +34,11 @@ _OBJECTS = """
 select table_name from information_schema.tables where table_schema = :schema
 union select routine_name from information_schema.routines where routine_schema = :schema
 union select event_name from information_schema.events where event_schema = :schema
+"""
+#: What is not a schema that anything can be written into.
+_OTHERS = """
+select schema_name from information_schema.schemata
+ where schema_name not in ('information_schema', 'performance_schema', 'sys')
 """
 _GUARDED = "hosting_alembic_guarded"
 _USES = 2  # the number of the command that chooses a database
@@ -48,6 +53,12 @@ def comment_of(schema: str) -> str:
 def objects_of(own: OwnConnection, schema: str) -> list[str]:
     """Return the names of the tables, views, routines and events of a schema, as far as the user may see them."""
     return [str(name) for (name,) in own.rows(_OBJECTS, schema=schema)]
+
+
+def others_than(own: OwnConnection, copy: str, database: str) -> list[str]:
+    """Return the schemas that a copy's statements may not name: its database, and all others that the user may see."""
+    found = {database, *(str(name) for (name,) in own.rows(_OTHERS))}
+    return sorted(name for name in found if name.casefold() != copy.casefold())
 
 
 def database_of(own: OwnConnection, name: str) -> str:
@@ -69,16 +80,16 @@ def database_of(own: OwnConnection, name: str) -> str:
 
 
 class NamesDatabase(Exception):
-    """A statement on a copy names the database itself."""
+    """A statement on a copy names the database itself, or another one."""
 
 
 class Guard:
     """What is checked on each connection."""
 
-    def __init__(self, copy: str, database: str, objects: list[str]) -> None:
+    def __init__(self, own: OwnConnection, copy: str) -> None:
+        self._own = own
         self._copy = copy
-        self._database = database
-        self._objects = objects
+        self._others = others_than(own, copy, database_of(own, copy))
 
     def opened(self, connection: Any) -> None:
         """Make a connection read-only, unless it uses the copy."""
@@ -90,20 +101,21 @@ class Guard:
         cursor.close()
 
     def check(self, statement: object) -> None:
-        """Refuse a statement that names the database itself.
+        """Refuse a statement that names the database itself, or another one.
 
         Raises:
             NamesDatabase: it does.
         """
         text = statement.decode("utf-8", "replace") if isinstance(statement, (bytes, bytearray)) else str(statement)
-        if names_database(text, self._database, self._objects):
-            raise NamesDatabase(" ".join(text.split())[:_LONGEST])
+        found = named_database(text, self._others, lambda name: objects_of(self._own, name))
+        if found:
+            raise NamesDatabase(f"{' '.join(text.split())[:_LONGEST]} (database {found!r})")
 
 
 def refused(error: NamesDatabase) -> Failed:
     """Return what to report of a statement that was not sent."""
     return Failed(
-        "A statement names the database itself, and not the copy that it was to run on",
+        "A statement names a database in full, and not the copy that it was to run on",
         f"{error}; it was not executed",
         "Leave the database's name out of it, or read it by op.get_bind().engine.url.database, then rehearse again",
         code="rehearsal-names-database",
