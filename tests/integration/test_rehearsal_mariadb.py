@@ -24,7 +24,7 @@ _COPIES = "hosting\\\\_alembic\\\\_rehearsal\\\\_%"
 
 def copies(server: MariaDBServer) -> list[str]:
     statement = f"select schema_name from information_schema.schemata where schema_name like '{_COPIES}'"
-    return [row[0] for row in server.execute(statement)]
+    return sorted(row[0] for row in server.execute(statement))
 
 
 @pytest.fixture
