@@ -97,7 +97,9 @@ def _meanwhile(words: str, statement: str, kept: str, *, upgrade: str = "", away
         raises = "if 'CLEAN' not in os.environ:\n    raise RuntimeError('fails on purpose')"
         scene.release(f"{upgrade or scene.leave()}\n{scene.stop_here()}\n{raises}")
         with scene.started() as running:
-            server_of(scene).execute(statement, target.name)
+            # As the customer: what another user defines is for an administrator to make again.
+            for each in statement.split("; "):
+                target.rows(each)
             scene.gate.touch()
             scene.end(running)
         assert target.rows(kept), "what others did is lost"
