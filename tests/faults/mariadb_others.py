@@ -42,8 +42,6 @@ def _held(words: str, *statements: str, administrator: bool = False) -> None:
 _held("an idle transaction that has read the table", "SELECT * FROM item")
 _held("an idle transaction that has locked the table for itself", "LOCK TABLES item WRITE")
 _held("an idle transaction that has changed a row", "UPDATE item SET name = 'theirs' WHERE id = 2")
-_held("an XA transaction that is prepared", "XA START 'theirs'", "UPDATE item SET name = 'theirs' WHERE id = 2",
-      "XA END 'theirs'", "XA PREPARE 'theirs'", "XA ROLLBACK 'theirs'", "SELECT * FROM item")  # fmt: skip
 _held("an open HANDLER of the table", "HANDLER item OPEN", "HANDLER item READ FIRST")
 _held("FLUSH TABLES WITH READ LOCK of an administrator", "FLUSH TABLES WITH READ LOCK", administrator=True)
 _held("a backup of the whole server that blocks DDL", "BACKUP STAGE START", "BACKUP STAGE BLOCK_DDL",
