@@ -13,6 +13,7 @@ import json
 import re
 import socket
 import struct
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -59,6 +60,8 @@ class Channel:
         self._words_of = words_of
         #: Exceptions that went to the other side, which come back as what they are.
         self._sent: list[BaseException] = []
+        #: Has the thread that calls: several of env.py's may send statements. What it serves meanwhile may call back.
+        self._calling = threading.RLock()
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Have the other side do something, and return what it returns.
@@ -68,15 +71,16 @@ class Channel:
             Remote: it raised something else.
             Gone: it has ended.
         """
-        self._send({"call": name, "arguments": arguments})
-        while True:
-            message = self._receive()
-            if "call" in message:
-                self._handle(message)
-            elif "error" in message:
-                raise self.error_from(message["error"])
-            else:
-                return message.get("value")
+        with self._calling:
+            self._send({"call": name, "arguments": arguments})
+            while True:
+                message = self._receive()
+                if "call" in message:
+                    self._handle(message)
+                elif "error" in message:
+                    raise self.error_from(message["error"])
+                else:
+                    return message.get("value")
 
     def serve(self) -> None:
         """Do what the other side calls, until it has ended."""
@@ -87,7 +91,11 @@ class Channel:
                 return
 
     def answer(self, value: Any) -> None:
-        """Answer a call in place of the process that got it, which raises ``Answered`` then."""
+        """Answer a call in place of the process that got it, which raises ``Answered`` then.
+
+        From then on no other thread of this one calls: it would read what the process gets that lives on.
+        """
+        self._calling.acquire()
         self._send({"value": value})
 
     def close(self) -> None:

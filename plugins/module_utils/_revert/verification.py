@@ -16,7 +16,7 @@ from .._core.errors import Failed, Refused, first_of
 from .._core.progress import Progress
 from .._engines.comparison import Comparison
 from .._engines.connection import first_line
-from .._engines.data import Restored
+from .._engines.data import ANY_TABLE, Restored
 from .._engines.interface import Engine
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
@@ -210,6 +210,7 @@ def undo_rollback(
     run_record = RunRecord.of(backup.run, journal.events())
     # An interrupted rollback takes another backup when it goes on; this one is what is compared.
     run_record.before, run_record.since = Position(backup.heads, backup.fingerprint), backup.taken
+    run_record.touched = frozenset({ANY_TABLE})  # it may have written into any
     run_record.cut_short = True  # what has changed in the schema since the backup is the rollback's own
     run_record.content = write_tracker_of(engine).content() if own_backup and engine.exists() else None
     now = read_position(engine, list(backup.heads))

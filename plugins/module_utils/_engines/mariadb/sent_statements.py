@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.machinery
+import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -26,8 +29,11 @@ _STARTS_PROGRAM = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"
 #: Drivers whose statements are not heard.
 _OTHER_DRIVERS = {
     *("MySQLdb", "_mysql", "mariadb", "asyncmy", "aiomysql", "mysql", "_mysql_connector", "cymysql", "oursql"),
-    *("pyodbc", "turbodbc", "adbc_driver_manager"),
+    *("pyodbc", "turbodbc", "adbc_driver_manager", "pypyodbc", "jaydebeapi", "jpype"),
 }
+#: Libraries by which one sends them that is not known by its name.
+_LIBRARIES = re.compile(r"lib(?:mysqlclient|mariadb|(?:ma|my)?odbc|jvm)[^/\n]*$", re.MULTILINE)
+_MAPPED = "/proc/self/maps"
 _INIT_DB, _QUERY = 2, 3
 #: What changes nothing: to quit, to list columns, to count, to end sessions, to ping.
 _HARMLESS = {1, 4, 9, 12, 14}
@@ -51,6 +57,8 @@ class _Sent:
         self._is_hooked = False
         #: The beginning of what SQLAlchemy has a connection of the driver execute now, which was heard already.
         self._expected: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        #: Has ``is_driver`` in a thread in which the driver connects.
+        self._connecting = threading.local()
         #: The driver's connections that are ours.
         self._own: WeakSet[Any] = WeakSet()
 
@@ -71,11 +79,13 @@ class _Sent:
         self._hear, self._doubt, self._schema = hear, doubt, schema.casefold()
         self._hook()
         ran, self._runs = self._runs, True
+        self._find_libraries()
         try:
             yield
         finally:
             self._runs = ran
             self._find_drivers()
+            self._find_libraries()
 
     def _hook(self) -> None:
         if self._is_hooked:
@@ -84,12 +94,53 @@ class _Sent:
         connections = importlib.import_module("pymysql.connections")
         original = connections.Connection._execute_command
         connections.Connection._execute_command = self._listening(original)
+        connections.Connection.connect = self._connecting_by(connections.Connection.connect)
+        self._hook_programs()
+        loader = importlib.machinery.ExtensionFileLoader
+        loader.exec_module = self._loading(loader.exec_module)  # type: ignore[method-assign]
         sys.addaudithook(self._audited)
         for name in ("do_execute", "do_executemany"):
             sa.event.listen(sa.engine.Engine, name, self._executes)
         sa.event.listen(sa.engine.Engine, "do_execute_no_params", self._executes_plain)
         sa.event.listen(sa.engine.Engine, "after_cursor_execute", self._executed)
         sa.event.listen(sa.engine.Engine, "handle_error", self._failed)
+
+    def _hook_programs(self) -> None:
+        """Hear of the programs that multiprocessing starts, of which Python tells nothing."""
+        for module, name in (("_posixsubprocess", "fork_exec"), ("multiprocessing.util", "spawnv_passfds")):
+            found = importlib.import_module(module)
+            setattr(found, name, self._starting(getattr(found, name)))
+
+    def _starting(self, original: Any) -> Any:
+        @functools.wraps(original)
+        def start(*arguments: Any, **more: Any) -> Any:
+            self._audited("subprocess.Popen", ())
+            return original(*arguments, **more)
+
+        return start
+
+    def _loading(self, original: Any) -> Any:
+        @functools.wraps(original)
+        def load(*arguments: Any, **more: Any) -> Any:
+            try:
+                return original(*arguments, **more)
+            finally:
+                if self._runs:
+                    self._find_libraries()
+
+        return load
+
+    def _connecting_by(self, original: Any) -> Any:
+        @functools.wraps(original)
+        def connect(*arguments: Any, **more: Any) -> Any:
+            before = getattr(self._connecting, "is_driver", False)
+            self._connecting.is_driver = True
+            try:
+                return original(*arguments, **more)
+            finally:
+                self._connecting.is_driver = before
+
+        return connect
 
     def _listening(self, original: Any) -> Any:
         @functools.wraps(original)
@@ -137,6 +188,8 @@ class _Sent:
     def _hears(self, statement: str) -> None:
         self._find_drivers()
         self._hear(statement)
+        if "%%" in statement:  # so SQLAlchemy writes a percent sign that is no parameter
+            self._hear(statement.replace("%%", "%"))
 
     def _find_drivers(self) -> None:
         for name in _OTHER_DRIVERS & sys.modules.keys():
@@ -144,9 +197,24 @@ class _Sent:
             if getattr(sys.modules[name], "__name__", "") != DRIVER:
                 self._doubt(f"what the driver {name} sends is not heard")
 
-    def _audited(self, event: str, _arguments: tuple[Any, ...]) -> None:
-        if self._runs and event in _STARTS_PROGRAM:
+    def _find_libraries(self) -> None:
+        try:
+            with open(_MAPPED, encoding="utf-8", errors="surrogateescape") as mapped:
+                found = _LIBRARIES.search(mapped.read())
+        except OSError:
+            return
+        if found:
+            self._doubt(f"what {found[0]} sends is not heard")
+
+    def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self._runs:
+            return
+        if event in _STARTS_PROGRAM:
             self._doubt("it has started another program")
+        elif event == "socket.connect" and not getattr(self._connecting, "is_driver", False):
+            self._doubt("it has connected to another server, or by another driver")
+        elif event == "ctypes.dlopen" and _LIBRARIES.search(str(arguments[0])):
+            self._doubt(f"what {arguments[0]} sends is not heard")
 
 
 def _ignore(_words: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.named_tables import (
@@ -37,6 +39,25 @@ KNOWN = {
     "INSERT IGNORE INTO `item`(id) VALUES (%s)": {"item"},
     "insert into item values ('for users')": {"item"},
     "insert into item values ('x; users')": {"item", "users"},
+    "insert into`users` values (1)": {"users"},
+    "insert ignore into`users` values (1)": {"users"},
+    "replace into`shop`.`users` values (1)": {"users"},
+    "insert into /* x */ users values (1)": {"users"},
+    "insert into -- x\n users values (1)": {"users"},
+    "insert into # x\n users values (1)": {"users"},
+    "replace into /*!50000 users */ values (1)": {"users", "50000"},
+    "insert into shop /**/ . users values (1)": {"users"},
+    "insert low_priority /* x */ users values (1)": {"users"},
+    "insert into .users values (1)": {"users"},
+    "insert into shop . users select * from item": {"users"},
+    "insert into unknown select * from users": {"users"},
+    "update ignore`users` set id = 1": {"users"},
+    "alter table shop /**/ . users modify x int": {"users"},
+    "alter table if exists /* x */ users modify x int": {"users"},
+    "alter table if exists`users` modify x int": {"users"},
+    "alter online table if exists users modify x int": {"users"},
+    "update users" + " " * 50000 + "x": {"users"},
+    "insert into \u00e4\ud800users\u3000item values ('\xa0numbers')": set(),
     "replace item select * from users": {"item"},
     "insert into item select writes() from users": {"item", "writes"},
     "insert into names values (1)": {"names"},
@@ -103,6 +124,9 @@ UNKNOWN = [
     "drop schema made",
     "alter database collate utf8mb4_bin",
     "create table made (a int) engine = federated connection = 'x'",
+    "binlog 'AAAA'",
+    "xa commit 'x'",
+    "-- x" + "\n" * 50000 + "use other",
 ]
 
 
@@ -132,3 +156,20 @@ def test_a_hint_names_no_database() -> None:
 def test_names_that_the_server_finds_by_other_letters_make_all_unknown() -> None:
     catalog = Catalog(tables={"item"}, routines={"été"})
     assert written_through("select ete()", catalog).unknown
+
+
+def test_a_table_that_the_run_has_made_itself_is_what_is_written() -> None:
+    catalog = Catalog(tables={"users"})
+    assert written_through("create table made (id int)", catalog).names == set()
+    assert written_through("insert into made select id from users", catalog).names == set()
+    assert written_through("insert into`users` select id from made", catalog).names == {"users"}
+
+
+def test_long_statements_are_read_as_fast_as_they_are_sent() -> None:
+    catalog = Catalog(tables={"item", "users", *(f"t{number}" for number in range(300))})
+    rows = ",".join(f"({number},'{number * 7919:x}')" for number in range(800_000))
+    began = time.process_time()
+    assert written_through(f"insert into item values {rows}", catalog).names == {"item"}
+    assert written_through("update users" + " " * 1_000_000 + "x", catalog).names == {"users"}
+    assert written_through("\n" * 1_000_000 + "use", catalog).unknown
+    assert time.process_time() - began < 5

@@ -47,8 +47,12 @@ class Upgraded:
         return [str(event["event"]) for event in self.host.events(f"r{self.run}")]
 
     def revise(self, *statements: str, revision: str = "0003", down: str = "0002") -> None:
-        body = "\n    ".join(f"op.execute({each!r})" if " " in each else each for each in statements)
+        body = "\n    ".join(each if _is_python(each) else f"op.execute({each!r})" for each in statements)
         self.host.revise("generic", revision, down, body.replace("raise", "raise RuntimeError('on purpose')"))
+
+
+def _is_python(line: str) -> bool:
+    return " " not in line or line.startswith(("op.", "sa.", "u = ", "import "))
 
 
 @pytest.fixture

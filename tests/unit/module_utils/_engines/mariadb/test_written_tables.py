@@ -54,6 +54,13 @@ PAST_SQLALCHEMY = (
     "u = op.get_bind().engine.url; import pymysql; pymysql.connect(host=u.host, port=u.port, user=u.username,"
     " password=u.password, database={}).cursor().execute(f'select 1 from `{{u.database}}`.item; delete from visits')"
 )
+VENDORED = """
+import shutil, sys, tempfile, pathlib, pymysql
+    folder = tempfile.mkdtemp(); sys.path.insert(0, folder)
+    shutil.copytree(pathlib.Path(pymysql.__file__).parent, folder + '/shipped_along')
+    import shipped_along as d; u = op.get_bind().engine.url
+    d.connect(host=u.host, port=u.port, user=u.username, password=u.password, database=u.database)
+"""
 #: Revisions that may, in one way each.
 THERE = {
     "a statement": ["update visits set word = 'x' where id = 1", "raise"],
@@ -71,6 +78,11 @@ THERE = {
     "another connection": ["sa.create_engine(op.get_bind().engine.url).connect().execute(sa.text('delete from log'))"],
     "a connection past SQLAlchemy": [PAST_SQLALCHEMY.format("None")],
     "a connection to another database": [PAST_SQLALCHEMY.format("'information_schema'")],
+    "what begins with a word that may be left out": ["insert into`visits` (word) values ('own')", "raise"],
+    "a copy of the driver": [VENDORED.strip()],
+    "a program that multiprocessing starts": [
+        "import multiprocessing as m; p = m.get_context('spawn').Process(target=print); p.start(); p.join()"
+    ],
     "another program": ["__import__('subprocess').run(['true'])"],
 }
 
@@ -264,3 +276,44 @@ def test_what_is_sent_in_a_process_of_env_py_is_known_as_well(
         reverted = done.revert()
     assert reverted["outcome"] == outcome, reverted
     assert rows_of_another(mariadb) == written[0] > 0
+
+
+def test_a_percent_sign_in_the_name_of_a_table_is_one(upgraded: Upgraded, mariadb: MariaDBTarget) -> None:
+    mariadb.rows("create table `a%b` (id int primary key)")
+    mariadb.rows("insert into `a%b` values (1), (2)")
+    body = "op.execute(sa.text('delete from `a%b` where id = 1'))"
+    upgraded.host.revise("generic", "0003", "0002", body, "pass")
+    upgraded.revise("raise", revision="0004", down="0003")
+    with writing(mariadb, INTO_VISITS):
+        assert upgraded.upgrade()["outcome"] == "failed"
+        reverted = upgraded.revert()
+    assert reverted["outcome"] == "held", reverted
+
+
+THREADS = """
+import threading
+    url, failures = op.get_bind().engine.url, []
+    def write(first):
+        try:
+            with sa.create_engine(url).connect() as c:
+                for number in range(50):
+                    c.execute(sa.text(f"update x{first * 50 + number} set id = id"))
+        except BaseException as error:
+            failures.append(error)
+    threads = [threading.Thread(target=write, args=(first,)) for first in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    if failures: raise failures[0]
+"""
+
+
+def test_several_threads_of_env_py_may_send_statements(tmp_path: Path, mariadb: MariaDBTarget) -> None:
+    done = InOwnProcess(tmp_path, mariadb)
+    assert done.upgrade()["outcome"] == "upgraded"
+    for number in range(200):
+        mariadb.rows(f"create table x{number} (id int)")
+    done.host.revise("generic", "0003", "0002", THREADS.strip(), "pass")
+    assert done.upgrade(follow=60)["outcome"] == "upgraded"
+    events = done.host.events(f"r{done.run}")
+    named = {name for event in events if event["event"] == "touches" for name in event["names"]}
+    assert {f"x{number}" for number in range(200)} <= named
