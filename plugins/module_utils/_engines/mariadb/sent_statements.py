@@ -106,7 +106,7 @@ class _Sent:
         sa.event.listen(sa.engine.Engine, "handle_error", self._failed)
 
     def _hook_programs(self) -> None:
-        """Hear of the programs that multiprocessing starts, of which Python tells nothing."""
+        """Hear of the programs that multiprocessing starts, for which there is no audit event."""
         for module, name in (("_posixsubprocess", "fork_exec"), ("multiprocessing.util", "spawnv_passfds")):
             found = importlib.import_module(module)
             setattr(found, name, self._starting(getattr(found, name)))
@@ -188,7 +188,7 @@ class _Sent:
     def _hears(self, statement: str) -> None:
         self._find_drivers()
         self._hear(statement)
-        if "%%" in statement:  # so SQLAlchemy writes a percent sign that is no parameter
+        if "%%" in statement:  # SQLAlchemy doubles each one that stands for itself
             self._hear(statement.replace("%%", "%"))
 
     def _find_drivers(self) -> None:
