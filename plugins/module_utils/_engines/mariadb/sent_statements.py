@@ -188,7 +188,7 @@ class _Sent:
     def _hears(self, statement: str) -> None:
         self._find_drivers()
         self._hear(statement)
-        if "%%" in statement:  # SQLAlchemy doubles each one that stands for itself
+        if "%%" in statement:  # SQLAlchemy doubles those of names
             self._hear(statement.replace("%%", "%"))
 
     def _find_drivers(self) -> None:
