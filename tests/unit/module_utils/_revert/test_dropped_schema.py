@@ -9,9 +9,11 @@ import subprocess
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import works
 from ansible_collections.hosting.alembic.plugins.module_utils._plan.at_head import known_plans
 from tests.codes import assert_error
 from tests.lab.fixtures import Database as Postgres
+from tests.lab.waiting import wait_until
 from tests.unit.stage import Host
 
 TENANT = 'nor"th.1'
@@ -127,6 +129,7 @@ def test_one_whose_restore_was_killed_at_its_end_is_not_reported(
     lines = journal.read_text().splitlines(keepends=True)
     last = next(number for number, line in enumerate(lines) if json.loads(line)["event"] == "restored")
     journal.write_text("".join(lines[:last]))
+    wait_until(lambda: not works(host.layout, "r3", "restore"), "its worker to end")
 
     assert host.result("recover", entry, run="r4")["outcome"] == "restored"
 
