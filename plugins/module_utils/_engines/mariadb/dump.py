@@ -42,13 +42,17 @@ _ATTEMPTS = 3
 #: The server knows in which second a table was written: what was written in this one is not in the next.
 _SECOND = 1.0
 _LONGEST_PACKET = 1 << 30
-#: Objects besides tables, by kind.
+#: Objects besides tables, by kind; in binary, as there may be two databases whose names differ in capitals only.
 _OTHERS = """
 select 'view', count(*) from information_schema.views where table_schema = database()
+ and (@@lower_case_table_names <> 0 or binary table_schema = database())
 union all select 'trigger', count(*) from information_schema.triggers where trigger_schema = database()
+ and (@@lower_case_table_names <> 0 or binary trigger_schema = database())
 union all select 'event', count(*) from information_schema.events where event_schema = database()
+ and (@@lower_case_table_names <> 0 or binary event_schema = database())
 union all select lower(routine_type), count(*) from information_schema.routines
- where routine_schema = database() group by 1
+ where routine_schema = database()
+ and (@@lower_case_table_names <> 0 or binary routine_schema = database()) group by 1
 """
 #: When tables were made, and written last: one that is as before may have been another one meanwhile.
 _TIMES = """

@@ -49,6 +49,15 @@ _BLANKS = re.compile(r"\s+")
 #: A definition may take over the rows of other tables.
 _TAKES_ROWS = {"exchange", "convert", "union", "partition", "rename"}
 _DEFINES = re.compile(r"\s*(?:create|alter)\b")
+#: What is in front of a dot and a name, and what is so in the place of a table: a database.
+_QUALIFIER = re.compile(
+    rf"(?<![0-9a-z_$`\"\u0080-\U0010ffff.])({_NAME})\s{{0,99}}\.\s{{0,99}}(?=[`\"a-z_$\u0080-\U0010ffff])"
+)
+_TABLE_REFERENCE = re.compile(rf"(?:from|join)[\s(]{{1,99}}({_NAME})\s{{0,99}}\.\s{{0,99}}{_NAME}")
+#: A name of a function is found by letters without accents as well.
+_CALL = re.compile(
+    r"(?<![0-9a-z_$\u0080-\U0010ffff])([0-9a-z_$\u0080-\U0010ffff]+)[`\"]?(?:\s{0,99}\(|\s{99}|\s*(?:/\*|--|#))"
+)
 #: What changes a value of no row that was there: a column or an index more, a key or an index less.
 _ADDS = re.compile(
     rf"\s*(?:alter\s+table\s+{_QUALIFIED}\s+add\s|create\s+(?:(?:unique|fulltext|spatial)\s+)?index\s)", re.DOTALL
@@ -101,6 +110,8 @@ class Catalog:
     other_schemas: set[str] = field(default_factory=set)
     #: Tables that statements of the run have made since.
     made: set[str] = field(default_factory=set)
+    #: The name of the database itself.
+    schema: str = ""
 
     @cached_property
     def all_names(self) -> set[str]:
@@ -119,7 +130,7 @@ class Catalog:
         while len(found) != size:
             size = len(found)
             found |= {
-                name for name, text in self.views.items() if not text or named_in(text, found) or self.refusal(text)
+                name for name, text in self.views.items() if not text or named_in(text, found) or self.leads_away(text)
             }
         return found
 
@@ -128,6 +139,25 @@ class Catalog:
         *_, last = re.findall(_NAME, name)
         found = _without_quotes(last)
         return found in self.made or found in self._folded_names
+
+    def leads_away(self, text: str) -> bool:
+        """Return whether a definition leads where it is not known what is written.
+
+        One of another definer may lead through a database that our user cannot see: so each word before a dot has to be
+        known, as the database itself, as one of its names, or as what the text has without a dot, an alias for one.
+        """
+        read = Text(text)
+        if self.refusal(read):
+            return True
+        known = {self.schema.casefold(), "new", "old"}
+        behind = {_without_quotes(match[1]) for match in _TABLE_REFERENCE.finditer(read.folded)}
+        if behind - known:
+            return True
+        known |= self._folded_names
+        before = [_without_quotes(match[1]) for match in _QUALIFIER.finditer(read.folded)]
+        return any(
+            each not in known and not _stands_alone(each, read.folded) for each in {*before} if not each.isdigit()
+        )
 
     def refusal(self, text: str | Text) -> str:
         """Return why it is unknown what a text writes into, nothing if its names show it."""
@@ -142,6 +172,7 @@ class Catalog:
             "it names another database": bool(_qualified_by(text, self.other_schemas)),
             # These the server finds by other letters, too.
             "there are routines with names beyond ASCII": not all(map(str.isascii, self.routines)),
+            "it may call a routine by other letters": bool(self.routines and _calls_beyond_ascii(text.folded)),
         }
         return next((words for words, is_so in doubts.items() if is_so), "")
 
@@ -177,6 +208,15 @@ def _words(folded: str) -> set[str]:
 def _has_use(folded: str) -> bool:
     text = _BLANKS.sub(lambda blanks: "\n" if {"\n", "\r"} & set(blanks[0]) else " ", folded)
     return _USES.search(_EXECUTED_COMMENT.sub(";", text)) is not None
+
+
+def _calls_beyond_ascii(folded: str) -> bool:
+    return not folded.isascii() and any(not match[1].isascii() for match in _CALL.finditer(folded))
+
+
+def _stands_alone(name: str, folded: str) -> bool:
+    """Return whether a name is in a text without a dot behind it."""
+    return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])(?![`\"]?\s*\.)", folded) is not None
 
 
 def named_in(text: str | Text, names: Iterable[str]) -> set[str]:

@@ -52,6 +52,7 @@ class _Sent:
         self._hear: Hear = _ignore
         self._doubt: Doubt = _ignore
         self._schema = ""
+        self._has_capitals = False
         #: Whether env.py is running: the forks of the process itself are none of its.
         self._runs = False
         self._is_hooked = False
@@ -68,15 +69,17 @@ class _Sent:
             self._own.add(own)
 
     @contextmanager
-    def heard(self, schema: str, hear: Hear, doubt: Doubt) -> Iterator[None]:
+    def heard(self, schema: str, hear: Hear, doubt: Doubt, has_capitals: bool = False) -> Iterator[None]:
         """Hear what is sent while env.py runs in the block, and after it.
 
         Args:
             schema: the database.
             hear: gets each statement.
             doubt: gets why some may have been sent that are not heard.
+            has_capitals: whether the server knows databases apart by them.
         """
-        self._hear, self._doubt, self._schema = hear, doubt, schema.casefold()
+        self._hear, self._doubt, self._schema = hear, doubt, schema
+        self._has_capitals = has_capitals
         self._hook()
         ran, self._runs = self._runs, True
         self._find_libraries()
@@ -153,15 +156,18 @@ class _Sent:
 
     def _sends(self, connection: Any, command: int, sql: Any) -> None:
         text = sql.decode(connection.encoding, "surrogateescape") if isinstance(sql, (bytes, bytearray)) else str(sql)
-        if command == _INIT_DB and text.casefold() == self._schema:
+        if command == _INIT_DB and self._is_schema(text):
             return
         schema = connection.db.decode() if isinstance(connection.db, bytes) else connection.db
-        if command != _QUERY or (schema and str(schema).casefold() != self._schema):
+        if command != _QUERY or (schema and not self._is_schema(str(schema))):
             self._doubt("it has used a connection to another database")
             return
         expected = self._expected.get(connection)
         if not expected or not text.startswith(expected):
             self._hears(text)
+
+    def _is_schema(self, name: str) -> bool:
+        return name == self._schema or (not self._has_capitals and name.casefold() == self._schema.casefold())
 
     def _executes(self, cursor: Any, statement: str, _parameters: Any, context: Any) -> None:
         self._executes_plain(cursor, statement, context)

@@ -94,12 +94,14 @@ class MariaDBWriteTracker(WriteTracker):
             yield
             return
         try:
-            noted = NotedNames(read_catalog(self.engine.own(), schema), note)
+            own = self.engine.own()
+            noted = NotedNames(read_catalog(own, schema), note)
+            has_capitals = int(own.rows("select @@lower_case_table_names")[0][0]) == 0
         except Refused as refusal:  # another session holds a lock for long, for one
             note([], f"what there is in the database could not be read: {refusal.why}")
             yield
             return
-        with SENT.heard(schema, noted.hear, noted.doubt):
+        with SENT.heard(schema, noted.hear, noted.doubt, has_capitals):
             yield
 
     def untouched(self, archive: Archive, written_rows: WrittenRows, tables: Iterable[str]) -> set[str]:
@@ -189,7 +191,7 @@ class MariaDBWriteTracker(WriteTracker):
     def _written_by(self, written_rows: WrittenRows) -> WrittenTables:
         own, schema = self.engine.own(), self.engine.name_on_server
         elsewhere = other_schemas(own, schema)
-        return lambda before, now: tables_written(written_rows.touched, before, now, elsewhere)
+        return lambda before, now: tables_written(written_rows.touched, before, now, elsewhere, schema)
 
     def compare_schema(
         self, archive: Archive, written_rows: WrittenRows, report: Report

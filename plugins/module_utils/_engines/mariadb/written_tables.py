@@ -26,16 +26,27 @@ if TYPE_CHECKING:
 
 _TABLES = """
 select table_name, table_type from information_schema.tables
- where table_schema = :schema and table_type <> 'VIEW'
+ where table_schema = :schema
+   and (@@lower_case_table_names <> 0 or binary table_schema = convert(:schema using utf8)) and table_type <> 'VIEW'
 """
-_VIEWS = "select table_name, view_definition from information_schema.views where table_schema = :schema"
+#: In binary: on some servers there may be two databases whose names differ in capitals only.
+_VIEWS = """
+select table_name, view_definition from information_schema.views
+ where table_schema = :schema
+   and (@@lower_case_table_names <> 0 or binary table_schema = convert(:schema using utf8))
+"""
 _ROUTINES = """
 select routine_name from information_schema.routines where routine_schema = :schema
+   and (@@lower_case_table_names <> 0 or binary routine_schema = convert(:schema using utf8))
 union select event_name from information_schema.events where event_schema = :schema
+   and (@@lower_case_table_names <> 0 or binary event_schema = convert(:schema using utf8))
 """
 #: What is in information_schema can be read only.
 _SCHEMAS = """
-select schema_name from information_schema.schemata where schema_name not in (:schema, 'information_schema')
+select schema_name from information_schema.schemata
+ where not (schema_name = :schema
+            and (@@lower_case_table_names <> 0 or binary schema_name = convert(:schema using utf8)))
+   and schema_name <> 'information_schema'
 """
 _FOREIGN_KEY = "FOREIGN KEY"
 _ACTS = re.compile(r"CASCADE|SET NULL|SET DEFAULT")
@@ -50,7 +61,7 @@ _COLUMN = "column "
 
 def read_catalog(own: OwnConnection, schema: str) -> Catalog:
     """Return the names in a database, and those of the others."""
-    found = Catalog()
+    found = Catalog(schema=schema)
     for name, kind in own.rows(_TABLES, schema=schema):
         (found.sequences if kind == "SEQUENCE" else found.tables).add(str(name))
     found.views = {str(name): str(text or "") for name, text in own.rows(_VIEWS, schema=schema)}
@@ -106,7 +117,7 @@ def _column_of(name: str) -> tuple[str, str]:
 
 
 def tables_written(
-    touched: Iterable[str], before: Definitions, now: Definitions, elsewhere: set[str]
+    touched: Iterable[str], before: Definitions, now: Definitions, elsewhere: set[str], schema: str
 ) -> set[str] | None:
     """Return the tables and sequences that a run may have written, None where these may be all.
 
@@ -115,8 +126,13 @@ def tables_written(
         before: what the backup defines.
         now: what the database defines.
         elsewhere: the names of other databases.
+        schema: the database.
     """
-    search = _Search([_State.of(before, elsewhere), _State.of(now, elsewhere)])
+    search = _Search([_State.of(before, elsewhere, schema), _State.of(now, elsewhere, schema)])
+    # A statement that drops a trigger does not name its table.
+    for table in before.triggers.keys() | now.triggers.keys():
+        if before.triggers.get(table, []) != now.triggers.get(table, []):
+            search.add(table)
     for name in touched:
         if name == ANY_TABLE:
             return None
@@ -150,14 +166,15 @@ class _State:
     of_others: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, definitions: Definitions, elsewhere: set[str]) -> _State:
+    def of(cls, definitions: Definitions, elsewhere: set[str], schema: str) -> _State:
         routines = {_name_of_routine(key) for key in definitions.routines}
         catalog = Catalog(
             set(definitions.tables),
             set(definitions.sequences),
             {name: _text(view) for name, view in definitions.views.items()},
             routines,
-            elsewhere,
+            other_schemas=elsewhere,
+            schema=schema,
         )
         state = cls(catalog, definitions.tables, definitions.triggers)
         for name, text in catalog.views.items():
@@ -188,12 +205,12 @@ class _State:
             if not engines <= _PLAIN_ENGINES:
                 return None
             for trigger in self.triggers.get(table, ()):
-                if self.catalog.refusal(_text(trigger)):
+                if self.catalog.leads_away(_text(trigger)):
                     return None
                 found |= named_in(_text(trigger), self.catalog.all_names)
         for body, texts in self.bodies.items():
             for text in texts if body.casefold() == name else ():
-                if self.catalog.refusal(text):
+                if self.catalog.leads_away(text):
                     return None
                 found |= named_in(text, self.catalog.all_names)
         return found

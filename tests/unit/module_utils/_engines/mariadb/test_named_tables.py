@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -125,6 +126,9 @@ UNKNOWN = [
     "alter database collate utf8mb4_bin",
     "create table made (a int) engine = federated connection = 'x'",
     "binlog 'AAAA'",
+    "select wrítes()",
+    "select `wrítes` ()",
+    "select wrítes /**/ ()",
     "xa commit 'x'",
     "-- x" + "\n" * 50000 + "use other",
 ]
@@ -173,3 +177,25 @@ def test_long_statements_are_read_as_fast_as_they_are_sent() -> None:
     assert written_through("update users" + " " * 1_000_000 + "x", catalog).names == {"users"}
     assert written_through("\n" * 1_000_000 + "use", catalog).unknown
     assert time.process_time() - began < 5
+
+
+#: Definitions as a server writes them, by whether it is known where they lead.
+LEADS = {
+    "select `users`.`id` AS `id` from `users`": True,
+    "select `shop`.`users`.`id` AS `id` from `shop`.`users`": True,
+    "select `u`.`id` AS `id` from (`item` `u` join `users` on(`u`.`id` = `users`.`id`)) where `u`.`id` > 1.5": True,
+    "create trigger t before insert on item for each row set new.id = 1.0 + old . id": True,
+    "create procedure p() begin for r in (select id from item) do delete from users where id = r.id; end for": True,
+    "select `hidden_one`.`v`.`id` AS `id` from `hidden_one`.`v`": False,
+    "select `v`.`id` AS `id` from `hidden_one`.`v`": False,
+    "select `id` AS `hidden_one` from `hidden_one`.`v`": False,
+    "select `hidden_one`.`f`() AS `f()`": False,
+    "create trigger t before insert on item for each row insert into hidden_one . v values (1)": False,
+    "create trigger t before insert on item for each row set new.id = hidden_one.f()": False,
+}
+
+
+@pytest.mark.parametrize("text", LEADS)
+def test_a_definition_may_lead_through_a_database_that_the_user_does_not_see(text: str) -> None:
+    catalog = replace(CATALOG, views={}, schema="shop")
+    assert catalog.leads_away(text) is not LEADS[text]

@@ -68,6 +68,7 @@ THERE = {
     "a trigger, and then a cascade": ['insert into `quo"ted a.b` values (1)', "raise"],
     "a cascade": ["delete from owners where id = 3", "raise"],
     "a view": ["update busy set word = 'x' where id = 1", "raise"],
+    "a trigger that it drops": ["drop trigger logged", "raise"],
     "a procedure": ["call harmless()", "raise"],
     "a function": ["select writes()", "raise"],
     "a view that calls it": ["select * from calls", "raise"],
@@ -317,3 +318,20 @@ def test_several_threads_of_env_py_may_send_statements(tmp_path: Path, mariadb: 
     events = done.host.events(f"r{done.run}")
     named = {name for event in events if event["event"] == "touches" for name in event["names"]}
     assert {f"x{number}" for number in range(200)} <= named
+
+
+def test_a_database_whose_name_differs_in_capitals_only_is_another(upgraded: Upgraded, mariadb: MariaDBTarget) -> None:
+    name, server = mariadb.database.name, mariadb.database.server
+    other = name.upper()
+    server.execute(
+        f"create database `{name.upper()}`; create table `{name.upper()}`.t (a int);"
+        f"grant all on `{name.upper()}`.* to '{mariadb.database.user}'@'%';"
+        f"create trigger `{other}`.there after insert on `{other}`.t for each row delete from `{name}`.log"
+    )
+    try:
+        upgraded.revise(f"insert into {name.upper()}.t values (1)", "raise")
+        with writing(mariadb, INTO_VISITS):
+            assert upgraded.upgrade()["error"]["code"] == "revision-failed"
+            assert upgraded.revert()["outcome"] == "held"
+    finally:
+        server.execute(f"drop database `{name.upper()}`")
