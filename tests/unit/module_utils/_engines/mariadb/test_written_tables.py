@@ -82,7 +82,7 @@ THERE = {
     "what begins with a word that may be left out": ["insert into`visits` (word) values ('own')", "raise"],
     "a copy of the driver": [VENDORED.strip()],
     "a program that multiprocessing starts": [
-        "import multiprocessing as m; p = m.get_context('spawn').Process(target=print); p.start(); p.join()"
+        "import multiprocessing.resource_tracker as r; r.ResourceTracker().ensure_running()"
     ],
     "another program": ["__import__('subprocess').run(['true'])"],
 }
