@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import Definition, Definitions
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.written_tables import tables_written
 from tests.integration.targets import MariaDBTarget
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_upgrade import Upgraded
@@ -68,7 +70,6 @@ THERE = {
     "a trigger, and then a cascade": ['insert into `quo"ted a.b` values (1)', "raise"],
     "a cascade": ["delete from owners where id = 3", "raise"],
     "a view": ["update busy set word = 'x' where id = 1", "raise"],
-    "a trigger that it drops": ["drop trigger logged", "raise"],
     "a procedure": ["call harmless()", "raise"],
     "a function": ["select writes()", "raise"],
     "a view that calls it": ["select * from calls", "raise"],
@@ -335,3 +336,11 @@ def test_a_database_whose_name_differs_in_capitals_only_is_another(upgraded: Upg
             assert upgraded.revert()["outcome"] == "held"
     finally:
         server.execute(f"drop database `{name.upper()}`")
+
+
+def test_a_run_that_drops_a_trigger_has_written_where_it_fires_and_leads() -> None:
+    tables = {name: f"CREATE TABLE `{name}` (\n  `id` int\n) ENGINE=InnoDB" for name in ("log", "visits", "item")}
+    trigger = Definition((), b"CREATE TRIGGER logged AFTER INSERT ON log FOR EACH ROW INSERT INTO visits VALUES (1)")
+    before, now = Definitions(tables, triggers={"log": [trigger]}), Definitions(tables)
+    assert tables_written([], before, now, set(), "shop") == {"log", "visits"}
+    assert tables_written([], before, before, set(), "shop") == set()
