@@ -108,9 +108,12 @@ def upgraded(tmp_path: Path, mariadb: MariaDBTarget) -> Upgraded:
 def writing(target: MariaDBTarget, statement: str) -> Iterator[list[int]]:
     """Have another session write, again and again, and yield how many of its rows the server has acknowledged."""
     done, is_over, failures = [0], threading.Event(), list[BaseException]()
+    # A process that is forked while a thread loads certificates has their lock for ever.
+    is_connected = threading.Event()
 
     def write() -> None:
         with closing(target.connect()) as connection, connection.cursor() as cursor:
+            is_connected.set()
             number = 1000
             while not is_over.wait(0.02):
                 number += 1
@@ -126,6 +129,7 @@ def writing(target: MariaDBTarget, statement: str) -> Iterator[list[int]]:
 
     application = threading.Thread(target=work)
     application.start()
+    is_connected.wait(30)
     yield done
     is_over.set()
     application.join()
