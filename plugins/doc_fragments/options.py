@@ -57,8 +57,8 @@ options:
       rehearse_url:
         description: >-
           A URL to another PostgreSQL server, of a role that may create databases there, to rehearse on; or to a MariaDB
-          server, also the same one, of a user with all privileges on schemas C(hosting_alembic_rehearsal_…). env.py and
-          the code in the database have its rights there.
+          server, also the same one, of a user with all privileges on schemas C(hosting_alembic_rehearsal_…) and no
+          other right, which a rehearsal on MariaDB needs. env.py and the code in the database have its rights there.
         type: str
       rehearse_password:
         description: The password of O(databases[].rehearse_url), to keep it out of the URL.

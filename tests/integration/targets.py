@@ -105,6 +105,12 @@ class MariaDBTarget(Target):
         self.database = database
         self.name = database.name
         self.url = database.url
+        #: What its entry says of rehearsals.
+        self.rehearses: dict[str, str] = {}
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        return {**super().entry, **self.rehearses}
 
     def connect(self) -> Any:
         """A connection of another session, for a test to hold; nothing is committed by itself."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -37,12 +40,29 @@ def customer_site(site: Site, mariadb: MariaDBTarget) -> Iterator[Site]:
         mariadb.database.server.drop_database(name)
 
 
+@contextmanager
+def limited_user(mariadb: MariaDBTarget, name: str, rights: bool = True) -> Iterator[str]:
+    """A user for copies and nothing else, whom the database's entry names; its password."""
+    server = mariadb.database.server
+    password = server.create_user(name)
+    if rights:
+        server.execute(f"grant all on `hosting\\_alembic\\_rehearsal\\_%`.* to {literal(name)}@'%'")
+    mariadb.rehearses = {
+        "rehearse_url": f"mysql://{name}@{server.host}:{server.port}",
+        "rehearse_password": password,
+    }
+    try:
+        yield password
+    finally:
+        server.execute(f"drop user {literal(name)}@'%'")
+
+
 @pytest.fixture
-def maria_site(customer_site: Site, mariadb: MariaDBTarget) -> Site:
-    """A site whose user may make copies too."""
-    user = mariadb.database.user
-    mariadb.database.server.execute(f"grant all on `hosting\\_alembic\\_rehearsal\\_%`.* to '{user}'@'%'")
-    return customer_site
+def maria_site(customer_site: Site, mariadb: MariaDBTarget) -> Iterator[Site]:
+    """A site with a user who may make copies, and do nothing else."""
+    with limited_user(mariadb, f"{mariadb.name}_r"):
+        customer_site.variables["migrate_databases"] = [mariadb.entry]
+        yield customer_site
 
 
 def full_of_everything(mariadb: MariaDBTarget) -> None:
@@ -204,18 +224,117 @@ def test_check_mode_says_what_it_would_rehearse_and_does_nothing(maria_site: Sit
 
 
 def test_without_the_right_to_make_a_schema_the_grant_is_printed(customer_site: Site, mariadb: MariaDBTarget) -> None:
+    with limited_user(mariadb, f"{mariadb.name}_r", rights=False):
+        _source, settings = at_first(customer_site, mariadb)
+        before, taken, tree = mariadb.dump(), len(customer_site.backups(mariadb.name)), customer_site.tree()
+        checked = customer_site.run("rehearse", "--check", code=2, **settings)
+        assert_code(checked, "rehearsal-privileges-missing", database=mariadb.name)
+        assert customer_site.tree() == tree
+        refused = customer_site.run("rehearse", code=2, **settings)
+        assert_code(refused, "rehearsal-privileges-missing", "GRANT ALL PRIVILEGES ON", database=mariadb.name)
+        assert (mariadb.dump(), len(customer_site.backups(mariadb.name))) == (before, taken)
+        mariadb.database.server.execute(grant_of(refused))
+        results, _output = rehearsed(customer_site, **settings)
+        assert verdicts(results[mariadb.name]) == [("0002", "reversible")]
+        assert (mariadb.dump(), copies(mariadb.database.server)) == (before, [])
+
+
+def test_the_databases_own_user_is_refused_and_what_is_printed_makes_a_limited_one(
+    customer_site: Site, mariadb: MariaDBTarget
+) -> None:
     _source, settings = at_first(customer_site, mariadb)
-    before, taken, tree = mariadb.dump(), len(customer_site.backups(mariadb.name)), customer_site.tree()
+    server, user = mariadb.database.server, mariadb.database.user
+    server.execute(f"grant all on `hosting\\_alembic\\_rehearsal\\_%`.* to '{user}'@'%'")
+    before, taken, tree = everything(mariadb), len(customer_site.backups(mariadb.name)), customer_site.tree()
     checked = customer_site.run("rehearse", "--check", code=2, **settings)
-    assert_code(checked, "rehearsal-privileges-missing", database=mariadb.name)
+    assert_code(checked, "rehearsal-user-not-limited", mariadb.name.replace("_", "\\_"), database=mariadb.name)
     assert customer_site.tree() == tree
+    # A rehearsal before an upgrade is refused by its plan.
+    planned = customer_site.run("migrate", code=2, migrate_rehearse=True, **settings)
+    assert_code(planned, "rehearsal-user-not-limited", database=mariadb.name)
     refused = customer_site.run("rehearse", code=2, **settings)
-    assert_code(refused, "rehearsal-privileges-missing", "GRANT ALL PRIVILEGES ON", database=mariadb.name)
-    assert (mariadb.dump(), len(customer_site.backups(mariadb.name))) == (before, taken)
-    mariadb.database.server.execute(grant_of(refused))
-    results, _output = rehearsed(customer_site, **settings)
-    assert verdicts(results[mariadb.name]) == [("0002", "reversible")]
-    assert (mariadb.dump(), copies(mariadb.database.server)) == (before, [])
+    assert_code(refused, "rehearsal-user-not-limited", "CREATE USER", database=mariadb.name)
+    assert (everything(mariadb), len(customer_site.backups(mariadb.name))) == (before, taken)
+    text = next(each.text for each in reported(refused) if each.code == "rehearsal-user-not-limited")
+    create, grant = text[text.index("CREATE USER") :].split(";")[:2]
+    url = re.search(r"rehearse_url: (\S+)", text)
+    assert url
+    password = secrets.token_urlsafe(12)
+    server.execute(f"{create.replace('PASSWORD', password)};{grant}")
+    try:
+        entry = {**mariadb.entry, "rehearse_url": url[1], "rehearse_password": password}
+        results, output = rehearsed(customer_site, **{**settings, "migrate_databases": [entry]})
+        assert verdicts(results[mariadb.name]) == [("0002", "reversible")]
+        assert password not in output
+        assert (mariadb.dump(), copies(server)) == (before[0], [])
+    finally:
+        server.execute(f"drop user {create.split()[2]}")
+
+
+@pytest.mark.parametrize(
+    ("grant", "revoke"),
+    [
+        ("grant select on `{name}`.* to '{user}'@'%'", "revoke select on `{name}`.* from '{user}'@'%'"),
+        ("grant insert on `{name}`.item to '{user}'@'%'", "revoke insert on `{name}`.item from '{user}'@'%'"),
+        ("grant create user on *.* to '{user}'@'%'", "revoke create user on *.* from '{user}'@'%'"),
+        ("create role {name}_role; grant {name}_role to '{user}'@'%'", "drop role {name}_role"),
+        ("grant select on `{name}`.item to public", "revoke select on `{name}`.item from public"),
+        # Rights of users without a name are everyone's, and are not among one's own.
+        (
+            "insert into mysql.db (host, db, user, create_priv) values ('%', 'test\\_%', '', 'Y'); flush privileges",
+            "delete from mysql.db where user = ''; flush privileges",
+        ),
+    ],
+    ids=["schema", "table", "everywhere", "role", "public", "nameless"],
+)
+def test_a_user_who_may_do_more_than_make_copies_is_refused(
+    maria_site: Site, mariadb: MariaDBTarget, grant: str, revoke: str
+) -> None:
+    _source, settings = at_first(maria_site, mariadb)
+    server, names = mariadb.database.server, {"name": mariadb.name, "user": f"{mariadb.name}_r"}
+    server.execute(grant.format(**names))
+    try:
+        refused = maria_site.run("rehearse", "--check", code=2, **settings)
+        assert_code(refused, "rehearsal-user-not-limited", database=mariadb.name)
+    finally:
+        server.execute(revoke.format(**names))
+    assert maria_site.run("rehearse", "--check", **settings).changed > 0
+
+
+HIDDEN = {
+    "text in a variable": "op.execute(\"set @s = 'insert into {name}.item (id, name) values (71, 1)'\")\n"
+    "op.execute('prepare s from @s')\nop.execute('execute s')",
+    "double quotes": "op.execute('execute immediate \"drop table {name}.item\"')",
+    "alias": "op.execute('create table {name} (id int)')\nop.execute('alter table {name} rename to {name}.stolen')",
+    "new database": "op.execute('create database {name}_new')",
+    "account": "op.execute(\"create user '{name}_u'@'%'\")",
+    "another's account": "op.execute(\"set password for '{name}'@'%' = password('x')\")",
+    "the server": "op.execute('set global max_connect_errors = 123')",
+}
+
+
+def everything(mariadb: MariaDBTarget) -> tuple[Any, ...]:
+    """The database, and what there is beside it: databases, accounts and what these may do."""
+    server = mariadb.database.server
+    statements = ("show databases", "select * from mysql.global_priv", "select * from mysql.db")
+    return (mariadb.dump(), *(sorted(server.execute(statement)) for statement in statements))
+
+
+@pytest.mark.parametrize("body", list(HIDDEN.values()), ids=list(HIDDEN))
+def test_a_statement_that_hides_what_it_names_changes_nothing(
+    maria_site: Site, mariadb: MariaDBTarget, body: str
+) -> None:
+    source, settings = at_first(maria_site, mariadb)
+    server = mariadb.database.server
+    # The database's own user may do all of this.
+    server.execute(f"grant all on *.* to '{mariadb.database.user}'@'%'")
+    source.add("0003", "0002", body.format(name=mariadb.name))
+    before, errors = everything(mariadb), server.execute("select @@global.max_connect_errors")
+    refused = maria_site.run("rehearse", code=2, **settings)
+    codes = {each.code for each in reported(refused)}
+    assert codes <= {"revision-failed", "rehearsal-names-database"}, codes
+    assert codes
+    assert (everything(mariadb), server.execute("select @@global.max_connect_errors")) == (before, errors)
 
 
 def grant_of(refused: Outcome) -> str:
@@ -228,7 +347,6 @@ def grant_of(refused: Outcome) -> str:
 
 NAMED = [
     "op.execute(\"insert into {name}.item (id, name) values (70, 'x')\")",
-    "op.execute('insert into {name}_2.log values (1)')",
     "op.add_column('item', sa.Column('more', sa.Integer), schema='{name}')",
     "op.execute('use {name}')\nop.execute('drop table item')",
     "op.execute(\"prepare s from 'drop table {name}.item'\")\nop.execute('execute s')",
@@ -250,11 +368,14 @@ def test_a_statement_that_names_the_database_in_full_is_not_sent(maria_site: Sit
             refused = maria_site.run("rehearse", code=2, **settings)
             assert_code(refused, "rehearsal-names-database", database=mariadb.name)
             assert (mariadb.dump(), server.dump(other)) == before, body
-        # What fires in the copy would write there, too.
+        # Of a database that the user may not see the server itself says no; also to what fires in the copy.
+        source.add("0003", "0002", f"op.execute('insert into {other}.log values (1)')")
+        refused = maria_site.run("rehearse", code=2, **settings)
+        assert_code(refused, "revision-failed", "denied", database=mariadb.name)
         source.add("0003", "0002", "op.execute('update item set id = id + 100')")
         mariadb.rows(f"create trigger t after update on item for each row insert into {other}.log values (1)")
         refused = maria_site.run("rehearse", code=2, **settings)
-        assert_code(refused, "rehearsal-names-database", "trigger 1 of table item", database=mariadb.name)
+        assert_code(refused, "revision-failed", "denied", database=mariadb.name)
         assert (server.dump(other), copies(server)) == (before[1], [])
     finally:
         server.drop_database(other)
@@ -315,32 +436,16 @@ def test_a_trigger_or_a_version_table_that_names_the_database_in_full(maria_site
     assert (mariadb.dump(), copies(mariadb.database.server)) == (before, [])
 
 
-def test_a_user_who_may_do_nothing_but_make_copies_makes_them(customer_site: Site, mariadb: MariaDBTarget) -> None:
-    source, settings = at_first(customer_site, mariadb)
+def test_an_administrator_does_not_rehearse(maria_site: Site, mariadb: MariaDBTarget) -> None:
+    _source, settings = at_first(maria_site, mariadb)
     server = mariadb.database.server
-    password = server.create_user(f"{mariadb.name}_r")
-    server.execute(f"grant all on `hosting\\_alembic\\_rehearsal\\_%`.* to {literal(mariadb.name + '_r')}@'%'")
-    try:
-        url = f"mysql://{mariadb.name}_r@{server.host}:{server.port}"
-        entry = {**mariadb.entry, "rehearse_url": url, "rehearse_password": password}
-        settings["migrate_databases"] = [entry]
-        hidden = (
-            f"op.execute(\"execute immediate concat('drop table {mariadb.name[:-2]}', '{mariadb.name[-2:]}.item')\")"
-        )
-        before = mariadb.dump()
-        admin = {"rehearse_url": server.url().rpartition("@")[0].rpartition(":")[0] + f"@{server.host}:{server.port}"}
-        entries = [{**entry, **admin, "rehearse_password": server.password}]
-        refused = customer_site.run("rehearse", code=2, **{**settings, "migrate_databases": entries})
-        assert_code(refused, "rehearsal-role-superuser", database=mariadb.name)
-        results, output = rehearsed(customer_site, **settings)
-        assert verdicts(results[mariadb.name]) == [("0002", "reversible")]
-        assert password not in output
-        source.add("0003", "0002", hidden)
-        failed = customer_site.run("rehearse", code=2, **settings)
-        assert_code(failed, "revision-failed", "denied", database=mariadb.name)
-        assert (mariadb.dump(), copies(server)) == (before, [])
-    finally:
-        server.execute(f"drop user {literal(mariadb.name + '_r')}@'%'")
+    admin = {"rehearse_url": server.url(user=server.user), "rehearse_password": server.password}
+    entries = [{**mariadb.entry, **admin}]
+    refused = maria_site.run("rehearse", code=2, **{**settings, "migrate_databases": entries})
+    assert_code(refused, "rehearsal-user-not-limited", "ON *.*", database=mariadb.name)
+    assert server.password not in refused.output
+    # The hash of a password is in the same line.
+    assert "IDENTIFIED BY PASSWORD" not in refused.output
 
 
 @pytest.mark.parametrize("name", ['quo"ted', "a.b", "it's `x` 100%"])
@@ -348,20 +453,22 @@ def test_databases_of_any_name(site: Site, mariadb_database: MariaDatabase, name
     server, user = mariadb_database.server, mariadb_database.user
     quoted = "`" + name.replace("`", "``") + "`"
     server.execute(f"create database {quoted}; grant all on {quoted.replace('%', chr(92) + '%')}.* to '{user}'@'%'")
-    server.execute(f"grant all on `hosting\\_alembic\\_rehearsal\\_%`.* to '{user}'@'%'")
     target = MariaDBTarget(MariaDatabase(server, name, user, mariadb_database.password))
     target.name = "shop"
     site.variables["migrate_virtualenv"] = str(virtualenv("pymysql"))
     try:
-        source, settings = at_first(site, target)
-        before = target.dump()
-        results, _output = rehearsed(site, **settings)
-        assert verdicts(results["shop"]) == [("0002", "reversible")]
-        assert (target.dump(), copies(server)) == (before, [])
-        source.add("0003", "0002", f"op.get_bind().exec_driver_sql({f'drop table {quoted}.item'.replace('%', '%%')!r})")
-        refused = site.run("rehearse", code=2, **settings)
-        assert_code(refused, "rehearsal-names-database", database="shop")
-        assert (target.dump(), copies(server)) == (before, [])
+        with limited_user(target, f"{user}_r"):
+            source, settings = at_first(site, target)
+            before = target.dump()
+            results, _output = rehearsed(site, **settings)
+            assert verdicts(results["shop"]) == [("0002", "reversible")]
+            assert (target.dump(), copies(server)) == (before, [])
+            source.add(
+                "0003", "0002", f"op.get_bind().exec_driver_sql({f'drop table {quoted}.item'.replace('%', '%%')!r})"
+            )
+            refused = site.run("rehearse", code=2, **settings)
+            assert_code(refused, "rehearsal-names-database", database="shop")
+            assert (target.dump(), copies(server)) == (before, [])
     finally:
         server.execute(f"drop database {quoted}")
 

@@ -18,13 +18,13 @@ from .dump_text import Definition, Definitions, definitions_of, tables_alone
 from .full_names import named_database
 from .only_here import objects_of, others_than
 from .quoting import quoted
-from .scripts import NotMade, redo_pieces, run_pieces
+from .scripts import redo_pieces, run_pieces
 
 if TYPE_CHECKING:
     from ..data import Archive
     from .session import MariaDBSession
 
-_DEFINER = re.compile(rb"DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*`\s*")
+_DEFINER = re.compile(rb"DEFINER=`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)?\s*")
 #: What the server writes between the times of an event and what it does.
 #: Tables that have their rows elsewhere, or that would bind tables of others.
 _ELSEWHERE = re.compile(
@@ -92,13 +92,11 @@ def _failed(engine: MariaDBSession, why: str) -> Failed:
 
 
 def _defined(engine: MariaDBSession, found: Definitions) -> list[str]:
-    """Make triggers, views, routines and events; by the user itself those that it may make for no other."""
+    """Make triggers, views, routines and events by the copy's user itself: another one's would have other rights."""
     nothing, tables = Definitions(), found.all_tables()
-    try:
-        run_pieces(engine, redo_pieces(found, nothing, set(), tables))
-    except NotMade as failure:
-        run_pieces(engine, redo_pieces(_each(found, _without_definer), nothing, set(), tables))
-        return [f"triggers, views and routines have the rehearsal's user as definer, because of: {failure.why}"]
+    run_pieces(engine, redo_pieces(_each(found, _without_definer), nothing, set(), tables))
+    if found.views or found.triggers or found.routines:
+        return ["views, triggers, routines and events of the copy have the rehearsal's user as definer"]
     return []
 
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Connections of env.py's on a copy: they change nothing elsewhere, as far as a server without a lock on that allows.
+"""Connections of env.py's on a copy: what would change something elsewhere is refused in clear words.
 
-A session that uses another database is read-only. One that uses the copy may still name the database itself, or another
-one, and no setting of a server keeps it from that: such a statement is not sent. For a process that is thrown away.
+A session that uses another database is read-only. A statement on the copy that names the database itself, or another
+one, is not sent. What is not understood here the server denies, see limited_user. For a process that is thrown away.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from ..._core.errors import Failed, Refused
 from ..connection import OwnConnection, first_line
 from ..migration_url import migration_url
 from .content import run_sql
+from .limited_user import COPIES, refuse_unlimited
 from .locks import lock_name, try_lock
 from .made_schemas import MadeSchemas
 from .only_here import COMMENT_OF, comment_of
@@ -97,12 +98,12 @@ def place_of(engine: MariaDBSession) -> Place:
     """Return where a copy is made.
 
     Raises:
-        Refused: the user may not make a schema, or not all that is in it.
+        Refused: the user may not make a schema, or not all that is in it; or may do anything outside of copies.
     """
     maker = maker_of(engine)
     own = maker.connect()
     try:
-        _refuse_superuser_here(engine, maker, own)
+        refuse_unlimited(engine, maker, own)
         begins = _beginning(engine, own)
         _refuse_distrusted(engine, own)
     except BaseException:
@@ -111,30 +112,17 @@ def place_of(engine: MariaDBSession) -> Place:
     return Place(maker, own, begins)
 
 
-def _refuse_superuser_here(engine: MariaDBSession, maker: MariaDBSession, own: OwnConnection) -> None:
-    if maker is engine or maker.own_identity().server != engine.own_identity().server:
-        return
-    if has_everywhere(own.run(read_grants), "SUPER") and not has_everywhere(engine.own().run(read_grants), "SUPER"):
-        raise Refused(
-            f"The rehearse_url of database {engine.database.name!r} is a superuser's on the same server",
-            "code in the database and env.py would have that user's rights over every database there",
-            "Name a user who has all privileges on the schemas of copies and nothing else",
-            code="rehearsal-role-superuser",
-        )
-
-
 def _beginning(engine: MariaDBSession, own: OwnConnection) -> str:
     grants = own.run(read_grants)
-    names = names_for(engine.name_on_server, REHEARSAL)
-    for name in names:
-        if not lacking(privileges_on(f"{name}{SINCE[REHEARSAL]}", grants), _FOR_COPY):
-            return name
+    name = names_for(engine.name_on_server, REHEARSAL)[0]
+    if not lacking(privileges_on(f"{name}{SINCE[REHEARSAL]}", grants), _FOR_COPY):
+        return name
     user = str(own.rows("select current_user()")[0][0])
     raise Refused(
         f"There is no place to rehearse database {engine.database.name!r}",
-        f"{user} may not make a schema {names[0]}_…",
-        f"GRANT ALL PRIVILEGES ON {grant_pattern(names[0], '%')}.* TO {grantee(user)}; or name rehearse_url in the"
-        " database's entry",
+        f"{user} may not make a schema {name}_…",
+        f"GRANT ALL PRIVILEGES ON {grant_pattern(COPIES, '%')}.* TO {grantee(user)}; or name another rehearse_url in"
+        " the database's entry",
         code="rehearsal-privileges-missing",
     )
 
@@ -146,7 +134,8 @@ def _refuse_distrusted(engine: MariaDBSession, own: OwnConnection) -> None:
         raise Refused(
             f"There is no place to rehearse database {engine.database.name!r}",
             "it has triggers or functions, and the server has a binary log and lets only SUPER make these",
-            "SET GLOBAL log_bin_trust_function_creators = 1; or name rehearse_url in the database's entry",
+            "SET GLOBAL log_bin_trust_function_creators = 1; or name a rehearse_url on another server in the database's"
+            " entry",
             code="rehearsal-privileges-missing",
         )
 

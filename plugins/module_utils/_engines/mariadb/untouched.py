@@ -4,8 +4,7 @@
 
 """Whether a database itself was changed while it was rehearsed, as far as the server shows that.
 
-A user who may change a copy beside the database may change the database too, and no setting of a server keeps a
-program, or a statement that hides its words, from that.
+The user of a copy may not change the database, but a revision that knows the password of another one may do that.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ class Untouched:
             raise Failed(
                 f"Database {engine.database.name!r} itself was changed while it was rehearsed",
                 "; ".join(line[:_LONGEST] for line in changed[:_MOST_NAMED]),
-                "Another session did that, or a revision by a program or a hidden statement: find out which before you"
-                " migrate. A rehearse_url of a user without rights on the database excludes the latter",
+                "Another session did that, or a revision by a program or a connection with another user's password:"
+                " find out which before you migrate",
                 code="rehearsal-database-changed",
             )
         names = sorted(name for name, moment in now.written.items() if self.written.get(name) != moment)
