@@ -345,6 +345,69 @@ def grant_of(refused: Outcome) -> str:
     return grant
 
 
+def test_a_downgrade_that_names_the_database_fails_the_rehearsal(maria_site: Site, mariadb: MariaDBTarget) -> None:
+    source, settings = at_first(maria_site, mariadb)
+    before = mariadb.dump()
+    source.add("0003", "0002", "pass", f"op.execute('delete from {mariadb.name}.item')")
+    refused = maria_site.run("rehearse", code=2, **settings)
+    assert_code(refused, "rehearsal-names-database", database=mariadb.name)
+    assert (mariadb.dump(), copies(mariadb.database.server)) == (before, [])
+
+
+def test_a_downgrade_that_loses_history_is_lossy(maria_site: Site, mariadb: MariaDBTarget) -> None:
+    source, settings = at_first(maria_site, mariadb)
+    mariadb.rows("create table hist (id int primary key, v int) with system versioning")
+    mariadb.rows("insert into hist values (1, 1)")
+    mariadb.rows("update hist set v = 2")
+    source.add("0003", "0002", "op.execute('delete history from hist')", "pass")
+    results, _output = rehearsed(maria_site, **settings)
+    result = results[mariadb.name]
+    assert verdicts(result) == [("0002", "reversible"), ("0003", "lossy")], result
+    assert [loss["table"] for loss in result["revisions"][1]["losses"]] == ["hist"]
+
+
+HOLDS = """
+op.execute("create table held (id int)")
+import subprocess
+name = op.get_bind().engine.url.database
+words = ["mariadb", "-h{host}", "-P{port}", "-u{user}_r", name, "-e"]
+words.append("start transaction; select * from held; select sleep(300)")
+nothing = subprocess.DEVNULL
+subprocess.Popen(
+    words, env=dict(os.environ, MYSQL_PWD={password!r}), stdin=nothing, stdout=nothing, stderr=nothing,
+    start_new_session=True,
+)
+time.sleep(2)
+os.system("MYSQL_PWD={own} mariadb -h{host} -P{port} -u{user} {user} -e 'alter table item add more int'")
+"""
+
+
+def test_a_copy_that_is_left_hides_no_change_of_the_database_and_is_found_again(
+    maria_site: Site, mariadb: MariaDBTarget
+) -> None:
+    source, settings = at_first(maria_site, mariadb)
+    settings["migrate_lock_wait"] = 2
+    server, database = mariadb.database.server, mariadb.database
+    facts = {"host": server.host, "port": server.port, "user": database.user, "own": database.password}
+    source.add("0003", "0002", HOLDS.format(password=mariadb.rehearses["rehearse_password"], **facts), None)
+    try:
+        failed = maria_site.run("rehearse", code=2, **settings)
+        assert_code(failed, "rehearsal-database-changed", "more", database=mariadb.name)
+        (result,) = failed.results("Rehearse on copies")[-1]["databases"]
+        (left,) = copies(server)
+        assert any(left in note for note in result["notes"]), result["notes"]
+        # A server that restarts reads there what the copy says of itself.
+        assert "hosting.alembic rehearsal" in (server.data / left / "db.opt").read_text()
+    finally:
+        for (number,) in server.execute(
+            f"select id from information_schema.processlist where user = '{database.user}_r'"
+        ):
+            server.execute(f"kill {number}")
+    source.add("0003", "0002")
+    rehearsed(maria_site, **settings)
+    assert copies(server) == []
+
+
 NAMED = [
     "op.execute(\"insert into {name}.item (id, name) values (70, 'x')\")",
     "op.add_column('item', sa.Column('more', sa.Integer), schema='{name}')",

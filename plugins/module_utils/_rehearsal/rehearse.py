@@ -159,14 +159,21 @@ class Rehearsal(OneDatabase):
     def _rehearse_in_process(self, backup: Manifest) -> None:
         """Rehearse on a copy that is dropped afterwards, and journal that: a recovery searches for the others."""
         problem: Exception | None = None
-        with rehearser_of(self.engine).scratch(backup.archive(), self.progress.report) as scratch:
-            self.journal.write(MADE)
-            try:
-                self._rehearse(scratch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised once the copy is gone
-                problem = error
-            problem = self._problem_of_database(scratch, problem)
-        self.journal.write(DROPPED)
+        try:
+            with rehearser_of(self.engine).scratch(backup.archive(), self.progress.report) as scratch:
+                self.journal.write(MADE)
+                try:
+                    self._rehearse(scratch)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is raised once the copy is gone
+                    problem = error
+                problem = self._problem_of_database(scratch, problem)
+        except Exception as error:
+            # A copy that is left is the lesser problem, and must not hide the other.
+            if problem is None:
+                raise
+            self.notes.append(_in_words(error))
+        else:
+            self.journal.write(DROPPED)
         if problem:
             raise problem
 
@@ -265,7 +272,7 @@ class Rehearsal(OneDatabase):
         return Failed(
             f"{what} failed in database {self.database.name!r}, on a copy",
             f"{why}, {interruption.place}" if failed and interruption.place else why,
-            f"The database itself was only read. {advice or _CORRECT}, and rehearse again",
+            f"{advice or _CORRECT}, and rehearse again",
             code="revision-failed" if failed else "env-py-failed",
         )
 
@@ -336,3 +343,7 @@ def rehearse_database(database: Database, job: Job, journal: Journal, progress: 
         Refused: its URL cannot be used.
     """
     return Rehearsal(database, job, journal, progress, engine_for(database, job)).run()
+
+
+def _in_words(error: Exception) -> str:
+    return f"{error.what}: {error.why}" if isinstance(error, Refused) else first_line(error)

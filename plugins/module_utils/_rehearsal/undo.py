@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from .._core.errors import Refused
 from .._core.progress import Progress
 from .._engines.comparison import Comparison
 from .._engines.connection import first_line
@@ -25,6 +26,8 @@ from .watched_run import run_watched
 #: How often a copy is restored anew, at the most, to judge what lies below a revision that did not come back.
 MOST_REFILLS = 10
 
+#: What would have changed the database itself: that is not a downgrade that does not work.
+_FORBIDDEN = {"rehearsal-names-database", "rehearsal-writes-elsewhere"}
 _NO_DOWNGRADE = "it has no downgrade"
 
 
@@ -159,7 +162,12 @@ class Undoing:
         return True
 
     def _run(self, watcher: Traces, act: Callable[[], list[Step]]) -> list[Step]:
-        return run_watched(self.environment, watcher, self.progress, act)
+        try:
+            return run_watched(self.environment, watcher, self.progress, act)
+        except Interrupted as interruption:
+            if isinstance(interruption.cause, Refused) and interruption.cause.code in _FORBIDDEN:
+                raise interruption.cause from interruption
+            raise
 
     def _traces(self) -> Traces:
         return Traces(self.scratch.engine, self.observer.leave_out, self.observer.in_full)

@@ -11,11 +11,12 @@ one, is not sent. What is not understood here the server denies, see limited_use
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Failed
@@ -143,6 +144,10 @@ def changing_only(guard: Guard) -> Iterator[None]:
 def _guarded_drivers(guard: Guard) -> Iterator[None]:
     """Guard what env.py does past SQLAlchemy."""
     replaced = []
+    for module in sorted({each[0] for each in _METHODS}):
+        # One that is first imported by a revision would not be guarded. What is broken there cannot be used either.
+        with suppress(Exception):
+            importlib.import_module(module)
     for module, kind, method, made in _METHODS:
         if module in sys.modules:
             place = getattr(sys.modules[module], kind)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from .session import MariaDBSession
 
+_VERSIONED = "SYSTEM VERSIONED"
 _COLUMNS = """
 select table_name, column_name, data_type from information_schema.columns
  where table_schema = database() order by table_name, ordinal_position
@@ -94,7 +95,7 @@ class MariaDBRehearser(Rehearser):
         for table, name, kind in _rows(connection, _COLUMNS):
             columns.setdefault(table, []).append(Column(name, str(kind).lower(), True, None, "", False))
         return {
-            table: _content(connection, table, columns.get(table, []) if in_full else [])
+            table: _content(connection, table, kind, columns.get(table, []) if in_full else [])
             for table, kind, _engine in _rows(connection, TABLES)
             if kind != SEQUENCE and f"{schema}.{table}" not in leave_out
         }
@@ -118,9 +119,11 @@ class MariaDBRehearser(Rehearser):
         return copy_state.compare(before, now, version_tables)
 
 
-def _content(connection: Connection, table: str, columns: list[Column]) -> Content:
+def _content(connection: Connection, table: str, kind: str, columns: list[Column]) -> Content:
+    """Return what a table holds; the history of one with system versions is part of it."""
     wanted = [digest_columns(columns), *(digest_columns([column]) for column in columns)] if columns else ["count(*)"]
-    row = _rows(connection, f"select {', '.join(wanted)} from {quoted(table)}")[0]
+    whole = f"{quoted(table)} for system_time all" if kind == _VERSIONED else quoted(table)
+    row = _rows(connection, f"select {', '.join(wanted)} from {whole}")[0]
     if not columns:
         return Content(int(row[0]))
     # Each digest has the number of rows before it.

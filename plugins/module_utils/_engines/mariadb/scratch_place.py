@@ -20,7 +20,7 @@ from .locks import lock_name, try_lock
 from .made_schemas import MadeSchemas
 from .only_here import COMMENT_OF, comment_of
 from .privileges import has_everywhere, lacking, privileges_on, read_grants
-from .quoting import grant_pattern, grantee, literal, quoted
+from .quoting import grant_pattern, grantee, literal, qualified, quoted
 from .swap_state import REHEARSAL, SINCE, drop_schema, named_as_ours, names_for
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ _HAS_CODE = """
 select 1 from information_schema.triggers where trigger_schema = :schema
 union all select 1 from information_schema.routines where routine_schema = :schema and routine_type = 'FUNCTION'
 """
+_TABLES = "select table_name, table_type from information_schema.tables where table_schema = :schema"
 _LOCK = "hosting.alembic rehearsal"
 #: Seconds that others in a copy are waited for.
 _PATIENCE = 20
@@ -164,6 +165,7 @@ def drop(place: Place, name: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
+            _drop_tables(place.own, name)
             drop_schema(place.own, name)
             break
         except Exception as error:
@@ -173,11 +175,22 @@ def drop(place: Place, name: str) -> None:
     place.made.forget(name)
 
 
+def _drop_tables(own: OwnConnection, name: str) -> None:
+    """Drop the tables of a copy: DROP DATABASE forgets first what the copy says of itself, and waits for locks then."""
+    run_sql(own, "set foreign_key_checks = 0")
+    try:
+        for table, kind in own.rows(_TABLES, schema=name):
+            what = kind.lower() if kind in ("VIEW", "SEQUENCE") else "table"
+            run_sql(own, f"drop {what} if exists {qualified(name, table)}")
+    finally:
+        run_sql(own, "set foreign_key_checks = 1")
+
+
 def _left(place: Place, name: str, error: Exception) -> Failed:
     return Failed(
         f"The copy {name!r} of database {place.maker.database.name!r} was not dropped",
         first_line(error),
-        "The database itself was only read. The next rehearsal on this host drops the copy",
+        "The next rehearsal on this host drops the copy",
         code="rehearsal-copy-left",
     )
 
