@@ -27,7 +27,7 @@ from .watched_run import run_watched
 MOST_REFILLS = 10
 
 #: What would have changed the database itself: that is not a downgrade that does not work.
-_FORBIDDEN = {"rehearsal-names-database", "rehearsal-writes-elsewhere"}
+_FORBIDDEN = {"rehearsal-names-database", "rehearsal-writes-elsewhere", "attached-database-written"}
 _NO_DOWNGRADE = "it has no downgrade"
 
 

@@ -59,6 +59,21 @@ def test_no_other_file_is_written(host: Host, file: Path, way: str, admin_url: s
     assert_error(result["error"], code)
 
 
+@pytest.mark.parametrize("way", SQLITE)
+def test_a_downgrade_that_writes_elsewhere_fails_the_rehearsal(host: Host, file: Path, way: str) -> None:
+    path = host.revise(host.ship("generic"), "0003", "0002", "pass")
+    script(file, "create table mine (a)")
+    body(path, "pass", SQLITE[way].format(path=str(file)))
+    before = file.read_bytes()
+
+    result = host.result("rehearse", database(file))
+
+    assert file.read_bytes() == before
+    assert result["outcome"] in ("failed", "refused")
+    code = "attached-database-written" if way == "attached" else "rehearsal-writes-elsewhere"
+    assert_error(result["error"], code)
+
+
 def test_a_connection_to_the_copy_writes_to_it(host: Host, file: Path) -> None:
     path = host.revise(host.ship("generic"), "0003", "0002", "pass")
     script(file, "create table mine (a)")
