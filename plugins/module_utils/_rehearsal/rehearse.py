@@ -171,7 +171,8 @@ class Rehearsal(OneDatabase):
             # A copy that is left is the lesser problem, and must not hide the other.
             if problem is None:
                 raise
-            self.notes.append(_in_words(error))
+            if isinstance(problem, Refused):
+                problem.remedy = "; ".join(filter(None, (problem.remedy, _in_words(error))))
         else:
             self.journal.write(DROPPED)
         if problem:
