@@ -71,9 +71,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise FailedOnce("\n".join([*lines, *([""] if lines else []), *failure, *total]))
         first = first_on("\n".join(lines)) if len(lines) > _SHORT and not view.shows_all else ""
         # The result has all of it in any case.
-        show(
-            [f"{host}: the same as on {first}"] if first else [host, *(f"  {line}" for line in lines)] if lines else []
-        )
+        if first:
+            show([f"{host}: the same as on {first}"])
+        elif lines:
+            show([host, *(f"  {line}" for line in lines)])
         show(total)
         own = [*report.table, *lines] if is_joint else lines
         return {"changed": False, "lines": [*own, *total], **({"joint": every} if every else {})}
