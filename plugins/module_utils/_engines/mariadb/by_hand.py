@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .beside import FOR_SWAP
 from .catalog import TABLES
 from .client_input import EXACTLY, SETTINGS, leave_out_invalid_views
+from .content import charset_of
 from .dump import dump_options
 from .quoting import grant_pattern, grantee, quoted
 from .restore_method import is_distrusted, missing, strangers
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
     from .session import MariaDBSession
 
-_CHARSET = """
-select default_character_set_name, default_collation_name from information_schema.schemata where schema_name = :schema
-"""
 #: An event that were loaded beside the database would run there.
 _WITHOUT_EVENTS = "/^-- Dumping events for database/,/^-- Dumping routines for database/d"
 
@@ -57,8 +55,8 @@ def command(engine: MariaDBSession, dump: Path) -> str:
     """
     schema, trial = engine.name_on_server, names_for(engine.name_on_server, NEW)[0]
     kept = dump.with_name(f"{schema.replace('/', '_')}-replaced.sql")
-    found = engine.own().rows(_CHARSET, schema=schema)
-    charset = f" character set {found[0][0]} collate {found[0][1]}" if found else ""
+    found = charset_of(engine.own(), schema)
+    charset = f" character set {found[0]} collate {found[1]}" if found else ""
     kinds = {str(kind) for _name, kind, _engine in engine.own().rows(TABLES)}
     options = [*dump_options(kinds), *leave_out_invalid_views(engine), f"--result-file={kept}"]
     keep = [*_client(engine, "mariadb-dump"), *options, schema]

@@ -39,6 +39,10 @@ _LONG_BYTES = {
 }
 _NUMBERS = {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "bit", "year"}
 
+#: What new tables of a schema get.
+CHARSET = """
+select default_character_set_name, default_collation_name from information_schema.schemata where schema_name = :schema
+"""
 _COLUMNS = """
 select table_name, column_name, data_type, is_nullable, column_default, extra,
        coalesce(generation_expression, '') <> '' or extra like '%GENERATED%'
@@ -69,6 +73,12 @@ def run_sql(own: OwnConnection, statement: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in result] if result.returns_rows else []
 
     return own.run(execute)
+
+
+def charset_of(own: OwnConnection, schema: str) -> tuple[str, str] | None:
+    """Return the character set and the collation that new tables of a schema get, None where it is not there."""
+    found = own.rows(CHARSET, schema=schema)
+    return (str(found[0][0]), str(found[0][1])) if found else None
 
 
 def columns_of(own: OwnConnection, schema: str) -> dict[str, dict[str, Column]]:

@@ -11,16 +11,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from .content import run_sql
+from .content import charset_of, run_sql
 from .quoting import quoted
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
 
 _LINE = re.compile(r"database: (\w+) (\w+)")
-_NOW = """
-select default_character_set_name, default_collation_name from information_schema.schemata where schema_name = :schema
-"""
 
 
 @contextmanager
@@ -35,7 +32,7 @@ def defaults_of(engine: MariaDBSession, fingerprint: Iterable[str]) -> Iterator[
     """
     own, schema = engine.own(), engine.name_on_server
     wanted = next((match.groups() for line in fingerprint if (match := _LINE.fullmatch(line))), None)
-    now = next((tuple(map(str, row)) for row in own.rows(_NOW, schema=schema)), None)
+    now = charset_of(own, schema)
     if wanted is None or now is None or wanted == now:
         yield
         return

@@ -47,6 +47,11 @@ class Definition:
     statement: bytes
 
     @property
+    def text(self) -> str:
+        """Return the statement; bytes that are not UTF-8 are kept as surrogates."""
+        return self.statement.decode("utf-8", "surrogateescape")
+
+    @property
     def script(self) -> bytes:
         """Return the input of a client that makes it."""
         settings = b"".join(b"SET %s = %s;\n" % each for each in self.settings)

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from .session import MariaDBSession
 
 _DEFINER = re.compile(rb"DEFINER=`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)?\s*")
-#: What the server writes between the times of an event and what it does.
 #: Tables that have their rows elsewhere, or that would bind tables of others.
 _ELSEWHERE = re.compile(
     r"\bENGINE ?= ?(?:FEDERATED|CONNECT|SPIDER|S3)\b|\b(?:REFERENCES |UNION=\()`(?:[^`]|``)+`\.`", re.IGNORECASE
 )
+#: What the server writes between the times of an event and what it does.
 _STATUS = re.compile(rb"(\bON COMPLETION (?:NOT )?PRESERVE )(?:ENABLE|DISABLE)\b")
 _EVENT = "event "
 _RUNNING = "select event_name from information_schema.events where event_schema = :schema and status = 'ENABLED'"
@@ -143,13 +143,13 @@ def _refuse_full_names(engine: MariaDBSession, found: Definitions, database: str
     texts = {
         f"table {name}": sequences_of(text, database, engine.name_on_server) for name, text in found.tables.items()
     }
-    texts |= {f"view {name}": _decoded(each) for name, each in found.views.items()}
+    texts |= {f"view {name}": each.text for name, each in found.views.items()}
     texts |= {
-        f"trigger {number} of table {table}": _decoded(each)
+        f"trigger {number} of table {table}": each.text
         for table, some in found.triggers.items()
         for number, each in enumerate(some, 1)
     }
-    texts |= {key: _decoded(each) for key, each in found.routines.items()}
+    texts |= {key: each.text for key, each in found.routines.items()}
     own, objects = engine.own(), [*found.all_tables(), *found.views, *(key.partition(" ")[2] for key in found.routines)]
     others = others_than(own, engine.name_on_server, database)
 
@@ -165,7 +165,3 @@ def _refuse_full_names(engine: MariaDBSession, found: Definitions, database: str
             "Define them without the name of the database, or rehearse on a server of your own that has all databases",
             code="rehearsal-names-database",
         )
-
-
-def _decoded(definition: Definition) -> str:
-    return definition.statement.decode("utf-8", "surrogateescape")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Failed, Refused
 from ..connection import OwnConnection, first_line
 from ..migration_url import migration_url
-from .content import run_sql
+from .beside import FOR_SWAP
+from .content import CHARSET, run_sql
 from .limited_user import COPIES, refuse_unlimited
 from .locks import lock_name, try_lock
 from .made_schemas import MadeSchemas
@@ -29,28 +30,7 @@ if TYPE_CHECKING:
     from .session import MariaDBSession
 
 #: What migrations may do in a copy, besides what a restore does in a schema beside the database.
-_FOR_COPY = (
-    "SELECT",
-    "INSERT",
-    "UPDATE",
-    "DELETE",
-    "CREATE",
-    "DROP",
-    "ALTER",
-    "INDEX",
-    "REFERENCES",
-    "LOCK TABLES",
-    "TRIGGER",
-    "CREATE VIEW",
-    "SHOW VIEW",
-    "CREATE ROUTINE",
-    "ALTER ROUTINE",
-    "EXECUTE",
-    "EVENT",
-)
-_CHARSET = """
-select default_character_set_name, default_collation_name from information_schema.schemata where schema_name = :schema
-"""
+_FOR_COPY = (*FOR_SWAP, "DELETE", "EXECUTE")
 _DISTRUSTS = "select @@global.log_bin = 1 and @@global.log_bin_trust_function_creators = 0"
 _HAS_CODE = """
 select 1 from information_schema.triggers where trigger_schema = :schema
@@ -151,7 +131,7 @@ def new_name(place: Place) -> str:
 def make(place: Place, name: str, engine: MariaDBSession) -> None:
     """Make an empty schema that says what it is a copy of; it is written down before, with what it says."""
     schema = engine.name_on_server
-    charset, collation = engine.own().rows(_CHARSET, schema=schema)[0]
+    charset, collation = engine.own().rows(CHARSET, schema=schema)[0]
     comment = comment_of(schema)
     place.made.note(name, comment.encode())
     run_sql(

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..._core.errors import Refused
 from ..connection import OwnConnection
-from .content import run_sql
+from .content import charset_of, run_sql
 from .made_schemas import MadeSchemas
 from .quoting import literal, qualified, quoted
 
@@ -101,12 +101,7 @@ def tables_in(own: OwnConnection, schema: str) -> list[str]:
 
 def create_schema(own: OwnConnection, name: str, like: str) -> None:
     """Make a schema whose new tables get what those of another get."""
-    found = own.rows(
-        "select default_character_set_name, default_collation_name from information_schema.schemata"
-        " where schema_name = :schema",
-        schema=like,
-    )
-    charset, collation = found[0] if found else ("utf8mb4", "utf8mb4_general_ci")
+    charset, collation = charset_of(own, like) or ("utf8mb4", "utf8mb4_general_ci")
     run_sql(own, f"create database {quoted(name)} character set {charset} collate {collation}")
 
 

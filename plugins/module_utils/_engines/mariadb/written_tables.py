@@ -171,7 +171,7 @@ class _State:
         catalog = Catalog(
             set(definitions.tables),
             set(definitions.sequences),
-            {name: _text(view) for name, view in definitions.views.items()},
+            {name: view.text for name, view in definitions.views.items()},
             routines,
             other_schemas=elsewhere,
             schema=schema,
@@ -180,7 +180,7 @@ class _State:
         for name, text in catalog.views.items():
             state.bodies.setdefault(name, []).append(text)
         for key, routine in definitions.routines.items():
-            state.bodies.setdefault(_name_of_routine(key), []).append(_text(routine))
+            state.bodies.setdefault(_name_of_routine(key), []).append(routine.text)
         for child, text in definitions.tables.items():
             state._add_keys(child, text)
         return state
@@ -205,9 +205,9 @@ class _State:
             if not engines <= _PLAIN_ENGINES:
                 return None
             for trigger in self.triggers.get(table, ()):
-                if self.catalog.leads_away(_text(trigger)):
+                if self.catalog.leads_away(trigger.text):
                     return None
-                found |= named_in(_text(trigger), self.catalog.all_names)
+                found |= named_in(trigger.text, self.catalog.all_names)
         for body, texts in self.bodies.items():
             for text in texts if body.casefold() == name else ():
                 if self.catalog.leads_away(text):
@@ -244,10 +244,6 @@ class _Search:
                 for each in behind:
                     self.add(each)
         return True
-
-
-def _text(definition: Definition) -> str:
-    return definition.statement.decode("utf-8", "surrogateescape")
 
 
 def _name_of_routine(key: str) -> str:
