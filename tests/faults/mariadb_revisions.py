@@ -118,23 +118,23 @@ _fails_after("makes a system-versioned table", "ALTER TABLE piece REMOVE PARTITI
              "ALTER TABLE piece ADD SYSTEM VERSIONING", "DELETE FROM piece", "COMMIT")  # fmt: skip
 
 
-@fault("a user who may not restore, after a revision that has to be restored", ends="held", engines=MARIADB)
-def may_not_restore(scene: Scene) -> Iterator[None]:
+def _fails_where_no_restore_is_permitted(scene: Scene, revision: str) -> None:
     server, user = server_of(scene), user_of(scene)
     server.execute(f"REVOKE ALL ON `hosting\\_alembic\\_%`.* FROM {user}; REVOKE PROCESS ON *.* FROM {user}")
-    scene.release(f"{scene.leave()}\n{scene.raise_here()}")
+    scene.release(f"{revision}\n{scene.raise_here()}")
     scene.fails()
     scene.release()
+
+
+@fault("a user who may not restore, after a revision that has to be restored", ends="held", engines=MARIADB)
+def may_not_restore(scene: Scene) -> Iterator[None]:
+    _fails_where_no_restore_is_permitted(scene, scene.leave())
     yield
 
 
 @fault("a user who may not restore, after a revision that has made a table", ends="old", engines=MARIADB)
 def may_not_restore_but_undo(scene: Scene) -> Iterator[None]:
-    server, user = server_of(scene), user_of(scene)
-    server.execute(f"REVOKE ALL ON `hosting\\_alembic\\_%`.* FROM {user}; REVOKE PROCESS ON *.* FROM {user}")
-    scene.release(f"{PART}\n{FILL_PART}\n{scene.raise_here()}")
-    scene.fails()
-    scene.release()
+    _fails_where_no_restore_is_permitted(scene, f"{PART}\n{FILL_PART}")
     yield
 
 

@@ -7,14 +7,15 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 from tests.faults.fault import MARIADB, fault
 from tests.faults.mariadb import quoted
 from tests.faults.scene import PART, Scene
-from tests.faults.servers import began, dumping, unplugged
+from tests.faults.servers import began, dumping, outlives_a_link_that_is_down, unplugged
+from tests.integration.site import Running
 from tests.integration.targets import MariaDBTarget
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.mariadb import MariaDBServer, literal
@@ -54,13 +55,7 @@ def _in_upgrade(words: str, ends: str, first: Callable[[Scene], None], last: Cal
 
     @fault(words, ends=ends, engines=MARIADB)
     def inject(scene: Scene) -> Iterator[None]:
-        with scene.stopped_in("in") as running:
-            first(scene)
-            try:
-                scene.gate.touch()
-                scene.end(running)
-            finally:
-                last(scene)
+        _meanwhile(scene, scene.stopped_in("in"), first, last)
         yield
 
 
@@ -69,14 +64,23 @@ def _before_upgrade(words: str, ends: str, first: Callable[[Scene], None], last:
 
     @fault(f"{words} between the backup and the upgrade", ends=ends, engines=MARIADB)
     def inject(scene: Scene) -> Iterator[None]:
-        with scene.stopped_before_upgrade() as running:
-            first(scene)
-            try:
-                scene.gate.touch()
-                scene.end(running)
-            finally:
-                last(scene)
+        _meanwhile(scene, scene.stopped_before_upgrade(), first, last)
         yield
+
+
+def _meanwhile(
+    scene: Scene,
+    stopped: AbstractContextManager[Running],
+    first: Callable[[Scene], None],
+    last: Callable[[Scene], None],
+) -> None:
+    with stopped as running:
+        first(scene)
+        try:
+            scene.gate.touch()
+            scene.end(running)
+        finally:
+            last(scene)
 
 
 def _executes(statement: str) -> Callable[[Scene], None]:
@@ -187,13 +191,7 @@ def _copy_of(server: MariaDBServer) -> Iterator[MariaDBServer]:
 
 @fault("the link to the database server is down for 20 s in mid-upgrade", ends="new", engines=MARIADB)
 def link_down(scene: Scene) -> Iterator[None]:
-    with scene.stopped_in("in") as running:
-        with unplugged(server_of(scene).port):
-            scene.gate.touch()
-            until = time.monotonic() + 20
-            wait_until(lambda: running.ended or time.monotonic() > until, "time stands still")
-            assert not running.ended, running.output
-        scene.end(running)
+    outlives_a_link_that_is_down(scene, server_of(scene).port)
     yield
 
 

@@ -187,15 +187,20 @@ def unplugged(port: int) -> Iterator[None]:
             run(["iptables", "--wait", "--delete", *rule])
 
 
-@fault("the link to the database server is down for 20 s in mid-upgrade", ends="new", engines=POSTGRESQL)
-def link_down(scene: Scene) -> Iterator[None]:
+def outlives_a_link_that_is_down(scene: Scene, port: int) -> None:
+    """Let a run go on while the link to its server is down for 20 seconds."""
     with scene.stopped_in("in") as running:
-        with unplugged(_server(scene).port):
+        with unplugged(port):
             scene.gate.touch()
             until = time.monotonic() + 20
             wait_until(lambda: running.ended or time.monotonic() > until, "time stands still")
             assert not running.ended, running.output
         scene.end(running)
+
+
+@fault("the link to the database server is down for 20 s in mid-upgrade", ends="new", engines=POSTGRESQL)
+def link_down(scene: Scene) -> Iterator[None]:
+    outlives_a_link_that_is_down(scene, _server(scene).port)
     yield
 
 

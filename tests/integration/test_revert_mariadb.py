@@ -78,6 +78,15 @@ class Gate:
         body = HALF.format(rows=rows, reached=str(self.reached), gate=str(self.gate)) + last
         return {"migrate_source": site.source("generic", "newer").keep("0001", "0002").add("0003", "0002", body)}
 
+    def kill_in_the_middle(self, site: Site, settings: dict[str, Any]) -> None:
+        """Run the revision up to its middle, kill ansible-playbook and all workers, and let the revision go on."""
+        with site.start("migrate", migrate_run="killed", **settings) as running:
+            wait_until(self.reached.exists, "the revision has come to its middle")
+            running.kill()
+        for pid in holding(site.root / "workers"):
+            os.kill(pid, signal.SIGKILL)
+        self.gate.touch()
+
 
 @pytest.fixture
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Gate:
@@ -142,12 +151,7 @@ def test_a_worker_that_was_killed_in_the_middle_is_recovered_and_the_next_run_is
     maria_site: Site, mariadb: MariaDBTarget, gate: Gate
 ) -> None:
     settings = gate.settings(maria_site, mariadb, "pass", "")
-    with maria_site.start("migrate", migrate_run="killed", **settings) as running:
-        wait_until(gate.reached.exists, "the revision has come to its middle")
-        running.kill()
-    for pid in holding(maria_site.root / "workers"):
-        os.kill(pid, signal.SIGKILL)
-    gate.gate.touch()
+    gate.kill_in_the_middle(maria_site, settings)
     maria_site.run("migrate", **settings)
     assert mariadb.revisions == ["0003"]
     assert mariadb.rows("select count(*) from item") == [(3,)]
@@ -160,12 +164,7 @@ def test_a_worker_that_was_killed_is_recovered_while_others_write_elsewhere(
     settings = gate.settings(maria_site, mariadb, "pass", "")
     mariadb.rows("create table visits (id int primary key)")
     with writing(mariadb, "insert into visits values ({})") as rows:
-        with maria_site.start("migrate", migrate_run="killed", **settings) as running:
-            wait_until(gate.reached.exists, "the revision has come to its middle")
-            running.kill()
-        for pid in holding(maria_site.root / "workers"):
-            os.kill(pid, signal.SIGKILL)
-        gate.gate.touch()
+        gate.kill_in_the_middle(maria_site, settings)
         maria_site.run("migrate", **settings)
     assert mariadb.revisions == ["0003"]
     assert mariadb.rows("select count(*) from visits") == [(rows[0],)]
