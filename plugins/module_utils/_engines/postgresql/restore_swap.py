@@ -52,9 +52,10 @@ if TYPE_CHECKING:
 
 #: Seconds that a database refuses connections at the most while others are waited for.
 _PATIENCE = 20
-#: Whatever the database and its owner have set.
+#: Whatever the database and its owner have set; others of these names are the server's own.
 _ANALYZE = b"""
-select set_config(name, '0', false) from pg_settings where name ~ '^(statement|lock|transaction|idle.*)_timeout$';
+select set_config(name, '0', false) from pg_settings
+ where name ~ '^(statement|lock|transaction|idle.*)_timeout$' and context = 'user';
 analyze;
 """
 _OF_PUBLIC = re.compile(r"schema public owner ")
