@@ -31,6 +31,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.codes import failed, refused
 from tests.lab.fixtures import Database
+from tests.lab.waiting import wait_until
 from tests.unit.stage import Host
 
 BASE = """
@@ -482,6 +483,7 @@ NOBODYS = ["select 1", "analyze item", "vacuum item", "create temporary table t 
 
 
 def test_what_others_changed_is_seen_and_what_was_not_changed_is_not(stage: Stage) -> None:
+    there = f"SELECT pid FROM pg_stat_activity WHERE datname = '{stage.database.name}' AND application_name = 'psql'"
     engine: Any = engine_for(stage.entry, stage.host.job("downgrade", stage.entry, run="b1"))
 
     def after(sql: str) -> list[str]:
@@ -489,6 +491,8 @@ def test_what_others_changed_is_seen_and_what_was_not_changed_is_not(stage: Stag
         before, positions = {**engine.activity()}, write_tracker_of(engine).positions()
         known = {name: (here[0], here[1]) for name, here in positions.items() if here}
         stage.database.execute(sql.replace(":name", f'"{stage.database.user}"'))
+        # psql ends before its session has handed in what it counted.
+        wait_until(lambda: not stage.database.server.execute(there), "a session stays")
         archive = Archive(Path(), [], None, frozenset({"public.alembic_version"}), before)
         written_rows, now, reads = (
             WrittenRows([], activity=before),
