@@ -136,8 +136,7 @@ class Catalog:
 
     def knows(self, name: str) -> bool:
         """Return whether the last part of a name that is not in capitals is that of an object."""
-        *_, last = re.findall(_NAME, name)
-        found = _without_quotes(last)
+        found = _without_quotes(re.findall(_NAME, name)[-1])
         return found in self.made or found in self._folded_names
 
     def leads_away(self, text: str) -> bool:

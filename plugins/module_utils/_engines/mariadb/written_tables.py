@@ -112,7 +112,7 @@ def column_name(table: str, column: str) -> str:
 
 
 def _column_of(name: str) -> tuple[str, str]:
-    length, _, rest = name.removeprefix(_COLUMN).partition(" ")
+    length, _space, rest = name.removeprefix(_COLUMN).partition(" ")
     return rest[: int(length)], rest[int(length) + 1 :]
 
 
@@ -186,7 +186,7 @@ class _State:
         return state
 
     def _add_keys(self, child: str, text: str) -> None:
-        _, is_key, keys = text.partition(_FOREIGN_KEY)
+        _columns, is_key, keys = text.partition(_FOREIGN_KEY)
         if not is_key or not _ACTS.search(keys):
             return
         if "`.`" in keys:
