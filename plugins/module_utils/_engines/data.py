@@ -144,7 +144,8 @@ class Counted:
     #: and rows that were counted of tables which it dropped.
     pending: dict[str, int] = field(default_factory=dict)
     written: dict[str, int] = field(default_factory=dict)
-    #: The states of the schema that the run has found and left until now, where nothing else shows who has changed it.
+    #: The states of the schema that the run has found and left until now, in this order, where nothing else shows who
+    #: has changed it.
     schemas: list[str] = field(default_factory=list)
 
 
@@ -172,8 +173,9 @@ class WrittenRows:
     #: objects that it has made, changed or dropped, by name.
     files: frozenset[str] = frozenset()
     dropped: frozenset[str] = frozenset()
-    #: The states of the schema that the run has found and left, where nothing else shows who has changed it.
-    schemas: frozenset[str] = frozenset()
+    #: The states of the schema that the run has found and left, in this order, where nothing else shows who has changed
+    #: it.
+    schemas: list[str] = field(default_factory=list)
     #: By number, how often the run has read sequences, and how often all sessions had read those that it dropped.
     used: dict[str, int] = field(default_factory=dict)
     reads: dict[str, int] = field(default_factory=dict)

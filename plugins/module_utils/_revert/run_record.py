@@ -49,8 +49,8 @@ class RunRecord:
     ran: dict[str, list[Event]] = field(default_factory=dict)
     #: Tables written by steps whose rows stayed for certain.
     stayed: set[str] = field(default_factory=set)
-    #: What the run's transactions kept to themselves: files, and what they dropped.
-    held: dict[str, set[str]] = field(default_factory=dict)
+    #: What the run's transactions kept to themselves: files, what they dropped, and states of a schema in their order.
+    held: dict[str, dict[str, None]] = field(default_factory=dict)
     #: By number, how often the run has read sequences, and how often all sessions had read those that it dropped.
     used: dict[str, int] = field(default_factory=dict)
     reads: dict[str, int] = field(default_factory=dict)
@@ -181,7 +181,7 @@ class RunRecord:
                 self.wrote[table] = self.wrote.get(table, 0) + count
             self.replaced.update(event.get("replaced", (ANY_TABLE,) if event.get("wrote") else ()))
             for kind, numbers in event.get("held", {}).items():
-                self.held.setdefault(kind, set()).update(numbers)
+                self.held.setdefault(kind, {}).update(dict.fromkeys(numbers))
             self._add_sequences(event)
             self._add_catalog_rows(event.get("catalog_rows", {}))
             self._open_or_end(event)
@@ -240,7 +240,7 @@ class RunRecord:
             stayed=frozenset(self.stayed | wrote),
             files=frozenset(self.held.get("files", ())),
             dropped=frozenset(self.held.get("dropped", ())),
-            schemas=frozenset(self.held.get("schemas", ())),
+            schemas=list(self.held.get("schemas", ())),
             used=self.used,
             reads=self.reads,
             written=self.written,

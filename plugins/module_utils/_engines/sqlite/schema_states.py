@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,17 +57,22 @@ def read_state(connection: Any, schema: str = "main") -> str:
     return hashlib.sha256(repr([tuple(row) for row in rows]).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def is_left_by_run(now: str, backup: str, states: Collection[str]) -> bool:
+def is_left_by_run(now: str, backup: str, states: Iterable[str]) -> bool:
     """Return whether only a run has changed the schema since its backup.
 
     Args:
         now: the state of the schema.
         backup: that of the backup.
-        states: what the run has found and left.
+        states: what the run has found and left, in this order. What it finds and has not left before is others', also
+            where it comes back to that later.
     """
-    left = {backup, *(each[len(_LEFT) :] for each in states if each.startswith(_LEFT))}
-    found = {each[len(_FOUND) :] for each in states if each.startswith(_FOUND)}
-    return {now, *found} <= left
+    left = {backup}
+    for each in states:
+        if each.startswith(_LEFT):
+            left.add(each[len(_LEFT) :])
+        elif each[len(_FOUND) :] not in left:
+            return False
+    return now in left
 
 
 class SchemaStates:

@@ -290,7 +290,7 @@ class SQLiteWriteTracker(WriteTracker):
                 if not is_attached(connection):
                     attach(connection, archive.path)
                 now, before = read_state(connection), read_state(connection, "backup")
-                is_known = is_left_by_run(now, before, {*written_rows.schemas, *written.schemas})
+                is_known = is_left_by_run(now, before, [*written_rows.schemas, *written.schemas])
                 ours = written_rows.files | frozenset(written.definitions)
                 leave_out = archive.version_tables | written_rows.version_tables
                 return changed_definitions(connection, ours if is_known else frozenset(), ours, leave_out)

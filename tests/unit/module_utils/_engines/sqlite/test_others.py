@@ -25,6 +25,8 @@ with create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=p
         context.run_migrations()
 """
 OTHER = "__import__('sqlite3').connect({!r}, isolation_level=None).execute({!r})"
+#: The same in a process of its own: of one that the revision opens itself it is not known that it is another's.
+OTHERS = "__import__('subprocess').run([__import__('sys').executable, '-c', {!r}], check=True)"
 
 
 def release(host: Host, before: str = "pass") -> None:
@@ -302,6 +304,7 @@ AROUND = {
         "create index more_a on more (a)",
     ),
     "right before": ("create table more (a)",),
+    "in a transaction that changes the same table": ("update mine set a = a", "alter table mine add column c"),
 }
 
 
@@ -313,7 +316,7 @@ def test_what_others_changed_between_two_statements_is_never_taken_back(
 ) -> None:
     script(mine, f"pragma journal_mode = {mode}")
     release(host)
-    theirs = OTHER.format(str(mine), statement)
+    theirs = OTHERS.format(OTHER.format(str(mine), statement))
     first, *more = AROUND[around]
     before = [theirs, executes(first)] if around != "between two statements" else [executes(first), theirs]
     host.revise("generic", "r1", None, "; ".join([*before, *map(executes, more)]), "raise RuntimeError('no way back')")  # type: ignore[arg-type]
@@ -324,6 +327,39 @@ def test_what_others_changed_between_two_statements_is_never_taken_back(
 
     assert result["outcome"] == "held", result
     assert sql(mine, DEFINES[statement])
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_state_that_others_have_made_is_theirs_also_where_a_downgrade_comes_back_to_it(
+    host: Host, mine: Path, mode: str
+) -> None:
+    script(mine, f"pragma journal_mode = {mode}")
+    release(host)
+    theirs = OTHERS.format(OTHER.format(str(mine), "alter table mine add column b default 7"))
+    downgrade = f"{executes('alter table mine drop column c')}; raise RuntimeError('no way back')"
+    host.revise("generic", "r1", None, f"{theirs}; {executes('alter table mine add column c')}", downgrade)  # type: ignore[arg-type]
+    host.revise("generic", "r2", "r1", "raise RuntimeError('no')")
+    assert host.result("upgrade", database(mine))["outcome"] == "failed"
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "held", result
+    assert sql(mine, DEFINES["alter table mine add column b default 7"])
+
+
+def test_what_others_made_after_a_rollback_as_the_run_had_is_theirs(host: Host, mine: Path) -> None:
+    release(host)
+    host.revise("generic", "r1", None, executes("create table more (a)"), "raise RuntimeError('no way back')")  # type: ignore[arg-type]
+    begins = executes("update mine set a = a", "create table half (a)")
+    host.revise("generic", "r2", "r1", f"{begins}; raise RuntimeError('no')")
+    assert host.result("upgrade", database(mine))["outcome"] == "failed"
+    assert "half" not in tables(mine)
+    script(mine, "create table half (a)")
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "held", result
+    assert "half" in tables(mine)
 
 
 def test_what_others_changed_while_a_statement_waited_for_them_is_never_taken_back(host: Host, mine: Path) -> None:
