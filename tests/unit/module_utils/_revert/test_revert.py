@@ -768,7 +768,7 @@ def test_what_was_journaled_at_a_commit_counts_until_the_revision_has_ended() ->
     dead = RunRecord.of("r1", events)
 
     assert (dead.wrote, dead.transactions) == ({"v": 1, "t": 3}, {7})
-    assert (dead.held, dead.catalog_rows) == ({"files": {"16390"}}, {"7": rows})
+    assert (list(dead.held["files"]), dead.catalog_rows) == (["16390"], {"7": rows})
 
     later = {**facts, "wrote": {"t": 5}, "transactions": [7, 8]}
     twice = RunRecord.of("r1", [*events, {**events[-1], "written_rows": later}])
