@@ -25,6 +25,7 @@ from .dump_text import Definitions, definitions_of, tables_alone
 from .made_schemas import MadeSchemas
 from .privileges import lacking, privileges_on, read_grants
 from .quoting import qualified
+from .same_name import TABLE_IS_IN_SCHEMA
 from .swap_state import (
     NEW,
     SINCE,
@@ -63,7 +64,7 @@ FOR_SWAP = (
     "ALTER ROUTINE",
     "EVENT",
 )
-_PLAIN = "select table_name from information_schema.tables where table_schema = :schema and table_type = 'BASE TABLE'"
+_PLAIN = f"select table_name from information_schema.tables where {TABLE_IS_IN_SCHEMA} and table_type = 'BASE TABLE'"
 _MOST_NAMED = 5
 _LONGEST_LINE = 100
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .locks import MIGRATING, holder_of, lock_name
+from .same_name import same_name
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -28,7 +29,8 @@ select distinct {_SESSION}
   from performance_schema.metadata_locks held
   join performance_schema.threads t on t.thread_id = held.owner_thread_id
   join information_schema.processlist p on p.id = t.processlist_id
- where held.lock_status = 'GRANTED' and held.object_schema = :schema and p.id <> :id and p.id <> connection_id()
+ where held.lock_status = 'GRANTED' and {same_name("held.object_schema", ":schema")}
+   and p.id <> :id and p.id <> connection_id()
    and exists (select 1 from performance_schema.metadata_locks wanted
                 join performance_schema.threads w on w.thread_id = wanted.owner_thread_id
                where wanted.lock_status = 'PENDING' and w.processlist_id = :id
@@ -37,7 +39,7 @@ select distinct {_SESSION}
 _BY_PLUGIN = f"""
 select distinct {_SESSION}
   from information_schema.metadata_lock_info held join information_schema.processlist p on p.id = held.thread_id
- where held.table_schema = :schema and held.lock_type = 'Table metadata lock' and p.id <> :id
+ where {same_name("held.table_schema", ":schema")} and held.lock_type = 'Table metadata lock' and p.id <> :id
    and p.id <> connection_id()
 """
 _ROW_LOCKS = f"""
@@ -51,11 +53,11 @@ select distinct {_SESSION}
 _OPEN_TRANSACTIONS = f"""
 select distinct {_SESSION}
   from information_schema.innodb_trx b join information_schema.processlist p on p.id = b.trx_mysql_thread_id
- where p.id <> :id and p.id <> connection_id() and (p.db is null or p.db = :schema)
+ where p.id <> :id and p.id <> connection_id() and (p.db is null or {same_name("p.db", ":schema")})
 """
 _PROCESSES = f"""
 select {_SESSION} from information_schema.processlist p
- where p.db = :schema and p.id <> :id and p.id <> connection_id()
+ where {same_name("p.db", ":schema")} and p.id <> :id and p.id <> connection_id()
 """
 #: In the order of what they prove, each with what it is based on.
 _SOURCES = (

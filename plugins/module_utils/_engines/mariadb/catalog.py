@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
 from .quoting import quoted
+from .same_name import TABLE_IS_HERE, same_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -23,54 +24,55 @@ _COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
 
 #: Types of tables, as information_schema names them.
 SEQUENCE, VERSIONED = "SEQUENCE", "SYSTEM VERSIONED"
-TABLES = """
+TABLES = f"""
 select table_name, table_type, engine from information_schema.tables
- where table_schema = database() and table_type <> 'VIEW' order by table_name
+ where {TABLE_IS_HERE} and table_type <> 'VIEW' order by table_name
 """
-_DATABASE = """
+_DATABASE = f"""
 select concat('database: ', default_character_set_name, ' ', default_collation_name)
-  from information_schema.schemata where schema_name = database()
+  from information_schema.schemata where {same_name("schema_name", "database()")}
 """
 #: Views whose columns the server cannot say, because what they read is gone.
-INVALID_VIEWS = """
+INVALID_VIEWS = f"""
 select table_name from information_schema.views
- where table_schema = database()
-   and table_name not in (select table_name from information_schema.columns where table_schema = database())
+ where {TABLE_IS_HERE}
+   and binary table_name not in (select binary table_name from information_schema.columns where {TABLE_IS_HERE})
  order by 1
 """
 #: Whether a view is_updatable follows from what it reads: it is empty where that is gone.
-_VIEWS = """
+_VIEWS = f"""
 select table_name,
        concat_ws(' ', 'view', table_name, 'by', definer, security_type, algorithm, check_option,
                  character_set_client, collation_connection, 'as', view_definition)
-  from information_schema.views where table_schema = database()
+  from information_schema.views where {TABLE_IS_HERE}
 """
-_TRIGGERS = """
+_TRIGGERS = f"""
 select event_object_table, trigger_name,
        concat_ws(' ', 'trigger', trigger_name, 'on', event_object_table, 'by', definer, action_timing,
                  event_manipulation, action_order, sql_mode, character_set_client, collation_connection,
                  database_collation, 'as', action_statement)
-  from information_schema.triggers where trigger_schema = database()
+  from information_schema.triggers where {same_name("trigger_schema", "database()")}
 """
-_ROUTINES = """
+_ROUTINES = f"""
 select lower(routine_type), routine_name,
        concat_ws(' ', 'by', definer, security_type, is_deterministic, sql_data_access, sql_mode,
                  character_set_client, collation_connection, database_collation, 'returns', dtd_identifier,
                  'comment', routine_comment, 'as', routine_definition)
-  from information_schema.routines where routine_schema = database()
+  from information_schema.routines where {same_name("routine_schema", "database()")}
 """
-_PARAMETERS = """
+_PARAMETERS = f"""
 select lower(routine_type), specific_name,
        concat_ws(' ', parameter_mode, parameter_name, dtd_identifier, collation_name)
   from information_schema.parameters
- where specific_schema = database() and ordinal_position > 0 order by specific_name, routine_type, ordinal_position
+ where {same_name("specific_schema", "database()")} and ordinal_position > 0
+ order by specific_name, routine_type, ordinal_position
 """
-_EVENTS = """
+_EVENTS = f"""
 select event_name, concat_ws(' ', 'event', event_name, 'by', definer, time_zone, event_type, 'at', execute_at, 'every',
                  interval_value, interval_field, 'from', starts, 'to', ends, status, on_completion, sql_mode,
                  character_set_client, collation_connection, database_collation, 'comment', event_comment,
                  'as', event_definition)
-  from information_schema.events where event_schema = database()
+  from information_schema.events where {same_name("event_schema", "database()")}
 """
 _MODE = "@hosting_alembic_sql_mode"
 

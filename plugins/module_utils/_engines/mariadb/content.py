@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import OwnConnection
 from .quoting import qualified, quoted
+from .same_name import SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -40,13 +41,13 @@ _LONG_BYTES = {
 _NUMBERS = {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "bit", "year"}
 
 #: What new tables of a schema get.
-CHARSET = """
-select default_character_set_name, default_collation_name from information_schema.schemata where schema_name = :schema
+CHARSET = f"""
+select default_character_set_name, default_collation_name from information_schema.schemata where {SCHEMA_IS_NAMED}
 """
-_COLUMNS = """
+_COLUMNS = f"""
 select table_name, column_name, data_type, is_nullable, column_default, extra,
        coalesce(generation_expression, '') <> '' or extra like '%GENERATED%'
-  from information_schema.columns where table_schema = :schema order by table_name, ordinal_position
+  from information_schema.columns where {TABLE_IS_IN_SCHEMA} order by table_name, ordinal_position
 """
 #: Hexadecimal digits of a digest that are added up: 64 bits.
 _DIGITS = 16

@@ -28,6 +28,7 @@ from .catalog import SEQUENCE, TABLES, VERSIONED, read_fingerprint
 from .dump_file import DumpContent, read_dump
 from .dump_waits import DumpWaits
 from .not_transactional import locked_for_dump
+from .same_name import TABLE_IS_HERE, same_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -42,22 +43,18 @@ _ATTEMPTS = 3
 #: The server knows in which second a table was written: what was written in this one is not in the next.
 _SECOND = 1.0
 _LONGEST_PACKET = 1 << 30
-#: Objects besides tables, by kind; in binary, as there may be two databases whose names differ in capitals only.
-_OTHERS = """
-select 'view', count(*) from information_schema.views where table_schema = database()
- and (@@lower_case_table_names <> 0 or binary table_schema = database())
-union all select 'trigger', count(*) from information_schema.triggers where trigger_schema = database()
- and (@@lower_case_table_names <> 0 or binary trigger_schema = database())
-union all select 'event', count(*) from information_schema.events where event_schema = database()
- and (@@lower_case_table_names <> 0 or binary event_schema = database())
+#: Objects besides tables, by kind.
+_OTHERS = f"""
+select 'view', count(*) from information_schema.views where {TABLE_IS_HERE}
+union all select 'trigger', count(*) from information_schema.triggers where {same_name("trigger_schema", "database()")}
+union all select 'event', count(*) from information_schema.events where {same_name("event_schema", "database()")}
 union all select lower(routine_type), count(*) from information_schema.routines
- where routine_schema = database()
- and (@@lower_case_table_names <> 0 or binary routine_schema = database()) group by 1
+ where {same_name("routine_schema", "database()")} group by 1
 """
 #: When tables were made, and written last: one that is as before may have been another one meanwhile.
-_TIMES = """
+_TIMES = f"""
 select table_name, coalesce(create_time, ''), coalesce(update_time, '') from information_schema.tables
- where table_schema = database() and table_type <> 'VIEW'
+ where {TABLE_IS_HERE} and table_type <> 'VIEW'
 """
 _WHERE = "select concat(@@hostname, ':', @@port, @@datadir, '/', database())"
 _OPTIONS = (

@@ -11,15 +11,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed
+from .same_name import same_name
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
 
 _EVERY = 1.0  # seconds
 #: Sessions that were opened since, that wait, and that execute what mariadb-dump does.
-_WAITING = """
+_WAITING = f"""
 select info from information_schema.processlist
- where id > :after and db = :schema and state like 'Waiting for %' and state like '%lock%' and time >= :seconds
+ where id > :after and {same_name("db", ":schema")}
+   and state like 'Waiting for %' and state like '%lock%' and time >= :seconds
    and (info like 'show %' or info like 'select /*!40001 %' or info like '%information_schema%')
 """
 

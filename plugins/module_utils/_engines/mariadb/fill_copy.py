@@ -18,6 +18,7 @@ from .dump_text import Definition, Definitions, definitions_of, tables_alone
 from .full_names import named_database
 from .only_here import objects_of, others_than
 from .quoting import quoted
+from .same_name import EVENT_IS_IN_SCHEMA
 from .scripts import redo_pieces, run_pieces
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _ELSEWHERE = re.compile(
 #: What the server writes between the times of an event and what it does.
 _STATUS = re.compile(rb"(\bON COMPLETION (?:NOT )?PRESERVE )(?:ENABLE|DISABLE)\b")
 _EVENT = "event "
-_RUNNING = "select event_name from information_schema.events where event_schema = :schema and status = 'ENABLED'"
+_RUNNING = f"select event_name from information_schema.events where {EVENT_IS_IN_SCHEMA} and status = 'ENABLED'"
 _MOST_NAMED = 5
 
 

@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Refused
 from .beside import Beside, definition_of_sequence
 from .content import columns_of, not_exact
+from .same_name import REFERS_TO_SCHEMA, TABLE_IS_IN_SCHEMA
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
 
-_BONDS = """
+_BONDS = f"""
 select distinct table_name, referenced_table_name from information_schema.key_column_usage
- where table_schema = :schema and referenced_table_schema = :schema
+ where {TABLE_IS_IN_SCHEMA} and {REFERS_TO_SCHEMA}
 """
-_BONDS_FROM_OUTSIDE = """
+_BONDS_FROM_OUTSIDE = f"""
 select distinct concat(table_schema, '.', table_name), referenced_table_name from information_schema.key_column_usage
- where table_schema <> :schema and referenced_table_schema = :schema
+ where not {TABLE_IS_IN_SCHEMA} and {REFERS_TO_SCHEMA}
 """
-_VERSIONED = """
+_VERSIONED = f"""
 select table_name from information_schema.tables
- where table_schema = :schema and table_type = 'SYSTEM VERSIONED' order by table_name
+ where {TABLE_IS_IN_SCHEMA} and table_type = 'SYSTEM VERSIONED' order by table_name
 """
 
 

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 from ..connection import execute
 from .quoting import quoted
+from .same_name import same_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .session import MariaDBSession
 
-_NOT_TRANSACTIONAL = """
+_NOT_TRANSACTIONAL = f"""
 select t.table_name, t.engine from information_schema.tables t join information_schema.engines e using (engine)
- where t.table_schema = database() and t.table_type <> 'VIEW' and coalesce(e.transactions, 'NO') = 'NO'
+ where {same_name("t.table_schema", "database()")} and t.table_type <> 'VIEW' and coalesce(e.transactions, 'NO') = 'NO'
  order by t.table_name
 """
 

@@ -24,17 +24,18 @@ from ..connection import OPENING_OWN
 from ..sqlalchemy_import import listening, sa
 from .full_names import named_database
 from .read_only import READ_ONLY
+from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA
 from .timeouts import is_mariadb
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
 
 _COMMENT = re.compile(r"hosting\.alembic rehearsal [0-9a-f]{64} of (?P<schema>.+)", re.DOTALL)
-COMMENT_OF = "select schema_comment from information_schema.schemata where schema_name = :schema"
-_OBJECTS = """
-select table_name from information_schema.tables where table_schema = :schema
-union select routine_name from information_schema.routines where routine_schema = :schema
-union select event_name from information_schema.events where event_schema = :schema
+COMMENT_OF = f"select schema_comment from information_schema.schemata where {SCHEMA_IS_NAMED}"
+_OBJECTS = f"""
+select table_name from information_schema.tables where {TABLE_IS_IN_SCHEMA}
+union select routine_name from information_schema.routines where {ROUTINE_IS_IN_SCHEMA}
+union select event_name from information_schema.events where {EVENT_IS_IN_SCHEMA}
 """
 #: What is not a schema that anything can be written into.
 _OTHERS = """

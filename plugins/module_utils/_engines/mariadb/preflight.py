@@ -18,6 +18,7 @@ from .catalog import INVALID_VIEWS, TABLES, VERSIONED
 from .not_transactional import not_transactional
 from .privileges import FOR_BACKUP, FOR_MIGRATION, FOR_ROUTINES, lacking, privileges_on, read_grants
 from .quoting import grant_pattern, grantee
+from .same_name import same_name
 from .server import version_number
 
 if TYPE_CHECKING:
@@ -27,17 +28,17 @@ _READ_ONLY = "select @@global.read_only"
 _REPLICATES = """
 select variable_value from information_schema.global_status where variable_name = 'SLAVES_RUNNING'
 """
-_HIDDEN = """
+_HIDDEN = f"""
 select routine_name from information_schema.routines
- where routine_schema = database() and routine_definition is null order by 1
+ where {same_name("routine_schema", "database()")} and routine_definition is null order by 1
 """
 #: Bytes that a dump takes: it has no indexes, and two letters for a byte of what is not text.
-_DUMP_SIZE = """
+_DUMP_SIZE = f"""
 select coalesce(sum(data_length * if(exists (
          select 1 from information_schema.columns c
-          where c.table_schema = t.table_schema and c.table_name = t.table_name
+          where {same_name("c.table_schema", "database()")} and {same_name("c.table_name", "t.table_name")}
             and (c.data_type like '%blob' or c.data_type like '%binary')), 2, 1)), 0)
-  from information_schema.tables t where t.table_schema = database()
+  from information_schema.tables t where {same_name("t.table_schema", "database()")}
 """
 _HISTORY_SINCE = (10, 11)
 _MOST_NAMED = 5

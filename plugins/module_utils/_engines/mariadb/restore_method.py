@@ -12,6 +12,7 @@ from ..._core.errors import NOT_PERMITTED, Refused
 from ..data import RestoreMethod
 from .beside import FOR_SWAP, schema_to_make
 from .privileges import has_everywhere, lacking, privileges_on, read_grants
+from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, TABLE_IS_IN_SCHEMA, TRIGGER_IS_IN_SCHEMA
 from .swap import METHOD
 from .swap_state import NEW, OLD
 
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
     from ..connection import OwnConnection
     from .session import MariaDBSession
 
-_STRANGERS = """
+_STRANGERS = f"""
 select distinct definer from (
-  select definer from information_schema.triggers where trigger_schema = :schema
-  union all select definer from information_schema.views where table_schema = :schema
-  union all select definer from information_schema.routines where routine_schema = :schema
-  union all select definer from information_schema.events where event_schema = :schema
+  select definer from information_schema.triggers where {TRIGGER_IS_IN_SCHEMA}
+  union all select definer from information_schema.views where {TABLE_IS_IN_SCHEMA}
+  union all select definer from information_schema.routines where {ROUTINE_IS_IN_SCHEMA}
+  union all select definer from information_schema.events where {EVENT_IS_IN_SCHEMA}
 ) d where definer <> current_user() order by definer
 """
 #: With a binary log, what may change data is made by those only whom the server trusts.
-_DISTRUSTS = """
+_DISTRUSTS = f"""
 select 1 from dual where @@global.log_bin = 1 and @@global.log_bin_trust_function_creators = 0 and (
-  exists (select 1 from information_schema.triggers where trigger_schema = :schema)
-  or exists (select 1 from information_schema.routines where routine_schema = :schema and routine_type = 'FUNCTION')
+  exists (select 1 from information_schema.triggers where {TRIGGER_IS_IN_SCHEMA})
+  or exists (select 1 from information_schema.routines where {ROUTINE_IS_IN_SCHEMA} and routine_type = 'FUNCTION')
 )
 """
 

@@ -20,6 +20,7 @@ from .defaults import defaults_of
 from .made_schemas import MadeSchemas
 from .remaking import half_way, not_made
 from .restore_method import restore_method
+from .same_name import REFERS_TO_SCHEMA, TABLE_IS_IN_SCHEMA
 from .swap import Swap, end_or_undo
 from .swap_state import DONE, IN, Replaced, drop_schema, refuse_what_is_not_proven, replaced_of, size_of, tables_in
 from .undo import undo
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from .session import MariaDBSession
 
 _LONGEST_LINE = 80
-_BONDS_TO = """
+_BONDS_TO = f"""
 select distinct concat(table_schema, '.', table_name) from information_schema.key_column_usage
- where referenced_table_schema = :schema and table_schema <> :schema
+ where {REFERS_TO_SCHEMA} and not {TABLE_IS_IN_SCHEMA}
 """
 
 

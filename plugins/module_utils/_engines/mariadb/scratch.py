@@ -19,6 +19,7 @@ from .catalog import SEQUENCE, TABLES
 from .content import Column, digest_columns
 from .fill_copy import fill
 from .quoting import quoted
+from .same_name import TABLE_IS_HERE
 from .scratch_place import Place, aimed_at, dead_copies, drop, drop_if_dead, make, maker_of, new_name, place_of
 from .swap_state import size_of
 from .untouched import Untouched
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from .session import MariaDBSession
 
 _VERSIONED = "SYSTEM VERSIONED"
-_COLUMNS = """
+_COLUMNS = f"""
 select table_name, column_name, data_type from information_schema.columns
- where table_schema = database() order by table_name, ordinal_position
+ where {TABLE_IS_HERE} order by table_name, ordinal_position
 """
 
 

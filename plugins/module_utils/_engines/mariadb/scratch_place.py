@@ -22,6 +22,7 @@ from .made_schemas import MadeSchemas
 from .only_here import COMMENT_OF, comment_of
 from .privileges import has_everywhere, lacking, privileges_on, read_grants
 from .quoting import grant_pattern, grantee, literal, qualified, quoted
+from .same_name import ROUTINE_IS_IN_SCHEMA, TABLE_IS_IN_SCHEMA, TRIGGER_IS_IN_SCHEMA
 from .swap_state import REHEARSAL, SINCE, drop_schema, named_as_ours, names_for
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
 #: What migrations may do in a copy, besides what a restore does in a schema beside the database.
 _FOR_COPY = (*FOR_SWAP, "DELETE", "EXECUTE")
 _DISTRUSTS = "select @@global.log_bin = 1 and @@global.log_bin_trust_function_creators = 0"
-_HAS_CODE = """
-select 1 from information_schema.triggers where trigger_schema = :schema
-union all select 1 from information_schema.routines where routine_schema = :schema and routine_type = 'FUNCTION'
+_HAS_CODE = f"""
+select 1 from information_schema.triggers where {TRIGGER_IS_IN_SCHEMA}
+union all select 1 from information_schema.routines where {ROUTINE_IS_IN_SCHEMA} and routine_type = 'FUNCTION'
 """
-_TABLES = "select table_name, table_type from information_schema.tables where table_schema = :schema"
+_TABLES = f"select table_name, table_type from information_schema.tables where {TABLE_IS_IN_SCHEMA}"
 _LOCK = "hosting.alembic rehearsal"
 #: Seconds that others in a copy are waited for.
 _PATIENCE = 20

@@ -18,6 +18,7 @@ from ..migration_url import own_url
 from .locks import NamedLock, lost, session_of
 from .probe import CONNECT_TIMEOUT, IDENTITY, STARTED, connect_options_of, described
 from .quoting import qualified
+from .same_name import TABLE_IS_HERE
 from .sent_statements import SENT
 from .server import Server, read_server
 from .statement_retry import LOCK_TIMEOUTS
@@ -32,13 +33,11 @@ _SHORTEST_LOCK_WAIT = 1  # seconds; what is less is none for the server
 #: Tables whose rows one statement counts.
 _COUNTED_AT_ONCE = 20
 
-_SIZE = (
-    "select coalesce(sum(data_length + index_length), 0) from information_schema.tables where table_schema = database()"
-)
+_SIZE = f"select coalesce(sum(data_length + index_length), 0) from information_schema.tables where {TABLE_IS_HERE}"
 #: Those that have rows of their own, by name.
-_TABLES = """
+_TABLES = f"""
 select table_name from information_schema.tables
- where table_schema = database() and table_type in ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE') order by table_name
+ where {TABLE_IS_HERE} and table_type in ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE') order by table_name
 """
 
 

@@ -30,6 +30,7 @@ from .made_schemas import MadeSchemas
 from .moved_tables import refuse_what_would_lose, tables_to_move
 from .quoting import qualified, quoted
 from .remaking import Ended, half_way, left_to_a_person, may_not_make, not_made
+from .same_name import same_name
 from .scripts import NotMade, Pieces, has_triggers, packed, redo_pieces, run_behind, run_pieces, undo_pieces, unpacked
 from .session import lock_seconds
 from .swap_state import (
@@ -238,8 +239,8 @@ class Swap:
 
     def _triggers_of(self, table: str) -> list[str]:
         statement = (
-            "select trigger_name from information_schema.triggers"
-            " where event_object_schema = :schema and event_object_table = :table"
+            f"select trigger_name from information_schema.triggers where {same_name('event_object_schema', ':schema')}"
+            f" and {same_name('event_object_table', ':table')}"
         )
         return [name for (name,) in self.engine.own().rows(statement, schema=self.schema, table=table)]
 

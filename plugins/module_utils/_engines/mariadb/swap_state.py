@@ -23,6 +23,7 @@ from ..connection import OwnConnection
 from .content import charset_of, run_sql
 from .made_schemas import MadeSchemas
 from .quoting import literal, qualified, quoted
+from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA, same_name
 
 NEW, OLD, REHEARSAL = "new", "old", "rehearsal"
 #: What follows a name of each kind, as a sample, and all that may follow it.
@@ -38,18 +39,19 @@ STATE_TABLE = "hosting_alembic_state"
 BEGUN, OUT, IN, DONE = "begun", "out", "in", "done"
 
 _SCHEMAS = "select schema_name from information_schema.schemata order by schema_name"
-_TABLES = """
+_TABLES = f"""
 select table_name from information_schema.tables
- where table_schema = :schema and table_type not like '%VIEW%' and table_name <> :state order by table_name
+ where {TABLE_IS_IN_SCHEMA} and table_type not like '%VIEW%'
+   and not {same_name("table_name", ":state")} order by table_name
 """
-_SIZE = """
+_SIZE = f"""
 select sum(coalesce(data_length, 0) + coalesce(index_length, 0))
-  from information_schema.tables where table_schema = :schema
+  from information_schema.tables where {TABLE_IS_IN_SCHEMA}
 """
-_ANYTHING = """
-select 1 from information_schema.tables where table_schema = :schema
-union all select 1 from information_schema.routines where routine_schema = :schema
-union all select 1 from information_schema.events where event_schema = :schema
+_ANYTHING = f"""
+select 1 from information_schema.tables where {TABLE_IS_IN_SCHEMA}
+union all select 1 from information_schema.routines where {ROUTINE_IS_IN_SCHEMA}
+union all select 1 from information_schema.events where {EVENT_IS_IN_SCHEMA}
 """
 _LONGEST = 64
 _COLUMNS_OF_STATE = 4
@@ -242,13 +244,15 @@ def _read(own: OwnConnection, name: str) -> Replaced | None:
 
 
 def _has_state(own: OwnConnection, name: str) -> bool:
-    statement = "select 1 from information_schema.tables where table_schema = :schema and table_name = :name"
+    statement = (
+        f"select 1 from information_schema.tables where {TABLE_IS_IN_SCHEMA} and {same_name('table_name', ':name')}"
+    )
     return bool(own.rows(statement, schema=name, name=STATE_TABLE))
 
 
 def is_there(own: OwnConnection, schema: str) -> bool:
     """Return whether there is a schema of a name."""
-    statement = "select 1 from information_schema.schemata where schema_name = :schema"
+    statement = f"select 1 from information_schema.schemata where {SCHEMA_IS_NAMED}"
     return bool(own.rows(statement, schema=schema))
 
 

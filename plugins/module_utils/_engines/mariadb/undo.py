@@ -21,6 +21,7 @@ from .content import columns_of, has_rows, has_values, run_sql
 from .lock_attempts import until_locked
 from .named import Named
 from .quoting import qualified, quoted
+from .same_name import REFERS_TO_SCHEMA, TABLE_IS_IN_SCHEMA
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -37,9 +38,10 @@ _PARTS = {
 _OBJECTS = ("trigger", "view", "event", "procedure", "function")
 #: What a line of the fingerprint begins with; others are of rows.
 _DEFINES = re.compile(r"\+(?:table|system versioned|sequence|package(?: body)?|" + "|".join(_OBJECTS) + r") ")
-_BONDS = """
-select distinct table_name, referenced_table_name, constraint_name from information_schema.key_column_usage
- where referenced_table_schema = :schema
+_BONDS = f"""
+select distinct {TABLE_IS_IN_SCHEMA}, table_name, referenced_table_name, constraint_name
+  from information_schema.key_column_usage
+ where {REFERS_TO_SCHEMA}
 """
 
 
@@ -172,8 +174,8 @@ def _run_locked(engine: MariaDBSession, own: OwnConnection, statement: str) -> N
 def _holds_something(own: OwnConnection, schema: str, found: LeftObjects) -> bool:
     """Return whether there is a row in a table that is new, a value in a column, or a foreign key from elsewhere."""
     columns = columns_of(own, schema)
-    for child, parent, key in own.rows(_BONDS, schema=schema):
-        is_ours = child in found.tables or (child, "drop foreign key", key) in found.parts
+    for is_here, child, parent, key in own.rows(_BONDS, schema=schema):
+        is_ours = is_here and (child in found.tables or (child, "drop foreign key", key) in found.parts)
         if parent in found.tables and not is_ours:
             return True
     return any(has_rows(own, schema, table) for table in found.tables) or any(

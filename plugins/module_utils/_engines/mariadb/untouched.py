@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed, first_of
 from .catalog import read_fingerprint
+from .same_name import TABLE_IS_HERE
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
 
-_WRITTEN = """
+_WRITTEN = f"""
 select table_name, update_time from information_schema.tables
- where table_schema = database() and table_type <> 'VIEW' and update_time is not null
+ where {TABLE_IS_HERE} and table_type <> 'VIEW' and update_time is not null
 """
 _MOST_NAMED = 5
 _LONGEST = 100

@@ -20,32 +20,27 @@ from ..data import ANY_TABLE
 from ..write_tracker import NoteTouched
 from .dump_text import Definition, Definitions
 from .named_tables import Catalog, named_in, written_through
+from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
 
-_TABLES = """
+_TABLES = f"""
 select table_name, table_type from information_schema.tables
- where table_schema = :schema
-   and (@@lower_case_table_names <> 0 or binary table_schema = convert(:schema using utf8)) and table_type <> 'VIEW'
+ where {TABLE_IS_IN_SCHEMA} and table_type <> 'VIEW'
 """
-#: In binary: on some servers there may be two databases whose names differ in capitals only.
-_VIEWS = """
+_VIEWS = f"""
 select table_name, view_definition from information_schema.views
- where table_schema = :schema
-   and (@@lower_case_table_names <> 0 or binary table_schema = convert(:schema using utf8))
+ where {TABLE_IS_IN_SCHEMA}
 """
-_ROUTINES = """
-select routine_name from information_schema.routines where routine_schema = :schema
-   and (@@lower_case_table_names <> 0 or binary routine_schema = convert(:schema using utf8))
-union select event_name from information_schema.events where event_schema = :schema
-   and (@@lower_case_table_names <> 0 or binary event_schema = convert(:schema using utf8))
+_ROUTINES = f"""
+select routine_name from information_schema.routines where {ROUTINE_IS_IN_SCHEMA}
+union select event_name from information_schema.events where {EVENT_IS_IN_SCHEMA}
 """
 #: What is in information_schema can be read only.
-_SCHEMAS = """
+_SCHEMAS = f"""
 select schema_name from information_schema.schemata
- where not (schema_name = :schema
-            and (@@lower_case_table_names <> 0 or binary schema_name = convert(:schema using utf8)))
+ where not {SCHEMA_IS_NAMED}
    and schema_name <> 'information_schema'
 """
 _FOREIGN_KEY = "FOREIGN KEY"
