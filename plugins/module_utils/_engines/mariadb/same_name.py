@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names of databases, tables and triggers in a catalog, compared as the server tells them apart.
+"""Names of databases, tables and triggers in a catalog, compared as the server distinguishes them.
 
 The columns of a catalog have a collation that knows neither capitals nor accents, so there ``app`` is ``APP``, and
 ``cafe`` is ``café``. For the server these are two databases, unless ``lower_case_table_names`` takes the capitals away.

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import restore_method
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import restore_method, same_name
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.not_transactional import (
     not_transactional,
 )
@@ -25,11 +25,12 @@ from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, en
 from tests.unit.module_utils._engines.mariadb.test_undo import removed
 from tests.unit.stage import in_process
 
-#: The names are those of the other database's. InnoDB does not let two foreign keys have names that differ in capitals only.
+#: The names are those of the other database's, but for foreign keys: of these InnoDB lets none differ in capitals only.
 OBJECTS = """
 create table parents (id int primary key, kind varchar(9) default '{kind}');
 create table Parents (id int primary key);
-create table children (id int primary key, parent int, constraint up_{kind} foreign key (parent) references parents (id));
+create table children (id int primary key, parent int,
+  constraint up_{kind} foreign key (parent) references parents (id));
 create table only_{kind} (id int primary key) engine = {engine};
 create view names as select kind from parents;
 create trigger first before insert on parents for each row set new.kind = '{kind}';
@@ -42,7 +43,8 @@ insert into parents (id) values (1), (2); insert into children values (1, 1); in
 """
 CHANGE = """
 alter table parents add column more int; drop trigger first; drop trigger of_{kind}; drop procedure one;
-drop event tidy; drop view names; create table made (id int primary key); alter table children drop foreign key up_{kind};
+drop event tidy; drop view names; create table made (id int primary key);
+alter table children drop foreign key up_{kind};
 """
 
 
@@ -173,7 +175,7 @@ def test_a_table_of_the_other_one_that_has_got_a_key_to_a_new_table_keeps_it(
 
 def test_a_view_of_what_is_gone_is_seen_beside_a_table_in_other_letters(mariadb_database: MariaDatabase) -> None:
     mariadb_database.execute(
-        "create table gone (id int); create view Lost as select * from gone; create table lost (id int); drop table gone"
+        "create table gone (id int); create view Lost as select * from gone; create table lost (id int);drop table gone"
     )
 
     def work() -> list[Refused]:
@@ -200,3 +202,11 @@ def test_a_server_without_capitals_finds_what_the_url_writes_in_capitals(tmp_pat
         database.execute("alter table t add column more int; drop trigger one")
         restore(database, archive)
         assert database.dump() == before
+
+
+def test_no_query_compares_the_name_of_a_schema_in_another_way() -> None:
+    compares = re.compile(r"(?:_schema|schema_name|\bdb)\s*(?:=|<>|in|like)\s*(?::|database\b)", re.IGNORECASE)
+    files = sorted(Path(same_name.__file__).parent.glob("*.py"))
+    assert [(file.name, found[0]) for file in files for found in compares.finditer(file.read_text())] == []
+    assert compares.search("where table_schema = database()")
+    assert compares.search("and p.db = :schema")
