@@ -11,6 +11,7 @@ alone, whose format is that of pg_dump's ``WriteToc``. What is not understood to
 
 from __future__ import annotations
 
+import heapq
 import os
 import re
 import struct
@@ -26,6 +27,8 @@ _VERSIONS = ((1, 14), (1, 15), (1, 16))
 _LARGEST = 64 << 20
 _FILE = re.compile(rb"\d+\.dat")
 _GZIP = b"\x1f\x8b"
+#: Names in one command.
+_MOST_CHOSEN = 100
 #: What follows the rows in their file.
 AFTER_ROWS = b"\\.\n\n\n"
 
@@ -46,8 +49,19 @@ class Checksum:
         return Checksum(zlib.crc32(text, self.crc), (self.length + len(text)) & 0xFFFFFFFF)
 
 
-def archived_checksums(archive: Path, lines: Iterable[str]) -> dict[bytes, Checksum] | None:
-    """Return the checksums of tables by their COPY statements; None where the archive does not have one of each.
+@dataclass(frozen=True)
+class ArchivedRows:
+    """The rows of one table in an archive."""
+
+    checksum: Checksum
+    #: The table's schema and name.
+    table: tuple[bytes, bytes]
+    #: Bytes of their file.
+    size: int
+
+
+def archived_rows(archive: Path, lines: Iterable[str]) -> dict[bytes, ArchivedRows] | None:
+    """Return the rows of tables by their COPY statements; None where the archive does not have a checksum of each.
 
     Args:
         archive: a directory that pg_dump has written.
@@ -58,39 +72,72 @@ def archived_checksums(archive: Path, lines: Iterable[str]) -> dict[bytes, Check
         if toc.stat().st_size > _LARGEST:
             return None
         entries = _data_entries(toc.read_bytes())
-        found: dict[bytes, Checksum] = {}
+        found: dict[bytes, ArchivedRows] = {}
         for line in lines:
-            statement, name = entries[int(line.partition(";")[0])]
-            if statement in found or not statement.endswith(b" FROM stdin;\n") or not _FILE.fullmatch(name):
+            entry = entries[int(line.partition(";")[0])]
+            if (
+                entry.statement in found
+                or not entry.statement.endswith(b" FROM stdin;\n")
+                or not _FILE.fullmatch(entry.file)
+            ):
                 return None
-            found[statement] = _checksum_of(archive / os.fsdecode(name))
+            found[entry.statement] = _rows_of(archive / os.fsdecode(entry.file), entry.table)
         return found
     except (OSError, LookupError, ValueError, _NotUnderstood):
         return None
 
 
-def _checksum_of(plain: Path) -> Checksum:
+def second_half(rows: Iterable[ArchivedRows]) -> list[str]:
+    """Return tables that hold about half of all bytes, as patterns of pg_dump, each of which means one table alone.
+
+    A name is a pattern in the encoding of the session, which is that of the archive for ASCII at least.
+    """
+    largest = heapq.nlargest(_MOST_CHOSEN, rows, key=lambda each: each.size)
+    left, chosen, sizes = sum(each.size for each in largest), [], 0
+    for each in largest:
+        if sizes + each.size <= left / 2 and all(part.isascii() for part in each.table):
+            chosen.append(".".join(_quoted(part.decode()) for part in each.table))
+            sizes += each.size
+    return chosen
+
+
+def _quoted(name: str) -> str:
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def _rows_of(plain: Path, table: tuple[bytes, bytes]) -> ArchivedRows:
     """Return what gzip says of a file's content."""
     if plain.exists():  # pg_restore takes this one
         raise _NotUnderstood
     with Path(f"{plain}.gz").open("rb") as handle:
         if handle.read(len(_GZIP)) != _GZIP:
             raise _NotUnderstood
-        handle.seek(-8, os.SEEK_END)
-        return Checksum(*struct.unpack("<II", handle.read(8)))
+        size = handle.seek(-8, os.SEEK_END) + 8
+        return ArchivedRows(Checksum(*struct.unpack("<II", handle.read(8))), table, size)
 
 
-def _data_entries(content: bytes) -> dict[int, tuple[bytes, bytes]]:
-    """Return the COPY statement and the file of each table's rows by the number of its entry."""
+@dataclass(frozen=True)
+class _Entry:
+    """What a table of contents says of a table's rows: its schema and name, the COPY statement, and their file."""
+
+    table: tuple[bytes, bytes]
+    statement: bytes
+    file: bytes
+
+
+def _data_entries(content: bytes) -> dict[int, _Entry]:
+    """Return the entries of tables' rows by their numbers."""
     reader = _Reader(content)
     version = _read_head(reader)
     entries = {}
-    for _entry in range(reader.integer()):
-        number, kind, statement, file = _read_entry(reader, version)
+    for _each in range(reader.integer()):
+        number, kind, *facts = _read_entry(reader, version)
         if kind == b"TABLE DATA":
-            if number in entries or statement is None or file is None:
+            schema, name, statement, file = facts
+            if number in entries or schema is None or name is None or statement is None or file is None:
                 raise _NotUnderstood
-            entries[number] = statement, file
+            entries[number] = _Entry((schema, name), statement, file)
     if reader.rest:
         raise _NotUnderstood
     return entries
@@ -115,21 +162,22 @@ def _read_head(reader: _Reader) -> tuple[int, ...]:
     return version
 
 
-def _read_entry(reader: _Reader, version: tuple[int, ...]) -> tuple[int, bytes | None, bytes | None, bytes | None]:
-    """Return the number, the kind, the COPY statement and the file of the next entry."""
+def _read_entry(
+    reader: _Reader, version: tuple[int, ...]
+) -> tuple[int, bytes | None, bytes | None, bytes | None, bytes | None, bytes | None]:
+    """Return the number, the kind, the schema, the name, the COPY statement and the file of the next entry."""
     number, _has_data = reader.integer(), reader.integer()
-    _table_oid, _oid, _tag, kind = (reader.text() for _each in range(4))
+    _table_oid, _oid, name, kind = (reader.text() for _each in range(4))
     reader.integer()  # the section
     _made, _dropped, statement = (reader.text() for _each in range(3))
-    for _each in range(3):  # schema, tablespace, access method
-        reader.text()
+    schema, _tablespace, _access_method = (reader.text() for _each in range(3))
     if version >= (1, 16):
         reader.integer()  # the kind of relation
     for _each in range(2):  # the owner, and whether rows have numbers, which they had before 12
         reader.text()
     while reader.text() is not None:  # what it depends on
         pass
-    return number, kind, statement, reader.text()
+    return number, kind, schema, name, statement, reader.text()
 
 
 class _Reader:

@@ -11,8 +11,10 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.archived_checksums import (
     AFTER_ROWS,
+    ArchivedRows,
     Checksum,
-    archived_checksums,
+    archived_rows,
+    second_half,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.client_tools import find_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
@@ -63,17 +65,18 @@ def archive(folder: Path, content: bytes) -> Path:
 
 @pytest.mark.parametrize("version", [14, 15, 16])
 def test_each_version_of_the_format_is_read(tmp_path: Path, version: int) -> None:
-    found = archived_checksums(archive(tmp_path, table_of_contents(version)), [LINE])
+    found = archived_rows(archive(tmp_path, table_of_contents(version)), [LINE])
 
     expected = ROWS + AFTER_ROWS
-    assert found == {COPY: Checksum(zlib.crc32(expected), len(expected))}
+    size = (tmp_path / "7.dat.gz").stat().st_size
+    assert found == {COPY: ArchivedRows(Checksum(zlib.crc32(expected), len(expected)), (b"public", b"item"), size)}
 
 
 @pytest.mark.parametrize("version", [14, 16])
 def test_what_is_not_understood_to_its_last_byte_is_not_used(tmp_path: Path, version: int) -> None:
     whole = table_of_contents(version)
     for content in [*(whole[:end] for end in range(len(whole))), whole + b"\0"]:
-        assert archived_checksums(archive(tmp_path, content), [LINE]) is None
+        assert archived_rows(archive(tmp_path, content), [LINE]) is None
 
 
 @pytest.mark.parametrize(
@@ -90,23 +93,23 @@ def test_what_is_not_understood_to_its_last_byte_is_not_used(tmp_path: Path, ver
     ],
 )
 def test_other_archives_have_no_checksums(tmp_path: Path, content: bytes) -> None:
-    assert archived_checksums(archive(tmp_path, content), [LINE]) is None
+    assert archived_rows(archive(tmp_path, content), [LINE]) is None
 
 
 def test_rows_in_other_files_have_none(tmp_path: Path) -> None:
     folder = archive(tmp_path, table_of_contents())
-    assert archived_checksums(folder, ["9" + LINE[1:]]) is None
-    assert archived_checksums(folder, [LINE, LINE]) is None
-    assert archived_checksums(folder / "toc.dat", [LINE]) is None
+    assert archived_rows(folder, ["9" + LINE[1:]]) is None
+    assert archived_rows(folder, [LINE, LINE]) is None
+    assert archived_rows(folder / "toc.dat", [LINE]) is None
 
     (folder / "7.dat").write_bytes(ROWS + AFTER_ROWS)  # which pg_restore prefers
-    assert archived_checksums(folder, [LINE]) is None
+    assert archived_rows(folder, [LINE]) is None
     (folder / "7.dat").unlink()
-    assert archived_checksums(folder, [LINE]) is not None
+    assert archived_rows(folder, [LINE]) is not None
 
     for other in (b"", b"\x1f\x8b", b"\x28\xb5\x2f\xfd" + bytes(40)):
         (folder / "7.dat.gz").write_bytes(other)
-        assert archived_checksums(folder, [LINE]) is None
+        assert archived_rows(folder, [LINE]) is None
 
 
 def test_what_pg_dump_writes_is_read(postgres_database: Postgres, tmp_path: Path) -> None:
@@ -128,13 +131,39 @@ lines" values (1);
     found = find_tools("")
     assert found is not None
 
-    checksums = archived_checksums(dump, Contents.of(found, dump, _silent).only(["TABLE DATA"]))
+    rows = archived_rows(dump, Contents.of(found, dump, _silent).only(["TABLE DATA"]))
 
-    assert checksums == {
+    assert rows is not None
+    assert {statement: each.checksum for statement, each in rows.items()} == {
         b'COPY public."q""u.x" (a, "b c") FROM stdin;\n': _of(b"1\t\\N\n2\ta\\tb\\\\.\n"),
         b"COPY public.nothing  FROM stdin;\n": _of(b""),
         b'COPY public."two\nlines" (id) FROM stdin;\n': _of(b"1\n"),
     }
+
+    assert {each.table for each in rows.values()} == {
+        (b"public", name) for name in (b'q"u.x', b"nothing", b"two\nlines")
+    }
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chosen"),
+    [
+        ({}, []),
+        ({"a": 9}, []),
+        ({"a": 5, "b": 5}, ["a"]),
+        ({"a": 1, "b": 8, "c": 2, "d": 3}, ["d", "c", "a"]),
+        ({"a": 4, "b": 4, "c": 4, "ä": 4}, ["a", "b"]),
+        ({"ä": 4, "a": 4, "ö": 4, "b": 4}, ["a", "b"]),
+        ({'A".*': 1, "b": 1}, ['A"".*']),
+    ],
+)
+def test_a_second_session_has_half_of_the_bytes_at_most(sizes: dict[str, int], chosen: list[str]) -> None:
+    rows = [ArchivedRows(Checksum(), (b"s1", name.encode()), size) for name, size in sizes.items()]
+    assert second_half(rows) == [f'"s1"."{name}"' for name in chosen]
+
+
+def test_a_command_names_so_many_tables_at_the_most() -> None:
+    assert len(second_half([ArchivedRows(Checksum(), (b"s1", b"%d" % number), 1) for number in range(999)])) == 50
 
 
 def _of(rows: bytes) -> Checksum:

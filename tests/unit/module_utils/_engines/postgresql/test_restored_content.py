@@ -13,7 +13,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import restored_content
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.archived_checksums import (
-    archived_checksums,
+    archived_rows,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.client_tools import find_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
@@ -120,11 +120,12 @@ lines" values (1), (2);
 SWAPPED = "alter table one rename to x; alter table other rename to one; alter table x rename to other"
 
 
-#: By what rows are compared, and the compression of an archive that lets them be.
-WAYS = {"by checksums": 6, "by texts": 0}
+#: By what rows are compared: the compression of an archive that lets them be, and from how many bytes on two sessions
+#: read them.
+WAYS = {"by checksums": (6, 1 << 30), "by checksums of two sessions": (6, 0), "by texts": (0, 0)}
 
 
-@pytest.mark.parametrize("compression", WAYS.values(), ids=list(WAYS))
+@pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
 @pytest.mark.parametrize(
     ("change", "printed"),
     [
@@ -141,6 +142,7 @@ WAYS = {"by checksums": 6, "by texts": 0}
         ('update "two\nlines" set id = 3 where id = 1', 'rows of table public."two\nlines" differ'),
         (SWAPPED, "rows of table public.one differ"),
         ("drop table one", "rows of table public.one differ"),
+        ("drop table item, one, other", "rows of table public.item differ"),
         ("create table more as select 1 as id", "rows of table public.more differ"),
         ("insert into part values (1)", "rows of table public.part_1 differ"),
         ("select lo_put(7, 3, 'X')", "large object 7 differs"),
@@ -148,8 +150,15 @@ WAYS = {"by checksums": 6, "by texts": 0}
     ],
 )
 def test_a_database_is_compared_with_its_archive(
-    postgres_database: Postgres, tmp_path: Path, change: str, printed: str, compression: int
+    postgres_database: Postgres,
+    tmp_path: Path,
+    change: str,
+    printed: str,
+    way: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    compression, worth = way
+    monkeypatch.setattr(restored_content, "_WORTH_TWO_SESSIONS", worth)
     postgres_database.execute(FILLED)
     server = postgres_database.server
     engine = engine_for(Database("app", server.url(postgres_database.name)), _job(tmp_path, compression))
@@ -161,7 +170,7 @@ def test_a_database_is_compared_with_its_archive(
 
     content = restored_content.RestoredContent(found, archive, engine.url, "test", _silent)
     contents = Contents.of(found, archive, _silent)
-    assert (archived_checksums(archive, contents.only(["TABLE DATA"])) is None) == (not compression)
+    assert (archived_rows(archive, contents.only(["TABLE DATA"])) is None) == (not compression)
     if not printed:
         content.refuse_differences(contents, tmp_path, "app")
         return
