@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..lab import PROJECT
-from . import fleet, growth, many, recovery, single
-from .measure import Comparison
+from . import fleet, growth, many, recovery, single, thousands
+from .measure import Comparison, Limited
 from .memory import Peak
 
 STATE = PROJECT / ".hosting-alembic" / "bench"
-NAMES = ("no-op", "shipping", "growth", "sqlite", "postgresql", "safety", "backup", "recovery", "waiting")
+NAMES = (
+    "no-op", "shipping", "growth", "sqlite", "postgresql", "mariadb", "thousands",
+    "safety", "backup", "recovery", "waiting",
+)  # fmt: skip
 
 
 def _arguments() -> argparse.Namespace:
@@ -29,8 +32,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measured(names: list[str], turns: int, large: bool, folder: Path) -> list[Comparison | Peak]:
-    found: list[Comparison | Peak] = []
+def _measured(names: list[str], turns: int, large: bool, folder: Path) -> list[Comparison | Limited | Peak]:
+    found: list[Comparison | Limited | Peak] = []
     if {"no-op", "shipping"} & set(names):
         with fleet.fleet(STATE / "lab", folder) as hosts:
             no_op = fleet.no_op(hosts, turns if "no-op" in names else 0)
@@ -41,10 +44,12 @@ def _measured(names: list[str], turns: int, large: bool, folder: Path) -> list[C
         (folder / "growth").mkdir()
         with fleet.fleet(STATE / "lab", folder / "growth", growth.HOSTS) as hosts:
             found += growth.growth(hosts, turns)
-    for name, place_of in (("sqlite", many.files), ("postgresql", many.server)):
+    for name, place_of in (("sqlite", many.files), ("postgresql", many.server), ("mariadb", many.mariadb)):
         if name in names:
             with place_of(folder) as place:
                 found += many.Many(folder, place).measure(turns)
+    if "thousands" in names:
+        found += thousands.thousands(folder / "thousands", turns)
     for name, measure in (("safety", single.safety), ("backup", single.backup), ("waiting", single.waiting)):
         if name in names:
             found += measure(folder / name, turns)

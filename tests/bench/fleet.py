@@ -109,7 +109,7 @@ def no_op(on: Fleet, turns: int) -> list[Ratio]:
     ours = Contender("migrate.yml at head", lambda _turn: _discard(on.playbook("migrate.yml")))
     theirs = Contender("a play of one ping", lambda _turn: _discard(on.playbook(ping)))
     take_turns([ours, theirs], turns)
-    return [Ratio(f"nothing to do on {HOSTS} hosts, beside a ping of them", ours, theirs, 3)]
+    return [Ratio(f"nothing to do on {HOSTS} hosts, beside a ping of them", ours, theirs, 2)]
 
 
 def shipping(on: Fleet, turns: int) -> list[Ratio]:

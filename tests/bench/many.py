@@ -1,4 +1,8 @@
-"""A hundred databases on one host, beside a shell loop of `alembic upgrade head` and one of `dbmate up`."""
+"""A hundred databases on one host, beside loops in a shell of `alembic upgrade head` and of `dbmate up`.
+
+The floor is Alembic alone in forked processes and, where there is a server, a dump of each database by its own program,
+two at a time both: what has to be done at least to upgrade all with a backup of each.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from ..lab import CACHE
+from ..lab.mariadb import MariaDBServer, program
 from ..lab.postgres import PostgresServer
 from .histories import alembic_project, dbmate_folder
 from .measure import BIN, Contender, Played, Ratio, must, playbook, take_turns
@@ -31,6 +36,10 @@ class Place(ABC):
     """Where the databases of one engine are made."""
 
     name: str
+    #: What an upgrade may take beside the floor.
+    most: float | None = None
+    #: What the safety steps of one database may take more than bare Alembic, in seconds.
+    most_more: float = 0.5
 
     @abstractmethod
     def make(self, names: list[str]) -> list[str]:
@@ -44,11 +53,22 @@ class Place(ABC):
         """Return the same URL as dbmate reads it."""
         return url
 
+    @abstractmethod
+    def dump(self, names: list[str], folder: Path) -> None:
+        """Dump each the plain way, two at a time."""
+
+
+def _two_at_a_time(script: str, names: list[str], env: dict[str, str]) -> None:
+    """Run a script in a shell for each name."""
+    must(["sh", "-c", 'printf "%s\\0" "$@" | xargs -0 -n 1 -P 2 sh -ec "$BENCH_EACH" each', "all", *names],
+         {"BENCH_EACH": script, **env})  # fmt: skip
+
 
 class Files(Place):
     """SQLite: a folder of files."""
 
     name = "SQLite"
+    most = 1.4
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -67,11 +87,15 @@ class Files(Place):
         """Return a URL with one slash less."""
         return url.replace("sqlite:///", "sqlite:")
 
+    def dump(self, names: list[str], folder: Path) -> None:
+        """Do nothing: a file is copied in no time that counts."""
+
 
 class Server(Place):
     """PostgreSQL: a server of our own, with fsync as it is by default."""
 
     name = "PostgreSQL"
+    most = 1.5
 
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
@@ -89,6 +113,47 @@ class Server(Place):
         """Return a URL that requires no encryption, which the server does not have."""
         return f"{url.replace('+psycopg2', '')}?sslmode=disable"
 
+    def dump(self, names: list[str], folder: Path) -> None:
+        """Call pg_dump with the options that we call it with."""
+        server = self._server
+        script = '"$BENCH_PROGRAM" --format=directory --compress=6 --file="$BENCH_FOLDER/$1" --dbname="$1"'
+        _two_at_a_time(script, names, {
+            "BENCH_PROGRAM": str(server.bin / "pg_dump"), "BENCH_FOLDER": str(folder), "PGPASSWORD": server.password,
+            "PGHOST": server.host, "PGPORT": str(server.port), "PGUSER": server.user,
+        })  # fmt: skip
+
+
+class MariaDB(Place):
+    """MariaDB: a server of our own, with durable commits as they are by default."""
+
+    name = "MariaDB"
+    most_more = 1.0
+
+    def __init__(self, server: MariaDBServer) -> None:
+        self._server = server
+
+    def make(self, names: list[str]) -> list[str]:
+        """Create the databases in one session."""
+        self._server.execute("".join(f"CREATE DATABASE `{name}`;\n" for name in names))
+        return [self._server.url(name) for name in names]
+
+    def remove(self, names: list[str]) -> None:
+        """Drop the databases in one session."""
+        self._server.execute("".join(f"DROP DATABASE `{name}`;\n" for name in names))
+
+    def for_dbmate(self, url: str) -> str:
+        """Return a URL without a driver of Python."""
+        return url.replace("+pymysql", "")
+
+    def dump(self, names: list[str], folder: Path) -> None:
+        """Call mariadb-dump with the options that we call it with."""
+        options = "--single-transaction --routines --triggers --events --hex-blob"
+        script = f'"$BENCH_PROGRAM" --no-defaults {options} "$1" | gzip -6 >"$BENCH_FOLDER/$1"'
+        _two_at_a_time(script.replace("--no-defaults", f"--no-defaults --socket={self._server.socket}"), names, {
+            "BENCH_PROGRAM": program("mariadb-dump"), "BENCH_FOLDER": str(folder), "USER": self._server.user,
+            "MYSQL_PWD": self._server.password,
+        })  # fmt: skip
+
 
 @contextmanager
 def files(folder: Path) -> Iterator[Place]:
@@ -101,6 +166,13 @@ def server(_folder: Path) -> Iterator[Place]:
     """Start a PostgreSQL server, and remove it whatever happens."""
     with PostgresServer() as running:
         yield Server(running)
+
+
+@contextmanager
+def mariadb(_folder: Path) -> Iterator[Place]:
+    """Start a MariaDB server, and remove it whatever happens."""
+    with MariaDBServer() as running:
+        yield MariaDB(running)
 
 
 def dbmate() -> Path:
@@ -161,7 +233,7 @@ class Many:
 
     def _plan(self, _turn: int) -> float:
         played = self._play("playbooks/plan.yml")
-        if played.output.count("nothing to do") != DATABASES:
+        if f"{DATABASES} databases: {DATABASES} at head" not in played.output:
             raise RuntimeError(f"the databases were meant to be at head:\n{played.output}")
         return played.seconds("Plan every database")
 
@@ -171,6 +243,13 @@ class Many:
 
     def _bare(self, _turn: int) -> None:
         must([BIN / "python", Path(__file__).parent / "bare.py", self._project / "alembic.ini", *self._urls["bare"]])
+
+    def _floor(self, turn: int) -> None:
+        must([BIN / "python", Path(__file__).parent / "bare.py", self._project / "alembic.ini", *self._urls["floor"]])
+        folder = self._folder / "dumps"
+        folder.mkdir()
+        self._place.dump(self._names("floor", turn, DATABASES), folder)
+        shutil.rmtree(folder)
 
     def _loop_dbmate(self, _turn: int) -> None:
         env = {"BENCH_DBMATE": str(self._dbmate), "BENCH_FOLDER": str(self._sql)}
@@ -193,6 +272,7 @@ class Many:
                 "dbmate in a loop, behind", self._loop_dbmate, lambda turn: self._prepare("dbmate", turn, SLICE), part
             ),
             Contender("bare", self._bare, lambda turn: self._prepare("bare", turn, DATABASES)),
+            Contender("bare and dumps", self._floor, lambda turn: self._prepare("floor", turn, DATABASES)),
         ]
         take_turns(behind, turns)
         at_head = [
@@ -204,12 +284,12 @@ class Many:
         shutil.rmtree(self._folder / "root")
         what = f"{DATABASES} {self._place.name} databases on one host"
         return [
-            Ratio(f"{what}, {REVISIONS} revisions behind, beside a loop of alembic", behind[0], behind[1], 1 / 8),
-            Ratio(f"{what}, {REVISIONS} revisions behind, beside a loop of dbmate", behind[0], behind[2], 1),
-            Ratio("the same by Alembic alone in forked processes, beside its loop: the floor", behind[3], behind[1], 1),
-            Ratio("the same, ours beside that floor", behind[0], behind[3], 2),
-            Ratio(f"{what}, at head, beside a loop of alembic", at_head[0], at_head[1], 1 / 25),
-            Ratio(f"{what}, at head, beside a loop of dbmate", at_head[0], at_head[2], 1),
+            Ratio(f"{what}, {REVISIONS} revisions behind, beside a loop of alembic", behind[0], behind[1]),
+            Ratio(f"{what}, {REVISIONS} revisions behind, beside a loop of dbmate", behind[0], behind[2]),
+            Ratio("the same by Alembic alone in forked processes, beside its loop", behind[3], behind[1]),
+            Ratio("the same, ours beside Alembic so and dumps: the floor", behind[0], behind[4], self._place.most),
+            Ratio(f"{what}, at head, beside a loop of alembic", at_head[0], at_head[1], 1 / 40),
+            Ratio(f"{what}, at head, beside a loop of dbmate", at_head[0], at_head[2]),
         ]
 
     def _write_first_inventory(self) -> None:
@@ -217,5 +297,5 @@ class Many:
         self._urls["ours"] = self._place.make(self._names("first", 0, 1))
         self._write_inventory()
         self._play("playbooks/ship.yml")
-        if self._place.name == "PostgreSQL":
+        if self._place.name != "SQLite":  # the file is made by an upgrade
             self._place.remove(self._names("first", 0, 1))

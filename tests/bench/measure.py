@@ -126,6 +126,26 @@ class Difference(Comparison):
         return f"{value:+.2f} s"
 
 
+@dataclass
+class Limited:
+    """A figure that is judged by itself."""
+
+    meaning: str
+    value: float
+    unit: str
+    limit: float
+
+    @property
+    def kept(self) -> bool:
+        """Return whether it is within its limit."""
+        return self.value <= self.limit
+
+    def reported(self) -> str:
+        """Return the figure and its meaning."""
+        verdict = "kept" if self.kept else "MISSED"
+        return f"{self.value:>6.2f} {self.unit}  at most {self.limit:g}: {verdict}\n          {self.meaning}"
+
+
 def take_turns(contenders: Sequence[Contender], turns: int) -> None:
     """Let each contender run once a turn, so that whatever else the machine does falls on all of them."""
     for turn in range(turns):

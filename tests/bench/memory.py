@@ -23,6 +23,8 @@ class Peak:
     largest: int = 0
     processes: int = 0
     connections: int = 0
+    #: The largest single one with the words in its command.
+    largest_named: int = 0
     kept: bool = True
     limit: float | None = None
     _over: threading.Event = field(default_factory=threading.Event)
@@ -42,6 +44,7 @@ class Peak:
             if total > self.shared_out:
                 self.shared_out, self.processes, self.connections = total, len(ours), len(connections - ours)
             self.largest = max([self.largest, *(rss for _pss, rss in found.values())])
+            self.largest_named = max([self.largest_named, *(found[pid][1] for pid in connections)])
 
     def end(self) -> None:
         """Stop measuring."""

@@ -6,7 +6,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from .filled import CHANGED, FULL, Store, failing_project, folder_of_files, server
+from .filled import CHANGED, FULL, Store, failing_project, folder_of_files, mariadb, server
 from .host import Host, Result
 from .measure import Comparison, Contender, Difference, RatioBeyond, take_turns
 
@@ -17,11 +17,11 @@ _JUDGED = 100 << 20
 
 
 def recovery(folder: Path, turns: int, large: bool) -> list[Comparison]:
-    """Measure on both engines."""
+    """Measure on each engine."""
     comparisons: list[Comparison] = []
     folder.mkdir()
     host = Host.ship(folder, failing_project(folder / "project"))
-    for store_of in (folder_of_files, server):
+    for store_of in (folder_of_files, server, mariadb):
         with store_of(folder) as store:
             for label, size in {**SIZES, **(LARGE if large else {})}.items():
                 store.fill(host, size)

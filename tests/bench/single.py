@@ -17,7 +17,7 @@ import psycopg2
 from . import filled
 from .histories import alembic_project
 from .host import Host
-from .many import Place, files, server
+from .many import Place, files, mariadb, server
 from .measure import Comparison, Contender, Difference, Ratio, take_turns
 
 REVISIONS = 20
@@ -34,7 +34,7 @@ def safety(folder: Path, turns: int) -> list[Comparison]:
     comparisons: list[Comparison] = []
     folder.mkdir()
     host = Host.ship(folder, alembic_project(folder / "project", REVISIONS))
-    for place_of in (files, server):
+    for place_of in (files, server, mariadb):
         with place_of(folder) as place:
             comparisons.append(_safety(host, place, turns))
     return comparisons
@@ -62,7 +62,7 @@ def _safety(host: Host, place: Place, turns: int) -> Difference:
     )
     take_turns([ours, theirs], turns)
     what = f"all safety steps but the backup, on one {place.name} database, {REVISIONS - 2} revisions behind"
-    return Difference(f"{what}, beside bare Alembic", ours, theirs, 1)
+    return Difference(f"{what}, beside bare Alembic", ours, theirs, place.most_more)
 
 
 def backup(folder: Path, turns: int) -> list[Comparison]:
