@@ -158,6 +158,11 @@ class EarlyCommits:
 
     def _executed(self, *_: Any) -> None:
         step = self._step()
-        held = self._counter.add_definitions(step) if step else {}
-        if step and held:
+        if step:
+            self.note_definitions(step)
+
+    def note_definitions(self, step: Step) -> None:
+        """Report what a step has defined that is permanent by now, as far as that is new."""
+        held = self._counter.add_definitions(step)
+        if held:
             self._watcher.defines(step, held)

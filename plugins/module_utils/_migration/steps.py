@@ -112,6 +112,7 @@ def watched(
             yield alembic_step
             step.is_open = counter.goes_on()
             counter.read_counters()
+            early.note_definitions(step)
             watcher.left(step)
     streams[table] = True
 

@@ -40,8 +40,9 @@ _CHANGES_NONE = re.compile(
 _FOUND, _LEFT = "found ", "left "
 #: In place of a state that could not be read, or that others may have made.
 _UNKNOWN = f"{_FOUND}unknown"
-#: What is kept with a driver's connection: whether it has the file open, and which of its versions it saw last.
-_IS_OURS, _VERSION = "hosting_alembic_is_migrated", "hosting_alembic_version"
+#: What is kept with a driver's connection: whether it has the file open, which of its versions it saw last, and the
+#: state that its open transaction leaves if it is committed.
+_IS_OURS, _VERSION, _UNCOMMITTED = (f"hosting_alembic_{each}" for each in ("is_migrated", "version", "uncommitted"))
 
 
 def read_state(connection: Any, schema: str = "main") -> str:
@@ -93,6 +94,7 @@ class SchemaStates:
 
     def read_found(self, connection: Connection) -> None:
         """Note the state that a connection of env.py's sees: it is not the run's for that."""
+        self._note_committed(connection)
         pooled = connection.connection
         state, self._known = _UNKNOWN, self._written.changes
         with suppress(Exception), _without_waiting(pooled):  # locked by others, who may change it
@@ -102,16 +104,36 @@ class SchemaStates:
 
     def read_left(self, connection: Connection) -> None:
         """Note the state after a statement of env.py's that has changed a definition, unless others have written."""
+        self._note_committed(connection)
         if self._written.changes == self._known:
             return
         pooled = connection.connection
         known, self._known = connection.info.get(_VERSION), self._written.changes
         with suppress(Exception):  # then it is not known as the run's
+            state = read_state(pooled)
+            # After the state: a commit of others between the two shows.
             connection.info[_VERSION] = data_version(pooled)
-            state = f"{_LEFT}{read_state(pooled)}"
-            self._written.schemas[state if connection.info[_VERSION] == known else _UNKNOWN] = None
+            if connection.info[_VERSION] != known:
+                self._written.schemas[_UNKNOWN] = None
+            elif _in_transaction(connection):
+                connection.info[_UNCOMMITTED] = state
+            else:
+                self._written.schemas[f"{_LEFT}{state}"] = None
+
+    def _note_committed(self, connection: Connection) -> None:
+        """Note the state that a transaction has left, if it was committed and others have not written since."""
+        state = connection.info.get(_UNCOMMITTED)
+        if state is None or _in_transaction(connection):
+            return
+        del connection.info[_UNCOMMITTED]
+        pooled = connection.connection
+        with suppress(Exception), _without_waiting(pooled):
+            # A rollback leads to another state, and so did others if they have made the same since.
+            if read_state(pooled) == state and data_version(pooled) == connection.info[_VERSION]:
+                self._written.schemas[f"{_LEFT}{state}"] = None
 
     def _before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        self._note_committed(connection)
         # In a transaction it would be read too late to show anything, and take a lock too early.
         if not _CHANGES_NONE.match(statement) and self._is_of_env(connection) and not _in_transaction(connection):
             self.read_found(connection)

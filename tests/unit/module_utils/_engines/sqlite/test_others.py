@@ -347,19 +347,41 @@ def test_a_state_that_others_have_made_is_theirs_also_where_a_downgrade_comes_ba
     assert sql(mine, DEFINES["alter table mine add column b default 7"])
 
 
-def test_what_others_made_after_a_rollback_as_the_run_had_is_theirs(host: Host, mine: Path) -> None:
-    release(host)
-    host.revise("generic", "r1", None, executes("create table more (a)"), "raise RuntimeError('no way back')")  # type: ignore[arg-type]
-    begins = executes("update mine set a = a", "create table half (a)")
-    host.revise("generic", "r2", "r1", f"{begins}; raise RuntimeError('no')")
-    assert host.result("upgrade", database(mine))["outcome"] == "failed"
-    assert "half" not in tables(mine)
-    script(mine, "create table half (a)")
+@pytest.mark.parametrize("others", [True, False])
+def test_what_others_made_after_a_rollback_as_the_run_had_is_theirs(host: Host, mine: Path, others: bool) -> None:
+    """The process dies at the commit of a revision; what it had journaled of its transaction is not in the file."""
+    dies = "__import__('os').kill(__import__('os').getpid(), 9)"
+    release(host, f"__import__('sqlalchemy').event.listen(connection, 'commit', lambda connection: {dies})")
+    begins = executes("create table early (a)", "update mine set a = a", "create table more (a)")
+    host.revise("generic", "r1", None, begins)  # type: ignore[arg-type]
+    host.do("upgrade", database(mine))
+    assert [event["event"] for event in host.events()].count("ran") == 1
+    assert {"early", "more"} & tables(mine) == {"early"}
+    if others:
+        script(mine, "create table more (a)")
 
     result = host.result("downgrade", database(mine))
 
-    assert result["outcome"] == "held", result
-    assert "half" in tables(mine)
+    assert result["outcome"] == ("held" if others else "restored"), result
+    assert tables(mine) - {"alembic_version"} == {"mine", "theirs", *(("early", "more") if others else ())}
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_what_a_transaction_has_left_is_known_as_the_run_s(host: Host, mine: Path, mode: str) -> None:
+    """Others' statistics show as a write, so only the states show that the run has made what differs."""
+    script(mine, f"pragma journal_mode = {mode}; create index a on mine (a)")
+    release(host)
+    first = executes("update mine set a = a", "create table more (a)")
+    host.revise("generic", "r1", None, first, "raise RuntimeError('no way back')")  # type: ignore[arg-type]
+    host.revise("generic", "r2", "r1", f"import os; {DIES['alone']}")
+    text = dump(mine)
+    host.do("upgrade", database(mine))
+    assert "more" in tables(mine)
+    script(mine, "analyze")
+
+    result = host.result("downgrade", database(mine))
+
+    assert (result["outcome"], dump(mine)) == ("restored", text), result
 
 
 def test_what_others_changed_while_a_statement_waited_for_them_is_never_taken_back(host: Host, mine: Path) -> None:
