@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     from .session import MariaDBSession
 
-#: An event that were loaded beside the database would run there.
-_WITHOUT_EVENTS = "/^-- Dumping events for database/,/^-- Dumping routines for database/d"
+#: An event that were loaded beside the database would run there; other defaults would be those of the database itself.
+_FOR_TRIAL = (
+    "/^-- Dumping events for database/,/^-- Dumping routines for database/d;"
+    "/^ALTER DATABASE .* CHARACTER SET .* COLLATE [a-z0-9_]* ;;*$/d"
+)
 
 
 def rights_for_restore(engine: MariaDBSession) -> tuple[str, dict[str, Any]]:
@@ -66,7 +69,7 @@ def command(engine: MariaDBSession, dump: Path) -> str:
     replace += f" create database {quoted(schema)}{charset}; use {quoted(schema)};"
     script = [
         ["printf", "%s\\n", begin],
-        ["sed", _WITHOUT_EVENTS, str(dump)],
+        ["sed", _FOR_TRIAL, str(dump)],
         ["printf", "%s\\n", replace],
         ["cat", str(dump)],
     ]

@@ -30,7 +30,12 @@ _SETTING = re.compile(
     rb"SET (character_set_client|character_set_results|collation_connection|sql_mode|time_zone)\s*= (?!@)(.*?) ?\*/"
 )
 _OF_TRIGGER = re.compile(rb"\bTRIGGER\b", re.IGNORECASE)
-_OTHER_COLLATION = re.compile(rb"\A(?:/\*!50003 )?ALTER DATABASE ", re.IGNORECASE)
+_ALTER = re.compile(rb"\A(?:/\*!50003 )?ALTER DATABASE ", re.IGNORECASE)
+#: Written before what was defined while the database had other defaults, and behind it with those that it has.
+_DEFAULTS = re.compile(
+    rb"\A(?:/\*!50003 )?ALTER DATABASE " + NAME + rb" CHARACTER SET (\w+) COLLATE (\w+) *(?:\*/)?\s*;?\s*\Z",
+    re.IGNORECASE,
+)
 _COUNTER = re.compile(r" AUTO_INCREMENT=(\d+)")
 #: A statement of a dump that makes or fills neither tables nor sequences begins with one of these.
 _NOT_OF_TABLES = (b"/*!50001 ", b"/*!50003 ", b"/*!50106 ", b"ALTER DATABASE ")
@@ -45,6 +50,8 @@ class Definition:
 
     settings: tuple[tuple[bytes, bytes], ...]
     statement: bytes
+    #: The character set and the collation that the database had by default then, if it has others now.
+    defaults: tuple[bytes, bytes] | None = None
 
     @property
     def text(self) -> str:
@@ -74,6 +81,8 @@ class Definitions:
     triggers: dict[str, list[Definition]] = field(default_factory=dict)
     #: By kind and name: "procedure p", "event e".
     routines: dict[str, Definition] = field(default_factory=dict)
+    #: The character set and the collation that the database has by default, if a definition is from another time.
+    defaults: tuple[bytes, bytes] | None = None
     #: Why some of it cannot be made again.
     not_understood: list[str] = field(default_factory=list)
 
@@ -90,7 +99,7 @@ def definitions_of(lines: Iterable[bytes]) -> Definitions:
             reader.take_block(statement)
         else:
             reader.take(statement)
-    return reader.found
+    return reader.end()
 
 
 class _Reader:
@@ -101,6 +110,8 @@ class _Reader:
         #: The table of the triggers that come, and the settings of the next definition.
         self._table = ""
         self._settings: dict[bytes, bytes] = {}
+        #: The other defaults that the database has for the next definition, until it gets its own back.
+        self._defaults: tuple[bytes, bytes] | None = None
 
     def take(self, statement: bytes) -> None:
         """Take a statement between the usual delimiters."""
@@ -114,8 +125,8 @@ class _Reader:
             self.found.sequences[name] += "\n" + _decoded(statement)
         elif _VIEW.match(statement) and (match := _NAME_OF_VIEW.search(statement)):
             self.found.views[named(match[1])] = self._definition(statement.strip().removesuffix(b";"))
-        elif _OTHER_COLLATION.match(statement):
-            self.found.not_understood.append(_decoded(statement))
+        elif _ALTER.match(statement):
+            self._alter(statement)
 
     def take_block(self, statement: bytes) -> None:
         """Take a statement between other delimiters: what makes a trigger, a routine or an event, or sets for it."""
@@ -123,6 +134,9 @@ class _Reader:
             self._settings.update(_SETTING.findall(statement))
             return
         if statement.startswith(_NEXT_EVENT):
+            return
+        if _ALTER.match(statement):
+            self._alter(statement)
             return
         definition = self._definition(statement)
         if match := _ROUTINE.match(statement):
@@ -132,6 +146,12 @@ class _Reader:
         else:
             self.found.not_understood.append(_decoded(statement[:200]))
 
+    def end(self) -> Definitions:
+        """Return what was found."""
+        if self._defaults is not None:
+            self.found.not_understood.append("the defaults of the database are not set back")
+        return self.found
+
     def _add_table(self, name: str, text: str) -> None:
         counter = _COUNTER.search(text, text.rfind("\n)"))
         if counter:
@@ -139,8 +159,17 @@ class _Reader:
             text = text[: counter.start()] + text[counter.end() :]
         self._table, self.found.tables[name] = name, text
 
+    def _alter(self, statement: bytes) -> None:
+        match = _DEFAULTS.match(statement)
+        if match is None:
+            self.found.not_understood.append(_decoded(statement))
+        elif self._defaults is None:
+            self._defaults = match[2], match[3]
+        else:
+            self.found.defaults, self._defaults = (match[2], match[3]), None
+
     def _definition(self, statement: bytes) -> Definition:
-        definition = Definition(tuple(sorted(self._settings.items())), statement.strip())
+        definition = Definition(tuple(sorted(self._settings.items())), statement.strip(), self._defaults)
         self._settings = {}
         return definition
 

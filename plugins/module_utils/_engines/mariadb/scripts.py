@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..._core.errors import REPLACED_NOTHING, Failed
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 #: Inputs of a client.
 Pieces = list[bytes]
 
+#: What is behind it in a piece is executed even where something before it fails.
+_AT_LAST = b"-- hosting.alembic: at last\n"
+#: Before it no other session writes into the tables of a piece: they are locked, and unlocked behind it.
+_GUARDED = b"-- hosting.alembic: guarded\n"
+#: Triggers that refuse what would fire the others, until these are there.
+_GUARD = "hosting_alembic_guard"
+_EVENTS = (b"INSERT", b"UPDATE", b"DELETE")
+_REFUSES = b"SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'hosting.alembic makes the triggers of this table again'"
 #: How the piece that makes triggers begins, and how the locks end.
 _LOCKS, _LOCKED = b"LOCK TABLES ", b" WRITE;\n"
 _WORD = rb"(?:`(?:[^`]|``)+`|[^\s`.(]+)"
@@ -48,9 +58,7 @@ def undo_pieces(before: Definitions, now: Definitions, out: set[str]) -> Pieces:
     makes = [table for table in sorted(now.triggers) if _changes(table, before, now, out)]
     pieces = _triggers([], makes, before, now)
     pieces += [_view(name, now.views[name]) for name in now.views if now.views[name] != before.views.get(name)]
-    return pieces + [
-        _routine(key, now.routines[key]) for key in now.routines if now.routines[key] != before.routines.get(key)
-    ]
+    return pieces + [_routine(key, now) for key in now.routines if now.routines[key] != before.routines.get(key)]
 
 
 def redo_pieces(before: Definitions, now: Definitions, out: set[str], into: set[str]) -> Pieces:
@@ -73,9 +81,7 @@ def redo_pieces(before: Definitions, now: Definitions, out: set[str], into: set[
     pieces += [_dropped(key) for key in now.routines if key not in before.routines]
     changed = {name for name in before.views if before.views[name] != now.views.get(name)}
     pieces += [_view(name, before.views[name]) for name in before.views if name in changed]
-    return pieces + [
-        _routine(key, before.routines[key]) for key in before.routines if before.routines[key] != now.routines.get(key)
-    ]
+    return pieces + [_routine(key, before) for key in before.routines if before.routines[key] != now.routines.get(key)]
 
 
 def packed(pieces: Pieces) -> bytes:
@@ -101,6 +107,7 @@ def run_pieces(engine: MariaDBSession, pieces: Pieces) -> None:
             try:
                 client_input.feed_piece(engine, engine.name_on_server, piece)
             except Failed as error:
+                _end(engine, piece)
                 if client_input.lacks_lock(error):
                     raise NotMade(error, pieces) from error
                 failed.append(piece)
@@ -108,6 +115,13 @@ def run_pieces(engine: MariaDBSession, pieces: Pieces) -> None:
         if failure and len(failed) == len(pieces):
             raise NotMade(failure, failed)
         pieces = failed
+
+
+def _end(engine: MariaDBSession, piece: bytes) -> None:
+    """Execute what ends a piece that has failed."""
+    _before, is_there, last = piece.partition(_AT_LAST)
+    if is_there:
+        client_input.feed_piece(engine, engine.name_on_server, last)
 
 
 def _changes(table: str, before: Definitions, now: Definitions, out: set[str]) -> bool:
@@ -129,9 +143,38 @@ def _triggers(drops: list[str], makes: list[str], there: Definitions, wanted: De
     if not names:
         return []
     locks = b" WRITE, ".join(_quoted(table) for table in sorted({*drops, *makes})) + _LOCKED
-    dropped = b"".join(b"DROP TRIGGER IF EXISTS %s;\n" % name for name in names)
-    scripts = b"".join(trigger.script for trigger in made)
-    return [_LOCKS + locks + dropped + scripts + b"UNLOCK TABLES;\n"]
+    locks = _LOCKS + locks
+    dropped = _drop_triggers(names)
+    if all(trigger.defaults is None for trigger in made):
+        return [locks + dropped + b"".join(trigger.script for trigger in made) + b"UNLOCK TABLES;\n"]
+    # ALTER DATABASE is refused to a session that has locked tables, and waits for others that have: so triggers of
+    # ours refuse meanwhile what would fire theirs. What fires none, as TRUNCATE and foreign keys do, is let pass.
+    guards = _guards(makes)
+    body = dropped + _drop_triggers(guards) + b"".join(guards.values()) + _GUARDED + b"UNLOCK TABLES;\n"
+    scripts = b"".join(_alter(trigger.defaults or wanted.defaults) + trigger.script for trigger in made)
+    last = _alter(wanted.defaults) + locks + _drop_triggers(guards) + b"UNLOCK TABLES;\n"
+    return [locks + body + scripts + _AT_LAST + last]
+
+
+def _guards(tables: Iterable[str]) -> dict[bytes, bytes]:
+    """Return what makes triggers that refuse each change of rows of some tables, by their names."""
+    found = {}
+    for table in tables:
+        digest = hashlib.sha256(table.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        for number, event in enumerate(_EVENTS):
+            name = _quoted(f"{_GUARD}_{digest}_{number}")
+            words = b"CREATE TRIGGER %s BEFORE %s ON %s FOR EACH ROW %s;\n"
+            found[name] = words % (name, event, _quoted(table), _REFUSES)
+    return found
+
+
+def _drop_triggers(names: Iterable[bytes]) -> bytes:
+    return b"".join(b"DROP TRIGGER IF EXISTS %s;\n" % name for name in names)
+
+
+def _alter(defaults: tuple[bytes, bytes] | None) -> bytes:
+    """Return what gives the database that the client uses other defaults."""
+    return b"ALTER DATABASE CHARACTER SET %s COLLATE %s;\n" % defaults if defaults else b""
 
 
 def run_behind(engine: MariaDBSession, statement: str, pieces: Pieces, reads: list[str]) -> tuple[Pieces, list[str]]:
@@ -149,8 +192,10 @@ def run_behind(engine: MariaDBSession, statement: str, pieces: Pieces, reads: li
     Raises:
         Failed: it is not known which of it was executed.
     """
-    end = pieces[0].index(_LOCKED) + len(_LOCKED)
-    first, rest = pieces[0][:end], pieces[0][end:]
+    first, is_guarded, rest = pieces[0].partition(_GUARDED)
+    if not is_guarded:
+        end = pieces[0].index(_LOCKED) + len(_LOCKED)
+        first, rest = pieces[0][:end], pieces[0][end:]
     # The client sends what is between other delimiters as one: the server waits for nothing between the two.
     lines = [b"DELIMITER ;;\n", statement.encode("utf-8", "surrogateescape") + b";\n", first, b";;\nDELIMITER ;\n"]
     lines += [each.encode("utf-8", "surrogateescape") + b";\n" for each in reads]
@@ -179,8 +224,11 @@ def _view(name: str, definition: Definition) -> bytes:
     return b"DROP VIEW IF EXISTS %s;\n%s" % (_quoted(name), definition.script)
 
 
-def _routine(key: str, definition: Definition) -> bytes:
-    return _dropped(key) + definition.script
+def _routine(key: str, wanted: Definitions) -> bytes:
+    definition = wanted.routines[key]
+    if definition.defaults is None:
+        return _dropped(key) + definition.script
+    return _dropped(key) + _alter(definition.defaults) + definition.script + _AT_LAST + _alter(wanted.defaults)
 
 
 def _dropped(key: str) -> bytes:
