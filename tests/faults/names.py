@@ -41,11 +41,6 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _tables(target: Target) -> list[str]:
-    """The names of tables; one with a line break in it is refused on MariaDB when it is backed up."""
-    return [name.replace("\n", " ") if isinstance(target, MariaDBTarget) else name for name in _TABLES]
-
-
 def _with_hostile_tables(scene: Scene) -> None:
     """Put what must come back as it was beside the fixture's table."""
     within = ""
@@ -53,8 +48,8 @@ def _with_hostile_tables(scene: Scene) -> None:
         within = f"{_quoted(_HOSTILE)}."
         scene.target.rows(f"CREATE SCHEMA {_quoted(_HOSTILE)}")
     quoted = mariadb.quoted if isinstance(scene.target, MariaDBTarget) else _quoted
-    for table in _tables(scene.target):
-        scene.target.rows(f"CREATE TABLE {within}{quoted(table)} ({quoted(_tables(scene.target)[0])} text)")
+    for table in _TABLES:
+        scene.target.rows(f"CREATE TABLE {within}{quoted(table)} ({quoted(_TABLES[0])} text)")
         literal = _HOSTILE.replace("'", "''")
         scene.target.rows(f"INSERT INTO {within}{quoted(table)} VALUES ('{literal}')")
     scene.old = digest(scene.target)
@@ -65,7 +60,7 @@ def _without(scene: Scene, clean: str) -> None:
         scene.target.rows(f"DROP SCHEMA {_quoted(_HOSTILE)} CASCADE")
     else:
         quoted = mariadb.quoted if isinstance(scene.target, MariaDBTarget) else _quoted
-        for table in _tables(scene.target):
+        for table in _TABLES:
             scene.target.rows(f"DROP TABLE {quoted(table)}")
     scene.old = clean
 

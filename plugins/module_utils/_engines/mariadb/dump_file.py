@@ -11,7 +11,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .dump_text import INSERTED, NAME, named
+from .dump_lines import INSERTED, NAME, whole_lines
+from .dump_text import named
 
 _CREATED = re.compile(rb"CREATE (?:TABLE|SEQUENCE) (?:IF NOT EXISTS )?" + NAME)
 _DELIMITER = re.compile(rb"DELIMITER (\S+)")
@@ -48,7 +49,7 @@ def read_dump(path: Path) -> DumpContent:
     found = DumpContent()
     last, inserting, is_plain, begins, length = b"", "", True, False, 0
     with path.open("rb") as file:
-        for line in file:
+        for line in whole_lines(file):
             last = line.strip() or last
             is_first = length == 0
             length += len(line)

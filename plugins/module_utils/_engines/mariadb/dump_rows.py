@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .dump_text import INSERTED, Definitions, definitions_of, named
+from .dump_lines import INSERTED, whole_lines
+from .dump_text import Definitions, definitions_in, named
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class ReadDump:
             ValueError: it does not end as a dump does.
         """
         reader = _Rows()
-        definitions = definitions_of(reader.passing(lines))
+        definitions = definitions_in(reader.passing(whole_lines(lines)))
         if not reader.last.startswith(b"-- Dump completed"):
             raise ValueError("the dump has no end")
         return cls(definitions, reader.found)

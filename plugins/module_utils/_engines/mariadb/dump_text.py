@@ -14,9 +14,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-NAME = rb"`((?:[^`]|``)+)`"
-#: What begins a statement of rows, up to the first of them.
-INSERTED = re.compile(rb"(?:INSERT|REPLACE)\s+(?:IGNORE )?INTO " + NAME + rb"(?: \([^)]*\))? VALUES")
+from .dump_lines import NAME, whole_lines
+
 _TABLE = re.compile(rb"CREATE TABLE (?:IF NOT EXISTS )?" + NAME)
 _SEQUENCE = re.compile(rb"CREATE SEQUENCE (?:IF NOT EXISTS )?" + NAME)
 _VIEW = re.compile(rb"/\*!50001 (?:CREATE ALGORITHM|VIEW)", re.IGNORECASE)
@@ -93,6 +92,11 @@ class Definitions:
 
 def definitions_of(lines: Iterable[bytes]) -> Definitions:
     """Return what a dump defines."""
+    return definitions_in(whole_lines(lines))
+
+
+def definitions_in(lines: Iterable[bytes]) -> Definitions:
+    """Return the same of lines that are whole already."""
     reader = _Reader()
     for statement, is_block in _statements(lines):
         if is_block:
@@ -202,7 +206,7 @@ def _statements(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 def tables_alone(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the lines of a dump that make tables and sequences and fill them."""
     skips = in_block = goes_on = False
-    for line in lines:
+    for line in whole_lines(lines):
         if line.startswith(b"DELIMITER "):
             in_block = line.strip() != b"DELIMITER ;"
             continue
