@@ -222,6 +222,13 @@ options:
       - By default the newest ones found in C(PATH) and below C(/usr/lib/postgresql).
     type: str
     default: ""
+  nontransactional_tables:
+    description:
+      - What is done about tables of MariaDB that have no transactions (MyISAM, Aria).
+      - V(lock) has other sessions wait while they are dumped. V(refuse) refuses a database that has any.
+    type: str
+    choices: [lock, refuse]
+    default: lock
   restore_method:
     description:
       - How a PostgreSQL database is restored. V(swap) restores into a new database and renames it into place, which

@@ -215,6 +215,10 @@ databases:
       description: The revisions of C(expand@head) that are missing, where the target is on the branch C(contract).
       type: list
       elements: str
+    notes:
+      description: What a person has to know before the backup.
+      type: list
+      elements: str
     expected_seconds:
       description: What its last rehearsal or upgrade took, where a journal has it and something is pending.
       type: float

@@ -74,6 +74,22 @@ def test_a_revision_that_fails_before_it_has_done_anything_leaves_the_old_revisi
     assert mariadb.dump() == dump
 
 
+def test_tables_without_transactions_are_named_by_the_plan_and_refused_on_demand(
+    maria_site: Site, mariadb: MariaDBTarget
+) -> None:
+    source = maria_site.source("generic")
+    mariadb.rows("CREATE TABLE log (a int) ENGINE = MyISAM")
+    maria_site.run("ship", migrate_source=source)
+    plan = maria_site.run("plan", migrate_source=source)
+    assert_says(plan.output, "log (MyISAM)")
+    outcome = maria_site.run("migrate", code=2, migrate_source=source, migrate_nontransactional_tables="refuse")
+    assert_code(outcome, "table-not-transactional", "log (MyISAM)", database=mariadb.name)
+    assert (mariadb.tables(), maria_site.backups(mariadb.name)) == (["log"], [])
+    maria_site.run("migrate", migrate_source=source)
+    assert (mariadb.revisions, mariadb.tables()) == (["0002"], ["item", "log"])
+    assert len(maria_site.backups(mariadb.name)) == 1
+
+
 def working(mariadb: MariaDBTarget) -> int:
     statement = (
         f"SELECT count(*) FROM information_schema.processlist WHERE db = '{mariadb.name}' AND info LIKE '%BENCHMARK%'"

@@ -86,6 +86,7 @@ def release() -> Spec:
         "workers": {"type": "int", "default": 2},
         "plan_timeout": {"type": "float", "default": 60},
         "pg_bin": {"type": "str", "default": ""},
+        "nontransactional_tables": {"type": "str", "choices": ["lock", "refuse"], "default": "lock"},
         "retry_failed": {"type": "raw", "default": False},
         "on_changed_history": {"type": "str", "choices": ["warn", "refuse"], "default": "warn"},
         "backup_encrypt_to": {"type": "str", "default": ""},

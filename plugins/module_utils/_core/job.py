@@ -103,6 +103,8 @@ class Job:
     backup_keep_days: int = 30
     row_counts_limit: int = 1 << 30
     compare_limit: int = 10 << 30
+    #: Of MariaDB: lock, while they are dumped, or refuse.
+    nontransactional_tables: str = "lock"
     pg_bin: str = ""
     #: auto, downgrade, restore or hold.
     on_failure: str = "auto"

@@ -324,6 +324,10 @@ class Engine(AcrossProcesses, ABC):
             Failed: a tool failed, or the dump does not hold what it should.
         """
 
+    def backup_notes(self) -> list[str]:
+        """Return what a person has to know about a backup beforehand."""
+        return []
+
     @abstractmethod
     def restore_method(self) -> RestoreMethod:
         """Return how a restore would be done, by what was requested and by the privileges there are."""

@@ -139,6 +139,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.obstacles += backup_obstacles(environment.job)
         tables = [stream.table for stream in plan.streams]
         plan.obstacles += engine.obstacles(engine.own(), environment.job.layout.root, tables)
+        plan.notes = [] if environment.job.backup_command else engine.backup_notes()
         plan.obstacles += _no_place_for_copy(engine) if environment.job.rehearses else []
         plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
 

@@ -33,6 +33,8 @@ class Plan:
     obstacles: list[Refused] = field(default_factory=list)
     #: What is not as the journals say: files of applied revisions, revisions that no run of this host applied.
     changed_history: list[Refused] = field(default_factory=list)
+    #: What a person has to know before the backup.
+    notes: list[str] = field(default_factory=list)
     #: How a restore would be done, where one may be needed.
     restore: dict[str, Any] | None = None
     #: What its last rehearsal or upgrade took, None without either, or where nothing is pending.
@@ -64,6 +66,7 @@ class Plan:
             "heads": sorted({head for stream in self.streams for head in stream.goal}) if self.streams else None,
             "pending": [{"revision": revision.revision, "message": revision.message} for revision in self.pending],
             "obstacles": [obstacle.facts() for obstacle in self.obstacles],
+            "notes": self.notes,
             "restore": self.restore,
             "expected_seconds": self.expected_seconds,
             "unexpanded": [revision for stream in self.streams for revision in stream.unexpanded],

@@ -100,6 +100,7 @@ _PLANNED: dict[str, Shape] = {
     "pending": _STEPS,
     "expected_seconds": _NUMBER,
     **dict.fromkeys(("obstacles", "changed_history"), _REASONS),
+    "notes": Items(_TEXT),
     "restore": _FORECAST,
 }
 _WORKED_ON: dict[str, Shape] = {

@@ -91,6 +91,11 @@ def restores(entries: Iterable[Result]) -> list[str]:
     return noted(obstacles, _WARNING) + noted(others)
 
 
+def plan_notes(entries: Iterable[Result]) -> list[str]:
+    """Return what is to be known of backups before one is made."""
+    return noted((entry, line) for entry in entries for line in _notes(entry))
+
+
 def note_lines(entry: Result) -> list[str]:
     """Return the notes of a database, each with its name."""
     return [f"{entry['name']}: {note}" for note in _notes(entry)]

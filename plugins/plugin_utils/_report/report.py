@@ -33,7 +33,7 @@ from .columns import (
 from .failures import ends, failure_lines, failure_of
 from .grouping import MOST_ROWS, View, blocks, listing
 from .maintenance import maintenance_failure, maintenance_lines
-from .notes import backup_problems, changed_history, migration_notes, note_lines, restores, revision_lines
+from .notes import backup_problems, changed_history, migration_notes, note_lines, plan_notes, restores, revision_lines
 from .plan_lines import plan_block
 from .rehearsal_lines import rehearsed_lines
 from .tally import kinds_of_plan, tally
@@ -181,7 +181,7 @@ def _plan(results: Results, view: View) -> Report:
     named = ", ".join(refused) if view.shows_all else first_of(refused, MOST_NAMED)
     return Report(
         table,
-        view.bounded(restores(entries)),
+        view.bounded(restores(entries) + plan_notes(entries)),
         [f"An upgrade is refused for {named}"] if refused else [],
         kinds_of_plan(entries),
     )

@@ -22,7 +22,7 @@ from .blockers import read_blockers
 from .catalog import read_fingerprint
 from .dump import write_dump
 from .locks import DATABASE, MIGRATING, NamedLock, describe_holder, lock_name, try_lock, wait_for_orphan
-from .not_transactional import not_transactional
+from .not_transactional import not_transactional, notes
 from .only_here import Guard, NamesDatabase, changing_only, refused
 from .preflight import obstacles
 from .read_only import is_kept, only_reading
@@ -164,3 +164,7 @@ class MariaDB(MariaDBSession):
     def restore_method(self) -> RestoreMethod:
         """Return how it would be restored."""
         return restore_method(self)
+
+    def backup_notes(self) -> list[str]:
+        """Name the tables without transactions."""
+        return notes(self)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..connection import execute
+from ..._core.errors import Failed, Refused, first_of
+from ..connection import execute, first_line
 from .quoting import quoted
 from .same_name import same_name
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from .session import MariaDBSession
 
+_MOST_NAMED = 5
 _NOT_TRANSACTIONAL = f"""
 select t.table_name, t.engine from information_schema.tables t join information_schema.engines e using (engine)
  where {same_name("t.table_schema", "database()")} and t.table_type <> 'VIEW' and coalesce(e.transactions, 'NO') = 'NO'
@@ -31,15 +33,58 @@ def not_transactional(connection: Connection) -> dict[str, str]:
     return {str(name): str(engine) for name, engine in execute(connection, _NOT_TRANSACTIONAL)}
 
 
+def named(tables: dict[str, str]) -> str:
+    """Return such tables in words, each with its engine."""
+    return first_of([f"{name} ({engine})" for name, engine in tables.items()], _MOST_NAMED)
+
+
+def refusals(engine: MariaDBSession, tables: dict[str, str]) -> list[Refused]:
+    """Return why a database with such tables is not migrated, nothing where it may be."""
+    if not tables or engine.job.nontransactional_tables != "refuse":
+        return []
+    return [
+        Refused(
+            f"Database {engine.database.name!r} has tables without transactions",
+            f"{named(tables)}; what a statement has written there stays when it fails, and other sessions would have to"
+            " wait while they are dumped",
+            "ALTER TABLE NAME ENGINE = InnoDB, or set migrate_nontransactional_tables: lock",
+            code="table-not-transactional",
+        )
+    ]
+
+
+def notes(engine: MariaDBSession) -> list[str]:
+    """Return what a person has to know of such tables before they are dumped."""
+    tables = engine.own().run(not_transactional)
+    return [f"other sessions wait while tables without transactions are dumped: {named(tables)}"] if tables else []
+
+
 @contextmanager
 def locked_for_dump(engine: MariaDBSession) -> Iterator[None]:
-    """Let no other session write into such tables inside the block, so that a dump has them of one moment."""
+    """Let no other session write into such tables inside the block, so that a dump has them of one moment.
+
+    Raises:
+        Refused: there are any, and they are to be refused.
+        Failed: others have one of them locked, for longer than ``migrate_backup_lock_wait``.
+    """
     tables = engine.own().run(not_transactional)
+    for refusal in refusals(engine, tables):
+        raise refusal
     if not tables:
         yield
         return
     with engine.connect() as own:
         own.rows(f"set session lock_wait_timeout = {max(int(engine.job.backup_lock_wait), 1)}")
         locks = ", ".join(f"{quoted(name)} read" for name in tables)
-        own.rows(f"lock tables {locks}".replace(":", "\\:"))
+        try:
+            own.rows(f"lock tables {locks}".replace(":", "\\:"))
+        except Exception as error:
+            if not engine.is_lock_timeout(error):
+                raise
+            raise Failed(
+                f"Database {engine.database.name!r} is in use, so it cannot be dumped",
+                f"other sessions have {named(tables)} open or locked: {first_line(error)}",
+                "Wait until they have ended; SHOW PROCESSLIST shows them",
+                code="database-in-use",
+            ) from error
         yield

@@ -15,7 +15,7 @@ from .. import disk_space
 from ..connection import OwnConnection
 from . import client_tools
 from .catalog import INVALID_VIEWS, TABLES, VERSIONED
-from .not_transactional import not_transactional
+from .not_transactional import not_transactional, refusals
 from .privileges import FOR_BACKUP, FOR_MIGRATION, FOR_ROUTINES, lacking, privileges_on, read_grants
 from .quoting import grant_pattern, grantee
 from .same_name import same_name
@@ -52,7 +52,7 @@ def obstacles(engine: MariaDBSession, own: OwnConnection, backup_space: Path) ->
         own: a connection of our own.
         backup_space: a folder on the disk that a backup goes to.
     """
-    checks = (_standby, _client_programs, _privileges, _hidden, _views, _history)
+    checks = (_standby, _client_programs, _privileges, _hidden, _views, _history, _nontransactional)
     found = [obstacle for check in checks for obstacle in check(engine, own)]
     size = int(own.rows(_DUMP_SIZE)[0][0])
     return found + disk_space.lacking(engine.database.name, [disk_space.backup(engine.job, backup_space, size)])
@@ -132,6 +132,10 @@ def _views(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
             "Drop these views, or make what they read",
             code="view-invalid",
         )
+
+
+def _nontransactional(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+    yield from refusals(engine, own.run(not_transactional))
 
 
 def _history(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:

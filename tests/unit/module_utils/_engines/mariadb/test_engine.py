@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import client_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_file import read_dump
@@ -295,6 +296,45 @@ def test_tables_without_transactions_are_locked_while_they_are_dumped(
     assert counts == {f"{mariadb_database.name}.t": 1}
     assert locked == [[["1"]]]
     mariadb_database.execute("insert into t values (2)")
+
+
+def test_tables_without_transactions_are_named_or_refused(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
+    mariadb_database.execute("create table t (a int) engine = myisam; create table plain (a int)")
+
+    def work() -> list[Any]:
+        found: list[Any] = []
+        for choice in ("lock", "refuse"):
+            engine = engine_of(mariadb_database, nontransactional_tables=choice)
+            codes = [each.code for each in engine.obstacles(engine.own(), tmp_path)]
+            notes = engine.backup_notes()
+            try:
+                engine.dump(tmp_path, True, print)
+                found.append((codes, notes, "dumped"))
+            except Refused as refusal:
+                found.append((codes, notes, refusal.code))
+        return found
+
+    locked, refusing = in_process(work)
+    assert (locked[0], locked[2]) == ([], "dumped")
+    assert [["t (MyISAM)" in note, "plain" in note] for note in locked[1]] == [[True, False]]
+    assert (refusing[0], refusing[2]) == (["table-not-transactional"], "table-not-transactional")
+    mariadb_database.execute("alter table t engine = innodb")
+    locked, refusing = in_process(work)
+    assert (locked, refusing) == (([], [], "dumped"), ([], [], "dumped"))
+
+
+def test_a_table_without_transactions_that_others_keep_locked_ends_the_backup(
+    mariadb_database: MariaDatabase, tmp_path: Path
+) -> None:
+    mariadb_database.execute("create table t (a int) engine = aria")
+
+    def work() -> None:
+        other = engine_of(mariadb_database).own()
+        other.rows("lock tables t write")
+        engine_of(mariadb_database, backup_lock_wait=1).dump(tmp_path, False, print)
+
+    with refused("database-in-use", "t (Aria)"):
+        in_process(work)
 
 
 @pytest.mark.parametrize(
