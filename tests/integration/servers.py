@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg2
 
 from tests.integration.targets import PostgresTarget
-from tests.lab.postgres import USER, PostgresServer, free_port
+from tests.lab.postgres import USER, PostgresServer
+from tests.lab.server import free_port
 
 
 @dataclass

@@ -20,7 +20,7 @@ from tests.integration.site import PLAYBOOKS, Running, Site, Source
 from tests.integration.targets import MariaDBTarget
 from tests.integration.virtualenvs import virtualenv
 from tests.lab import ansible
-from tests.lab.fixtures import MariaDatabase
+from tests.lab.fixtures import MariaDatabase, maria_database
 from tests.lab.mariadb import MariaDBServer, program
 from tests.lab.processes import holding
 from tests.lab.shell import run
@@ -102,14 +102,12 @@ def server() -> Iterator[MariaDBServer]:
 @pytest.fixture
 def maria(server: MariaDBServer) -> Iterator[MariaDBTarget]:
     """A database whose user may restore it; another session's table is in it."""
-    name = f"kill_{os.urandom(4).hex()}"
-    password = server.create_user(name)
-    server.create_database(name, owner=name)
-    server.execute(f"GRANT ALL ON `hosting\\_alembic\\_%`.* TO '{name}'@'%'; GRANT PROCESS ON *.* TO '{name}'@'%'")
-    yield MariaDBTarget(MariaDatabase(server, name, name, password))
-    for schema in (name, *retained(server)):
-        server.execute(f"SET foreign_key_checks = 0; DROP DATABASE IF EXISTS `{schema}`")
-    server.execute(f"DROP USER '{name}'@'%'")
+    with maria_database(server) as database:
+        user = f"'{database.user}'@'%'"
+        server.execute(f"GRANT ALL ON `hosting\\_alembic\\_%`.* TO {user}; GRANT PROCESS ON *.* TO {user}")
+        yield MariaDBTarget(database)
+        for schema in retained(server):
+            server.execute(f"SET foreign_key_checks = 0; DROP DATABASE IF EXISTS `{schema}`")
 
 
 def retained(server: MariaDBServer) -> list[str]:

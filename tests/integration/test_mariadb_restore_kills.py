@@ -6,7 +6,6 @@ import difflib
 import itertools
 import os
 import re
-import secrets
 import signal
 import threading
 import time
@@ -22,7 +21,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import swap
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.integration.targets import MariaDBTarget
-from tests.lab.fixtures import MariaDatabase
+from tests.lab.fixtures import MariaDatabase, maria_database
 from tests.lab.mariadb import MariaDBServer
 from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, engine_of, schemas_beside
 from tests.unit.stage import in_process
@@ -58,14 +57,11 @@ def server() -> Iterator[MariaDBServer]:
 
 @pytest.fixture
 def database(server: MariaDBServer) -> Iterator[MariaDatabase]:
-    name = f"app_{secrets.token_hex(4)}"
-    password = server.create_user(name)
-    server.create_database(name, owner=name)
-    found = MariaDatabase(server, name, name, password)
-    found.execute(TABLES)
-    yield found
-    for schema in (name, *schemas_beside(found)):
-        server.execute(f"set foreign_key_checks = 0; drop database `{schema}`")
+    with maria_database(server) as found:
+        found.execute(TABLES)
+        yield found
+        for schema in schemas_beside(found):
+            server.execute(f"set foreign_key_checks = 0; drop database `{schema}`")
 
 
 class Writer:

@@ -18,7 +18,8 @@ import pytest
 from tests.codes import assert_code
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget
-from tests.lab.postgres import USER, free_port
+from tests.lab.postgres import USER
+from tests.lab.server import free_port
 
 
 @dataclass

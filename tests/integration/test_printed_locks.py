@@ -19,7 +19,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line 
 from tests.codes import assert_code
 from tests.integration.site import Site
 from tests.integration.targets import MariaDBTarget, PostgresTarget
-from tests.integration.test_recover import SLOW, at_first, backends, kill_all
+from tests.integration.test_recover import at_first, backends, kill_all, kill_in_a_long_query
 from tests.integration.typed import printed, typed, types
 from tests.integration.virtualenvs import virtualenv
 from tests.lab.waiting import wait_until
@@ -35,14 +35,7 @@ SELECT l.classid, l.objid, l.pid FROM pg_locks l JOIN pg_stat_activity a USING (
 def test_a_backend_that_we_may_not_end_is_ended_and_the_run_recovered(site: Site, postgres: PostgresTarget) -> None:
     settings = at_first(site, postgres)
     before, server = postgres.dump(), postgres.database.server
-    settings["migrate_source"] = site.source("broken").keep("0001", "0002").add("0003", "0002", SLOW.format(300))
-    with site.start("migrate", migrate_run="killed", **settings) as running:
-        running.wait_for("revision 2 of 2")
-        deadline = time.monotonic() + 30
-        while not backends(postgres):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        kill_all(site, running)
+    kill_in_a_long_query(site, postgres, settings)
     ((high, low, pid),) = server.execute(_HELD.format(postgres.name))
     with closing(psycopg2.connect(server.url(postgres.name))) as admin, admin.cursor() as cursor:
         cursor.execute(f"SELECT pg_terminate_backend({pid})")

@@ -17,6 +17,7 @@ from tests.codes import assert_code
 from tests.integration.site import Site, Source, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
 from tests.lab.processes import holding
+from tests.lab.waiting import wait_until
 
 SLOW = "op.execute('SELECT pg_sleep({})')"
 
@@ -79,20 +80,21 @@ def test_a_worker_killed_in_mid_upgrade_is_reverted_and_the_same_migrate_ends_at
         assert "half" in target.tables()
 
 
+def kill_in_a_long_query(
+    site: Site, postgres: PostgresTarget, settings: dict[str, Any], seconds: int = 300, **only: Any
+) -> None:
+    """Kill a run whose second revision has a query that takes some seconds, while the server executes it."""
+    settings["migrate_source"] = site.source("broken").keep("0001", "0002").add("0003", "0002", SLOW.format(seconds))
+    with site.start("migrate", migrate_run="killed", **{**settings, **only}) as running:
+        running.wait_for("revision 2 of 2")
+        wait_until(lambda: bool(backends(postgres)), "the query does not begin")
+        kill_all(site, running)
+
+
 def test_a_long_query_whose_worker_was_killed_ends_by_itself(site: Site, postgres: PostgresTarget) -> None:
     settings = at_first(site, postgres)
-    settings["migrate_source"] = site.source("broken").keep("0001", "0002").add("0003", "0002", SLOW.format(300))
-    with site.start("migrate", migrate_run="killed", **settings) as running:
-        running.wait_for("revision 2 of 2")
-        deadline = time.monotonic() + 30
-        while not backends(postgres):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        kill_all(site, running)
-    deadline = time.monotonic() + 60
-    while backends(postgres):
-        assert time.monotonic() < deadline, "its backend works on"
-        time.sleep(0.1)
+    kill_in_a_long_query(site, postgres, settings)
+    wait_until(lambda: not backends(postgres), "its backend works on", 60)
 
 
 @pytest.mark.parametrize("patience", [60, 1])
@@ -103,15 +105,7 @@ def test_a_backend_that_outlives_its_client_is_waited_for_or_ended(
     settings = at_first(site, postgres, other_database)
     seconds = 8 if patience == 60 else 300
     dump = postgres.dump()
-    settings["migrate_source"] = site.source("broken").keep("0001", "0002").add("0003", "0002", SLOW.format(seconds))
-    only = {**settings, "migrate_databases": [postgres.entry]}
-    with site.start("migrate", migrate_run="killed", **only) as running:
-        running.wait_for("revision 2 of 2")
-        deadline = time.monotonic() + 30
-        while not backends(postgres):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        kill_all(site, running)
+    kill_in_a_long_query(site, postgres, settings, seconds, migrate_databases=[postgres.entry])
     assert backends(postgres) == 1
     untouched = other_database.dump()
 

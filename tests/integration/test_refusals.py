@@ -16,7 +16,7 @@ from tests.codes import assert_code
 from tests.integration.servers import Pooler, Standby
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target, program
-from tests.lab.postgres import free_port
+from tests.lab.server import free_port
 
 
 @pytest.fixture

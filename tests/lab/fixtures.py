@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +13,14 @@ import pytest
 from . import PROJECT, hosts
 from .mariadb import MariaDBServer
 from .postgres import PostgresServer
+from .server import Server
 
 LOGS = PROJECT / ".hosting-alembic" / "logs"
 
 
 @dataclass(frozen=True)
-class Database:
-    """An empty database with an owner who is not a superuser, as hosting customers have it."""
-
-    server: PostgresServer
+class _Database:
+    server: Server
     name: str
     user: str
     password: str
@@ -35,6 +35,23 @@ class Database:
 
     def execute(self, statement: str) -> list[list[str]]:
         return self.server.execute(statement, self.name)
+
+
+@dataclass(frozen=True)
+class Database(_Database):
+    """An empty database with an owner who is not a superuser, as hosting customers have it."""
+
+    server: PostgresServer
+
+
+@dataclass(frozen=True)
+class MariaDatabase(_Database):
+    """An empty database with a user who has all rights on it and none on anything else, as customers have."""
+
+    server: MariaDBServer
+
+    def dump(self) -> str:
+        return self.server.dump(self.name)
 
 
 @pytest.fixture(scope="session")
@@ -59,26 +76,6 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[Database]:
     postgres_server.execute(f'DROP ROLE "{name}"')
 
 
-@dataclass(frozen=True)
-class MariaDatabase:
-    """An empty database with a user who has all rights on it and none on anything else, as customers have."""
-
-    server: MariaDBServer
-    name: str
-    user: str
-    password: str
-
-    @property
-    def url(self) -> str:
-        return self.server.url(self.name, user=self.user, password=self.password)
-
-    def execute(self, statement: str) -> list[list[str]]:
-        return self.server.execute(statement, self.name)
-
-    def dump(self) -> str:
-        return self.server.dump(self.name)
-
-
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDBServer]:
     """One server for all tests of a run. A test that stops or crashes its server starts one of its own."""
@@ -86,15 +83,22 @@ def mariadb_server() -> Iterator[MariaDBServer]:
         yield server
 
 
+@contextmanager
+def maria_database(server: MariaDBServer) -> Iterator[MariaDatabase]:
+    """An empty database, which is dropped after the block, and its user with it."""
+    name = f"app_{secrets.token_hex(4)}"
+    password = server.create_user(name)
+    server.create_database(name, owner=name)
+    yield MariaDatabase(server, name, name, password)
+    server.execute(f"SET foreign_key_checks = 0; DROP DATABASE IF EXISTS `{name}`")
+    server.execute(f"DROP USER '{name}'@'%'")
+
+
 @pytest.fixture
 def mariadb_database(mariadb_server: MariaDBServer) -> Iterator[MariaDatabase]:
     """An empty database of the test's own."""
-    name = f"app_{secrets.token_hex(4)}"
-    password = mariadb_server.create_user(name)
-    mariadb_server.create_database(name, owner=name)
-    yield MariaDatabase(mariadb_server, name, name, password)
-    mariadb_server.drop_database(name)
-    mariadb_server.execute(f"DROP USER '{name}'@'%'")
+    with maria_database(mariadb_server) as database:
+        yield database
 
 
 @pytest.fixture(scope="session")

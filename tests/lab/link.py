@@ -17,7 +17,7 @@ from typing import Any
 
 from . import image, keys, podman
 from .hosts import SSHD
-from .postgres import free_port
+from .server import free_port
 from .shell import CommandFailed, run
 
 _SSHD_CONFIG = f"""\

@@ -7,14 +7,11 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from urllib.parse import quote
 
-from .postgres import free_port
+from .server import Server, free_port
 from .shell import CommandFailed, run
 
 USER = "mysql"
@@ -34,41 +31,17 @@ def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-@dataclass
-class MariaDBServer:
-    """Use it in a ``with`` block: started on the way in; stopped and removed on the way out, whatever happened."""
+@dataclass(kw_only=True)
+class MariaDBServer(Server):
+    """A server of MariaDB."""
+
+    prefix = "hosting-alembic-my-"
+    scheme = "mysql+pymysql"
 
     # What is proven about crashes needs durable commits; most tests do not, and are faster without.
     durable: bool = True
-    settings: dict[str, str] = field(default_factory=dict)
-    # Where the server's log is kept after the server is gone.
-    log: Path | None = None
-    host: str = "127.0.0.1"
-    port: int = 0
     user: str = "admin"
-    password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
-    folder: Path = field(init=False, default=Path())
     process: subprocess.Popen[bytes] | None = field(init=False, default=None)
-
-    def __enter__(self) -> MariaDBServer:
-        self.folder = Path(tempfile.mkdtemp(prefix="hosting-alembic-my-"))
-        try:
-            self.initialise()
-            self.start()
-            self._make_superuser()
-        except BaseException:
-            self._remove()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._remove()
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
 
     @property
     def temporary(self) -> Path:
@@ -77,16 +50,6 @@ class MariaDBServer:
     @property
     def socket(self) -> Path:
         return self.folder / "server.sock"
-
-    @property
-    def log_file(self) -> Path:
-        return self.folder / "server.log"
-
-    def url(self, database: str = "", *, user: str = "", password: str = "", scheme: str = "mysql+pymysql") -> str:
-        """A SQLAlchemy URL; without a user, the superuser's."""
-        user, password = (user, password) if user else (self.user, self.password)
-        credentials = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-        return f"{scheme}://{credentials}@{self.host}:{self.port}/{quote(database, safe='')}"
 
     def initialise(self) -> None:
         self.folder.chmod(0o711)
@@ -132,8 +95,7 @@ class MariaDBServer:
         deadline = time.monotonic() + _PATIENCE
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                text = self.log_file.read_text() if self.log_file.exists() else ""
-                raise CommandFailed(f"mariadbd did not start:\n{text}")
+                raise CommandFailed(f"mariadbd did not start:\n{self.logged()}")
             time.sleep(0.05)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
@@ -186,7 +148,7 @@ class MariaDBServer:
         words = [program("mariadb-admin"), "--no-defaults", f"--socket={self.socket}", "--user=root", "ping"]
         return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
-    def _make_superuser(self) -> None:
+    def make_superuser(self) -> None:
         superuser = f"{literal(self.user)}@'%'"
         self._execute(
             f"CREATE USER {superuser} IDENTIFIED BY {literal(self.password)};"
@@ -196,11 +158,5 @@ class MariaDBServer:
             "",
         )
 
-    def _remove(self) -> None:
-        try:
-            self.stop(signal.SIGKILL)
-        finally:
-            if self.log and self.log_file.exists():
-                self.log.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.log_file, self.log)
-            shutil.rmtree(self.folder, ignore_errors=True)
+    def crash(self) -> None:
+        self.stop(signal.SIGKILL)

@@ -6,13 +6,10 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from urllib.parse import quote
 
+from .server import Server, free_port
 from .shell import CommandFailed, run
 
 USER = "postgres"
@@ -32,58 +29,24 @@ def newest_bin() -> Path:
     return found[-1].parent
 
 
-def free_port() -> int:
-    """A port that no program listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@dataclass(kw_only=True)
+class PostgresServer(Server):
+    """A server of PostgreSQL."""
 
-
-@dataclass
-class PostgresServer:
-    """Use it in a ``with`` block: started on the way in; stopped and removed on the way out, whatever happened."""
+    prefix = "hosting-alembic-pg-"
+    scheme = "postgresql"
 
     # What is proven about crashes needs fsync; most tests do not, and are faster without.
     fsync: bool = True
-    settings: dict[str, str] = field(default_factory=dict)
-    # Where the server's log is kept after the server is gone.
-    log: Path | None = None
-    host: str = "127.0.0.1"
-    port: int = 0
     user: str = USER
-    password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
-    folder: Path = field(init=False, default=Path())
     bin: Path = field(default_factory=newest_bin)
 
-    def __enter__(self) -> PostgresServer:
-        self.folder = Path(tempfile.mkdtemp(prefix="hosting-alembic-pg-"))
-        try:
-            self.initialise()
-            self.start()
-        except BaseException:
-            self._remove()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._remove()
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
-
-    @property
-    def log_file(self) -> Path:
-        return self.folder / "server.log"
-
-    def url(self, database: str = "postgres", *, user: str = "", password: str = "", driver: str = "") -> str:
+    def url(
+        self, database: str = "postgres", *, user: str = "", password: str = "", scheme: str = "", driver: str = ""
+    ) -> str:
         """A SQLAlchemy URL; without a user, the superuser's."""
-        scheme = f"postgresql+{driver}" if driver else "postgresql"
-        user, password = (user, password) if user else (self.user, self.password)
-        credentials = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-        return f"{scheme}://{credentials}@{self.host}:{self.port}/{quote(database, safe='')}"
+        scheme = f"{self.scheme}+{driver}" if driver else scheme
+        return super().url(database, user=user, password=password, scheme=scheme)
 
     def initialise(self) -> None:
         if os.getuid() == 0:
@@ -113,8 +76,7 @@ class PostgresServer:
         try:
             self._run("pg_ctl", "start", "--wait", "-D", str(self.data), "-l", str(self.log_file), "-o", options)
         except CommandFailed as error:
-            text = self.log_file.read_text() if self.log_file.exists() else ""
-            raise CommandFailed(f"{error}\n{text}") from None
+            raise CommandFailed(f"{error}\n{self.logged()}") from None
 
     def stop(self, mode: str = "fast") -> None:
         """Stop it: smart waits for clients, fast sends them away, immediate is a crash."""
@@ -154,12 +116,6 @@ class PostgresServer:
         # The folder a test is in may be closed to the user the server runs as.
         return run(argv, cwd="/")
 
-    def _remove(self) -> None:
-        try:
-            if (self.data / "postmaster.pid").exists():
-                self.stop("immediate")
-        finally:
-            if self.log and self.log_file.exists():
-                self.log.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.log_file, self.log)
-            shutil.rmtree(self.folder, ignore_errors=True)
+    def crash(self) -> None:
+        if (self.data / "postmaster.pid").exists():
+            self.stop("immediate")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from .mariadb import MariaDBServer
-from .postgres import free_port
+from .server import free_port
 
 
 @contextmanager

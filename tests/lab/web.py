@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from . import PROJECT
-from .postgres import free_port
+from .server import free_port
 
 EXAMPLE = PROJECT / "docs" / "examples" / "nginx-maintenance.conf"
 

@@ -14,7 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.job import D
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.codes import assert_error, refused
 from tests.lab.fixtures import Database as Postgres
-from tests.lab.postgres import free_port
+from tests.lab.server import free_port
 from tests.unit.modules.test_modules import call
 from tests.unit.stage import Host
 

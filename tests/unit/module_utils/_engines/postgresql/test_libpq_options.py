@@ -23,7 +23,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
     program_options,
 )
 from tests.lab.fixtures import Database as Postgres
-from tests.lab.postgres import free_port
+from tests.lab.server import free_port
 
 #: What libpq lists for its own debugging, or keeps for programs of long ago.
 NOT_OURS = {"authtype", "tty", "requiressl", "sslkeylogfile"}
