@@ -16,7 +16,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
-from .._core.errors import Refused
+from .._core.errors import Refused, unknown_keys
 from .._core.masking import STARS
 
 Result = dict[str, Any]
@@ -49,18 +49,15 @@ class Check:
         Raises:
             Refused: it is none.
         """
+        names = {each.name for each in fields(cls)}
         if not isinstance(entry, dict) or bool(entry.get("url")) == bool(entry.get("sql")):
-            raise Refused(
-                f"{_shown(entry)} is not a health check",
-                f"it needs either a url or an sql{_unknown(entry, {each.name for each in fields(cls)})}",
-                _EXAMPLE,
-                code="health-check-invalid",
-            )
+            why = "; ".join(filter(None, ["it needs either a url or an sql", unknown_keys(entry, names)]))
+            raise Refused(f"{_shown(entry)} is not a health check", why, _EXAMPLE, code="health-check-invalid")
         what = f"The health check {_shown(entry)} cannot be used"
         foreign = set(_OF_SQL if entry.get("url") else _OF_URL)
-        unknown = sorted(entry.keys() - ({each.name for each in fields(cls)} - foreign))
+        unknown = unknown_keys(entry, names - foreign)
         if unknown:
-            raise Refused(what, f"unknown keys: {', '.join(map(str, unknown))}", _EXAMPLE, code="health-check-invalid")
+            raise Refused(what, unknown, _EXAMPLE, code="health-check-invalid")
         if entry.get("sql") and "expect" not in entry:
             raise Refused(what, "it does not say what to expect", _EXAMPLE, code="health-check-invalid")
         if entry.get("url") and urlsplit(str(entry["url"])).scheme not in ("http", "https"):
@@ -198,12 +195,6 @@ def _text(value: Any) -> str:
 def _readable(rows: tuple[tuple[Any, ...], ...]) -> str:
     shown = [", ".join(_texts(row)) for row in rows[:3]]
     return ("; ".join(shown) or "no row") + (f" and {len(rows) - 3} more rows" if len(rows) > 3 else "")
-
-
-def _unknown(entry: Any, known: set[str]) -> str:
-    """Return the keys of an entry that are not known, as the end of a sentence."""
-    unknown = sorted(map(str, entry.keys() - known)) if isinstance(entry, dict) else []
-    return f"; unknown keys: {', '.join(unknown)}" if unknown else ""
 
 
 def _shown(entry: Any) -> str:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from time import monotonic, sleep
 from typing import Any
 
-from .._core.errors import Failed, Refused
+from .._core.errors import Failed, Refused, unknown_keys
 
 _COMMANDS = ("start", "stop", "status")
 _RUNNING = ("active", "reloading", "activating")
@@ -43,17 +43,14 @@ class Service:
             Refused: it is none.
         """
         facts = {"name": entry} if isinstance(entry, str) else entry
+        unknown = unknown_keys(facts, (each.name for each in fields(cls)))
         if not isinstance(facts, dict) or not isinstance(facts.get("name"), str) or not facts["name"].strip():
             shown = sorted(map(str, entry)) if isinstance(entry, dict) else f"A {type(entry).__name__}"
-            unknown = (
-                sorted(map(str, facts.keys() - {each.name for each in fields(cls)})) if isinstance(facts, dict) else []
-            )
-            why = f"it has no name{'; unknown keys: ' if unknown else ''}{', '.join(unknown)}"
+            why = "; ".join(filter(None, ["it has no name", unknown]))
             raise Refused(f"{shown} is not a service", why, _EXAMPLE, code="service-invalid")
         what = f"The service {facts['name']!r} cannot be used"
-        unknown = sorted(facts.keys() - {each.name for each in fields(cls)})
         if unknown:
-            raise Refused(what, f"unknown keys: {', '.join(unknown)}", _EXAMPLE, code="service-invalid")
+            raise Refused(what, unknown, _EXAMPLE, code="service-invalid")
         for key in (*_COMMANDS, "ready"):
             words = facts.get(key, [])
             if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,12 @@ def cause_of(error: BaseException) -> str:
     where = f" at line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
     words = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
     return f"{type(error).__name__}{where}{words}"
+
+
+def unknown_keys(entry: Any, known: Iterable[str]) -> str:
+    """Return for a message which keys of an entry are unknown; nothing where none is, or it is not a mapping."""
+    unknown = sorted(map(str, entry.keys() - {*known})) if isinstance(entry, dict) else []
+    return f"unknown keys: {', '.join(unknown)}" if unknown else ""
 
 
 def first_of(words: Sequence[str], most: int, separator: str = ", ") -> str:
