@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._engines.connection import OWN
 from .._engines.sqlalchemy_import import sa
+from .statements import journaled, shorten
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -33,26 +34,6 @@ _COMMITS = {"COMMIT", "END"}
 _MAY_COMMIT = re.compile(r"\bcommit\b", re.IGNORECASE)
 
 
-#: There may be a secret in a string, and an apostrophe in a comment or in a name begins none.
-_STRING = re.compile(
-    r"""(?P<name>`(?:[^`]|``)*`)|--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|$)
-    |'(?:[^'\\]|\\.|'')*(?:'|$)|"(?:[^"\\]|\\.|"")*(?:"|$)""",
-    re.DOTALL | re.VERBOSE,
-)
-_LONGEST, _LONGEST_JOURNALED = 160, 4000
-
-
-def journaled(statement: str) -> str:
-    """Return a statement as it is journaled: what it names is read from there after a failure."""
-    return shorten(statement, _LONGEST_JOURNALED)
-
-
-def shorten(statement: str, longest: int = _LONGEST) -> str:
-    """Return a statement on one line, without its strings and its comments."""
-    plain = _STRING.sub(lambda found: found["name"] or ("'…'" if found[0][0] in "'\"" else " "), statement)
-    return " ".join(plain.split())[:longest]
-
-
 class EarlyCommits:
     """Reports to a watcher, before it happens, that a step commits before its end, and whether rows are among it."""
 
@@ -65,6 +46,8 @@ class EarlyCommits:
         self._in_block = False
         self._past_commit = False
         self._announced = False
+        #: The statement that is executed now, where it is permanent as soon as that is done.
+        self._executing = ""
         #: The step that wrote rows in the transaction that is open; not every engine counts them.
         self._writer: Step | None = None
 
@@ -132,6 +115,7 @@ class EarlyCommits:
 
     def _executes(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         word = "".join(statement.split(None, 1)[:1]).rstrip(";").upper()
+        self._executing = ""
         step = self._step()
         if step is None:
             return
@@ -155,10 +139,13 @@ class EarlyCommits:
             self._counter.end()
             self._writer = None
             self._watcher.executes(step, journaled(statement))
+            self._executing = statement
 
     def _executed(self, *_: Any) -> None:
         step = self._step()
         if step:
+            step.permanent += [shorten(self._executing)] if self._executing else []
+            self._executing = ""
             self.note_definitions(step)
 
     def note_definitions(self, step: Step) -> None:

@@ -74,7 +74,7 @@ def put_into(step: Step, facts: dict[str, Any]) -> Step:
     step.written = {str(int(number)): int(count) for number, count in facts["written"].items()}
     step.held = {str(kind): texts(held) for kind, held in facts["held"].items()}
     step.replaced = set(texts(facts["replaced"]))
-    step.unseen = texts(facts["unseen"])
+    step.unseen, step.permanent = texts(facts["unseen"]), texts(facts["permanent"])
     step.catalog_rows = rows_from(facts["catalog_rows"])
     return step
 

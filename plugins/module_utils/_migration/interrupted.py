@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from .._engines.connection import first_line
 from .reported_error import reported
 from .step import Step
 
@@ -35,6 +36,11 @@ class Interrupted(Exception):
         self.cause = cause
         self.steps = steps
         self.place = place or failing_place(cause)
+
+    def why(self, cause: BaseException | None, failed: Step | None) -> str:
+        """Return the cause, as its engine explains it, and where in the revision that failed it was raised."""
+        why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(self)
+        return f"{why}, {self.place}" if failed and self.place else why
 
     def portable(self) -> Interrupted:
         """Return the same for another process, where classes of the application need not load."""

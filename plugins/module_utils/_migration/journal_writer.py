@@ -17,7 +17,7 @@ from .state import read_fingerprint
 from .step import Step, Watcher
 from .version_table import read_heads_at_once
 
-_REMEMBERED = ("tables", "committed", "_locked_out", "before_step", "_read_after", "statements")
+_REMEMBERED = ("tables", "committed", "_locked_out", "before_step", "_read_after", "_executed")
 
 
 class JournalWriter(Watcher):
@@ -37,8 +37,8 @@ class JournalWriter(Watcher):
         self._locked_out = False
         #: The schema as it was before the step that runs now, where a rollback might not bring it back.
         self.before_step: list[str] | None = None
-        #: What the step that runs, or failed, has executed that was permanent at once.
-        self.statements: list[str] = []
+        #: How many statements the step that runs has begun to execute that are permanent at once.
+        self._executed = 0
         #: How many steps were committed when it was read.
         self._read_after = 0
 
@@ -46,7 +46,7 @@ class JournalWriter(Watcher):
         """Journal the step; on an engine whose DDL survives a rollback, read the schema first."""
         self._lock.check()
         self._read_before_step()
-        self.statements = []
+        self._executed = 0
         self._journal.write("begun", revision=step.revision, table=step.table, number=number, count=count)
         self._progress.phase(f"revision {number} of {count}, {step.revision} {step.message}".strip())
 
@@ -103,9 +103,9 @@ class JournalWriter(Watcher):
 
     def executes(self, step: Step, statement: str) -> None:
         """Journal it: no rollback takes it back, so a person has to know how far the step came."""
-        self.statements.append(statement)
+        self._executed += 1
         self._journal.write(
-            "executes", revision=step.revision, table=step.table, number=len(self.statements), statement=statement
+            "executes", revision=step.revision, table=step.table, number=self._executed, statement=statement
         )
 
     def writes_early(self, step: Step) -> None:

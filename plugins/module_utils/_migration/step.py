@@ -46,6 +46,8 @@ class Step:
     is_open: bool = False
     #: Rows of catalogs that each of its transactions has replaced, by its number.
     catalog_rows: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    #: The statements that were permanent as soon as they had been executed, without their strings.
+    permanent: list[str] = field(default_factory=list)
     #: Why it may have written where nothing counted it.
     unseen: list[str] = field(default_factory=list)
 

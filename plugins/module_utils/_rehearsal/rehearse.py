@@ -269,10 +269,9 @@ class Rehearsal(OneDatabase):
         failed = interruption.steps[-1] if interruption.steps else None
         what = f"Revision {failed.revision} ({failed.message})" if failed else "env.py"
         advice = stamping_advice(cause) if not Position(self.plan.heads).revisions else ""
-        why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
         return Failed(
             f"{what} failed in database {self.database.name!r}, on a copy",
-            f"{why}, {interruption.place}" if failed and interruption.place else why,
+            interruption.why(cause, failed),
             f"{advice or _CORRECT}, and rehearse again",
             code="revision-failed" if failed else "env-py-failed",
         )

@@ -18,14 +18,12 @@ from .._core.job import Answer, Database, Job, counted_from_now, is_over
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
 from .._core.revisions import Stream
-from .._engines.connection import first_line
 from .._engines.data import WrittenRows
 from .._engines.interface import Engine, Lock
 from .._engines.registry import engine_for
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.dry_run import SHARE, Found
-from .._migration.early_commits import journaled, shorten
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .._migration.explanations import advice_for, kept_open
@@ -35,6 +33,7 @@ from .._migration.lock_retry import Blockers, retry_on_lock
 from .._migration.own_commits import OwnCommits
 from .._migration.own_process import LockOfParent, ProgressOfParent, Standby
 from .._migration.state import Position, differences, lost_rows, read_applied, read_position
+from .._migration.statements import journaled
 from .._migration.step import Step, shown
 from .._plan.at_head import remember
 from .._plan.changed_history import is_unknown
@@ -218,9 +217,7 @@ class Upgrade(OneDatabase):
         elif is_over(self.job):
             error = cancelled(f"{what} in database {self.database.name!r}", self.job).facts()
         else:
-            why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
-            why = f"{why}, {interruption.place}" if failed and interruption.place else why
-            why += permanent_statements(writer.statements, cause) if failed else ""
+            why = interruption.why(cause, failed) + (permanent_statements(failed) if failed else "")
             remedy = advice_for(cause, not self.before.revisions)
             error = Failed(
                 f"{what} failed in database {self.database.name!r}",
@@ -347,17 +344,10 @@ class Upgrade(OneDatabase):
         }
 
 
-def permanent_statements(statements: list[str], cause: BaseException | None) -> str:
-    """Return which statements of a failed revision are permanent, behind its error; nothing where none is.
-
-    Args:
-        statements: those that were begun, the last one may be what failed.
-        cause: of the failure.
-    """
-    failed = journaled(str(getattr(cause, "statement", "") or ""))
-    done = statements[:-1] if statements and statements[-1] == failed else statements
-    named = first_of([shorten(each) for each in done], _MOST_NAMED)
-    return f"; executed before that, and permanent: {named}" if done else ""
+def permanent_statements(failed: Step) -> str:
+    """Return which statements of a failed revision are permanent, behind its error; nothing where none is."""
+    named = first_of(failed.permanent, _MOST_NAMED)
+    return f"; executed before that, and permanent: {named}" if named else ""
 
 
 def failed_statement(cause: BaseException | None) -> str:

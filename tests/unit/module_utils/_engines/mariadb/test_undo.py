@@ -12,8 +12,8 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.early_commits import journaled
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import differences
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.statements import journaled
 from tests.integration.targets import MariaDBTarget
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.stage import in_process

@@ -155,6 +155,17 @@ def test_how_far_a_revision_came_is_journaled_and_named(upgraded: Upgraded) -> N
     assert why.endswith("create table made (a int comment '…'), alter table item add x int")
 
 
+def test_a_statement_that_failed_is_not_called_permanent(upgraded: Upgraded) -> None:
+    """The revision catches its error, and fails by one of its own."""
+    fails = "import contextlib\n    with contextlib.suppress(Exception): op.execute('alter table item add x int')"
+    upgraded.revise("alter table item add x int", fails, "raise")
+
+    why = upgraded.upgrade()["error"]["why"]
+
+    assert "on purpose" in why
+    assert why.count("alter table item add x int") == 1
+
+
 def test_what_others_define_meanwhile_stays_and_the_database_is_held(upgraded: Upgraded) -> None:
     """The revision's own objects are dropped; that with the name of the statement that failed is another session's."""
     database = upgraded.target.database

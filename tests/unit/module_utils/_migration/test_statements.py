@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.early_commits import shorten
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.statements import shorten
 
 
 @pytest.mark.parametrize(
