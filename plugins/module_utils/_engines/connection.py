@@ -229,6 +229,16 @@ def speak(connection: Connection) -> None:
         execute(connection, f"set client_encoding = '{encoding}'")
 
 
+def modules_of(connection: Any) -> set[str]:
+    """Return the modules that the classes of a driver's connection are from.
+
+    One of env.py's may be of a class that it has derived from the driver's, or be wrapped in an object that shows the
+    driver's class as its own, as tools do that trace statements.
+    """
+    shown = getattr(connection, "__class__", object)
+    return {each.__module__ for kind in (type(connection), shown) for each in kind.__mro__}
+
+
 def _descriptor(connection: Connection) -> int | None:
     driver = driver_connection(connection)
     if type(driver).__module__.startswith("pymysql"):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..._core.job import Job, left
-from ..connection import OPENING_OWN, driver_connection
+from ..connection import OPENING_OWN, driver_connection, modules_of
 from ..sqlalchemy_import import listening, sa
 from .session import lock_seconds
 from .statement_retry import StatementRetry
@@ -26,7 +26,7 @@ _DRIVERS = ("pymysql", "MySQLdb", "mariadb", "asyncmy", "aiomysql")
 
 def is_mariadb(connection: Any) -> bool:
     """Return whether a connection of a pool is one of a driver of MariaDB."""
-    modules = {type(each).__module__ for each in (connection, getattr(connection, "_connection", connection))}
+    modules = modules_of(connection) | modules_of(getattr(connection, "_connection", connection))
     return any(part in _DRIVERS for module in modules for part in module.split("."))
 
 

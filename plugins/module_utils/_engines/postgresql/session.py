@@ -21,6 +21,7 @@ from ..connection import (
     execute,
     first_line,
     is_alone,
+    modules_of,
     speak,
     sqlstate,
 )
@@ -93,7 +94,8 @@ def introduce(connection: Connection, application: str, lock_timeout: int, schem
 
 def is_postgresql(connection: Any) -> bool:
     """Return whether a connection of a pool is one of a driver of PostgreSQL."""
-    return any(name in type(connection).__module__ for name in ("psycopg", "asyncpg", "pg8000"))
+    modules = modules_of(connection)
+    return any(name in module for module in modules for name in ("psycopg", "asyncpg", "pg8000"))
 
 
 def read_only_statement(but: str = "") -> str:

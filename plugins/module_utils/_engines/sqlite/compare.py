@@ -167,19 +167,21 @@ class FileComparison:
 
 
 def changed_definitions(
-    connection: sqlite3.Connection, ours: frozenset[str], touched: frozenset[str], leave_out: frozenset[str]
+    connection: sqlite3.Connection, ours: frozenset[str], touched: frozenset[str] | None, leave_out: frozenset[str]
 ) -> list[str]:
     """Return in words the definitions that differ from an attached backup's: others have changed them, or may have.
 
     Args:
         connection: of the file.
         ours: what the run alone has made, changed or dropped; what belongs to such a table comes and goes with it.
-        touched: what it has, alone or not.
+        touched: what it has, alone or not; None where it is not known.
         leave_out: version tables, as schema.table.
     """
     before, now = _Side.of(connection, "backup"), _Side.of(connection, "main")
     sides = {**before.sql, **now.sql}
-    virtual = {name for (_kind, name), sql in sides.items() if name in touched and sql.lower().startswith(_VIRTUAL)}
+    virtual = {
+        name for (_kind, name), sql in sides.items() if name in (touched or ()) and sql.lower().startswith(_VIRTUAL)
+    }
     found = []
     for kind, name in sorted(sides):
         key = kind, name
@@ -189,7 +191,7 @@ def changed_definitions(
         if is_ours or any(table.startswith(f"{each}_") for each in virtual):
             continue
         if not (key in before.sql and key in now.sql and same_meaning(kind, before.sql[key], now.sql[key])):
-            is_touched = name in touched or table in touched
+            is_touched = touched is None or name in touched or table in touched
             also = "may have been changed by others, too" if is_touched else "was changed by others, or made or dropped"
             found.append(f"{kind} {name} {also}")
     return found

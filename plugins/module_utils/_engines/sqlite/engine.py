@@ -17,7 +17,7 @@ from urllib.parse import quote
 from ..._core.errors import Refused
 from ..._core.paths import sync
 from .. import disk_space
-from ..connection import OPENING_OWN, OwnConnection, driver_connection, first_line
+from ..connection import OPENING_OWN, OWN, OwnConnection, driver_connection, first_line, modules_of
 from ..data import Dump, Identity
 from ..interface import Lock, Report
 from ..migration_url import own_url
@@ -54,6 +54,7 @@ FILE, IN_PLACE = "file", "in_place"
 PATIENCE = 5
 STATE = "state of the file"
 _ANY_READ = "select count(*) from sqlite_master"
+_IS_WATCHED = "hosting_alembic_is_watched"
 
 from ..data import RestoreMethod
 from ..interface import Engine
@@ -280,21 +281,33 @@ class SQLite(Engine, SQLiteAcrossProcesses):
     @contextmanager
     def watch_connections(self) -> Iterator[None]:
         """Let statements wait for SQLite's own lock as long as lock_timeout says."""
-        timeout = int(self.job.lock_timeout * 1000)
 
-        def listen(connection: Any, _record: object) -> None:
-            if "sqlite" in type(connection).__module__:
-                if not OPENING_OWN.get():
-                    self.opened.append(connection)
-                    # A connection has one authorizer, and one to another file has that already.
-                    if self._kept_here is None or is_free(attached_to(connection), self.path):
-                        self.written.listen(connection)
-                cursor = connection.cursor()
-                cursor.execute(f"pragma busy_timeout = {timeout}")
-                cursor.close()
+        def opened(connection: Any, record: Any) -> None:
+            if any("sqlite" in module for module in modules_of(connection)):
+                self._watch(connection, record.info)
 
-        with listening((sa.pool.Pool, "connect", listen)), self.schema_states.noticed():
+        def used(connection: Connection, *_: Any) -> None:
+            # Of a connection that env.py has wrapped, only the dialect says what it is.
+            if connection.dialect.name == "sqlite" and not connection.get_execution_options().get(OWN):
+                self._watch(driver_connection(connection), connection.info)
+
+        listeners = [(sa.pool.Pool, "connect", opened), (sa.engine.Engine, "engine_connect", used)]
+        with listening(*listeners), self.schema_states.noticed():
             yield
+
+    def _watch(self, connection: Any, info: dict[Any, Any]) -> None:
+        """Observe what a driver's connection writes, once; ``info`` is what SQLAlchemy keeps with it."""
+        if _IS_WATCHED in info:
+            return
+        info[_IS_WATCHED] = True
+        if not OPENING_OWN.get():
+            self.opened.append(connection)
+            # A connection has one authorizer, and one to another file has that already.
+            if self._kept_here is None or is_free(attached_to(connection), self.path):
+                self.written.listen(connection)
+        cursor = connection.cursor()
+        cursor.execute(f"pragma busy_timeout = {int(self.job.lock_timeout * 1000)}")
+        cursor.close()
 
     def is_lock_timeout(self, error: BaseException) -> bool:
         """Recognise SQLITE_BUSY, which the driver reports as text only."""

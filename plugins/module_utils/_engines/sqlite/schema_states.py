@@ -83,7 +83,7 @@ class SchemaStates:
         self._written = written
         self._path = path
         #: How many changes of definitions had been compiled when the last state was read.
-        self._known = 0
+        self._changes_read = 0
 
     @contextmanager
     def noticed(self) -> Iterator[None]:
@@ -96,7 +96,7 @@ class SchemaStates:
         """Note the state that a connection of env.py's sees: it is not the run's for that."""
         self._note_committed(connection)
         pooled = connection.connection
-        state, self._known = _UNKNOWN, self._written.changes
+        state, self._changes_read = _UNKNOWN, self._written.changes
         with suppress(Exception), _without_waiting(pooled):  # locked by others, who may change it
             connection.info[_VERSION] = data_version(pooled)
             state = f"{_FOUND}{read_state(pooled)}"
@@ -105,10 +105,10 @@ class SchemaStates:
     def read_left(self, connection: Connection) -> None:
         """Note the state after a statement of env.py's that has changed a definition, unless others have written."""
         self._note_committed(connection)
-        if self._written.changes == self._known:
+        if self._written.changes == self._changes_read:
             return
         pooled = connection.connection
-        known, self._known = connection.info.get(_VERSION), self._written.changes
+        known, self._changes_read = connection.info.get(_VERSION), self._written.changes
         with suppress(Exception):  # then it is not known as the run's
             state = read_state(pooled)
             # After the state: a commit of others between the two shows.
@@ -139,7 +139,7 @@ class SchemaStates:
             self.read_found(connection)
 
     def _after(self, connection: Connection, *_: Any) -> None:
-        if self._written.changes != self._known and self._is_of_env(connection):
+        if self._written.changes != self._changes_read and self._is_of_env(connection):
             self.read_left(connection)
 
     def _is_of_env(self, connection: Connection) -> bool:

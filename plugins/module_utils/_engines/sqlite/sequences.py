@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 
-from .settings import changed_settings
-
 _HAS = "select 1 from {}.sqlite_master where name = 'sqlite_sequence'"
 _AUTOINCREMENT = "select name from main.sqlite_master where type = 'table' and lower(sql) like '%autoincrement%'"
 #: Others may be given numbers after they were read, so that neither may set one back.
@@ -28,15 +26,14 @@ def read_sequences(connection: sqlite3.Connection, schema: str = "main") -> dict
 
 
 def moved_on(connection: sqlite3.Connection) -> list[str]:
-    """Return in words what was given out or set since a backup that is attached, though no row may show it."""
+    """Return in words what was given out since a backup that is attached, though no row may show it."""
     before, now = read_sequences(connection, "backup"), read_sequences(connection)
     tables = {name for (name,) in connection.execute("select name from backup.sqlite_master where type = 'table'")}
-    found = [
+    return [
         f"numbers of table {table} were given out up to {number}"
         for table, number in sorted(now.items())
         if table in tables and number > before.get(table, 0)
     ]
-    return found + changed_settings(connection)
 
 
 def set_forward(connection: sqlite3.Connection, before: dict[str, int]) -> dict[str, str]:

@@ -29,6 +29,7 @@ from .row_authors import ContentDigest
 from .rows import attach, beside, changed_tables, columns_of, is_attached
 from .schema_states import is_left_by_run, read_state
 from .sequences import moved_on, read_sequences, set_forward
+from .settings import changed_settings
 from .write_witness import data_version
 from .written_tables import ANY
 
@@ -116,7 +117,7 @@ class SQLiteWriteTracker(WriteTracker):
         if not self.engine.holds_transaction():
             self.engine.schema_states.read_found(connection)
         written = self.engine.written
-        return Counted(dict(written.counts), files=sorted(written.definitions), schemas=list(written.schemas))
+        return Counted(written.counts_now(), files=sorted(written.definitions), schemas=list(written.schemas))
 
     def definitions(self, connection: Connection) -> Counted | None:
         """Return what statements outside of a transaction have defined, and the states of the schema."""
@@ -266,7 +267,7 @@ class SQLiteWriteTracker(WriteTracker):
                     for name in changed_tables(self.engine.replacing, archive.version_tables)
                     if columns_of(self.engine.replacing, "main", name) or not self._is_dropped_by_us(name)
                 ]
-            given_out = moved_on(self.engine.replacing)
+            given_out = [*moved_on(self.engine.replacing), *changed_settings(self.engine.replacing)]
         except sqlite3.Error as error:
             return Writes(unknown=f"the rows cannot be compared with those of the backup ({error})")
         if changed:
@@ -292,8 +293,9 @@ class SQLiteWriteTracker(WriteTracker):
                 now, before = read_state(connection), read_state(connection, "backup")
                 is_known = is_left_by_run(now, before, [*written_rows.schemas, *written.schemas])
                 ours = written_rows.files | frozenset(written.definitions)
+                touched = None if ANY in {**written_rows.wrote, **written.counts} else ours
                 leave_out = archive.version_tables | written_rows.version_tables
-                return changed_definitions(connection, ours if is_known else frozenset(), ours, leave_out)
+                return changed_definitions(connection, ours if is_known else frozenset(), touched, leave_out)
         except sqlite3.Error as error:
             return [f"the definitions cannot be compared with those of the backup ({error})"]
 

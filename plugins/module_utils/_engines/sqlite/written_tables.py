@@ -83,6 +83,12 @@ class WrittenTables:
             else:
                 self._in_memory.add(name)
 
+    def counts_now(self) -> dict[str, int]:
+        """Return the statements by table; ``ANY``, where it is among them, has grown with each call."""
+        if ANY in self.counts:
+            self.counts[ANY] += 1
+        return dict(self.counts)
+
     def facts(self) -> dict[str, Any]:
         """Return what another process adds to its own."""
         return {

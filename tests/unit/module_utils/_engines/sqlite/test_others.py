@@ -17,8 +17,9 @@ from tests.unit.stage import Answer, Host, database, script, sql, tables
 ENV = """
 from alembic import context
 from sqlalchemy import create_engine, pool
-
-with create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=pool.NullPool).connect() as connection:
+{proxy}
+engine = create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=pool.NullPool{options})
+with engine.connect() as connection:
     {before}
     context.configure(connection=connection)
     with context.begin_transaction():
@@ -29,10 +30,36 @@ OTHER = "__import__('sqlite3').connect({!r}, isolation_level=None).execute({!r})
 OTHERS = "__import__('subprocess').run([__import__('sys').executable, '-c', {!r}], check=True)"
 
 
-def release(host: Host, before: str = "pass") -> None:
+#: How env.py opens the file: the class is a subclass, or passes all on, which shows in the name of the class or not.
+CONNECTS = {
+    "a class of its own": "connect_args={'factory': type('Own', (__import__('sqlite3').Connection,), {})}",
+    "a proxy": "creator=lambda: Proxy(True)",
+    "a proxy that shows nothing": "creator=lambda: Proxy(False)",
+}
+PROXY = """
+class Proxy:
+    def __init__(self, shows):
+        import sqlite3
+
+        vars(self).update(inner=sqlite3.connect(context.config.get_main_option("sqlalchemy.url")[10:]), shows=shows)
+
+    @property
+    def __class__(self):
+        return type(self.inner) if self.shows else Proxy
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def __setattr__(self, name, value):
+        setattr(self.inner, name, value)
+
+"""
+
+
+def release(host: Host, before: str = "pass", options: str = "") -> None:
     """Ship an env.py without a revision."""
     source = host.layout.release(host.ship("generic")) / "source" / "migrations"
-    (source / "env.py").write_text(ENV.format(before=before))
+    (source / "env.py").write_text(ENV.format(before=before, options=options, proxy=PROXY))
     for path in (source / "versions").glob("*.py"):
         path.unlink()
 
@@ -435,6 +462,39 @@ def test_statistics_of_others_hold_nothing(host: Host, mine: Path) -> None:
     result = failed(host, mine, "left", "first", "analyze")
 
     assert (result["outcome"], dump(mine)) == ("restored", text), result
+
+
+@pytest.mark.parametrize("driver", ["a class of its own", "a proxy", "a proxy that shows nothing"])
+def test_rows_are_compared_whatever_connection_env_py_makes(host: Host, mine: Path, driver: str) -> None:
+    release(host, options=f", {CONNECTS[driver]}")
+    first = executes("update mine set a = a * 10")
+    host.revise("generic", "r1", None, first, "pass")  # type: ignore[arg-type]
+    host.revise("generic", "r2", "r1", "raise RuntimeError('no')")
+    before = dump(mine)
+    assert host.result("upgrade", database(mine))["outcome"] == "failed"
+    assert dump(mine) != before
+
+    result = host.result("downgrade", database(mine))
+
+    assert (result["outcome"], dump(mine)) == ("restored", before), result
+
+
+def test_what_a_driver_without_an_authorizer_has_done_is_called_unknown(host: Host, mine: Path) -> None:
+    # What keeps a plan from writing can be set all the same.
+    lacking = "lambda connection, heard: type(heard.__self__).__name__ == '_Guard' or 1 / 0"
+    driver = f"type('Driver', (__import__('sqlite3').Connection,), {{'set_authorizer': {lacking}}})"
+    release(host, options=f", connect_args={{'factory': {driver}}}")
+    host.revise("generic", "r1", None, executes("create table more (a)"), "raise RuntimeError('no way back')")  # type: ignore[arg-type]
+    host.revise("generic", "r2", "r1", "raise RuntimeError('no')")
+    assert host.result("upgrade", database(mine))["outcome"] == "failed"
+    script(mine, "create index found on theirs (a)")
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "held", result
+    assert "more may have been changed by others" in result["error"]["why"]
+    assert "more was changed by others" not in result["error"]["why"]
+    assert [event["wrote"] for event in host.events() if event["event"] == "ran"] == [{"*": 1}]
 
 
 def test_a_journal_names_each_state_of_a_schema_when_it_is_new(host: Host, mine: Path) -> None:
