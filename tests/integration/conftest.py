@@ -12,6 +12,7 @@ from tests.integration.site import Site
 from tests.integration.targets import MariaDBTarget, PostgresTarget, SQLiteTarget, Target
 from tests.integration.virtualenvs import virtualenv
 from tests.lab.fixtures import Database, MariaDatabase
+from tests.lab.mariadb import MariaDBServer
 from tests.lab.postgres import PostgresServer
 
 _EXHAUSTIVE = Path(__file__).with_name("exhaustive.txt")
@@ -68,6 +69,24 @@ def postgres(postgres_database: Database) -> PostgresTarget:
 def targets(sqlite: SQLiteTarget, postgres: PostgresTarget) -> list[Target]:
     """An empty database of each engine, both migrated by the same run."""
     return [sqlite, postgres]
+
+
+@pytest.fixture
+def more_mariadb(mariadb_server: MariaDBServer) -> Iterator[Callable[[], MariaDBTarget]]:
+    """Further empty databases of the session's server, each with a user of its own."""
+    made: list[str] = []
+
+    def make() -> MariaDBTarget:
+        name = f"more_{secrets.token_hex(4)}"
+        password = mariadb_server.create_user(name)
+        made.append(name)
+        mariadb_server.create_database(name, owner=name)
+        return MariaDBTarget(MariaDatabase(mariadb_server, name, name, password))
+
+    yield make
+    for name in made:
+        mariadb_server.drop_database(name)
+        mariadb_server.execute(f"DROP USER '{name}'@'%'")
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from sqlalchemy.engine import make_url
 
 from tests.codes import assert_code
 from tests.integration.site import Site, printed
-from tests.integration.targets import PostgresTarget, SQLiteTarget, program
+from tests.integration.targets import MariaDBTarget, PostgresTarget, SQLiteTarget, program
+from tests.integration.virtualenvs import virtualenv
 from tests.lab import PROJECT, ansible
 from tests.lab.ansible import Outcome
 
@@ -344,6 +345,47 @@ def test_a_statement_lists_databases_of_a_server(
     assert "[discovery-failed]" in found.run("migrate", migrate_discover=[writing], code=2).output
     found.run("rollback", migrate_discover=[broken], migrate_rollback_run="first")
     assert [target.revisions for target in customers] == [[]] * 3
+
+
+def test_a_statement_lists_databases_of_a_mariadb_server(
+    found: Site, mariadb: MariaDBTarget, more_mariadb: Callable[[], MariaDBTarget]
+) -> None:
+    customers = [more_mariadb() for _number in range(2)]
+    mariadb.rows("CREATE TABLE customers (name varchar(64), owner varchar(64), password varchar(64), note text)")
+    for target in customers:
+        database = target.database
+        words = f"'{database.name}', '{database.user}', '{database.password}', 'two\\nlines & <more>'"
+        mariadb.rows(f"INSERT INTO customers VALUES ({words})")
+    server = mariadb.database.server
+    source = {
+        "name": "server",
+        "sql": "select name, owner, password, note from customers where owner is not null order by name;",
+        "url": f"mysql://{mariadb.database.user}@{server.host}:{server.port}/{mariadb.name}",
+        "password": mariadb.database.password,
+        "template": {
+            "name": "{name}",
+            "url": f"mysql+pymysql://{{owner}}@{server.host}:{server.port}/{{name}}",
+            "password": "{password}",
+        },
+    }
+    found.variables["migrate_virtualenv"] = str(virtualenv("pymysql"))
+
+    outcome = found.run("migrate", "-vvv", migrate_discover=[source], migrate_run="first")
+
+    assert [target.revisions for target in customers] == [["0002"]] * 2
+    assert mariadb.tables() == ["customers"]
+    secrets = [each.database.password for each in (mariadb, *customers)]
+    assert [secret for secret in secrets if secret in outcome.output] == []
+    (of_run,) = kept(found, "runs")
+    assert set(of_run["sources"]["server"][0]["values"]) == {"name", "owner", "password"}
+
+    broken = {**source, "sql": "select name, owner, password from customers order by 1 limit 1"}
+    assert "[discovery-changed]" in found.run("migrate", migrate_discover=[broken], code=2).output
+    writing = {**source, "sql": "delete from customers returning name, owner, password"}
+    assert "[discovery-failed]" in found.run("migrate", migrate_discover=[writing], code=2).output
+    open_comment = {**source, "sql": "select 1) as a; /* nothing behind it is executed"}
+    assert "[discovery-failed]" in found.run("migrate", migrate_discover=[open_comment], code=2).output
+    assert mariadb.rows("SELECT count(*) FROM customers") == [(2,)]
 
 
 def test_one_database_by_two_addresses_is_refused(found: Site, customers: list[PostgresTarget]) -> None:

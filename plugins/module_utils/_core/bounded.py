@@ -51,6 +51,7 @@ def output_of(
     user: User | None = None,
     seconds: float,
     most: int,
+    descriptors: Sequence[int] = (),
 ) -> bytes:
     """Run a program and return what it prints.
 
@@ -62,6 +63,7 @@ def output_of(
         user: whom it runs as; by default the user of this process.
         seconds: after which it is killed with all that it started.
         most: bytes that it may print.
+        descriptors: that it inherits, besides those of its standard files.
 
     Raises:
         Failed: it could not be started, ended with another code than 0 or not in time, or printed more.
@@ -75,7 +77,8 @@ def output_of(
         try:
             process = subprocess.Popen(
                 list(words), env=None if variables is None else dict(variables), stdin=given, stdout=subprocess.PIPE,
-                stderr=errors, cwd="/", umask=0o077, start_new_session=True, **options,
+                stderr=errors, cwd="/", umask=0o077, start_new_session=True,
+                pass_fds=tuple(descriptors), **options,
             )  # fmt: skip
         except OSError as error:
             raise Failed(what, f"{words[0]}: {error.strerror}", "Correct the command", code="command-failed") from error

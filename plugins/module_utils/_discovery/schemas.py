@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
+from .._core.errors import Failed
+from .._core.urls import backend_of
 from .._engines.select_rows import select_rows
 from .command import LARGEST
 from .files import MOST
@@ -46,6 +48,9 @@ def rows_of_schemas(source: Source, rows: Iterable[dict[str, Any]] | None, folde
             found.append(row)
             continue
         url, password = place
+        if backend_of(url) != "postgresql":
+            why = f"a source of schemas is a database of PostgreSQL, and a url leads to one of {backend_of(url)!r}"
+            raise Failed("The schemas cannot be listed", why, "Correct the url", code="database-type-unsupported")
         seconds = max(ends - time.monotonic(), _SHORTEST)
         answer = select_rows(url, password, _SCHEMAS, folder=folder, seconds=seconds, most=MOST + 1, largest=LARGEST)
         names = sorted(str(each["schema"]) for each in answer)

@@ -10,10 +10,11 @@ from typing import Any
 
 from .._core.errors import Refused
 from .._core.urls import backend_of
+from .mariadb.select_rows import select_rows as select_from_mariadb
 from .postgresql.select_rows import select_rows as select_from_postgresql
 from .sqlite.select_rows import select_rows as select_from_sqlite
 
-_READERS = {"postgresql": select_from_postgresql, "sqlite": select_from_sqlite}
+_READERS = {"mariadb": select_from_mariadb, "postgresql": select_from_postgresql, "sqlite": select_from_sqlite}
 
 
 def select_rows(
@@ -38,7 +39,7 @@ def select_rows(
     if reader is None:
         raise Refused(
             "The database that lists the others cannot be queried",
-            f"its URL names {backend_of(url)!r}, and known are {' and '.join(sorted(_READERS))}",
+            f"its URL names {backend_of(url)!r}, and known are {', '.join(sorted(_READERS))}",
             "Correct the url of the source, or list the databases with a command",
             code="database-type-unsupported",
         )

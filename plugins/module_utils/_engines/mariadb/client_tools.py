@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,12 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Failed
 from ..._core.processes import has_ended
 from .options import option_file
-from .server import version_number
+from .versions import version_number
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
+
+    from ..._core.url_parts import PlainURL
 
 #: The first is what it is called since 10.5.
 _NAMES = {"dump": ("mariadb-dump", "mysqldump"), "client": ("mariadb", "mysql")}
@@ -80,6 +83,25 @@ def required(kind: str, database: str) -> Tool:
     return found
 
 
+@contextmanager
+def option_pipe(url: URL | PlainURL, driver: str) -> Iterator[int]:
+    """Yield the descriptor from which a program that is started inside the block reads its option file.
+
+    Raises:
+        Failed: a pipe does not hold it.
+    """
+    options = option_file(url, driver).encode()
+    if len(options) > _LONGEST:
+        raise Failed("No program can be run", "the URL is too long", "Shorten it", code="client-program-failed")
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, options)
+        os.close(writing)
+        yield reading
+    finally:
+        os.close(reading)
+
+
 def run_tool(
     tool: Tool,
     words: list[str],
@@ -107,17 +129,9 @@ def run_tool(
     Raises:
         Failed: it ended with another code than 0; its own words are the reason.
     """
-    options = option_file(url, driver).encode()
-    if len(options) > _LONGEST:
-        raise Failed(
-            f"{tool.path.name} cannot be run", "the URL is too long", "Shorten it", code="client-program-failed"
-        )
-    reading, writing = os.pipe()
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as errors:
         begun = time.monotonic()
-        try:
-            os.write(writing, options)
-            os.close(writing)
+        with option_pipe(url, driver) as reading:
             process = subprocess.Popen(
                 [str(tool.path), f"--defaults-file=/dev/fd/{reading}", *words],
                 stdin=source or subprocess.DEVNULL,
@@ -127,8 +141,6 @@ def run_tool(
                 env={**{name: value for name, value in os.environ.items() if name != "MYSQL_PWD"}, "LC_ALL": "C"},
                 umask=0o077,
             )
-        finally:
-            os.close(reading)
         try:
             while not has_ended(process, 0.5):
                 if report:

@@ -61,7 +61,7 @@ def _is_tcp(url: URL | PlainURL, driver: str) -> bool:
     return driver in _BY_TCP or url.host not in (None, "", "localhost")
 
 
-def option_file(url: URL, driver: str) -> str:
+def option_file(url: URL | PlainURL, driver: str) -> str:
     """Return the content of an option file for the programs; there is a secret in it."""
     included = url.query.get("read_default_file")
     lines = [f"!include {included}"] if included else []

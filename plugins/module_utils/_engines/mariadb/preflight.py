@@ -19,7 +19,7 @@ from .not_transactional import not_transactional, refusals
 from .privileges import FOR_BACKUP, FOR_MIGRATION, FOR_ROUTINES, lacking, privileges_on, read_grants
 from .quoting import grant_pattern, grantee
 from .same_name import same_name
-from .server import version_number
+from .versions import version_number
 
 if TYPE_CHECKING:
     from .session import MariaDBSession

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
 from ..connection import driver_connection, execute
+from .versions import version_number
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -33,12 +33,6 @@ class Server:
     def number(self) -> tuple[int, int]:
         """Return its major and minor version."""
         return version_number(self.version)
-
-
-def version_number(version: str) -> tuple[int, int]:
-    """Return the major and minor version in what a server or a program says of itself, (0, 0) if there is none."""
-    found = re.search(r"(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def read_server(connection: Connection, name: str) -> Server:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.server import version_number
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.versions import version_number
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
