@@ -326,6 +326,23 @@ def moved_sequences(before: Definitions, now: Definitions) -> list[str]:
     return sorted(name for name in both if _value(before, name) != _value(now, name))
 
 
+def moved_counters(before: Definitions, now: Definitions, left_out: Container[str], when: str = "") -> list[str]:
+    """Return in words where the AUTO_INCREMENT of tables is not what it was.
+
+    Args:
+        before: what there was.
+        now: what there is.
+        left_out: tables that are not compared.
+        when: words behind what it is now.
+    """
+    old, new = before.counters, now.counters
+    return [
+        f"AUTO_INCREMENT of table {name} goes on at {new[name]}{when}, and did at {old[name]}"
+        for name in sorted(old.keys() & new.keys())
+        if old[name] != new[name] and name not in left_out
+    ]
+
+
 def changed_definitions(before: Definitions, now: Definitions) -> list[str]:
     """Return how definitions differ, each in words."""
     old, new = _listed(before), _listed(now)

@@ -15,7 +15,7 @@ from .client_input import EXACTLY, SETTINGS, leave_out_invalid_views
 from .content import charset_of
 from .dump import dump_options
 from .quoting import grant_pattern, grantee, quoted
-from .restore_method import is_distrusted, missing, strangers
+from .restore_method import may_not_make_code, missing, strangers
 from .swap_state import NEW, OLD, names_for
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def rights_for_restore(engine: MariaDBSession) -> tuple[str, dict[str, Any]]:
     grants = [f"grant {privileges} on {place}.* to {user}" for place in places]
     if strangers(own, engine.name_on_server):
         grants.append(f"grant set user on *.* to {user}")
-    if is_distrusted(own, engine.name_on_server):
+    if may_not_make_code(own, engine.name_on_server):
         grants.append("set global log_bin_trust_function_creators = 1")
     words = [*_client(engine, "mariadb"), f"--execute={'; '.join(grants)}"]
     return shlex.join(words), {}

@@ -14,7 +14,7 @@ from ..comparison import Comparison
 from ..data import Archive, WrittenRows
 from ..interface import Report
 from . import client_input
-from .beside import Beside, cannot_compare, changed_definitions, moved_sequences
+from .beside import Beside, cannot_compare, changed_definitions, moved_counters, moved_sequences
 from .content import columns_of, has_rows, has_values
 from .dump_rows import ReadDump
 from .dump_text import Definitions, definitions_of
@@ -95,12 +95,7 @@ def _compared(before: ReadDump, now: ReadDump, version_tables: frozenset[str], w
     ours = written(before.definitions, now.definitions) if differ else set()
     rows = [words for name, words in differ.items() if ours is None or name in ours]
     others = [words for words in differ.values() if words not in rows]
-    counters = before.definitions.counters, now.definitions.counters
-    notes = [
-        f"AUTO_INCREMENT of table {name} goes on at {counters[1][name]}, and did at {counters[0][name]}"
-        for name in both
-        if name in counters[0] and name in counters[1] and counters[0][name] != counters[1][name]
-    ]
+    notes = moved_counters(before.definitions, now.definitions, left_out)
     not_compared = [f"what is not understood: {words}" for words in now.definitions.not_understood]
     schema = _differences(before.definitions, now.definitions, version_tables)
     return Comparison(schema=schema, rows=rows, not_compared=not_compared, others=others, notes=notes)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Failed
 from ..comparison import Comparison
 from . import client_input
-from .beside import changed_definitions, moved_sequences
+from .beside import changed_definitions, moved_counters, moved_sequences
 from .dump_rows import ReadDump
 from .dump_text import Definitions, definitions_of
 from .fill_copy import sequences_of
@@ -95,10 +95,5 @@ def compare(before: CopyState, now: CopyState, version_tables: set[str]) -> Comp
     if before.rows is not None and now.rows is not None:
         tables = sorted({*before.rows, *now.rows} - version_tables)
         rows += [f"rows of table {name} differ" for name in tables if before.rows.get(name) != now.rows.get(name)]
-    old, new = before.definitions.counters, now.definitions.counters
-    notes = [
-        f"AUTO_INCREMENT of table {name} goes on at {new[name]} after the downgrades, and did at {old[name]}"
-        for name in sorted(old.keys() & new.keys())
-        if old[name] != new[name]
-    ]
+    notes = moved_counters(before.definitions, now.definitions, version_tables, " after the downgrades")
     return Comparison(schema, rows, notes=notes)

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 from ..connection import execute
 from .catalog import fixed_mode
+from .same_name import ROUTINE_IS_IN_SCHEMA, TRIGGER_IS_IN_SCHEMA
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+    from ..connection import OwnConnection
 
 ALL = "ALL PRIVILEGES"
 _GRANT = re.compile(r"GRANT (?P<what>.+?) ON (?P<where>\*\.\*|`(?:[^`]|``)+`\.\*) TO ", re.IGNORECASE)
@@ -23,6 +26,12 @@ FOR_BACKUP = ("SELECT", "SHOW VIEW", "TRIGGER", "EVENT")
 #: Each of these shows the routines of a database.
 FOR_ROUTINES = ("EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE")
 FOR_MIGRATION = ("CREATE", "ALTER", "DROP", "INDEX", "INSERT", "UPDATE", "DELETE")
+#: With a binary log, what may change data is made by those only whom the server trusts.
+_DISTRUSTS = "select @@global.log_bin = 1 and @@global.log_bin_trust_function_creators = 0"
+_CODE = f"""
+select 1 from information_schema.triggers where {TRIGGER_IS_IN_SCHEMA}
+union all select 1 from information_schema.routines where {ROUTINE_IS_IN_SCHEMA} and routine_type = 'FUNCTION'
+"""
 
 
 def read_grants(connection: Connection) -> list[str]:
@@ -50,6 +59,16 @@ def has_everywhere(grants: Iterable[str], privilege: str) -> bool:
     """Return whether grants have a privilege that there is only on everything; SUPER includes the others."""
     granted = privileges_on("", [line for line in grants if " ON *.* TO " in line])
     return not lacking(granted, (privilege,)) or not lacking(granted, ("SUPER",))
+
+
+def is_distrusted(own: OwnConnection) -> bool:
+    """Return whether the server's binary log keeps the user from making triggers and functions."""
+    return bool(own.rows(_DISTRUSTS)[0][0]) and not has_everywhere(own.run(read_grants), "SUPER")
+
+
+def has_code(own: OwnConnection, schema: str) -> bool:
+    """Return whether there are triggers or functions in a schema."""
+    return bool(own.rows(_CODE, schema=schema))
 
 
 def _is_meant(where: str, schema: str) -> bool:

@@ -10,13 +10,13 @@ For a process that is thrown away: what is done to SQLAlchemy here is not undone
 from __future__ import annotations
 
 import functools
-import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..connection import OPENING_OWN, errno_of
+from ..read_only import commit_nothing, shorten_refused
 from ..sqlalchemy_import import listening, sa
 from .statements import commits
 from .timeouts import is_mariadb
@@ -35,7 +35,6 @@ _OPENERS = (
     ("pymysql.connections", "Connection", "connect"),
     ("MySQLdb.connections", "Connection", "__init__"),
 )
-_LONGEST = 200
 
 
 class CommitsAtOnce(Exception):
@@ -54,7 +53,7 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None
     listeners = [(sa.pool.Pool, "connect", listener.opened), (engine, "handle_error", listener.failed)]
     if uncommitted:
         listeners += [(engine, "begin", listener.begins), (engine, "before_cursor_execute", listener.executes)]
-        _commit_nothing()
+        commit_nothing("sqlalchemy.dialects.mysql", _DIALECTS, "REPEATABLE READ")
     with listening(*listeners), _read_only_drivers():
         yield None
 
@@ -73,7 +72,7 @@ class _Listener:
     def failed(self, context: Any) -> None:
         """Note a statement that the server refused."""
         if context.original_exception is not None and is_kept(context.original_exception):
-            self._writes.append(_shortened(context.statement))
+            self._writes.append(shorten_refused(context.statement))
 
     def begins(self, connection: Any) -> None:
         """Let a transaction write."""
@@ -93,7 +92,7 @@ class _Listener:
             CommitsAtOnce: it would.
         """
         if _is_of_mariadb(connection) and commits(statement):
-            self._writes.append(_shortened(statement))
+            self._writes.append(shorten_refused(statement))
             raise CommitsAtOnce("it would be committed at once")
 
 
@@ -104,10 +103,6 @@ def _is_of_mariadb(connection: Any) -> bool:
 def is_kept(error: BaseException) -> bool:
     """Return whether a statement was refused for what is set here."""
     return errno_of(error) == _KEPT or isinstance(error, CommitsAtOnce)
-
-
-def _shortened(statement: object) -> str:
-    return " ".join(str(statement or "a statement").split())[:_LONGEST]
 
 
 def _execute(connection: Any, statement: str) -> None:
@@ -142,24 +137,3 @@ def _read_only(original: Any) -> Any:
         return answer
 
     return opens
-
-
-def _commit_nothing() -> None:
-    """Take the commit from every dialect, and autocommit, which would be one after each statement."""
-    for driver in _DIALECTS:
-        try:
-            module = importlib.import_module(f"sqlalchemy.dialects.mysql.{driver}")
-        except ImportError:
-            continue
-        dialect = module.dialect
-        dialect.do_commit = lambda _self, _connection: None
-        dialect.set_isolation_level = _transactional(dialect.set_isolation_level)
-
-
-def _transactional(original: Any) -> Any:
-    def set_isolation_level(self: Any, connection: Any, level: str) -> None:
-        if level.upper() == "AUTOCOMMIT" and not OPENING_OWN.get():
-            level = "REPEATABLE READ"
-        original(self, connection, level)
-
-    return set_isolation_level

@@ -16,7 +16,7 @@ from ..._core.paths import write_durably
 from ..._core.playbook_command import playbook_command
 from ..connection import first_line
 from .made_schemas import MadeSchemas
-from .privileges import has_everywhere, read_grants
+from .privileges import has_everywhere, is_distrusted, read_grants
 from .quoting import quoted
 from .scripts import NotMade, Pieces
 
@@ -30,7 +30,6 @@ _CHANGES_DATA = re.compile(rb"\b(?:TRIGGER|FUNCTION)\b", re.IGNORECASE)
 _BEGINS = b"DELIMITER ;;\n"
 _HEAD = 1000  # bytes of a statement in which its kind is
 
-_TRUSTS = "select @@global.log_bin = 0 or @@global.log_bin_trust_function_creators = 1"
 _ERROR = re.compile(r"ERROR (?P<number>\d+) \((?P<state>\w{5})\)")
 #: Errors of a statement that the server takes at no time: these, and all of one class.
 _NEVER = {1356, 1418, 1419, 1449}
@@ -57,8 +56,7 @@ def may_not_make(engine: MariaDBSession, pieces: Pieces) -> list[str]:
     others = sorted({definer for definer in map(_definer_of, statements) if definer not in ("", me)})
     if others and not has_everywhere(grants, "SET USER"):
         found.append(f"it may not make anew what has another definer ({', '.join(others)})")
-    changes_data = any(_CHANGES_DATA.search(statement[:_HEAD]) for statement in statements)
-    if changes_data and not has_everywhere(grants, "SUPER") and not own.rows(_TRUSTS)[0][0]:
+    if any(_CHANGES_DATA.search(statement[:_HEAD]) for statement in statements) and is_distrusted(own):
         found.append("the server has a binary log, and trusts no one but SUPER to make triggers and functions")
     return found
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import NOT_PERMITTED, Refused
 from ..data import RestoreMethod
 from .beside import FOR_SWAP, schema_to_make
-from .privileges import has_everywhere, lacking, privileges_on, read_grants
+from .privileges import has_code, has_everywhere, is_distrusted, lacking, privileges_on, read_grants
 from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, TABLE_IS_IN_SCHEMA, TRIGGER_IS_IN_SCHEMA
 from .swap import METHOD
 from .swap_state import NEW, OLD
@@ -27,13 +27,6 @@ select distinct definer from (
   union all select definer from information_schema.routines where {ROUTINE_IS_IN_SCHEMA}
   union all select definer from information_schema.events where {EVENT_IS_IN_SCHEMA}
 ) d where definer <> current_user() order by definer
-"""
-#: With a binary log, what may change data is made by those only whom the server trusts.
-_DISTRUSTS = f"""
-select 1 from dual where @@global.log_bin = 1 and @@global.log_bin_trust_function_creators = 0 and (
-  exists (select 1 from information_schema.triggers where {TRIGGER_IS_IN_SCHEMA})
-  or exists (select 1 from information_schema.routines where {ROUTINE_IS_IN_SCHEMA} and routine_type = 'FUNCTION')
-)
 """
 
 
@@ -65,14 +58,14 @@ def missing(engine: MariaDBSession) -> list[str]:
     if strangers(own, engine.name_on_server) and not has_everywhere(grants, "SET USER"):
         named = ", ".join(strangers(own, engine.name_on_server))
         found.append(f"it may not make anew what has another definer ({named})")
-    if is_distrusted(own, engine.name_on_server):
+    if may_not_make_code(own, engine.name_on_server):
         found.append("the server has a binary log, and trusts no one but SUPER to make triggers and functions")
     return found
 
 
-def is_distrusted(own: OwnConnection, schema: str) -> bool:
-    """Return whether the server's binary log keeps the user from making again triggers and functions of a schema."""
-    return bool(own.rows(_DISTRUSTS, schema=schema)) and not has_everywhere(own.run(read_grants), "SUPER")
+def may_not_make_code(own: OwnConnection, schema: str) -> bool:
+    """Return whether the user may not make again triggers and functions that a schema has."""
+    return has_code(own, schema) and is_distrusted(own)
 
 
 def strangers(own: OwnConnection, schema: str) -> list[str]:

@@ -20,9 +20,9 @@ from .limited_user import COPIES, refuse_unlimited
 from .locks import lock_name, try_lock
 from .made_schemas import MadeSchemas
 from .only_here import COMMENT_OF, comment_of
-from .privileges import has_everywhere, lacking, privileges_on, read_grants
+from .privileges import has_code, is_distrusted, lacking, privileges_on, read_grants
 from .quoting import grant_pattern, grantee, literal, qualified, quoted
-from .same_name import ROUTINE_IS_IN_SCHEMA, TABLE_IS_IN_SCHEMA, TRIGGER_IS_IN_SCHEMA
+from .same_name import TABLE_IS_IN_SCHEMA
 from .swap_state import REHEARSAL, SINCE, drop_schema, named_as_ours, names_for
 
 if TYPE_CHECKING:
@@ -32,11 +32,6 @@ if TYPE_CHECKING:
 
 #: What migrations may do in a copy, besides what a restore does in a schema beside the database.
 _FOR_COPY = (*FOR_SWAP, "DELETE", "EXECUTE")
-_DISTRUSTS = "select @@global.log_bin = 1 and @@global.log_bin_trust_function_creators = 0"
-_HAS_CODE = f"""
-select 1 from information_schema.triggers where {TRIGGER_IS_IN_SCHEMA}
-union all select 1 from information_schema.routines where {ROUTINE_IS_IN_SCHEMA} and routine_type = 'FUNCTION'
-"""
 _TABLES = f"select table_name, table_type from information_schema.tables where {TABLE_IS_IN_SCHEMA}"
 _LOCK = "hosting.alembic rehearsal"
 #: Seconds that others in a copy are waited for.
@@ -111,8 +106,7 @@ def _beginning(engine: MariaDBSession, own: OwnConnection) -> str:
 
 def _refuse_distrusted(engine: MariaDBSession, own: OwnConnection) -> None:
     """Refuse where the server's binary log keeps the user from making the triggers and functions of the database."""
-    has_code = bool(engine.own().rows(_HAS_CODE, schema=engine.name_on_server))
-    if has_code and own.rows(_DISTRUSTS)[0][0] and not has_everywhere(own.run(read_grants), "SUPER"):
+    if has_code(engine.own(), engine.name_on_server) and is_distrusted(own):
         raise Refused(
             f"There is no place to rehearse database {engine.database.name!r}",
             "it has triggers or functions, and the server has a binary log and lets only SUPER make these",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..sql import quoted
 from . import client_tools, ownership, restore_method
 from .catalog import ours
-from .restore_method import fitted, literal
+from .restore_statements import fitted, literal
 from .schema_bonds import hanging_on, may_make_schemas
 
 if TYPE_CHECKING:

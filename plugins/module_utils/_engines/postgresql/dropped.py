@@ -22,7 +22,8 @@ from ..sql import quoted
 from . import client_tools
 from .catalog import ours
 from .psql import Contents
-from .restore_method import beside, run_sql
+from .restore_method import beside
+from .restore_statements import run_sql
 from .scope import WHOLE
 from .session import major_version
 

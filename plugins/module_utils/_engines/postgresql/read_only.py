@@ -9,12 +9,12 @@ For a process that is thrown away: what is done to SQLAlchemy here is not undone
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..connection import OPENING_OWN, sqlstate
+from ..read_only import commit_nothing, shorten_refused
 from ..sqlalchemy_import import listening, sa
 from .guarded_drivers import guarded_drivers
 from .session import is_postgresql, make_read_only
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 #: read_only_sql_transaction, and active_sql_transaction: what wants a transaction of its own cannot be taken back.
 _KEPT = ("25006", "25001")
 _DRIVERS = ("psycopg2", "psycopg", "asyncpg", "pg8000")
-_LONGEST = 200
 
 
 @contextmanager
@@ -43,7 +42,7 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None
 
     def failed(context: Any) -> None:
         if context.original_exception is not None and sqlstate(context.original_exception) in _KEPT:
-            writes.append(" ".join(str(context.statement or "a statement").split())[:_LONGEST])
+            writes.append(shorten_refused(context.statement))
 
     def begins(connection: Any) -> None:
         if connection.dialect.name == "postgresql":
@@ -57,7 +56,7 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None
     ]
     if uncommitted:
         listeners.append((sa.engine.Engine, "begin", begins))
-        _commit_nothing()
+        commit_nothing("sqlalchemy.dialects.postgresql", _DRIVERS, "READ COMMITTED")
     with listening(*listeners), guarded_drivers():
         yield None
 
@@ -77,24 +76,3 @@ def changing_only(database: str) -> Iterator[None]:
 def is_kept(error: BaseException) -> bool:
     """Return whether the server refused a statement for what is set here."""
     return sqlstate(error) in _KEPT
-
-
-def _commit_nothing() -> None:
-    """Take the commit from every dialect of PostgreSQL, and autocommit, which would be one after each statement."""
-    for driver in _DRIVERS:
-        try:
-            module = importlib.import_module(f"sqlalchemy.dialects.postgresql.{driver}")
-        except ImportError:
-            continue
-        dialect = module.dialect
-        dialect.do_commit = lambda _self, _connection: None
-        dialect.set_isolation_level = _transactional(dialect.set_isolation_level)
-
-
-def _transactional(original: Any) -> Any:
-    def set_isolation_level(self: Any, connection: Any, level: str) -> None:
-        if level.upper() == "AUTOCOMMIT" and not OPENING_OWN.get():
-            level = "READ COMMITTED"
-        original(self, connection, level)
-
-    return set_isolation_level

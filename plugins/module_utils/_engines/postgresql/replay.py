@@ -21,7 +21,7 @@ from ..interface import Report
 from ..sql import quoted
 from . import client_tools
 from .psql import SEARCH_PATH, TRANSACTION_TIMEOUT, Contents, Psql, use_list
-from .restore_method import literal
+from .restore_statements import literal
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

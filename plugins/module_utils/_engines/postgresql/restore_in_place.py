@@ -31,7 +31,8 @@ from .psql import LOCK_TIMEOUT, TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, 
 from .rendering import fixed_statements, normalised
 from .replay import header
 from .replayed_content import ReplayedContent
-from .restore_method import RETAINED_SCHEMA, fitted, literal, mark, now, verify
+from .restore_method import verify
+from .restore_statements import RETAINED_SCHEMA, fitted, literal, mark, now
 from .restored_schema import refuse_in_place, refuse_what_stays
 from .run_sessions import close_sessions_of_run
 from .session import major_version

@@ -27,18 +27,8 @@ from ..sql import quoted
 from . import client_tools, publications
 from .psql import Contents, Psql, database_facts, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
-from .restore_method import (
-    SWAPPING,
-    beside,
-    fitted,
-    in_transaction,
-    literal,
-    mark,
-    now,
-    powers,
-    run_sql,
-    verify,
-)
+from .restore_method import beside, powers, verify
+from .restore_statements import SWAPPING, fitted, in_transaction, literal, mark, now, run_sql
 from .restored_content import RestoredContent
 from .restored_schema import RestoredSchema
 from .session import major_version

@@ -12,7 +12,8 @@ from ..._core.errors import Refused
 from ..connection import execute
 from ..data import RetainedCopy
 from ..sql import quoted
-from .restore_method import MARK, RETAINED_SCHEMA, beside, marked, run_sql
+from .restore_method import beside
+from .restore_statements import MARK, RETAINED_SCHEMA, marked, run_sql
 from .scope import SET_SCHEMA
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Refused
 from ..connection import OwnConnection, sqlstate
 from ..sql import quoted
-from .restore_method import SWAPPING, beside, fitted, in_transaction, literal, marked, run_sql
+from .restore_method import beside
+from .restore_statements import SWAPPING, fitted, in_transaction, literal, marked, run_sql
 from .sessions import IS_CLIENT
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..connection import driver_connection, execute
 from ..data import Counted, Writes
 from .relations import _RELATIONS, Relation, relations_of
-from .restore_method import marked
+from .restore_statements import marked
 from .scope import WHOLE, in_scope
 from .sessions import AT_WORK, other_sessions
 from .transaction_numbers import NEXT, NUMBERS

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.restore_method import (
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.restore_statements import (
     RETAINED_SCHEMA,
     fitted,
 )

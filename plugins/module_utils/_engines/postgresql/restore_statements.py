@@ -1,0 +1,84 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What PostgreSQL's restores execute, and the names and marks of what they keep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from ..connection import OwnConnection
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+MARK = "hosting.alembic "
+_NAME_BYTES = 63
+RETAINED_SCHEMA = "alembic_aside_"
+
+#: What identifies a swap, held by its session as an advisory lock with the database's oid. pg_locks shows it to all.
+SWAPPING = 0x68616C65
+
+
+def now() -> str:
+    """Return the time as retained copies carry it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def fitted(name: str, suffix: str) -> str:
+    """Return a name with a suffix, in the bytes that PostgreSQL gives a name; a digest replaces what is cut."""
+    if len((name + suffix).encode()) <= _NAME_BYTES:
+        return name + suffix
+    tail = "_" + hashlib.sha256((name + suffix).encode()).hexdigest()[:8]
+    kept = suffix.encode()[: _NAME_BYTES - len(tail) - len(RETAINED_SCHEMA)].decode(errors="ignore")
+    space = _NAME_BYTES - len(kept.encode()) - len(tail)
+    return name.encode()[:space].decode(errors="ignore") + kept + tail
+
+
+def literal(text: str) -> str:
+    """Return a string constant."""
+    escaped = text.replace("'", "''")
+    return "'" + escaped + "'" if "\\" not in text else "E'" + escaped.replace("\\", "\\\\") + "'"
+
+
+def mark(**facts: Any) -> str:
+    """Return a comment that says what something is to us."""
+    return MARK + json.dumps(facts, ensure_ascii=False)
+
+
+def marked(comment: str | None) -> dict[str, Any]:
+    """Return what such a comment says; nothing for any other."""
+    if not comment or not comment.startswith(MARK):
+        return {}
+    try:
+        found = json.loads(comment[len(MARK) :])
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def run_sql(own: OwnConnection, statement: str) -> None:
+    """Execute a statement as it is: a colon or a percent sign in a name is not a parameter."""
+
+    def execute(connection: Connection) -> None:
+        connection.exec_driver_sql(statement.replace("%", "%%"))
+
+    own.run(execute)
+
+
+def in_transaction(own: OwnConnection, *statements: str) -> None:
+    """Execute statements, all or none."""
+    run_sql(own, "begin")
+    try:
+        for statement in statements:
+            run_sql(own, statement)
+        run_sql(own, "commit")
+    except BaseException:
+        with suppress(Exception):  # the server may be gone, and has rolled back then
+            run_sql(own, "rollback")
+        raise
