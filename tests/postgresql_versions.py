@@ -26,8 +26,15 @@ _FAULTS = ("-m", "daily", "-k", "postgresql", "tests/faults")
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.postgresql_versions", description=__doc__)
     parser.add_argument("--corpus", action="store_true", help="only the corpus of object definitions")
-    parser.add_argument("versions", nargs="*", type=int, choices=[[], *VERSIONS], help="all of them, if none is named")
+    words = f"of {', '.join(map(str, VERSIONS))}; all of them, if none is named"
+    parser.add_argument("versions", nargs="*", type=_version, metavar="VERSION", help=words)
     return parser.parse_args()
+
+
+def _version(text: str) -> int:
+    if text not in map(str, VERSIONS):
+        raise argparse.ArgumentTypeError(f"{text} is not one of {', '.join(map(str, VERSIONS))}")
+    return int(text)
 
 
 def _passes(version: int, runs: list[tuple[str, ...]]) -> bool:

@@ -27,8 +27,8 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import
 
 display = Display()
 
-#: Lines that are printed for each host although they are those of another one.
-_SHORT = 2
+#: So many lines are printed for each host although they are those of another one.
+_MOST_REPEATED = 2
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -69,7 +69,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             first = host if _has_databases(self._task.args) else first_on("\n".join(failure)) or host
             failure = failure if first == host else [f"The same as on {first}."]
             raise FailedOnce("\n".join([*lines, *([""] if lines else []), *failure, *total]))
-        first = first_on("\n".join(lines)) if len(lines) > _SHORT and not view.shows_all else ""
+        first = first_on("\n".join(lines)) if len(lines) > _MOST_REPEATED and not view.shows_all else ""
         # The result has all of it in any case.
         if first:
             show([f"{host}: the same as on {first}"])

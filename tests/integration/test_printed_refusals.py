@@ -153,7 +153,7 @@ def test_what_has_been_retained_for_long_is_listed_and_dropped(
     listed = typed(printed(status.output, "this lists it: ")).ended()
     assert str(retained) in listed.output
     assert retained.exists()
-    typed(printed(status.output, "this drops it: ")).ended()
+    typed(printed(status.output, "this drops what is as old: ")).ended()
 
     assert not retained.exists()
     assert sqlite.dump() == before

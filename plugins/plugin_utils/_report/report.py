@@ -203,7 +203,7 @@ def _prune_command(copy: Result, **more: str) -> str:
 def _old(entries: list[Result]) -> list[str]:
     return [
         f"WARNING: {entry['name']}: {each['name']} has been retained for {each['days']:.0f} days; this lists it:"
-        f" {_prune_command(each)}; and this drops it: {_prune_command(each, migrate_prune='true')}"
+        f" {_prune_command(each)}; and this drops what is as old: {_prune_command(each, migrate_prune='true')}"
         for entry in entries
         for each in entry.get("aside", [])
         if each["old"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 
-_SETTINGS = ("user_version", "application_id", "page_size", "auto_vacuum", "encoding")
+#: Without its encoding: a file of another one cannot be attached beside it.
+_SETTINGS = ("user_version", "application_id", "page_size", "auto_vacuum")
 
 
 def changed_settings(connection: sqlite3.Connection) -> list[str]:
