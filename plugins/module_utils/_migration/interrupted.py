@@ -37,7 +37,7 @@ class Interrupted(Exception):
         self.steps = steps
         self.place = place or failing_place(cause)
 
-    def why(self, cause: BaseException | None, failed: Step | None) -> str:
+    def describe(self, cause: BaseException | None, failed: Step | None) -> str:
         """Return the cause, as its engine explains it, and where in the revision that failed it was raised."""
         why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(self)
         return f"{why}, {self.place}" if failed and self.place else why

@@ -271,7 +271,7 @@ class Rehearsal(OneDatabase):
         advice = stamping_advice(cause) if not Position(self.plan.heads).revisions else ""
         return Failed(
             f"{what} failed in database {self.database.name!r}, on a copy",
-            interruption.why(cause, failed),
+            interruption.describe(cause, failed),
             f"{advice or _CORRECT}, and rehearse again",
             code="revision-failed" if failed else "env-py-failed",
         )

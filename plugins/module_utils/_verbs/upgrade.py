@@ -217,7 +217,7 @@ class Upgrade(OneDatabase):
         elif is_over(self.job):
             error = cancelled(f"{what} in database {self.database.name!r}", self.job).facts()
         else:
-            why = interruption.why(cause, failed) + (permanent_statements(failed) if failed else "")
+            why = interruption.describe(cause, failed) + (permanent_statements(failed) if failed else "")
             remedy = advice_for(cause, not self.before.revisions)
             error = Failed(
                 f"{what} failed in database {self.database.name!r}",
