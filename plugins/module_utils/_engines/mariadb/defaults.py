@@ -6,25 +6,32 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..._core.errors import HALF_WAY, Failed
+from ..._core.paths import private_directory, write_durably
 from .content import charset_of, run_sql
+from .made_schemas import MadeSchemas
 from .quoting import quoted
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
 
 _LINE = re.compile(r"database: (\w+) (\w+)")
+_NAME = re.compile(r"\w+")
 
 
 @contextmanager
 def defaults_of(engine: MariaDBSession, fingerprint: Iterable[str]) -> Iterator[None]:
     """Give a database the defaults of a backup before anything is made in it again; if that fails, those it had.
 
-    A run that is killed in between leaves those of the backup, which are what the next one wants too.
+    Those that it had are written down on the host first, until the restore has come through: where it stops half-way,
+    the run that ends or undoes it knows which of the two belong to the tables.
 
     Args:
         engine: of the database.
@@ -36,13 +43,44 @@ def defaults_of(engine: MariaDBSession, fingerprint: Iterable[str]) -> Iterator[
     if wanted is None or now is None or wanted == now:
         yield
         return
-    _set(engine, schema, *wanted)
+    place = _place(engine)
+    private_directory(place.parent)
+    write_durably(place, json.dumps({"schema": schema, "charset": now[0], "collation": now[1]}))
     try:
+        _set(engine, schema, *wanted)
         yield
-    except BaseException:
-        with suppress(Exception):  # the server may be gone
-            _set(engine, schema, *now)
+    except BaseException as error:
+        if not (isinstance(error, Failed) and error.code == HALF_WAY):
+            with suppress(Exception):  # the server may be gone, then the next run does
+                set_back(engine)
         raise
+    keep_defaults(engine)
+
+
+def keep_defaults(engine: MariaDBSession) -> None:
+    """Have a database keep the defaults that it has got: the restore is through."""
+    _place(engine).unlink(missing_ok=True)
+
+
+def set_back(engine: MariaDBSession) -> None:
+    """Give a database the defaults back that it had before a restore which has not come through, if there was one.
+
+    Raises:
+        Exception: the driver's; the next call does it.
+    """
+    place, schema = _place(engine), engine.name_on_server
+    try:
+        facts = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    names = [str(facts.get(each, "")) for each in ("charset", "collation")] if isinstance(facts, dict) else []
+    if names and facts.get("schema") == schema and all(_NAME.fullmatch(name) for name in names):
+        _set(engine, schema, *names)
+    keep_defaults(engine)
+
+
+def _place(engine: MariaDBSession) -> Path:
+    return MadeSchemas.of(engine).file_beside(engine.name_on_server, ".defaults")
 
 
 def _set(engine: MariaDBSession, schema: str, charset: str, collation: str) -> None:

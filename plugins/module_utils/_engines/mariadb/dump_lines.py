@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 NAME = rb"`((?:[^`]|``)+)`"
 #: What begins a statement of rows, up to the first of them.
 INSERTED = re.compile(
-    rb"(?:INSERT|REPLACE)\s+(?:IGNORE )?INTO " + NAME + rb"(?: \((?:`(?:[^`]|``)+`|[^`)])*\))? VALUES"
+    rb"(?:INSERT|REPLACE)\s+(?:IGNORE )?INTO " + NAME + rb"(?: \((?:`(?:[^`]|``)+`(?!`)|[^`)])*\))? VALUES"
 )
 _INSERTS = (b"INSERT ", b"REPLACE ")
 _OPENS = re.compile(rb"[`']")

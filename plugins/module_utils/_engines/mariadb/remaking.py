@@ -82,7 +82,7 @@ def left_to_a_person(engine: MariaDBSession, schema: str, failure: NotMade) -> l
 
 
 def write_script(path: Path, pieces: Pieces) -> None:
-    """Write scripts for the client, byte for byte."""
+    """Write scripts for the client, byte for byte; what ends one comes behind the statement that fails."""
     write_durably(path, b"".join(pieces).decode("utf-8", "surrogateescape"))
 
 
@@ -100,9 +100,9 @@ def not_made(engine: MariaDBSession, ended: Ended) -> Failed:
     return Failed(
         f"A restore of {engine.database.name!r} could not make everything again",
         f"{ended.words}, but for {'; '.join(ended.not_made)}",
-        "Let an administrator execute the file that is named in the database, with"
-        f" mariadb --comments --binary-mode {quoted(engine.name_on_server)}; do to the rows of a table that is named"
-        " what its triggers would have done",
+        "Let an administrator execute the file that is named in the database, with mariadb --force --comments"
+        f" --binary-mode {quoted(engine.name_on_server)}; do to the rows of a table that is named what its triggers"
+        " would have done",
         code=HALF_WAY,
     )
 

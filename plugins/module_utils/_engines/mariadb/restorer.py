@@ -16,7 +16,7 @@ from ..restorer import Restorer
 from . import by_hand
 from .beside import drop_left
 from .compare import WrittenTables, all_tables
-from .defaults import defaults_of
+from .defaults import defaults_of, set_back
 from .made_schemas import MadeSchemas
 from .remaking import half_way, not_made
 from .restore_method import restore_method
@@ -98,6 +98,7 @@ class MariaDBRestorer(Restorer):
         refuse_what_is_not_proven(own, self.engine.name_on_server, made)
         replaced = replaced_of(own, self.engine.name_on_server, made)
         done = [self._ended(found) for found in replaced if found.state.phase != DONE]
+        set_back(self.engine)
         drop_left(self.engine)
         return done
 

@@ -152,7 +152,7 @@ def _triggers(drops: list[str], makes: list[str], there: Definitions, wanted: De
     guards = _guards(makes)
     body = dropped + _drop_triggers(guards) + b"".join(guards.values()) + _GUARDED + b"UNLOCK TABLES;\n"
     scripts = b"".join(_alter(trigger.defaults or wanted.defaults) + trigger.script for trigger in made)
-    last = _alter(wanted.defaults) + locks + _drop_triggers(guards) + b"UNLOCK TABLES;\n"
+    last = _alter(wanted.defaults) + _drop_triggers(guards)
     return [locks + body + scripts + _AT_LAST + last]
 
 

@@ -25,6 +25,7 @@ from .arriving import arriving, written_early
 from .beside import Beside, no_schema, schema_to_make
 from .compare import WrittenTables, all_tables
 from .content import run_sql
+from .defaults import keep_defaults, set_back
 from .lock_attempts import until_locked
 from .made_schemas import MadeSchemas
 from .moved_tables import refuse_what_would_lose, tables_to_move
@@ -292,6 +293,7 @@ def finish(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces
         left = left_to_a_person(engine, retained, failure)
     engine.check_locked()
     own = engine.own()
+    keep_defaults(engine)
     advance(own, retained, state, DONE)
     made = MadeSchemas.of(engine)
     made.end(retained)
@@ -339,6 +341,7 @@ def _end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
         run_pieces(engine, undo)
     except NotMade as failure:
         not_remade = left_to_a_person(engine, found.name, failure)
+    set_back(engine)
     engine.check_locked()
     for schema in (state.beside, found.name):
         drop_schema(own, schema)

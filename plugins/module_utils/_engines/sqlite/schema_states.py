@@ -40,8 +40,8 @@ _CHANGES_NONE = re.compile(
 _FOUND, _LEFT = "found ", "left "
 #: In place of a state that could not be read, or that others may have made.
 _UNKNOWN = f"{_FOUND}unknown"
-#: What is kept with a driver's connection: whether it has the file open, which of its versions it saw last, and the
-#: state that its open transaction leaves if it is committed.
+#: What is kept with a driver's connection: whether it has the file open, which of its versions it saw last, and that
+#: its open transaction has changed the schema.
 _IS_OURS, _VERSION, _UNCOMMITTED = (f"hosting_alembic_{each}" for each in ("is_migrated", "version", "uncommitted"))
 
 
@@ -116,20 +116,20 @@ class SchemaStates:
             if connection.info[_VERSION] != known:
                 self._written.schemas[_UNKNOWN] = None
             elif _in_transaction(connection):
-                connection.info[_UNCOMMITTED] = state
+                connection.info[_UNCOMMITTED] = True
             else:
                 self._written.schemas[f"{_LEFT}{state}"] = None
 
     def _note_committed(self, connection: Connection) -> None:
-        """Note the state that a transaction has left, if it was committed and others have not written since."""
-        state = connection.info.get(_UNCOMMITTED)
-        if state is None or _in_transaction(connection):
+        """Note the state that a transaction has left, if it has ended and others have not written since."""
+        if _UNCOMMITTED not in connection.info or _in_transaction(connection):
             return
         del connection.info[_UNCOMMITTED]
         pooled = connection.connection
         with suppress(Exception), _without_waiting(pooled):
-            # A rollback leads to another state, and so did others if they have made the same since.
-            if read_state(pooled) == state and data_version(pooled) == connection.info[_VERSION]:
+            # Where no other session has committed since, what is there is the run's, also after a rollback of a part.
+            state = read_state(pooled)
+            if data_version(pooled) == connection.info[_VERSION]:
                 self._written.schemas[f"{_LEFT}{state}"] = None
 
     def _before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:

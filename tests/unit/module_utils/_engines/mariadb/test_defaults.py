@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
+import re
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +22,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.d
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
+from tests.lab.mariadb import program
 from tests.lab.shell import CommandFailed
 from tests.unit.module_utils._engines.mariadb.test_restore import (
     OBJECTS,
@@ -245,11 +250,69 @@ def test_a_trigger_that_cannot_be_made_leaves_neither_a_guard_nor_other_defaults
     archive.path.write_bytes(broken)
     archive = replace(archive, sha256=sha256_of(archive.path))
     of_two_times.execute("alter table words add column more int")
-    with refused("restore-half-way"):
+    with refused("restore-half-way") as refusal:
         restore(of_two_times, archive)
+    _refuses_no_row(of_two_times, defaults)
+
+    # As an administrator does it who has not found out what is the matter.
+    server = of_two_times.server
+    script = re.search(r"what (\S+) makes", refusal.value.why)
+    command = re.search(r"mariadb (--force .*) `(.*)`;", refusal.value.remedy)
+    assert script
+    assert command
+    assert command[2] == of_two_times.name
+    words = [program("mariadb"), "--no-defaults", f"--socket={server.socket}", f"--user={server.user}"]
+    with Path(script[1]).open("rb") as source:
+        done = subprocess.run(
+            [*words, *command[1].split(), command[2]],
+            stdin=source,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "MYSQL_PWD": server.password},
+            check=False,
+        )
+    assert b"Unknown column" in done.stderr
+    _refuses_no_row(of_two_times, defaults)
+    assert [row[0] for row in _catalog(of_two_times) if row[0] in ("one", "three", "four")] == ["four", "one", "three"]
+
+
+def _refuses_no_row(database: MariaDatabase, defaults: list[list[str]]) -> None:
+    assert _defaults(database) == defaults
+    assert [row[0] for row in _catalog(database) if "guard" in row[0]] == []
+    database.execute("insert into words (id, n) values (3, 'x'); delete from words where id = 3")
+
+
+def _dies_at_once(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "is_ended"),
+    [(swap.Swap, "_plan", False), (swap, "move_in", False), (swap, "finish", True), (swap, "drop_schema", True)],
+)
+def test_after_a_kill_the_defaults_are_those_that_belong_to_the_tables(
+    of_two_times: MariaDatabase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: Any,
+    name: str,
+    is_ended: bool,
+) -> None:
+    archive, before, defaults = _archive(of_two_times, tmp_path), of_two_times.dump(), _defaults(of_two_times)
+    of_two_times.execute("alter table words add column more int; alter database character set koi8r")
+    changed, other = of_two_times.dump(), _defaults(of_two_times)
+    assert other != defaults
+    monkeypatch.setattr(place, name, _dies_at_once)
+    with pytest.raises(AssertionError):
+        restore(of_two_times, archive)
+    monkeypatch.undo()
     assert _defaults(of_two_times) == defaults
-    assert [row[0] for row in _catalog(of_two_times) if "guard" in row[0]] == []
-    of_two_times.execute("insert into words (id, n) values (3, 'x')")
+
+    in_process(lambda: engine_of(of_two_times).lock(5, lambda _: None).release())
+
+    wanted = (before, defaults) if is_ended else (changed, other)
+    assert (of_two_times.dump(), _defaults(of_two_times)) == wanted
+    restore(of_two_times, archive)
+    assert (of_two_times.dump(), _defaults(of_two_times)) == (before, defaults)
 
 
 def test_a_dump_in_which_defaults_are_not_set_back_is_not_understood() -> None:

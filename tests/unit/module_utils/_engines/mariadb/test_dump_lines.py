@@ -164,3 +164,9 @@ def test_what_is_never_closed_ends_with_the_text() -> None:
     assert list(whole_lines(rows)) == [*rows[:3], b"(`\n`)\n"]
     body = [b"DELIMITER ;;\n", b"`\n", b"'\n", b";;\n", b"DELIMITER ;\n", b"x\n"]
     assert list(whole_lines(body)) == body
+
+
+def test_a_name_of_many_quotes_is_read_at_once() -> None:
+    """Where a column is invisible, rows name all: a pattern that tries each way to read this one has no end."""
+    head = b"INSERT INTO `t` (`" + b"``" * 31 + b"`, `a\nb`) VALUES\n"
+    assert list(whole_lines([*head.splitlines(keepends=True), b"(1,2);\n"])) == [head, b"(1,2);\n"]

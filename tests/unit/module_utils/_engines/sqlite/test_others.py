@@ -394,11 +394,16 @@ def test_what_others_made_after_a_rollback_as_the_run_had_is_theirs(host: Host, 
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_what_a_transaction_has_left_is_known_as_the_run_s(host: Host, mine: Path, mode: str) -> None:
+@pytest.mark.parametrize(
+    "then", [(), ("savepoint s", "create table half (a)", "rollback to s", "release s")], ids=["whole", "a part"]
+)
+def test_what_a_transaction_has_left_is_known_as_the_run_s(
+    host: Host, mine: Path, mode: str, then: tuple[str, ...]
+) -> None:
     """Others' statistics show as a write, so only the states show that the run has made what differs."""
     script(mine, f"pragma journal_mode = {mode}; create index a on mine (a)")
     release(host)
-    first = executes("update mine set a = a", "create table more (a)")
+    first = executes("update mine set a = a", "create table more (a)", *then)
     host.revise("generic", "r1", None, first, "raise RuntimeError('no way back')")  # type: ignore[arg-type]
     host.revise("generic", "r2", "r1", f"import os; {DIES['alone']}")
     text = dump(mine)
