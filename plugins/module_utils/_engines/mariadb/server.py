@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 OLDEST = (10, 5)
+MARIADB = "MariaDB"
+#: Kinds of servers, by a word in their version or its comment; MySQL's own is in those of others too.
+_KINDS = {
+    "mariadb": MARIADB,
+    "percona": "Percona Server",
+    "tidb": "TiDB",
+    "mysql": "MySQL",
+}
 _KIND = "select version(), @@version_comment, connection_id() + 0"
 _GALERA = "select variable_value from information_schema.global_variables where variable_name = 'WSREP_ON'"
 
@@ -33,6 +41,17 @@ class Server:
     def number(self) -> tuple[int, int]:
         """Return its major and minor version."""
         return version_number(self.version)
+
+
+def kind_of(version: str, comment: str) -> str:
+    """Return what a server is that speaks the protocol of MariaDB, by what it says of itself.
+
+    Args:
+        version: as ``version()`` returns it.
+        comment: its ``version_comment``.
+    """
+    text = f"{version} {comment}".lower()
+    return next((kind for word, kind in _KINDS.items() if word in text), "MySQL or one of its relatives")
 
 
 def read_server(connection: Connection, name: str) -> Server:
@@ -62,10 +81,11 @@ def _refuse_proxy(connection: Connection, name: str, server: Server, comment: st
 
 
 def _refuse_unsupported(connection: Connection, name: str, server: Server, comment: str) -> None:
-    if "mariadb" not in f"{server.version} {comment}".lower():
+    kind = kind_of(server.version, comment)
+    if kind != MARIADB:
         raise Refused(
             f"Database {name!r} is on a server that nothing here was tested on",
-            f"it is {comment or 'not MariaDB'} {server.version}",
+            f"it is {kind} {server.version} ({comment}), which lacks settings and parts of the catalog that are used",
             "Move it to MariaDB 10.5 or newer, or leave its entry out",
             code="server-untested",
         )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.server import kind_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.versions import version_number
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.codes import refused
@@ -51,6 +52,27 @@ def test_a_proxy_that_numbers_sessions_itself_is_refused(mariadb_database: Maria
     with proxy(server) as port, refused("connection-pooler", "4711"):
         connects(mariadb_database.url.replace(f":{server.port}/", f":{port}/"))
     connects(mariadb_database.url)
+
+
+@pytest.mark.parametrize(
+    ("version", "comment", "kind"),
+    [
+        ("10.11.6-MariaDB-0+deb12u1", "Debian 12", "MariaDB"),
+        ("11.8.2-MariaDB-log", "MariaDB Server", "MariaDB"),
+        ("10.6.16", "MariaDB Server", "MariaDB"),
+        ("10.5.23-MariaDB-cll-lve", "MariaDB Server", "MariaDB"),
+        ("8.0.36", "MySQL Community Server - GPL", "MySQL"),
+        ("8.4.3", "MySQL Community Server - GPL", "MySQL"),
+        ("9.1.0-commercial", "MySQL Enterprise Server - Commercial", "MySQL"),
+        ("8.0.36-0ubuntu0.22.04.1", "(Ubuntu)", "MySQL or one of its relatives"),
+        ("8.0.35-27", "Percona Server (GPL), Release 27", "Percona Server"),
+        ("8.0.28", "Source distribution", "MySQL or one of its relatives"),
+        ("8.0.11-TiDB-v7.5.0", "TiDB Server (Apache License 2.0)", "TiDB"),
+    ],
+)
+def test_what_a_server_is(version: str, comment: str, kind: str) -> None:
+    """None of them but MariaDB runs in these tests."""
+    assert kind_of(version, comment) == kind
 
 
 @pytest.mark.parametrize(
