@@ -76,12 +76,21 @@ def full_of_everything(mariadb: MariaDBTarget) -> None:
         "insert into `a.b` values (1, 1), (2, null)",
         "create table `back``tick` (f float, d double, b bit(9), j longtext) engine = aria transactional = 0",
         "insert into `back``tick` values (1.5, 0.1, b'101', '{}')",
+        "create table `line\nbreak;\n(x` (id int primary key, `a;\nb` int)",
+        "insert into `line\nbreak;\n(x` values (1, 2)",
         "create sequence numbers start with 5",
         "create table numbered (id int default nextval(numbers), name varchar(9))",
         "insert into numbered (name) values ('one'), ('two')",
     ):
         mariadb.rows(statement)
     server = mariadb.database.server
+    mariadb.database.execute(
+        "alter database character set latin1 collate latin1_german1_ci;"
+        " create trigger older before update on item for each row set new.name = concat(new.name, '?');"
+        " create procedure older_still() select 'x';"
+        " create event oldest on schedule every 1 day starts '2030-01-01 00:00:00' do select 'x';"
+        " alter database character set utf8mb4 collate utf8mb4_unicode_ci;"
+    )
     server.execute(f"grant select on mysql.proc to {literal(mariadb.database.user)}@'%'")
     server.execute(
         "create view `z below` as select id, name from item; create view `above` as select name from `z below`;"
