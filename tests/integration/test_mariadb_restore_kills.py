@@ -171,3 +171,54 @@ def test_a_server_that_is_killed_in_a_restore(
     assert database.execute("select * from children") == [["1", "1"]]
     if now == old:
         assert database.execute("select id from gone") == [["7"]]
+
+
+#: Triggers of which one was made while the database had other defaults: these are made again behind others that refuse.
+OF_OTHER_DEFAULTS = """
+alter database character set latin1;
+create trigger early before insert on parents for each row set new.word = concat(new.word, '!');
+alter database character set utf8mb4;
+create trigger late before insert on parents for each row set new.word = concat(new.word, '?');
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.05, 0.08, 0.12, 0.2])
+def test_a_server_that_is_killed_while_triggers_of_other_defaults_are_made(
+    database: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    server = database.server
+    database.execute(OF_OTHER_DEFAULTS)
+    defaults = database.execute("select @@collation_database")
+    old, archive = definitions(database), archive_of(database, tmp_path)
+    database.execute(CHANGE)
+    new = definitions(database)
+    process = server.process
+    assert process
+    real = vars(swap)["run_behind"]
+
+    def killing(*arguments: Any) -> Any:
+        threading.Timer(seconds, os.kill, (process.pid, signal.SIGKILL)).start()
+        return real(*arguments)
+
+    def work() -> None:
+        monkeypatch.setattr(swap, "run_behind", killing)
+        engine = engine_of(database, restore_loses_writes=True, lock_wait=5)
+        with suppress(Failed):
+            restorer_of(engine).restore(archive, "run", lambda _: None, lambda: None)
+
+    with Writer(database) as writer:
+        in_process(work)
+        process.wait(10)
+        server.process = None
+        server.start()
+        in_process(lambda: engine_of(database).lock(10, lambda _: None).release())
+        wait = len(writer.acknowledged)
+        time.sleep(0.2)
+    assert len(writer.acknowledged) > wait > 0
+    now = definitions(database)
+    assert now in (old, new), "".join(difflib.unified_diff(old.splitlines(True), now.splitlines(True)))
+    assert database.execute("select @@collation_database") == defaults
+    kept = written(database)
+    assert [word for table, word in writer.acknowledged if table == "aside" and (table, word) not in kept] == []
+    last = [f"{word}!?" for table, word in writer.acknowledged[wait:] if table == "parents"]
+    assert {("parents", word) for word in last} <= kept
