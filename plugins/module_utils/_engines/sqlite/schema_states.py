@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,6 +39,8 @@ _CHANGES_NONE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _FOUND, _LEFT = "found ", "left "
+#: Before each is its number, so that one that comes again is another one; early journals have none.
+_BEHIND_NUMBER = ": "
 #: In place of a state that could not be read, or that others may have made.
 _UNKNOWN = f"{_FOUND}unknown"
 #: What is kept with a driver's connection: whether it has the file open, which of its versions it saw last, and that
@@ -64,16 +67,18 @@ def is_left_by_run(now: str, backup: str, states: Iterable[str]) -> bool:
     Args:
         now: the state of the schema.
         backup: that of the backup.
-        states: what the run has found and left, in this order. What it finds and has not left before is others', also
-            where it comes back to that later.
+        states: what the run has found and left, in this order. What it finds and has not left right before is others',
+            also where it has left the same earlier, or comes back to that later.
     """
-    left = {backup}
-    for each in states:
-        if each.startswith(_LEFT):
-            left.add(each[len(_LEFT) :])
-        elif each[len(_FOUND) :] not in left:
+    last = backup
+    # The journal may have what this process knows as well.
+    for each in dict.fromkeys(states):
+        _number, _space, words = each.rpartition(_BEHIND_NUMBER)
+        if words.startswith(_LEFT):
+            last = words[len(_LEFT) :]
+        elif words[len(_FOUND) :] != last:
             return False
-    return now in left
+    return now == last
 
 
 class SchemaStates:
@@ -82,6 +87,8 @@ class SchemaStates:
     def __init__(self, written: WrittenTables, path: Path) -> None:
         self._written = written
         self._path = path
+        #: With the number of the process, of which a run has several.
+        self._token = secrets.token_hex(4)
         #: How many changes of definitions had been compiled when the last state was read.
         self._changes_read = 0
 
@@ -100,7 +107,14 @@ class SchemaStates:
         with suppress(Exception), _without_waiting(pooled):  # locked by others, who may change it
             connection.info[_VERSION] = data_version(pooled)
             state = f"{_FOUND}{read_state(pooled)}"
-        self._written.schemas[state] = None
+        self._note(state)
+
+    def _note(self, words: str) -> None:
+        """Note a state, unless it is as it was."""
+        noted = self._written.schemas
+        last = next(reversed(noted), "").rpartition(_BEHIND_NUMBER)[2]
+        if words not in (last, last.replace(_LEFT, _FOUND, 1)):
+            noted[f"{self._token}-{os.getpid()}-{len(noted)}{_BEHIND_NUMBER}{words}"] = None
 
     def read_left(self, connection: Connection) -> None:
         """Note the state after a statement of env.py's that has changed a definition, unless others have written."""
@@ -114,11 +128,11 @@ class SchemaStates:
             # After the state: a commit of others between the two shows.
             connection.info[_VERSION] = data_version(pooled)
             if connection.info[_VERSION] != known:
-                self._written.schemas[_UNKNOWN] = None
+                self._note(_UNKNOWN)
             elif _in_transaction(connection):
                 connection.info[_UNCOMMITTED] = True
             else:
-                self._written.schemas[f"{_LEFT}{state}"] = None
+                self._note(f"{_LEFT}{state}")
 
     def _note_committed(self, connection: Connection) -> None:
         """Note the state that a transaction has left, if it has ended and others have not written since."""
@@ -130,7 +144,7 @@ class SchemaStates:
             # Where no other session has committed since, what is there is the run's, also after a rollback of a part.
             state = read_state(pooled)
             if data_version(pooled) == connection.info[_VERSION]:
-                self._written.schemas[f"{_LEFT}{state}"] = None
+                self._note(f"{_LEFT}{state}")
 
     def _before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         self._note_committed(connection)

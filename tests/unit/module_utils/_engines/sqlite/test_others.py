@@ -514,3 +514,28 @@ def test_a_journal_names_each_state_of_a_schema_when_it_is_new(host: Host, mine:
     # While the step is at work, and when it has ended.
     assert len(states) <= 2 * len(set(states))
     assert len(set(states)) > 20
+
+
+_MAKES_IT_AGAIN = "c.execute('create table half (a)'); c.execute('insert into half values (5)')"
+
+
+@pytest.mark.parametrize("ends", ["raise RuntimeError('no')", DIES["alone"]], ids=["fails", "dies"])
+@pytest.mark.parametrize("revisions", [1, 2])
+def test_what_others_make_again_as_the_run_had_it_is_theirs(host: Host, mine: Path, ends: str, revisions: int) -> None:
+    """A run makes a table and drops it, and an application then makes the same, with a row."""
+    release(host)
+    host.revise("generic", "r0", None, executes("create table more (a)"), "raise RuntimeError('no way back')")  # type: ignore[arg-type]
+    makes, drops = executes("create table half (a)"), executes("drop table half")
+    steps = [f"{makes}; {drops}"] if revisions == 1 else [makes, drops]
+    for number, step in enumerate(steps, 1):
+        host.revise("generic", f"r{number}", f"r{number - 1}", step, "pass")
+    opens = f"import sqlite3; c = sqlite3.connect({str(mine)!r}, isolation_level=None)"
+    others = OTHERS.format(f"{opens}; {_MAKES_IT_AGAIN}")
+    host.revise("generic", "last", f"r{revisions}", f"import os; {others}; {executes('select 1')}; {ends}")
+    host.do("upgrade", database(mine))
+    assert sql(mine, "select * from half") == [(5,)]
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "held", result
+    assert sql(mine, "select * from half") == [(5,)]
