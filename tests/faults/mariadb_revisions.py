@@ -97,7 +97,8 @@ _fails_after("replaces a procedure and a trigger", "CREATE OR REPLACE PROCEDURE 
 _fails_after("makes a view, a routine, a trigger and an event", "CREATE VIEW made AS SELECT 1 AS one",
              "CREATE PROCEDURE three() SELECT 3", "CREATE TRIGGER made BEFORE UPDATE ON child FOR EACH ROW SET @a = 1",
              "CREATE EVENT made ON SCHEDULE EVERY 1 DAY STARTS '2031-01-01 00:00:00' DO SELECT 1")  # fmt: skip
-_fails_after("takes numbers of a sequence", "SELECT nextval(numbers)", "DROP VIEW words")
+_fails_after("makes a table without transactions", "CREATE TABLE plain (id int PRIMARY KEY) ENGINE=Aria",
+             "INSERT INTO plain VALUES (1)", "ALTER TABLE piece ADD COLUMN more int")  # fmt: skip
 _fails_after("alters the database itself", "ALTER DATABASE CHARACTER SET latin1")
 _fails_after("copies a table", "CREATE TABLE copy LIKE parent", "INSERT INTO copy SELECT * FROM parent", "COMMIT")
 _fails_after("makes a table of a query", "CREATE TABLE copy AS SELECT * FROM parent")

@@ -138,9 +138,15 @@ class Swap:
         remade = sorted(self.beside.before.routines.keys() & self.beside.now.routines.keys())
         changed = [key for key in remade if self.beside.before.routines[key] != self.beside.now.routines[key]]
         left = sorted(set(self.beside.changed_rows(self.beside.rows_now)) - self.tables_to_move)
-        return [f"privileges on {key}" for key in changed if not key.startswith("event ")] + [
-            f"rows of table {name}, which others have written since and the run has not" for name in left
-        ]
+        return (
+            [f"privileges on {key}" for key in changed if not key.startswith("event ")]
+            + [f"rows of table {name}, which others have written since and the run has not" for name in left]
+            + [
+                f"the position of sequence {name}: it goes on behind the values that it has given out since"
+                for name in self.beside.moved_sequences()
+                if name not in self.tables_to_move
+            ]
+        )
 
     def _replaced_nothing(self, error: BaseException) -> Failed:
         if isinstance(error, Failed) and error.code == REPLACED_NOTHING:

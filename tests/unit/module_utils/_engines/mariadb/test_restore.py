@@ -130,6 +130,20 @@ def test_whatever_has_changed_comes_back_to_the_letter(stocked: MariaDatabase, t
     assert stocked.dump() == before
 
 
+def test_a_sequence_that_has_given_out_values_goes_on_behind_them_and_is_named(
+    stocked: MariaDatabase, tmp_path: Path
+) -> None:
+    archive = archive_of(stocked, tmp_path)
+    [[given]] = stocked.execute("alter table parents add column c int; select nextval(numbers)")
+
+    restored = restore(stocked, archive)
+
+    [left] = restored.not_restored
+    assert "sequence numbers" in left
+    [[then]] = stocked.execute("select nextval(numbers)")
+    assert int(then) > int(given)
+
+
 def test_what_was_replaced_is_kept_and_can_be_dropped(stocked: MariaDatabase, tmp_path: Path) -> None:
     archive = archive_of(stocked, tmp_path)
     stocked.execute(
