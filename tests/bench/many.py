@@ -147,11 +147,12 @@ class MariaDB(Place):
 
     def dump(self, names: list[str], folder: Path) -> None:
         """Call mariadb-dump with the options that we call it with."""
+        server = self._server
         options = "--single-transaction --routines --triggers --events --hex-blob"
+        options += f" --socket={server.socket} --user={server.user}"
         script = f'"$BENCH_PROGRAM" --no-defaults {options} "$1" | gzip -6 >"$BENCH_FOLDER/$1"'
-        _two_at_a_time(script.replace("--no-defaults", f"--no-defaults --socket={self._server.socket}"), names, {
-            "BENCH_PROGRAM": program("mariadb-dump"), "BENCH_FOLDER": str(folder), "USER": self._server.user,
-            "MYSQL_PWD": self._server.password,
+        _two_at_a_time(script, names, {
+            "BENCH_PROGRAM": program("mariadb-dump"), "BENCH_FOLDER": str(folder), "MYSQL_PWD": server.password,
         })  # fmt: skip
 
 
@@ -241,11 +242,11 @@ class Many:
         env = {"BENCH_CONFIG": str(self._project / "alembic.ini"), "PATH": f"{BIN}:/usr/bin:/bin"}
         must(["sh", "-c", ALEMBIC_LOOP, "loop", *self._urls["alembic"]], env)
 
-    def _bare(self, _turn: int) -> None:
-        must([BIN / "python", Path(__file__).parent / "bare.py", self._project / "alembic.ini", *self._urls["bare"]])
+    def _bare(self, _turn: int, kind: str = "bare") -> None:
+        must([BIN / "python", Path(__file__).parent / "bare.py", self._project / "alembic.ini", *self._urls[kind]])
 
     def _floor(self, turn: int) -> None:
-        must([BIN / "python", Path(__file__).parent / "bare.py", self._project / "alembic.ini", *self._urls["floor"]])
+        self._bare(turn, "floor")
         folder = self._folder / "dumps"
         folder.mkdir()
         self._place.dump(self._names("floor", turn, DATABASES), folder)

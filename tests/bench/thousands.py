@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -84,8 +84,7 @@ class Server(Found):
         url = self._server.url("{datname}", driver="psycopg2").replace("%7B", "{").replace("%7D", "}")
         return {
             "url": self._server.url("postgres"),
-            "sql": f"select datname from pg_database where datname like '{pattern}' and not datistemplate"
-            " and datname <> 'template1'",
+            "sql": f"select datname from pg_database where datname like '{pattern}' and not datistemplate",
             "template": {"name": "{datname}", "url": url},
         }
 
@@ -169,12 +168,11 @@ class _Plans:
             with peak(f"{count} databases", _MODULE) as memory:
                 self._plan(count)
             needed[count] = memory.largest_named
-        print(f"  memory in bytes: {json.dumps(needed)}")
         return [
             Limited(f"{all_of_them.name}, found by themselves, the whole task", all_of_them.median, "s", place.limit),
             Limited(
                 f"memory of the host's process, {place.most:,} {place.name} databases beside {FEW}:"
                 f" {needed[place.most] >> 20} MB beside {needed[FEW] >> 20} MB",
-                needed[place.most] / max(needed[FEW], 1), "times", 1.2,
+                needed[place.most] / needed[FEW] if needed[FEW] else math.inf, "times", 1.2,  # none was seen
             ),
         ]  # fmt: skip
