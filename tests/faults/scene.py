@@ -20,7 +20,7 @@ from tests.integration.site import PLAYBOOKS, Running, Site, Source
 from tests.integration.targets import MariaDBTarget, PostgresTarget, SQLiteTarget, Target
 from tests.integration.virtualenvs import virtualenv
 from tests.lab import PROJECT, ansible
-from tests.lab.fixtures import Database
+from tests.lab.fixtures import owned_database
 from tests.lab.shell import run
 from tests.lab.waiting import wait_until
 
@@ -238,12 +238,8 @@ class Scene:
                 yield another
             return
         assert isinstance(self.target, PostgresTarget)
-        server, name = self.target.database.server, f"clean_{secrets.token_hex(4)}"
-        password = server.create_role(name)
-        server.create_database(name, owner=name)
-        yield PostgresTarget(Database(server, name, name, password))
-        server.drop_database(name)
-        server.execute(f'DROP ROLE "{name}"')
+        with owned_database(self.target.database.server) as database:
+            yield PostgresTarget(database)
 
     def _alembic(self, target: Target, revision: str) -> None:
         python = Path(self.site.variables["migrate_virtualenv"]) / "bin" / "python"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from tests.integration.site import Site
 from tests.integration.targets import MariaDBTarget, PostgresTarget, SQLiteTarget, Target
 from tests.integration.virtualenvs import virtualenv
-from tests.lab.fixtures import Database, MariaDatabase
+from tests.lab.fixtures import Database, MariaDatabase, maria_database, owned_database
 from tests.lab.mariadb import MariaDBServer
 from tests.lab.postgres import PostgresServer
 
@@ -74,37 +74,15 @@ def targets(sqlite: SQLiteTarget, postgres: PostgresTarget) -> list[Target]:
 @pytest.fixture
 def more_mariadb(mariadb_server: MariaDBServer) -> Iterator[Callable[[], MariaDBTarget]]:
     """Further empty databases of the session's server, each with a user of its own."""
-    made: list[str] = []
-
-    def make() -> MariaDBTarget:
-        name = f"more_{secrets.token_hex(4)}"
-        password = mariadb_server.create_user(name)
-        made.append(name)
-        mariadb_server.create_database(name, owner=name)
-        return MariaDBTarget(MariaDatabase(mariadb_server, name, name, password))
-
-    yield make
-    for name in made:
-        mariadb_server.drop_database(name)
-        mariadb_server.execute(f"DROP USER '{name}'@'%'")
+    with ExitStack() as made:
+        yield lambda: MariaDBTarget(made.enter_context(maria_database(mariadb_server)))
 
 
 @pytest.fixture
 def more_postgres(postgres_server: PostgresServer) -> Iterator[Callable[[], PostgresTarget]]:
     """Further empty databases of the session's server, each with an owner of its own."""
-    made: list[str] = []
-
-    def make() -> PostgresTarget:
-        name = f"more_{secrets.token_hex(4)}"
-        password = postgres_server.create_role(name)
-        made.append(name)
-        postgres_server.create_database(name, owner=name)
-        return PostgresTarget(Database(postgres_server, name, name, password))
-
-    yield make
-    for name in made:
-        postgres_server.drop_database(name)
-        postgres_server.execute(f'DROP ROLE "{name}"')
+    with ExitStack() as made:
+        yield lambda: PostgresTarget(made.enter_context(owned_database(postgres_server)))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -114,6 +115,17 @@ def definitions(database: MariaDatabase) -> str:
     return "\n".join(line for line in lines if not line.startswith(("INSERT", "(", "--")))
 
 
+def recover(database: MariaDatabase, process: subprocess.Popen[bytes], writer: Writer, seconds: float) -> int:
+    """Start a killed server again, recover, let others write, and return how much was acknowledged before that."""
+    process.wait(10)
+    database.server.process = None
+    database.server.start()
+    in_process(lambda: engine_of(database).lock(10, lambda _: None).release())
+    before = len(writer.acknowledged)
+    time.sleep(seconds)
+    return before
+
+
 #: Twice the statements of a restore.
 NUMBERS = [pytest.param(each, marks=[] if each in DAILY else [pytest.mark.exhaustive]) for each in range(26)]
 
@@ -123,12 +135,11 @@ def test_a_server_that_is_killed_in_a_restore(
     database: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """It is killed before or while the nth statement that moves, drops or makes anything is executed."""
-    server = database.server
     old = definitions(database)
     archive = archive_of(database, tmp_path)
     database.execute(CHANGE)
     new = definitions(database)
-    process, calls = server.process, itertools.count()
+    process, calls = database.server.process, itertools.count()
     assert process
     killers: list[threading.Timer] = []
 
@@ -156,12 +167,7 @@ def test_a_server_that_is_killed_in_a_restore(
 
     with Writer(database) as writer:
         assert in_process(work), "there are fewer statements"
-        process.wait(10)
-        server.process = None
-        server.start()
-        in_process(lambda: engine_of(database).lock(10, lambda _: None).release())
-        wait = len(writer.acknowledged)
-        time.sleep(0.1)
+        wait = recover(database, process, writer, 0.1)
     assert len(writer.acknowledged) > wait > 0
     now = definitions(database)
     assert now in (old, new), "".join(difflib.unified_diff(old.splitlines(True), now.splitlines(True)))
@@ -186,13 +192,12 @@ create trigger late before insert on parents for each row set new.word = concat(
 def test_a_server_that_is_killed_while_triggers_of_other_defaults_are_made(
     database: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    server = database.server
     database.execute(OF_OTHER_DEFAULTS)
     defaults = database.execute("select @@collation_database")
     old, archive = definitions(database), archive_of(database, tmp_path)
     database.execute(CHANGE)
     new = definitions(database)
-    process = server.process
+    process = database.server.process
     assert process
     real = vars(swap)["run_behind"]
 
@@ -208,12 +213,7 @@ def test_a_server_that_is_killed_while_triggers_of_other_defaults_are_made(
 
     with Writer(database) as writer:
         in_process(work)
-        process.wait(10)
-        server.process = None
-        server.start()
-        in_process(lambda: engine_of(database).lock(10, lambda _: None).release())
-        wait = len(writer.acknowledged)
-        time.sleep(0.2)
+        wait = recover(database, process, writer, 0.2)
     assert len(writer.acknowledged) > wait > 0
     now = definitions(database)
     assert now in (old, new), "".join(difflib.unified_diff(old.splitlines(True), now.splitlines(True)))

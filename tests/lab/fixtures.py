@@ -62,18 +62,25 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
+@contextmanager
+def owned_database(server: PostgresServer) -> Iterator[Database]:
+    """An empty database, which is dropped after the block, and its owner with it."""
+    name = f"app_{secrets.token_hex(4)}"
+    password = server.create_role(name)
+    server.create_database(name, owner=name)
+    yield Database(server, name, name, password)
+    # A restore keeps what it replaced beside it; a test may have given the database to another user.
+    owned = server.execute(f"SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = '{name}'")
+    for each in {name, *(row[0] for row in owned)}:
+        server.drop_database(each)
+    server.execute(f'DROP ROLE "{name}"')
+
+
 @pytest.fixture
 def postgres_database(postgres_server: PostgresServer) -> Iterator[Database]:
     """An empty database of the test's own."""
-    name = f"app_{secrets.token_hex(4)}"
-    password = postgres_server.create_role(name)
-    postgres_server.create_database(name, owner=name)
-    yield Database(postgres_server, name, name, password)
-    # A restore keeps what it replaced beside it; a test may have given the database to another user.
-    owned = postgres_server.execute(f"SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = '{name}'")
-    for each in {name, *(row[0] for row in owned)}:
-        postgres_server.drop_database(each)
-    postgres_server.execute(f'DROP ROLE "{name}"')
+    with owned_database(postgres_server) as database:
+        yield database
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.mariadb import program
 from tests.lab.shell import CommandFailed
+from tests.unit.module_utils._engines.mariadb.test_engine import fingerprint
 from tests.unit.module_utils._engines.mariadb.test_restore import (
     OBJECTS,
     archive_of,
@@ -36,13 +37,7 @@ from tests.unit.stage import in_process
 
 def _archive(database: MariaDatabase, folder: Path) -> Archive:
     """Return a proven dump with the fingerprint that a backup has."""
-
-    def read() -> list[str]:
-        engine = engine_of(database)
-        own = engine.own()
-        return list(own.run(lambda connection: engine.fingerprint(connection, frozenset())))
-
-    return replace(archive_of(database, folder), fingerprint=in_process(read))
+    return replace(archive_of(database, folder), fingerprint=fingerprint(database, engine_of))
 
 
 def _defaults(database: MariaDatabase) -> list[list[str]]:

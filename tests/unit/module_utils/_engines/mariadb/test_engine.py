@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,9 @@ def engine_of(database: MariaDatabase, **more: Any) -> Any:
     return engine_for(Database("app", database.url), Job.from_options("upgrade", {"root": "/nowhere", **more}))
 
 
-def fingerprint(database: MariaDatabase) -> list[str]:
+def fingerprint(database: MariaDatabase, opens: Callable[[MariaDatabase], Any] = engine_of) -> list[str]:
     def work() -> list[str]:
-        engine = engine_of(database)
+        engine = opens(database)
         lines: list[str] = engine.own().run(engine.fingerprint, frozenset())
         return lines
 

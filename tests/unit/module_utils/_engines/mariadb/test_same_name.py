@@ -21,6 +21,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_tra
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.mariadb import MariaDBServer
+from tests.unit.module_utils._engines.mariadb.test_engine import fingerprint
 from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, engine_of, restore, schemas_beside
 from tests.unit.module_utils._engines.mariadb.test_undo import removed
 from tests.unit.stage import in_process
@@ -61,19 +62,10 @@ def both(mariadb_database: MariaDatabase) -> Iterator[tuple[MariaDatabase, Maria
         server.execute(f"set foreign_key_checks = 0; drop database `{name}`")
 
 
-def fingerprint(database: MariaDatabase) -> list[str]:
-    def work() -> list[str]:
-        engine = engine_of(database)
-        lines: list[str] = engine.own().run(engine.fingerprint, frozenset())
-        return lines
-
-    return in_process(work)
-
-
 def test_each_has_its_own_fingerprint_and_names(both: tuple[MariaDatabase, MariaDatabase]) -> None:
     small, capitals = both
     for database, own, other in ((small, "small", "capital"), (capitals, "capital", "small")):
-        lines = fingerprint(database)
+        lines = fingerprint(database, engine_of)
         assert [line for line in lines if other in line] == []
         kinds = [line.partition(" ")[0] for line in lines if own in line]
         assert {"table", "trigger", "procedure", "function", "event"} <= set(kinds)
@@ -194,7 +186,7 @@ def test_a_server_without_capitals_finds_what_the_url_writes_in_capitals(tmp_pat
             )
             server.execute(f"create trigger one before insert on t for each row set @a = '{name}'", name)
         database = MariaDatabase(server, "Café", server.user, server.password)
-        lines = fingerprint(database)
+        lines = fingerprint(database, engine_of)
         assert [line for line in lines if re.search(r"\bcafe\b", line)] == []
         assert len([line for line in lines if line.startswith("trigger one")]) == 1
         database = replace(database, name="café")
