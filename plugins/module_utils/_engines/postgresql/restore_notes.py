@@ -30,7 +30,7 @@ with executed as (
     or d.classid = 'pg_rewrite'::regclass and exists (
       select from pg_rewrite r join pg_class c on c.oid = r.ev_class where r.oid = d.objid and c.relkind = 'm'))
 ), named as (
-  select relname name, relnamespace ns from pg_class where relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+  select relname as name, relnamespace ns from pg_class where relkind in ('r', 'p', 'v', 'm', 'f', 'S')
   union all select proname, pronamespace from pg_proc
 )
 select format('%I.%I', n.nspname, p.proname), string_agg(distinct o.name, ', ' order by o.name)

@@ -164,7 +164,11 @@ def test_a_password_that_env_py_does_not_escape_for_its_configuration_is_not_sho
 
 def test_a_schema_of_its_own_is_enough(host: Host, postgres_database: Postgres) -> None:
     name = postgres_database.name
-    postgres_database.execute(f'alter database "{name}" owner to postgres; create schema shop authorization "{name}"')
+    # Before 15 all may create tables in public.
+    closed = "revoke create on schema public from public"
+    postgres_database.execute(
+        f'alter database "{name}" owner to postgres; create schema shop authorization "{name}"; {closed}'
+    )
     one = shipped(host, postgres_database, START + RUN.format(schema="shop", first="pass"), "create table shop.t ()")
 
     assert host.plan(one)["obstacles"] == []
