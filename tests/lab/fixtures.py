@@ -54,6 +54,13 @@ class MariaDatabase(_Database):
         return self.server.dump(self.name)
 
 
+def skip_before(server: PostgresServer, major: int, what: str) -> None:
+    """Skip a test on a server of before a major version, which does not have what it is about."""
+    there = int(server.execute("SHOW server_version_num")[0][0]) // 10000
+    if there < major:
+        pytest.skip(f"PostgreSQL {there} does not have {what}, which came with {major}")
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One server for all tests of a run. A test that stops or crashes its server starts one of its own."""

@@ -22,6 +22,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.encryption import opening_command
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
+from tests.lab.fixtures import skip_before
 from tests.lab.postgres import PostgresServer
 from tests.unit.stage import FIXTURES, Host, names, unpack
 
@@ -66,6 +67,7 @@ class Older:
 
 @pytest.fixture
 def older(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[Older]:
+    skip_before(postgres_server, 15, "role pg_database_owner")
     folder = tmp_path / "older"
     unpack(FIXTURES / "older" / "2026-11-28-postgresql.tar.gz", folder)
     ((identity,),) = postgres_server.execute("SELECT system_identifier FROM pg_control_system()")

@@ -18,7 +18,7 @@ from ..connection import execute
 from .catalogs import OURS, catalogs_of
 from .sessions import AT_WORK
 from .transaction_numbers import NEXT, NUMBERS, XMIN, is_within
-from .write_counters import next_transaction
+from .write_counters import await_counters, next_transaction
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -67,6 +67,7 @@ def written_since(own: OwnConnection, before: State) -> list[str]:
     """
     if own.run(next_transaction) == before.following:
         return []
+    own.run(await_counters)
     now = own.run(read_state)
     deadline = time.monotonic() + _PATIENCE
     while now.busy and not before.busy and time.monotonic() < deadline:

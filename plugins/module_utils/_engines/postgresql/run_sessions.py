@@ -15,6 +15,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from .write_counters import await_counters
+
 if TYPE_CHECKING:
     from .session import PostgreSQLSession
 
@@ -48,13 +50,17 @@ def close_pooled() -> None:
 
 
 def close_sessions_of_run(engine: PostgreSQLSession) -> str:
-    """Close what env.py has left open and wait until it has ended; return why it has not, or nothing."""
+    """Close what env.py has left open, and wait until it has ended and what it counted can be read.
+
+    Return why it has not ended, or nothing.
+    """
     close_pooled()
     deadline = time.monotonic() + _PATIENCE
     while True:
         rows = engine.own().rows(_OPEN, application=engine.application)
         others = [pid for (pid,) in rows if pid not in engine.own_pids]
         if not others:
+            engine.own().run(await_counters)
             return ""
         if time.monotonic() >= deadline:
             return f"sessions of the run are still open: {', '.join(f'pid {pid}' for pid in others[:5])}"

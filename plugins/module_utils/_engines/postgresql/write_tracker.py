@@ -194,8 +194,10 @@ class PostgreSQLWriteTracker(WriteTracker):
     def changes_of_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
         """Read files, catalogs, sequences and what cannot be counted."""
         positions = archived_positions(self.engine, archive)
+        own = self.engine.own()
+        own.run(write_counters.await_counters)
         # First: a session that has ended has handed in what it counted, and is not counted here.
-        now, own = read_positions(self.engine), self.engine.own()
+        now = read_positions(self.engine)
         found = own.run(changes_of_sequences, archive, written_rows, positions, now, self.engine.sequence_reads)
         return found + own.run(changes_of_others, archive, written_rows.with_rows(self.engine.attempts_wrote))
 

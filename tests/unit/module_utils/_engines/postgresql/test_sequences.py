@@ -16,7 +16,10 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
     Positions,
     set_forward,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import sequence_reads
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import (
+    await_counters,
+    sequence_reads,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.codes import failed
 from tests.lab.fixtures import Database as Postgres
@@ -62,6 +65,7 @@ def test_a_sequence_is_never_set_back(
         "ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences.read_positions",
         lambda _engine: read,
     )
+    engine.own().run(await_counters)
     counted = engine.own().run(sequence_reads)[oid][1]
 
     notes = set_forward(engine, {name: (*was, oid, step)}, None, WrittenRows([], frozenset(), {}))
@@ -70,6 +74,7 @@ def test_a_sequence_is_never_set_back(
     assert postgres_database.execute(f"select last_value, is_called from {name}") == [expected_heads]
     assert bool(notes) == (now != f"{expected_heads[0]}, {'true' if expected_heads[1] == 't' else 'false'}")
     # The line above has only read it.
+    engine.own().run(await_counters)
     assert engine.own().run(sequence_reads)[oid][1] - counted == engine.sequence_reads[oid] == len(notes)
 
 
@@ -78,6 +83,7 @@ def test_what_an_attempt_has_read_that_failed_is_not_taken_for_others(engine: Po
     dump = engine.dump(tmp_path / "dump", False, _silent)
     archive = Archive(dump.path, [], None, frozenset(), dump.activity)
     engine.close()
+    engine.own().run(await_counters)
     before = {oid: reads for oid, (_name, reads) in engine.own().run(sequence_reads).items()}
     known = engine.sequence_reads.copy()
 
