@@ -20,6 +20,8 @@ _NAMES = (
 )  # fmt: skip
 _CORPUS = ("tests/integration/test_restore_corpus.py",)
 _INTEGRATION = ("-m", "not exhaustive", "-k", "not sqlite", *(f"tests/integration/test_{name}.py" for name in _NAMES))
+#: What differs between versions, with all of its kinds.
+_NEW = ("tests/integration/test_locale_providers.py",)
 _FAULTS = ("-m", "daily", "-k", "postgresql", "tests/faults")
 
 
@@ -53,7 +55,7 @@ def _passes(version: int, runs: list[tuple[str, ...]]) -> bool:
 def main() -> int:
     """Run them on each version, and fail if some have failed on one."""
     arguments = _arguments()
-    runs: list[tuple[str, ...]] = [_CORPUS] if arguments.corpus else [_INTEGRATION, _FAULTS]
+    runs: list[tuple[str, ...]] = [_CORPUS] if arguments.corpus else [_INTEGRATION, _NEW, _FAULTS]
     failed = [version for version in arguments.versions or VERSIONS if not _passes(version, runs)]
     if failed:
         print(f"\nfailed on PostgreSQL {', '.join(map(str, failed))}")

@@ -39,6 +39,8 @@ class PostgresServer(Server):
     # What is proven about crashes needs fsync; most tests do not, and are faster without.
     fsync: bool = True
     user: str = USER
+    #: What initdb is given of the locale; a new database has the same by itself.
+    locale: tuple[str, ...] = ("--locale=C.UTF-8",)
     bin: Path = field(default_factory=newest_bin)
 
     def url(
@@ -57,7 +59,7 @@ class PostgresServer(Server):
         secret.chmod(0o644)  # the folder itself is closed to others
         self._run(
             "initdb", f"--pgdata={self.data}", f"--username={self.user}", f"--pwfile={secret}", "--encoding=UTF8",
-            "--locale=C.UTF-8", "--auth=scram-sha-256", "--no-sync",
+            *self.locale, "--auth=scram-sha-256", "--no-sync",
         )  # fmt: skip
         secret.unlink()
 

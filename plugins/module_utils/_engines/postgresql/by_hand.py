@@ -10,7 +10,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from ..sql import quoted
-from . import client_tools, ownership, restore_method
+from . import client_tools, made_with, ownership, restore_method
 from .catalog import ours
 from .restore_statements import fitted, literal
 from .schema_bonds import hanging_on, may_make_schemas
@@ -79,6 +79,7 @@ def command(engine: PostgreSQLSession, dump: Path) -> str:
         f"--maintenance-db={server}",
         "--template=template0",
         f"--owner={owner}",
+        *made_with.as_words(made_with.unlike_template(engine.own(), name)),
         new,
     ]
     restore = [*_program(engine, "pg_restore"), "--exit-on-error", "--jobs=2", f"--dbname={target}", str(dump)]

@@ -13,13 +13,13 @@ import re
 import shlex
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..._core.errors import Refused
 from ..connection import sqlstate
 from ..data import Archive
 from ..sql import quoted
-from . import client_tools
+from . import client_tools, made_with
 from .catalog import ours
 from .psql import Contents
 from .restore_method import beside
@@ -31,17 +31,10 @@ if TYPE_CHECKING:
     from .session import PostgreSQLSession
 
 #: How pg_dump says what a database is made with; the name before it may hold anything.
-_MADE_WITH = re.compile(r"^CREATE DATABASE .* WITH TEMPLATE = template0(?P<options>[^;\n]*);$", re.MULTILINE)
-_OPTION = re.compile(r"(\w+) = ('(?:[^']|'')*'|\w+)")
-#: Options of CREATE DATABASE that createdb has too.
-_WORDS = {
-    "ENCODING": "encoding",
-    "LOCALE": "locale",
-    "LC_COLLATE": "lc-collate",
-    "LC_CTYPE": "lc-ctype",
-    "LOCALE_PROVIDER": "locale-provider",
-    "ICU_LOCALE": "icu-locale",
-}
+_OPTION = re.compile(r" (\w+) = ('(?:[^']|'')*'|\w+)")
+_MADE_WITH = re.compile(
+    r"^CREATE DATABASE .* WITH TEMPLATE = template0(?P<options>(?: \w+ = (?:'(?:[^']|'')*'|\w+))*);$", re.MULTILINE
+)
 _NO_DATABASE = "select 1 from pg_database where datname = :name"
 _RIGHTS = "42501"
 
@@ -84,7 +77,7 @@ def make_again(engine: PostgreSQLSession, archive: Archive) -> None:
     with beside(engine) as (other, _url):
         user = other.rows("select current_user")[0][0]
         owner = engine.url.username or user
-        words = " ".join(f"{name} {value}" for name, value in options)
+        words = made_with.as_sql(options)
         belongs = f" owner {quoted(owner)}" if owner != user else ""
         try:
             run_sql(other, f"create database {quoted(engine.name_on_server)} template template0{belongs} {words}")
@@ -125,26 +118,31 @@ def _createdb(engine: PostgreSQLSession, archive: Archive) -> list[str]:
     with beside(engine) as (other, _url):
         superuser = other.rows("select rolname from pg_roles where oid = 10")[0][0]
     server = client_tools.conninfo(engine.url.set(username=superuser, password=None, database="postgres"))
-    words = [f"--{_WORDS[name]}={_plain(value)}" for name, value in _options_of(engine, archive.path) if name in _WORDS]
+    words = made_with.as_words(_options_of(engine, archive.path))
     command = ["createdb", f"--maintenance-db={server}", "--template=template0", f"--owner={engine.url.username}"]
     return [*command, *words, engine.name_on_server]
 
 
-def _options_of(engine: PostgreSQLSession, dump: Path) -> list[tuple[str, str]]:
-    """Return what the backup says that its database was made with; nothing where it does not say."""
+def _options_of(engine: PostgreSQLSession, dump: Path) -> dict[str, str]:
+    """Return what the backup says that its database was made with; nothing where it does not say.
+
+    A newer pg_dump than the server names the provider of the locale, which the server may not know.
+    """
     with beside(engine) as (other, _url):
         server = other.run(major_version)
-    found = client_tools.usable(engine.job.pg_bin, engine.database.name, server, dump)
-    if not Contents.of(found, dump, _silent).has("DATABASE -"):
-        return []
-    command = [str(found.folder / "pg_restore"), "--create", "--schema-only", "--file=-", str(dump)]
+    tools = client_tools.usable(engine.job.pg_bin, engine.database.name, server, dump)
+    if not Contents.of(tools, dump, _silent).has("DATABASE -"):
+        return {}
+    command = [str(tools.folder / "pg_restore"), "--create", "--schema-only", "--file=-", str(dump)]
     script = client_tools.run_tool(command, client_tools.plain_environment(), dump, _silent)
     made = _MADE_WITH.search(script)
-    return [(name, value) for name, value in _OPTION.findall(made["options"]) if name != "TABLESPACE"] if made else []
+    found = _OPTION.findall(made["options"]) if made else []
+    printed = ((name.lower(), _plain(value)) for name, value in found if name != "TABLESPACE")
+    return made_with.understood(printed, server)
 
 
-def _plain(value: Any) -> str:
-    return str(value).strip("'").replace("''", "'")
+def _plain(value: str) -> str:
+    return value[1:-1].replace("''", "'") if value.startswith("'") else value
 
 
 def _silent(_words: str) -> None:

@@ -24,7 +24,7 @@ from ..connection import OwnConnection, client_encoding, first_line
 from ..data import Archive, Restored
 from ..interface import Guard, Report
 from ..sql import quoted
-from . import client_tools, publications
+from . import client_tools, made_with, publications
 from .psql import Contents, Psql, database_facts, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
 from .restore_method import beside, powers, verify
@@ -200,24 +200,13 @@ class Swap:
 
     def _create_statement(self, other: OwnConnection) -> str:
         row = other.rows(DATABASE, name=self._name)[0]
-        facts = json.loads(row[0])
-        provider = facts.get("datlocprovider", "c")
         options = [
             f"create database {quoted(self._scratch)} template template0 owner {quoted(self._restorer)}",
             f"connection limit {0 if self._by_superuser else -1}",
-            f"encoding {literal(row[4])}",
+            made_with.as_sql(made_with.options_of(json.loads(row[0]), row[4])),
         ]
         if row[3] != other.rows(DATABASE, name="template0")[0][3]:  # to name the template's own takes a right to it
             options.append(f"tablespace {quoted(row[3])}")
-        if facts.get("datcollate") is not None:
-            options.append(f"lc_collate {literal(facts['datcollate'])} lc_ctype {literal(facts['datctype'])}")
-        icu = facts.get("daticulocale") or facts.get("datlocale")
-        if provider == "i":
-            options.append(f"locale_provider icu icu_locale {literal(icu)}")
-            if facts.get("daticurules"):
-                options.append(f"icu_rules {literal(facts['daticurules'])}")
-        elif provider == "b":
-            options.append(f"locale_provider builtin builtin_locale {literal(icu)}")
         return " ".join(options)
 
     def _close_database(self, other: OwnConnection) -> None:

@@ -22,9 +22,11 @@ from ..connection import OwnConnection, client_encoding, execute, first_line, sq
 from ..data import Archive, Content, RetainedCopy
 from ..interface import Report, Scratch
 from ..rehearser import Rehearser
-from . import catalog, client_tools, copy_state
+from ..sql import quoted
+from . import catalog, client_tools, copy_state, made_with
 from .psql import Contents, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
+from .restore_statements import run_sql
 from .schema_bonds import EXTENSION, needed_of_elsewhere
 from .scratch_place import Place, aimed_at, place_of
 from .session import PostgreSQLSession, major_version
@@ -73,10 +75,6 @@ select n.nspname, c.relname, a.attname
   join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped and n.nspname not like 'pg\\_%'
  order by 1, 2, 3
-"""
-
-_DATABASE = """
-select cast(to_jsonb(d) as text), pg_encoding_to_char(encoding) from pg_database d where datname = current_database()
 """
 
 # One without any comment was killed between making it and saying what it is.
@@ -258,21 +256,15 @@ class PostgreSQLRehearser(Rehearser):
     def _create(self, place: Place, name: str) -> list[str]:
         """Create an empty database of the same kind, with the same settings; return those that could not be set."""
         _drop(place.own, name)
-        text, encoding = self.engine.own().rows(_DATABASE)[0]
-        facts = json.loads(text)
-        options = [
-            f"encoding {_string(encoding)}",
-            f"lc_collate {_string(facts['datcollate'])}",
-            f"lc_ctype {_string(facts['datctype'])}",
-        ]
-        if facts.get("datlocprovider") == "i":
-            locale = facts.get("datlocale") or facts.get("daticulocale")
-            options.append(f"locale_provider icu icu_locale {_string(locale)}")
+        text, encoding = self.engine.own().rows(made_with.FACTS, name=self.engine.name_on_server)[0]
+        made = made_with.options_of(json.loads(text), encoding)
+        # Another server may be an older one.
+        options = [made_with.as_sql(made_with.understood(made.items(), place.own.run(major_version)))]
         if place.url.username:
-            options.append(f"owner {_name(str(place.url.username))}")
+            options.append(f"owner {quoted(str(place.url.username))}")
         if place.by_superuser:
             options.append("connection limit 0")
-        place.own.rows(f"create database {name} template template0 {' '.join(options)}")
+        run_sql(place.own, f"create database {name} template template0 {' '.join(options)}")
         place.own.rows(f"comment on database {name} is {_string(_COMMENT)}")
         notes = [
             self._set(place, name, everybodys, setting) for everybodys, setting in self.engine.own().rows(_SETTINGS)
