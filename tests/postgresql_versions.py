@@ -21,7 +21,7 @@ _NAMES = (
 _CORPUS = ("tests/integration/test_restore_corpus.py",)
 _INTEGRATION = ("-m", "not exhaustive", "-k", "not sqlite", *(f"tests/integration/test_{name}.py" for name in _NAMES))
 #: What differs between versions, with all of its kinds.
-_NEW = ("tests/integration/test_locale_providers.py",)
+_NEW = ("tests/integration/test_locale_providers.py", "tests/integration/test_role_memberships.py")
 _FAULTS = ("-m", "daily", "-k", "postgresql", "tests/faults")
 
 

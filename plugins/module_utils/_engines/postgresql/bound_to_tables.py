@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..connection import OwnConnection
-from . import catalog
+from . import catalog, ownership
 from .scope import in_scope
 from .session import major_version
 
@@ -17,7 +17,7 @@ select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where
 #: Publications of others that name a table. What names a schema follows one that is renamed; public
 #: is only where it has a range type.
 _PUBLICATIONS = f"""
-select p.pubname from pg_publication p where not pg_has_role(p.pubowner, 'member') and (
+select p.pubname from pg_publication p where not {ownership.may_act_as("p.pubowner")} and (
   exists (select from pg_publication_rel r where r.prpubid = p.oid and r.prrelid in ({_RELATIONS})){{schemas}})
 """
 _SCHEMAS = f"""

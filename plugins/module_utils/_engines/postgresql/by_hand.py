@@ -46,8 +46,8 @@ def rights_for_restore(engine: PostgreSQLSession) -> tuple[str, dict[str, Any]] 
     if restore_method.method_in_place(engine).obstacle is None:
         return "", {"migrate_restore_method": "in_place"}
     user = quoted(str(own.rows("select current_user")[0][0]))
-    grants = _grants_on_database(engine, mine, user)
-    grants += [f"grant {quoted(name)} to {user}" for (name,) in own.rows(ownership.STRANGERS)]
+    grants = _grants_on_database(engine, mine)
+    grants += restore_method.grants(own, [row[0] for row in own.rows(ownership.STRANGERS)])
     if not engine.database.schema and own.rows(ownership.RANGES) and not mine.createdb:
         grants.append(f"alter role {user} createdb")
     if not grants:
@@ -55,12 +55,13 @@ def rights_for_restore(engine: PostgreSQLSession) -> tuple[str, dict[str, Any]] 
     return _psql(engine, _superuser(engine), grants), {"migrate_restore_method": "auto"}
 
 
-def _grants_on_database(engine: PostgreSQLSession, mine: restore_method.Powers, user: str) -> list[str]:
+def _grants_on_database(engine: PostgreSQLSession, mine: restore_method.Powers) -> list[str]:
     """Return what a user lacks to restore a database, or to make a schema beside the one that it restores."""
     if engine.database.schema:
         name = quoted(engine.name_on_server)
+        user = quoted(str(engine.own().rows("select current_user")[0][0]))
         return [] if may_make_schemas(engine.own()) else [f"grant create on database {name} to {user}"]
-    return [] if mine.owner else [f"grant {quoted(engine.own().rows(_OWNER)[0][0])} to {user}"]
+    return [] if mine.owner else restore_method.grants(engine.own(), [engine.own().rows(_OWNER)[0][0]])
 
 
 def command(engine: PostgreSQLSession, dump: Path) -> str:

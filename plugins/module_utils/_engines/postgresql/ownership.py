@@ -10,6 +10,16 @@ from . import catalog
 from .scope import WHOLE, in_scope
 
 
+def may_act_as(role: str) -> str:
+    """A condition: whether the session may change what a role owns, and give it to that role.
+
+    A membership with INHERIT does the first, one with SET the second (GRANT in PostgreSQL 16 and newer); before 16 each
+    membership does the second, and who has NOINHERIT not the first.
+    """
+    given = "case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end"
+    return f"(pg_has_role({role}, 'usage') and pg_has_role({role}, {given}))"
+
+
 def _owners(objects: str, owner: str, schema: str, only: str = "true") -> str:
     """A query for the owners of objects of one catalog that are in the database and no extension's."""
     return f"""
@@ -37,7 +47,7 @@ _OWNERS = (
 #: Others whose objects are in the database.
 STRANGERS = f"""
 select distinct pg_get_userbyid(owner) from ({" union all ".join(_OWNERS)}
-) objects (owner, class, oid) where not pg_has_role(owner, 'member')
+) objects (owner, class, oid) where not {may_act_as("owner")}
 """
 
 #: Those of them whose member could become a superuser: membership is never what a customer's role is given.
@@ -52,7 +62,7 @@ select format('ALTER %s %s OWNER TO %I', upper(case i.type when 'statistics obje
               i.identity, current_user)
   from ({" union all ".join(_OWNERS)}
   ) objects (owner, class, oid) cross join lateral pg_identify_object(class, objects.oid, 0) i
- where not pg_has_role(owner, 'member')
+ where not {may_act_as("owner")}
    and exists (select from pg_roles r where r.rolsuper and pg_has_role(owner, r.oid, 'member'))
    and not exists (select from pg_depend d where d.classid = class and d.objid = objects.oid and d.deptype in ('a', 'i')
                       and d.refclassid = 'pg_class'::regclass and class = 'pg_class'::regclass)
@@ -119,10 +129,20 @@ select distinct 'default privileges of role ' || pg_get_userbyid(defaclrole)
  where not pg_has_role(defaclrole, 'usage') and ({WHOLE} or {in_scope()})
 """
 
+#: The statements that let the calling role act as others. Those that a membership lacks are named: it may be there.
+MAKE_MEMBER = """
+select format('GRANT %I TO %I%s', wanted, current_user,
+              case when current_setting('server_version_num')::int >= 160000 then ' WITH INHERIT TRUE, SET TRUE' end)
+  from unnest(cast(:names as text[])) wanted
+union all
+select format('ALTER ROLE %I INHERIT', current_user) from pg_roles
+ where rolname = current_user and not rolinherit and current_setting('server_version_num')::int < 160000
+"""
+
 #: Of ``public``, which every new database has, the owner and, before 15, the privileges are not its owner's to change.
-PUBLIC = """
+PUBLIC = f"""
 select pg_get_userbyid(n.nspowner) from pg_namespace n
   left join pg_init_privs i on i.classoid = 'pg_namespace'::regclass and i.objoid = n.oid and i.objsubid = 0
- where n.nspname = 'public' and not pg_has_role(n.nspowner, 'member')
+ where n.nspname = 'public' and not {may_act_as("n.nspowner")}
    and (current_setting('server_version_num')::int >= 150000 or n.nspacl is distinct from i.initprivs)
 """

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .ownership import may_act_as
+
 if TYPE_CHECKING:
     from .psql import Contents
 
@@ -16,10 +18,10 @@ if TYPE_CHECKING:
 ENTRIES = ("PUBLICATION", "COMMENT - PUBLICATION")
 
 #: Roles whose publications the current one may drop and make.
-ROLES = "select rolname, 1 from pg_roles where pg_has_role(oid, 'member')"
+ROLES = f"select rolname, 1 from pg_roles where {may_act_as('oid')}"
 
 #: They would stay bound to the tables that are moved away.
-DROP = "select format('drop publication %I', pubname) from pg_publication where pg_has_role(pubowner, 'member')"
+DROP = f"select format('drop publication %I', pubname) from pg_publication where {may_act_as('pubowner')}"
 
 
 def own_entries(contents: Contents, roles: Iterable[str]) -> list[str]:

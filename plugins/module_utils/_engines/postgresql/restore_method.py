@@ -31,14 +31,15 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 10
 
-_POWERS = """
-select r.rolsuper, r.rolcreatedb, pg_has_role(d.datdba, 'member'), d.oid::bigint, d.datname
+_POWERS = f"""
+select r.rolsuper, r.rolcreatedb, pg_has_role(d.datdba, 'usage'), d.oid::bigint, d.datname,
+       {ownership.may_act_as("d.datdba")}
   from pg_roles r, pg_database d where r.rolname = current_user and d.datname = :database
 """
 
 _LEFT_OUT = """
 select 'slot', slot_name from pg_replication_slots where database = current_database()
-union all select 'publication', pubname from pg_publication where not pg_has_role(pubowner, 'member')
+union all select 'publication', pubname from pg_publication where not {may_act_as_publisher}
 union all select 'subscription', s.subname from {subscriptions} s
 union all select 'event trigger', evtname from pg_event_trigger
 union all select 'foreign server', srvname from pg_foreign_server
@@ -60,11 +61,13 @@ class Powers:
     createdb: bool
     owner: bool
     oid: int
+    #: Whether it may give a new database to the owner of this one.
+    acts_as_owner: bool
 
     @property
     def may_swap(self) -> bool:
         """Return whether it may make databases and rename this one."""
-        return self.superuser or (self.createdb and self.owner)
+        return self.superuser or (self.createdb and self.acts_as_owner)
 
 
 def admin_url(engine: PostgreSQLSession) -> URL | None:
@@ -120,8 +123,8 @@ def powers(own: OwnConnection, database: str) -> Powers:
         raise Refused(
             f"There is no database {database!r} on the server", "", "Check its admin_url", code="admin-url-other-server"
         )
-    superuser, createdb, owner, oid, _name = rows[0]
-    return Powers(bool(superuser), bool(createdb), bool(owner), int(oid))
+    superuser, createdb, owner, oid, _name, acts = rows[0]
+    return Powers(bool(superuser), bool(createdb), bool(owner), int(oid), bool(acts))
 
 
 def method(engine: PostgreSQLSession) -> RestoreMethod:
@@ -233,8 +236,13 @@ def _membership(engine: PostgreSQLSession, mine: Powers) -> str:
             "This backup is restored by hand, as a superuser. The next one can be restored by its user after, as a"
             f" superuser: {first_of(given, _MOST_NAMED, '; ')}"
         )
-    grants = [f"GRANT {quoted(name)} TO {quoted(engine.url.username or '')};" for (name,) in _strangers(engine, mine)]
-    return f"As a superuser: {' '.join(grants)}"
+    statements = grants(own, [row[0] for row in _strangers(engine, mine)])
+    return f"As a superuser: {' '.join(f'{each};' for each in statements)}"
+
+
+def grants(own: OwnConnection, names: list[str]) -> list[str]:
+    """Return the statements that let the role of a connection restore what others own."""
+    return [row[0] for row in own.rows(ownership.MAKE_MEMBER, names=names)] if names else []
 
 
 def _obstacle_in_place(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
@@ -271,7 +279,9 @@ def _strangers(engine: PostgreSQLSession, mine: Powers) -> list[tuple[Any, ...]]
 def _left_out(own: OwnConnection) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     subscriptions = catalog.subscriptions(own.run(major_version))
-    for kind, name in own.rows(_LEFT_OUT.format(subscriptions=subscriptions)):
+    for kind, name in own.rows(
+        _LEFT_OUT.format(subscriptions=subscriptions, may_act_as_publisher=ownership.may_act_as("pubowner"))
+    ):
         found.setdefault(kind, []).append(name)
     return {kind: ", ".join(sorted(set(names))) for kind, names in found.items()}
 
