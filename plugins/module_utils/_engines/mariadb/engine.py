@@ -43,6 +43,8 @@ class MariaDB(MariaDBSession):
 
     #: Whether there are tables that take part in no transaction, where that was read since the last DDL.
     _has_not_transactional: bool | None = None
+    #: Such tables with their engines, as the plan has read them.
+    _without_transactions: dict[str, str] | None = None
     #: Whether this is a copy, and env.py's connections may change nothing else.
     _is_kept_here = False
 
@@ -52,7 +54,8 @@ class MariaDB(MariaDBSession):
 
     def obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
         """Return what would stop a backup and an upgrade now."""
-        return obstacles(self, own, backup_space)
+        self._without_transactions = own.run(not_transactional)
+        return obstacles(self, own, backup_space, self._without_transactions)
 
     def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return what information_schema says of the database, without the version tables."""
@@ -166,5 +169,7 @@ class MariaDB(MariaDBSession):
         return restore_method(self)
 
     def backup_notes(self) -> list[str]:
-        """Name the tables without transactions."""
-        return notes(self)
+        """Name the tables without transactions, as the obstacles were read, if they were."""
+        if self._without_transactions is None:
+            self._without_transactions = self.own().run(not_transactional)
+        return notes(self._without_transactions)

@@ -53,9 +53,8 @@ def refusals(engine: MariaDBSession, tables: dict[str, str]) -> list[Refused]:
     ]
 
 
-def notes(engine: MariaDBSession) -> list[str]:
+def notes(tables: dict[str, str]) -> list[str]:
     """Return what a person has to know of such tables before they are dumped."""
-    tables = engine.own().run(not_transactional)
     return [f"other sessions wait while tables without transactions are dumped: {named(tables)}"] if tables else []
 
 

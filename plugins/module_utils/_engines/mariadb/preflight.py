@@ -15,7 +15,7 @@ from .. import disk_space
 from ..connection import OwnConnection
 from . import client_tools
 from .catalog import INVALID_VIEWS, TABLES, VERSIONED
-from .not_transactional import not_transactional, refusals
+from .not_transactional import refusals
 from .privileges import FOR_BACKUP, FOR_MIGRATION, FOR_ROUTINES, lacking, privileges_on, read_grants
 from .quoting import grant_pattern, grantee
 from .same_name import same_name
@@ -44,16 +44,21 @@ _HISTORY_SINCE = (10, 11)
 _MOST_NAMED = 5
 
 
-def obstacles(engine: MariaDBSession, own: OwnConnection, backup_space: Path) -> list[Refused]:
+def obstacles(
+    engine: MariaDBSession, own: OwnConnection, backup_space: Path, without_transactions: dict[str, str]
+) -> list[Refused]:
     """Return what would stop a backup and an upgrade now.
 
     Args:
         engine: of the database.
         own: a connection of our own.
         backup_space: a folder on the disk that a backup goes to.
+        without_transactions: the tables that take part in none, as ``not_transactional`` returns them.
     """
-    checks = (_standby, _client_programs, _privileges, _hidden, _views, _history, _nontransactional)
-    found = [obstacle for check in checks for obstacle in check(engine, own)]
+    found = [*_standby(engine, own), *_client_programs(engine, own)]
+    found += _privileges(engine, own, needs_locks=bool(without_transactions))
+    found += [obstacle for check in (_hidden, _views, _history) for obstacle in check(engine, own)]
+    found += refusals(engine, without_transactions)
     size = int(own.rows(_DUMP_SIZE)[0][0])
     return found + disk_space.lacking(engine.database.name, [disk_space.backup(engine.job, backup_space, size)])
 
@@ -91,10 +96,10 @@ def _client_programs(engine: MariaDBSession, own: OwnConnection) -> Iterator[Ref
         )
 
 
-def _privileges(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+def _privileges(engine: MariaDBSession, own: OwnConnection, needs_locks: bool) -> Iterator[Refused]:
     granted = privileges_on(engine.name_on_server, own.run(read_grants))
     wanted = [*FOR_BACKUP, *FOR_MIGRATION] + ([] if granted & set(FOR_ROUTINES) else [FOR_ROUTINES[0]])
-    if own.run(not_transactional):
+    if needs_locks:
         wanted.append("LOCK TABLES")
     missing = lacking(granted, wanted)
     if missing:
@@ -132,10 +137,6 @@ def _views(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
             "Drop these views, or make what they read",
             code="view-invalid",
         )
-
-
-def _nontransactional(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
-    yield from refusals(engine, own.run(not_transactional))
 
 
 def _history(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:

@@ -324,6 +324,24 @@ def test_tables_without_transactions_are_named_or_refused(mariadb_database: Mari
     assert (locked, refusing) == (([], [], "dumped"), ([], [], "dumped"))
 
 
+def test_a_plan_reads_the_tables_without_transactions_once(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
+    mariadb_database.execute("create table t (a int) engine = myisam")
+    server, user = mariadb_database.server, mariadb_database.user
+
+    def work() -> int:
+        engine = engine_of(mariadb_database)
+        engine.obstacles(engine.own(), tmp_path)
+        return len(engine.backup_notes())
+
+    server.execute("set global log_output = 'TABLE', global general_log = on")
+    try:
+        assert in_process(work) == 1
+    finally:
+        server.execute("set global general_log = off")
+    counted = f"user_host like '{user}%' and argument like '%information\\_schema.engines%'"
+    assert server.execute(f"select count(*) from mysql.general_log where {counted}") == [["1"]]
+
+
 def test_a_table_without_transactions_that_others_keep_locked_ends_the_backup(
     mariadb_database: MariaDatabase, tmp_path: Path
 ) -> None:
