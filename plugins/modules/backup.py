@@ -68,6 +68,7 @@ databases:
         - How this backup would be restored with the rights that there are now.
         - Its C(method), what it would not bring back in words (C(not_restored)), what else one has to know (C(notes)),
           and the C(obstacle) where no restore can be done.
+          On MariaDB C(rights) is what an administrator types then.
       type: dict
     error:
       description: What failed; what, why and the remedy.

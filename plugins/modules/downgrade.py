@@ -100,7 +100,9 @@ databases:
       description: Why it was restored and not downgraded.
       type: str
     ways_out:
-      description: Commands that lead out of a held state, forward and back.
+      description: >-
+        Commands that lead out of a held state, C(forward) and C(back). C(back_by_user) brings the old state of
+        a MariaDB database back with the rights that its user has.
       type: dict
     seconds:
       description: How long it took.

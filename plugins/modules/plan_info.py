@@ -231,6 +231,7 @@ databases:
         - How a restore would be done, where something is pending in a database that exists.
         - Its C(method), what it would not bring back in words (C(not_restored)), what else one has to know (C(notes)),
           and the C(obstacle) where none can be done; then a failure that no downgrade undoes is held.
+          On MariaDB C(rights) is what an administrator types then.
       type: dict
     changed_history:
       description: >-

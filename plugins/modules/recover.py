@@ -77,7 +77,9 @@ databases:
       description: Why it is held or could not be recovered; what, why and the remedy.
       type: dict
     ways_out:
-      description: Commands that lead out of a held state, forward and back.
+      description: >-
+        Commands that lead out of a held state, C(forward) and C(back). C(back_by_user) brings the old state of
+        a MariaDB database back with the rights that its user has.
       type: dict
 strangers:
   description: Interrupted runs whose databases are not in the inventory. They are not touched.

@@ -78,7 +78,7 @@ def test_what_makes_a_database_anew_gives_it_its_locale(customer: Customer) -> N
     server = customer.server
     archive, before, kind = customer.back_up(), customer.dump(), made_with(server, "app")
     with customer.engine() as engine:
-        by_hand = restorer_of(engine).command_by_hand(archive.path)
+        by_hand = restorer_of(engine).command_by_hand(archive)
         with rehearser_of(engine).scratch(archive, quiet) as scratch:
             assert scratch.fill() == []
             assert made_with(server, str(scratch.engine.url.database)) == kind

@@ -472,7 +472,7 @@ def test_the_command_for_a_person_puts_the_dump_in_place(make: Callable[..., Cus
     archive, before = customer.back_up(), customer.dump()
     customer.as_owner(RUIN)
     with customer.engine() as engine:
-        command = restorer_of(engine).command_by_hand(archive.path)
+        command = restorer_of(engine).command_by_hand(archive)
     assert customer.password not in command
 
     type_as_superuser(customer, command)
@@ -493,7 +493,7 @@ def test_the_rights_that_are_printed_let_the_owner_restore(make: Callable[..., C
     customer.as_owner("DROP TABLE item CASCADE; CREATE TABLE half (id integer)")
     with customer.engine() as engine:
         assert engine.restore_method().obstacle
-        rights = restorer_of(engine).rights_for_restore()
+        rights = restorer_of(engine).rights_for_restore(archive)
     assert rights is not None
 
     type_as_superuser(customer, rights[0])

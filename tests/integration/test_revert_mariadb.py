@@ -18,6 +18,7 @@ from tests.integration.virtualenvs import virtualenv
 from tests.lab import ansible
 from tests.lab.processes import holding
 from tests.lab.waiting import wait_until
+from tests.unit.module_utils._engines.mariadb.test_by_hand import typed
 from tests.unit.module_utils._engines.mariadb.test_written_tables import without_rows, writing
 
 #: Each statement commits by itself; between them the revision says how far it is, and waits.
@@ -129,6 +130,35 @@ def test_what_another_session_wrote_holds_the_database_and_the_printed_command_b
     assert mariadb.dump() == before
     (kept,) = retained(mariadb)
     assert mariadb.database.server.execute("select name from item where id = 77", kept) == [["by another session"]]
+
+
+def test_a_user_who_owns_one_database_brings_the_old_back_by_the_printed_command(
+    maria_site: Site, mariadb: MariaDBTarget, gate: Gate
+) -> None:
+    server, user = mariadb.database.server, mariadb.database.user
+    server.execute(f"revoke all on `hosting\\_alembic\\_%`.* from '{user}'@'%'")
+    settings = gate.settings(maria_site, mariadb, ROWS, FAILS)
+    gate.gate.touch()
+    before, schemas = mariadb.dump(), server.execute("show databases")
+    maria_site.run("ship", **settings)
+    planned = maria_site.run("plan", **settings).output
+    assert "Could not be restored" in planned
+    (grants,) = [line for line in planned.splitlines() if "an administrator types: mariadb " in line]
+
+    assert_code(maria_site.run("migrate", code=2, **settings), "restore-not-possible", database=mariadb.name)
+    assert reverted(maria_site, mariadb)[0] == "held"
+    ways = next(event["ways_out"] for event in maria_site.events(mariadb.name) if event["event"] == "held")
+    assert set(ways) == {"back", "back_by_user", "forward"}
+    assert ways["back"].startswith(f"{grants.split('types: ')[1]} && ansible-playbook playbooks/restore.yml")
+    code, screen = typed(ways["back_by_user"], mariadb.database.password)
+    assert code == 0, screen
+    assert mariadb.dump() == before
+    assert server.execute("show databases") == schemas
+    (kept,) = maria_site.root.glob("backups/*/*/*-replaced-*.sql")
+    assert "!'" in kept.read_text()
+
+    maria_site.run("migrate", **{**settings, "migrate_retry_failed": [mariadb.name]}, code=2)
+    assert mariadb.rows("show tables like 'made'")
 
 
 def test_rows_of_others_stay_where_the_failed_revision_has_not_written(

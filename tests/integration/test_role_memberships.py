@@ -62,7 +62,7 @@ def test_a_membership_that_is_not_enough_is_refused_with_what_makes_it_one(
         assert obstacle is not None
         assert other in obstacle.why
         remedy = obstacle.remedy.partition("As a superuser: ")[2]
-        rights = restorer_of(engine).rights_for_restore()
+        rights = restorer_of(engine).rights_for_restore(archive)
         with refused("restore-not-possible", other):
             restorer_of(engine).restore(archive, "r1", quiet, lambda: None)
     assert rights is not None

@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.codes import assert_code, assert_error, assert_names, codes_of
@@ -317,8 +318,12 @@ def test_the_commands_for_a_superuser_restore_a_tenant_or_let_its_owner_do_so(
     for tenant in ('quo"ted', "South Sea"):
         shared.rows(f"DROP TABLE {identifier(tenant)}.orders CASCADE")
         with closing(engine_for(Entry.from_options(entry(shared, tenant)), job)) as engine:
-            rights = restorer_of(engine).rights_for_restore()
-            by_hand = restorer_of(engine).command_by_hand(max(site.root.glob(f"backups/{tenant[:3].lower()}*/*/dump")))
+            dump = max(site.root.glob(f"backups/{tenant[:3].lower()}*/*/dump"))
+            archive = Archive(dump, [], None, frozenset())
+            rights, by_hand = (
+                restorer_of(engine).rights_for_restore(archive),
+                restorer_of(engine).command_by_hand(archive),
+            )
         assert rights
         if tenant == "South Sea":
             type_as_superuser(shared, rights[0])

@@ -106,7 +106,7 @@ def rights_for_restore(engine: Engine, manifest: Manifest) -> tuple[str, dict[st
     method = method_of(engine, manifest)
     if method.obstacle is None:
         return "", {}
-    return None if method.name == TOOL else restorer_of(engine).rights_for_restore()
+    return None if method.name == TOOL else restorer_of(engine).rights_for_restore(manifest.archive())
 
 
 def run_backup_command(command: Sequence[str], engine: Engine, folder: Path, run: str, what: str) -> None:

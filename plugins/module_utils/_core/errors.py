@@ -22,6 +22,8 @@ HALF_WAY = "restore-half-way"
 REPLACED_NOTHING = "restore-replaced-nothing"
 #: The code of a restore that the server does not permit to the role that restores; nothing was replaced.
 NOT_PERMITTED = "restore-not-permitted"
+#: The code of a restore that the privileges of the role, which were read, are not enough for.
+NOT_POSSIBLE = "restore-not-possible"
 #: The remedy of an error that says all there is to say about its cause.
 CORRECT_IT = "Correct it"
 

@@ -82,11 +82,14 @@ class RestoreMethod:
     notes: list[str] = field(default_factory=list)
     #: What others would miss afterwards, so that it is done only for a person who wants it.
     loses: list[str] = field(default_factory=list)
+    #: What an administrator types so that the obstacle is none, if it has a command of its own.
+    rights: str = ""
 
     def facts(self) -> dict[str, Any]:
         """Return what a plan shows of it."""
         obstacle = self.obstacle.facts() if self.obstacle else None
-        return {"method": self.name, "not_restored": self.not_restored, "obstacle": obstacle}
+        rights = {"rights": self.rights} if self.rights else {}
+        return {"method": self.name, "not_restored": self.not_restored, "obstacle": obstacle, **rights}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any
 
 from .._core.errors import Refused
@@ -98,13 +97,17 @@ class Restorer(ABC):
     def drop_retained(self, copy: RetainedCopy) -> None:
         """Drop what an earlier restore has left, for good."""
 
-    def rights_for_restore(self) -> tuple[str, dict[str, Any]] | None:
-        """Return what to type so that a restore can be done, and the variables it needs then; None if there is no such.
+    def rights_for_restore(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:
+        """Return what to type so that a backup can be restored, and the variables it needs then; None if nothing does.
 
         The first may be empty.
         """
         return None
 
     @abstractmethod
-    def command_by_hand(self, dump: Path) -> str:
-        """Return a command that a person can type to bring a dump back."""
+    def command_by_hand(self, archive: Archive) -> str:
+        """Return a command that a person can type to bring a backup back."""
+
+    def command_by_user(self, archive: Archive) -> str:
+        """Return a command by which the database's own user alone brings a backup back; nothing if there is none."""
+        return ""

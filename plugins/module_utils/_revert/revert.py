@@ -36,7 +36,7 @@ from .later_writes import LaterWrites
 from .other_applications import changed_by_others, with_changes
 from .restore import bring_back
 from .run_record import RunRecord
-from .ways_out import command_for, restore_command
+from .ways_out import command_for, restore_commands
 
 Result = dict[str, Any]
 
@@ -367,7 +367,7 @@ class Revert(OneDatabase):
         # It backs up all that is there before it downgrades, so it keeps more than a restore.
         keeps_more = refused and not self.undone and not self.run_record.may_have_left
         if manifest and not keeps_more:
-            ways["back"] = restore_command(engine, manifest, failure.code)
+            ways |= restore_commands(engine, manifest, failure.code)
         elif refused:
             ways["back"] = self._rollback_command()
         self.journal.write("held", error=failure.facts(), ways_out=ways)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .._backup.command import rights_for_restore
+from .._backup.command import TOOL, method_of, rights_for_restore
 from .._backup.manifest import Manifest, check, proven
 from .._core.errors import NOT_PERMITTED, Failed, Refused
 from .._core.job import Database, Job
@@ -22,8 +22,8 @@ from .backup_tool import run_of_replaced
 _LOSES = {"migrate_restore_loses_writes": True}
 
 
-def restore_command(engine: Engine, manifest: Manifest, code: str) -> str:
-    """Return the command that restores a held database's backup: our own, or by hand where that cannot be.
+def restore_commands(engine: Engine, manifest: Manifest, code: str) -> dict[str, str]:
+    """Return the commands that restore a held database's backup, the one that keeps most as ``back``.
 
     A damaged backup is never put into a command; if there is an older one that is whole, that one is.
 
@@ -35,9 +35,33 @@ def restore_command(engine: Engine, manifest: Manifest, code: str) -> str:
     try:
         check(manifest)
     except Failed as damage:
-        return f"not with the backup of this run ({damage.why}){_older_backup(engine.database.name, manifest)}"
+        older = _older_backup(engine.database.name, manifest)
+        return {"back": f"not with the backup of this run ({damage.why}){older}"}
     except Refused as sealed:
-        return sealed.remedy
+        return {"back": sealed.remedy}
+    by_user = _command_by_user(engine, manifest)
+    return {"back": restore_command(engine, manifest, code), **({"back_by_user": by_user} if by_user else {})}
+
+
+def _command_by_user(engine: Engine, manifest: Manifest) -> str:
+    """Return a command for which no one has to be given a right, where our own needs one."""
+    try:
+        method = method_of(engine, manifest)
+        if method.obstacle is None or method.name == TOOL:
+            return ""
+        return restorer_of(engine).command_by_user(manifest.archive())
+    except Refused:
+        return ""  # the server may be what failed
+
+
+def restore_command(engine: Engine, manifest: Manifest, code: str) -> str:
+    """Return the command that restores a whole backup: our own, or by hand where that cannot be.
+
+    Args:
+        engine: of the database.
+        manifest: of its backup.
+        code: of the error that it is held for.
+    """
     try:
         # What the server did not permit, it would not permit to our own command either.
         rights = None if code == NOT_PERMITTED else rights_for_restore(engine, manifest)
@@ -47,7 +71,7 @@ def restore_command(engine: Engine, manifest: Manifest, code: str) -> str:
         first, variables = rights
         restore = command_for(engine.database.name, "restore", migrate_restore_run=manifest.run, **_LOSES, **variables)
         return f"{first} && {restore}" if first else restore
-    return restorer_of(engine).command_by_hand(Path(manifest.path) / manifest.dump)
+    return restorer_of(engine).command_by_hand(manifest.archive())
 
 
 def _older_backup(name: str, damaged: Manifest) -> str:

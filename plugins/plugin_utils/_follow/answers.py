@@ -92,7 +92,9 @@ _EVERY: dict[str, Shape] = {
     "warnings": Items(_LINE, 100),
 }
 
-_FORECAST = Record({"method": _LINE, "not_restored": Items(_TEXT), "obstacle": _REASON, "notes": Items(_TEXT)})
+_FORECAST = Record(
+    {"method": _LINE, "not_restored": Items(_TEXT), "obstacle": _REASON, "notes": Items(_TEXT), "rights": _TEXT}
+)
 _PLANNED: dict[str, Shape] = {
     **dict.fromkeys(("engine", "url", "server", "identity", "instance", "target"), _LINE),
     **dict.fromkeys(("current", "heads", "unexpanded"), _LINES),

@@ -91,6 +91,13 @@ def restores(entries: Iterable[Result]) -> list[str]:
     return noted(obstacles, _WARNING) + noted(others)
 
 
+def rights_for_restores(entries: Iterable[Result]) -> list[str]:
+    """Return what administrators type so that databases can be restored, each with its own names."""
+    given = ((entry, (entry.get("restore") or {}).get("rights")) for entry in entries)
+    words = "So that it can be restored, an administrator types"
+    return noted((entry, f"{words}: {rights}") for entry, rights in given if rights)
+
+
 def plan_notes(entries: Iterable[Result]) -> list[str]:
     """Return what is to be known of backups before one is made."""
     return noted((entry, line) for entry in entries for line in _notes(entry))

@@ -33,7 +33,16 @@ from .columns import (
 from .failures import ends, failure_lines, failure_of
 from .grouping import MOST_ROWS, View, blocks, listing
 from .maintenance import maintenance_failure, maintenance_lines
-from .notes import backup_problems, changed_history, migration_notes, note_lines, plan_notes, restores, revision_lines
+from .notes import (
+    backup_problems,
+    changed_history,
+    migration_notes,
+    note_lines,
+    plan_notes,
+    restores,
+    revision_lines,
+    rights_for_restores,
+)
 from .plan_lines import plan_block
 from .rehearsal_lines import rehearsed_lines
 from .tally import kinds_of_plan, tally
@@ -181,7 +190,7 @@ def _plan(results: Results, view: View) -> Report:
     named = ", ".join(refused) if view.shows_all else first_of(refused, MOST_NAMED)
     return Report(
         table,
-        view.bounded(restores(entries) + plan_notes(entries)),
+        view.bounded(restores(entries) + rights_for_restores(entries) + plan_notes(entries)),
         [f"An upgrade is refused for {named}"] if refused else [],
         kinds_of_plan(entries),
     )
@@ -225,7 +234,8 @@ def _backups(results: Results, view: View) -> Report:
     backup = results["backup"]
     entries = backup.get("databases", [])
     table = listing(backup_columns(view.check_mode), entries, view, needs_person)
-    return Report(table, view.bounded(restores(entries)), failure_of(backup, view))
+    lines = view.bounded(restores(entries) + rights_for_restores(entries))
+    return Report(table, lines, failure_of(backup, view))
 
 
 def _listed(results: Results, view: View) -> Report:

@@ -13,7 +13,7 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..._core.errors import NOT_PERMITTED, REPLACED_NOTHING, Failed, Refused, first_of
+from ..._core.errors import NOT_POSSIBLE, REPLACED_NOTHING, Failed, Refused, first_of
 from ..._core.paths import sha256_of
 from ..connection import OwnConnection, first_line
 from ..data import Archive
@@ -89,7 +89,7 @@ def no_schema(name: str) -> Refused:
         f"Database {name!r} cannot be compared with its backup, or restored from it",
         "its user may not make a schema beside it",
         "Grant it: see the commands below",
-        code=NOT_PERMITTED,
+        code=NOT_POSSIBLE,
     )
 
 

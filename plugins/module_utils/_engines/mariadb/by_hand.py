@@ -11,16 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from .beside import FOR_SWAP
 from .catalog import TABLES
-from .client_input import EXACTLY, SETTINGS, leave_out_invalid_views
+from .client_input import EXACTLY, SETTINGS, invalid_views, leave_out_invalid_views
+from .client_tools import words_by_hand
 from .content import charset_of
+from .defaults import defaults_in
 from .dump import dump_options
-from .quoting import grant_pattern, grantee, quoted
-from .restore_method import may_not_make_code, missing, strangers
-from .swap_state import NEW, OLD, names_for
+from .dump_text import Definitions, definitions_of
+from .privileges import lacking, privileges_on, read_grants
+from .quoting import qualified, quoted
+from .remaking import may_not_make
+from .restore_method import administrators, grants_as_typed, missing
+from .same_name import TABLE_IS_HERE, same_name
+from .scripts import Pieces, redo_pieces
+from .swap_state import NEW, names_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from ..data import Archive
     from .session import MariaDBSession
 
 #: An event that were loaded beside the database would run there; other defaults would be those of the database itself.
@@ -28,60 +34,122 @@ _FOR_TRIAL = (
     "/^-- Dumping events for database/,/^-- Dumping routines for database/d;"
     "/^ALTER DATABASE .* CHARACTER SET .* COLLATE [a-z0-9_]* ;;*$/d"
 )
+#: Each attempt keeps what it replaces: a second one would else write over what the first has kept.
+_NOW = '"$(date +%Y%m%d%H%M%S.%N)"'
+_NAME = "'`', replace({}, '`', '``'), '`'"
+#: What is in the database that the client uses. A package is dropped in that mode only, with its body.
+_DROP_ALL = " ".join(
+    f"""
+begin not atomic set session sql_mode = 'ORACLE'; for found in (
+ select concat('drop ', if(table_type = 'VIEW', 'view', 'table'), ' if exists ', {_NAME.format("table_name")}) as words
+   from information_schema.tables where {TABLE_IS_HERE}
+ union all select concat('drop ', routine_type, ' if exists ', {_NAME.format("routine_name")})
+   from information_schema.routines
+  where {same_name("routine_schema", "database()")} and routine_type <> 'PACKAGE BODY'
+ union all select concat('drop event if exists ', {_NAME.format("event_name")})
+   from information_schema.events where {same_name("event_schema", "database()")}
+ order by words
+) do execute immediate found.words; end for; set session sql_mode = default; end
+""".split()
+)
 
 
-def rights_for_restore(engine: MariaDBSession) -> tuple[str, dict[str, Any]]:
+def rights_for_restore(engine: MariaDBSession, archive: Archive) -> tuple[str, dict[str, Any]]:
     """Return what an administrator types so that a restore can be done, and the variables that it needs then."""
     if not missing(engine):
         return "", {}
-    own = engine.own()
-    user = grantee(str(own.rows("select current_user()")[0][0]))
-    privileges = ", ".join(FOR_SWAP)
-    places = [
-        grant_pattern(engine.name_on_server),
-        *(grant_pattern(names_for(engine.name_on_server, kind)[0], "%") for kind in (NEW, OLD)),
-    ]
-    grants = [f"grant {privileges} on {place}.* to {user}" for place in places]
-    if strangers(own, engine.name_on_server):
-        grants.append(f"grant set user on *.* to {user}")
-    if may_not_make_code(own, engine.name_on_server):
-        grants.append("set global log_bin_trust_function_creators = 1")
-    words = [*_client(engine, "mariadb"), f"--execute={'; '.join(grants)}"]
-    return shlex.join(words), {}
+    return grants_as_typed(engine, _all_pieces(_defined(archive))), {}
 
 
-def command(engine: MariaDBSession, dump: Path) -> str:
+def command(engine: MariaDBSession, archive: Archive) -> str:
     """Return what an administrator types to put a dump in the place of a database; the replaced one is dumped before.
 
     Only a dump that could be loaded into a schema of its own replaces anything. The client stops at the first error,
     and requests the password once for all of it.
     """
-    schema, trial = engine.name_on_server, names_for(engine.name_on_server, NEW)[0]
-    kept = dump.with_name(f"{schema.replace('/', '_')}-replaced.sql")
-    found = charset_of(engine.own(), schema)
-    charset = f" character set {found[0]} collate {found[1]}" if found else ""
-    kinds = {str(kind) for _name, kind, _engine in engine.own().rows(TABLES)}
-    options = [*dump_options(kinds), *leave_out_invalid_views(engine), f"--result-file={kept}"]
-    keep = [*_client(engine, "mariadb-dump"), *options, schema]
-    load = [*_client(engine, "mariadb"), *EXACTLY, f"--init-command={SETTINGS}"]
+    schema, trial, dump = engine.name_on_server, names_for(engine.name_on_server, NEW)[0], str(archive.path)
+    found = _charset(engine, archive)
+    charset = f" {found}" if found else ""
+    load = [*administrators(engine, "mariadb"), *EXACTLY, f"--init-command={SETTINGS}"]
     begin = f"create or replace database {quoted(trial)}{charset}; use {quoted(trial)};"
     replace = f"drop database {quoted(trial)}; drop database {quoted(schema)};"
     replace += f" create database {quoted(schema)}{charset}; use {quoted(schema)};"
-    script = [
-        ["printf", "%s\\n", begin],
-        ["sed", _FOR_TRIAL, str(dump)],
-        ["printf", "%s\\n", replace],
-        ["cat", str(dump)],
-    ]
+    views, output = _views(engine, archive)
+    script = [_printf(begin), ["sed", _FOR_TRIAL, dump], _printf(*views, replace), ["cat", dump]]
+    return f"{_keep(engine, archive, administrators(engine, 'mariadb-dump'))} && {_piped(script, load)}{output}"
+
+
+def command_by_user(engine: MariaDBSession, archive: Archive) -> str:
+    """Return what the database's own user types to fill it from a dump, without a right on anything else.
+
+    What is in the database is dumped before, and a dump that is not the one that was proven drops nothing.
+
+    Returns:
+        Nothing where he may not make all that the dump has, so that it would end in the middle.
+    """
+    own, schema = engine.own(), engine.name_on_server
+    if lacking(privileges_on(schema, own.run(read_grants)), FOR_SWAP) or not archive.sha256:
+        return ""
+    before = _defined(archive)
+    if before.not_understood or may_not_make(engine, _all_pieces(before)):
+        return ""
+    mine, charset = words_by_hand(engine.url, engine.driver), _charset(engine, archive)
+    proves = shlex.join(["printf", "%s  %s\\n", archive.sha256, str(archive.path)]) + " | sha256sum --check --quiet"
+    load = ["mariadb", *mine, *EXACTLY, f"--init-command={SETTINGS}", f"--database={schema}"]
+    views, output = _views(engine, archive)
+    begin = [*views, "set session foreign_key_checks = 0;", "DELIMITER //", f"{_DROP_ALL}//", "DELIMITER ;"]
+    begin += [f"alter database {quoted(schema)} {charset};"] if charset else []
+    script = [_printf(*begin), ["cat", str(archive.path)]]
+    return f"{proves} && {_keep(engine, archive, ['mariadb-dump', *mine])} && {_piped(script, load)}{output}"
+
+
+def _defined(archive: Archive) -> Definitions:
+    with archive.path.open("rb") as lines:
+        return definitions_of(lines)
+
+
+def _all_pieces(before: Definitions) -> Pieces:
+    """Return what makes all that a dump has besides its tables."""
+    return redo_pieces(before, Definitions(), set(), before.all_tables())
+
+
+def _charset(engine: MariaDBSession, archive: Archive) -> str:
+    """Return the defaults that the database had, as words of a statement."""
+    found = defaults_in(archive.fingerprint) or charset_of(engine.own(), engine.name_on_server)
+    return f"character set {found[0]} collate {found[1]}" if found else ""
+
+
+def _keep(engine: MariaDBSession, archive: Archive, begins: list[str]) -> str:
+    """Return what dumps the database as it is, beside the dump that is to replace it."""
+    kinds = {str(kind) for _name, kind, _engine in engine.own().rows(TABLES)}
+    words = [*begins, *dump_options(kinds), *leave_out_invalid_views(engine)]
+    target = f"--result-file={_kept(engine, archive)}.sql"
+    return f"{shlex.join(words)} {target} -- {shlex.quote(engine.name_on_server)}"
+
+
+def _views(engine: MariaDBSession, archive: Archive) -> tuple[list[str], str]:
+    """Return the lines that print the views which no dump can have now, and the file that it goes to.
+
+    Where the command is typed again they are gone, and it goes on without them.
+    """
+    shows = [f"show create view {qualified(engine.name_on_server, name)};" for name in invalid_views(engine)]
+    if not shows:
+        return [], ""
+    block = ["begin not atomic declare continue handler for sqlexception begin end;", *shows, "end//"]
+    return ["DELIMITER //", *block, "DELIMITER ;"], f" > {_kept(engine, archive)}-views.txt"
+
+
+def _kept(engine: MariaDBSession, archive: Archive) -> str:
+    """Return how the files begin in which is kept what is replaced, for a shell."""
+    name = f"{engine.name_on_server.replace('/', '_')}-replaced-"
+    return shlex.quote(str(archive.path.with_name(name))) + _NOW
+
+
+def _printf(*lines: str) -> list[str]:
+    return ["printf", "%s\\n", *lines]
+
+
+def _piped(script: list[list[str]], load: list[str]) -> str:
     words = " && ".join(map(shlex.join, script))
     # The client would not know otherwise that its input has ended too early.
-    return f"{shlex.join(keep)} && ( {words} || echo 'the dump cannot be read;' ) | {shlex.join(load)}"
-
-
-def _client(engine: MariaDBSession, program: str) -> list[str]:
-    url, words = engine.url, [program, "--user=root", "--password"]
-    socket = url.query.get("unix_socket")
-    if socket:
-        return [*words, f"--socket={socket}"]
-    words += [f"--host={url.host}"] if url.host else []
-    return words + ([f"--port={url.port}"] if url.port else [])
+    return f"( {words} || echo 'the dump cannot be read;' ) | {shlex.join(load)}"

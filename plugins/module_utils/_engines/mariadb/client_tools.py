@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Failed
 from ..._core.processes import has_ended
-from .options import option_file
+from .options import client_options, option_file
 from .versions import version_number
 
 if TYPE_CHECKING:
@@ -47,6 +47,19 @@ class Tool:
     def number(self) -> tuple[int, int]:
         """Return its major and minor version, which may not be below the server's."""
         return version_number(self.version)
+
+
+def words_by_hand(url: URL | PlainURL, driver: str) -> list[str]:
+    """Return what a person gives a program to connect as the user of a URL; the password is requested.
+
+    Args:
+        url: of the database.
+        driver: as for ``client_options``.
+    """
+    included = url.query.get("read_default_file")
+    words = [f"--defaults-extra-file={included}"] if included else []
+    options = {name: value for name, value in client_options(url, driver).items() if name != "password"}
+    return [*words, *(f"--{name}={value}" for name, value in options.items()), "--password"]
 
 
 def find_tool(kind: str) -> Tool | None:

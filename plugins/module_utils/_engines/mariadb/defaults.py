@@ -26,6 +26,11 @@ _LINE = re.compile(r"database: (\w+) (\w+)")
 _NAME = re.compile(r"\w+")
 
 
+def defaults_in(fingerprint: Iterable[str]) -> tuple[str, str] | None:
+    """Return the character set and the collation that a fingerprint has of a database, None if it has none."""
+    return next(((match[1], match[2]) for line in fingerprint if (match := _LINE.fullmatch(line))), None)
+
+
 @contextmanager
 def defaults_of(engine: MariaDBSession, fingerprint: Iterable[str]) -> Iterator[None]:
     """Give a database the defaults of a backup before anything is made in it again; if that fails, those it had.
@@ -38,8 +43,7 @@ def defaults_of(engine: MariaDBSession, fingerprint: Iterable[str]) -> Iterator[
         fingerprint: of the backup; without a line of the defaults they stay.
     """
     own, schema = engine.own(), engine.name_on_server
-    wanted = next((match.groups() for line in fingerprint if (match := _LINE.fullmatch(line))), None)
-    now = charset_of(own, schema)
+    wanted, now = defaults_in(fingerprint), charset_of(own, schema)
     if wanted is None or now is None or wanted == now:
         yield
         return

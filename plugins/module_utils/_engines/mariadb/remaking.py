@@ -21,6 +21,7 @@ from .quoting import quoted
 from .scripts import NotMade, Pieces
 
 if TYPE_CHECKING:
+    from ..connection import OwnConnection
     from .session import MariaDBSession
 
 _NAME = rb"`((?:[^`]|``)*)`"
@@ -48,17 +49,28 @@ class Ended:
 
 def may_not_make(engine: MariaDBSession, pieces: Pieces) -> list[str]:
     """Return in words why the user may not make what scripts make."""
-    statements = [statement for piece in pieces for statement in piece.split(_BEGINS)[1:]]
     own = engine.own()
-    grants = own.run(read_grants)
-    me = str(own.rows("select current_user()")[0][0])
-    found = []
-    others = sorted({definer for definer in map(_definer_of, statements) if definer not in ("", me)})
-    if others and not has_everywhere(grants, "SET USER"):
+    others, found = other_definers(own, pieces), []
+    if others and not has_everywhere(own.run(read_grants), "SET USER"):
         found.append(f"it may not make anew what has another definer ({', '.join(others)})")
-    if any(_CHANGES_DATA.search(statement[:_HEAD]) for statement in statements) and is_distrusted(own):
+    if makes_code(pieces) and is_distrusted(own):
         found.append("the server has a binary log, and trusts no one but SUPER to make triggers and functions")
     return found
+
+
+def other_definers(own: OwnConnection, pieces: Pieces) -> list[str]:
+    """Return the definers of what scripts make, other than the user itself."""
+    me = str(own.rows("select current_user()")[0][0])
+    return sorted({definer for definer in map(_definer_of, _statements(pieces)) if definer not in ("", me)})
+
+
+def makes_code(pieces: Pieces) -> bool:
+    """Return whether scripts make triggers or functions."""
+    return any(_CHANGES_DATA.search(statement[:_HEAD]) for statement in _statements(pieces))
+
+
+def _statements(pieces: Pieces) -> list[bytes]:
+    return [statement for piece in pieces for statement in piece.split(_BEGINS)[1:]]
 
 
 def left_to_a_person(engine: MariaDBSession, schema: str, failure: NotMade) -> list[str]:

@@ -2,22 +2,26 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a database of MariaDB would be restored, and what prevents it."""
+"""How a database of MariaDB would be restored, what prevents it, and what an administrator grants."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
-from ..._core.errors import NOT_PERMITTED, Refused
+from ..._core.errors import NOT_POSSIBLE, Refused
 from ..data import RestoreMethod
 from .beside import FOR_SWAP, schema_to_make
 from .privileges import has_code, has_everywhere, is_distrusted, lacking, privileges_on, read_grants
+from .quoting import grant_pattern, grantee
+from .remaking import makes_code, other_definers
 from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, TABLE_IS_IN_SCHEMA, TRIGGER_IS_IN_SCHEMA
 from .swap import METHOD
-from .swap_state import NEW, OLD
+from .swap_state import NEW, OLD, names_for
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
+    from .scripts import Pieces
     from .session import MariaDBSession
 
 _STRANGERS = f"""
@@ -33,15 +37,15 @@ select distinct definer from (
 def restore_method(engine: MariaDBSession) -> RestoreMethod:
     """Return how a restore would be done, and what the user lacks for it."""
     lacks = missing(engine)
-    obstacle = None
-    if lacks:
-        obstacle = Refused(
-            f"Database {engine.database.name!r} cannot be restored by its user",
-            "; ".join(lacks),
-            "Let an administrator grant that; a run that fails prints the command",
-            code=NOT_PERMITTED,
-        )
-    return RestoreMethod(METHOD, obstacle=obstacle)
+    if not lacks:
+        return RestoreMethod(METHOD)
+    obstacle = Refused(
+        f"Database {engine.database.name!r} cannot be restored by its user",
+        "; ".join(lacks),
+        "Let an administrator type what a plan or a backup prints; until then a failure that needs a restore is held",
+        code=NOT_POSSIBLE,
+    )
+    return RestoreMethod(METHOD, obstacle=obstacle, rights=grants_as_typed(engine))
 
 
 def missing(engine: MariaDBSession) -> list[str]:
@@ -61,6 +65,37 @@ def missing(engine: MariaDBSession) -> list[str]:
     if may_not_make_code(own, engine.name_on_server):
         found.append("the server has a binary log, and trusts no one but SUPER to make triggers and functions")
     return found
+
+
+def grants_as_typed(engine: MariaDBSession, pieces: Pieces | None = None) -> str:
+    """Return what an administrator types so that the user may restore.
+
+    Args:
+        engine: of the database.
+        pieces: what makes again all that a backup has; without them what the database has now counts alone.
+    """
+    own, pieces = engine.own(), pieces or []
+    user, privileges = grantee(str(own.rows("select current_user()")[0][0])), ", ".join(FOR_SWAP)
+    places = [
+        grant_pattern(engine.name_on_server),
+        *(grant_pattern(names_for(engine.name_on_server, kind)[0], "%") for kind in (NEW, OLD)),
+    ]
+    grants = [f"grant {privileges} on {place}.* to {user}" for place in places]
+    if strangers(own, engine.name_on_server) or other_definers(own, pieces):
+        grants.append(f"grant set user on *.* to {user}")
+    if is_distrusted(own) and (has_code(own, engine.name_on_server) or makes_code(pieces)):
+        grants.append("set global log_bin_trust_function_creators = 1")
+    return shlex.join([*administrators(engine, "mariadb"), f"--execute={'; '.join(grants)}"])
+
+
+def administrators(engine: MariaDBSession, program: str) -> list[str]:
+    """Return how an administrator begins a program for the server."""
+    url, words = engine.url, [program, "--user=root", "--password"]
+    socket = url.query.get("unix_socket")
+    if socket:
+        return [*words, f"--socket={socket}"]
+    words += [f"--host={url.host}"] if url.host else []
+    return words + ([f"--port={url.port}"] if url.port else [])
 
 
 def may_not_make_code(own: OwnConnection, schema: str) -> bool:

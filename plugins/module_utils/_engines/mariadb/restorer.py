@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
@@ -144,10 +143,14 @@ class MariaDBRestorer(Restorer):
         drop_schema(self.engine.own(), copy.name)
         MadeSchemas.of(self.engine).forget(copy.name)
 
-    def rights_for_restore(self) -> tuple[str, dict[str, Any]] | None:
+    def rights_for_restore(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:
         """Return the grants that let the user restore."""
-        return by_hand.rights_for_restore(self.engine)
+        return by_hand.rights_for_restore(self.engine, archive)
 
-    def command_by_hand(self, dump: Path) -> str:
+    def command_by_hand(self, archive: Archive) -> str:
         """Return the commands by which an administrator puts a dump in the place of the database."""
-        return by_hand.command(self.engine, dump)
+        return by_hand.command(self.engine, archive)
+
+    def command_by_user(self, archive: Archive) -> str:
+        """Return the commands by which the user fills the database itself from a dump, nothing if he may not."""
+        return by_hand.command_by_user(self.engine, archive)

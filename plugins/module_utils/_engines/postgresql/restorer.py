@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
@@ -101,13 +100,13 @@ class PostgreSQLRestorer(Restorer):
         """Drop a replaced database, or the schemas of one restore."""
         retained.drop(self.engine, copy)
 
-    def rights_for_restore(self) -> tuple[str, dict[str, Any]] | None:
+    def rights_for_restore(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:
         """Return the statements that let the owner restore."""
         return by_hand.rights_for_restore(self.engine)
 
-    def command_by_hand(self, dump: Path) -> str:
+    def command_by_hand(self, archive: Archive) -> str:
         """Return the commands by which a superuser puts a dump in the place of the held database."""
-        return by_hand.command(self.engine, dump)
+        return by_hand.command(self.engine, archive.path)
 
 
 def _invalid_indexes(connection: Connection) -> list[tuple[Any, ...]]:

@@ -96,7 +96,7 @@ class SQLiteRestorer(Restorer):
                 if "locked" in str(error)
                 else f"The file of database {self.engine.database.name!r} cannot be replaced",
                 str(error),
-                f"Stop what uses it, then: {self.command_by_hand(archive.path)}",
+                f"Stop what uses it, then: {self.command_by_hand(archive)}",
                 code=HALF_WAY if self._has_replaced else REPLACED_NOTHING,
             ) from error
         self.engine.close()  # our own connection would go on reading the replaced file
@@ -284,12 +284,12 @@ class SQLiteRestorer(Restorer):
             os.close(target)
         return lost
 
-    def command_by_hand(self, dump: Path) -> str:
+    def command_by_hand(self, archive: Archive) -> str:
         """Return what SQLite's own shell does: keep a copy, then restore; or a move of a file that was new."""
         retained = self.engine.path.with_name(self.engine.path.name + ".aside")
-        if dump.is_dir():
+        if archive.path.is_dir():
             return f"mv {_shell(self.engine.path)} {_shell(retained)}"
-        steps = (_dot_command("backup", retained), _dot_command("restore", dump))
+        steps = (_dot_command("backup", retained), _dot_command("restore", archive.path))
         return " && ".join(f"sqlite3 {_shell(self.engine.path)} {_shell(step)}" for step in steps)
 
     def remove_unfinished(self, before: list[str], left: list[str], executed: list[str]) -> list[str]:

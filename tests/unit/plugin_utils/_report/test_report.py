@@ -208,6 +208,17 @@ def test_backups_are_listed_where_they_are() -> None:
     assert "/srv/backups/shop/r1 (12 MB)" in report({"backup": {"databases": [entry]}}, View()).lines[1]
 
 
+def test_what_an_administrator_types_for_a_restore_is_in_a_plan_and_not_in_a_migration() -> None:
+    obstacle = {"what": "Database 'shop' cannot be restored by its user", "why": "no rights", "remedy": ""}
+    restore = {"method": "swap", "not_restored": [], "obstacle": obstacle, "notes": [], "rights": "mariadb --execute=g"}
+    entries = [{**planned("shop"), "restore": restore}, {**planned("wiki"), "restore": {**restore, "rights": ""}}]
+    line = "shop: So that it can be restored, an administrator types: mariadb --execute=g"
+
+    assert line in report({"plan": {"shipped": True, "databases": entries}}, View()).lines
+    migrated = report({"plan": {"databases": entries}, "upgrade": {"databases": []}}, View())
+    assert not [each for each in migrated.lines if "administrator" in each]
+
+
 def test_what_prevents_a_restore_is_reported_before_one_is_needed() -> None:
     obstacle = {"what": "Database 'shop' cannot be restored by its user", "why": "some of it is root's", "remedy": ""}
     restore = {"method": "in_place", "not_restored": ["slots"], "obstacle": None, "notes": ["as it may not swap"]}
