@@ -495,7 +495,8 @@ def test_what_others_changed_is_seen_and_what_was_not_changed_is_not(stage: Stag
         wait_until(lambda: not stage.database.server.execute(there), "a session stays")
         archive = Archive(Path(), [], None, frozenset({"public.alembic_version"}), before)
         written_rows, now, reads = (
-            WrittenRows([], activity=before),
+            # Since 18 a dump uses each sequence, and here no backup was taken.
+            WrittenRows([], activity=before, dumps=-1),
             write_tracker_of(engine).positions(),
             Counter[str](engine.sequence_reads),
         )

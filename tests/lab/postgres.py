@@ -116,7 +116,13 @@ class PostgresServer(Server):
             pwd.getpwnam(USER)  # checked here, rather than by runuser in the middle of a test
             argv = ["runuser", "-u", USER, "--", *argv]
         # The folder a test is in may be closed to the user the server runs as.
-        return run(argv, cwd="/")
+        return run(argv, cwd="/", env=self._environment)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """Have the extensions of a server that was fetched find its own libpq, not the older one of the machine."""
+        libraries = self.bin.parent / "lib"
+        return {"LD_LIBRARY_PATH": str(libraries)} if (libraries / "libpq.so.5").exists() else {}
 
     def crash(self) -> None:
         if (self.data / "postmaster.pid").exists():
