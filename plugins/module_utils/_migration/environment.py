@@ -42,7 +42,7 @@ from .locations import Locations
 from .own_commits import OwnCommits, touching
 from .placeholders import filled, variables_for
 from .revisions import Revisions
-from .scripts import configuration, script_directory, set_url
+from .scripts import configuration, engine_names, script_directory, set_url
 from .setup import run_setup
 from .step import Step, Watcher
 from .steps import connection_of, heads_after, watched
@@ -378,14 +378,13 @@ class Environment(Revisions):
         Raises:
             Refused: env.py leads elsewhere.
         """
-        found, expected = self._identity(connection), self.engine.own_identity()
-        if found != expected:
-            raise elsewhere(self.database, self.source.folder, self._url, found, expected)
-        theirs = self.engine.instance(connection)
+        found: object = self._identity(connection)
+        expected = self.engine.own_identity()
+        theirs = self.engine.instance(connection) if found == expected else ""
         if theirs and theirs != (self._instance or self.engine.own().run(self.engine.instance)):
-            raise elsewhere(
-                self.database, self.source.folder, self._url, f"another server with the number of {found}", expected
-            )
+            found = f"another server with the number of {found}"
+        if found != expected:
+            raise elsewhere(self.database, self.source.folder, self._url, found, expected, engine_names(self.config))
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:

@@ -76,11 +76,25 @@ def unreachable(name: str, target: str, heads: list[str], error: Exception) -> R
     )
 
 
-def elsewhere(database: Database, source: Path, url: str, found: object, expected: object) -> Refused:
-    """Return the refusal for an env.py that connects to another database, with what sent it there."""
+def elsewhere(
+    database: Database, source: Path, url: str, found: object, expected: object, engines: list[str]
+) -> Refused:
+    """Return the refusal for an env.py that connects to another database, with what sent it there.
+
+    Args:
+        database: the entry.
+        source: the folder of the release.
+        url: what env.py was given.
+        found: where it leads.
+        expected: where the entry leads.
+        engines: what env.py calls its databases, if it has several.
+    """
     replaced = [name for name in database.url_variables if os.environ.get(name) != url]
     remedy = "Let env.py take its URL from sqlalchemy.url, or name its variable in url_variables"
     why = f"it connects to {found}, and the url leads to {expected}"
+    if engines and not database.engine_name:
+        why += f"; it migrates several: {', '.join(engines)}"
+        remedy = "Give each of them an entry, whose engine_name is the name that it has there"
     if replaced:
         why += f"; {replaced[0]} was set anew{_by(source, replaced[0])}"
         remedy = (

@@ -65,16 +65,21 @@ def set_url(config: Config, url: str, engine_name: str) -> None:
     """
     config.set_main_option("sqlalchemy.url", _escaped(url))
     if engine_name:
-        names = re.split(r",\s*", config.get_main_option("databases") or "")
+        names = engine_names(config)
         if engine_name not in names:
             raise Refused(
                 f"Alembic's configuration names no database {engine_name!r}",
-                f"its databases are: {', '.join(names)}" if any(names) else "it has no option databases",
+                f"its databases are: {', '.join(names)}" if names else "it has no option databases",
                 "Correct engine_name, or leave it out where env.py is not made from the multidb template",
                 code="engine-name-unknown",
             )
         config.set_main_option("databases", engine_name)
         config.set_section_option(engine_name, "sqlalchemy.url", _escaped(url))
+
+
+def engine_names(config: Config) -> list[str]:
+    """Return what env.py calls its databases, where it is made from Alembic's template for several."""
+    return [name for name in re.split(r",\s*", config.get_main_option("databases") or "") if name]
 
 
 def script_directory(config: Config, source: Source) -> ScriptDirectory:

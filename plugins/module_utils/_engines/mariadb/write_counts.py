@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 Counts = dict[str, int]
 
 _STATUS = (
-    "show {} status where variable_name in ('Handler_write', 'Handler_update', 'Handler_delete') or variable_name"
-    " rlike '^Com_(alter|create|drop|rename|truncate|load|insert|update|delete|replace|revoke|grant|xa)'"
+    "show {} status where value <> '0'"
+    " and (variable_name in ('Handler_write', 'Handler_update', 'Handler_delete') or variable_name"
+    " rlike '^Com_(alter|create|drop|rename|truncate|load|insert|update|delete|replace|revoke|grant|xa)')"
 )
 #: What a server that was started again, or whose counters were set back, does not have.
 _AGE = "select variable_value from information_schema.global_status where variable_name = 'Uptime_since_flush_status'"

@@ -109,6 +109,21 @@ def test_a_name_that_alembic_ini_does_not_have_is_refused_at_the_plan(host: Host
     assert_error(plan["obstacles"][0], "engine-name-unknown", "'engin1'", "engine1, engine2")
 
 
+def test_an_entry_without_a_name_is_refused_with_the_names(host: Host, shipped: Path, tmp_path: Path) -> None:
+    files = {name: script(tmp_path / f"{name}.db", "create table mine (a)") for name in ("engine1", "engine2")}
+    ini = shipped / "alembic.ini"
+    text = ini.read_text()
+    for name, path in files.items():
+        text = re.sub(rf"(\[{name}\]\nsqlalchemy.url = ).*", rf"\1sqlite:///{path}", text)
+    ini.write_text(text)
+    before = {path: dump(path) for path in files.values()}
+
+    plan = host.plan(database(files["engine1"], "a"), run="")
+
+    assert_error(plan["obstacles"][0], "env-py-other-database", "engine1, engine2", "engine_name")
+    assert {path: dump(path) for path in files.values()} == before
+
+
 def test_one_that_fails_is_reverted_and_the_other_one_is_not_touched(host: Host, shipped: Path, tmp_path: Path) -> None:
     first, second = (script(tmp_path / f"{name}.db", "create table mine (a)") for name in ("engine1", "engine2"))
     (path,) = (shipped / "migrations" / "versions").glob("0002_*.py")
