@@ -102,7 +102,7 @@ test-newest: test-setup ## the tests marked both_cores, on the newest Ansible
 test-postgresql-corpus: test-setup ## every kind of object, on PostgreSQL 14 and 16 to 18
 	python -m tests.postgresql_versions --corpus 14 16 17 18
 
-test-postgresql-versions: test-setup ## the same, every verb, the locks and some faults, on 13 as well
+test-postgresql-versions: test-setup ## the same, every verb, the locks and some faults, on 13 as well, and what the engine is made of
 	python -m tests.postgresql_versions
 
 .PHONY: faults

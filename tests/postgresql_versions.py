@@ -16,12 +16,15 @@ _CACHE = PROJECT / ".hosting-alembic" / "cache" / "postgresql"
 #: What depends on a version, and what each verb does; the rest runs on one version only.
 _NAMES = (
     "restore_corpus", "restore_postgresql", "revert_postgresql", "revert_sequences",
-    "rehearsal", "locks", "verbs", "schemas",
+    "rehearsal", "locks", "verbs", "schemas", "recover", "prune", "health",
 )  # fmt: skip
 _CORPUS = ("tests/integration/test_restore_corpus.py",)
 _INTEGRATION = ("-m", "not exhaustive", "-k", "not sqlite", *(f"tests/integration/test_{name}.py" for name in _NAMES))
-#: What differs between versions, with all of its kinds.
-_NEW = ("tests/integration/test_locale_providers.py", "tests/integration/test_role_memberships.py")
+#: Every verb by each method, and what differs between versions, with all of its kinds.
+_ALL_KINDS = tuple(
+    f"tests/integration/test_{name}.py" for name in ("verbs_postgresql", "locale_providers", "role_memberships")
+)
+_UNIT = ("-k", "postgres", "tests/unit")
 _FAULTS = ("-m", "daily", "-k", "postgresql", "tests/faults")
 
 
@@ -55,7 +58,7 @@ def _passes(version: int, runs: list[tuple[str, ...]]) -> bool:
 def main() -> int:
     """Run them on each version, and fail if some have failed on one."""
     arguments = _arguments()
-    runs: list[tuple[str, ...]] = [_CORPUS] if arguments.corpus else [_INTEGRATION, _NEW, _FAULTS]
+    runs: list[tuple[str, ...]] = [_CORPUS] if arguments.corpus else [_UNIT, _INTEGRATION, _ALL_KINDS, _FAULTS]
     failed = [version for version in arguments.versions or VERSIONS if not _passes(version, runs)]
     if failed:
         print(f"\nfailed on PostgreSQL {', '.join(map(str, failed))}")
