@@ -13,6 +13,10 @@ from .._core.errors import Refused
 from .data import Archive, Restored, RetainedCopy
 from .interface import Guard, Report
 
+#: As a shell reads it, for the names of what commands by hand keep: a second attempt would else write over what the
+#: first has kept.
+TIME_TYPED = '"$(date +%Y%m%d%H%M%S.%N)"'
+
 
 class Restorer(ABC):
     """Brings backups back, and keeps what they replace."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from ..restorer import TIME_TYPED
 from .beside import FOR_SWAP
 from .catalog import TABLES
 from .client_input import EXACTLY, SETTINGS, invalid_views, leave_out_invalid_views
@@ -34,8 +35,6 @@ _FOR_TRIAL = (
     "/^-- Dumping events for database/,/^-- Dumping routines for database/d;"
     "/^ALTER DATABASE .* CHARACTER SET .* COLLATE [a-z0-9_]* ;;*$/d"
 )
-#: Each attempt keeps what it replaces: a second one would else write over what the first has kept.
-_NOW = '"$(date +%Y%m%d%H%M%S.%N)"'
 _NAME = "'`', replace({}, '`', '``'), '`'"
 #: What is in the database that the client uses. A package is dropped in that mode only, with its body.
 _DROP_ALL = " ".join(
@@ -142,7 +141,7 @@ def _views(engine: MariaDBSession, archive: Archive) -> tuple[list[str], str]:
 def _kept(engine: MariaDBSession, archive: Archive) -> str:
     """Return how the files begin in which is kept what is replaced, for a shell."""
     name = f"{engine.name_on_server.replace('/', '_')}-replaced-"
-    return shlex.quote(str(archive.path.with_name(name))) + _NOW
+    return shlex.quote(str(archive.path.with_name(name))) + TIME_TYPED
 
 
 def _printf(*lines: str) -> list[str]:

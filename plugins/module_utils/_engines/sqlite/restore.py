@@ -19,7 +19,7 @@ from .. import disk_space
 from ..connection import driver_connection
 from ..data import Archive, Restored, RetainedCopy
 from ..interface import Guard, Report
-from ..restorer import Restorer
+from ..restorer import TIME_TYPED, Restorer
 from .catalog import drop_unfinished, proven
 from .engine import FILE, IN_PLACE, SQLite
 from .held_folder import Appearance, HeldFolder, copied
@@ -286,11 +286,11 @@ class SQLiteRestorer(Restorer):
 
     def command_by_hand(self, archive: Archive) -> str:
         """Return what SQLite's own shell does: keep a copy, then restore; or a move of a file that was new."""
-        retained = self.engine.path.with_name(self.engine.path.name + ".aside")
+        path, retained = _shell(self.engine.path), f"{self.engine.path}.aside."
         if archive.path.is_dir():
-            return f"mv {_shell(self.engine.path)} {_shell(retained)}"
-        steps = (_dot_command("backup", retained), _dot_command("restore", archive.path))
-        return " && ".join(f"sqlite3 {_shell(self.engine.path)} {_shell(step)}" for step in steps)
+            return f"mv {path} {_shell(retained)}{TIME_TYPED}"
+        steps = (_dot_command("backup", retained, TIME_TYPED), _dot_command("restore", archive.path))
+        return " && ".join(f"sqlite3 {path} {step}" for step in steps)
 
     def remove_unfinished(self, before: list[str], left: list[str], executed: list[str]) -> list[str]:
         """Drop the tables of batch operations that did not come to their end, where the table they copy is whole."""
@@ -316,10 +316,16 @@ def _changed(path: Path) -> str:
     return datetime.fromtimestamp(path.stat().st_ctime, timezone.utc).isoformat(timespec="seconds")
 
 
-def _dot_command(name: str, path: Path) -> str:
-    """Return a command of SQLite's shell, which reads a name in double quotes as a C string."""
+def _dot_command(name: str, path: object, behind: str = "") -> str:
+    """Return a command of SQLite's shell as a word of a shell; the former reads a name in double quotes as a C string.
+
+    Args:
+        name: of the command.
+        path: its argument.
+        behind: what the shell puts behind the path.
+    """
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
-    return f'.{name} "{escaped}"'
+    return _shell(f'.{name} "{escaped}') + behind + _shell('"')
 
 
 def _shell(word: object) -> str:

@@ -535,13 +535,30 @@ def test_the_command_that_is_printed_for_a_person_works(file: Path, name: str) -
     file = script(file.with_name(name), "create table t (a); insert into t values (1)")
     dump = dumped(file)
     dump = dump.rename(dump.with_name("my dump.sqlite3"))
-    sql(file, "delete from t")
+    sql(file, "update t set a = 2")
 
     command = restorer_of(engine_of(file)).command_by_hand(Archive(dump, [], None, frozenset()))
-    subprocess.run(command, shell=True, check=True)  # noqa: S602 - as a person types it
+    for number in (3, 4):
+        subprocess.run(command, shell=True, check=True)  # noqa: S602 - as a person types it
+        assert sql(file, "select a from t") == [(1,)]
+        sql(file, f"update t set a = {number}")
 
-    assert sql(file, "select a from t") == [(1,)]
+    kept = [path for path in file.parent.iterdir() if path.name.startswith(f"{file.name}.aside")]
+    assert sorted(row for path in kept for row in sql(path, "select a from t")) == [(2,), (3,)]
     assert shlex.split(command)[:2] == ["sqlite3", str(file)]
+
+
+def test_the_command_that_moves_a_new_file_away_keeps_each(file: Path) -> None:
+    folder = file.parent / "dump"
+    folder.mkdir()
+    command = restorer_of(engine_of(file)).command_by_hand(Archive(folder, [], None, frozenset()))
+    for number in (1, 2):
+        script(file, f"create table t (a); insert into t values ({number})")
+        subprocess.run(command, shell=True, check=True)  # noqa: S602 - as a person types it
+        assert not file.exists()
+
+    kept = file.parent.glob("app.db.aside*")
+    assert sorted(row for path in kept for row in sql(path, "select a from t")) == [(1,), (2,)]
 
 
 # What would stop it
