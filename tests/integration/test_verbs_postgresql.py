@@ -40,7 +40,7 @@ def test_every_verb(site: Site, creator: PostgresTarget, method: str) -> None:
     site.run("rollback", **settings)
     assert (creator.revisions, creator.tables()) == ([], [])
     rolled_back = creator.dump()
-    restored = {
+    restored: dict[str, Any] = {
         "migrate_restore_run": backup,
         "migrate_restore_databases": [name],
         "migrate_restore_loses_writes": True,
