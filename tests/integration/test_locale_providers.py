@@ -58,8 +58,6 @@ def customer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Custome
             password = server.create_role("owner", options="LOGIN CREATEDB")
             server.execute(f'CREATE DATABASE app OWNER "owner" TEMPLATE template0 {kind.options}')
             customer = Customer(server, "app", "owner", password, folder=tmp_path / "backup")
-            if major_here() < 15:
-                server.execute('ALTER SCHEMA public OWNER TO "owner"', "app")
             customer.as_owner("CREATE TABLE item (name text PRIMARY KEY); INSERT INTO item VALUES ('a'), ('B'), ('b')")
             yield customer
     except CommandFailed as error:
@@ -84,9 +82,8 @@ def test_what_makes_a_database_anew_gives_it_its_locale(customer: Customer) -> N
             assert made_with(server, str(scratch.engine.url.database)) == kind
 
     customer.as_owner("DROP TABLE item")
-    if major_here() >= 15:
-        assert customer.restore(archive, restore_method="swap").method == "swap"
-        assert (customer.dump(), made_with(server, "app")) == (before, kind)
+    assert customer.restore(archive, restore_method="swap").method == "swap"
+    assert (customer.dump(), made_with(server, "app")) == (before, kind)
 
     customer.as_owner("CREATE TABLE half (id integer)")
     type_as_superuser(customer, by_hand)

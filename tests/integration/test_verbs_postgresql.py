@@ -21,8 +21,6 @@ def test_every_verb(site: Site, creator: PostgresTarget, method: str) -> None:
         "migrate_restore_method": method,
         "migrate_health_checks": [{"sql": "SELECT count(*) FROM item", "expect": 0, "database": name}],
     }
-    # Of before 15 only a superuser could bring public back in a new database.
-    server.execute(f'ALTER SCHEMA public OWNER TO "{name}"', name)
     empty = creator.dump()
     site.run("ship", **settings)
     assert_says(site.run("plan", **settings).output, "base -> 0002")
