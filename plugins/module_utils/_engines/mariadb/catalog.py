@@ -156,10 +156,11 @@ def _table_lines(connection: Connection, name: str, kind: str) -> list[Line]:
 
 
 def _routine_lines(connection: Connection) -> list[Line]:
+    routines = execute(connection, _ROUTINES)
     parameters: dict[tuple[str, str], list[str]] = {}
-    for kind, name, words in execute(connection, _PARAMETERS):
+    for kind, name, words in execute(connection, _PARAMETERS) if routines else ():
         parameters.setdefault((kind, name), []).append(str(words))
     return [
         Line(f"{kind} {name}({', '.join(parameters.get((kind, name), []))}) {words}", str(kind), str(name))
-        for kind, name, words in execute(connection, _ROUTINES)
+        for kind, name, words in routines
     ]

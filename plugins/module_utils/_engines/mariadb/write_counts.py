@@ -40,6 +40,8 @@ _PAUSE = "do sleep(0.15)"
 #: The last statement of a client, whose answer is what it has written.
 LAST_OF_CLIENT = f"{_STATUS.format('session')};\n".encode()
 COUNTS, AGE, READ = "counts", "age", "read_at"
+#: A key of what SQLAlchemy keeps with the driver's connection.
+_READ_BY = "hosting_alembic_counters_read_by"
 
 
 def first_reading(own: OwnConnection) -> dict[str, Any]:
@@ -84,6 +86,11 @@ class Sessions:
         self._first: dict[str, Counts] = {}
         self._last: dict[str, Counts] = {}
 
+    def begin(self, connection: Connection) -> None:
+        """Read the counters of a session that was not read before."""
+        if connection.info.get(_READ_BY) is not self:
+            self.read(connection)
+
     def read(self, connection: Connection) -> None:
         """Read the counters of a session; each has a number of its own, until the server is started again."""
         cursor = connection.connection.cursor()
@@ -94,6 +101,7 @@ class Sessions:
             cursor.close()
         self._last[number] = counts(connection)
         self._first.setdefault(number, self._last[number])
+        connection.info[_READ_BY] = self
 
     def written(self) -> Counts:
         """Return what they have written."""

@@ -65,14 +65,15 @@ class MariaDBWriteTracker(WriteTracker):
         self._own_base = int(own.rows("select connection_id()")[0][0]), own.run(counts)
 
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
-        """Read what env.py's session has written; which rows, no counter says."""
+        """Read what env.py's session had written before its first step; which rows, no counter says."""
         with suppress(Exception):  # what is not counted is others'
-            self.sessions.read(connection)
+            self.sessions.begin(connection)
         return Counted()
 
     def check_other_writers(self, connection: Connection) -> None:
-        """Read what env.py's session has written."""
-        self.count_transaction(connection)
+        """Read what env.py's session has written until now."""
+        with suppress(Exception):  # what is not counted is others'
+            self.sessions.read(connection)
 
     def hand_over(self) -> Any:
         """Return the counters, and what env.py's sessions have written."""

@@ -112,7 +112,7 @@ def test_what_is_counted_in_a_process_of_env_py_counts_as_well(stocked: MariaDat
         run.connection.execute(sa.text("update parents set name = 'x'"))
         run.connection.commit()
         assert run.tracker.content() is None
-        write_tracker_of(there).count_transaction(run.connection)
+        write_tracker_of(there).check_other_writers(run.connection)
         run.engine.take_facts_there(json.loads(json.dumps(there.facts_there())))
         return run.tracker.content()
 
