@@ -77,7 +77,12 @@ def _strings(options: dict[str, Any], names: tuple[str, ...]) -> Iterator[str]:
 
 def _paths(options: dict[str, Any]) -> Iterator[str]:
     source = options.get("source")
-    if isinstance(source, str) and not Path(source).is_dir():
+    if source == "":
+        yield (
+            "migrate_source is not set, or a variable in it is not. Set it to the migrations directory on the"
+            " controller: a script directory, or a project folder with alembic.ini."
+        )
+    elif isinstance(source, str) and not Path(source).is_dir():
         yield f"migrate_source {source!r} is not a directory on the controller. Correct the path."
     root = options.get("root")
     if isinstance(root, str) and root and not root.startswith(("/", "~", "$")):

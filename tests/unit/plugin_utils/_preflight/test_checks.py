@@ -35,6 +35,7 @@ def test_what_is_right_has_no_problem(options: dict[str, Any]) -> None:
     ("change", "words"),
     [
         ({"source": "/nowhere"}, ["migrate_source '/nowhere' is not a directory", "Correct the path"]),
+        ({"source": ""}, ["migrate_source is not set", "Set it to the migrations directory"]),
         ({"source": ["a"]}, ["migrate_source must be a string and is a list"]),
         ({"source": None}, ["migrate_source must be a string and is nothing"]),
         ({"services": "shop"}, ["migrate_services must be a list and is a string"]),
