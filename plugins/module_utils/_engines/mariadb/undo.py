@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from .catalog import Line, read_lines
 from .content import columns_of, has_rows, has_values, run_sql
-from .followed import Followed
 from .lock_attempts import until_locked
 from .named import Named
 from .quoting import qualified, quoted
@@ -59,7 +58,7 @@ class LeftObjects:
     #: Whether each of the run's can be dropped.
     is_all: bool = True
 
-    def add(self, line: Line, named: Named, followed: Followed, new_tables: set[str]) -> None:
+    def add(self, line: Line, named: Named, new_tables: set[str]) -> None:
         """Add what a line is of."""
         if line.kind == "table" and line.name in new_tables:
             if not named.has("table", line.name):
@@ -67,9 +66,7 @@ class LeftObjects:
             elif line.name not in self.tables:
                 self.tables.append(line.name)
         elif line.part:
-            self._add_part(line, named, followed)
-        elif followed.has_trigger(line):
-            self.is_all = False
+            self._add_part(line, named)
         elif not named.has(line.kind, line.name):
             self._add_of_others(line)
         elif line.kind in _OBJECTS:
@@ -77,18 +74,15 @@ class LeftObjects:
         else:
             self.is_all = False
 
-    def _add_part(self, line: Line, named: Named, followed: Followed) -> None:
+    def _add_part(self, line: Line, named: Named) -> None:
         found = ((words, match) for words, each in _PARTS.items() if (match := each.fullmatch(line.part)))
         words, match = next(found, ("", None))
         if match is None or line.kind != "table":
             self.is_all = False
             return
         name = match["name"].replace("``", "`")
-        is_named = named.has_part(line.table, name)
-        if is_named and not named.remakes(line.table):
+        if named.has_part(line.table, name):
             self.parts.append((line.table, words, name))
-        elif is_named or followed.has_part(line, line.part[: match.end("name") + 1]):
-            self.is_all = False  # it is not new, or the rows of the table are not those of before
         else:
             self._add_of_others(line)
 
@@ -116,15 +110,13 @@ def read_left(own: OwnConnection, left: list[str], executed: list[str]) -> LeftO
     The names come from the server: that of a view may hold all that a line of the fingerprint has behind it.
     """
     texts = {line[1:] for line in left if _DEFINES.match(line)}
-    there = own.run(read_lines)
-    lines = [line for line in there if line.text in texts]
+    lines = [line for line in own.run(read_lines) if line.text in texts]
     (schema, names_kind) = own.rows("select database(), @@lower_case_table_names")[0]
     named = Named(str(schema), is_exact=int(names_kind) == 0).add(executed)
     new_tables = {line.name for line in lines if line.kind == "table" and not line.part}
     found = LeftObjects(is_all=all(_DEFINES.match(line) for line in left))
-    followed = Followed(named, left, there)
     for line in lines:
-        found.add(line, named, followed, new_tables)
+        found.add(line, named, new_tables)
     # Blanks in names are one in a fingerprint: which of two was there before cannot be known.
     objects = {(line.text, line.kind, line.name, line.part) for line in lines}
     found.is_all &= len(objects) == len({line.text for line in lines})
