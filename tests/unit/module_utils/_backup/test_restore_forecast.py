@@ -67,7 +67,7 @@ def test_what_belongs_to_others_is_an_obstacle(host: Host, postgres_database: Po
     found = forecast(host, entry)
     postgres_database.execute(f'drop owned by "{other}"; drop role "{other}"')
 
-    assert_error(found["obstacle"], "restore-not-possible", other, f'GRANT "{other}" TO "{user}";')
+    assert_error(found["obstacle"], "restore-not-possible", other, f"GRANT {other} TO {user};")
 
 
 def test_no_role_is_made_a_member_of_a_superuser(host: Host, postgres_database: Postgres, entry: Database) -> None:
