@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 _TOKEN = re.compile(r"/\*M?!\d*|/\*.*?\*/|--[ \t][^\n]*|#[^\n]*|`((?:[^`]|``)+)`|([\w$]+)|(\S)", re.DOTALL)
 _KINDS = {"TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "SEQUENCE", "INDEX"}
 _BEFORE_NAME = {"IF", "NOT", "EXISTS"}
+#: Kinds whose names differ by their case where the server distinguishes those of tables.
+_AS_TABLES = {"table", "view", "trigger"}
 #: Names that the server chooses for what has none.
 _NUMBERED = re.compile(r"(?P<base>.+?)_(?P<kind>ibfk_)?\d+", re.DOTALL)
 
@@ -43,6 +45,10 @@ class Named:
     #: Objects that are made, by kind; what is renamed to, of whatever kind.
     _made: set[tuple[str, str]] = field(default_factory=set)
     _renamed: set[str] = field(default_factory=set)
+    #: Objects that are dropped, by kind.
+    _dropped: set[tuple[str, str]] = field(default_factory=set)
+    #: Whether one alters the database itself.
+    alters_database: bool = False
     #: All words of what changes a table, by the table.
     _changes: dict[str, set[str]] = field(default_factory=dict)
 
@@ -54,6 +60,8 @@ class Named:
                 self._read_create(tokens)
             elif tokens and tokens[0].word == "ALTER":
                 self._read_alter(tokens)
+            elif tokens and tokens[0].word == "DROP":
+                self._read_drop(tokens)
             elif [token.word for token in tokens[:2]] == ["RENAME", "TABLE"]:
                 self._renamed |= {self._key(token.text) for token in tokens[2:]}
         return self
@@ -62,7 +70,13 @@ class Named:
         """Return whether an object is made by a statement."""
         if kind in ("table", "view") and self._key(name) in self._renamed:
             return True
-        return (kind, self._key(name) if kind in ("table", "view", "trigger") else name.casefold()) in self._made
+        return (kind, self._key_of(kind, name)) in self._made
+
+    def drops(self, kind: str, name: str) -> bool:
+        """Return whether an object is dropped, or made anew or renamed, by a statement."""
+        if self.has(kind, name):
+            return True
+        return (kind, self._key_of(kind, name)) in self._dropped
 
     def has_part(self, table: str, name: str) -> bool:
         """Return whether a column, a key or a constraint of a table is named by what changes the table."""
@@ -76,8 +90,17 @@ class Named:
             return numbered["base"] == table.casefold() and "references" in words
         return (numbered["base"] == "constraint" and "check" in words) or numbered["base"] in words
 
+    def changes(self, table: str, words: Iterable[str]) -> bool:
+        """Return whether one of some words is in what changes a table, or whether the table is made or renamed."""
+        if self.has("table", table):
+            return True
+        return bool(self._changes.get(self._key(table), set()) & set(words))
+
     def _key(self, name: str) -> str:
         return name if self.is_exact else name.casefold()
+
+    def _key_of(self, kind: str, name: str) -> str:
+        return self._key(name) if kind in _AS_TABLES else name.casefold()
 
     def _read_create(self, tokens: list[_Token]) -> None:
         first = next((number for number, token in enumerate(tokens) if token.word in _KINDS), len(tokens))
@@ -88,16 +111,33 @@ class Named:
             table, _behind = self._name_at(tokens, first + 1)
             self._changes.setdefault(self._key(table), set()).add(name.casefold())
         elif name:
-            self._made.add((kind, self._key(name) if kind in ("table", "view", "trigger") else name.casefold()))
+            self._made.add((kind, self._key_of(kind, name)))
 
     def _read_alter(self, tokens: list[_Token]) -> None:
         first = next((number for number, token in enumerate(tokens) if token.word == "TABLE"), len(tokens))
         table, behind = self._name_at(tokens, first + 1)
         if not table:
+            self.alters_database |= bool({"DATABASE", "SCHEMA"} & {token.word for token in tokens[1:2]})
             return
         self._changes.setdefault(self._key(table), set()).update(token.text.casefold() for token in tokens[behind:])
         if "RENAME" in [token.word for token in tokens[behind:]]:
             self._renamed |= {self._key(token.text) for token in tokens[behind:]}
+            self._dropped.add(("table", self._key(table)))
+
+    def _read_drop(self, tokens: list[_Token]) -> None:
+        first = next((number for number, token in enumerate(tokens) if token.word in _KINDS), len(tokens))
+        kind = "".join(token.word for token in tokens[first : first + 1]).lower()
+        name, behind = self._name_at(tokens, first + 1)
+        if kind == "index" and name and [token.word for token in tokens[behind : behind + 1]] == ["ON"]:
+            table, _behind = self._name_at(tokens, behind + 1)
+            self._changes.setdefault(self._key(table), set()).add(name.casefold())
+            return
+        while name or behind < len(tokens):
+            if name:
+                self._dropped.add((kind, self._key_of(kind, name)))
+            if [token.text for token in tokens[behind : behind + 1]] != [","]:
+                return
+            name, behind = self._name_at(tokens, behind + 1)
 
     def _name_at(self, tokens: list[_Token], first: int) -> tuple[str, int]:
         """Return the name that begins at a token, nothing if it is of another schema, and the token behind it."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from .catalog import Line, read_lines
 from .content import columns_of, has_rows, has_values, run_sql
+from .gone import gone_by_others
 from .lock_attempts import until_locked
 from .named import Named
 from .quoting import qualified, quoted
@@ -36,6 +37,11 @@ _PARTS = {
     "drop column": re.compile(rf"{_NAME} .*", re.DOTALL),
 }
 _OBJECTS = ("trigger", "view", "event", "procedure", "function")
+_NAMES_IN = re.compile(r"`((?:[^`]|``)+)`")
+_OPTIONS = re.compile(r"(\w+)=('(?:[^']|'')*'|\S+)")
+_PARTITIONS = {"partition", "partitions"}
+#: Options that a statement may name by each of these words.
+_CHARACTER_SET = {"charset", "character", "collate"}
 #: What a line of the fingerprint begins with; others are of rows.
 _DEFINES = re.compile(r"\+(?:table|system versioned|sequence|package(?: body)?|" + "|".join(_OBJECTS) + r") ")
 _BONDS = f"""
@@ -55,6 +61,8 @@ class LeftObjects:
     #: Lines of the fingerprint of what no statement of the run names, and the tables that they belong to.
     of_others: list[str] = field(default_factory=list)
     tables_of_others: set[str] = field(default_factory=set)
+    #: Lines of the fingerprint from before that are gone.
+    gone: list[str] = field(default_factory=list)
     #: Whether each of the run's can be dropped.
     is_all: bool = True
 
@@ -78,13 +86,30 @@ class LeftObjects:
         found = ((words, match) for words, each in _PARTS.items() if (match := each.fullmatch(line.part)))
         words, match = next(found, ("", None))
         if match is None or line.kind != "table":
-            self.is_all = False
+            named_by = self._words_of(line) if line.kind == "table" else {"versioning"}
+            if named.changes(line.table, named_by):
+                self.is_all = False
+            else:
+                self._add_of_others(line)
             return
         name = match["name"].replace("``", "`")
         if named.has_part(line.table, name):
             self.parts.append((line.table, words, name))
         else:
             self._add_of_others(line)
+
+    def _words_of(self, line: Line) -> set[str]:
+        """Return words of which one is in each statement that gives a table this part, which has no name.
+
+        That is its primary key, its period, its partitions, or an option behind all of them.
+        """
+        part = line.part.casefold()
+        if not part.startswith(")"):
+            head = part.lstrip("(").split()[0]
+            return {head, *_NAMES_IN.findall(part), *(_PARTITIONS if head in _PARTITIONS else ())}
+        before = next((text for text in self.gone if text.startswith(f"table {line.table}: )")), "")
+        options = {name for name, _value in {*_OPTIONS.findall(part)} ^ {*_OPTIONS.findall(before.casefold())}}
+        return {*options, *(_CHARACTER_SET if options & _CHARACTER_SET else ())}
 
     def _add_of_others(self, line: Line) -> None:
         self.of_others.append(line.text)
@@ -110,13 +135,19 @@ def read_left(own: OwnConnection, left: list[str], executed: list[str]) -> LeftO
     The names come from the server: that of a view may hold all that a line of the fingerprint has behind it.
     """
     texts = {line[1:] for line in left if _DEFINES.match(line)}
-    lines = [line for line in own.run(read_lines) if line.text in texts]
+    there = own.run(read_lines)
+    lines = [line for line in there if line.text in texts]
     (schema, names_kind) = own.rows("select database(), @@lower_case_table_names")[0]
     named = Named(str(schema), is_exact=int(names_kind) == 0).add(executed)
     new_tables = {line.name for line in lines if line.kind == "table" and not line.part}
-    found = LeftObjects(is_all=all(_DEFINES.match(line) for line in left))
+    gone = [line[1:] for line in left if line.startswith("-")]
+    found = LeftObjects(gone=gone, is_all=all(_DEFINES.match(line) for line in left))
     for line in lines:
         found.add(line, named, new_tables)
+    found.of_others += [line[1:] for line in left if line.startswith("+database: ") and not named.alters_database]
+    for text, table in gone_by_others(left, there, named):
+        found.of_others.append(text)
+        found.tables_of_others.add(table)
     # Blanks in names are one in a fingerprint: which of two was there before cannot be known.
     objects = {(line.text, line.kind, line.name, line.part) for line in lines}
     found.is_all &= len(objects) == len({line.text for line in lines})
