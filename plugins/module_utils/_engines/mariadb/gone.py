@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .catalog import Line
-from .named import Named
+from .named import Named, names_in
 
 #: A line of the fingerprint in its parts; where a name contains what is behind it, the name is cut, and not found.
 _LINES = (
@@ -25,7 +25,6 @@ _LINES = (
 _HEAD = re.compile(
     r"(?:CONSTRAINT |(?:(?:UNIQUE|FULLTEXT|SPATIAL) )?KEY )?`(?:[^`]|``)+`|PRIMARY KEY|PERIOD|PARTITION|\)"
 )
-_QUOTED = re.compile(r"`((?:[^`]|``)+)`")
 
 
 @dataclass(frozen=True)
@@ -39,24 +38,19 @@ class _Gone:
     @property
     def head(self) -> tuple[str, str, str]:
         """Return what stays where only what is behind it changes."""
-        match = _HEAD.match(self.part)
-        kind = "table" if self.kind == "system versioned" else self.kind
-        return kind, self.name, match[0] if match else self.part
+        return _head(self.kind, self.name, self.part)
 
 
-def gone_by_others(left: Iterable[str], lines: Iterable[Line], named: Named) -> list[tuple[str, str]]:
+def gone_by_others(gone_lines: Iterable[str], lines: Iterable[Line], named: Named) -> list[tuple[str, str]]:
     """Return the lines of what others have dropped, each with the table that it belonged to.
 
     Args:
-        left: the differences of fingerprints.
+        gone_lines: lines of the fingerprint from before that are gone.
         lines: what there is now.
         named: what the run's statements name.
     """
-    there = {
-        _Gone("", line.kind, " ".join((line.table if line.part else line.name).split()), "", _blanks(line.part)).head
-        for line in lines
-    }
-    gone = [each for line in left if line.startswith("-") for each in _read(line[1:])]
+    there = {_head(line.kind, line.name, line.part) for line in lines}
+    gone = [each for each in map(_read, gone_lines) if each is not None]
     taken = {each.name for each in gone if each.kind == "table" and not each.part and _is_dropped(each, named)}
     return [
         (each.text, each.table)
@@ -65,19 +59,27 @@ def gone_by_others(left: Iterable[str], lines: Iterable[Line], named: Named) -> 
     ]
 
 
-def _read(text: str) -> Iterator[_Gone]:
+def _head(kind: str, name: str, part: str) -> tuple[str, str, str]:
+    name, part = (" ".join(text.split()) for text in (name, part))  # as a line of the fingerprint has them
+    match = _HEAD.match(part)
+    return "table" if kind == "system versioned" else kind, name, match[0] if match else part
+
+
+def _read(text: str) -> _Gone | None:
+    """Return what a line is of; None for one of the database itself, which is never gone."""
     match = next((found for each in _LINES if (found := each.fullmatch(text))), None)
-    if match is not None:
-        names = match.groupdict()
-        table = names.get("table") or (names["name"] if names["kind"] in ("table", "system versioned") else "")
-        yield _Gone(text, names["kind"], names["name"], table, names.get("part") or "")
+    if match is None:
+        return None
+    names = match.groupdict()
+    table = names.get("table") or (names["name"] if names["kind"] in ("table", "system versioned") else "")
+    return _Gone(text, names["kind"], names["name"], table, names.get("part") or "")
 
 
 def _is_dropped(gone: _Gone, named: Named) -> bool:
     """Return whether a statement of the run takes it away, by its name or with all the columns that it is of."""
     if not gone.part:
         return named.drops(gone.kind, gone.name) or (bool(gone.table) and named.drops("table", gone.table))
-    names = [name.replace("``", "`").casefold() for name in _QUOTED.findall(gone.part)]
+    names = names_in(gone.part)
     if not names or gone.part.startswith("PRIMARY KEY"):
         words = {gone.part.partition(" ")[0].casefold()}
         return named.changes(gone.table, words) or _all_change(named, gone.table, names)
@@ -87,7 +89,3 @@ def _is_dropped(gone: _Gone, named: Named) -> bool:
 
 def _all_change(named: Named, table: str, columns: list[str]) -> bool:
     return bool(columns) and all(named.changes(table, [column]) for column in columns)
-
-
-def _blanks(text: str) -> str:
-    return " ".join(text.split())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 #: A quoted name, a word, or one character that is neither.
 _TOKEN = re.compile(r"/\*M?!\d*|/\*.*?\*/|--[ \t][^\n]*|#[^\n]*|`((?:[^`]|``)+)`|([\w$]+)|(\S)", re.DOTALL)
+_QUOTED = re.compile(r"`((?:[^`]|``)+)`")
 _KINDS = {"TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "SEQUENCE", "INDEX"}
 _BEFORE_NAME = {"IF", "NOT", "EXISTS"}
 #: Kinds whose names differ by their case where the server distinguishes those of tables.
@@ -103,19 +104,16 @@ class Named:
         return self._key(name) if kind in _AS_TABLES else name.casefold()
 
     def _read_create(self, tokens: list[_Token]) -> None:
-        first = next((number for number, token in enumerate(tokens) if token.word in _KINDS), len(tokens))
-        kind = "".join(token.word for token in tokens[first : first + 1]).lower()
-        name, _behind = self._name_at(tokens, first + 1)
+        kind, first = _kind_in(tokens)
+        name, _behind = self._name_at(tokens, first)
         if kind == "index" and name:
-            first = next((number for number, token in enumerate(tokens) if token.word == "ON"), len(tokens))
-            table, _behind = self._name_at(tokens, first + 1)
+            table, _behind = self._name_at(tokens, _position(tokens, {"ON"}) + 1)
             self._changes.setdefault(self._key(table), set()).add(name.casefold())
         elif name:
             self._made.add((kind, self._key_of(kind, name)))
 
     def _read_alter(self, tokens: list[_Token]) -> None:
-        first = next((number for number, token in enumerate(tokens) if token.word == "TABLE"), len(tokens))
-        table, behind = self._name_at(tokens, first + 1)
+        table, behind = self._name_at(tokens, _position(tokens, {"TABLE"}) + 1)
         if not table:
             self.alters_database |= bool({"DATABASE", "SCHEMA"} & {token.word for token in tokens[1:2]})
             return
@@ -125,14 +123,13 @@ class Named:
             self._dropped.add(("table", self._key(table)))
 
     def _read_drop(self, tokens: list[_Token]) -> None:
-        first = next((number for number, token in enumerate(tokens) if token.word in _KINDS), len(tokens))
-        kind = "".join(token.word for token in tokens[first : first + 1]).lower()
-        name, behind = self._name_at(tokens, first + 1)
+        kind, first = _kind_in(tokens)
+        name, behind = self._name_at(tokens, first)
         if kind == "index" and name and [token.word for token in tokens[behind : behind + 1]] == ["ON"]:
             table, _behind = self._name_at(tokens, behind + 1)
             self._changes.setdefault(self._key(table), set()).add(name.casefold())
             return
-        while name or behind < len(tokens):
+        while True:
             if name:
                 self._dropped.add((kind, self._key_of(kind, name)))
             if [token.text for token in tokens[behind : behind + 1]] != [","]:
@@ -149,6 +146,22 @@ class Named:
             is_here = self._key(tokens[first].text) == self._key(self.schema)
             return tokens[first + 2].text if is_here else "", first + 3
         return tokens[first].text, first + 1
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names in quotes that a text has, without regard to capitals."""
+    return [name.replace("``", "`").casefold() for name in _QUOTED.findall(text)]
+
+
+def _position(tokens: list[_Token], words: set[str]) -> int:
+    """Return the number of the first token that is one of some words, or how many tokens there are."""
+    return next((number for number, token in enumerate(tokens) if token.word in words), len(tokens))
+
+
+def _kind_in(tokens: list[_Token]) -> tuple[str, int]:
+    """Return the kind of object that a statement is about, and the number of the token behind it."""
+    first = _position(tokens, _KINDS)
+    return "".join(token.word for token in tokens[first : first + 1]).lower(), first + 1
 
 
 def _tokens(statement: str) -> list[_Token]:

@@ -20,7 +20,7 @@ from .catalog import Line, read_lines
 from .content import columns_of, has_rows, has_values, run_sql
 from .gone import gone_by_others
 from .lock_attempts import until_locked
-from .named import Named
+from .named import Named, names_in
 from .quoting import qualified, quoted
 from .same_name import REFERS_TO_SCHEMA, TABLE_IS_IN_SCHEMA
 
@@ -37,7 +37,6 @@ _PARTS = {
     "drop column": re.compile(rf"{_NAME} .*", re.DOTALL),
 }
 _OBJECTS = ("trigger", "view", "event", "procedure", "function")
-_NAMES_IN = re.compile(r"`((?:[^`]|``)+)`")
 _OPTIONS = re.compile(r"(\w+)=('(?:[^']|'')*'|\S+)")
 _PARTITIONS = {"partition", "partitions"}
 #: Options that a statement may name by each of these words.
@@ -106,7 +105,7 @@ class LeftObjects:
         part = line.part.casefold()
         if not part.startswith(")"):
             head = part.lstrip("(").split()[0]
-            return {head, *_NAMES_IN.findall(part), *(_PARTITIONS if head in _PARTITIONS else ())}
+            return {head, *names_in(part), *(_PARTITIONS if head in _PARTITIONS else ())}
         before = next((text for text in self.gone if text.startswith(f"table {line.table}: )")), "")
         options = {name for name, _value in {*_OPTIONS.findall(part)} ^ {*_OPTIONS.findall(before.casefold())}}
         return {*options, *(_CHARACTER_SET if options & _CHARACTER_SET else ())}
@@ -145,7 +144,7 @@ def read_left(own: OwnConnection, left: list[str], executed: list[str]) -> LeftO
     for line in lines:
         found.add(line, named, new_tables)
     found.of_others += [line[1:] for line in left if line.startswith("+database: ") and not named.alters_database]
-    for text, table in gone_by_others(left, there, named):
+    for text, table in gone_by_others(gone, there, named):
         found.of_others.append(text)
         found.tables_of_others.add(table)
     # Blanks in names are one in a fingerprint: which of two was there before cannot be known.

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..._core.errors import HALF_WAY, NOT_PERMITTED, Failed, Refused
+from ..._core.errors import HALF_WAY, NOT_PERMITTED, NOT_POSSIBLE, Failed, Refused
 from ..data import Archive, Restored, RestoreMethod
 from ..interface import Guard, Report
 from . import restore_method
@@ -55,7 +55,7 @@ def restore_by(
             # Why the first method failed says more than that another one is impossible.
             if not reason:
                 raise
-            if refusal.code not in ("restore-not-possible", NOT_PERMITTED):
+            if refusal.code not in (NOT_POSSIBLE, NOT_PERMITTED):
                 raise refusal.because(reason) from refusal
             reason = f"{reason}; {refusal.why}"
             continue

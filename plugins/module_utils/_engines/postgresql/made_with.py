@@ -14,7 +14,7 @@ from ..connection import OwnConnection
 from .restore_statements import literal
 
 #: The row of a database in the catalog, whose columns differ between versions, and the name of its encoding.
-FACTS = """
+_FACTS = """
 select cast(to_jsonb(d) as text), pg_encoding_to_char(encoding) from pg_database d where datname = :name
 """
 
@@ -72,14 +72,15 @@ def as_words(options: dict[str, str]) -> list[str]:
 
 def unlike_template(own: OwnConnection, name: str) -> dict[str, str]:
     """Return those options of a database that one which is made of template0 has not by itself."""
-    its, template = (_options_in_catalog(own, each) for each in (name, "template0"))
+    its, template = (options_in_catalog(own, each) for each in (name, "template0"))
     unlike = {option: value for option, value in its.items() if template.get(option) != value}
     # A locale of a provider is one only beside its name.
     return {**unlike, _PROVIDER: its[_PROVIDER]} if unlike and _PROVIDER in its else unlike
 
 
-def _options_in_catalog(own: OwnConnection, name: str) -> dict[str, str]:
-    text, encoding = own.rows(FACTS, name=name)[0]
+def options_in_catalog(own: OwnConnection, name: str) -> dict[str, str]:
+    """Return the options of CREATE DATABASE that make a database like another one of the server."""
+    text, encoding = own.rows(_FACTS, name=name)[0]
     return options_of(json.loads(text), encoding)
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..._core.errors import Refused, first_of
+from ..._core.errors import NOT_POSSIBLE, Refused, first_of
 from ..._core.job import Database
 from ..connection import OwnConnection
 from ..data import Archive, RestoreMethod
@@ -177,7 +177,7 @@ def _method_of_schema(engine: PostgreSQLSession, mine: Powers) -> RestoreMethod:
     elif has_default_privileges(own):
         why = f"default privileges in all schemas would come on top of what {engine.url.username} makes anew"
         remedy = "ALTER DEFAULT PRIVILEGES IN SCHEMA instead, for each schema that is to have them"
-    obstacle = Refused(what, why, remedy, code="restore-not-possible") if why else _obstacle_of_owners(engine, mine)
+    obstacle = Refused(what, why, remedy, code=NOT_POSSIBLE) if why else _obstacle_of_owners(engine, mine)
     needed = needed_of_elsewhere(own)
     notes = [f"it needs what stays in other schemas: {first_of(needed, _MOST_NAMED)}"] if needed else []
     return RestoreMethod("in_place", _seen_by_slots(_left_out(own)), obstacle, notes, bound_to_tables(own))
@@ -194,34 +194,28 @@ def _obstacle_to_swap(engine: PostgreSQLSession, mine: Powers) -> Refused | None
     what = f"Database {engine.database.name!r} cannot be restored by a swap"
     if not mine.may_swap and not engine.database.admin_url:
         lacking = "create databases" if not mine.createdb else "rename this one"
-        return Refused(
-            what, f"{engine.url.username} may not {lacking}", "Give it an admin_url", code="restore-not-possible"
-        )
+        return Refused(what, f"{engine.url.username} may not {lacking}", "Give it an admin_url", code=NOT_POSSIBLE)
     with beside(engine) as (other, _url):
         theirs = powers(other, engine.name_on_server)
     if not theirs.may_swap:
         return Refused(
             what,
             "the role of its admin_url may not create databases, or not rename this one",
-            code="restore-not-possible",
+            code=NOT_POSSIBLE,
         )
     if mine.superuser:
         return None
     own = engine.own()
     strangers = [f"owned by {name}" for (name,) in _strangers(engine, mine)]
     if strangers:
-        return Refused(
-            what, f"some of it is {', '.join(strangers)}", _membership(engine, mine), code="restore-not-possible"
-        )
+        return Refused(what, f"some of it is {', '.join(strangers)}", _membership(engine, mine), code=NOT_POSSIBLE)
     # All that is the owner's is restored by the owner, whichever role makes the database.
     queries = [ownership.NEVER] if theirs.superuser else [ownership.NEVER, ownership.PRIVILEGED]
     missing = [row[0] for query in queries for row in own.rows(query)]
     if missing:
-        return Refused(what, f"only a superuser can make anew: {', '.join(missing)}", code="restore-not-possible")
+        return Refused(what, f"only a superuser can make anew: {', '.join(missing)}", code=NOT_POSSIBLE)
     public = own.rows(ownership.PUBLIC)
-    return (
-        Refused(what, f"its schema public belongs to {public[0][0]}", code="restore-not-possible") if public else None
-    )
+    return Refused(what, f"its schema public belongs to {public[0][0]}", code=NOT_POSSIBLE) if public else None
 
 
 def _membership(engine: PostgreSQLSession, mine: Powers) -> str:
@@ -248,7 +242,7 @@ def grants(own: OwnConnection, names: list[str]) -> list[str]:
 def _obstacle_in_place(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
     if not (mine.superuser or mine.owner):
         what = f"Database {engine.database.name!r} cannot be restored by its user"
-        return Refused(what, "it belongs to another role", "Name its owner in the url", code="restore-not-possible")
+        return Refused(what, "it belongs to another role", "Name its owner in the url", code=NOT_POSSIBLE)
     return _obstacle_of_owners(engine, mine)
 
 
@@ -267,9 +261,7 @@ def _obstacle_of_owners(engine: PostgreSQLSession, mine: Powers) -> Refused | No
         remedy = "Give it an admin_url that may create databases"
     else:
         return None
-    return Refused(
-        f"Database {engine.database.name!r} cannot be restored by its user", why, remedy, code="restore-not-possible"
-    )
+    return Refused(f"Database {engine.database.name!r} cannot be restored by its user", why, remedy, code=NOT_POSSIBLE)
 
 
 def _strangers(engine: PostgreSQLSession, mine: Powers) -> list[tuple[Any, ...]]:

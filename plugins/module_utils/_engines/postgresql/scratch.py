@@ -256,8 +256,7 @@ class PostgreSQLRehearser(Rehearser):
     def _create(self, place: Place, name: str) -> list[str]:
         """Create an empty database of the same kind, with the same settings; return those that could not be set."""
         _drop(place.own, name)
-        text, encoding = self.engine.own().rows(made_with.FACTS, name=self.engine.name_on_server)[0]
-        made = made_with.options_of(json.loads(text), encoding)
+        made = made_with.options_in_catalog(self.engine.own(), self.engine.name_on_server)
         # Another server may be an older one.
         options = [made_with.as_sql(made_with.understood(made.items(), place.own.run(major_version)))]
         if place.url.username:
