@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import memory_disk
 from tests.lab.fixtures import lab, mariadb_database, mariadb_server, postgres_database, postgres_server
 
 __all__ = ["lab", "mariadb_database", "mariadb_server", "postgres_database", "postgres_server"]
+
+memory_disk.use()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
