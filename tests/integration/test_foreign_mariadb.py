@@ -51,6 +51,17 @@ HISTORIES = (
         "migrations/versions/bobcat/contract",
         "c88cdce8f248",
     ),
+    History(
+        "privacyidea",
+        "903a6ed6f6c4",
+        (
+            "INSERT INTO realm (id, name) VALUES (7, 'größe ☃')",
+            "INSERT INTO token SET id = 1, serial = 'größe', rollout_state = '', active = 1, revoked = 0, locked = 0",
+        ),
+        "SELECT realm.name, token.serial FROM realm, token WHERE token.rollout_state = 'enrolled'",
+        "migrations/versions",
+        "b7c1e4d2a9f3",
+    ),
 )
 FAILS = '''"""fails"""
 import sqlalchemy as sa

@@ -42,6 +42,8 @@ class ForeignCase:
     x_arguments: tuple[str, ...] = ()
     # Python that makes the tables the first revision expects; it finds an engine under that name.
     initial_tables: str = ""
+    # Where that is run, if the packages of the release cannot make them.
+    initial_virtualenv: Path | None = None
     # How many revisions can be taken back from the head on SQLite and on PostgreSQL; their authors' mistakes set it.
     steps_back: dict[str, int] = field(default_factory=dict)
 
@@ -62,7 +64,7 @@ class ForeignCase:
         """Make the tables that the first revision expects to find."""
         if self.initial_tables:
             script = f"import sys, sqlalchemy\nengine = sqlalchemy.create_engine(sys.argv[1])\n{self.initial_tables}"
-            _run(self.python, "-c", script, url)
+            _run((self.initial_virtualenv or self.virtualenv) / "bin" / "python", "-c", script, url)
 
     def variables(self, url: str, *, build: bool = False) -> dict[str, Any]:
         """The role's variables for one database; ``build`` leaves the virtualenv to the role."""
@@ -159,6 +161,52 @@ def keystone_source(cache: Path = CACHE) -> ForeignCase:
         setup="keystone.conf:configure",
         steps_back={"sqlite": 0, "postgresql": 0},
     )
+
+
+def privacyidea_source(cache: Path = CACHE) -> ForeignCase:
+    """Flask-Migrate's directory of an application that an older release has installed: 42 revisions from 3.9 to 3.14.
+
+    Its ``env.py`` runs in AUTOCOMMIT, and making the application writes the name of the host into the database. Its
+    first 68 revisions do not run from an empty MariaDB by Flask-Migrate either: an installation makes the tables of
+    its release, and stamps them.
+    """
+    virtualenv, installed = _virtualenv(cache, "privacyidea"), _virtualenv(cache, "privacyidea_installed")
+    source = _copy(cache, "privacyidea", _site_packages(virtualenv) / "privacyidea", "migrations")
+    settings = cache / "privacyidea" / "pi.cfg"
+    key = settings.with_name("enckey")
+    with _locked(cache, "privacyidea"):
+        key.write_bytes(bytes(range(96)))
+        settings.write_text(PRIVACYIDEA_SETTINGS.format(key=key))
+    return ForeignCase(
+        name="privacyidea",
+        source=source,
+        virtualenv=virtualenv,
+        heads=frozenset({"b7c1e4d2a9f3"}),
+        revisions=42,
+        alembic_options={"script_location": "migrations"},
+        setup="privacyidea.app:create_app",
+        url_variables=("DATABASE_URL",),
+        environment={"PRIVACYIDEA_CONFIGFILE": str(settings)},
+        initial_tables=PRIVACYIDEA_TABLES,
+        initial_virtualenv=installed,
+    )
+
+
+PRIVACYIDEA_SETTINGS = """\
+import os
+
+SQLALCHEMY_DATABASE_URI = os.environ["DATABASE_URL"]
+SECRET_KEY = PI_PEPPER = "not a secret"
+PI_ENCFILE = "{key}"
+PI_AUDIT_NO_SIGN = True
+"""
+PRIVACYIDEA_TABLES = """\
+from privacyidea.models import db
+db.metadata.create_all(engine)
+with engine.begin() as connection:
+    connection.exec_driver_sql("create table alembic_version (version_num varchar(32) not null primary key)")
+    connection.exec_driver_sql("insert into alembic_version values ('5cb310101a1f')")
+"""
 
 
 def flask_source(cache: Path = CACHE) -> ForeignCase:

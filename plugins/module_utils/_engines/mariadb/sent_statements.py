@@ -23,6 +23,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from ..connection import OWN
 from ..sqlalchemy_import import sa
+from .write_counts import Sessions
 
 DRIVER = "pymysql"
 _STARTS_PROGRAM = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
@@ -51,6 +52,7 @@ class _Sent:
     def __init__(self) -> None:
         self._hear: Hear = _ignore
         self._doubt: Doubt = _ignore
+        self._sessions = Sessions()
         self._schema = ""
         self._has_capitals = False
         #: Whether env.py is running: the forks of the process itself are none of its.
@@ -69,17 +71,20 @@ class _Sent:
             self._own.add(own)
 
     @contextmanager
-    def heard(self, schema: str, hear: Hear, doubt: Doubt, has_capitals: bool = False) -> Iterator[None]:
+    def heard(
+        self, schema: str, hear: Hear, doubt: Doubt, sessions: Sessions, has_capitals: bool = False
+    ) -> Iterator[None]:
         """Hear what is sent while env.py runs in the block, and after it.
 
         Args:
             schema: the database.
             hear: gets each statement.
             doubt: gets why some may have been sent that are not heard.
+            sessions: get to know each connection that is opened, and when it rests.
             has_capitals: whether the server knows databases apart by them.
         """
         self._hear, self._doubt, self._schema = hear, doubt, schema
-        self._has_capitals = has_capitals
+        self._sessions, self._has_capitals = sessions, has_capitals
         self._hook()
         ran, self._runs = self._runs, True
         self._find_libraries()
@@ -98,6 +103,8 @@ class _Sent:
         original = connections.Connection._execute_command
         connections.Connection._execute_command = self._listening(original)
         connections.Connection.connect = self._connecting_by(connections.Connection.connect)
+        connections.Connection.close = self._closing_by(connections.Connection.close)
+        sa.event.listen(sa.pool.Pool, "checkin", self._rests)
         self._hook_programs()
         loader = importlib.machinery.ExtensionFileLoader
         loader.exec_module = self._loading(loader.exec_module)  # type: ignore[method-assign]
@@ -139,11 +146,26 @@ class _Sent:
             before = getattr(self._connecting, "is_driver", False)
             self._connecting.is_driver = True
             try:
-                return original(*arguments, **more)
+                done = original(*arguments, **more)
+                self._sessions.opened(arguments[0])
+                return done
             finally:
                 self._connecting.is_driver = before
 
         return connect
+
+    def _closing_by(self, original: Any) -> Any:
+        @functools.wraps(original)
+        def close(connection: Any) -> Any:
+            if connection.open:
+                self._rests(connection)
+            return original(connection)
+
+        return close
+
+    def _rests(self, connection: Any, *_: Any) -> None:
+        if connection is not None and connection not in self._own:
+            self._sessions.rests(connection)
 
     def _listening(self, original: Any) -> Any:
         @functools.wraps(original)

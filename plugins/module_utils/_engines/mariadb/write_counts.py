@@ -14,8 +14,11 @@ reading was made it is not known whether its rows are in the backup: then the co
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from .not_transactional import not_transactional
 
@@ -66,10 +69,14 @@ def reading(own: OwnConnection) -> dict[str, Any]:
 
 def counts(connection: Connection, scope: str = "session") -> Counts:
     """Return the counters of a session, or of all, past SQLAlchemy, which would begin a transaction for it."""
-    cursor = connection.connection.cursor()
+    return counted(_fetched(connection.connection, _STATUS.format(scope)))
+
+
+def _fetched(driver_connection: Any, statement: str) -> list[Any]:
+    cursor = driver_connection.cursor()
     try:
-        cursor.execute(_STATUS.format(scope))
-        return counted(cursor.fetchall())
+        cursor.execute(statement)
+        return list(cursor.fetchall())
     finally:
         cursor.close()
 
@@ -85,6 +92,20 @@ class Sessions:
     def __init__(self) -> None:
         self._first: dict[str, Counts] = {}
         self._last: dict[str, Counts] = {}
+        #: Connections of the driver, all of whose work counts, and the process in which they can be read.
+        self._opened: WeakSet[Any] = WeakSet()
+        self._process = os.getpid()
+
+    def opened(self, driver_connection: Any) -> None:
+        """Know a connection that was opened since the counters of the server were first read."""
+        with suppress(TypeError):  # what cannot be kept is not counted, and counts as others'
+            self._opened.add(driver_connection)
+
+    def rests(self, driver_connection: Any) -> None:
+        """Read what such a connection has written, in the thread that has used it and now gives it away."""
+        if driver_connection in self._opened and os.getpid() == self._process:
+            with suppress(Exception):  # what is not counted is others'
+                self._read(driver_connection)
 
     def begin(self, connection: Connection) -> None:
         """Read the counters of a session that was not read before."""
@@ -93,15 +114,14 @@ class Sessions:
 
     def read(self, connection: Connection) -> None:
         """Read the counters of a session; each has a number of its own, until the server is started again."""
-        cursor = connection.connection.cursor()
-        try:
-            cursor.execute("select connection_id()")
-            number = str(next(iter(cursor.fetchall()))[0])
-        finally:
-            cursor.close()
-        self._last[number] = counts(connection)
-        self._first.setdefault(number, self._last[number])
+        self._read(connection.connection)
         connection.info[_READ_BY] = self
+
+    def _read(self, driver_connection: Any) -> None:
+        number = str(_fetched(driver_connection, "select connection_id()")[0][0])
+        self._last[number] = counted(_fetched(driver_connection, _STATUS.format("session")))
+        is_opened = getattr(driver_connection, "dbapi_connection", driver_connection) in self._opened
+        self._first.setdefault(number, {} if is_opened else self._last[number])
 
     def written(self) -> Counts:
         """Return what they have written."""

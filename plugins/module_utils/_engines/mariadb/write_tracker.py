@@ -102,7 +102,7 @@ class MariaDBWriteTracker(WriteTracker):
             note([], f"what there is in the database could not be read: {refusal.why}")
             yield
             return
-        with SENT.heard(schema, noted.hear, noted.doubt, has_capitals):
+        with SENT.heard(schema, noted.hear, noted.doubt, self.sessions, has_capitals):
             yield
 
     def untouched(self, archive: Archive, written_rows: WrittenRows, tables: Iterable[str]) -> set[str]:

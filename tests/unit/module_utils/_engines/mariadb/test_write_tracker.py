@@ -119,6 +119,59 @@ def test_what_is_counted_in_a_process_of_env_py_counts_as_well(stocked: MariaDat
     assert reported(stocked, tmp_path, work) == (NOTHING, NOTHING)
 
 
+_UPDATE = "update parents set name = 'setup'"
+
+
+def _pooled(database: MariaDatabase, _other: Any) -> None:
+    with sa.create_engine(database.server.url(database.name)).begin() as connection:
+        connection.execute(sa.text(_UPDATE))
+
+
+def _closed(database: MariaDatabase, _other: Any) -> None:
+    connection = sa.create_engine(database.server.url(database.name)).raw_connection().driver_connection
+    connection.cursor().execute(_UPDATE)
+    connection.commit()
+    connection.close()
+
+
+def _in_use(database: MariaDatabase, _other: Any) -> Any:
+    connection = sa.create_engine(database.server.url(database.name)).connect()
+    connection.execute(sa.text(_UPDATE))
+    connection.commit()
+    return connection
+
+
+def _of_before(_database: MariaDatabase, other: Any) -> None:
+    with other.begin():
+        other.execute(sa.text(_UPDATE))
+    other.close()
+
+
+def _with_another_session(database: MariaDatabase, _other: Any) -> None:
+    _pooled(database, _other)
+    database.execute(_UPDATE.replace("setup", "theirs"))
+
+
+@pytest.mark.parametrize(
+    ("write", "is_known"),
+    [(_pooled, True), (_closed, True), (_in_use, False), (_of_before, False), (_with_another_session, False)],
+)
+def test_what_other_connections_of_the_process_write_is_the_runs_own(
+    stocked: MariaDatabase, tmp_path: Path, write: Any, is_known: bool
+) -> None:
+    """An application's own engine, in ``migrate_setup`` for one: what it has written is read when it is given back."""
+
+    def work(run: Run) -> bool:
+        other = sa.create_engine(stocked.server.url(stocked.name)).connect()
+        with run.tracker.noting_touched(lambda _names, _reason: None):
+            kept = write(stocked, other)
+            content = run.step("create table made (id int primary key)")
+        assert kept is None or kept.closed is False
+        return content is not None
+
+    assert in_process(lambda: work(Run(stocked, tmp_path))) is is_known
+
+
 @pytest.mark.parametrize("when", ["before the failure", "after it"])
 @pytest.mark.parametrize(
     "statement",
