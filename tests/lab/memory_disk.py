@@ -14,7 +14,7 @@ _NEEDED_BYTES = 8 << 30
 def use(disk: Path = Path("/dev/shm")) -> None:  # noqa: S108 (a folder of our own is made in it)
     """Let temporary folders lie on a disk in memory, if this machine has one that is as good as its `/tmp`.
 
-    A TMPDIR that is set is somebody's wish, and stays.
+    A TMPDIR that is set stays.
     """
     if "TMPDIR" in os.environ or not _is_as_good(disk):
         return
@@ -27,7 +27,7 @@ def use(disk: Path = Path("/dev/shm")) -> None:  # noqa: S108 (a folder of our o
 
 
 def _is_as_good(disk: Path) -> bool:
-    """Tell whether a disk holds everything, runs programs, and keeps extended attributes (tmpfs since Linux 6.6)."""
+    """Return whether a disk holds everything, runs programs, and keeps extended attributes (tmpfs since Linux 6.6)."""
     try:
         if shutil.disk_usage(disk).free < _NEEDED_BYTES or _available_bytes() < _NEEDED_BYTES:
             return False

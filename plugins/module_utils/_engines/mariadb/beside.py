@@ -26,6 +26,7 @@ from .made_schemas import MadeSchemas
 from .privileges import lacking, privileges_on, read_grants
 from .quoting import qualified
 from .same_name import TABLE_IS_IN_SCHEMA
+from .session_counters import Counts
 from .swap_state import (
     NEW,
     SINCE,
@@ -40,7 +41,6 @@ from .swap_state import (
     record,
     tables_in,
 )
-from .write_counts import Counts
 
 if TYPE_CHECKING:
     from .content import Column

@@ -22,7 +22,7 @@ from .dump import dump_options
 from .dump_waits import DumpWaits
 from .lock_attempts import until_locked
 from .session import lock_seconds
-from .write_counts import LAST_OF_CLIENT, Counts, counted
+from .session_counters import LAST_OF_CLIENT, Counts, counted
 
 if TYPE_CHECKING:
     from .session import MariaDBSession

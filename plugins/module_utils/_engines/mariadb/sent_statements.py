@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from ..connection import OWN
 from ..sqlalchemy_import import sa
-from .write_counts import Sessions
+from .session_counters import Sessions
 
 DRIVER = "pymysql"
 _STARTS_PROGRAM = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}

@@ -25,7 +25,8 @@ from .beside import Beside, cannot_compare
 from .compare import WrittenTables, both_definitions, compare, compare_definitions, doubtful_rows, doubtful_since
 from .restorer import MariaDBRestorer
 from .sent_statements import DRIVER, SENT
-from .write_counts import COUNTS, Counts, Sessions, accounts_for, added, counts, first_reading, grown, reading
+from .session_counters import Counts, Sessions, added, counts, grown
+from .write_counts import COUNTS, accounts_for, first_reading, reading
 from .written_tables import NotedNames, other_schemas, read_catalog, tables_written
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.write_counts import Sessions
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.session_counters import Sessions
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlalchemy_import import sa
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
@@ -128,7 +128,7 @@ def _pooled(database: MariaDatabase, _other: Any) -> None:
 
 
 def _closed(database: MariaDatabase, _other: Any) -> None:
-    connection = sa.create_engine(database.server.url(database.name)).raw_connection().driver_connection
+    connection: Any = sa.create_engine(database.server.url(database.name)).raw_connection().driver_connection
     connection.cursor().execute(_UPDATE)
     connection.commit()
     connection.close()
