@@ -97,7 +97,8 @@ options:
         default: []
       engine_name:
         description: >-
-          One of the C(databases) in C(alembic.ini), where C(env.py) is made from Alembic's C(multidb) template. It then
+          One of the C(databases) in C(alembic.ini), where C(env.py) is made from Alembic's C(multidb) template, or one
+          of the binds, where it is made from Flask-Migrate's; V(default) is the one without a name there. It then
           migrates this one alone.
         type: str
         default: ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.codes import assert_code
-from tests.integration.foreign import foreign
+from tests.integration.foreign import flask_binds, foreign
 from tests.integration.site import Site
 from tests.integration.targets import SQLiteTarget, Target
 
@@ -72,3 +73,44 @@ def test_a_fastapi_application_works_with_what_was_migrated_over_its_own_engine(
     done = subprocess.run(command, cwd=case.source, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "{'lamp': 7}\n"
     assert sqlite.rows("select name, price from product") == [("lamp", 7)]
+
+
+def test_each_bind_of_a_flask_application_is_migrated_as_flask_migrate_does(site: Site, tmp_path: Path) -> None:
+    virtualenv, project = foreign.flask_source().virtualenv, tmp_path / "project"
+    flask_binds.write(virtualenv, project)
+    expected = tmp_path / "expected.db", tmp_path / "expected of stock.db"
+    flask_binds.flask_db(virtualenv, project, expected, "upgrade")
+    ours = tmp_path / "ours.db", tmp_path / "ours of stock.db"
+    for path in ours:
+        path.touch(mode=0o600)
+    main, stock = (f"sqlite:///{path}" for path in ours)
+
+    site.run(
+        "migrate",
+        migrate_source=str(project),
+        migrate_virtualenv=str(virtualenv),
+        migrate_alembic_options={"script_location": "migrations"},
+        migrate_setup="shop:create_app",
+        migrate_databases=[
+            {
+                "name": "main",
+                "url": main,
+                "engine_name": "default",
+                "url_variables": ["DATABASE_URL"],
+                "environment": {"STOCK_URL": stock},
+            },
+            {
+                "name": "stock",
+                "url": stock,
+                "engine_name": "stock",
+                "url_variables": ["STOCK_URL"],
+                "environment": {"DATABASE_URL": main},
+            },
+        ],
+    )
+
+    assert [_dump(path) for path in ours] == [_dump(path) for path in expected]
+
+
+def _dump(path: Path) -> str:
+    return subprocess.run(["sqlite3", str(path), ".dump"], check=True, capture_output=True, text=True).stdout

@@ -28,7 +28,7 @@ from .._engines.interface import Engine
 from .._engines.migration_url import url_for_env
 from .._engines.registry import engine_for
 from .._release.source import Source
-from .alembic_import import CommandError, EnvironmentContext, MigrationContext, MigrationStep, ScriptDirectory
+from .alembic_import import CommandError, MigrationContext, MigrationStep, ScriptDirectory
 from .attributes import Attributes, offer_connection
 from .autogenerate import differences_of
 from .command_line import command_options, context_options, named_config
@@ -39,6 +39,7 @@ from .explanations import elsewhere, env_py_failed, unreachable
 from .fork_guard import ending_copies, guarded_forks
 from .interrupted import Interrupted
 from .locations import Locations
+from .one_engine import only
 from .own_commits import OwnCommits, touching
 from .placeholders import filled, variables_for
 from .revisions import Revisions
@@ -301,8 +302,8 @@ class Environment(Revisions):
         self.config.cmd_opts = command_options(command, revision, named, arguments)
         self._set_up()
         try:
-            options = context_options(revision)
-            context = EnvironmentContext(self.config, self.script, fn=located, dont_mutate=True, **options)
+            options, name = context_options(revision), self.database.engine_name
+            context = only(name, self.config, self.script, fn=located, dont_mutate=True, **options)
             with touching(self.outside), guarded_forks(), context, runs.may_exit():
                 self.script.run_env()
         finally:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: duplicate_table, duplicate_object, duplicate_schema, duplicate_column, duplicate_function
 _THERE_ALREADY = ("42P07", "42710", "42P06", "42701", "42723")
 _WORDS_OF_THERE_ALREADY = re.compile(r"already exists|duplicate column name|already another table or index")
+#: The code of an env.py that leads elsewhere than its entry.
+OTHER_DATABASE = "env-py-other-database"
 _LARGEST = 100_000  # bytes of a file that is searched for a variable
 
 
@@ -104,7 +106,17 @@ def elsewhere(
         f"env.py does not connect to the database that {database.name!r} names",
         why,
         remedy,
-        code="env-py-other-database",
+        code=OTHER_DATABASE,
+    )
+
+
+def of_several(refusal: Refused, name: str) -> Refused:
+    """Return such a refusal for an env.py that migrates several databases, with what it calls the one it began with."""
+    return Refused(
+        refusal.what,
+        f"{refusal.why}; it migrates several, and calls this one {name}",
+        "Give each of them an entry, whose engine_name is the name that it has there",
+        code=OTHER_DATABASE,
     )
 
 

@@ -57,19 +57,19 @@ def set_url(config: Config, url: str, engine_name: str) -> None:
     Args:
         config: Alembic's own.
         url: of the database.
-        engine_name: what env.py calls it, if it is made from Alembic's template for several databases: their names are
-            a main option, and each has a section with its URL.
+        engine_name: what env.py calls it, if it is made from a template for several databases: for Alembic's own, their
+            names are a main option, and each has a section with its URL.
 
     Raises:
         Refused: the configuration does not name it.
     """
     config.set_main_option("sqlalchemy.url", _escaped(url))
-    if engine_name:
-        names = engine_names(config)
+    names = engine_names(config)
+    if engine_name and names:
         if engine_name not in names:
             raise Refused(
                 f"Alembic's configuration names no database {engine_name!r}",
-                f"its databases are: {', '.join(names)}" if names else "it has no option databases",
+                f"its databases are: {', '.join(names)}",
                 "Correct engine_name, or leave it out where env.py is not made from the multidb template",
                 code="engine-name-unknown",
             )

@@ -42,12 +42,13 @@ def test_no_module_ships_more_than_it_did(module: str) -> None:
     tables without transactions 70, statements as they are printed 1, a list of databases on MariaDB 2 and 150,
     what two engines do alike before a plan and what restores execute 2, what a database was made with 1 and 60,
     a command for the user of one database 130, what follows from what a revision of MariaDB names 1 and 210,
-    what sessions of MariaDB count by themselves 1 and 60.
+    what sessions of MariaDB count by themselves 1 and 60,
+    one of several engines of env.py 1 and 90.
     """
     found = shipped(module)
     lines = sum(len((PLUGINS / "module_utils" / name).read_text().splitlines()) for name in found)
-    assert len(found) <= (264 if module == "plan_info" else 306)
-    assert lines <= (35_800 if module == "plan_info" else 41_200)
+    assert len(found) <= (265 if module == "plan_info" else 307)
+    assert lines <= (35_900 if module == "plan_info" else 41_300)
 
 
 def test_the_files_of_an_engine_are_found_where_they_are_shipped() -> None:

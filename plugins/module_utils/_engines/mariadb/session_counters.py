@@ -65,6 +65,9 @@ class Sessions:
     def rests(self, driver_connection: Any) -> None:
         """Read what such a connection has written, in the thread that has used it and now gives it away."""
         if driver_connection in self._opened and os.getpid() == self._process:
+            # The rest of an answer that is streamed would be read first, however much that is.
+            if getattr(getattr(driver_connection, "_result", None), "unbuffered_active", False):
+                return
             with suppress(Exception):  # what is not counted is others'
                 self._read(driver_connection)
 

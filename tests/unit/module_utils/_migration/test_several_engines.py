@@ -1,4 +1,4 @@
-"""An env.py from Alembic's template for several databases: each is an entry, which env.py migrates alone."""
+"""An env.py from a template for several databases: each is an entry, which env.py migrates alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from tests.codes import assert_error
 from tests.unit.stage import Host, database, heads, script, sql
 
@@ -139,6 +141,85 @@ def test_one_that_fails_is_reverted_and_the_other_one_is_not_touched(host: Host,
     assert [line for line in dump(second).splitlines() if "alembic_version" not in line] == before.splitlines()
     assert (dump(first), heads(first)) == (after, ["0002"])
     assert sql(first, "select * from customer") == []
+
+
+#: As Flask-Migrate's: engines that the application has, which are opened all before the first is migrated.
+_OF_AN_APPLICATION = """
+import os
+
+import sqlalchemy as sa
+from alembic import context
+
+engines = {name: sa.create_engine(os.environ[variable]) for name, variable in {"": "MAIN", "stock": "STOCK"}.items()}
+connections = {name: engine.connect() for name, engine in engines.items()}
+transactions = [connection.begin() for connection in connections.values()]
+for name, connection in connections.items():
+    context.configure(connection=connection, upgrade_token=f"{name}_upgrades", downgrade_token=f"{name}_downgrades")
+    context.run_migrations(engine_name=name)
+for transaction in transactions:
+    transaction.commit()
+for connection in connections.values():
+    connection.close()
+"""
+_NAMED = {
+    "0001": "op.create_table(f'thing{engine_name}', sa.Column('id', sa.Integer()))",
+    "0002": "op.execute(f'insert into thing{engine_name} values (7)')",
+}
+
+
+@pytest.fixture
+def binds(host: Host, tmp_path: Path) -> dict[str, Path]:
+    """The databases of an application that has two, and its release."""
+    source = host.layout.release(host.ship("generic")) / "source"
+    (source / "migrations" / "env.py").write_text(_OF_AN_APPLICATION)
+    for path in (source / "migrations" / "versions").glob("*.py"):
+        path.unlink()
+    for revision, down in (("0001", None), ("0002", "0001")):
+        (source / "migrations" / "versions" / f"{revision}.py").write_text(
+            "import sqlalchemy as sa\nfrom alembic import op\n\n"
+            f"revision, down_revision = {revision!r}, {down!r}\n\n\n"
+            f"def upgrade(engine_name):\n    {_NAMED[revision]}\n"
+        )
+    return {name: script(tmp_path / f"{name}.db", "create table mine (a)") for name in ("default", "stock")}
+
+
+def bind(binds: dict[str, Path], name: str, **options: Any) -> Database:
+    variables = {"default": "MAIN", "stock": "STOCK"}
+    environment = {variables[each]: f"sqlite:///{path}" for each, path in binds.items() if each != name}
+    return database(binds[name], name, url_variables=[variables[name]], environment=environment, **options)
+
+
+def test_each_bind_of_an_application_is_an_entry_that_is_migrated_alone(host: Host, binds: dict[str, Path]) -> None:
+    before = dump(binds["stock"])
+
+    result = host.result("upgrade", bind(binds, "default", engine_name="default"), run="r1")
+    assert result["outcome"] == "upgraded", result
+    assert sql(binds["default"], "select * from thing") == [(7,)]
+    assert dump(binds["stock"]) == before
+
+    after = dump(binds["default"])
+    assert host.result("upgrade", bind(binds, "stock", engine_name="stock"), run="r2")["outcome"] == "upgraded"
+    assert sql(binds["stock"], "select * from thingstock") == [(7,)]
+    assert dump(binds["default"]) == after
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ({}, "env-py-other-database", ["calls this one default", "engine_name"]),
+        ({"engine_name": "stok"}, "engine-name-unknown", ["'stok'", "default, stock"]),
+        ({"engine_name": "default"}, "env-py-other-database", []),
+    ],
+)
+def test_a_bind_that_is_not_the_entrys_is_refused(
+    host: Host, binds: dict[str, Path], options: dict[str, str], code: str, words: list[str]
+) -> None:
+    before = {name: dump(path) for name, path in binds.items()}
+
+    plan = host.plan(bind(binds, "stock", **options), run="")
+
+    assert_error(plan["obstacles"][0], code, *words)
+    assert {name: dump(path) for name, path in binds.items()} == before
 
 
 @pytest.mark.usefixtures("shipped")

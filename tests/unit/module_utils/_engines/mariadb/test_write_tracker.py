@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymysql.cursors import SSCursor
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.session_counters import Sessions
@@ -134,6 +135,14 @@ def _closed(database: MariaDatabase, _other: Any) -> None:
     connection.close()
 
 
+def _streaming(database: MariaDatabase, _other: Any) -> None:
+    connection: Any = sa.create_engine(database.server.url(database.name)).raw_connection().driver_connection
+    connection.cursor().execute(_UPDATE)
+    connection.commit()
+    connection.cursor(SSCursor).execute("select seq from seq_1_to_100000")
+    connection.close()
+
+
 def _in_use(database: MariaDatabase, _other: Any) -> Any:
     connection = sa.create_engine(database.server.url(database.name)).connect()
     connection.execute(sa.text(_UPDATE))
@@ -154,7 +163,14 @@ def _with_another_session(database: MariaDatabase, _other: Any) -> None:
 
 @pytest.mark.parametrize(
     ("write", "is_known"),
-    [(_pooled, True), (_closed, True), (_in_use, False), (_of_before, False), (_with_another_session, False)],
+    [
+        (_pooled, True),
+        (_closed, True),
+        (_streaming, False),
+        (_in_use, False),
+        (_of_before, False),
+        (_with_another_session, False),
+    ],
 )
 def test_what_other_connections_of_the_process_write_is_the_runs_own(
     stocked: MariaDatabase, tmp_path: Path, write: Any, is_known: bool
