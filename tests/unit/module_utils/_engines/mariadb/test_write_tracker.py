@@ -139,7 +139,8 @@ def _streaming(database: MariaDatabase, _other: Any) -> None:
     connection: Any = sa.create_engine(database.server.url(database.name)).raw_connection().driver_connection
     connection.cursor().execute(_UPDATE)
     connection.commit()
-    connection.cursor(SSCursor).execute("select seq from seq_1_to_100000")
+    answer = connection.cursor(SSCursor)  # reads the rest as well where nothing refers to it any more
+    answer.execute("select seq from seq_1_to_100000")
     connection.close()
 
 
