@@ -22,7 +22,8 @@ _CORPUS = ("tests/integration/test_restore_corpus.py",)
 _INTEGRATION = ("-m", "not exhaustive", "-k", "not sqlite", *(f"tests/integration/test_{name}.py" for name in _NAMES))
 #: Every verb by each method, and what differs between versions, with all of its kinds.
 _ALL_KINDS = tuple(
-    f"tests/integration/test_{name}.py" for name in ("verbs_postgresql", "locale_providers", "role_memberships")
+    f"tests/integration/test_{name}.py"
+    for name in ("verbs_postgresql", "locale_providers", "role_memberships", "server_upgraded")
 )
 _UNIT = ("-k", "postgres", "tests/unit")
 _FAULTS = ("-m", "daily", "-k", "postgresql", "tests/faults")

@@ -35,12 +35,13 @@ def has_newer_clients(server: PostgresServer) -> bool:
     return int(run([server.bin / "pg_dump", "--version"]).split()[2].partition(".")[0]) > major_of(server)
 
 
-def objects_for(server: PostgresServer) -> str:
-    """Return the statements that a server understands."""
+def objects_for(server: PostgresServer, then: PostgresServer | None = None) -> str:
+    """Return the statements that a server understands, and another that takes what they have made."""
     major = major_of(server)
     text = (_FIXTURES / "objects.sql").read_text()
     replaced = [pairs for since, pairs in _SINCE.items() if major < since]
-    if server.execute("SELECT count(*) FROM pg_collation WHERE collname = 'und-x-icu'") == [["0"]]:
+    icu = "SELECT count(*) FROM pg_collation WHERE collname = 'und-x-icu'"
+    if any(each.execute(icu) == [["0"]] for each in (server, then) if each):
         replaced.append(_OF_ICU)
     for old, new in (pair for pairs in replaced for pair in pairs.items()):
         assert old in text

@@ -73,6 +73,11 @@ def differences(before: list[str], after: list[str]) -> list[str]:
     return sorted([f"-{line}" for line in old - new] + [f"+{line}" for line in new - old], key=lambda line: line[1:])
 
 
+def differences_since(engine: Engine, before: list[str], now: list[str]) -> list[str]:
+    """Return how the schema differs from what a manifest or a journal holds, as above, in the terms of its server."""
+    return differences(before, engine.in_terms_of(before, now))
+
+
 def lost_rows(before: dict[str, int] | None, after: dict[str, int] | None) -> dict[str, list[int]]:
     """Return the tables that have fewer rows than before, or are gone: [before, after]."""
     if before is None or after is None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from .._engines.interface import Engine
 from .._journal.events import Event, ending, journals_of_others
-from .._migration.state import Position, differences, read_fingerprint
+from .._migration.state import Position, differences, differences_since, read_fingerprint
 from .run_record import RunRecord
 
 
@@ -27,18 +27,20 @@ def changed_by_others(engine: Engine, run_record: RunRecord, now: Position) -> l
         now: the revisions of the database, without the version tables of the run.
     """
     if not run_record.cut_short:
-        return differences(run_record.after.fingerprint, now.fingerprint)
-    fingerprint = run_record.before.fingerprint
+        return differences_since(engine, run_record.after.fingerprint, now.fingerprint)
+    before = fingerprint = run_record.before.fingerprint
     tables = set(now.heads)
     for events in _events_of_others(engine, run_record.since):
         seen = [event for event in events if "fingerprint" in event]
         tables.update(*(event["heads"] for event in seen))
-        fingerprint = with_changes(fingerprint, differences(seen[0]["fingerprint"], seen[-1]["fingerprint"]))
+        first, last = (engine.in_terms_of(before, seen[place]["fingerprint"]) for place in (0, -1))
+        fingerprint = with_changes(fingerprint, differences(first, last))
     if tables - set(now.heads) and engine.exists():
         # No journal's fingerprint has the version tables of its own.
-        without = set(read_fingerprint(engine, engine.own(), sorted(tables)))
-        fingerprint = sorted({*fingerprint, *(line for line in now.fingerprint if line not in without)})
-    return differences(run_record.before.fingerprint, fingerprint)
+        without = set(engine.in_terms_of(before, read_fingerprint(engine, engine.own(), sorted(tables))))
+        there = engine.in_terms_of(before, now.fingerprint)
+        fingerprint = sorted({*fingerprint, *(line for line in there if line not in without)})
+    return differences(before, fingerprint)
 
 
 def with_changes(fingerprint: Iterable[str], changes: Iterable[str]) -> list[str]:

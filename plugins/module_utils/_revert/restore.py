@@ -73,7 +73,8 @@ def bring_back(
     now = read_position(engine, list(manifest.heads))
     if now.heads != manifest.heads:
         raise Failed("the restore did not lead to the revision of the backup", f"it is at {now}", code=HALF_WAY)
-    changed = differences(engine.dumped(manifest.fingerprint), engine.dumped(now.fingerprint))
+    there = engine.in_terms_of(manifest.fingerprint, now.fingerprint)
+    changed = differences(engine.dumped(manifest.fingerprint), engine.dumped(there))
     if changed:
         raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]), code=HALF_WAY)
     if guard.is_empty:

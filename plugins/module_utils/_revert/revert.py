@@ -25,7 +25,7 @@ from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
 from .._migration.own_commits import OwnCommits
-from .._migration.state import Position, differences, read_position
+from .._migration.state import Position, differences_since, read_position
 from .._migration.step import Step, shown
 from .._worker.task import OneDatabase
 from . import verification
@@ -100,13 +100,13 @@ class Revert(OneDatabase):
         self._expect_others(environment.engine, now)
         if on_purpose:
             return self._rolled_back(environment, now)
-        if self.job.on_failure == "hold" and not self._is_old(now):
+        if self.job.on_failure == "hold" and not self._is_old(environment.engine, now):
             raise Failed(
                 f"Database {self.database.name!r} is held: nothing was undone",
                 "migrate_on_failure is hold",
                 code="database-held",
             )
-        if self.job.on_failure == "restore" and not self._is_old(now):
+        if self.job.on_failure == "restore" and not self._is_old(environment.engine, now):
             return self._restore(environment, "migrate_on_failure is restore")
         self._tidy(environment.engine)
         if self.job.on_failure == "auto":
@@ -192,9 +192,9 @@ class Revert(OneDatabase):
             expected = with_changes(self.run_record.before.fingerprint, changes)
             self.run_record.before = Position(self.run_record.before.heads, expected)
 
-    def _is_old(self, now: Position) -> bool:
+    def _is_old(self, engine: Engine, now: Position) -> bool:
         before = self.run_record.before
-        return now.heads == before.heads and not differences(before.fingerprint, now.fingerprint)
+        return now.heads == before.heads and not differences_since(engine, before.fingerprint, now.fingerprint)
 
     def _tidy(self, engine: Engine) -> None:
         """Take away what the failed revision left half-made, if no session uses it."""
@@ -308,7 +308,7 @@ class Revert(OneDatabase):
             raise Failed(
                 "the downgrades did not lead to the old revision", f"it is at {now}", code="downgrade-not-exact"
             )
-        changed = differences(self.run_record.before.fingerprint, now.fingerprint)
+        changed = differences_since(environment.engine, self.run_record.before.fingerprint, now.fingerprint)
         if changed:
             raise Failed(
                 "the downgrades did not bring the old schema back", "; ".join(changed[:5]), code="downgrade-not-exact"

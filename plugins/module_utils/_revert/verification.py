@@ -20,7 +20,7 @@ from .._engines.data import ANY_TABLE, Restored
 from .._engines.interface import Engine
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
-from .._migration.state import Position, differences, read_position
+from .._migration.state import Position, differences_since, read_position
 from .restore import bring_back
 from .run_record import RunRecord
 
@@ -214,7 +214,7 @@ def undo_rollback(
     run_record.cut_short = True  # what has changed in the schema since the backup is the rollback's own
     run_record.content = write_tracker_of(engine).content() if own_backup and engine.exists() else None
     now = read_position(engine, list(backup.heads))
-    if now.heads == backup.heads and not differences(backup.fingerprint, now.fingerprint):
+    if now.heads == backup.heads and not differences_since(engine, backup.fingerprint, now.fingerprint):
         found = compare_with(backup, engine, run_record, progress, limit)
         if found.is_equal and backup.tool != TOOL:
             return now, None

@@ -25,7 +25,7 @@ from .._journal.events import Journal, ending, read_events
 from .._journal.run_state import RunState, last_run_state, one_command_a_line
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
-from .._migration.state import Position, differences, read_position
+from .._migration.state import Position, differences_since, read_position
 from .._revert.downgrade_attempts import DowngradeAttempts
 from .._revert.other_applications import changed_by_others, with_changes
 from .._revert.revert import Revert
@@ -85,7 +85,7 @@ class Recovery(Revert):
         if replaced:
             return replaced
         undecided = self.run_record.left or self.run_record.early or self._other_rows(environment.engine)
-        if not on_purpose and not undecided and self._is_old(now):
+        if not on_purpose and not undecided and self._is_old(environment.engine, now):
             self.journal.write("downgraded", **now.facts())
             return self._result("untouched", now)
         return self._locked(environment, on_purpose)
@@ -93,7 +93,7 @@ class Recovery(Revert):
     def _replaced(self, engine: Engine, now: Position) -> Result | None:
         """Return the result of a restore that had put the backup in place when its process died, if there is one."""
         events = [event for event in self.journal.events() if event["event"] in ("restore_begun", "restored")]
-        if not events or not self._is_old(now):
+        if not events or not self._is_old(engine, now):
             return None
         if events[-1]["event"] == "restore_begun" and not self._is_proven(engine):
             return None
@@ -219,7 +219,11 @@ def _is_replaced(engine: Engine, manifest: Manifest | None, now: Position, progr
     """Return whether a database for which something was kept was replaced by its backup."""
     if restorer_of(engine).retained_means_replaced:
         return True
-    if manifest is None or now.heads != manifest.heads or differences(manifest.fingerprint, now.fingerprint):
+    if (
+        manifest is None
+        or now.heads != manifest.heads
+        or differences_since(engine, manifest.fingerprint, now.fingerprint)
+    ):
         return False
     return _holds(engine, manifest, RunRecord(manifest.run), progress)
 
@@ -262,7 +266,7 @@ def _cleared(database: Database, job: Job, left: RunState, progress: Progress) -
             True  # a person was at work since, so the journals alone show what other applications wrote
         )
         before = with_changes(run_record.before.fingerprint, changed_by_others(engine, run_record, now))
-        old = now.heads == run_record.before.heads and not differences(before, now.fingerprint)
+        old = now.heads == run_record.before.heads and not differences_since(engine, before, now.fingerprint)
         if not old and any(stream.pending for stream in environment_of(database, job, engine).streams()):
             raise Refused(
                 f"Database {database.name!r} is still held since run {left.run}",

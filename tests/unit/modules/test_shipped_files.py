@@ -43,12 +43,13 @@ def test_no_module_ships_more_than_it_did(module: str) -> None:
     what two engines do alike before a plan and what restores execute 2, what a database was made with 1 and 60,
     a command for the user of one database 130, what follows from what a revision of MariaDB names 1 and 210,
     what sessions of MariaDB count by themselves 1 and 60,
-    one of several engines of env.py 1 and 90.
+    one of several engines of env.py 1 and 90,
+    a fingerprint of an older PostgreSQL 1 and 280.
     """
     found = shipped(module)
     lines = sum(len((PLUGINS / "module_utils" / name).read_text().splitlines()) for name in found)
-    assert len(found) <= (265 if module == "plan_info" else 307)
-    assert lines <= (35_900 if module == "plan_info" else 41_300)
+    assert len(found) <= (266 if module == "plan_info" else 308)
+    assert lines <= (36_200 if module == "plan_info" else 41_600)
 
 
 def test_the_files_of_an_engine_are_found_where_they_are_shipped() -> None:

@@ -35,6 +35,7 @@ def ours(catalog: str, oid: str, schema: str = "n.nspname") -> str:
 
 #: One row an object, as (schema.relation, line). The order of columns is not part of it: a restore may change it.
 #: What a partition has of its parent's constraints is not either: a restore lets the server name it anew.
+#: One line is of the server, and of the role that has made its cluster (see ``older_server.py``).
 FINGERPRINT = f"""
 select n.nspname || '.' || c.relname,
        format('%s %I.%I owner %s acl %s options %s rls %s%s',
@@ -107,6 +108,8 @@ select n.nspname || '.', format('schema %I owner %s acl %s', n.nspname, pg_get_u
   from pg_namespace n where {ours("pg_namespace", "n.oid")}
 union all
 select '.', format('extension %I', x.extname) from pg_extension x where {WHOLE}
+union all
+select '.', format('server %s of %s', current_setting('server_version_num')::integer / 10000, pg_get_userbyid(10))
 """
 
 #: Indexes that are INVALID and that no session is building now: (schema, name, line of the fingerprint).

@@ -27,7 +27,7 @@ from .psql import Contents as Listing
 from .psql import use_list
 from .relations import Relation, keeps_columns, relations_of, size_of
 from .run_sessions import close_sessions_of_run
-from .schema_entries import VIEW_DATA, Entry, differences, dumped_by, filled_differently, one_sided, parse
+from .schema_entries import VIEW_DATA, Entry, differences, dumped_by, filled_differently, not_printed, one_sided, parse
 from .scope import dumped_schemas
 from .sequences import is_behind, read_positions, used_by_dump, used_by_others
 from .session import major_version
@@ -115,7 +115,9 @@ class ArchiveComparison:
         old, new = self._entries(before, made), self._entries(now, made)
         filled = filled_differently(old, new, ((str(row[0]), str(row[1])) for row in self._engine.own().rows(_FILLED)))
         old = [entry for entry in old if entry.kind != VIEW_DATA]
-        words, notes = (one_sided(old, new), []) if dumped_by(before) != dumped_by(now) else differences(old, new)
+        if dumped_by(before) != dumped_by(now):
+            return one_sided(old, new, not_printed(before, now)) + filled, []
+        words, notes = differences(old, new)
         return words + filled, notes
 
     def _version_tables_made(self, archived: str) -> set[str]:
@@ -133,7 +135,8 @@ class ArchiveComparison:
         return client_tools.run_tool(words, variables, self._archive.path, self._report, "compares the schema")
 
     def _entries(self, script: str, leave_out: set[str]) -> list[Entry]:
-        changed = changed_names(set(self._archive.fingerprint) ^ set(self._written_rows.before))
+        before = self._archive.fingerprint
+        changed = changed_names(set(before) ^ set(self._engine.in_terms_of(before, self._written_rows.before)))
         return [
             entry
             for entry in parse(script)

@@ -86,8 +86,17 @@ def dumped(fingerprint: list[str]) -> list[str]:
 
     An INVALID index is in no dump, and a partition that has not its parent's default gets NULL for one.
     """
-    lines = (_NO_DEFAULT.sub(r"\1 default identity ", line) for line in fingerprint)
-    return [line for line in lines if not _INVALID.search(line)]
+    return [as_dumped(line) for line in fingerprint if not is_invalid(line)]
+
+
+def as_dumped(line: str) -> str:
+    """Return a line with no default in the place of one that is NULL."""
+    return _NO_DEFAULT.sub(r"\1 default identity ", line)
+
+
+def is_invalid(line: str) -> bool:
+    """Return whether a line is of an INVALID index."""
+    return bool(_INVALID.search(line))
 
 
 _NO_DEFAULT = re.compile(r"^(column .* null [tf]) default NULL identity ", re.DOTALL)

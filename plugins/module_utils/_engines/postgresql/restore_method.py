@@ -20,6 +20,7 @@ from ..sql import quoted
 from . import catalog, ownership
 from .arrival import refuse_what_did_not_arrive
 from .bound_to_tables import bound_to_tables
+from .older_server import in_terms_of
 from .rendering import dumped
 from .schema_bonds import hanging_on, has_default_privileges, may_make_schemas, needed_of_elsewhere
 from .session import major_version
@@ -324,6 +325,7 @@ def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] 
     Raises:
         Failed: it is not the same.
     """
+    fingerprint = in_terms_of(archive.fingerprint, fingerprint)
     differing = sorted(set(dumped(archive.fingerprint)) ^ set(dumped(fingerprint)))
     if archive.row_counts is not None and row_counts is not None:
         tables = sorted(set(archive.row_counts) | set(row_counts))

@@ -171,6 +171,7 @@ class Swap:
             counts = restored.run(self._engine.row_counts) if self._archive.row_counts is not None else None
             fingerprint = restored.run(self._engine.fingerprint, self._archive.version_tables)
             verify(self._archive, fingerprint, counts, self._engine.database.name)
+            self._note_public(fingerprint)
         # Each of both reads all tables with one core.
         with self._psql(scratch_url) as analyzing:
             analyzing.write(_ANALYZE)
@@ -181,6 +182,15 @@ class Swap:
             content.refuse_differences(self._contents, folder, self._engine.database.name)
             self._compare_schema(scratch_url, mine.superuser or self._by_superuser)
             analyzing.execute("", self._report, "analyzes the new database")
+
+    def _note_public(self, fingerprint: list[str]) -> None:
+        """Note that public is as in each new database where no dump of before 15 says how it was."""
+        lines = [[line for line in each if _OF_PUBLIC.match(line)] for each in (self._archive.fingerprint, fingerprint)]
+        if self._archive.fingerprint and lines[0] != lines[1]:
+            self.not_restored.append(
+                "the owner and the privileges of schema public, which a pg_dump of before PostgreSQL 15 leaves out:"
+                " they are those of a new database"
+            )
 
     def _psql(self, url: URL) -> Psql:
         return Psql(self._tools, url, self._engine.application)

@@ -25,7 +25,7 @@ from .psql import Contents as Listing
 from .psql import use_list
 from .publications import ROLES
 from .rendering import normalised
-from .schema_entries import VIEW_DATA, Entry, differences, dumped_by, one_sided, parse
+from .schema_entries import VIEW_DATA, Entry, differences, dumped_by, not_printed, one_sided, parse
 from .scope import dumped_schemas
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class RestoredSchema:
         dumped = self._run(dump, client_tools.environment(url, self.application))
         before, now = self._entries(archived), self._entries(dumped)
         if dumped_by(archived) != dumped_by(dumped):
-            return one_sided(before, now)
+            return one_sided(before, now, not_printed(archived, dumped))
         before, now = _rendered_alike(before, now)
         words, _notes = differences(before, now)
         return words

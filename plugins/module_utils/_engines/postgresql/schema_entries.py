@@ -21,7 +21,7 @@ _BETWEEN = re.compile(
 )
 #: What psql prints with a word that is another one each time.
 _FOR_PSQL = re.compile(r"^\\(?:connect .*|(?:un)?restrict \S+)$")
-_DUMPED_BY = re.compile(r"^-- Dumped by pg_dump version (.*)$", re.MULTILINE)
+_DUMPED_BY = re.compile(r"^-- Dumped from database version (\d+).*\n-- Dumped by pg_dump version (.*)$", re.MULTILINE)
 _ACCESS_METHOD = re.compile(r"^SET default_table_access_method = (.*);$")
 _OWN_SCHEMAS = ("alembic_aside_", "alembic_retained_")
 _COLUMNS = {"TABLE", "FOREIGN TABLE"}
@@ -171,14 +171,24 @@ def _first_difference(before: str, now: str) -> str:
     return " ".join(shown) or "the order of its lines"
 
 
-def dumped_by(script: str) -> list[str]:
-    """Return the version of the pg_dump that has written what a script prints."""
+def dumped_by(script: str) -> list[tuple[str, str]]:
+    """Return the major version of the server, and the version of the pg_dump that has written what a script prints."""
     return _DUMPED_BY.findall(script)
 
 
-def one_sided(before: Iterable[Entry], now: Iterable[Entry]) -> list[str]:
-    """Return the objects that are on one side only, whatever their text is."""
+def not_printed(*scripts: str) -> set[tuple[str, str, str]]:
+    """Return which entries the pg_dump of one of some scripts leaves out, as kind, schema and name.
+
+    Before 15 it prints of ``public`` only what is not as in each new database; a fingerprint has a line of it.
+    """
+    versions = [int(version.partition(".")[0]) for script in scripts for _server, version in dumped_by(script)]
+    return {("SCHEMA", "-", "public"), ("ACL", "-", "SCHEMA public")} if versions and min(versions) < 15 else set()
+
+
+def one_sided(before: Iterable[Entry], now: Iterable[Entry], leave_out: set[tuple[str, str, str]]) -> list[str]:
+    """Return the objects that are on one side only, whatever their text is, but for some by kind, schema and name."""
     old = {(entry.kind, entry.schema, entry.name): entry for entry in before}
     new = {(entry.kind, entry.schema, entry.name): entry for entry in now}
+    old, new = ({key: entry for key, entry in side.items() if key not in leave_out} for side in (old, new))
     words = [f"{old[key]} is gone" for key in old.keys() - new.keys()]
     return sorted([*words, *(f"{new[key]} is new" for key in new.keys() - old.keys())])

@@ -32,6 +32,7 @@ from ..sql import quoted
 from . import catalog, row_authors
 from .libpq_options import options_of
 from .locks import AdvisoryLock
+from .older_server import in_terms_of
 from .probe import connect_options_of, described
 from .rendering import dumped, fixed_rendering, fixed_statements, normalised
 from .scope import IS_OF_SCHEMA, SET_SCHEMA
@@ -246,6 +247,10 @@ class PostgreSQLSession(ServerEngine):
     def dumped(self, fingerprint: list[str]) -> list[str]:
         """Return all lines but those of INVALID indexes."""
         return dumped(fingerprint)
+
+    def in_terms_of(self, before: list[str], now: list[str]) -> list[str]:
+        """Return a fingerprint without what came with a later major version."""
+        return in_terms_of(before, now)
 
     def row_counts(self, connection: Connection, tables: Sequence[tuple[str, str]] | None = None) -> dict[str, int]:
         """Count every table that has rows of its own: a partitioned one has those of its partitions.
