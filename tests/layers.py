@@ -23,6 +23,7 @@ FLOORS = (
     ("_rehearsal", "_revert"),
     ("_verbs",),
     ("_module",),
+    ("_answers",),
 )
 #: What the controller's half may use of the host's: what reads files, and what names things.
 OF_THE_HOST = ("_core", "_journal", "_release", "_backup", "_application", "_discovery")

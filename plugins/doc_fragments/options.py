@@ -503,6 +503,21 @@ options:
     default: []
 """
 
+    CODE = r"""
+options:
+  code_digest:
+    description:
+      - The digest of the code that the module works with. The host keeps that code below O(root), so that it is not
+        sent with each call. The action plugin fills it in.
+    type: str
+    default: ""
+  code_archive:
+    description:
+      - That code, where the host has answered that it does not have it. The action plugin sends it.
+      - In check mode it is used from where it was sent to, and not kept.
+    type: path
+"""
+
     PLATFORM = r"""
 attributes:
   platform:

@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 options: {}
 seealso:
@@ -101,20 +102,11 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foresee
-from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = module_of(argument_specs.run())
-    with answering(module):
-        use_databases(module, query_source, begins=True)
-        if module.check_mode:
-            foresee(module, "backed_up", [entry["name"] for entry in module.params["databases"]])
-        follow(module, "backup", group_by_release(module.params))
+    answer_by_code("backup", argument_specs.run())
 
 
 if __name__ == "__main__":

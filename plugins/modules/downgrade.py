@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 options:
   rejected:
@@ -132,21 +133,11 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foresee
-from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
-    group_by_release_of_this_run,
-)
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = module_of(argument_specs.downgrade())
-    with answering(module):
-        use_databases(module)
-        if module.check_mode:  # a predicted upgrade has committed nothing
-            foresee(module, "downgraded", [])
-        follow(module, "downgrade", group_by_release_of_this_run(module.params))
+    answer_by_code("downgrade", argument_specs.downgrade())
 
 
 if __name__ == "__main__":

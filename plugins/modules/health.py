@@ -15,6 +15,7 @@ description:
   - What does not answer as expected is tried again, and fails the module if it never does.
 extends_documentation_fragment:
   - hosting.alembic.options.release
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 attributes:
   check_mode:
@@ -122,46 +123,12 @@ cursor:
   type: dict
 """
 
-from typing import Any
-
-from ansible_collections.hosting.alembic.plugins.module_utils._application.health_checks import (
-    Check,
-    attend,
-    failing_statements,
-)
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, fail, leave, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import have_done
-from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = module_of(argument_specs.health())
-    with answering(module):
-        use_databases(module)
-        options = dict(module.params)
-        checks = [Check.of(entry) for entry in options["checks"]]
-        if module.check_mode:
-            leave(module, changed=False, finished=True, lines=[], cursor={}, results=[], tries=0)
-
-        def query_databases(statements: list[dict[str, Any]]) -> dict[str, Any]:
-            found: dict[str, Any] = {}
-            wanted = {statement["database"] for statement in statements}
-            entries = [entry for entry in options["databases"] if wanted & {"", entry["name"]}]
-            for group in group_by_release({**options, "databases": entries}) if entries else []:
-                for number, answers in have_done("health", {**group, "statements": statements})["found"].items():
-                    found.setdefault(number, []).extend(answers)
-            return found
-
-        answer = attend(checks, options, lambda numbers: failing_statements(checks, numbers, query_databases))
-        wrong = [result for result in answer.get("results", []) if not result["passed"]]
-        if answer["finished"] and wrong:
-            message = "; ".join(f"{result['check']}: {result['why']}" for result in wrong)
-            failure = Failed(f"Not healthy after {answer['tries']} tries", message, code="health-check-failed")
-            fail(module, str(failure), changed=False, **answer, code=failure.code, error=failure.facts())
-        leave(module, changed=False, **answer)
+    answer_by_code("health", argument_specs.health())
 
 
 if __name__ == "__main__":

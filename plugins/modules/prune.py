@@ -17,6 +17,7 @@ description:
   - Proven backups are not its matter; O(hosting.alembic.backup#module:backup_keep) is.
 extends_documentation_fragment:
   - hosting.alembic.options.release
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 attributes:
   check_mode:
@@ -84,37 +85,11 @@ error:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
-    BAD,
-    answering,
-    fail,
-    format_errors,
-    leave,
-    module_of,
-)
-from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import have_done
-from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
-    answer_by_release,
-    group_by_release,
-)
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = module_of(argument_specs.prune())
-    with answering(module):
-        use_databases(module, query_source)
-        groups = group_by_release({**module.params, "check": module.check_mode})
-        results = answer_by_release(groups, lambda options: have_done("prune", options))["results"]
-        changed = any(result["changed"] for result in results)
-        before = [leftover["name"] for result in results for leftover in result["leftovers"]]
-        kept = [entry["name"] for result in results for entry in result["leftovers"] if entry["outcome"] == "kept"]
-        diff = {"before": "".join(f"{name}\n" for name in before), "after": "".join(f"{name}\n" for name in kept)}
-        bad = [result for result in results if result["outcome"] in BAD]
-        if bad:
-            fail(module, format_errors(bad), changed=changed, databases=results, diff=diff)
-        leave(module, changed=changed, databases=results, diff=diff)
+    answer_by_code("prune", argument_specs.prune())
 
 
 if __name__ == "__main__":

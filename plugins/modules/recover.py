@@ -21,6 +21,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 options: {}
 seealso:
@@ -110,47 +111,12 @@ cursor:
   type: dict
 """
 
-from typing import Any
-
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import find_unrecovered
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
-from ansible_collections.hosting.alembic.plugins.module_utils._module.recover import (
-    littered,
-    recover,
-    strangers,
-)
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
-    BAD,
-    answering,
-    difference,
-    fail,
-    format_errors,
-    leave,
-    module_of,
-)
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = module_of(argument_specs.run())
-    with answering(module):
-        use_databases(module)
-        options = dict(module.params)
-        if module.check_mode:
-            results = [
-                {"name": left.name, "outcome": "unrecovered", "changed": True, "of_run": left.run}
-                for left in [*find_unrecovered(options), *littered(options)]
-            ]
-            answer: dict[str, Any] = {"finished": True, "lines": [], "cursor": {}, "results": results}
-        else:
-            answer = recover(options)
-        results = answer.pop("results")
-        bad = [result for result in results if result["outcome"] in BAD]
-        facts = {"changed": any(result["changed"] for result in results), "databases": results, **answer}
-        facts.update(strangers=strangers(options))
-        if answer["finished"] and bad:
-            fail(module, format_errors(bad), **facts)
-        leave(module, diff=difference(results), **facts)
+    answer_by_code("recover", argument_specs.run())
 
 
 if __name__ == "__main__":

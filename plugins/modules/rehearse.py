@@ -20,6 +20,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 options:
   planned:
@@ -189,27 +190,11 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, rehearsal_foreseen
-from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = module_of(argument_specs.rehearse())
-    with answering(module):
-        use_databases(module, query_source, begins=True)
-        planned = module.params["planned"]
-        if module.check_mode:
-            rehearsal_foreseen(module, planned)
-        options = dict(module.params)
-        if planned is not None:
-            names = {entry["name"] for entry in planned if entry["pending"] or entry["obstacles"]}
-            options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
-        if not options["databases"]:
-            leave(module, changed=False, databases=[], finished=True, lines=[], cursor={})
-        follow(module, "rehearse", group_by_release(options))
+    answer_by_code("rehearse", argument_specs.rehearse())
 
 
 if __name__ == "__main__":

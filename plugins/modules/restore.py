@@ -20,6 +20,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 options:
   of_run:
@@ -130,39 +131,12 @@ cursor:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.choose import backed_up
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foresee, foretell, have_done
-from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
-    answer_by_release,
-    group_by_release,
-)
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = module_of(argument_specs.restore())
-    with answering(module):
-        use_databases(module, of_runs=[module.params["of_run"]])
-        options = dict(module.params)
-        if not (options["of_run"] or options["backup"] or options["only"]):
-            raise Refused(
-                "No backup to restore was named",
-                "every database of the host would be replaced by its newest backup",
-                "Set migrate_restore_run, migrate_restore_backup or migrate_restore_databases",
-                code="backup-not-named",
-            )
-        names = backed_up(options["root"], options["databases"], options["of_run"], options["backup"], options["only"])
-        if options["names_only"] or not names:
-            foresee(module, "restored", names)
-        options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
-        groups = group_by_release(options)
-        if module.check_mode:
-            answer = answer_by_release(groups, lambda group: have_done("foresee_restore", group))
-            foretell(module, answer["results"])
-        follow(module, "restore", groups)
+    answer_by_code("restore", argument_specs.restore())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 options:
   of_run:
@@ -127,31 +128,11 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import (
-    last_change,
-    predicted_rollback,
-    rolled_back_by,
-)
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, foretell
-from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import group_by_release_of_run
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = module_of(argument_specs.rollback())
-    with answering(module):
-        use_databases(module, of_runs=[module.params["of_run"]])
-        options = dict(module.params)
-        options["of_run"] = options["of_run"] or last_change(options["root"])
-        names = [entry["name"] for entry in options["databases"]]
-        request = (options["root"], options["run"], options["of_run"], names, options["only"])
-        names = rolled_back_by(*request, attach=options["attach"])
-        if module.check_mode or not names:
-            # What is refused here does not keep the others from being rolled back; the report fails.
-            foretell(module, predicted_rollback(options["root"], options["run"], options["of_run"], names), fails=False)
-        options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
-        follow(module, "rollback", group_by_release_of_run(options))
+    answer_by_code("rollback", argument_specs.rollback())
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.parts
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 attributes:
   check_mode:
@@ -132,41 +133,12 @@ error:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance_record import (
-    read_maintenance,
-)
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import runs_of
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import (
-    progress_of,
-    use_databases,
-    without_done,
-)
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import (
-    answering,
-    leave,
-    module_of,
-    options_of,
-)
-from ansible_collections.hosting.alembic.plugins.module_utils._module.status import statuses
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = module_of(argument_specs.status())
-    with answering(module):
-        use_databases(module, query_source)
-        options = without_done(options_of(module))
-        databases = statuses(options, named=bool(module.params["release"]))
-        leave(
-            module,
-            changed=False,
-            release=options["release"],
-            runs=runs_of(options["root"]),
-            databases=databases,
-            maintenance=read_maintenance(options["root"]),
-            **progress_of(options, databases),
-        )
+    answer_by_code("status_info", argument_specs.status())
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - hosting.alembic.options.requirement
   - hosting.alembic.options.release
   - hosting.alembic.options.run
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 options:
   verify_only:
@@ -150,27 +151,11 @@ cursor:
 """
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils._module.verb import follow, predict
-from ansible_collections.hosting.alembic.plugins.module_utils._release.by_application import (
-    group_by_release,
-    refuse_canary_of_several,
-)
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = module_of(argument_specs.upgrade())
-    with answering(module):
-        use_databases(module, query_source, begins=True)
-        # One that is planned to be made has no instance yet.
-        module.params["existed"] = [plan["name"] for plan in module.params["planned"] or [] if plan.get("instance")]
-        groups = group_by_release(module.params)
-        refuse_canary_of_several(groups)
-        if module.check_mode:
-            predict(module, groups)
-        follow(module, "upgrade", groups)
+    answer_by_code("upgrade", argument_specs.upgrade())
 
 
 if __name__ == "__main__":

@@ -101,10 +101,16 @@ def release() -> Spec:
     }
 
 
+def code() -> Spec:
+    """Options of the modules whose code is not sent with each call."""
+    return {"code_digest": {"type": "str", "default": ""}, "code_archive": {"type": "path"}}
+
+
 def run() -> Spec:
     """Options of the verbs that change something, and so belong to a run."""
     return {
         **release(),
+        **code(),
         "run": {"type": "str", "required": True},
         "lock_timeout": {"type": "float", "default": 2},
         "lock_wait": {"type": "float", "default": 300},
@@ -138,6 +144,7 @@ def plan() -> Spec:
     """Options of the plan module, which in check mode can plan with a release that was not shipped."""
     return {
         **release(),
+        **code(),
         **parts(),
         **requirement(),
         "run": {"type": "str", "default": ""},
@@ -152,13 +159,14 @@ def plan() -> Spec:
 
 def status() -> Spec:
     """Options of the status module."""
-    return {**release(), **parts(), "retained_days": {"type": "float", "default": 14}}
+    return {**release(), **code(), **parts(), "retained_days": {"type": "float", "default": 14}}
 
 
 def prune() -> Spec:
     """Options of the prune module."""
     return {
         **release(),
+        **code(),
         "prune": {"type": "bool", "default": False},
         "prune_days": {"type": "float", "default": 30},
     }
@@ -232,6 +240,7 @@ def health() -> Spec:
     """Options of the health module."""
     return {
         **release(),
+        **code(),
         "checks": {"type": "list", "elements": "dict", "required": True},
         "retries": {"type": "int", "default": 10},
         "delay": {"type": "float", "default": 3},

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import itertools
 import os
 import re
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -112,14 +113,30 @@ def unused(path: Path) -> Path:
 
 def write_durably(path: Path, text: str) -> None:
     """Write a file whole or not at all: beside, flushed to disk, renamed into place (mode 0600)."""
+    write_bytes_durably(path, text.encode())
+
+
+def write_bytes_durably(path: Path, content: bytes) -> None:
+    """Write a file as ``write_durably`` does."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-        handle.write(text)
+    with os.fdopen(descriptor, "wb") as handle:
+        handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
     os.replace(beside, path)
     sync(path.parent)
+
+
+@contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Let one process at a time do something, by the lock on a file that is made for it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def known_facts(record: type, facts: Any) -> dict[str, Any]:
@@ -180,6 +197,11 @@ class Layout:
     def wheelhouses(self) -> Path:
         """Hold shipped wheels, one folder a digest."""
         return self.root / "wheelhouses"
+
+    @property
+    def code(self) -> Path:
+        """Hold our own code, one archive a digest, and what each Python has compiled of it."""
+        return self.root / "code"
 
     @property
     def backups(self) -> Path:

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import fcntl
 import os
+from pathlib import Path
 
 from .._core.paths import Layout
 
 
 def works(layout: Layout, run: str, verb: str) -> bool:
     """Return whether the worker of any run's verb holds its lock."""
+    return _is_held(layout.worker(run, verb))
+
+
+def any_works(layout: Layout) -> bool:
+    """Return whether any worker below a root is alive."""
+    return layout.workers.is_dir() and any(_is_held(path) for path in layout.workers.iterdir())
+
+
+def _is_held(path: Path) -> bool:
     try:
-        descriptor = os.open(layout.worker(run, verb), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,31 @@ from .._core.job import Job
 # What is imported stays; searching for garbage among it meanwhile takes a tenth of the time.
 # The packed code comes as an argument: PYTHONPATH would be inherited by every command that is started from there.
 _UTILS = __name__.rpartition("._module.")[0]
-_ENTRY = "import gc, sys; gc.disable(); sys.path[:1] = [sys.argv.pop()]; from {entry} import main; main()"
+_ENTRY = """\
+import gc, os, sys
+gc.disable()
+kept, packed = sys.argv.pop(), sys.argv.pop()
+compiled = f"{{packed[:-4]}}.{{sys.implementation.cache_tag}}-{{sys.hexversion:x}}.zip"
+is_there = kept and os.path.exists(compiled)
+sys.path[:1] = [compiled if is_there else packed]
+if kept == "writable" and not is_there:
+    from pathlib import Path
+    from {utils}._core.packed_code import compile_beside
+    compile_beside(Path(packed))
+from {utils}.{entry} import main
+main()
+"""
+
+
+@dataclass
+class Code:
+    """The code that this module works with, as ``answer`` was given it."""
+
+    archive: Path | None = None
+    kept: str = ""
+
+
+CODE = Code()
 
 
 def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -32,11 +56,11 @@ def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) ->
     Raises:
         Refused: the virtualenv's process refused, could not start, or stopped with an error of its own.
     """
-    packed = str(Path(__file__)).split("/ansible_collections/", maxsplit=1)[0]
+    packed = str(CODE.archive or str(Path(__file__)).split("/ansible_collections/", maxsplit=1)[0])
     known = {field.name for field in fields(Job)}  # whatever else the module was given is not for a customer's code
     with handed_over({name: value for name, value in options.items() if name in known}) as (public, entries):
         done = subprocess.run(
-            [str(python), "-c", _ENTRY.format(entry=f"{_UTILS}.{entry}"), packed],
+            [str(python), "-c", _ENTRY.format(utils=_UTILS, entry=entry), packed, CODE.kept],
             input=json.dumps({**public, "verb": verb}).encode(),
             capture_output=True,
             check=False,

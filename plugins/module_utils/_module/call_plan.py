@@ -8,12 +8,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .call import call_python
-
-if TYPE_CHECKING:  # as in call_verbs.py
-    from .._plan import entry  # noqa: F401
 
 
 def call_plan(python: Path, options: dict[str, Any]) -> list[dict[str, Any]]:

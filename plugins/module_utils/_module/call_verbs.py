@@ -8,12 +8,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .call import call_python
-
-if TYPE_CHECKING:  # it is imported by the other process, and packed with the module because it is named here
-    from .._verbs import entry  # noqa: F401
 
 
 def call_verb(python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:

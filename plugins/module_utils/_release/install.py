@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,15 +13,13 @@ import shutil
 import subprocess
 import tarfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from .._core.errors import Failed, Refused
 from .._core.ownership import refuse_if_not_ours
-from .._core.paths import INI, Layout, private_directory, write_durably
+from .._core.paths import INI, Layout, locked_file, private_directory, write_durably
 from .._journal.events import net_outcome, newest_first, now
 from .digest import digest_of_all
 from .lookup import refuse_if_not_ours_virtualenv
@@ -131,7 +128,7 @@ class Installer:
         for folder in (self.layout.root, self.layout.releases, self.layout.virtualenvs):
             private_directory(folder)
             refuse_if_not_ours(folder, "migrate_root")
-        with _locked(self.layout.releases / ".lock"):
+        with locked_file(self.layout.releases / ".lock"):
             remove_left_secrets(self.layout.virtualenvs)
             if wheelhouse:
                 self._unpack_wheels(wheelhouse)
@@ -282,7 +279,7 @@ def prune(layout: Layout, keep: int) -> list[str]:
     Returns:
         The names of the releases that were removed.
     """
-    with _locked(layout.releases / ".lock"):  # another controller's virtualenv is linked only once it is complete
+    with locked_file(layout.releases / ".lock"):  # another controller's virtualenv is linked only once it is complete
         remove_left_secrets(layout.virtualenvs)
         return _prune(layout, keep)
 
@@ -364,17 +361,6 @@ def _run(command: list[str], what: str, folder: Path | None = None, variables: d
             "For a host without a package index set migrate_wheelhouse; for venv install python3-venv",
             code="installation-failed",
         )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep two controllers from installing at once."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def facts_of(installer: Installer) -> dict[str, Any]:

@@ -7,25 +7,9 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from .._core.job import Answer, Job
 from .._plan.host import check, plan
-
-if TYPE_CHECKING:  # they are imported below, and packed with the module because they are named here
-    from . import (  # noqa: F401
-        backup,
-        downgrade,
-        foreseen_restore,
-        health,
-        prune,
-        recover,
-        rehearse,
-        restore,
-        rollback,
-        status,
-        upgrade,
-    )
 
 #: The file of each verb; its function is called like the verb.
 _FILES = {
@@ -52,7 +36,6 @@ def do(job: Job) -> Answer:
     check(job)
     if job.verb == "plan":
         return plan(job)
-    # One verb's code is loaded, since all of it is compiled each time; and whole, since its worker may find the
-    # module's archive gone.
+    # One verb's code is loaded, and whole, since its worker may find the archive gone.
     verb = import_module(f"{__package__}.{_FILES[job.verb]}")
     return dict(getattr(verb, job.verb)(job))

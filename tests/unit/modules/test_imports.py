@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.code import CALLED_BY_CODE
 from tests.lab import PROJECT
 
 NAMES = [f"{kind}.{path.stem}" for kind in ("modules", "action") for path in (PROJECT / "plugins" / kind).glob("*.py")]
+NAMES += [f"module_utils._answers.{name}" for name in sorted(CALLED_BY_CODE)]
 # Planning itself does without them where nothing is to be done.
 NAMES.append("module_utils._plan.entry")
 

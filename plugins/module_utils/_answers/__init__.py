@@ -1,0 +1,8 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module's half, under the host's own Python: options, calling the virtualenv's Python, results, check mode.
+
+Nothing is imported here: Ansible would ship it with each module.
+"""

@@ -1,0 +1,24 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the module backup does: a worker is started and followed."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._discovery.query import query_source
+from .._module.databases import use_databases
+from .._module.verb import follow, foresee
+from .._release.by_application import group_by_release
+
+
+def respond(module: AnsibleModule) -> NoReturn:
+    """Answer, and end the process."""
+    use_databases(module, query_source, begins=True)
+    if module.check_mode:
+        foresee(module, "backed_up", [entry["name"] for entry in module.params["databases"]])
+    follow(module, "backup", group_by_release(module.params))

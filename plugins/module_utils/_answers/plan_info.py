@@ -1,0 +1,71 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the module plan_info answers: one plan for each database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._application.maintenance_record import read_maintenance
+from .._core.writable import refuse_if_root_cannot_be_written
+from .._discovery.query import query_source
+from .._journal.run_state import find_unrecovered
+from .._module.call_plan import call_plan
+from .._module.databases import progress_of, refuse_if_found_twice, use_databases, without_done
+from .._module.result import format_errors, leave
+from .._module.staged_plan import plan_with_unshipped
+from .._plan.model import Plan
+from .._release.by_application import group_by_release
+from .._release.lookup import missing_release, virtualenv_python
+
+
+def respond(module: AnsibleModule) -> NoReturn:
+    """Answer, and end the process."""
+    found = use_databases(module, query_source, begins=True)
+    refuse_if_root_cannot_be_written(Path(module.params["root"]))
+    options: dict[str, Any] = without_done(module.params)
+    groups = group_by_release(options)
+    pythons = [virtualenv_python(options["root"], group["release"]) for group in groups]
+    maintenance = read_maintenance(options["root"])
+    left = [left.name for left in find_unrecovered(module.params)]
+    databases: list[dict[str, Any]] = []
+    is_to_recover = bool(left) and options["recovers"]
+    makes_plans = any(pythons) and not is_to_recover
+    if makes_plans:
+        remember = options["recovers"] and not module.check_mode
+        for python, group in zip(pythons, groups):
+            databases += call_plan(python, {**group, "remember": remember}) if python else _without_release(group)
+    elif module.check_mode and options["archive"] and not is_to_recover:
+        databases = plan_with_unshipped(options)
+    refuse_if_found_twice(module, [*options["done_before"], *databases], found)
+    places = [entry["name"] for entry in options["databases"]]
+    databases.sort(key=lambda plan: places.index(plan["name"]))
+    refused = [{**entry, "error": obstacle} for entry in databases for obstacle in entry["obstacles"]]
+    pending = any(entry["pending"] for entry in databases) or bool(refused)
+    leave(
+        module,
+        changed=False,
+        shipped=all(pythons),
+        release=groups[0]["release"] if len(groups) == 1 else "",
+        pending=pending,
+        unrecovered=left,
+        maintenance=maintenance,
+        left_maintenance=maintenance is not None and not maintenance["kept_by"],
+        refusals=format_errors(refused).splitlines(),
+        databases=databases,
+        found=found,
+        **progress_of(options, databases if makes_plans else options["databases"]),
+    )
+
+
+def _without_release(group: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return plans that say that the release is missing, beside those of the databases whose release is there."""
+    names = [entry["name"] for entry in group["databases"]]
+    missing = missing_release(group["root"], group["release"], names)
+    targets = {entry["name"]: entry.get("target") or group["target"] for entry in group["databases"]}
+    return [Plan(name, targets[name], obstacles=[missing]).facts() for name in names]

@@ -1,0 +1,37 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the module recover does: runs that were interrupted are recovered."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._journal.run_state import find_unrecovered
+from .._module.databases import use_databases
+from .._module.recover import littered, recover, strangers
+from .._module.result import BAD, difference, fail, format_errors, leave
+
+
+def respond(module: AnsibleModule) -> NoReturn:
+    """Answer, and end the process."""
+    use_databases(module)
+    options = dict(module.params)
+    if module.check_mode:
+        results = [
+            {"name": left.name, "outcome": "unrecovered", "changed": True, "of_run": left.run}
+            for left in [*find_unrecovered(options), *littered(options)]
+        ]
+        answer: dict[str, Any] = {"finished": True, "lines": [], "cursor": {}, "results": results}
+    else:
+        answer = recover(options)
+    results = answer.pop("results")
+    bad = [result for result in results if result["outcome"] in BAD]
+    facts = {"changed": any(result["changed"] for result in results), "databases": results, **answer}
+    facts.update(strangers=strangers(options))
+    if answer["finished"] and bad:
+        fail(module, format_errors(bad), **facts)
+    leave(module, diff=difference(results), **facts)

@@ -1,0 +1,31 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the module rollback does: what a run has changed is undone."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._journal.history import last_change, predicted_rollback, rolled_back_by
+from .._module.databases import use_databases
+from .._module.verb import follow, foretell
+from .._release.by_application import group_by_release_of_run
+
+
+def respond(module: AnsibleModule) -> NoReturn:
+    """Answer, and end the process."""
+    use_databases(module, of_runs=[module.params["of_run"]])
+    options = dict(module.params)
+    options["of_run"] = options["of_run"] or last_change(options["root"])
+    names = [entry["name"] for entry in options["databases"]]
+    request = (options["root"], options["run"], options["of_run"], names, options["only"])
+    names = rolled_back_by(*request, attach=options["attach"])
+    if module.check_mode or not names:
+        # What is refused here does not keep the others from being rolled back; the report fails.
+        foretell(module, predicted_rollback(options["root"], options["run"], options["of_run"], names), fails=False)
+    options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
+    follow(module, "rollback", group_by_release_of_run(options))

@@ -1,0 +1,34 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the module status_info answers: where each database is."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._application.maintenance_record import read_maintenance
+from .._discovery.query import query_source
+from .._journal.history import runs_of
+from .._module.databases import progress_of, use_databases, without_done
+from .._module.result import leave, options_of
+from .._module.status import statuses
+
+
+def respond(module: AnsibleModule) -> NoReturn:
+    """Answer, and end the process."""
+    use_databases(module, query_source)
+    options = without_done(options_of(module))
+    databases = statuses(options, named=bool(module.params["release"]))
+    leave(
+        module,
+        changed=False,
+        release=options["release"],
+        runs=runs_of(options["root"]),
+        databases=databases,
+        maintenance=read_maintenance(options["root"]),
+        **progress_of(options, databases),
+    )

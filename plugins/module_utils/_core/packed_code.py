@@ -1,0 +1,51 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Our own code on a host: one archive as it was sent, and beside it one for each Python, compiled.
+
+Python keeps no compiled files of what it imports from an archive, so each process would compile all of it again.
+"""
+
+from __future__ import annotations
+
+import io
+import marshal
+import os
+import sys
+import zipfile
+from contextlib import suppress
+from importlib.util import MAGIC_NUMBER, source_hash
+from pathlib import Path
+
+from .paths import locked_file, write_bytes_durably
+
+#: The file that is locked while an archive is written or removed.
+LOCK = ".lock"
+
+#: PEP 552: the hash is not compared with a source. The archive of a digest does not change.
+_UNCHECKED_HASH = (1).to_bytes(4, "little")
+
+
+def compiled_beside(archive: Path) -> Path:
+    """Return where an archive's code is compiled for this Python; ``call.py`` has the same name."""
+    return archive.with_name(f"{archive.stem}.{sys.implementation.cache_tag}-{sys.hexversion:x}.zip")
+
+
+def compile_beside(archive: Path) -> None:
+    """Compile an archive's code for this Python, unless it was; without it the next process is slower, and no more."""
+    target = compiled_beside(archive)
+    with suppress(OSError), locked_file(archive.with_name(LOCK)):
+        if not os.path.lexists(target):  # it is never replaced: a process that uses it knows where in it things are
+            write_bytes_durably(target, _compiled(archive))
+
+
+def _compiled(archive: Path) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(archive) as sources, zipfile.ZipFile(content, "w") as compiled:
+        for name in sources.namelist():
+            source = sources.read(name)
+            code = marshal.dumps(compile(source, name, "exec", dont_inherit=True))
+            header = MAGIC_NUMBER + _UNCHECKED_HASH + source_hash(source)
+            compiled.writestr(zipfile.ZipInfo(f"{name}c"), header + code)
+    return content.getvalue()
