@@ -171,6 +171,26 @@ class WriteTracker(ABC):
         """Return the same for a restore's guard, when no other session can write; what is unknown holds it."""
         return Writes(self.later_writes(written_rows).tables)
 
+    def taken_from_others(self, archive: Archive | None, written_rows: WrittenRows) -> list[str]:
+        """Return, in words, from what a run may have taken for good what others had written since its backup.
+
+        It is in no place then: a table that was replaced may be as before. Nothing where a failure takes nothing.
+
+        Args:
+            archive: the backup, None where it was made by a command.
+            written_rows: what the run has done.
+        """
+        return []
+
+    def redefined_by_others(self, written_rows: WrittenRows, executed: Iterable[str]) -> list[str]:
+        """Return, in words, objects without rows that the run has changed and others may have defined anew since.
+
+        Args:
+            written_rows: what the run has done.
+            executed: its statements that were permanent at once.
+        """
+        return []
+
     def unchanged_tables(self, archive: Archive) -> list[str]:
         """Return the tables that the run wrote whose rows are those of the backup, if no other session wrote since.
 

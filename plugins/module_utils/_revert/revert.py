@@ -36,6 +36,7 @@ from .later_writes import LaterWrites
 from .other_applications import changed_by_others, with_changes
 from .restore import bring_back
 from .run_record import RunRecord
+from .taken_rows import refuse_taken
 from .ways_out import command_for, restore_commands
 
 Result = dict[str, Any]
@@ -101,11 +102,9 @@ class Revert(OneDatabase):
         if on_purpose:
             return self._rolled_back(environment, now)
         if self.job.on_failure == "hold" and not self._is_old(environment.engine, now):
-            raise Failed(
-                f"Database {self.database.name!r} is held: nothing was undone",
-                "migrate_on_failure is hold",
-                code="database-held",
-            )
+            what = f"Database {self.database.name!r} is held: nothing was undone"
+            raise Failed(what, "migrate_on_failure is hold", code="database-held")
+        refuse_taken(environment.engine, self._manifest(), self.run_record)
         if self.job.on_failure == "restore" and not self._is_old(environment.engine, now):
             return self._restore(environment, "migrate_on_failure is restore")
         self._tidy(environment.engine)

@@ -56,8 +56,9 @@ def test_the_code_of_hosts_is_no_more_than_it_was() -> None:
     a command for the user of one database 130, what follows from what a revision of MariaDB names 1 and 210,
     what sessions of MariaDB count by themselves 1 and 60,
     one of several engines of env.py 1 and 90,
-    a fingerprint of an older PostgreSQL 1 and 280, code that is kept on the host 14 and 800.
+    a fingerprint of an older PostgreSQL 1 and 280, code that is kept on the host 14 and 800,
+    what a failed revision of MariaDB may have taken of others' 4 and 420.
     """
     found = list((PLUGINS / "module_utils").rglob("*.py"))
-    assert len(found) <= 360
-    assert sum(len(path.read_text().splitlines()) for path in found) <= 44_800
+    assert len(found) <= 364
+    assert sum(len(path.read_text().splitlines()) for path in found) <= 45_220

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 #: A quoted name, a word, or one character that is neither.
 _TOKEN = re.compile(r"/\*M?!\d*|/\*.*?\*/|--[ \t][^\n]*|#[^\n]*|`((?:[^`]|``)+)`|([\w$]+)|(\S)", re.DOTALL)
 _QUOTED = re.compile(r"`((?:[^`]|``)+)`")
+#: Kinds that others may define anew, and whose earlier body is in no place then.
+_WITH_BODIES = {"VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "PACKAGE"}
 _KINDS = {"TABLE", "VIEW", "TRIGGER", "EVENT", "PROCEDURE", "FUNCTION", "SEQUENCE", "INDEX"}
 _BEFORE_NAME = {"IF", "NOT", "EXISTS"}
 #: Kinds whose names differ by their case where the server distinguishes those of tables.
@@ -113,6 +115,13 @@ class Named:
             self._made.add((kind, self._key_of(kind, name)))
 
     def _read_alter(self, tokens: list[_Token]) -> None:
+        found = _definition_in(tokens)
+        if found:
+            self._made.add((found.kind, self._key_of(found.kind, found.name)))
+            renamed, _behind = self._name_at(tokens, _position(tokens, {"RENAME"}) + 2)
+            if renamed and found.kind == "event":
+                self._made.add((found.kind, self._key_of(found.kind, renamed)))
+            return
         table, behind = self._name_at(tokens, _position(tokens, {"TABLE"}) + 1)
         if not table:
             self.alters_database |= bool({"DATABASE", "SCHEMA"} & {token.word for token in tokens[1:2]})
@@ -146,6 +155,36 @@ class Named:
             is_here = self._key(tokens[first].text) == self._key(self.schema)
             return tokens[first + 2].text if is_here else "", first + 3
         return tokens[first].text, first + 1
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a statement of DDL does to a view, a trigger, an event or a routine."""
+
+    kind: str
+    name: str
+    #: Whether one of that name may have been there before.
+    replaces: bool
+
+
+def definition_by(statement: str) -> Definition | None:
+    """Return what a statement defines or drops, None if it is another statement."""
+    tokens = _tokens(statement)
+    return _definition_in(tokens) if tokens and tokens[0].word in ("CREATE", "ALTER", "DROP") else None
+
+
+def _definition_in(tokens: list[_Token]) -> Definition | None:
+    first = _position(tokens, _KINDS | _WITH_BODIES)
+    kind = "".join(token.word for token in tokens[first : first + 1])
+    if kind not in _WITH_BODIES:
+        return None
+    replaces = tokens[0].word != "CREATE" or "REPLACE" in [token.word for token in tokens[:first]]
+    behind = first + 1
+    while behind < len(tokens) and tokens[behind].word in (*_BEFORE_NAME, "BODY"):
+        behind += 1
+    names = [token.text for token in tokens[behind : behind + 3]]
+    name = names[2] if names[1:2] == ["."] and len(names) > 2 else "".join(names[:1])
+    return Definition(kind.lower(), name, replaces)
 
 
 def names_in(text: str) -> list[str]:

@@ -112,6 +112,8 @@ class Catalog:
     made: set[str] = field(default_factory=set)
     #: The name of the database itself.
     schema: str = ""
+    #: Whether each table takes part in transactions.
+    rolls_back: bool = True
 
     @cached_property
     def all_names(self) -> set[str]:
@@ -239,14 +241,14 @@ def _qualified_by(text: Text, schemas: set[str]) -> set[str]:
     return {name for name in found if re.search(re.escape(name.casefold()) + r"[`\"]?\s*\.", folded)}
 
 
-def written_through(statement: str, catalog: Catalog) -> Written:
+def written_through(statement: str | Text, catalog: Catalog) -> Written:
     """Return what a statement may write through.
 
     Args:
         statement: as it is sent, with or without its parameters.
         catalog: of the database.
     """
-    text = Text(statement)
+    text = Text.of(statement)
     unknown = catalog.refusal(text)
     if unknown:
         return Written(unknown=unknown)

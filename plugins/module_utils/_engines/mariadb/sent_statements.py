@@ -40,8 +40,8 @@ _INIT_DB, _QUERY = 2, 3
 _HARMLESS = {1, 4, 9, 12, 14}
 _EVENTS = ("do_execute", "do_executemany", "do_execute_no_params")
 
-#: Is called with a statement that is about to be sent.
-Hear = Callable[[str], None]
+#: Is called with a statement that is about to be sent, and whether its session commits each by itself.
+Hear = Callable[[str, bool], None]
 #: Is called with the reason why what is written is unknown.
 Doubt = Callable[[str], None]
 
@@ -186,7 +186,7 @@ class _Sent:
             return
         expected = self._expected.get(connection)
         if not expected or not text.startswith(expected):
-            self._hears(text)
+            self._hears(text, _commits_each(connection))
 
     def _is_schema(self, name: str) -> bool:
         return name == self._schema or (not self._has_capitals and name.casefold() == self._schema.casefold())
@@ -202,7 +202,7 @@ class _Sent:
         if connection.dialect.driver != DRIVER:
             self._doubt(f"what the driver {connection.dialect.driver} sends is not heard")
             return
-        self._hears(statement)
+        self._hears(statement, _commits_each(cursor.connection))
         # While a pool opens its first connection, SQLAlchemy 1.4 has the driver's own one in place of its wrapper.
         self._expected[cursor.connection] = statement.partition("%")[0]
 
@@ -213,11 +213,11 @@ class _Sent:
     def _failed(self, _context: Any) -> None:
         self._expected.clear()
 
-    def _hears(self, statement: str) -> None:
+    def _hears(self, statement: str, stays: bool) -> None:
         self._find_drivers()
-        self._hear(statement)
+        self._hear(statement, stays)
         if "%%" in statement:  # SQLAlchemy doubles those of names
-            self._hear(statement.replace("%%", "%"))
+            self._hear(statement.replace("%%", "%"), stays)
 
     def _find_drivers(self) -> None:
         for name in _OTHER_DRIVERS & sys.modules.keys():
@@ -245,8 +245,16 @@ class _Sent:
             self._doubt(f"what {arguments[0]} sends is not heard")
 
 
-def _ignore(_words: str) -> None:
+def _ignore(_words: str, _stays: bool = True) -> None:
     """Hear nothing."""
+
+
+def _commits_each(connection: Any) -> bool:
+    """Return whether a connection of the driver is in autocommit, as its last answer had it."""
+    try:
+        return bool(connection.get_autocommit())
+    except Exception:  # noqa: BLE001 - one that is being opened, or is none of the driver's
+        return True
 
 
 SENT = _Sent()

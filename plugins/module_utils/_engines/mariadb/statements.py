@@ -64,7 +64,7 @@ def is_single_ddl(statement: str) -> bool:
     A procedure, a compound statement and several statements at once may have committed a part of what they do, and a
     table that is filled by a query may call what writes.
     """
-    words = _first_words(statement)
+    words = first_words(statement)
     if not words or words[0] not in _DDL or not commits(statement):
         return False
     plain = _without_text(statement)
@@ -75,7 +75,7 @@ def is_single_ddl(statement: str) -> bool:
 
 def may_contain_others(statement: str) -> bool:
     """Return whether a statement may execute others that are not in its first words, such as those of a procedure."""
-    words = _first_words(statement)
+    words = first_words(statement)
     if not words:
         return False
     if words[0] in _MAY_CONTAIN or words[:3] == ["BEGIN", "NOT", "ATOMIC"]:
@@ -99,7 +99,8 @@ def _without_text(statement: str) -> str:
     return _OPAQUE.sub(lambda match: " x " if match[0][0] in "'\"`" else " ", statement)
 
 
-def _first_words(statement: str) -> list[str]:
+def first_words(statement: str) -> list[str]:
+    """Return the first words of a statement behind its comments, in capitals."""
     position = 0
     while True:
         comment = _COMMENT.match(statement, position)
@@ -111,7 +112,7 @@ def _first_words(statement: str) -> list[str]:
 
 def commits(statement: str) -> bool:
     """Return whether a statement commits what its session has written before, or may do so."""
-    words = _first_words(statement)
+    words = first_words(statement)
     if not words:
         return False
     if words[0] in _MAY_CONTAIN or words[:2] in _MAY_COMMIT:

@@ -21,19 +21,27 @@ from ..data import ANY_TABLE, Archive, Counted, Writes, WrittenRows
 from ..interface import Report
 from ..restorers import restorer_of
 from ..write_tracker import NoteTouched, WriteTracker
+from . import client_input
 from .beside import Beside, cannot_compare
 from .compare import WrittenTables, both_definitions, compare, compare_definitions, doubtful_rows, doubtful_since
+from .dump_text import definitions_of
+from .noted_names import NotedNames, executed
+from .redefined import DEFINED, counted_definitions, redefined
 from .restorer import MariaDBRestorer
 from .sent_statements import DRIVER, SENT
 from .session_counters import Counts, Sessions, added, counts, grown
+from .taken_rows import names_taken, tables_taken
 from .write_counts import COUNTS, accounts_for, first_reading, reading
-from .written_tables import NotedNames, other_schemas, read_catalog, tables_written
+from .written_tables import other_schemas, read_catalog, tables_written
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .session import MariaDBSession
 
+#: What is remembered of a run until whose end no one else had written.
+_ONLY_OURS = "only_ours"
+_ANY = "any table"
 _IN_DOUBT = "what is in {} may be another session's"
 
 
@@ -55,10 +63,13 @@ class MariaDBWriteTracker(WriteTracker):
 
     def begins_dump(self) -> dict[str, Any]:
         """Return what the server has counted, right before a dump; from here on it is known whether others write."""
+        defined: dict[str, Any] = {}
+        with suppress(Exception):  # then it is not known who has defined anything
+            defined = {DEFINED: counted_definitions(reading(self.engine.own()))}
         found = first_reading(self.engine.own())
         if not self._is_resumed:
             self._start(found)
-        return found
+        return {**found, **defined}
 
     def _start(self, base: dict[str, Any]) -> None:
         own = self.engine.own()
@@ -91,10 +102,9 @@ class MariaDBWriteTracker(WriteTracker):
     def noting_touched(self, note: NoteTouched) -> Iterator[None]:
         """Note what the statements name that the driver sends, with what others of it is not known."""
         schema = self.engine.name_on_server
-        if self.engine.driver != DRIVER:
+        is_heard = self.engine.driver == DRIVER
+        if not is_heard:
             note([], f"what the driver {self.engine.driver} sends is not heard")
-            yield
-            return
         try:
             own = self.engine.own()
             noted = NotedNames(read_catalog(own, schema), note)
@@ -103,7 +113,11 @@ class MariaDBWriteTracker(WriteTracker):
             note([], f"what there is in the database could not be read: {refusal.why}")
             yield
             return
-        with SENT.heard(schema, noted.hear, noted.doubt, self.sessions, has_capitals):
+        # Of another driver's statements those of SQLAlchemy show at least what they take.
+        heard = executed(noted.hear)
+        if is_heard:
+            heard = SENT.heard(schema, noted.hear, noted.doubt, self.sessions, has_capitals)
+        with heard:
             yield
 
     def untouched(self, archive: Archive, written_rows: WrittenRows, tables: Iterable[str]) -> set[str]:
@@ -128,6 +142,14 @@ class MariaDBWriteTracker(WriteTracker):
         self._start(json.loads(content[COUNTS]) if content and COUNTS in content else {})
         self._own_base = 0, {}
 
+    def redefined_by_others(self, written_rows: WrittenRows, executed: Iterable[str]) -> list[str]:
+        """Return what the run has changed that others may have defined anew, unless no one else had until its end."""
+        if written_rows.content or written_rows.content_digest.get(_ONLY_OURS):
+            return []
+        return redefined(
+            executed, written_rows.activity.get(DEFINED, {}), counted_definitions(reading(self.engine.own()))
+        )
+
     def _vouched(self, loaded: Counts | None = None) -> dict[str, Any]:
         """Return what the server has counted, nothing unless it is what we and env.py have written.
 
@@ -147,8 +169,27 @@ class MariaDBWriteTracker(WriteTracker):
         return {}
 
     def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
-        """Return nothing: what is in what a run has made counts as in doubt."""
-        return {}
+        """Return whether only env.py has written since the dump began; else what a run has made is in doubt."""
+        return {_ONLY_OURS: True} if self._vouched() else {}
+
+    def taken_from_others(self, archive: Archive | None, written_rows: WrittenRows) -> list[str]:
+        """Return the tables from which statements may have taken rows, unless no one else had written until then."""
+        if written_rows.content or written_rows.content_digest.get(_ONLY_OURS):
+            return []
+        noted = names_taken(written_rows.touched)
+        if noted is None:
+            return [_ANY]
+        left_out = {name.rpartition(".")[2] for name in written_rows.version_tables}
+        noted = {name for name in noted if name.partition(" ")[2] not in left_out}
+        if not noted:
+            return []
+        schema, own = self.engine.name_on_server, self.engine.own()
+        if archive is None:
+            before = now = definitions_of(client_input.definitions_now(self.engine))
+        else:
+            before, now = both_definitions(self.engine, archive)
+        found = tables_taken(noted, before, now, other_schemas(own, schema), schema)
+        return [_ANY] if found is None else [words for words in found if words.partition(" ")[2] not in left_out]
 
     def later_writes(self, written_rows: WrittenRows) -> Writes:
         """Return that what is in what the run has made may be others', unless no one else has written."""

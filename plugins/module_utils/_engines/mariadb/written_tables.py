@@ -17,16 +17,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..data import ANY_TABLE
-from ..write_tracker import NoteTouched
 from .dump_text import Definition, Definitions
-from .named_tables import Catalog, named_in, written_through
+from .named_tables import Catalog, named_in
 from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
 
 _TABLES = f"""
-select table_name, table_type from information_schema.tables
+select table_name, table_type, lower(engine) from information_schema.tables
  where {TABLE_IS_IN_SCHEMA} and table_type <> 'VIEW'
 """
 _VIEWS = f"""
@@ -48,8 +47,8 @@ _ACTS = re.compile(r"CASCADE|SET NULL|SET DEFAULT")
 _ENGINE = re.compile(r"ENGINE=(\w+)")
 #: Storage engines that write nothing elsewhere.
 _PLAIN_ENGINES = {"innodb", "myisam", "aria", "memory", "archive", "csv", "rocksdb", "sequence"}
-#: Statements that need not be read twice.
-_LONGEST_KEPT, _MOST_KEPT = 4000, 2000
+#: The storage engine that takes back what is rolled back.
+_ROLLS_BACK = "innodb"
 #: What is before a column that a statement has dropped, in place of the name of an object.
 _COLUMN = "column "
 
@@ -57,8 +56,9 @@ _COLUMN = "column "
 def read_catalog(own: OwnConnection, schema: str) -> Catalog:
     """Return the names in a database, and those of the others."""
     found = Catalog(schema=schema)
-    for name, kind in own.rows(_TABLES, schema=schema):
+    for name, kind, engine in own.rows(_TABLES, schema=schema):
         (found.sequences if kind == "SEQUENCE" else found.tables).add(str(name))
+        found.rolls_back &= kind == "SEQUENCE" or engine == _ROLLS_BACK
     found.views = {str(name): str(text or "") for name, text in own.rows(_VIEWS, schema=schema)}
     found.routines = {str(name) for (name,) in own.rows(_ROUTINES, schema=schema)}
     found.other_schemas = other_schemas(own, schema)
@@ -70,44 +70,16 @@ def other_schemas(own: OwnConnection, schema: str) -> set[str]:
     return {str(name) for (name,) in own.rows(_SCHEMAS, schema=schema)}
 
 
-class NotedNames:
-    """Notes what statements name, each name and each doubt once."""
-
-    def __init__(self, catalog: Catalog, note: NoteTouched) -> None:
-        self._catalog = catalog
-        self._note = note
-        self._known: set[str] = set()
-        self._heard: set[str] = set()
-        note([], "")
-
-    def hear(self, statement: str) -> None:
-        """Note what a statement may write through, before it is executed."""
-        if statement in self._heard:
-            return
-        written = written_through(statement, self._catalog)
-        if written.unknown:
-            self.doubt(written.unknown)
-        names = written.names | {column_name(table, column) for table, column in written.columns}
-        if names - self._known:
-            self._note(names - self._known, "")
-            self._known |= names
-        if len(statement) < _LONGEST_KEPT and len(self._heard) < _MOST_KEPT:
-            self._heard.add(statement)
-
-    def doubt(self, reason: str) -> None:
-        """Note why it is not known what is written."""
-        if reason not in self._known:
-            self._note([], reason)
-            self._known.add(reason)
-
-
 def column_name(table: str, column: str) -> str:
     """Return how a column that was dropped is journaled."""
     return f"{_COLUMN}{len(table)} {table} {column}"
 
 
-def _column_of(name: str) -> tuple[str, str]:
+def column_of(name: str) -> tuple[str, str] | None:
+    """Return the table and the column that a journaled name means, None where it is that of an object."""
     length, _space, rest = name.removeprefix(_COLUMN).partition(" ")
+    if not name.startswith(_COLUMN) or not length.isdigit():
+        return None
     return rest[: int(length)], rest[int(length) + 1 :]
 
 
@@ -123,7 +95,7 @@ def tables_written(
         elsewhere: the names of other databases.
         schema: the database.
     """
-    search = _Search([_State.of(before, elsewhere, schema), _State.of(now, elsewhere, schema)])
+    search = Search.of(before, now, elsewhere, schema)
     # A statement that drops a trigger does not name its table.
     for table in before.triggers.keys() | now.triggers.keys():
         if before.triggers.get(table, []) != now.triggers.get(table, []):
@@ -131,17 +103,18 @@ def tables_written(
     for name in touched:
         if name == ANY_TABLE:
             return None
-        if name.startswith(_COLUMN):
-            table, column = _column_of(name)
+        found = column_of(name)
+        if found:
             # A column that the backup has not is the run's own, and so is what was in it.
-            if _has_column(before, table, column):
-                search.add(table)
+            if has_column(before, *found):
+                search.add(found[0])
         else:
             search.add(name)
     return search.found if search.run() else None
 
 
-def _has_column(before: Definitions, table: str, column: str) -> bool:
+def has_column(before: Definitions, table: str, column: str) -> bool:
+    """Return whether a table was defined with a column."""
     texts = [text for name, text in before.tables.items() if name.casefold() == table.casefold()]
     return any(f"\n  `{column.replace('`', '``')}` ".casefold() in text.casefold() for text in texts)
 
@@ -211,7 +184,7 @@ class _State:
         return found
 
 
-class _Search:
+class Search:
     """Follows names from one to the next."""
 
     def __init__(self, states: list[_State]) -> None:
@@ -220,8 +193,16 @@ class _Search:
         self._seen: set[str] = set()
         #: The tables and sequences that were found.
         self.found: set[str] = set()
+        #: The names that no object has.
+        self.unknown: set[str] = set()
+
+    @classmethod
+    def of(cls, before: Definitions, now: Definitions, elsewhere: set[str], schema: str) -> Search:
+        """Return one through what a database defined before and what it does now."""
+        return cls([_State.of(before, elsewhere, schema), _State.of(now, elsewhere, schema)])
 
     def add(self, name: str) -> None:
+        """Add a name from which to go on."""
         if name.casefold() not in self._seen:
             self._seen.add(name.casefold())
             self._waiting.add(name.casefold())
@@ -230,6 +211,8 @@ class _Search:
         """Find all, and return whether that is all that it may be."""
         while self._waiting:
             name = self._waiting.pop()
+            if not any(each.casefold() == name for state in self._states for each in state.catalog.all_names):
+                self.unknown.add(name)
             for state in self._states:
                 rows = state.catalog.tables | state.catalog.sequences
                 self.found |= {each for each in rows if each.casefold() == name}

@@ -62,6 +62,8 @@ OWN = {
     "partitions": "alter table parted drop partition p2;"
     " alter table parted add partition (partition p3 values less than (30))",
     "objects": "drop view v; drop trigger first; drop procedure one; drop event e; drop table q",
+    "what it alters": "alter view v as select b as a from p; alter procedure one comment 'ours';"
+    " alter event e rename to f",
     "a table with its trigger": "drop view v; drop table p",
     "a table's name": "alter table q rename to z; rename table parted to y",
     "the defaults of the database": "alter database default character set latin1",

@@ -1,0 +1,107 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Notes what the statements of a run name: each name once, and before it is too late to note it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..connection import OWN
+from ..sqlalchemy_import import listening, sa
+from ..write_tracker import NoteTouched
+from .named_tables import Catalog, Text, written_through
+from .statements import commits
+from .taken_rows import IS_NOTED, TAKES_FROM_ANY, taken_by
+from .timeouts import is_autocommit
+from .written_tables import column_name
+
+#: Statements that need not be read twice.
+_LONGEST_KEPT, _MOST_KEPT = 4000, 2000
+#: Words of what makes a table that takes part in no transaction.
+_NOT_TRANSACTIONAL = ("myisam", "aria", "memory", "heap", "archive", "csv", "blackhole", "storage_engine")
+
+
+class NotedNames:
+    """Notes what statements name, each name and each doubt once."""
+
+    def __init__(self, catalog: Catalog, note: NoteTouched) -> None:
+        self._catalog = catalog
+        self._note = note
+        self._known: set[str] = set()
+        #: Statements that were read, with what they take rows from.
+        self._heard: dict[str, set[str]] = {}
+        #: What statements take rows from that are rolled back unless something commits them.
+        self._open: set[str] = set()
+        note([IS_NOTED], "")
+
+    def hear(self, statement: str, stays: bool = True) -> None:
+        """Note what a statement may write through, before it is executed.
+
+        Args:
+            statement: as it is sent.
+            stays: whether its session commits each statement.
+        """
+        ends = commits(statement) or statement.lstrip(" (;")[:6].upper() == "COMMIT"
+        if ends and self._open:
+            self._add(self._open)
+            self._open = set()
+        taken = self._heard.get(statement)
+        if taken is None:
+            made = len(self._catalog.made)
+            taken = self._read(statement)
+            if len(self._catalog.made) != made:
+                self._heard.clear()  # another one may name what is new
+            if len(statement) < _LONGEST_KEPT and len(self._heard) < _MOST_KEPT:
+                self._heard[statement] = taken
+        if ends or stays or not self._catalog.rolls_back:
+            self._add(taken)
+        else:
+            self._open |= taken
+
+    def _read(self, statement: str) -> set[str]:
+        """Note what a statement names, and return what it takes rows from."""
+        text = Text(statement)
+        written = written_through(text, self._catalog)
+        if written.unknown:
+            self.doubt(written.unknown)
+        folded = statement[:_LONGEST_KEPT].casefold()
+        self._catalog.rolls_back &= not ("engine" in folded and any(word in folded for word in _NOT_TRANSACTIONAL))
+        self._add(written.names | {column_name(table, column) for table, column in written.columns})
+        return taken_by(text, written, self._catalog).noted
+
+    def _add(self, names: set[str]) -> None:
+        if names - self._known:
+            self._note(names - self._known, "")
+            self._known |= names
+
+    def doubt(self, reason: str) -> None:
+        """Note why it is not known what is written."""
+        if reason not in self._known:
+            self._add({TAKES_FROM_ANY})
+            self._note([], reason)
+            self._known.add(reason)
+
+
+@contextmanager
+def executed(hear: Callable[[str, bool], None]) -> Iterator[None]:
+    """Hear, in the block, what connections of SQLAlchemy execute by any driver, and that they commit."""
+
+    def executes(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if _is_of_env_py(connection):
+            hear(statement, is_autocommit(connection))
+
+    def commits(connection: Any) -> None:
+        if _is_of_env_py(connection):
+            hear("commit", True)
+
+    engine = sa.engine.Engine
+    with listening((engine, "before_cursor_execute", executes), (engine, "commit", commits)):
+        yield
+
+
+def _is_of_env_py(connection: Any) -> bool:
+    return connection.dialect.name in ("mysql", "mariadb") and not connection.get_execution_options().get(OWN)

@@ -1,0 +1,52 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a failed run may have taken of others' for good, where no failure rolls it back: no restore has it."""
+
+from __future__ import annotations
+
+from .._backup.command import TOOL
+from .._backup.manifest import Manifest
+from .._core.errors import Refused, first_of
+from .._engines.interface import Engine
+from .._engines.write_trackers import write_tracker_of
+from .run_record import RunRecord
+
+_MOST_NAMED = 5
+
+
+def refuse_taken(engine: Engine, manifest: Manifest | None, run_record: RunRecord) -> None:
+    """Refuse to revert where the run may have taken what others had written, so that it is in no place any more.
+
+    Args:
+        engine: of the database.
+        manifest: of the backup that the run took, if it is there.
+        run_record: what the run has done.
+
+    Raises:
+        Refused: it may, and ``migrate_restore_loses_writes`` is not set.
+    """
+    if manifest is None or engine.job.restore_loses_writes or not engine.exists():
+        return
+    archive = None if manifest.tool == TOOL else manifest.archive()
+    written_rows = run_record.written_rows(manifest.activity)
+    tracker = write_tracker_of(engine)
+    defined = tracker.redefined_by_others(written_rows, run_record.executed)
+    if defined:
+        raise Refused(
+            f"Other sessions may have defined anew in database {engine.database.name!r} what run {run_record.run} has"
+            " changed",
+            f"they have defined objects of its kind while it ran: {first_of(defined, _MOST_NAMED)}",
+            "Compare the definitions with those of the revisions, then choose one of the commands below",
+            code="others-wrote",
+        )
+    taken = tracker.taken_from_others(archive, written_rows)
+    if taken:
+        raise Refused(
+            f"Run {run_record.run} may have taken from database {engine.database.name!r} what others wrote meanwhile",
+            "what others had written into it before it was dropped, replaced or changed is unknown: "
+            + first_of(taken, _MOST_NAMED),
+            "Find out whether the application wrote there, then choose one of the commands below",
+            code="others-wrote",
+        )
