@@ -16,6 +16,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.restored_schema import RestoredSchema
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.session import major_version
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.lab.fixtures import Database as Postgres
@@ -44,8 +45,9 @@ class Restored:
         assert isinstance(engine, PostgreSQL)
         self.engine = engine
         archive = engine.dump(folder, False, _silent).path
+        # As the archive's, which are those of the server's version where there are any.
+        found = find_tools("", engine.own().run(major_version))
         engine.close()
-        found = find_tools("")
         assert found is not None
         self.server.drop_database(database.name)
         self.server.create_database(database.name, owner=database.user)
