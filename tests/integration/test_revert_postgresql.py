@@ -26,11 +26,12 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.data impo
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import restore_in_place
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences import changes_of_sequences
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import await_counters
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.codes import failed, refused
-from tests.lab.fixtures import Database
+from tests.lab.fixtures import Database, skip_before
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Host
 
@@ -493,6 +494,7 @@ def test_what_others_changed_is_seen_and_what_was_not_changed_is_not(stage: Stag
         stage.database.execute(sql.replace(":name", f'"{stage.database.user}"'))
         # psql ends before its session has handed in what it counted.
         wait_until(lambda: not stage.database.server.execute(there), "a session stays")
+        own.run(await_counters)
         archive = Archive(Path(), [], None, frozenset({"public.alembic_version"}), before)
         written_rows, now, reads = (
             # Since 18 a dump uses each sequence, and here no backup was taken.
@@ -934,6 +936,8 @@ def gunzip(path: Path) -> bytes:
     ],
 )
 def test_a_range_type_in_public_comes_back_in_place(stage: Stage, before: str, change: str) -> None:
+    if "type" not in change:
+        skip_before(stage.database.server, 15, "a public that a range type is moved out of by its owner")
     name = f'"{stage.database.user}"'
     stage.database.execute(before.replace(":name", name))
     stage.database.execute(
