@@ -12,7 +12,8 @@ version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - For each database its heads, its target, the revisions between, and what would be refused.
-  - Reads, never writes. C(env.py) is run in a way in which Alembic changes nothing.
+  - Reads the databases, and writes into none. C(env.py) is run in a way in which Alembic changes nothing.
+  - Below O(root) it keeps its own code and, where it belongs to a run, what was last seen at head.
   - Where the release is not on the host yet, it answers RV(shipped=false) and reads no database.
   - What would stop an upgrade is collected for all databases and does not fail the module.
 extends_documentation_fragment:

@@ -12,7 +12,8 @@ version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - For each database its revision, what is pending in the host's current release, its last run and its last backup.
-  - Reads, never writes. What cannot be read is named in RV(databases[].problems) and does not fail the module.
+  - Reads the databases, and writes into none. Below O(root) it keeps its own code.
+  - What cannot be read is named in RV(databases[].problems) and does not fail the module.
 extends_documentation_fragment:
   - hosting.alembic.options.release
   - hosting.alembic.options.parts
