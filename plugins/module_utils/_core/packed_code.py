@@ -9,9 +9,9 @@ Python keeps no compiled files of what it imports from an archive, so each proce
 
 from __future__ import annotations
 
+import hashlib
 import io
 import marshal
-import os
 import sys
 import zipfile
 from contextlib import suppress
@@ -26,6 +26,9 @@ LOCK = ".lock"
 #: PEP 552: the hash is not compared with a source. The archive of a digest does not change.
 _UNCHECKED_HASH = (1).to_bytes(4, "little")
 
+#: At the end of a compiled archive, as its comment: the digest of what is before it. ``call.py`` compares it as well.
+_SEAL = 64
+
 
 def compiled_beside(archive: Path) -> Path:
     """Return where an archive's code is compiled for this Python; ``call.py`` has the same name."""
@@ -36,8 +39,17 @@ def compile_beside(archive: Path) -> None:
     """Compile an archive's code for this Python, unless it was; without it the next process is slower, and no more."""
     target = compiled_beside(archive)
     with suppress(OSError), locked_file(archive.with_name(LOCK)):
-        if not os.path.lexists(target):  # it is never replaced: a process that uses it knows where in it things are
+        if not is_intact(target):  # else it is never replaced: a process that uses it knows where in it things are
             write_bytes_durably(target, _compiled(archive))
+
+
+def is_intact(compiled: Path) -> bool:
+    """Return whether a compiled archive is there as it was written: Python would run what a disk has damaged."""
+    try:
+        content = compiled.read_bytes()
+    except OSError:
+        return False
+    return hashlib.sha256(content[:-_SEAL]).hexdigest().encode() == content[-_SEAL:]
 
 
 def _compiled(archive: Path) -> bytes:
@@ -45,7 +57,13 @@ def _compiled(archive: Path) -> bytes:
     with zipfile.ZipFile(archive) as sources, zipfile.ZipFile(content, "w") as compiled:
         for name in sources.namelist():
             source = sources.read(name)
-            code = marshal.dumps(compile(source, name, "exec", dont_inherit=True))
+            try:
+                code = marshal.dumps(compile(source, name, "exec", dont_inherit=True))
+            except (SyntaxError, ValueError):  # of a later Python; what imports it says so
+                compiled.writestr(zipfile.ZipInfo(name), source)
+                continue
             header = MAGIC_NUMBER + _UNCHECKED_HASH + source_hash(source)
             compiled.writestr(zipfile.ZipInfo(f"{name}c"), header + code)
-    return content.getvalue()
+        compiled.comment = b"0" * _SEAL
+    whole = content.getvalue()[:-_SEAL]
+    return whole + hashlib.sha256(whole).hexdigest().encode()

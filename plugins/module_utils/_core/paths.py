@@ -120,11 +120,16 @@ def write_bytes_durably(path: Path, content: bytes) -> None:
     """Write a file as ``write_durably`` does."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(beside, path)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(beside, path)
+    except OSError:  # a full disk; what was written until then would keep it full
+        with suppress(OSError):
+            beside.unlink()
+        raise
     sync(path.parent)
 
 

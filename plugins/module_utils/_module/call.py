@@ -21,11 +21,17 @@ from .._core.job import Job
 # The packed code comes as an argument: PYTHONPATH would be inherited by every command that is started from there.
 _UTILS = __name__.rpartition("._module.")[0]
 _ENTRY = """\
-import gc, os, sys
+import gc, hashlib, sys
 gc.disable()
 kept, packed = sys.argv.pop(), sys.argv.pop()
 compiled = f"{{packed[:-4]}}.{{sys.implementation.cache_tag}}-{{sys.hexversion:x}}.zip"
-is_there = kept and os.path.exists(compiled)
+try:
+    with open(compiled, "rb") as file:
+        content = file.read()
+    is_there = kept and hashlib.sha256(content[:-64]).hexdigest().encode() == content[-64:]
+    del content
+except OSError:
+    is_there = False
 sys.path[:1] = [compiled if is_there else packed]
 if kept == "writable" and not is_there:
     from pathlib import Path

@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import shutil
 import stat
 import sys
 from importlib import import_module
@@ -24,7 +25,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .._core.argument_specs import Spec
 from .._core.errors import Failed, Refused
 from .._core.ownership import refuse_if_not_ours
-from .._core.packed_code import LOCK, compile_beside, compiled_beside
+from .._core.packed_code import LOCK, compile_beside, compiled_beside, is_intact
 from .._core.paths import Layout, locked_file, private_directory, sha256_of, write_bytes_durably
 from .._journal.worker_lock import any_works
 from .result import answering, leave, module_of
@@ -34,6 +35,9 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 #: How many versions of our code are kept: several controllers may be of different ones.
 KEPT = 3
+
+#: Bytes. With less, nothing is kept: an archive and what two Pythons compile of it take some 8 MB.
+_LEFT_FREE = 64 << 20
 
 
 def answer_by_code(name: str, spec: Spec) -> None:
@@ -72,7 +76,7 @@ def use_code(module: AnsibleModule) -> tuple[Path, str]:
         raise Refused(
             f"The module {module._name} has no code to work with",
             "its action plugin sends it, and did not call it",
-            "Call it in a task of its own, by its full name: hosting.alembic.plan_info",
+            f"Call it in a task of its own, by its full name: hosting.alembic.{module._name.rpartition('.')[2]}",
             code="code-not-sent",
         )
     layout = Layout(Path(module.params["root"]))
@@ -86,10 +90,12 @@ def use_code(module: AnsibleModule) -> tuple[Path, str]:
     if not is_kept:
         _import_from(Path(sent))
         return Path(sent), ""
-    if not module.check_mode:
-        compile_beside(place)
+    for path in layout.code.glob(f"{digest}.*.zip"):  # also what the virtualenv's Python will find
+        is_file_of_ours(path)
     compiled = compiled_beside(place)
-    _import_from(compiled if is_file_of_ours(compiled) else place)
+    if not is_intact(compiled) and not module.check_mode:
+        compile_beside(place)
+    _import_from(compiled if is_intact(compiled) else place)
     return place, "read_only" if module.check_mode else "writable"
 
 
@@ -99,7 +105,10 @@ def is_whole(place: Path, digest: str) -> bool:
     Raises:
         Refused: as ``is_file_of_ours``.
     """
-    return is_file_of_ours(place) and sha256_of(place) == digest
+    try:
+        return is_file_of_ours(place) and sha256_of(place) == digest
+    except OSError:  # it cannot be read
+        return False
 
 
 def is_file_of_ours(place: Path) -> bool:
@@ -150,6 +159,8 @@ def keep_code(layout: Layout, digest: str, content: bytes) -> bool:
         Refused: a link or a file is in the place of the folder, or it is another user's.
     """
     if not (layout.root.is_dir() and os.access(layout.root, os.W_OK | os.X_OK)):
+        return False
+    if shutil.disk_usage(layout.root).free < _LEFT_FREE:  # journals need it more
         return False
     try:
         private_directory(layout.code)

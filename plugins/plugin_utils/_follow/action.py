@@ -163,7 +163,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         attempt = 0
         while True:
             try:
-                answer = self._execute(name, self.current(arguments), task_vars)
+                answer = self._execute(name, arguments, task_vars)
                 if not answer.get("unreachable"):
                     facts = interpreter_facts(self._discovered_interpreter_key, self._discovered_interpreter)
                     known = judged(name, {**reduced(name, with_message(name, answer), arguments), **facts})
@@ -184,13 +184,13 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
 
     def _execute(self, name: str, arguments: Result, task_vars: Result) -> Result:
         """Execute the module, and once more with its code where the host does not have that."""
-        arguments = code.with_code(name, arguments)
-        answer: Result = self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars)
-        if answer.get("needs_code") is not True or "code_digest" not in arguments:
+        first = code.with_code(name, self.current(arguments))
+        answer: Result = self._execute_module(module_name=name, module_args=first, task_vars=task_vars)
+        if answer.get("needs_code") is not True or "code_digest" not in first:
             return answer
         with self.sent({"code_archive": code.packed()["archive"]}) as sent:
-            arguments = {**arguments, **sent}
-            return dict(self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars))
+            second = {**first, **self.current(arguments), **sent}  # sending takes some of the time that is left
+            return dict(self._execute_module(module_name=name, module_args=second, task_vars=task_vars))
 
     def _parse_returned_data(self, res: Result, *others: Any, **named: Any) -> Any:
         """Clean what the host printed: Ansible shows what surrounds a module's answer as it came."""

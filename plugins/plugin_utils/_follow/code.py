@@ -46,7 +46,8 @@ def _pack() -> dict[str, str]:
 def write_archive(archive: Path) -> None:
     """Write the archive of all our code that runs on hosts."""
     root = _PACKAGE.replace(".", "/")
-    contents = {f"{root}/{path.relative_to(_FOLDER)}": path.read_bytes() for path in _FOLDER.rglob("*.py")}
+    paths = [path for path in _FOLDER.rglob("*.py") if path.stem.isidentifier() and path.is_file()]  # no editor's
+    contents = {f"{root}/{path.relative_to(_FOLDER)}": path.read_bytes() for path in paths}
     for package in (Path(root), *Path(root).parents[:-1]):
         contents.setdefault(f"{package}/__init__.py", b"")
     beside = archive.with_name(f".{archive.name}.{os.getpid()}")

@@ -25,6 +25,15 @@ def test_what_is_compiled_is_not_replaced(tmp_path: Path) -> None:
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+def test_a_file_that_this_python_does_not_understand_stops_none_of_the_others(tmp_path: Path) -> None:
+    archive = tmp_path / "code.zip"
+    with zipfile.ZipFile(archive, "w") as packing:
+        packing.writestr("a.py", "A = 1\n")
+        packing.writestr("later.py", "a later form of Python\n")
+    compile_beside(archive)
+    assert zipfile.ZipFile(compiled_beside(archive)).namelist() == ["a.pyc", "later.py"]
+
+
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     compile_beside(tmp_path / "missing" / "code.zip")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -129,6 +130,28 @@ def test_code_that_was_altered_is_not_used_and_sent_again(root: Path, sent: Path
     assert sha256_of(archive) == digest
 
 
+@pytest.mark.parametrize("damage", ["empty", "half", "bit"])
+def test_what_was_compiled_and_is_damaged_is_not_used_and_compiled_again(root: Path, sent: Path, damage: str) -> None:
+    digest = digest_of(sent)
+    used(root, digest, sent)
+    compiled = packed_code.compiled_beside(root / "code" / f"{digest}.zip")
+    whole = compiled.read_bytes()
+    flipped = whole[:100] + bytes([whole[100] ^ 1]) + whole[101:]
+    damaged = {"empty": b"", "half": whole[: len(whole) // 2], "bit": flipped}[damage]
+    compiled.write_bytes(damaged)
+    assert used(root, digest, check=True)["kept"] == "read_only"
+    assert compiled.read_bytes() == damaged
+    assert used(root, digest)["kept"] == "writable"
+    assert packed_code.is_intact(compiled)
+
+
+def test_a_disk_that_is_almost_full_is_left_as_it_is(root: Path, sent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = shutil.disk_usage(root).free
+    monkeypatch.setattr(code, "_LEFT_FREE", 2 * free)
+    assert used(root, digest_of(sent), sent) == {"archive": str(sent), "kept": ""}
+    assert list(root.iterdir()) == []
+
+
 @pytest.mark.parametrize("what", ["archive", "compiled"])
 @pytest.mark.parametrize("kind", ["link", "folder"])
 def test_a_link_or_a_folder_in_its_place_is_refused(root: Path, sent: Path, what: str, kind: str) -> None:
@@ -158,7 +181,7 @@ def test_a_link_or_a_file_in_the_place_of_the_folder_is_refused(root: Path, sent
     assert list(elsewhere.iterdir()) == []
 
 
-@pytest.mark.parametrize("what", ["code", "archive", "compiled"])
+@pytest.mark.parametrize("what", ["code", "archive", "compiled", "for_the_virtualenv"])
 @pytest.mark.parametrize("change", ["owner", "mode"])
 def test_code_that_another_user_could_write_is_refused(root: Path, sent: Path, what: str, change: str) -> None:
     if change == "owner" and os.geteuid():
@@ -166,7 +189,11 @@ def test_code_that_another_user_could_write_is_refused(root: Path, sent: Path, w
     digest = digest_of(sent)
     used(root, digest, sent)
     archive = root / "code" / f"{digest}.zip"
-    place = {"code": root / "code", "archive": archive, "compiled": packed_code.compiled_beside(archive)}[what]
+    compiled = packed_code.compiled_beside(archive)
+    another = archive.with_name(f"{digest}.cpython-399-30900f0.zip")
+    another.write_bytes(compiled.read_bytes())
+    another.chmod(0o600)
+    place = {"code": root / "code", "archive": archive, "compiled": compiled, "for_the_virtualenv": another}[what]
     if change == "owner":
         os.chown(place, 65534, 65534)
     else:
