@@ -7,33 +7,29 @@ import shutil
 import tempfile
 from pathlib import Path
 
-#: What the largest suite keeps at once is a fifth of it.
+_DISK = Path("/dev/shm")  # noqa: S108 (it is as a /tmp is)
+#: What the largest suite keeps at once is less than half of it.
 _NEEDED_BYTES = 8 << 30
 
 
-def use(disk: Path = Path("/dev/shm")) -> None:  # noqa: S108 (a folder of our own is made in it)
+def use() -> None:
     """Let temporary folders lie on a disk in memory, if this machine has one that is as good as its `/tmp`.
 
     A TMPDIR that is set stays.
     """
-    if "TMPDIR" in os.environ or not _is_as_good(disk):
-        return
-    folder = disk / f"alembic-{os.geteuid()}"  # short: a socket's path has at most 107 characters
-    folder.mkdir(mode=0o755, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
-        return
-    os.environ["TMPDIR"] = str(folder)
-    tempfile.tempdir = None
+    if "TMPDIR" not in os.environ and _is_as_good():
+        os.environ["TMPDIR"] = str(_DISK)
+        tempfile.tempdir = None
 
 
-def _is_as_good(disk: Path) -> bool:
-    """Return whether a disk holds everything, runs programs, and keeps extended attributes (tmpfs since Linux 6.6)."""
+def _is_as_good() -> bool:
+    """Return whether it holds everything, runs programs, and keeps extended attributes (tmpfs since Linux 6.6)."""
     try:
-        if shutil.disk_usage(disk).free < _NEEDED_BYTES or _available_bytes() < _NEEDED_BYTES:
+        if shutil.disk_usage(_DISK).free < _NEEDED_BYTES or _available_bytes() < _NEEDED_BYTES:
             return False
-        with tempfile.NamedTemporaryFile(dir=disk) as file:
+        with tempfile.NamedTemporaryFile(dir=_DISK) as file:
             os.setxattr(file.name, "user.kept", b"yes")
-        return not os.statvfs(disk).f_flag & os.ST_NOEXEC
+        return not os.statvfs(_DISK).f_flag & os.ST_NOEXEC
     except OSError:
         return False
 
