@@ -47,7 +47,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         view = view if shows_all else replace(view, first_on=first_on)
         report = reporting.report(self._task.args, view)
         total = _total(self._task._uuid, host, facts.get("ansible_play_hosts") or [], report.kinds)
-        batch = facts.get("ansible_play_batch") or []
+        batch = _batch_of(self._task._uuid, host, facts.get("ansible_play_batch") or [])
         is_joint = bool(self._task.args.get("joint")) and len(batch) > 1
         every: list[str] = []
         if is_joint:
@@ -108,6 +108,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _results(self) -> dict[str, Any]:
         """Return the results that are reported, by verb."""
         return {name: value for name, value in self._task.args.items() if isinstance(value, dict) and value}
+
+
+def _batch_of(task: str, host: str, batch: list[str]) -> list[str]:
+    """Return the hosts that report together, as the first of them has found them.
+
+    A host whose report fails is in no batch from then on, and another one may begin its report only after that.
+    """
+    with invocation.locked("batches"):
+        known = invocation.shared("batches", task) or []
+        found = next((each for each in known if host in each), None)
+        if found is None:
+            invocation.share("batches", task, [*known, batch])
+    return batch if found is None else list(found)
 
 
 def _for_hosts(every: list[str], line: str, hosts: Sequence[str]) -> str:
