@@ -16,29 +16,7 @@ from tests.faults.digest import digest
 from tests.integration.site import Site, Source
 from tests.integration.targets import SQLiteTarget
 from tests.lab import ansible
-
-_HOOK = """
-import os, runpy
-
-_run_module = runpy.run_module
-
-
-def run_module(mod_name, *args, **kwargs):
-    folder, _, module = mod_name.rpartition(".")
-    if folder.endswith("hosting.alembic.plugins.modules") and "CALLS" in os.environ:
-        with open(os.environ["CALLS"], "a+") as calls:
-            calls.write(module + "\\n")
-            calls.seek(0)
-            number = calls.read().split().count(module)
-        wanted, first, last = os.environ.get("RAISES", "-:0:0").split(":")
-        if module == wanted and int(first) <= number <= int(last):
-            open(os.environ["RAISED"], "w").close()
-            raise BlockingIOError(11, "Resource temporarily unavailable")
-    return _run_module(mod_name, *args, **kwargs)
-
-
-runpy.run_module = run_module
-"""
+from tests.lab.module_calls import recorded
 
 #: What each playbook calls, in order, on a host with a service to stop and a statement to check.
 CALLS = {
@@ -87,11 +65,8 @@ class Stage:
         check = {"sql": "SELECT 1", "expect": 1}
         self.settings: dict[str, Any] = {"migrate_databases": [target.entry], "migrate_source": self.source}
         self.settings.update(migrate_services=[service], migrate_health_checks=[check])
-        hook = folder / "hook"
-        hook.mkdir()
-        (hook / "sitecustomize.py").write_text(_HOOK)
-        self.calls, self.raised = folder / "calls", folder / "raised"
-        self.environment = {"PYTHONPATH": str(hook), "CALLS": str(self.calls), "RAISED": str(self.raised)}
+        self.environment = recorded(folder)
+        self.calls, self.raised = Path(self.environment["CALLS"]), Path(self.environment["RAISED"])
 
     def prepare(self, verb: str) -> None:
         """Bring the host to where a verb has something to do."""

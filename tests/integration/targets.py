@@ -135,6 +135,14 @@ class MariaDBTarget(Target):
     def dump(self) -> str:
         return self.database.dump()
 
+    def allow_reverts(self) -> None:
+        """Let its user do all that a revert may need."""
+        server, user = self.database.server, self.database.user
+        server.execute(
+            f"grant all on `hosting\\_alembic\\_%`.* to '{user}'@'%'; grant process, set user on *.* to '{user}'@'%';"
+            f"grant select on mysql.proc to '{user}'@'%'"
+        )
+
 
 @dataclass
 class SQLiteTarget(Target):

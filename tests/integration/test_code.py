@@ -13,35 +13,16 @@ from tests.codes import assert_code
 from tests.integration.site import Site
 from tests.integration.targets import SQLiteTarget
 from tests.lab import PROJECT
+from tests.lab.module_calls import recorded
 from tests.lab.waiting import wait_until
-
-_HOOK = """
-import os, runpy
-
-_run_module = runpy.run_module
-
-
-def run_module(mod_name, *args, **kwargs):
-    folder, _, module = mod_name.rpartition(".")
-    if folder.endswith("hosting.alembic.plugins.modules") and "CALLS" in os.environ:
-        with open(os.environ["CALLS"], "a") as calls:
-            calls.write(module + "\\n")
-    return _run_module(mod_name, *args, **kwargs)
-
-
-runpy.run_module = run_module
-"""
 
 
 class Counted:
     """Playbooks whose calls of modules on the host are counted."""
 
     def __init__(self, site: Site, folder: Path) -> None:
-        hook = folder / "hook"
-        hook.mkdir()
-        (hook / "sitecustomize.py").write_text(_HOOK)
-        self.site, self._calls = site, folder / "calls"
-        self.env = {**os.environ, "PYTHONPATH": str(hook), "CALLS": str(self._calls)}
+        self.site, own = site, recorded(folder)
+        self.env, self._calls = {**os.environ, **own}, Path(own["CALLS"])
 
     def run(self, verb: str, *words: str, **settings: Any) -> list[str]:
         """Run a playbook and return which modules ran on the host."""

@@ -133,11 +133,7 @@ def _marked(cases: dict[str, tuple[list[str], str]]) -> list[Any]:
 
 def stock(mariadb: MariaDBTarget) -> None:
     """Fill the database, and let its user do all that a revert may need."""
-    server, user = mariadb.database.server, mariadb.database.user
-    server.execute(
-        f"grant all on `hosting\\_alembic\\_%`.* to '{user}'@'%'; grant process, set user on *.* to '{user}'@'%';"
-        f"grant select on mysql.proc to '{user}'@'%'"
-    )
+    mariadb.allow_reverts()
     mariadb.database.execute(_TABLES)
 
 
@@ -170,21 +166,26 @@ def _fail(upgraded: Upgraded, statements: list[str], line: str) -> None:
     assert "on purpose" in failed["error"]["why"], failed
 
 
+def _held(upgraded: Upgraded, mariadb: MariaDBTarget, folder: Path, ours: list[str], theirs: str) -> dict[str, Any]:
+    """Have the run fail while others execute a statement, and return the revert, which leaves the database as it is."""
+    stock(mariadb)
+    with meanwhile(folder, lambda: mariadb.database.execute(theirs)) as line:
+        _fail(upgraded, ours, line)
+    now = mariadb.dump()
+    reverted: dict[str, Any] = upgraded.revert()
+    assert (reverted["outcome"], reverted["error"]["code"]) == ("held", "others-wrote"), reverted
+    assert mariadb.dump() == now
+    return reverted
+
+
 @pytest.mark.parametrize(("ours", "theirs"), _marked(CASES))
 def test_what_others_wrote_into_what_the_run_then_took_holds_the_database(
     upgraded: Upgraded, mariadb: MariaDBTarget, tmp_path: Path, ours: list[str], theirs: str
 ) -> None:
-    stock(mariadb)
-    with meanwhile(tmp_path, lambda: mariadb.database.execute(theirs)) as line:
-        _fail(upgraded, ours, line)
-    now = mariadb.dump()
+    reverted = _held(upgraded, mariadb, tmp_path, ours, theirs)
 
-    reverted = upgraded.revert()
-
-    assert (reverted["outcome"], reverted["error"]["code"]) == ("held", "others-wrote"), reverted
     assert "may be another session's" in reverted["error"]["why"] or "is unknown" in reverted["error"]["why"]
     assert set(reverted["ways_out"]) == {"back", "forward"}
-    assert mariadb.dump() == now
 
 
 @pytest.mark.exhaustive
@@ -251,16 +252,9 @@ def test_rows_that_are_rolled_back_are_taken_from_no_one(
 def test_what_the_run_and_others_define_anew_is_held_and_named(
     upgraded: Upgraded, mariadb: MariaDBTarget, tmp_path: Path, ours: list[str], theirs: str
 ) -> None:
-    stock(mariadb)
-    with meanwhile(tmp_path, lambda: mariadb.database.execute(theirs)) as line:
-        _fail(upgraded, ours, line)
-    now = mariadb.dump()
+    reverted = _held(upgraded, mariadb, tmp_path, ours, theirs)
 
-    reverted = upgraded.revert()
-
-    assert (reverted["outcome"], reverted["error"]["code"]) == ("held", "others-wrote"), reverted
     assert any(name in reverted["error"]["why"] for name in ("view v", "procedure one", "trigger first", "event e"))
-    assert mariadb.dump() == now
 
 
 @pytest.mark.exhaustive

@@ -4,5 +4,5 @@
 
 """The module's half, under the host's own Python: options, calling the virtualenv's Python, results, check mode.
 
-Nothing is imported here: Ansible would ship it with each module.
+Nothing is imported here: each process would load it.
 """

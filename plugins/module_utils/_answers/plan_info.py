@@ -15,7 +15,7 @@ from .._application.maintenance_record import read_maintenance
 from .._core.writable import refuse_if_root_cannot_be_written
 from .._discovery.query import query_source
 from .._journal.run_state import find_unrecovered
-from .._module.call_plan import call_plan
+from .._module.call import call_plan
 from .._module.databases import progress_of, refuse_if_found_twice, use_databases, without_done
 from .._module.result import format_errors, leave
 from .._module.staged_plan import plan_with_unshipped

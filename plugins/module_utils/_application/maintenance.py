@@ -9,7 +9,6 @@ What was stopped is recorded before the first stop, so that the next run can end
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core.errors import Failed, Refused
-from .._core.paths import Layout, private_directory, sync
+from .._core.paths import Layout, locked_folder, private_directory, sync
 from .._core.playbook_command import playbook_command
 from .._journal.events import now
 from .maintenance_record import Maintenance, read_record, record_of, write_record
@@ -184,9 +183,5 @@ def _locked(layout: Layout, check: bool) -> Iterator[None]:
         yield
         return
     private_directory(layout.root)
-    descriptor = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked_folder(layout.root):
         yield
-    finally:
-        os.close(descriptor)

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Refused
 from .._core.job import Database, Job
-from .._core.paths import sync
+from .._core.paths import locked_folder, sync
 from .._journal.events import Event, Journal, net_outcome, newest_first, now
 from . import encryption
 from .manifest import Manifest, check, check_sealed, proven, write_manifest
@@ -37,7 +36,7 @@ def finish_backups(database: Database, job: Job, journal: Journal, result: Resul
         return
     problems = []
     answers = True
-    with _locked(folder):
+    with locked_folder(folder):  # the lock on the database was given back already
         unrecovered = _find_unrecovered(database, job, journal, result)
         for manifest in proven(folder):
             try:
@@ -53,17 +52,6 @@ def finish_backups(database: Database, job: Job, journal: Journal, result: Resul
                 problems.append(error.facts() if isinstance(error, Refused) else _explained(manifest, error))
     if problems:
         result["backup_problems"] = problems
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one run at a time do this: the lock on the database was given back already."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _put_in_order(manifest: Manifest, job: Job, report: Report) -> None:

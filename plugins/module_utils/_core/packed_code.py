@@ -35,12 +35,17 @@ def compiled_beside(archive: Path) -> Path:
     return archive.with_name(f"{archive.stem}.{sys.implementation.cache_tag}-{sys.hexversion:x}.zip")
 
 
-def compile_beside(archive: Path) -> None:
-    """Compile an archive's code for this Python, unless it was; without it the next process is slower, and no more."""
+def compile_beside(archive: Path) -> bool:
+    """Compile an archive's code for this Python, unless it was, and return whether that is there.
+
+    Without it the next process is slower, and no more.
+    """
     target = compiled_beside(archive)
     with suppress(OSError), locked_file(archive.with_name(LOCK)):
         if not is_intact(target):  # else it is never replaced: a process that uses it knows where in it things are
             write_bytes_durably(target, _compiled(archive))
+        return True
+    return False
 
 
 def is_intact(compiled: Path) -> bool:

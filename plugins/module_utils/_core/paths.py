@@ -136,7 +136,19 @@ def write_bytes_durably(path: Path, content: bytes) -> None:
 @contextmanager
 def locked_file(path: Path) -> Iterator[None]:
     """Let one process at a time do something, by the lock on a file that is made for it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with _locked(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)):
+        yield
+
+
+@contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Let one process at a time do something, by the lock on a folder that is there."""
+    with _locked(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)):
+        yield
+
+
+@contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

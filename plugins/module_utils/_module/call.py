@@ -86,3 +86,21 @@ def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) ->
     if "refused" in answer:
         raise Refused.of(answer["refused"])
     return dict(answer)
+
+
+def call_plan(python: Path, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the plan of each database; the process loads only what plans take.
+
+    Raises:
+        Refused: as ``call_python``.
+    """
+    return list(call_python("_plan.entry", python, "plan", options)["databases"])
+
+
+def call_verb(python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Have a verb done and return its answer.
+
+    Raises:
+        Refused: as ``call_python``.
+    """
+    return call_python("_verbs.entry", python, verb, options)

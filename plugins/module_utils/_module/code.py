@@ -93,9 +93,8 @@ def use_code(module: AnsibleModule) -> tuple[Path, str]:
     for path in layout.code.glob(f"{digest}.*.zip"):  # also what the virtualenv's Python will find
         is_file_of_ours(path)
     compiled = compiled_beside(place)
-    if not is_intact(compiled) and not module.check_mode:
-        compile_beside(place)
-    _import_from(compiled if is_intact(compiled) else place)
+    is_compiled = is_intact(compiled) or (not module.check_mode and compile_beside(place))
+    _import_from(compiled if is_compiled else place)
     return place, "read_only" if module.check_mode else "writable"
 
 

@@ -22,7 +22,7 @@ from .._journal.run_state import RunState, find_unrecovered, last_run_state, ret
 from .._release.digest import is_as_shipped
 from .._release.lookup import release_of_database, virtualenv_python
 from .._worker.follow import result_of_dead
-from .call_verbs import call_verb
+from .call import call_verb
 
 Options = dict[str, Any]
 

@@ -15,7 +15,7 @@ from .._core.errors import Refused
 from .._core.paths import Layout
 from .._release.install import Installation, Installer
 from .._release.lookup import virtualenv_python
-from .call_plan import call_plan
+from .call import call_plan
 
 
 def plan_with_unshipped(options: dict[str, Any]) -> list[dict[str, Any]]:

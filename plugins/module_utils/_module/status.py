@@ -12,7 +12,7 @@ from .._backup.listing import list_backups
 from .._core.errors import Refused
 from .._journal.history import unshipped_status
 from .._release.lookup import current_release, missing_release, release_of_database, virtualenv_python
-from .call_verbs import call_verb
+from .call import call_verb
 
 Options = dict[str, Any]
 

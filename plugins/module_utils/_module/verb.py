@@ -15,7 +15,7 @@ from .._core.job import Job
 from .._release.by_application import answer_by_release, group_by_release
 from .._release.lookup import missing_release, virtualenv_python
 from .._worker.follow import still_at_work
-from .call_verbs import call_verb
+from .call import call_verb
 from .result import BAD, difference, fail, format_errors, leave
 
 Result = dict[str, Any]

@@ -4,5 +4,5 @@
 
 """One file per verb, and what dispatches to them.
 
-Nothing is imported here: Ansible would ship it with each module.
+Nothing is imported here: each process would load it.
 """

@@ -32,17 +32,16 @@ _PAUSE = "do sleep(0.15)"
 COUNTS, AGE, READ = "counts", "age", "read_at"
 
 
-def first_reading(own: OwnConnection) -> dict[str, Any]:
-    """Return what the server has counted before a dump, nothing where that would vouch for nothing."""
+def may_vouch(own: OwnConnection) -> bool:
+    """Return whether what the server had counted right before vouches for what a dump has."""
     try:
         if own.run(not_transactional):  # of these a dump has what was there at another moment
-            return {}
-        found = reading(own)
+            return False
         # After the counters: what is written from now on they show, what was written before must be committed by now.
         own.rows(_PAUSE)
-        return {} if own.rows(_OPEN)[0][0] else found
+        return not own.rows(_OPEN)[0][0]
     except Exception:  # noqa: BLE001 - whatever is not permitted here
-        return {}
+        return False
 
 
 def reading(own: OwnConnection) -> dict[str, Any]:

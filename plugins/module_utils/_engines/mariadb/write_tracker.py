@@ -31,7 +31,7 @@ from .restorer import MariaDBRestorer
 from .sent_statements import DRIVER, SENT
 from .session_counters import Counts, Sessions, added, counts, grown
 from .taken_rows import names_taken, tables_taken
-from .write_counts import COUNTS, accounts_for, first_reading, reading
+from .write_counts import COUNTS, accounts_for, may_vouch, reading
 from .written_tables import other_schemas, read_catalog, tables_written
 
 if TYPE_CHECKING:
@@ -63,13 +63,14 @@ class MariaDBWriteTracker(WriteTracker):
 
     def begins_dump(self) -> dict[str, Any]:
         """Return what the server has counted, right before a dump; from here on it is known whether others write."""
-        defined: dict[str, Any] = {}
-        with suppress(Exception):  # then it is not known who has defined anything
-            defined = {DEFINED: counted_definitions(reading(self.engine.own()))}
-        found = first_reading(self.engine.own())
+        found: dict[str, Any] = {}
+        with suppress(Exception):  # then it is not known who writes or defines anything
+            found = reading(self.engine.own())
+        defined = {DEFINED: counted_definitions(found)} if found else {}
+        base = found if found and may_vouch(self.engine.own()) else {}
         if not self._is_resumed:
-            self._start(found)
-        return {**found, **defined}
+            self._start(base)
+        return {**base, **defined}
 
     def _start(self, base: dict[str, Any]) -> None:
         own = self.engine.own()
@@ -144,7 +145,7 @@ class MariaDBWriteTracker(WriteTracker):
 
     def redefined_by_others(self, written_rows: WrittenRows, executed: Iterable[str]) -> list[str]:
         """Return what the run has changed that others may have defined anew, unless no one else had until its end."""
-        if written_rows.content or written_rows.content_digest.get(_ONLY_OURS):
+        if _was_alone(written_rows):
             return []
         return redefined(
             executed, written_rows.activity.get(DEFINED, {}), counted_definitions(reading(self.engine.own()))
@@ -174,7 +175,7 @@ class MariaDBWriteTracker(WriteTracker):
 
     def taken_from_others(self, archive: Archive | None, written_rows: WrittenRows) -> list[str]:
         """Return the tables from which statements may have taken rows, unless no one else had written until then."""
-        if written_rows.content or written_rows.content_digest.get(_ONLY_OURS):
+        if _was_alone(written_rows):
             return []
         noted = names_taken(written_rows.touched)
         if noted is None:
@@ -270,6 +271,11 @@ class MariaDBWriteTracker(WriteTracker):
         if not isinstance(restorer, MariaDBRestorer):
             raise TypeError(type(restorer))
         return restorer
+
+
+def _was_alone(written_rows: WrittenRows) -> bool:
+    """Return whether no one else had written until the end of a run, or its failure."""
+    return bool(written_rows.content or written_rows.content_digest.get(_ONLY_OURS))
 
 
 def _differing(beside: Beside, rows: dict[str, str], written: set[str] | None) -> Writes:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
-from ..._core.paths import private_directory
+from ..._core.paths import locked_folder, private_directory
 from ..._core.run_as import admit
 from ..comparison import Comparison
 from ..connection import driver_connection
@@ -104,15 +104,9 @@ class SQLiteRehearser(Rehearser):
     def _scratches(self) -> Path:
         return self.engine.job.layout.scratches_of(self.engine.database.name)
 
-    @contextmanager
-    def _lock_folder(self) -> Iterator[None]:
+    def _lock_folder(self) -> AbstractContextManager[None]:
         """Lock the folder: no other process makes or removes folders meanwhile."""
-        descriptor = os.open(private_directory(self._scratches), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        return locked_folder(private_directory(self._scratches))
 
     def contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
         """Read every value; sums do not depend on the order of rows."""

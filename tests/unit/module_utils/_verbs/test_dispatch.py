@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._module.call_verbs import call_verb
+from ansible_collections.hosting.alembic.plugins.module_utils._module.call import call_verb
 from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import current_release, virtualenv_python
 from ansible_collections.hosting.alembic.plugins.module_utils._verbs import dispatch
 from tests.codes import assert_error, refused

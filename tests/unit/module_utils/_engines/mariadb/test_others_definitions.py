@@ -71,11 +71,7 @@ OWN = {
 
 
 def _stock(mariadb: MariaDBTarget) -> None:
-    server, user = mariadb.database.server, mariadb.database.user
-    server.execute(
-        f"grant all on `hosting\\_alembic\\_%`.* to '{user}'@'%'; grant process, set user on *.* to '{user}'@'%';"
-        f"grant select on mysql.proc to '{user}'@'%'"
-    )
+    mariadb.allow_reverts()
     mariadb.database.execute(_TABLES)
 
 
