@@ -17,6 +17,7 @@ description:
   - What cannot be read is null, with the reason in RV(databases[].backups[].problem). It does not fail the module.
 extends_documentation_fragment:
   - hosting.alembic.options.kept_discovery
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 attributes:
   check_mode:
@@ -118,19 +119,12 @@ error:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave
-from ansible_collections.hosting.alembic.plugins.module_utils._module.stored_databases import selected_names
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_specs.backups(), supports_check_mode=True)
-    with answering(module):
-        names = selected_names(module.params["databases"], module.params)
-        leave(module, changed=False, databases=list_backups(module.params["root"], names))
+    answer_by_code("backups_info", argument_specs.backups())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ description:
   - Without O(run) it lists the backups that wait, with it it returns a part of one. Both change no database.
   - Needs no virtualenv.
 extends_documentation_fragment:
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 attributes:
   check_mode:
@@ -90,22 +91,12 @@ error:
   type: dict
 """
 
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import handed_over, remember, waiting
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_specs.fetch_backups(), supports_check_mode=True)
-    with answering(module):
-        if module.params["run"]:
-            leave(module, changed=False, data=handed_over(module.params))
-        if not module.check_mode:
-            remember(module.params)
-        leave(module, changed=False, waiting=waiting(module.params))
+    answer_by_code("fetch_backups", argument_specs.fetch_backups())
 
 
 if __name__ == "__main__":

@@ -89,6 +89,7 @@ options:
     default: false
 extends_documentation_fragment:
   - hosting.alembic.options.release
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 seealso:
   - module: hosting.alembic.health
@@ -163,19 +164,12 @@ error:
   type: dict
 """
 
-from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import begin, difference, end
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._module.databases import use_databases
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = module_of(argument_specs.maintenance())
-    with answering(module):
-        use_databases(module)
-        change = begin if module.params["state"] == "begun" else end
-        answer = change(module.params, check=module.check_mode)
-        leave(module, diff=difference(module.params["state"], answer["done"]), **answer)
+    answer_by_code("maintenance", argument_specs.maintenance())
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ description:
 extends_documentation_fragment:
   - hosting.alembic.options.kept_discovery
   - hosting.alembic.options.installation
+  - hosting.alembic.options.code
   - hosting.alembic.options.platform
 options:
   root:
@@ -90,52 +91,12 @@ error:
   type: dict
 """
 
-from pathlib import Path
-
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout
-from ansible_collections.hosting.alembic.plugins.module_utils._core.writable import refuse_if_root_cannot_be_written
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, leave, module_of
-from ansible_collections.hosting.alembic.plugins.module_utils._module.stored_databases import selected_names
-from ansible_collections.hosting.alembic.plugins.module_utils._release.install import (
-    Installation,
-    Installer,
-    facts_of,
-    prune,
-)
-from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import current_release, note_current
+from ansible_collections.hosting.alembic.plugins.module_utils._module.code import answer_by_code
 
 
 def main() -> None:
-    module = module_of(argument_specs.shipping())
-    options = module.params
-    with answering(module):
-        layout = Layout(Path(options["root"]))
-        refuse_if_root_cannot_be_written(layout.root)
-        wanted = Installation.from_options(options)
-        installer = Installer(layout, wanted)
-        names = selected_names(options["names"], options)
-        before = current_release(options["root"])
-        needs = installer.needs()
-        changed = not (installer.is_installed() and installer.is_current())
-        sent = {name for name, path in (("archive", "archive"), ("wheelhouse", "wheelhouse_archive")) if options[path]}
-        complete = set(needs) <= sent
-        pruned = []
-        if changed and complete and not module.check_mode:
-            installer.install(options["archive"] or "", options["wheelhouse_archive"] or "")
-            installer.make_current()
-            note_current(options["root"], wanted.release, names)
-            pruned = prune(layout, options["keep"])
-        elif not changed and not module.check_mode:
-            note_current(options["root"], wanted.release, names)  # a database may have come since
-        leave(
-            module,
-            changed=changed,
-            needs=needs,
-            pruned=pruned,
-            diff={"before": f"{before or 'none'}\n", "after": f"{wanted.release}\n"},
-            **facts_of(installer),
-        )
+    answer_by_code("release", argument_specs.shipping())
 
 
 if __name__ == "__main__":

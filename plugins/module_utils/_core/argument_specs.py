@@ -176,6 +176,7 @@ def backups() -> Spec:
     """Options of the backups_info module."""
     return {
         **kept_discovery(),
+        **code(),
         "root": {"type": "path", "required": True},
         "databases": {"type": "list", "elements": "str", "required": True},
     }
@@ -184,6 +185,7 @@ def backups() -> Spec:
 def fetch_backups() -> Spec:
     """Options of the fetch_backups module."""
     return {
+        **code(),
         "root": {"type": "path", "required": True},
         "databases": {"type": "list", "elements": "str", "required": True},
         "backup_copy_to": {"type": "str", "required": True},
@@ -220,6 +222,7 @@ def maintenance() -> Spec:
     """Options of the maintenance module."""
     return {
         **release(),
+        **code(),
         "state": {"type": "str", "choices": ["begun", "started", "ended"], "required": True},
         "run": {"type": "str", "default": ""},
         "names": {"type": "list", "elements": "str", "default": []},
@@ -299,6 +302,7 @@ def shipping() -> Spec:
     return {
         **installation(),
         **kept_discovery(),
+        **code(),
         "root": {"type": "path", "required": True},
         "names": {"type": "list", "elements": "str", "default": []},
         "keep": {"type": "int", "default": 5},

@@ -208,8 +208,9 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
 
     @contextmanager
     def sent(self, local: dict[str, str]) -> Iterator[dict[str, str]]:
-        """Send archives and yield their paths on the host; they are removed afterwards."""
-        if not self._connection._shell.tmpdir:
+        """Send archives and yield their paths on the host; they are removed afterwards, with the last of several."""
+        makes_folder = not self._connection._shell.tmpdir
+        if makes_folder:
             self._make_tmp_path()
         folder = self._connection._shell.tmpdir
         try:
@@ -221,7 +222,8 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             self._fixup_perms2((folder, *remote.values()))
             yield remote
         finally:
-            self._remove_tmp_path(folder)
+            if makes_folder:
+                self._remove_tmp_path(folder)
 
     def _reset(self) -> None:
         try:

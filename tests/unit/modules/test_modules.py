@@ -18,7 +18,6 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import read_events
 from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import digest_of
 from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import note_current
-from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.code import CALLED_BY_CODE
 from tests.codes import assert_error, assert_names
 from tests.lab.waiting import wait_until
 from tests.unit.plugin_utils._follow.test_reducing import ON_HOSTS
@@ -300,18 +299,16 @@ _OWN: dict[str, dict[str, Any]] = {
 _WITH_A_RUN = {"backup", "downgrade", "recover", "rehearse", "restore", "rollback", "upgrade"}
 
 
-def _working(module: str) -> tuple[Any, str]:
-    """The file in which a module does its work, and the function there."""
-    plugins = "ansible_collections.hosting.alembic.plugins"
-    if module in CALLED_BY_CODE:
-        return importlib.import_module(f"{plugins}.module_utils._answers.{module}"), "respond"
-    return importlib.import_module(f"{plugins}.modules.{module}"), "main"
+def _working(module: str) -> Any:
+    """The file in which a module does its work."""
+    answers = "ansible_collections.hosting.alembic.plugins.module_utils._answers"
+    return importlib.import_module(f"{answers}.{module}")
 
 
 def _calls_of(module: str) -> list[str]:
     """The functions that a module calls, but for those by which it answers."""
-    source, function = _working(module)
-    names = {*getattr(source, function).__code__.co_names}
+    source = _working(module)
+    names = {*source.respond.__code__.co_names}
     own = {"module_of", "answering", "leave", "fail", "format_errors", "difference"}
     found = [name for name in sorted(names - own) if callable(getattr(source, name, None))]
     return [name for name in found if not isinstance(getattr(source, name), type)]
@@ -321,7 +318,7 @@ def _calls_of(module: str) -> list[str]:
 def test_whatever_raises_in_a_module_comes_back_as_data(host: Host, file: Path, module: str, name: str) -> None:
     host.ship("generic")
     script(file, "create table mine (a)")
-    source, _function = _working(module)
+    source = _working(module)
     options: dict[str, Any] = {"root": str(host.root), "databases": [{"name": "app", "url": f"sqlite:///{file}"}]}
     if module == "release":
         del options["databases"]
